@@ -1,0 +1,1 @@
+"""What is computed: records, store, models, algorithms, evaluation. Knows nothing of Prefect."""

@@ -1,0 +1,102 @@
+"""PPO's arithmetic (arXiv:1707.06347) as pure functions over (B, R) response tokens.
+
+Losses come back a token, 0 outside the mask, so that the caller divides by the tokens of the whole
+optimizer step: then micro-batches of any size give the same gradient.
+"""
+
+import torch
+from torch import Tensor
+
+from rlhf_core.algorithms.tensors import require_same_shape
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
+    """−β·KL at every token, and the score on the last real one (arXiv:2203.02155, eq. 2).
+
+    Args:
+        scores: Reward of each whole response, (B,).
+        kl: log π(token) − log π_reference(token): the k1 estimate, which may be negative, (B, R).
+        mask: (B, R).
+        coefficient: β, per nat.
+
+    Returns:
+        (B, R)
+    """
+    require_same_shape(kl=kl, mask=mask)
+    require_same_shape(scores=scores, rows=mask[:, 0])
+    rewards = -coefficient * kl * mask
+    last = mask.sum(dim=1) - 1
+    return rewards.index_put(
+        (torch.arange(len(scores), device=scores.device), last), scores, accumulate=True
+    )
+
+
+def generalized_advantages(
+    rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float
+) -> tuple[Tensor, Tensor]:
+    """GAE and returns (arXiv:1506.02438, eq. 16), nothing bootstrapped beyond the last token.
+
+    Args:
+        rewards: (B, R).
+        values: Value of the state before each token, (B, R).
+        mask: (B, R), true from the first token of a row to its last.
+        gamma: Discount.
+        gae_lambda: λ.
+
+    Returns:
+        Advantages and returns (advantage + value), both (B, R) and 0 outside the mask.
+    """
+    require_same_shape(rewards=rewards, values=values, mask=mask)
+    values = values * mask
+    advantages = torch.zeros_like(rewards)
+    following_value = torch.zeros_like(rewards[:, 0])
+    following_advantage = torch.zeros_like(rewards[:, 0])
+    for position in reversed(range(rewards.shape[1])):
+        delta = rewards[:, position] + gamma * following_value - values[:, position]
+        advantage = (delta + gamma * gae_lambda * following_advantage) * mask[:, position]
+        advantages[:, position] = advantage
+        following_value, following_advantage = values[:, position], advantage
+    return advantages, (advantages + values) * mask
+
+
+def clipped_policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip_range: float
+) -> Tensor:
+    """max(−A·ratio, −A·clip(ratio, 1 ± ε)), per token (arXiv:1707.06347, eq. 7, negated).
+
+    Args:
+        logprobs: Under the policy that is trained, (B, R).
+        old_logprobs: Under the policy that rolled out, (B, R).
+        advantages: (B, R).
+        mask: (B, R).
+        clip_range: ε.
+
+    Returns:
+        (B, R), to be minimised.
+    """
+    require_same_shape(
+        logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages, mask=mask
+    )
+    ratio = torch.exp((logprobs - old_logprobs) * mask)
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    return torch.maximum(-advantages * ratio, -advantages * clipped) * mask
+
+
+def clipped_value_loss(
+    values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip_range: float
+) -> Tensor:
+    """½·max((V − R)², (clip(V, V_old ± ε) − R)²), per token.
+
+    Args:
+        values: Of the critic that is trained, (B, R).
+        old_values: At rollout, (B, R).
+        returns: (B, R).
+        mask: (B, R).
+        clip_range: ε, in units of reward.
+
+    Returns:
+        (B, R)
+    """
+    require_same_shape(values=values, old_values=old_values, returns=returns, mask=mask)
+    clipped = old_values + (values - old_values).clamp(-clip_range, clip_range)
+    return 0.5 * torch.maximum((values - returns) ** 2, (clipped - returns) ** 2) * mask

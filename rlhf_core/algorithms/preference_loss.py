@@ -1,0 +1,44 @@
+"""The loss of a reward model over a whole ranking at once."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from rlhf_core.algorithms.tensors import require_same_shape
+from rlhf_core.errors import ShapeError
+
+
+def kwise_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
+    """−log σ(r_i − r_j), averaged over the pairs of one prompt (arXiv:2203.02155, eq. 1).
+
+    All pairs share one forward a completion, so K candidates cost K rows and not K·(K−1).
+
+    Args:
+        rewards: Reward of each candidate, (K,).
+        preferences: Cell (i, j) is the probability that i is better than j; a hard label is 1 in
+            one cell and 0 in the mirrored one, a pair that says nothing is 0 in both, (K, K).
+
+    Returns:
+        Mean over the pairs, in nats; log 2 where the model cannot tell candidates apart.
+
+    Raises:
+        ShapeError: If preferences is not square in the number of rewards, or rewards not flat.
+    """
+    if rewards.dim() != 1:
+        raise ShapeError(f"rewards must be (K,), not {tuple(rewards.shape)}")
+    differences = rewards[:, None] - rewards[None, :]
+    require_same_shape(differences=differences, preferences=preferences)
+    losses = -F.logsigmoid(differences) * preferences
+    return losses.sum() / preferences.sum().clamp(min=1e-8)
+
+
+def pairs_in_order(rewards: Tensor, preferences: Tensor) -> Tensor:
+    """Share of the pairs whose preferred candidate has the higher reward; a tie counts half.
+
+    Args:
+        rewards: (K,).
+        preferences: As in `kwise_loss`, (K, K).
+    """
+    differences = rewards[:, None] - rewards[None, :]
+    require_same_shape(differences=differences, preferences=preferences)
+    is_right = (differences > 0).float() + 0.5 * (differences == 0)
+    return (is_right * preferences).sum() / preferences.sum().clamp(min=1e-8)

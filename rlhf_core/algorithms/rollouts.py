@@ -1,0 +1,109 @@
+"""Rolling out the policy, and everything PPO must know of the answers before it updates."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlhf_core.algorithms.tensors import masked_mean
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.models.sequences import Batch, TokenSequence, collate, pad
+from rlhf_core.models.trunk import Role, Trunk
+
+logger = logging.getLogger(__name__)
+
+MAX_SAMPLING_GAP = 0.1
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One answer of the policy to the prompt with that index."""
+
+    prompt_index: int
+    tokens: TokenSequence
+    text: str
+    logprobs: tuple[float, ...]
+    finish_reason: str
+
+
+Reward = Callable[[Sequence[Rollout]], Tensor]
+"""Scores a batch of rollouts, (B,): a reward model, a judge, a verifier, or a mix of them."""
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What the models say of some rollouts before the first update; all (N, R), on the CPU."""
+
+    sequences: tuple[TokenSequence, ...]
+    mask: Tensor
+    logprobs: Tensor
+    entropy: Tensor
+    kl: Tensor
+    """log π − log π_reference of each sampled token: the k1 estimate."""
+    values: Tensor
+    sampling_gap: float
+    """Mean |Δ log p| between the sampling pass and the training pass over the same tokens."""
+
+
+def roll_out(
+    trunk: Trunk,
+    prompts: Sequence[Sequence[int]],
+    chosen: Sequence[int],
+    seeds: Sequence[Sequence[int]],
+    sampling: SamplingSettings,
+) -> list[Rollout]:
+    """Answers of the policy to each chosen prompt, one a seed, prompt after prompt."""
+    limits = SamplingLimits(
+        sampling.max_new_tokens, sampling.temperature, trunk.eos_id, trunk.pad_id
+    )
+    ids = [prompts[index] for index in chosen]
+    with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
+        answers = sample_all(model, ids, seeds, limits, trunk.compute.forward_tokens)
+    return [
+        Rollout(
+            index,
+            TokenSequence(tuple(prompt_ids), answer.token_ids),
+            str(trunk.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)).strip(),
+            answer.logprobs,
+            answer.finish_reason,
+        )
+        for index, prompt_ids, samples in zip(chosen, ids, answers, strict=True)
+        for answer in samples
+    ]
+
+
+@torch.no_grad()
+def experience(
+    trunk: Trunk,
+    rollouts: Sequence[Rollout],
+    plan: Sequence[Sequence[Sequence[int]]],
+    temperature: float,
+) -> Experience:
+    """Policy, reference and critic on every rollout, in the micro-batches of the plan."""
+    sequences = tuple(rollout.tokens for rollout in rollouts)
+    mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
+    cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
+    for rows in (rows for groups in plan for rows in groups):
+        batch = collate([sequences[row] for row in rows], trunk.pad_id, trunk.compute.device)
+        for name, cell in _observe(trunk, batch, temperature).items():
+            cells[name][torch.tensor(rows), : cell.shape[1]] = cell.cpu()
+    drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
+    gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
+    if gap > MAX_SAMPLING_GAP:
+        logger.warning("sampling and training disagree by %.3f nats a token", gap)
+    return Experience(sequences, mask, **cells, sampling_gap=gap)
+
+
+def _observe(trunk: Trunk, batch: Batch, temperature: float) -> dict[str, Tensor]:
+    logprobs, entropy = trunk.token_logprobs_and_entropy(Role.POLICY, batch, temperature)
+    reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
+    values = trunk.token_values(Role.CRITIC, batch)
+    return {
+        "logprobs": logprobs,
+        "entropy": entropy,
+        "kl": logprobs - reference,
+        "values": values,
+    }

@@ -1,0 +1,172 @@
+"""From a YAML file, the environment and `--set` to one checked Config, or a one-line error.
+
+Later sources win: defaults in the code, the YAML file, variables such as
+`SOLON__TRAINING__STEPS=5`, then `--set training.steps=5`. Values are read as YAML.
+"""
+
+import difflib
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rlhf_core.config.tree import Config
+from rlhf_core.errors import ConfigError
+
+ENV_PREFIX = "SOLON__"
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
+
+
+def load_config(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The config of a file, with the environment's and the command line's changes.
+
+    Args:
+        path: YAML file that holds what differs from the defaults.
+        overrides: `a.b=c` each; list entries by number, as in `judges.0.weight=0.5`.
+        environment: Variables to look in; those of the process, where it is left out.
+
+    Raises:
+        ConfigError: In one line, with the key and what would be right.
+    """
+    tree = _read_yaml(Path(path))
+    _override(tree, overrides, os.environ if environment is None else environment)
+    return validate(Config, tree, str(path))
+
+
+def store_path(
+    path: Path | str | None,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Path:
+    """Where the store lies, by the same sources; a config file is not needed for it.
+
+    Raises:
+        ConfigError: As `load_config`, but for required keys, which may be missing here.
+    """
+    tree = _read_yaml(Path(path)) if path is not None else {}
+    _override(tree, overrides, os.environ if environment is None else environment)
+    try:
+        return Config.model_validate(tree).store
+    except ValidationError as error:
+        others = [detail for detail in error.errors() if detail["type"] != "missing"]
+        if others:
+            raise ConfigError("; ".join(_explain(Config, detail) for detail in others)) from None
+    return Path(tree.get("store", Config.model_fields["store"].default))
+
+
+def validate(model: type[AnySettings], raw: Any, where: str) -> AnySettings:
+    """`raw` as `model`, or a ConfigError in one line that names key and mend."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(model, detail) for detail in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(lines)}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"config {path}: {reason.lower()}; name an existing YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"config {path} must be a mapping of keys to values")
+    return tree
+
+
+def _override(
+    tree: dict[str, Any], overrides: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    for key, value in _from_environment(environment):
+        _put(tree, key, value, f"environment variable {ENV_PREFIX}{key.upper().replace('.', '__')}")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override}: write it as key=value, as in training.steps=5")
+        _put(tree, key.strip(), value, f"--set {override}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    for name in sorted(environment):
+        if name.startswith(ENV_PREFIX):
+            yield name.removeprefix(ENV_PREFIX).lower().replace("__", "."), environment[name]
+
+
+def _put(tree: dict[str, Any], dotted: str, text: str, source: str) -> None:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{source}: the value is not YAML; quote it") from None
+    *parents, last = dotted.split(".")
+    node: Any = tree
+    for key in parents:
+        node = _child(node, key, source)
+    if isinstance(node, list):
+        node[_index(node, last, source)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise ConfigError(f"{source}: {parents[-1]!r} holds a value, not a group of keys")
+
+
+def _child(node: Any, key: str, source: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, key, source)]
+    if not isinstance(node, dict):
+        raise ConfigError(f"{source}: the keys before {key!r} hold a value, not a group of keys")
+    if node.get(key) is None:
+        node[key] = {}
+    return node[key]
+
+
+def _index(entries: list[Any], key: str, source: str) -> int:
+    if not key.isdigit() or int(key) >= len(entries):
+        raise ConfigError(f"{source}: {key!r} must be a number from 0 to {len(entries) - 1}")
+    return int(key)
+
+
+def _explain(model: type[BaseModel], detail: Any) -> str:
+    location = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = list(_model_at(model, detail["loc"][:-1]).model_fields)
+        nearest = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
+        return f"unknown key {location!r}; {hint}"
+    if detail["type"] == "missing":
+        return f"{location!r} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if not location:
+        return str(message)
+    if isinstance(detail["input"], dict | list | BaseModel):
+        return f"{location}: {message[0].lower()}{message[1:]}"
+    return f"{location} = {detail['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _model_at(model: type[BaseModel], location: Sequence[Any]) -> type[BaseModel]:
+    """The settings class that a path of keys leads to."""
+    for key in location:
+        field = model.model_fields.get(str(key))
+        if field is not None:
+            model = _settings_within(field.annotation) or model
+    return model
+
+
+def _settings_within(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    for argument in typing.get_args(annotation):
+        found = _settings_within(argument)
+        if found:
+            return found
+    return None

@@ -1,0 +1,322 @@
+"""Every setting of a run, documented where it is defined. Reading files is loading.py's work.
+
+Frozen and strict throughout: an unknown key is an error, not a surprise. What belongs to one
+judge alone is defined in that judge's file and checked there.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rlhf_core.identity import content_id
+from rlhf_core.records import Mode
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of every config: frozen, and an unknown key is an error, not a surprise."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class Columns(Settings):
+    """Which column of the prompt file holds what."""
+
+    prompt: str = "prompt"
+    """The instruction or question. The only column that must exist."""
+    context: str = "context"
+    """The text that a text-grounded prompt is about."""
+    mode: str = "mode"
+    """text_grounded, knowledge_seeking or creative. Where it is missing or empty: text_grounded
+    for a row with a context, creative for one without a reference, else knowledge_seeking."""
+    reference: str = "reference"
+    """The reference answer: a text, or a list of several."""
+
+
+class PromptSettings(Settings):
+    """Where prompts come from, and how many are held out."""
+
+    path: str
+    """A .jsonl, .csv or .parquet file, a folder written by datasets' `save_to_disk`, or
+    `hf:owner/name` with an optional `:split` for a data set on the hub."""
+    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    """Share of the prompts kept for evaluation. Which ones follows from each prompt's own text,
+    so the split never moves when prompts are added."""
+    limit: PositiveInt | None = None
+    """Read only the first so many prompts."""
+    columns: Columns = Columns()
+    """Names of the columns."""
+
+
+class PolicySettings(Settings):
+    """The language model that is improved."""
+
+    model: str = "smollm2-135m-instruct"
+    """A bundled model, a local folder in Hugging Face format, or a hub id."""
+    system_prompt: str | None = "Answer briefly."
+    """System message before every prompt; null leaves it to the model's chat template."""
+    max_prompt_tokens: PositiveInt = 512
+    """A prompt that is longer, in tokens and with the chat template, is refused at ingest."""
+    lora_rank: PositiveInt = 16
+    """Rank of the adapters that hold each role (policy, critic, reward) on the shared trunk."""
+
+
+class EndpointSettings(Settings):
+    """A model behind an OpenAI-compatible server."""
+
+    model: str
+    """The model's name as the server knows it."""
+    base_url: str | None = None
+    """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key. The key itself never stands here."""
+    concurrency: PositiveInt = 8
+    """Requests in flight at once."""
+    timeout_seconds: PositiveFloat = 60.0
+    """Limit of one request."""
+    max_attempts: PositiveInt = 5
+    """Tries of one request before it counts as unavailable; only failures of the moment (time-out,
+    429, 5xx) are tried again."""
+    price_per_million_input_tokens: Annotated[float, Field(ge=0.0)] = 0.0
+    """In US dollars, for the plan and the cost column of the store."""
+    price_per_million_output_tokens: Annotated[float, Field(ge=0.0)] = 0.0
+    """In US dollars."""
+
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """In US dollars."""
+        price_in = self.price_per_million_input_tokens
+        price_out = self.price_per_million_output_tokens
+        return (input_tokens * price_in + output_tokens * price_out) / 1e6
+
+
+class SamplingSettings(Settings):
+    """How candidate answers are drawn."""
+
+    candidates: Annotated[int, Field(ge=2, le=64)] = 4
+    """Answers sampled for each prompt (K). At least 2: one answer cannot be compared."""
+    max_new_tokens: PositiveInt = 48
+    """Limit of an answer, in tokens."""
+    temperature: PositiveFloat = 1.0
+    """Logits are divided by it, in sampling and in training alike."""
+    endpoint: EndpointSettings | None = None
+    """Sample the candidates from this remote model instead of the policy itself."""
+
+
+class JudgeSettings(BaseModel):
+    """One judge: which, how much it counts, and the settings of its kind."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    kind: str
+    """Name of a file in judges/; `solon judges` lists them."""
+    name: str = ""
+    """Name in the store and the report; the kind, where it is left out."""
+    weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Its share in the ranking. 0 records its judgements and lets them decide nothing."""
+    modes: tuple[Mode, ...] = tuple(Mode)
+    """Prompts it judges; all, where it is left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_defaults_to_kind(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not raw.get("name"):
+            return {**raw, "name": raw.get("kind", "")}
+        return raw
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings that belong to this kind alone."""
+        return dict(self.model_extra or {})
+
+    @property
+    def identity(self) -> str:
+        """What makes it the same judge: kind and options, not name, weight or modes."""
+        return content_id(self.kind, self.options)
+
+
+class PreferenceSettings(Settings):
+    """How judgements become rankings and pairs."""
+
+    tie_margin: Share = 0.02
+    """Two candidates whose combined scores (0 to 1) differ by no more than this are tied. Ties are
+    kept in the store and never trained on."""
+
+
+class SFTSettings(Settings):
+    """Supervised fine-tuning on the reference answers, before anything else."""
+
+    epochs: PositiveInt = 1
+    """Passes over the demonstrations."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak, of the adapter; decays by a cosine to a tenth."""
+    prompts_per_step: PositiveInt = 16
+    """Demonstrations in one optimizer step."""
+
+
+class RewardModelSettings(Settings):
+    """The reward model, trained on rankings with the K-wise loss."""
+
+    epochs: PositiveInt = 1
+    """Passes over the rankings. More than one overfits (arXiv:2203.02155, appendix C.2)."""
+    learning_rate: PositiveFloat = 1e-3
+    """Peak, of the adapter and the head; decays by a cosine to a tenth."""
+    prompts_per_step: PositiveInt = 8
+    """Rankings in one optimizer step."""
+
+
+class KLSettings(Settings):
+    """What keeps the policy near the SFT model."""
+
+    coefficient: Annotated[float, Field(ge=0.0)] = 0.05
+    """Weight of the per-token penalty log π(y|x) − log π_SFT(y|x) in the reward, per nat."""
+
+
+class TrainingSettings(Settings):
+    """Improvement of the policy against the reward model."""
+
+    algorithm: Literal["ppo"] = "ppo"
+    """The algorithm."""
+    steps: PositiveInt = 16
+    """Rollout-and-update steps."""
+    prompts_per_step: PositiveInt = 8
+    """Prompts rolled out in one step."""
+    samples_per_prompt: PositiveInt = 4
+    """Rollouts of each of those prompts; they share the work on the prompt."""
+    epochs: PositiveInt = 1
+    """Passes over the rollouts of a step."""
+    minibatches: PositiveInt = 2
+    """Optimizer steps in one pass."""
+    learning_rate: PositiveFloat = 5e-4
+    """Peak, of the policy's adapter; decays by a cosine to a tenth."""
+    critic_learning_rate: PositiveFloat = 1e-3
+    """Peak, of the critic's adapter and head."""
+    kl: KLSettings = KLSettings()
+    """The penalty against drifting away."""
+    gamma: Share = 1.0
+    """Discount of later rewards."""
+    gae_lambda: Share = 0.95
+    """Bias against variance in the advantages (arXiv:1506.02438)."""
+    clip_range: PositiveFloat = 0.2
+    """The probability ratio is clipped to 1 ± this."""
+    value_clip_range: PositiveFloat = 0.2
+    """The critic moves no further than this from its values at rollout."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this norm."""
+    missing_eos_score: float | None = -1.0
+    """Score of an answer that did not end within max_new_tokens, instead of its reward; null
+    leaves the reward."""
+
+
+class EvaluationSettings(Settings):
+    """The comparison that decides, on held-out prompts, by judges that took no part."""
+
+    judges: tuple[JudgeSettings, ...] = Field(min_length=1)
+    """None of them may be among the training judges. The first one decides; the others are
+    reported."""
+    baseline: Literal["sft", "incumbent"] = "sft"
+    """Whom to beat: the SFT model, or the policy promoted last (the SFT model, while there is
+    none)."""
+    samples_per_prompt: PositiveInt = 2
+    """Answers of each model to each held-out prompt."""
+    temperature: PositiveFloat = 1.0
+    """Of these answers."""
+    bootstrap_resamples: PositiveInt = 10_000
+    """Resamples over prompts behind each interval."""
+
+
+class PromotionSettings(Settings):
+    """What a policy must show before it is promoted."""
+
+    win_rate_above: Share = 0.5
+    """The lower end of the win rate's interval must lie above this."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """Of that interval."""
+    max_kl: PositiveFloat = 10.0
+    """Limit of the KL divergence from the SFT model, in nats an answer."""
+    min_eos_rate: Share = 0.5
+    """At least this share of the answers must end by themselves."""
+
+
+class ComputeSettings(Settings):
+    """Where the arithmetic happens. Not part of the config's hash."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
+    tokens_per_microbatch: PositiveInt = 2048
+    """Tokens in one forward and backward pass; forward passes alone take four times as many. Lower
+    it when memory runs out: results do not depend on it."""
+
+
+class Config(Settings):
+    """One run, whole."""
+
+    store: Path = Path("runs/solon.duckdb")
+    """The DuckDB file; made where it is missing."""
+    artifacts: Path = Path("runs/artifacts")
+    """Folder of the trained models and reports."""
+    seed: int = 1
+    """Everything random follows from it."""
+    prompts: PromptSettings
+    """Prompts."""
+    policy: PolicySettings = PolicySettings()
+    """The model that is improved."""
+    sampling: SamplingSettings = SamplingSettings()
+    """Candidates."""
+    judges: tuple[JudgeSettings, ...] = Field(min_length=1)
+    """The judges whose verdicts become training data."""
+    preferences: PreferenceSettings = PreferenceSettings()
+    """From judgements to pairs."""
+    sft: SFTSettings = SFTSettings()
+    """Supervised fine-tuning."""
+    reward_model: RewardModelSettings = RewardModelSettings()
+    """Reward model."""
+    training: TrainingSettings = TrainingSettings()
+    """Policy."""
+    evaluation: EvaluationSettings
+    """Evaluation."""
+    promotion: PromotionSettings = PromotionSettings()
+    """Promotion."""
+    compute: ComputeSettings = ComputeSettings()
+    """Device, precision, memory."""
+
+    @model_validator(mode="after")
+    def _judges_make_sense(self) -> "Config":
+        _refuse_repeated_names(self.judges, "judges")
+        _refuse_repeated_names(self.evaluation.judges, "evaluation.judges")
+        if not any(judge.weight > 0 for judge in self.judges):
+            raise ValueError("judges: every weight is 0, so nothing could be ranked; raise one")
+        trainers = {judge.identity: judge.name for judge in self.judges if judge.weight > 0}
+        for judge in self.evaluation.judges:
+            if judge.identity in trainers:
+                raise ValueError(
+                    f"evaluation.judges: {judge.name!r} also judges the training data; a policy "
+                    "is evaluated only by judges that took no part in its training. Name another "
+                    "judge, or set the weight of the training one to 0"
+                )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Id of everything that decides the result: not of paths, device or memory limits."""
+        return content_id(self.model_dump(mode="json", exclude={"store", "artifacts", "compute"}))
+
+
+def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> None:
+    names = [judge.name for judge in judges]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{where}: two judges are named {name!r}; give each its own `name`")

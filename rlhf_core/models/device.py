@@ -1,0 +1,78 @@
+"""Where to compute and in which precision: chosen once, printed, passed along."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.errors import ConfigError
+
+# Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
+BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
+FORWARD_ONLY_FACTOR = 4
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device, precision of frozen weights and autocast, and the size of a micro-batch."""
+
+    device: torch.device
+    dtype: torch.dtype
+    tokens_per_microbatch: int
+    reason: str
+
+    @property
+    def forward_tokens(self) -> int:
+        """Tokens of a micro-batch that keeps no activations for a backward pass."""
+        return FORWARD_ONLY_FACTOR * self.tokens_per_microbatch
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Matrix products in `dtype`; parameters that are trained stay in fp32."""
+        is_reduced = self.dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=is_reduced)
+
+    def __str__(self) -> str:
+        precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        return f"{self.device}, {precision} ({self.reason})"
+
+
+def choose_compute(settings: ComputeSettings) -> Compute:
+    """The device and precision that the settings ask for, or the best there are.
+
+    Raises:
+        ConfigError: If the device named is not there.
+    """
+    device = _device(settings.device)
+    if settings.precision == "auto":
+        dtype, reason = _best_precision(device)
+    else:
+        dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        reason = "as configured"
+    return Compute(device, dtype, settings.tokens_per_microbatch, reason)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"compute.device = {name!r}: {reason}; use auto or cpu") from None
+    return device
+
+
+def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16, "the GPU multiplies bf16"
+        return torch.float32, "the GPU has no bf16"
+    if device.type != "cpu":
+        return torch.float32, f"bf16 is not used on {device.type}"
+    capabilities = torch.cpu.get_capabilities()
+    for capability, name in BF16_INSTRUCTIONS.items():
+        if capabilities.get(capability):
+            return torch.bfloat16, f"the CPU has {name}"
+    return torch.float32, "the CPU has no bf16 instructions"

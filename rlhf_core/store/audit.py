@@ -1,0 +1,75 @@
+"""Other people's SQL, over a snapshot: it can read the facts and nothing else.
+
+The snapshot is refreshed first when the store has moved on, unless that would keep writers
+waiting: copying takes about 20 ms a MB, and readers get at most a tenth of the writers' time.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from rlhf_core.errors import QueryError, StoreBusyError, StoreError
+from rlhf_core.store.files import StoreFiles
+from rlhf_core.store.store import Store
+
+COPY_SECONDS_PER_MB = 0.02
+REFRESH_TIMEOUT_SECONDS = 2.0
+AUDIT_SETTINGS: dict[str, Any] = {
+    "enable_external_access": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    "lock_configuration": True,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a query returned, and how old the data is that it saw."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    age_seconds: float
+
+
+def audit(path: Path | str, sql: str) -> Answer:
+    """Run one read-only statement against the store's snapshot.
+
+    Raises:
+        StoreError: If there is no store at `path`.
+        QueryError: If the SQL is wrong, is more than one statement, or tries anything but to read.
+    """
+    files = StoreFiles.at(path)
+    if not files.database.exists():
+        raise StoreError(f"no store at {files.database}; `solon run CONFIG` makes one")
+    _refresh(files)
+    with duckdb.connect(str(files.snapshot), read_only=True, config=AUDIT_SETTINGS) as connection:
+        try:
+            if len(connection.extract_statements(sql)) != 1:
+                raise QueryError("write exactly one SQL statement")
+            result = connection.execute(sql)
+            columns = [column[0] for column in result.description or []]
+            rows = result.fetchall()
+        except duckdb.Error as error:
+            raise QueryError(" ".join(str(error).split())) from None
+    return Answer(columns, rows, time.time() - files.snapshot.stat().st_mtime)
+
+
+def _refresh(files: StoreFiles) -> None:
+    if not files.snapshot.exists():
+        Store(files.database).publish()
+    elif _is_worth_copying(files):
+        try:
+            Store(files.database).publish(REFRESH_TIMEOUT_SECONDS)
+        except StoreBusyError:
+            return
+
+
+def _is_worth_copying(files: StoreFiles) -> bool:
+    database, snapshot = files.database.stat(), files.snapshot.stat()
+    copy_seconds = database.st_size / 1e6 * COPY_SECONDS_PER_MB
+    is_stale = database.st_mtime_ns > snapshot.st_mtime_ns
+    return is_stale and time.time() - snapshot.st_mtime > 10 * copy_seconds

@@ -1,0 +1,69 @@
+"""The schema, by numbered SQL files, each applied once and recorded with its hash."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import duckdb
+
+from rlhf_core.errors import SchemaError
+from rlhf_core.identity import digest
+
+
+@dataclass(frozen=True)
+class Migration:
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def hash(self) -> str:
+        return digest(self.sql.encode())
+
+
+def all_migrations() -> list[Migration]:
+    folder = files(__package__) / "migrations"
+    found = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.name)
+    return [
+        Migration(int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8"))
+        for entry in found
+        if entry.name.endswith(".sql")
+    ]
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the schema up to date, one transaction a migration.
+
+    Raises:
+        SchemaError: If a newer Solon wrote this store, or a migration was edited after it ran.
+    """
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER NOT NULL, name VARCHAR NOT NULL, "
+        "hash VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
+    )
+    applied = dict(connection.execute("SELECT number, hash FROM migrations").fetchall())
+    known = all_migrations()
+    newer = set(applied) - {migration.number for migration in known}
+    if newer:
+        raise SchemaError(
+            f"the store was written by a newer Solon (migration {max(newer)}); upgrade Solon"
+        )
+    for migration in known:
+        if migration.number not in applied:
+            _apply(connection, migration)
+        elif applied[migration.number] != migration.hash:
+            raise SchemaError(
+                f"migration {migration.name} is not the one this store was made with; "
+                "restore the file and put the change into a migration of its own"
+            )
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    connection.execute("BEGIN")
+    connection.execute(migration.sql)
+    connection.execute(
+        "INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)",
+        [migration.number, migration.name, migration.hash],
+    )
+    connection.execute("COMMIT")
+    # Replaying DDL from a write-ahead log is where users of DuckDB report failures.
+    connection.execute("CHECKPOINT")

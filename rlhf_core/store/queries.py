@@ -1,0 +1,139 @@
+"""What the stages ask the store, by name: one question a function, records out."""
+
+from collections.abc import Collection, Sequence
+
+from rlhf_core.records import (
+    Candidate,
+    Evaluation,
+    Judgement,
+    Metric,
+    ModelInput,
+    ModelVersion,
+    Outcome,
+    Pair,
+    Promotion,
+    Prompt,
+    PromptSet,
+    Ranking,
+    Rollout,
+    Split,
+)
+from rlhf_core.store.store import Store
+
+
+def prompts_of(store: Store, prompt_set_id: str, split: Split) -> list[Prompt]:
+    """The prompts of a set that fall into a split, by id, so in the same order on every run."""
+    found = store.rows(
+        Prompt,
+        "split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?)",
+        [split.value, prompt_set_id],
+    )
+    return sorted(found, key=lambda prompt: prompt.id)
+
+
+def prompt_set(store: Store, prompt_set_id: str) -> PromptSet:
+    return store.rows(PromptSet, "id = ?", [prompt_set_id])[0]
+
+
+def known_ids(store: Store, table: str, ids: Collection[str]) -> set[str]:
+    """Those of the ids that the table holds already."""
+    found = store.query(f"SELECT id FROM {table} WHERE id IN (SELECT unnest(?))", [list(ids)])
+    return {row["id"] for row in found}
+
+
+def candidates_by_prompt(
+    store: Store, model_id: str, sampling: str, seed: int, prompts: Sequence[Prompt]
+) -> dict[str, list[Candidate]]:
+    """Candidates of one model under one sampling and seed, by prompt, in sample order."""
+    wanted: dict[str, list[Candidate]] = {prompt.id: [] for prompt in prompts}
+    found = store.rows(
+        Candidate, "model_id = ? AND sampling = ? AND seed = ?", [model_id, sampling, seed]
+    )
+    for candidate in sorted(found, key=lambda candidate: candidate.sample_index):
+        if candidate.prompt_id in wanted:
+            wanted[candidate.prompt_id].append(candidate)
+    return wanted
+
+
+def candidates_by_id(store: Store, ids: Collection[str]) -> dict[str, Candidate]:
+    found = store.rows(Candidate, "id IN (SELECT unnest(?))", [list(ids)])
+    return {candidate.id: candidate for candidate in found}
+
+
+def judgements_of(
+    store: Store, candidate_ids: Collection[str], versions: Collection[str]
+) -> list[Judgement]:
+    """Judgements by these judges that show one of the candidates first."""
+    return store.rows(
+        Judgement,
+        "candidate_id IN (SELECT unnest(?)) AND judge_version IN (SELECT unnest(?))",
+        [list(candidate_ids), list(versions)],
+    )
+
+
+def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str]:
+    """Ids of the judgements of these candidates that need not be asked for again."""
+    found = store.query(
+        "SELECT id FROM judgements WHERE candidate_id IN (SELECT unnest(?)) AND outcome <> ?",
+        [list(candidate_ids), Outcome.UNAVAILABLE.value],
+    )
+    return {row["id"] for row in found}
+
+
+def rankings_of(
+    store: Store, recipe: str, batches: Collection[tuple[str, int]], prompts: Sequence[Prompt]
+) -> list[Ranking]:
+    """Rankings made by one recipe from the candidates of some (model, seed) batches, by id."""
+    wanted = {prompt.id for prompt in prompts}
+    found = [
+        ranking
+        for ranking in store.rows(Ranking, "recipe = ?", [recipe])
+        if (ranking.model_id, ranking.seed) in batches and ranking.prompt_id in wanted
+    ]
+    return sorted(found, key=lambda ranking: ranking.id)
+
+
+def pairs_of_rankings(store: Store, rankings: Sequence[Ranking]) -> dict[str, list[Pair]]:
+    """The pairs of each ranking, by ranking id."""
+    pairs: dict[str, list[Pair]] = {ranking.id: [] for ranking in rankings}
+    for pair in store.rows(Pair, "ranking_id IN (SELECT unnest(?))", [list(pairs)]):
+        pairs[pair.ranking_id].append(pair)
+    return pairs
+
+
+def model(store: Store, model_id: str) -> ModelVersion | None:
+    found = store.rows(ModelVersion, "id = ?", [model_id])
+    return found[0] if found else None
+
+
+def inputs_of(store: Store, model_id: str) -> list[ModelInput]:
+    return store.rows(ModelInput, "model_id = ?", [model_id])
+
+
+def promotions_of(store: Store, config_hash: str) -> dict[int, Promotion]:
+    """The end of each cycle of a config, by the cycle's number."""
+    found = store.rows(Promotion, "config_hash = ?", [config_hash])
+    return {promotion.cycle: promotion for promotion in found}
+
+
+def incumbent(store: Store, config_hash: str, cycle: int) -> str | None:
+    """The policy that was promoted last before a cycle; None while there is none."""
+    promotions = promotions_of(store, config_hash)
+    winners = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
+    return promotions[max(winners)].policy_id if winners else None
+
+
+def evaluations_of(store: Store, policy_id: str, baseline_id: str) -> list[Evaluation]:
+    return store.rows(Evaluation, "policy_id = ? AND baseline_id = ?", [policy_id, baseline_id])
+
+
+def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]]:
+    """Each metric of a model as (step, value), steps ascending."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for metric in store.rows(Metric, "model_id = ?", [model_id]):
+        curves.setdefault(metric.name, []).append((metric.step, metric.value))
+    return {name: sorted(points) for name, points in curves.items()}
+
+
+def rollouts_of(store: Store, model_id: str) -> list[Rollout]:
+    return store.rows(Rollout, "model_id = ?", [model_id])
