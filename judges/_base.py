@@ -1,0 +1,142 @@
+"""What a judge is: a function over a batch, with a version. Orders and weights are the panel's.
+
+A file in this folder without a leading underscore is a judge, named by its file. It defines a
+subclass of PointwiseJudge or PairwiseJudge and names it in `JUDGE`.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Generic, TypeVar
+
+from rlhf_core.config import Settings
+from rlhf_core.identity import content_id
+from rlhf_core.records import Outcome, Prompt
+
+AnyOptions = TypeVar("AnyOptions", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One candidate before a pointwise judge."""
+
+    prompt: Prompt
+    text: str
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two candidates before a pairwise judge, in the order they are shown."""
+
+    prompt: Prompt
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge came to, and what it said word for word.
+
+    `score` is 0 to 1, higher is better; `probability` is that of the first being better. `reason`
+    says why there is neither.
+    """
+
+    outcome: Outcome
+    score: float | None = None
+    probability: float | None = None
+    raw_output: str | None = None
+    reason: str | None = None
+    latency_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What one call takes: for the plan, before anything is called."""
+
+    tokens: float = 0.0
+    """Through a local model."""
+    parameters: int = 0
+    """Of that model."""
+    cost_usd: float = 0.0
+    """Paid to a remote one."""
+
+
+class Judge(ABC, Generic[AnyOptions]):
+    """Base of all judges. Constructing one is cheap; models are loaded when first needed.
+
+    Args:
+        options: The settings of its kind.
+    """
+
+    Options: type[AnyOptions]
+    """The settings of this kind, with their documentation and defaults."""
+    code: ClassVar[str]
+    """Changed by hand with everything that changes verdicts: prompt, parser, arithmetic."""
+    transport: ClassVar[frozenset[str]] = frozenset()
+    """Options that say how a model is reached, not what it says; no part of the version."""
+
+    def __init__(self, options: AnyOptions) -> None:
+        self.options = options
+
+    @cached_property
+    def version(self) -> str:
+        """Kind and hash of all that decides a verdict."""
+        options = self.options.model_dump(mode="json", exclude=set(self.transport))
+        return f"{self.kind}-{content_id(self.code, options, self.fixed_text())[:8]}"
+
+    @property
+    def kind(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of its file's documentation."""
+        return (sys.modules[cls.__module__].__doc__ or "").strip().splitlines()[0]
+
+    def fixed_text(self) -> str:
+        """Prompt templates and the like that the version must cover."""
+        return ""
+
+    def check(self) -> None:
+        """Refuse what would fail later, such as a model that is not there; cheap.
+
+        Raises:
+            InputError: With what would be right.
+        """
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        """What one call takes for a prompt and answers of that length."""
+        return Workload()
+
+
+class PointwiseJudge(Judge[AnyOptions]):
+    @abstractmethod
+    def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        """An opinion on each answer, in order: scored, or why not."""
+
+
+class PairwiseJudge(Judge[AnyOptions]):
+    @abstractmethod
+    def compare(self, contests: Sequence[Contest]) -> list[Opinion]:
+        """An opinion on each contest, in order: first, second, tie, or why not."""
+
+
+def scored(score: float, raw_output: str | None = None) -> Opinion:
+    return Opinion(Outcome.SCORED, score=min(max(score, 0.0), 1.0), raw_output=raw_output)
+
+
+def abstains(reason: str) -> Opinion:
+    return Opinion(Outcome.ABSTAINS, reason=reason)
+
+
+def verdict(probability: float, raw_output: str | None = None) -> Opinion:
+    """An opinion on a contest from the probability that the first is better."""
+    outcome = Outcome.TIE
+    if probability != 0.5:
+        outcome = Outcome.FIRST if probability > 0.5 else Outcome.SECOND
+    return Opinion(outcome, probability=probability, raw_output=raw_output)

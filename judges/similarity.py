@@ -1,0 +1,83 @@
+"""A bi-encoder's cosine similarity to the reference answer; with several, to the nearest one."""
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from rlhf_core.config import Settings
+from rlhf_core.config.tree import PositiveInt
+from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models.loading import locate
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+ENCODER_PARAMETERS = 22_000_000
+"""Of the default encoder, for the plan."""
+
+
+class SimilarityOptions(Settings):
+    model: str = "all-minilm-l6-v2"
+    """A sentence-transformers model: bundled name, local folder or hub id."""
+    batch_size: PositiveInt = 64
+    """Texts encoded at once."""
+
+
+class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
+    Options = SimilarityOptions
+    code = "1"
+    transport = frozenset({"batch_size"})
+
+    def check(self) -> None:
+        locate(self.options.model)
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        return Workload(tokens=answer_tokens, parameters=ENCODER_PARAMETERS)
+
+    def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        texts = {answer.text for answer in answers}
+        texts |= {text for answer in answers for text in answer.prompt.reference_answers}
+        vectors = self._encode(sorted(texts))
+        return [self._score(answer, vectors) for answer in answers]
+
+    def _score(self, answer: Answer, vectors: dict[str, torch.Tensor]) -> Opinion:
+        if not answer.prompt.reference_answers:
+            return abstains("the prompt has no reference answer")
+        cosines = [
+            torch.dot(vectors[answer.text], vectors[reference]).item()
+            for reference in answer.prompt.reference_answers
+        ]
+        return scored(max(cosines), raw_output=f"{max(cosines):.6f}")
+
+    def _encode(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Unit vectors of the distinct texts; the encoder itself sorts them by length."""
+        vectors = self._encoder.encode(
+            list(texts),
+            batch_size=self.options.batch_size,
+            convert_to_tensor=True,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        ).cpu()
+        return dict(zip(texts, vectors, strict=True))
+
+    @cached_property
+    def _encoder(self) -> "SentenceTransformer":
+        from sentence_transformers import SentenceTransformer
+
+        location = locate(self.options.model)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                return SentenceTransformer(location, trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise ModelNotFoundError(
+                f"judge model {self.options.model!r} cannot be loaded: {error}"
+            ) from None
+
+
+JUDGE = SimilarityJudge
