@@ -1,0 +1,1 @@
+"""When things run: Prefect flows, the command line, the report. No maths."""

@@ -1,0 +1,97 @@
+"""The report's charts as SVG: no page, no store."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BEFORE, AFTER, NEUTRAL = "#8a94a6", "#2f7fd8", "#7d8590"
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "solon",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.edgecolor": NEUTRAL,
+    "axes.labelcolor": NEUTRAL,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": NEUTRAL,
+    "ytick.color": NEUTRAL,
+    "text.color": NEUTRAL,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.color": NEUTRAL,
+}
+Curve = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A named share with its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def line(curve: Curve, label: str) -> str:
+    """One metric over steps."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot(*zip(*curve, strict=True), color=AFTER, linewidth=1.8)
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.margins(x=0.02)
+
+    return _svg(draw, width=3.6, height=2.1)
+
+
+def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:
+    """Two histograms over the same bins."""
+
+    def draw(axes: Axes) -> None:
+        low, high = min([*before, *after]), max([*before, *after])
+        width = (high - low or 1.0) / 16
+        bins = [low + width * edge for edge in range(17)]
+        axes.hist(before, bins=bins, color=BEFORE, alpha=0.55, label="SFT")
+        axes.hist(after, bins=bins, color=AFTER, alpha=0.55, label="policy")
+        axes.set_xlabel(label)
+        axes.set_ylabel("answers")
+        axes.legend(frameon=False)
+
+    return _svg(draw, width=5.4, height=2.3)
+
+
+def win_rates(intervals: Sequence[Interval]) -> str:
+    """Win rates with their intervals, one row a judge, and the line of chance."""
+
+    def draw(axes: Axes) -> None:
+        for row, interval in enumerate(reversed(intervals)):
+            axes.plot([interval.low, interval.high], [row, row], color=AFTER, linewidth=2.2)
+            axes.plot(interval.value, row, "o", color=AFTER, markersize=6)
+        axes.axvline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.set_yticks(range(len(intervals)), [i.name for i in reversed(intervals)])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-0.6, len(intervals) - 0.4)
+        axes.set_xlabel("share of comparisons the policy wins")
+        axes.grid(visible=False, axis="y")
+
+    return _svg(draw, width=5.4, height=0.75 + 0.36 * len(intervals))
+
+
+def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        draw(axes)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    return text[text.index("<svg") :]

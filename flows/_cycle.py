@@ -1,0 +1,94 @@
+"""What every stage is handed: the config, which cycle this is, and who writes.
+
+A cycle is one pass through all stages. The first starts from the SFT model; each later one from
+the policy promoted last, with new samples, and trains its reward model on the rankings of all.
+"""
+
+import uuid
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from flows import _versions
+from rlhf_core.config import Config
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.identity import content_id, seed_from
+from rlhf_core.models.device import Compute, choose_compute
+from rlhf_core.store import Store, queries
+
+
+class CandidateBatch(BaseModel):
+    """Which candidates belong together: one model, one way of sampling, one seed."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_id: str
+    sampling: str
+    seed: int
+
+
+def new_run_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def ended_cycles(config: Config) -> int:
+    """How many cycles of this config ended in a decision; 0 where there is no store yet."""
+    if not config.store.exists():
+        return 0
+    return len(queries.promotions_of(Store(config.store), config.hash))
+
+
+def next_cycle(config: Config) -> "Cycle":
+    """The first cycle that has not ended."""
+    return Cycle(config=config, number=ended_cycles(config) + 1, run_id=new_run_id())
+
+
+class Cycle(BaseModel):
+    """One pass through the stages; travels to each of them as a Prefect parameter."""
+
+    model_config = ConfigDict(frozen=True)
+    config: Config
+    number: int
+    run_id: str
+
+    def open_store(self) -> Store:
+        return Store(self.config.store, self.run_id)
+
+    def compute(self) -> Compute:
+        return choose_compute(self.config.compute)
+
+    def folder(self, model_id: str) -> Path:
+        """Where a model of this project lies."""
+        return self.config.artifacts / "models" / model_id
+
+    def training_batches(self, store: Store, sft_id: str) -> list[CandidateBatch]:
+        """The candidates this cycle may learn from: its own and those of the cycles before."""
+        return [
+            self.batch(self._sampler(store, sft_id, number), self.config.sampling, number)
+            for number in range(1, self.number + 1)
+        ]
+
+    def batch(
+        self, model_id: str, sampling: SamplingSettings, purpose: int | str
+    ) -> CandidateBatch:
+        """The candidates drawn from a model for a purpose: a cycle's number, or "evaluation"."""
+        endpoint = sampling.endpoint.model if sampling.endpoint else None
+        return CandidateBatch(
+            model_id=model_id,
+            sampling=content_id(
+                sampling.temperature,
+                sampling.max_new_tokens,
+                self.config.policy.system_prompt,
+                endpoint,
+            ),
+            seed=seed_from("candidates", self.config.seed, purpose),
+        )
+
+    def incumbent(self, store: Store) -> str | None:
+        """The policy promoted last before this cycle."""
+        return queries.incumbent(store, self.config.hash, self.number)
+
+    def _sampler(self, store: Store, sft_id: str, number: int) -> str:
+        endpoint = self.config.sampling.endpoint
+        if endpoint is not None:
+            return _versions.endpoint(self.config).id
+        return queries.incumbent(store, self.config.hash, number) or sft_id

@@ -1,0 +1,39 @@
+"""The config's JSON schema with every judge's own options in it, for editors."""
+
+from typing import Any
+
+from judges import available
+from rlhf_core.config import Config
+
+COMMON = ("kind", "name", "weight", "modes")
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a config file; deploy/config.schema.json is its published copy."""
+    schema = Config.model_json_schema()
+    definitions = schema["$defs"]
+    common = definitions.pop("JudgeSettings")["properties"]
+    choices = []
+    for kind, judge in available().items():
+        options = judge.Options.model_json_schema()
+        definitions.update(options.pop("$defs", {}))
+        name = f"judge_{kind}"
+        definitions[name] = {
+            "type": "object",
+            "description": (judge.summary()),
+            "properties": {
+                **{key: common[key] for key in COMMON},
+                "kind": {"const": kind},
+                **options["properties"],
+            },
+            "required": ["kind", *options.get("required", [])],
+            "additionalProperties": False,
+        }
+        choices.append({"$ref": f"#/$defs/{name}"})
+    definitions["JudgeSettings"] = {"oneOf": choices}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Solon config",
+        "required": ["prompts", "judges", "evaluation"],
+    }

@@ -1,0 +1,75 @@
+"""Which model a stage would make: its version follows from recipe, parent and data alone.
+
+So a stage knows before it trains whether its model is there already. The SFT model is made once a
+recipe: prompts that are added later are used by the rankings and the policy, and do not pull the
+trunk away from under policies that were trained on it.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_core.config import Config
+from rlhf_core.identity import content_id
+from rlhf_core.records import ModelKind, ModelVersion
+
+
+def base(config: Config) -> ModelVersion:
+    return _version(config, ModelKind.BASE, None, {})
+
+
+def endpoint(config: Config) -> ModelVersion:
+    settings = config.sampling.endpoint
+    name = settings.model if settings else ""
+    return ModelVersion(kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config.hash)
+
+
+def sft(config: Config) -> ModelVersion:
+    recipe = {
+        "sft": config.sft.model_dump(mode="json"),
+        "policy": config.policy.model_dump(mode="json"),
+        "prompts": config.prompts.model_dump(mode="json"),
+    }
+    return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)
+
+
+def reward(config: Config, sft_id: str, ranking_ids: Sequence[str]) -> ModelVersion:
+    recipe = {
+        "reward_model": config.reward_model.model_dump(mode="json"),
+        "lora_rank": config.policy.lora_rank,
+    }
+    data = content_id(sorted(ranking_ids))
+    return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
+
+
+def policy(
+    config: Config, initial_id: str, reward_id: str, prompt_ids: Sequence[str]
+) -> ModelVersion:
+    recipe = {
+        "training": config.training.model_dump(mode="json"),
+        "max_new_tokens": config.sampling.max_new_tokens,
+        "temperature": config.sampling.temperature,
+        "system_prompt": config.policy.system_prompt,
+        "reward_model": reward_id,
+    }
+    data = content_id(sorted(prompt_ids))
+    return _version(config, ModelKind.POLICY, initial_id, recipe, data, config.seed)
+
+
+def _version(
+    config: Config,
+    kind: ModelKind,
+    parent_id: str | None,
+    recipe: dict[str, Any],
+    data_hash: str = "",
+    seed: int = 0,
+) -> ModelVersion:
+    return ModelVersion(
+        kind=kind,
+        base=config.policy.model,
+        parent_id=parent_id,
+        recipe=json.dumps(recipe, sort_keys=True, ensure_ascii=False),
+        data_hash=data_hash,
+        seed=seed,
+        config_hash=config.hash,
+    )

@@ -1,0 +1,225 @@
+"""The `solon` command: what can be asked, how it is answered, and the exit codes.
+
+0 it worked; 1 it ran and failed; 2 the input was wrong, and nothing was written. Heavy imports
+happen inside the commands, so that help and errors are quick.
+"""
+
+import atexit
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rlhf_core.errors import InputError, SolonError
+
+app = typer.Typer(
+    name="solon",
+    help="Reinforcement learning from AI feedback, on schedule: sample, judge, train, evaluate, "
+    "promote.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+judges_app = typer.Typer(help="The judges there are.", no_args_is_help=True)
+app.add_typer(judges_app, name="judges")
+out = Console()
+
+ConfigPath = Annotated[
+    Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
+}
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycles: Annotated[
+        int, typer.Option(min=1, help="Run until this many cycles of the config have ended.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run a config to its end. What is there already is not done again: a rerun is a resume."""
+    loaded = _load(config, overrides)
+    _prepare_prefect()
+    from flows._run import print_summary, run_cycles, summary
+
+    added = run_cycles(loaded, cycles, is_quiet=as_json)
+    found = summary(loaded, cycles, added)
+    if as_json:
+        _print_json(found)
+    else:
+        print_summary(found, out)
+
+
+@app.command()
+def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print what a run would do, how long it would take and what it would cost; do nothing."""
+    loaded = _load(config, overrides)
+    _prepare_prefect()
+    from flows._run import print_plan
+    from flows.plan import plan_run
+
+    found = plan_run(loaded)
+    if as_json:
+        _print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
+    else:
+        print_plan(found, out)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One statement that reads, in DuckDB's SQL.")],
+    overrides: Overrides = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the store, also while a run goes on. The query sees a snapshot and can only read.
+
+    Start with [bold]SELECT * FROM pair_texts LIMIT 5[/bold], or list what there is with
+    [bold]SELECT table_name, comment FROM duckdb_tables()[/bold] and the same of duckdb_views().
+    """
+    from rlhf_core.config import store_path
+    from rlhf_core.store import audit
+
+    answer = audit(store_path(config, overrides or []), query)
+    if as_json:
+        _print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    else:
+        _print_table(answer.columns, answer.rows)
+
+
+@app.command()
+def serve(
+    config: ConfigPath,
+    cron: Annotated[str, typer.Option(help='When to run, as in "0 3 * * *" for three at night.')],
+    overrides: Overrides = None,
+) -> None:
+    """Run the next cycle of a config on a schedule, until interrupted.
+
+    Uses the Prefect server that PREFECT_API_URL names, or starts one on this machine.
+    """
+    from flows._server import prefect_server
+
+    _load(config, overrides)
+    _prepare_prefect(level="INFO")
+    with prefect_server() as address:
+        from flows.schedule import serve as serve_config
+
+        where = address.removesuffix("/api")
+        typer.echo(f"serving {config} at {cron!r}; its runs are shown at {where}", err=True)
+        serve_config(config, cron, overrides or [])
+
+
+@app.command()
+def report(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycle: Annotated[int, typer.Option(min=1, help="Which cycle.")] = 1,
+) -> None:
+    """Write the page of a cycle that ended again, and print where it is."""
+    _prepare_prefect()
+    from flows._cycle import Cycle, new_run_id
+    from flows.report import write_report
+
+    described = Cycle(config=_load(config, overrides), number=cycle, run_id=new_run_id())
+    typer.echo(write_report(described.open_store(), described))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the config, for editors that check YAML as you type."""
+    from flows._schema import config_schema
+
+    _print_json(config_schema())
+
+
+@judges_app.command("list")
+def list_judges(as_json: AsJson = False) -> None:
+    """Every judge that a config can name, with its options and their defaults."""
+    from judges import describe
+
+    found = describe()
+    if as_json:
+        _print_json(found)
+    else:
+        rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in found]
+        _print_table(["judge", "what it does", "options"], rows)
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line on stderr, with the exit code of their kind."""
+    atexit.register(_silence_finalization)
+    _quiet_libraries()
+    try:
+        app()
+    except InputError as error:
+        _fail(error, code=2)
+    except SolonError as error:
+        _fail(error, code=1)
+
+
+def _load(path: Path, overrides: list[str] | None) -> Any:
+    from rlhf_core.config import load_config
+
+    return load_config(path, overrides or [])
+
+
+def _fail(error: SolonError, code: int) -> None:
+    typer.echo(f"solon: {error}", err=True)
+    sys.exit(code)
+
+
+def _prepare_prefect(level: str = "CRITICAL") -> None:
+    """Settings Prefect reads when it is imported; those the user made stay."""
+    for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
+        os.environ.setdefault(name, value)
+
+
+def _quiet_libraries() -> None:
+    """Libraries keep their bars and notices to themselves; ours go through flows/_progress.py."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+def _silence_finalization() -> None:
+    """Keep DuckDB's reference-leak notices off the screen; registered first, so it runs last.
+
+    Prefect's threads outlive the flows and keep their modules, and so DuckDB's, from being freed.
+    """
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _print_json(found: Any) -> None:
+    typer.echo(json.dumps(found, indent=2, default=str, ensure_ascii=False))
+
+
+def _print_table(columns: list[str], rows: Any) -> None:
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table)

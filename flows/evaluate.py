@@ -1,0 +1,216 @@
+"""The result is evaluated on held-out prompts, decided by a judge that took no part in training.
+
+Beside the deciding judge the store keeps how the training judges and the reward model see the same
+answers: where they rise and it does not, the policy has learnt to please them.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from prefect import flow
+
+from flows._candidates import local_sampler, missing_shards, sample_shards
+from flows._cycle import Cycle
+from flows._judging import judge_missing
+from flows._stage import stage
+from judges._panel import Panelist, Task, ranking_tasks
+from rlhf_core.algorithms.reward_model import score_sequences
+from rlhf_core.config import Config
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.evaluation.comparison import Answers, Comparison, sequence_kl, settings_hash
+from rlhf_core.models.artifacts import load_role, open_trunk
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt, Split
+from rlhf_core.store import Store, queries
+
+DECIDES, REPORTS, TRAINED_ON, PROXY = "decides", "reports", "trained_on", "proxy"
+"""Roles of judges in an evaluation: the first one named decides, other independent ones are
+reported beside it; the training judges and the reward model show what was optimised for."""
+REWARD_MODEL = "reward_model"
+Panel = dict[Panelist, str]
+"""Every judge that looks at the answers, with its role."""
+
+
+@flow(name="evaluate")
+def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, policy_id: str) -> str:
+    """Add the evaluations that are missing; the id of the deciding one."""
+    config = cycle.config
+    with stage(cycle, "evaluate") as work:
+        prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
+        incumbent = cycle.incumbent(work.store)
+        baseline_id = incumbent if config.evaluation.baseline == "incumbent" else None
+        models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
+        policy = _answers(cycle, work.store, models, policy_id, prompts)
+        baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
+        panel = _panel(cycle)
+
+        def tasks_for(panelist: Panelist) -> list[Task]:
+            return [
+                task
+                for prompt in prompts
+                for ours, theirs in zip(policy[prompt.id], baseline[prompt.id], strict=True)
+                for task in ranking_tasks(panelist, prompt, [ours, theirs])
+            ]
+
+        judge_missing(work.store, list(panel), tasks_for, "evaluating")
+        _score_missing(work.store, models, prompts, [policy, baseline])
+        evaluations = _kept(work.store, cycle, models, baseline_id or sft_id, prompts, panel)
+        if not evaluations:
+            evaluations = _evaluations(cycle, work.store, models, prompts, policy, baseline, panel)
+            work.news = f"{work.store.append(evaluations)} new"
+        deciding = next(found for found in evaluations if found.role == DECIDES)
+        work.detail = {found.judge: _brief(found) for found in evaluations}
+    return deciding.id
+
+
+def evaluation_sampling(config: Config) -> SamplingSettings:
+    """How the compared answers are drawn: always from the models themselves."""
+    changes = {"temperature": config.evaluation.temperature, "endpoint": None}
+    return config.sampling.model_copy(update=changes)
+
+
+class _Models:
+    """The trunk with policy and reward model, loaded when something of them is missing."""
+
+    def __init__(
+        self, cycle: Cycle, sft_id: str, reward_id: str, policy_id: str, incumbent: str | None
+    ) -> None:
+        self.cycle, self.sft_id = cycle, sft_id
+        self.reward_id, self.policy_id, self.incumbent = reward_id, policy_id, incumbent
+
+    @cached_property
+    def trunk(self) -> Trunk:
+        config, folder = self.cycle.config, self.cycle.folder
+        trunk = open_trunk(str(folder(self.sft_id)), self.cycle.compute(), config.policy.lora_rank)
+        load_role(trunk, Role.POLICY, folder(self.policy_id))
+        load_role(trunk, Role.REWARD, folder(self.reward_id))
+        if self.incumbent is not None:
+            load_role(trunk, Role.INCUMBENT, folder(self.incumbent))
+        return trunk
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        return ChatFormat(self.trunk.tokenizer, self.cycle.config.policy.system_prompt)
+
+    def role(self, model_id: str) -> Role:
+        roles = {self.sft_id: Role.REFERENCE, self.policy_id: Role.POLICY}
+        return roles.get(model_id, Role.INCUMBENT)
+
+    def sequences(self, prompts: Sequence[Prompt], answers: Answers) -> list[TokenSequence]:
+        return [
+            TokenSequence(tuple(self.chat.prompt_ids(prompt.instruction)), answer.token_ids or ())
+            for prompt in prompts
+            for answer in answers[prompt.id]
+        ]
+
+
+def _answers(
+    cycle: Cycle, store: Store, models: _Models, model_id: str, prompts: Sequence[Prompt]
+) -> dict[str, list[Candidate]]:
+    """The model's answers to the held-out prompts, sampled where they are missing."""
+    sampling = evaluation_sampling(cycle.config)
+    batch = cycle.batch(model_id, sampling, "evaluation")
+    count = cycle.config.evaluation.samples_per_prompt
+    shards = missing_shards(store, batch, prompts, count)
+    if shards:
+        sampler = local_sampler(cycle, models.trunk, models.role(model_id), sampling)
+        sample_shards(store, sampler, batch, sampling, shards, "answering")
+    return queries.candidates_by_prompt(store, model_id, batch.sampling, batch.seed, prompts)
+
+
+def _panel(cycle: Cycle) -> Panel:
+    config = cycle.config
+    panel = {
+        Panelist(settings): REPORTS if number else DECIDES
+        for number, settings in enumerate(config.evaluation.judges)
+    }
+    seen = {panelist.version for panelist in panel}
+    for settings in config.judges:
+        panelist = Panelist(settings)
+        if panelist.version not in seen:
+            panel[panelist] = TRAINED_ON if settings.weight > 0 else REPORTS
+    return panel
+
+
+def _score_missing(
+    store: Store, models: _Models, prompts: Sequence[Prompt], answers: Sequence[Answers]
+) -> None:
+    """The reward model's score of every answer, kept as a judgement in its own units."""
+    for group in answers:
+        candidates = [candidate for prompt in prompts for candidate in group[prompt.id]]
+        blank = [_reward_judgement(candidate, models.reward_id, 0.0) for candidate in candidates]
+        known = queries.known_ids(store, Judgement.table, [judgement.id for judgement in blank])
+        if all(judgement.id in known for judgement in blank):
+            continue
+        scores = score_sequences(models.trunk, models.sequences(prompts, group), Role.REWARD)
+        store.append(
+            _reward_judgement(candidate, models.reward_id, score)
+            for candidate, score in zip(candidates, scores.tolist(), strict=True)
+        )
+
+
+def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Judgement:
+    return Judgement(
+        prompt_id=candidate.prompt_id,
+        judge=REWARD_MODEL,
+        judge_version=reward_id,
+        candidate_id=candidate.id,
+        outcome=Outcome.SCORED,
+        score=score,
+    )
+
+
+def _seats(panel: Panel, models: _Models) -> list[tuple[str, str, str]]:
+    """Name, version and role of all that judged the answers."""
+    judges = [(p.settings.name, p.version, role) for p, role in panel.items()]
+    return [*judges, (REWARD_MODEL, models.reward_id, PROXY)]
+
+
+def _kept(
+    store: Store,
+    cycle: Cycle,
+    models: _Models,
+    baseline_id: str,
+    prompts: Sequence[Prompt],
+    panel: Panel,
+) -> list[Evaluation]:
+    """The evaluations of an earlier run, if it came to all of them."""
+    settings = settings_hash(cycle.config, prompts)
+    found = {
+        (evaluation.judge, evaluation.judge_version): evaluation
+        for evaluation in queries.evaluations_of(store, models.policy_id, baseline_id)
+        if evaluation.settings == settings
+    }
+    wanted = [(name, version) for name, version, _ in _seats(panel, models)]
+    return [found[key] for key in wanted] if all(key in found for key in wanted) else []
+
+
+def _evaluations(
+    cycle: Cycle,
+    store: Store,
+    models: _Models,
+    prompts: Sequence[Prompt],
+    policy: Answers,
+    baseline: Answers,
+    panel: Panel,
+) -> list[Evaluation]:
+    seats = _seats(panel, models)
+    ids = {c.id for answers in (policy, baseline) for group in answers.values() for c in group}
+    judgements = queries.judgements_of(store, ids, [version for _, version, _ in seats])
+    temperature = cycle.config.evaluation.temperature
+    kl = sequence_kl(models.trunk, models.sequences(prompts, policy), temperature).mean().item()
+    comparison = Comparison(prompts, policy, baseline, kl)
+    return [
+        comparison.evaluate(cycle.config, judgements, name, version, role)
+        for name, version, role in seats
+    ]
+
+
+def _brief(evaluation: Evaluation) -> str:
+    if evaluation.win_rate is None:
+        return "scored nothing"
+    return (
+        f"{evaluation.win_rate:.1%} [{evaluation.win_rate_low:.1%}, {evaluation.win_rate_high:.1%}]"
+    )

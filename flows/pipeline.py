@@ -1,0 +1,35 @@
+"""START HERE: one cycle, stage after stage.
+
+Prompts are ingested; the model is fine-tuned on the reference answers; K candidates are sampled for
+each prompt; judges judge them; judgements become rankings and pairs; a reward model learns from
+those; a policy is improved against it; the result is evaluated by judges that took no part; it is
+promoted or refused.
+"""
+
+from prefect import flow
+
+from flows._cycle import Cycle
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.judge import judge
+from flows.pair import pair
+from flows.promote import promote
+from flows.report import report
+from flows.sample import sample
+from flows.train_policy import train_policy
+from flows.train_reward import train_reward
+from flows.train_sft import train_sft
+
+
+@flow(name="solon-cycle")
+def pipeline(cycle: Cycle) -> None:
+    prompts = ingest(cycle)
+    sft = train_sft(cycle, prompts)
+    candidates = sample(cycle, prompts, sft)
+    judge(cycle, prompts, candidates)
+    recipe = pair(cycle, prompts, candidates)
+    reward_model = train_reward(cycle, prompts, sft, recipe)
+    policy = train_policy(cycle, prompts, sft, reward_model)
+    evaluation = evaluate(cycle, prompts, sft, reward_model, policy)
+    promote(cycle, evaluation)
+    report(cycle)

@@ -1,0 +1,206 @@
+"""What a run would do, counted and estimated before any time or money is spent.
+
+Counts are exact but for pairs and rankings, which depend on ties. Times are rough: work in
+floating-point operations over a speed measured in a fraction of a second on this machine.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from flows.ingest import read_checked_prompts
+from judges._base import Workload
+from judges._panel import Panelist
+from rlhf_core.algorithms.optimisation import step_count
+from rlhf_core.config import Config
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.device import Compute, choose_compute
+from rlhf_core.models.loading import load_tokenizer, parameter_count
+from rlhf_core.records import Prompt, Split
+
+# Share of a plain matrix product's speed that each kind of work was seen to reach with
+# SmolLM2-135M on two CPU cores.
+FORWARD_EFFICIENCY, TRAINING_EFFICIENCY, SAMPLING_EFFICIENCY = 0.6, 0.5, 0.15
+FORWARD_FLOPS, TRAINING_FLOPS = 2, 4
+"""Per parameter and token; a frozen trunk needs no gradients of its weights."""
+FIXED_SECONDS = 25.0
+"""Loading models, starting Prefect, writing the report."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the plan."""
+
+    stage: str
+    what: str
+    count: int
+    seconds: float = 0.0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    config_hash: str
+    compute: str
+    policy: str
+    parameters: int
+    judges: list[str]
+    evaluation_judges: list[str]
+    prompts: int
+    train: int
+    holdout: int
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return FIXED_SECONDS + sum(row.seconds for row in self.rows)
+
+    @property
+    def cost_usd(self) -> float:
+        return sum(row.cost_usd for row in self.rows)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Mean lengths in tokens, and how fast this machine works."""
+
+    prompt: float
+    answer: float
+    parameters: int
+    flops_per_second: float
+
+    def forward(self, tokens: float, parameters: int | None = None) -> float:
+        work = FORWARD_FLOPS * (parameters or self.parameters) * tokens
+        return work / (self.flops_per_second * FORWARD_EFFICIENCY)
+
+    def training(self, tokens: float) -> float:
+        work = TRAINING_FLOPS * self.parameters * tokens
+        return work / (self.flops_per_second * TRAINING_EFFICIENCY)
+
+    def sampling(self, tokens: float) -> float:
+        work = FORWARD_FLOPS * self.parameters * tokens
+        return work / (self.flops_per_second * SAMPLING_EFFICIENCY)
+
+
+def plan_run(config: Config) -> Plan:
+    """Count and estimate one cycle.
+
+    Raises:
+        InputError: For anything in the config, the prompts or the models that would stop the run.
+    """
+    panel = [Panelist(settings) for settings in config.judges]
+    jury = [Panelist(settings) for settings in config.evaluation.judges]
+    for panelist in [*panel, *jury]:
+        panelist.check()
+    prompts = read_checked_prompts(config)
+    train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
+    compute = choose_compute(config.compute)
+    sizes = _sizes(config, prompts, compute)
+    holdout = len(prompts) - len(train)
+    return Plan(
+        config_hash=config.hash,
+        compute=str(compute),
+        policy=config.policy.model,
+        parameters=sizes.parameters,
+        judges=[f"{panelist.version} × {panelist.settings.weight:g}" for panelist in panel],
+        evaluation_judges=[panelist.version for panelist in jury],
+        prompts=len(prompts),
+        train=len(train),
+        holdout=holdout,
+        rows=[
+            *_sft(config, train, sizes),
+            *_candidates(config, train, panel, sizes),
+            *_reward_model(config, train, sizes),
+            *_policy(config, sizes),
+            *_evaluation(config, holdout, [*jury, *panel], sizes),
+        ],
+    )
+
+
+def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
+    demonstrations = sum(bool(prompt.reference_answers) for prompt in train)
+    steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
+    tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
+    return [Row("train_sft", "optimizer steps", steps, sizes.training(tokens))]
+
+
+def _candidates(
+    config: Config, train: list[Prompt], panel: list[Panelist], sizes: _Sizes
+) -> list[Row]:
+    count = len(train) * config.sampling.candidates
+    endpoint = config.sampling.endpoint
+    cost = 0.0
+    if endpoint is not None:
+        cost = count * endpoint.cost(sizes.prompt, sizes.answer)
+    seconds = 0.0 if endpoint else sizes.sampling(count * sizes.answer)
+    rows = [Row("sample", "candidates", count, seconds, cost)]
+    for panelist in panel:
+        judged = [prompt for prompt in train if prompt.mode in panelist.settings.modes]
+        calls = len(judged) * panelist.calls(config.sampling.candidates)
+        rows.append(_calls("judge", panelist, calls, sizes))
+    return rows
+
+
+def _reward_model(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
+    settings = config.reward_model
+    steps = step_count(len(train), settings.prompts_per_step, settings.epochs)
+    row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
+    tokens = len(train) * settings.epochs * row_tokens
+    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens))]
+
+
+def _policy(config: Config, sizes: _Sizes) -> list[Row]:
+    settings = config.training
+    prompts = settings.steps * settings.prompts_per_step
+    rollouts = prompts * settings.samples_per_prompt
+    tokens = prompts * sizes.prompt + rollouts * sizes.answer
+    observed = 4 * sizes.forward(tokens)  # policy, reference, critic, reward model
+    updated = 2 * settings.epochs * sizes.training(tokens)  # policy and critic
+    updates = settings.steps * settings.epochs * settings.minibatches
+    return [
+        Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
+        Row("train_policy", "optimizer steps", updates, observed + updated),
+    ]
+
+
+def _evaluation(config: Config, holdout: int, panel: list[Panelist], sizes: _Sizes) -> list[Row]:
+    comparisons = holdout * config.evaluation.samples_per_prompt
+    answers = 2 * comparisons
+    rows = [Row("evaluate", "answers", answers, sizes.sampling(answers * sizes.answer))]
+    return rows + [_calls("evaluate", p, comparisons * p.calls(2), sizes) for p in panel]
+
+
+def _calls(stage: str, panelist: Panelist, calls: int, sizes: _Sizes) -> Row:
+    load: Workload = panelist.workload(sizes.prompt, sizes.answer)
+    seconds = sizes.forward(calls * load.tokens, load.parameters) if load.tokens else 0.0
+    name = f"judgements by {panelist.settings.name}"
+    return Row(stage, name, calls, seconds, calls * load.cost_usd)
+
+
+def _sizes(config: Config, prompts: list[Prompt], compute: Compute) -> _Sizes:
+    chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
+    lengths = [len(chat.prompt_ids(prompt.instruction)) for prompt in prompts]
+    answers = [
+        min(len(chat.answer_ids(text)), config.sampling.max_new_tokens)
+        for prompt in prompts
+        for text in prompt.reference_answers
+    ]
+    return _Sizes(
+        prompt=sum(lengths) / len(lengths),
+        answer=sum(answers) / len(answers) if answers else config.sampling.max_new_tokens / 2,
+        parameters=parameter_count(config.policy.model),
+        flops_per_second=measure_speed(compute),
+    )
+
+
+def measure_speed(compute: Compute, size: int = 1024, seconds: float = 0.2) -> float:
+    """Floating-point operations a second of a matrix product in the compute precision."""
+    matrix = torch.ones(size, size, dtype=compute.dtype, device=compute.device)
+    best, started = math.inf, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        begin = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()
+        best = min(best, time.perf_counter() - begin)
+    return 2 * size**3 / best

@@ -1,0 +1,29 @@
+"""The policy is promoted, or refused with reasons: the end of a cycle."""
+
+from prefect import flow
+
+from flows._cycle import Cycle
+from flows._stage import stage
+from rlhf_core.evaluation.promotion import decide
+from rlhf_core.records import Evaluation, Promotion
+
+
+@flow(name="promote")
+def promote(cycle: Cycle, evaluation_id: str) -> bool:
+    """Add the decision if it is missing; whether the policy was promoted."""
+    with stage(cycle, "promote") as work:
+        (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
+        promoted, reasons = decide(evaluation, cycle.config.promotion)
+        decision = Promotion(
+            config_hash=cycle.config.hash,
+            cycle=cycle.number,
+            policy_id=evaluation.policy_id,
+            baseline_id=evaluation.baseline_id,
+            evaluation_id=evaluation.id,
+            promoted=promoted,
+            reasons=reasons,
+        )
+        if work.store.append([decision]):
+            work.news = "decided"
+        work.detail = {"promoted": promoted, "because": "; ".join(reasons)}
+    return promoted

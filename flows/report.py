@@ -1,0 +1,48 @@
+"""One page a cycle: what was learnt, whether it helped, what the answers look like now."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from prefect import flow
+
+from flows._cycle import Cycle
+from flows._report_data import gather
+from flows._stage import stage
+from rlhf_core.config import Config
+from rlhf_core.errors import StoreError
+from rlhf_core.store import Store
+
+
+@flow(name="report")
+def report(cycle: Cycle) -> str:
+    """Write the page of a cycle that ended; its path."""
+    with stage(cycle, "report") as work:
+        path = write_report(work.store, cycle)
+        work.detail = {"page": str(path)}
+        work.news = "written"
+    return str(path)
+
+
+def report_path(config: Config, cycle: int) -> Path:
+    return config.artifacts / "reports" / f"{config.hash[:8]}-cycle-{cycle}.html"
+
+
+def write_report(store: Store, cycle: Cycle) -> Path:
+    """Write the page, whole or not at all, from what the store holds.
+
+    Raises:
+        StoreError: If that cycle has not ended.
+    """
+    data = gather(store, cycle)
+    if data is None:
+        raise StoreError(f"cycle {cycle.number} of this config has not ended; run `solon run`")
+    environment = Environment(
+        loader=PackageLoader("flows", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("report.html").render(data)
+    path = report_path(cycle.config, cycle.number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
+    return path

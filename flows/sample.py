@@ -1,0 +1,48 @@
+"""K candidates are sampled for each prompt of the training split."""
+
+from prefect import flow
+
+from flows import _versions
+from flows._candidates import local_sampler, missing_shards, sample_shards
+from flows._cycle import CandidateBatch, Cycle
+from flows._stage import stage
+from rlhf_core.models.artifacts import load_role, open_trunk
+from rlhf_core.models.samplers import EndpointSampler, Sampler
+from rlhf_core.models.trunk import Role
+from rlhf_core.records import Split
+from rlhf_core.store import Store, queries
+
+
+@flow(name="sample")
+def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
+    """Sample the candidates that are missing; which batch they are."""
+    sampling = cycle.config.sampling
+    with stage(cycle, "sample") as work:
+        batch = cycle.training_batches(work.store, sft_id)[-1]
+        prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+        shards = missing_shards(work.store, batch, prompts, sampling.candidates)
+        if shards:
+            sampler = _sampler(cycle, work.store, sft_id)
+            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling")
+            work.news = f"{added} new"
+        found = queries.candidates_by_prompt(
+            work.store, batch.model_id, batch.sampling, batch.seed, prompts
+        )
+        work.detail = {"candidates": sum(map(len, found.values())), "from": batch.model_id}
+    return batch
+
+
+def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
+    """The model of this cycle: a remote one if configured, else the incumbent or the SFT model."""
+    config = cycle.config
+    if config.sampling.endpoint is not None:
+        store.append([_versions.endpoint(config)])
+        return EndpointSampler(
+            config.sampling.endpoint, config.policy.system_prompt, config.sampling
+        )
+    trunk = open_trunk(str(cycle.folder(sft_id)), cycle.compute(), config.policy.lora_rank)
+    incumbent = cycle.incumbent(store)
+    if incumbent is None:
+        return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
+    load_role(trunk, Role.POLICY, cycle.folder(incumbent))
+    return local_sampler(cycle, trunk, Role.POLICY, config.sampling)

@@ -1,0 +1,39 @@
+"""The cycle on a schedule: each firing runs the next cycle of a config to its end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.types.entrypoint import EntrypointType
+
+from flows._cycle import next_cycle
+from flows.pipeline import pipeline
+from rlhf_core.config import load_config
+
+
+@flow(name="solon")
+def scheduled_cycle(config: str, overrides: list[str]) -> None:
+    """Run the next cycle of a config, read afresh: an edit of the file takes effect here.
+
+    A cycle that a crash cut short is the next cycle, so it is ended first.
+    """
+    pipeline(next_cycle(load_config(config, overrides)))
+
+
+def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
+    """Keep running the config's cycles on a cron schedule until interrupted.
+
+    A firing that finds the former cycle still running is cancelled: the schedule never queues up.
+    """
+    scheduled_cycle.serve(
+        name=config.stem,
+        cron=cron,
+        parameters={"config": str(config.resolve()), "overrides": list(overrides)},
+        global_limit=ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+        ),
+        pause_on_shutdown=False,
+        print_starting_message=False,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
