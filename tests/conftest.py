@@ -1,0 +1,87 @@
+"""Fixtures of all tests: no network but loopback, a tiny model, a store, hand-made records."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.device import Compute
+from rlhf_core.models.trunk import Trunk
+from rlhf_core.records import Candidate, Mode, Prompt, Split
+from rlhf_core.store import Store
+
+ROOT = Path(__file__).parent.parent
+FP32 = Compute(torch.device("cpu"), torch.float32, 2048, "in tests")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that would leave this machine fails where it tries."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX and isinstance(address, tuple):
+            assert address[0] in LOOPBACK, f"a test tried to reach {address}"
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def new_trunk() -> Callable[[], Trunk]:
+    """Makes trunks of the tiny random model, all the same."""
+    return lambda: open_trunk("tiny-random", FP32, lora_rank=4)
+
+
+@pytest.fixture
+def trunk(new_trunk: Callable[[], Trunk]) -> Trunk:
+    return new_trunk()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store" / "solon.duckdb", run_id="test")
+
+
+@pytest.fixture
+def in_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Configs name their files from the project's root."""
+    monkeypatch.chdir(ROOT)
+    return ROOT
+
+
+def prompt(text: str = "Why?", **fields: object) -> Prompt:
+    defaults = {"mode": Mode.KNOWLEDGE_SEEKING, "split": Split.TRAIN}
+    return Prompt.model_validate({"text": text, **defaults, **fields})
+
+
+def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
+    defaults = {
+        "prompt_id": prompt().id,
+        "model_id": "sft-test",
+        "sampling": "s",
+        "temperature": 1.0,
+        "max_new_tokens": 8,
+        "seed": 1,
+        "sample_index": index,
+        "finish_reason": "eos",
+        "prompt_tokens": 3,
+        "completion_tokens": len(text.split()) + 1,
+    }
+    return Candidate.model_validate({"text": text, **defaults, **fields})

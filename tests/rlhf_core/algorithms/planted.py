@@ -1,0 +1,37 @@
+"""Small tasks with a known answer, for algorithms to find."""
+
+from collections.abc import Sequence
+
+import torch
+
+from rlhf_core.algorithms.reward_model import RankedCandidates
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.models.sequences import TokenSequence
+
+GOOD = 70
+"""The token that is preferred to all others; tokens below 3 are special."""
+
+
+def random_tokens(generator: torch.Generator, length: int) -> tuple[int, ...]:
+    return tuple(torch.randint(3, 250, (length,), generator=generator).tolist())
+
+
+def planted_rankings(count: int, seed: int) -> list[RankedCandidates]:
+    """Of two answers that differ in one token, the one with the good token is preferred."""
+    generator = torch.Generator().manual_seed(seed)
+    rankings = []
+    for _ in range(count):
+        prompt, answer = random_tokens(generator, 6), random_tokens(generator, 4)
+        better = (*answer[:2], GOOD, answer[3])
+        sequences = (TokenSequence(prompt, (*answer, 2)), TokenSequence(prompt, (*better, 2)))
+        rankings.append(RankedCandidates(sequences, torch.tensor([[0.0, 0.0], [1.0, 0.0]])))
+    return rankings
+
+
+def share_of_low(rollouts: Sequence[Rollout]) -> torch.Tensor:
+    """A reward with a known optimum, 1: nothing but tokens below 64, a quarter of all."""
+    shares = [
+        sum(token < 64 for token in rollout.tokens.response_ids) / len(rollout.tokens.response_ids)
+        for rollout in rollouts
+    ]
+    return torch.tensor(shares)

@@ -1,0 +1,54 @@
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from rlhf_core.algorithms.optimisation import (
+    TrainingStep,
+    Updater,
+    cosine_to_floor,
+    endless_steps,
+    shuffled_steps,
+    step_count,
+)
+from rlhf_core.errors import TrainingError
+
+
+def test_learning_rate_falls_by_a_cosine_to_a_tenth():
+    """Half way down a cosine from 1 to 0.1 lies 0.55."""
+    assert cosine_to_floor(0, 11) == pytest.approx(1.0)
+    assert cosine_to_floor(5, 11) == pytest.approx(0.55)
+    assert cosine_to_floor(10, 11) == pytest.approx(0.1)
+
+
+def test_updater_clips_the_gradient_and_reports_its_norm_before():
+    """A gradient of (3, 4) has norm 5; Adam's first step is one learning rate."""
+    parameter = nn.Parameter(torch.zeros(2))
+    updater = Updater([parameter], learning_rate=0.1, steps=10, max_grad_norm=1.0)
+    parameter.grad = torch.tensor([3.0, 4.0])
+    norm, learning_rate = updater.step()
+    assert norm == pytest.approx(5.0)
+    assert learning_rate == pytest.approx(0.1)
+    torch.testing.assert_close(parameter.data, torch.tensor([-0.1, -0.1]), atol=1e-5, rtol=0)
+    assert parameter.grad is None
+
+
+def test_every_epoch_sees_every_index_once_in_an_order_of_its_own():
+    steps = list(shuffled_steps(5, 2, epochs=2, seed=3))
+    assert len(steps) == step_count(5, 2, 2) == 6
+    first, second = (list(itertools.chain(*steps[start : start + 3])) for start in (0, 3))
+    assert sorted(first) == sorted(second) == [0, 1, 2, 3, 4]
+    assert first != second
+    assert steps == list(shuffled_steps(5, 2, epochs=2, seed=3))
+
+
+def test_endless_steps_use_every_prompt_before_any_comes_again():
+    steps = list(itertools.islice(endless_steps(5, 2, seed=1), 5))
+    used = list(itertools.chain(*steps))
+    assert sorted(used[:5]) == sorted(used[5:]) == [0, 1, 2, 3, 4]
+
+
+def test_a_step_that_is_not_finite_ends_the_run_and_names_the_number():
+    with pytest.raises(TrainingError, match="step 3: loss not finite"):
+        TrainingStep(3, 10, {"loss": float("nan"), "kl": 0.0})

@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from rlhf_core.algorithms.policy_gradient import (
+    clipped_policy_loss,
+    clipped_value_loss,
+    generalized_advantages,
+    token_rewards,
+)
+from rlhf_core.errors import ShapeError
+
+MASK = torch.tensor([[True, True, True], [True, False, False]])
+
+
+def test_score_lands_on_the_last_real_token_and_kl_on_every_one():
+    """β = 0.1: row 0 is −0.1·(1, 2, 3) with 5 on its third token, row 1 ends at its first."""
+    kl = torch.tensor([[1.0, 2.0, 3.0], [4.0, 9.0, 9.0]])
+    rewards = token_rewards(torch.tensor([5.0, 7.0]), kl, MASK, coefficient=0.1)
+    expected = torch.tensor([[-0.1, -0.2, 4.7], [6.6, 0.0, 0.0]])
+    torch.testing.assert_close(rewards, expected, atol=1e-6, rtol=0)
+
+
+def test_negative_kl_estimates_are_kept():
+    """k1 may be negative; AlpacaFarm clamped it at 0, which biases the penalty."""
+    rewards = token_rewards(
+        torch.zeros(1), torch.tensor([[-2.0]]), torch.ones(1, 1, dtype=torch.bool), 0.5
+    )
+    assert rewards.item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_advantages_by_hand():
+    """γ = 0.5, λ = 0.5, rewards (0, 0, 4), values (1, 2, 3).
+
+    δ₂ = 4 − 3 = 1, A₂ = 1; δ₁ = 0.5·3 − 2 = −0.5, A₁ = −0.5 + 0.25·1 = −0.25;
+    δ₀ = 0.5·2 − 1 = 0, A₀ = 0.25·(−0.25) = −0.0625. Returns are A + V.
+    """
+    advantages, returns = generalized_advantages(
+        torch.tensor([[0.0, 0.0, 4.0]]),
+        torch.tensor([[1.0, 2.0, 3.0]]),
+        torch.ones(1, 3, dtype=torch.bool),
+        gamma=0.5,
+        gae_lambda=0.5,
+    )
+    expected = torch.tensor([[-0.0625, -0.25, 1.0]])
+    torch.testing.assert_close(advantages, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(returns, torch.tensor([[0.9375, 1.75, 4.0]]), atol=1e-6, rtol=0)
+
+
+def test_nothing_beyond_the_last_token_reaches_a_row():
+    """Row 1 has one token; the 50s behind it are padding the critic also answered for."""
+    advantages, returns = generalized_advantages(
+        torch.tensor([[0.0, 0.0, 4.0], [1.0, 50.0, 50.0]]),
+        torch.tensor([[1.0, 2.0, 3.0], [0.25, 50.0, 50.0]]),
+        MASK,
+        gamma=1.0,
+        gae_lambda=0.95,
+    )
+    torch.testing.assert_close(advantages[1], torch.tensor([0.75, 0.0, 0.0]))
+    torch.testing.assert_close(returns[1], torch.tensor([1.0, 0.0, 0.0]))
+
+
+def test_undiscounted_returns_with_lambda_one_are_the_sum_to_come():
+    """With γ = λ = 1 the critic cancels out: returns are 6, 5, 3 whatever it says."""
+    _, returns = generalized_advantages(
+        torch.tensor([[1.0, 2.0, 3.0]]),
+        torch.randn(1, 3),
+        torch.ones(1, 3, dtype=torch.bool),
+        gamma=1.0,
+        gae_lambda=1.0,
+    )
+    torch.testing.assert_close(returns, torch.tensor([[6.0, 5.0, 3.0]]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [
+        (1.0, 2.0, -2.0),
+        (1.1, 2.0, -2.2),
+        (1.5, 2.0, -2.4),  # clipped at 1.2: no further gain from a good token
+        (0.5, 2.0, -1.0),  # not clipped: the worse of the two counts
+        (0.5, -2.0, 1.6),  # clipped at 0.8
+        (1.5, -2.0, 3.0),  # not clipped: a bad token made likelier is punished in full
+    ],
+)
+def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float):
+    logprobs = torch.tensor([[-1.0]])
+    old = logprobs - torch.log(torch.tensor([[ratio]]))
+    found = clipped_policy_loss(
+        logprobs, old, torch.tensor([[advantage]]), torch.ones(1, 1, dtype=torch.bool), 0.2
+    )
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_policy_gradient_makes_good_tokens_likelier():
+    logprobs = torch.tensor([[-1.0, -1.0]], requires_grad=True)
+    advantages = torch.tensor([[1.0, -1.0]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, 0.2).sum().backward()
+    assert logprobs.grad is not None
+    torch.testing.assert_close(logprobs.grad, torch.tensor([[-1.0, 1.0]]))
+
+
+def test_policy_loss_of_padding_is_zero_even_where_its_ratio_would_overflow():
+    mask = torch.tensor([[True, False]])
+    loss = clipped_policy_loss(
+        torch.tensor([[0.0, 1000.0]]), torch.zeros(1, 2), torch.ones(1, 2), mask, 0.2
+    )
+    torch.testing.assert_close(loss, torch.tensor([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("value", "old", "target", "loss"),
+    [
+        (1.0, 1.0, 2.0, 0.5),
+        (1.5, 1.0, 2.0, 0.32),  # clipped to 1.2: ½·0.8² > ½·0.5²
+        (0.0, 1.0, 2.0, 2.0),  # moved away: the unclipped loss is larger
+    ],
+)
+def test_value_loss_by_hand(value: float, old: float, target: float, loss: float):
+    found = clipped_value_loss(
+        torch.tensor([[value]]),
+        torch.tensor([[old]]),
+        torch.tensor([[target]]),
+        torch.ones(1, 1, dtype=torch.bool),
+        0.2,
+    )
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_all_of_it_refuses_to_broadcast():
+    flat, column, mask = torch.zeros(2), torch.zeros(2, 1), torch.ones(2, 3, dtype=torch.bool)
+    table = torch.zeros(2, 3)
+    with pytest.raises(ShapeError):
+        token_rewards(flat, column, mask, 0.1)
+    with pytest.raises(ShapeError):
+        token_rewards(column, table, mask, 0.1)
+    with pytest.raises(ShapeError):
+        generalized_advantages(table, column, mask, 1.0, 0.95)
+    with pytest.raises(ShapeError):
+        clipped_policy_loss(table, table, column, mask, 0.2)
+    with pytest.raises(ShapeError):
+        clipped_value_loss(table, table, column, mask, 0.2)

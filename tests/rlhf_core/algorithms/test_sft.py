@@ -1,0 +1,79 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.config.tree import SFTSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+from tests.rlhf_core.algorithms.planted import random_tokens
+
+NewTrunk = Callable[[], Trunk]
+
+
+def demonstrations(count: int = 6) -> list[TokenSequence]:
+    generator = torch.Generator().manual_seed(1)
+    return [
+        TokenSequence(random_tokens(generator, 5 + i), (*random_tokens(generator, 3 + i), 2))
+        for i in range(count)
+    ]
+
+
+def first_loss(trunk: Trunk, sequences: list[TokenSequence]) -> float:
+    settings = SFTSettings(prompts_per_step=len(sequences))
+    return next(train_sft(trunk, sequences, settings, seed=1)).metrics["loss"]
+
+
+def test_loss_is_that_of_transformers_with_the_prompt_masked(trunk: Trunk):
+    """The peer computes the same number from labels of -100 over the prompt."""
+    sequences = demonstrations()
+    total, tokens = 0.0, 0
+    for sequence in sequences:
+        ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+        labels = ids.clone()
+        labels[0, : len(sequence.prompt_ids)] = -100
+        loss = trunk.language_model(input_ids=ids, labels=labels).loss.item()
+        total += loss * len(sequence.response_ids)
+        tokens += len(sequence.response_ids)
+    assert first_loss(trunk, sequences) == pytest.approx(total / tokens, abs=1e-5)
+
+
+def test_microbatches_of_any_size_give_the_same_gradient(new_trunk: NewTrunk):
+    """Losses are divided by the tokens of the whole step, so memory limits change nothing."""
+    losses = []
+    for tokens in (8, 40, 4096):
+        trunk = new_trunk()
+        trunk.compute = type(FP32)(FP32.device, FP32.dtype, tokens, "")
+        steps = list(train_sft(trunk, demonstrations(), SFTSettings(epochs=3), seed=1))
+        losses.append([step.metrics["loss"] for step in steps])
+    assert losses[0] == pytest.approx(losses[2], abs=1e-5)
+    assert losses[1] == pytest.approx(losses[2], abs=1e-5)
+
+
+def test_demonstrations_become_likelier_and_the_reference_stays(trunk: Trunk):
+    settings = SFTSettings(epochs=30, learning_rate=1e-2)
+    before = {name: p.clone() for name, p in trunk.language_model.named_parameters()}
+    losses = [step.metrics["loss"] for step in train_sft(trunk, demonstrations(), settings, 1)]
+    assert losses[-1] < losses[0] - 0.3
+    frozen = {n: p for n, p in trunk.language_model.named_parameters() if "lora" not in n}
+    for name, parameter in frozen.items():
+        torch.testing.assert_close(
+            parameter, before[name.replace(".base_layer", "")], atol=0, rtol=0
+        )
+    assert trunk.parameters(Role.SFT)
+
+
+def test_two_runs_from_one_seed_are_equal(new_trunk: NewTrunk):
+    runs = [
+        [step.metrics for step in train_sft(new_trunk(), demonstrations(), SFTSettings(), seed=5)]
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+
+
+def test_no_reference_answer_is_an_error_not_an_empty_run(trunk: Trunk):
+    with pytest.raises(TrainingError, match="no prompt of the training split has a reference"):
+        next(train_sft(trunk, [], SFTSettings(), seed=1))
