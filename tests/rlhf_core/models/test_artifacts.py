@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from rlhf_core.errors import TrainingError
+from rlhf_core.models import artifacts
+from rlhf_core.models.artifacts import load_role, open_trunk, save_merged, save_role, whole_folder
+from rlhf_core.models.sequences import TokenSequence, collate
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+
+IDS = torch.tensor([[10, 11, 12, 13]])
+
+
+def trained(trunk: Trunk, role: Role) -> Trunk:
+    trunk.add_role(role, 1)
+    for parameter in trunk.parameters(role):
+        torch.nn.init.normal_(parameter, std=0.1)
+    return trunk
+
+
+def test_merged_model_loads_in_plain_transformers_and_says_the_same(trunk: Trunk, tmp_path: Path):
+    trained(trunk, Role.SFT)
+    with torch.no_grad(), trunk.acting_as(Role.SFT) as model:
+        expected = model(input_ids=IDS).logits
+    save_merged(trunk, Role.SFT, tmp_path / "sft")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "sft")
+    torch.testing.assert_close(plain(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own
+def test_policy_loads_in_plain_peft_and_says_the_same(trunk: Trunk, tmp_path: Path):
+    trained(trunk, Role.SFT)
+    save_merged(trunk, Role.SFT, tmp_path / "sft")
+    policy = trained(open_trunk(str(tmp_path / "sft"), FP32, 4), Role.POLICY)
+    save_role(policy, Role.POLICY, tmp_path / "policy", tmp_path / "sft")
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "sft")
+    plain = PeftModel.from_pretrained(base, tmp_path / "policy")
+    with torch.no_grad(), policy.acting_as(Role.POLICY) as model:
+        torch.testing.assert_close(
+            plain(input_ids=IDS).logits, model(input_ids=IDS).logits, atol=1e-5, rtol=1e-5
+        )
+
+
+def test_reward_model_reads_back_with_its_head(trunk: Trunk, tmp_path: Path):
+    trained(trunk, Role.REWARD)
+    save_role(trunk, Role.REWARD, tmp_path / "reward", tmp_path)
+    batch = collate([TokenSequence((10, 11), (12, 13))], trunk.pad_id)
+    other = open_trunk("tiny-random", FP32, 4)
+    load_role(other, Role.REWARD, tmp_path / "reward")
+    assert torch.equal(
+        other.sequence_scores(Role.REWARD, batch), trunk.sequence_scores(Role.REWARD, batch)
+    )
+    assert sorted(path.name for path in (tmp_path / "reward").glob("*.safetensors")) == [
+        "adapter_model.safetensors",
+        "head.safetensors",
+    ]
+
+
+def test_what_reads_back_differently_is_not_kept(
+    trunk: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trained(trunk, Role.REWARD)
+    exact = artifacts.load_file
+    monkeypatch.setattr(
+        artifacts, "load_file", lambda path: {k: v * 1.5 for k, v in exact(path).items()}
+    )
+    with pytest.raises(TrainingError, match="reads back differently"):
+        save_role(trunk, Role.REWARD, tmp_path / "reward", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path):
+    folder = tmp_path / "model"
+
+    def interrupted() -> None:
+        with whole_folder(folder) as unfinished:
+            (unfinished / "half").write_text("…")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    for words in ("first", "second"):
+        with whole_folder(folder) as unfinished:
+            (unfinished / "words").write_text(words)
+    assert (folder / "words").read_text() == "second"

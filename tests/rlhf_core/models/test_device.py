@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.errors import ConfigError
+from rlhf_core.models.device import choose_compute
+
+
+def compute(**settings: object):
+    return choose_compute(ComputeSettings.model_validate({"device": "cpu", **settings}))
+
+
+@pytest.mark.parametrize(
+    ("instructions", "dtype", "words"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, torch.bfloat16, "cpu, bf16 (the CPU has AMX)"),
+        ({"avx512_bf16": True}, torch.bfloat16, "cpu, bf16 (the CPU has AVX-512 BF16)"),
+        ({"avx2": True}, torch.float32, "cpu, fp32 (the CPU has no bf16 instructions)"),
+    ],
+)
+def test_precision_follows_what_the_cpu_can_multiply(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], dtype: torch.dtype, words: str
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    found = compute()
+    assert found.dtype == dtype
+    assert str(found) == words
+
+
+def test_precision_can_be_set():
+    assert str(compute(precision="fp32")) == "cpu, fp32 (as configured)"
+    assert compute(precision="bf16").dtype == torch.bfloat16
+
+
+def test_autocast_multiplies_in_the_precision_and_leaves_parameters_alone():
+    layer = torch.nn.Linear(2, 2)
+    with compute(precision="bf16").autocast():
+        assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
+    with compute(precision="fp32").autocast():
+        assert layer(torch.ones(1, 2)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps:7"])
+def test_a_device_that_is_not_there_is_refused(name: str):
+    with pytest.raises(ConfigError, match=rf"compute.device = '{name}'.*use auto or cpu"):
+        compute(device=name)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_auto_takes_the_gpu():
+    assert compute(device="auto").device.type == "cuda"

@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from rlhf_core.models.sequences import (
+    TokenSequence,
+    by_prompt,
+    collate,
+    length_batches,
+    microbatches,
+)
+from rlhf_core.models.trunk import Role, Trunk
+
+ONE, OTHER = (10, 11, 12, 13, 14), (20, 21)
+RAGGED = [
+    TokenSequence(ONE, (30, 31, 32)),
+    TokenSequence(OTHER, (40, 41)),
+    TokenSequence(ONE, (50,)),
+    TokenSequence(ONE, (60, 61, 62, 63, 64, 65)),
+    TokenSequence(OTHER, (70, 71, 72, 73)),
+]
+
+
+@pytest.fixture
+def scored_trunk(trunk: Trunk) -> Trunk:
+    trunk.add_role(Role.REWARD, 1)
+    for parameter in trunk.parameters(Role.REWARD):
+        torch.nn.init.normal_(parameter, std=0.1)
+    return trunk
+
+
+def test_responses_that_share_a_row_score_as_in_rows_of_their_own(scored_trunk: Trunk):
+    """Prompt once, answers beside each other: same log-probabilities, values and scores."""
+    together = collate(RAGGED, scored_trunk.pad_id)
+    assert together.input_ids.shape[0] == 2
+    logprobs = scored_trunk.token_logprobs(Role.REWARD, together, 1.0)
+    values = scored_trunk.token_values(Role.REWARD, together)
+    scores = scored_trunk.sequence_scores(Role.REWARD, together)
+    for index, sequence in enumerate(RAGGED):
+        alone = collate([sequence], scored_trunk.pad_id)
+        length = len(sequence.response_ids)
+        for shared, own in (
+            (logprobs, scored_trunk.token_logprobs(Role.REWARD, alone, 1.0)),
+            (values, scored_trunk.token_values(Role.REWARD, alone)),
+        ):
+            torch.testing.assert_close(shared[index, :length], own[0], atol=1e-5, rtol=1e-5)
+            assert (shared[index, length:] == 0).all()
+        own_score = scored_trunk.sequence_scores(Role.REWARD, alone)[0]
+        torch.testing.assert_close(scores[index], own_score, atol=1e-5, rtol=1e-5)
+
+
+def test_log_probabilities_are_those_of_the_plain_model(trunk: Trunk):
+    """Against transformers' own forward pass over prompt and response in one line."""
+    batch = collate(RAGGED, trunk.pad_id)
+    found = trunk.token_logprobs(Role.REFERENCE, batch, 0.7)
+    for index, sequence in enumerate(RAGGED):
+        ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+        logits = trunk.language_model(input_ids=ids).logits[0] / 0.7
+        start, length = len(sequence.prompt_ids), len(sequence.response_ids)
+        expected = torch.log_softmax(logits[start - 1 : -1], -1)[
+            torch.arange(length), ids[0, start:]
+        ]
+        torch.testing.assert_close(found[index, :length], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_last_token_is_found_by_mask_not_by_value(trunk: Trunk):
+    """An end-of-text or padding token inside an answer does not end it."""
+    inner = TokenSequence(ONE, (trunk.eos_id, trunk.pad_id, 33))
+    batch = collate([inner, RAGGED[3]], trunk.pad_id)
+    assert batch.response_mask.sum(1).tolist() == [3, 6]
+    assert batch.input_ids[batch.response_rows, batch.last].tolist() == [33, 65]
+
+
+def test_predictors_stand_one_before_their_tokens():
+    batch = collate([RAGGED[0]], pad_id=0)
+    assert batch.predictors.tolist() == [[4, 5, 6]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
+
+
+def test_positions_start_again_for_each_response_of_a_prompt():
+    batch = collate([RAGGED[1], RAGGED[4]], pad_id=0)
+    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 3, 4, 5]]
+    assert batch.predictors.tolist() == [[1, 2, 0, 0], [1, 4, 5, 6]]
+    second = batch.visible[0, 0, 4]
+    assert second.tolist() == [True, True, False, False, True, False, False, False]
+
+
+def test_microbatches_partition_and_keep_prompts_together():
+    groups = microbatches(RAGGED, tokens=16)
+    assert sorted(index for group in groups for index in group) == list(range(len(RAGGED)))
+    for prompt_group in by_prompt(RAGGED):
+        assert any(set(prompt_group) <= set(group) for group in groups)
+
+
+def test_a_row_longer_than_the_budget_stands_alone():
+    assert microbatches(RAGGED, tokens=1) == [[0, 2, 3], [1, 4]]
+
+
+def test_length_batches_fit_the_budget():
+    lengths = [3, 9, 4, 9, 1, 30]
+    batches = length_batches(lengths, tokens=18)
+    assert sorted(index for batch in batches for index in batch) == list(range(6))
+    for batch in batches:
+        padded = len(batch) * max(lengths[index] for index in batch)
+        assert padded <= 18 or len(batch) == 1

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.sequences import Batch, TokenSequence, collate
+from rlhf_core.models.trunk import Role, ScalarHead, Trunk
+
+
+@pytest.fixture
+def batch(trunk: Trunk) -> Batch:
+    sequences = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22, 23))]
+    return collate(sequences, trunk.pad_id)
+
+
+def disturb(trunk: Trunk, role: Role) -> None:
+    for parameter in trunk.parameters(role):
+        torch.nn.init.normal_(parameter, std=0.2)
+
+
+def test_a_fresh_role_says_what_the_reference_says(trunk: Trunk, batch: Batch):
+    trunk.add_role(Role.POLICY, 1)
+    policy = trunk.token_logprobs(Role.POLICY, batch, 1.0)
+    assert torch.equal(policy, trunk.token_logprobs(Role.REFERENCE, batch, 1.0))
+
+
+def test_training_a_role_changes_no_other(trunk: Trunk, batch: Batch):
+    trunk.add_role(Role.POLICY, 1)
+    trunk.add_role(Role.CRITIC, 2)
+    before = (
+        trunk.token_logprobs(Role.REFERENCE, batch, 1.0),
+        trunk.token_values(Role.CRITIC, batch),
+        trunk.token_logprobs(Role.POLICY, batch, 1.0),
+    )
+    disturb(trunk, Role.POLICY)
+    assert torch.equal(before[0], trunk.token_logprobs(Role.REFERENCE, batch, 1.0))
+    assert torch.equal(before[1], trunk.token_values(Role.CRITIC, batch))
+    assert not torch.equal(before[2], trunk.token_logprobs(Role.POLICY, batch, 1.0))
+
+
+def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
+    plain = load_language_model("tiny-random", torch.float32, torch.device("cpu"))
+    trunk.add_role(Role.POLICY, 1)
+    disturb(trunk, Role.POLICY)
+    ids = torch.tensor([[10, 11, 12, 13, 14]])
+    with trunk.acting_as(Role.REFERENCE) as reference:
+        assert torch.equal(reference(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+def test_backward_reaches_the_role_alone(trunk: Trunk, batch: Batch):
+    trunk.add_role(Role.POLICY, 1)
+    trunk.add_role(Role.CRITIC, 2)
+    trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()
+    assert any(parameter.grad is not None for parameter in trunk.parameters(Role.POLICY))
+    others = set(trunk.language_model.parameters()) - set(trunk.parameters(Role.POLICY))
+    assert all(parameter.grad is None for parameter in others)
+    assert all(parameter.dtype == torch.float32 for parameter in trunk.parameters(Role.POLICY))
+
+
+def test_copied_role_is_equal_and_then_its_own(trunk: Trunk, batch: Batch):
+    trunk.add_role(Role.REWARD, 1)
+    disturb(trunk, Role.REWARD)
+    trunk.copy_role(Role.REWARD, Role.CRITIC)
+    values = trunk.token_values(Role.REWARD, batch)
+    assert torch.equal(values, trunk.token_values(Role.CRITIC, batch))
+    disturb(trunk, Role.CRITIC)
+    assert torch.equal(values, trunk.token_values(Role.REWARD, batch))
+
+
+def test_scalar_head_starts_small():
+    """Deviation 1/sqrt(H + 1), bias 0: the first rewards are about as large as one state's norm."""
+    torch.manual_seed(0)
+    head = ScalarHead(4095)
+    assert head.linear.weight.std().item() == pytest.approx(1 / 64, rel=0.05)
+    assert head.linear.bias.item() == 0.0
+    assert head(torch.ones(2, 3, 4095, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def test_rescaled_head_answers_in_deviations_from_the_mean():
+    head = ScalarHead(8)
+    states = torch.randn(50, 8)
+    before = head(states)
+    head.rescale(before.mean().item(), before.std().item())
+    after = head(states)
+    torch.testing.assert_close(after, (before - before.mean()) / before.std(), atol=1e-5, rtol=1e-5)
+
+
+def test_entropy_is_that_of_the_distribution_before_each_token(trunk: Trunk, batch: Batch):
+    trunk.add_role(Role.POLICY, 1)
+    entropy = trunk.token_logprobs_and_entropy(Role.POLICY, batch, 1.0)[1]
+    logits = trunk.language_model(input_ids=torch.tensor([[20, 21, 22, 23]])).logits[0, :3]
+    expected = torch.distributions.Categorical(logits=logits).entropy()
+    torch.testing.assert_close(entropy[1], expected, atol=1e-5, rtol=1e-5)
