@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 BEFORE, AFTER, NEUTRAL = "#8a94a6", "#2f7fd8", "#7d8590"
 STYLE: dict[Any, Any] = {
@@ -46,9 +47,10 @@ def line(curve: Curve, label: str) -> str:
         axes.plot(*zip(*curve, strict=True), color=AFTER, linewidth=1.8)
         axes.set_xlabel("step")
         axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
 
-    return _svg(draw, width=3.6, height=2.1)
+    return _svg(draw, width=3.3, height=2.1)
 
 
 def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:

@@ -6,6 +6,7 @@ the policy promoted last, with new samples, and trains its reward model on the r
 
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,8 +14,10 @@ from flows import _versions
 from rlhf_core.config import Config
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.identity import content_id, seed_from
-from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.store import Store, queries
+
+if TYPE_CHECKING:
+    from rlhf_core.models.device import Compute
 
 
 class CandidateBatch(BaseModel):
@@ -53,12 +56,21 @@ class Cycle(BaseModel):
     def open_store(self) -> Store:
         return Store(self.config.store, self.run_id)
 
-    def compute(self) -> Compute:
+    def compute(self) -> "Compute":
+        from rlhf_core.models.device import choose_compute
+
         return choose_compute(self.config.compute)
 
     def folder(self, model_id: str) -> Path:
         """Where a model of this project lies."""
         return self.config.artifacts / "models" / model_id
+
+    @property
+    def report_path(self) -> Path:
+        """Where the page of this cycle lies, once it ended."""
+        return (
+            self.config.artifacts / "reports" / f"{self.config.hash[:8]}-cycle-{self.number}.html"
+        )
 
     def training_batches(self, store: Store, sft_id: str) -> list[CandidateBatch]:
         """The candidates this cycle may learn from: its own and those of the cycles before."""

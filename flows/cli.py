@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from rlhf_core.errors import InputError, SolonError
 
@@ -27,9 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+PIPE_WIDTH = 10_000
+"""Where no terminal cuts lines off."""
 judges_app = typer.Typer(help="The judges there are.", no_args_is_help=True)
 app.add_typer(judges_app, name="judges")
 out = Console()
+if not out.is_terminal:
+    out = Console(width=PIPE_WIDTH)
 
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
@@ -60,10 +65,15 @@ def run(
 ) -> None:
     """Run a config to its end. What is there already is not done again: a rerun is a resume."""
     loaded = _load(config, overrides)
-    _prepare_prefect()
-    from flows._run import print_summary, run_cycles, summary
+    from flows._cycle import ended_cycles
+    from flows._summary import print_summary, summary
 
-    added = run_cycles(loaded, cycles, is_quiet=as_json)
+    added: dict[str, int] = {}
+    if ended_cycles(loaded) < cycles:
+        _prepare_prefect()
+        from flows._run import run_cycles
+
+        added = run_cycles(loaded, cycles, is_quiet=as_json)
     found = summary(loaded, cycles, added)
     if as_json:
         _print_json(found)
@@ -219,7 +229,15 @@ def _print_json(found: Any) -> None:
 
 
 def _print_table(columns: list[str], rows: Any) -> None:
-    table = Table(*columns)
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text(_shown(cell)) for cell in row))
     out.print(table)
+
+
+def _shown(cell: Any) -> str:
+    """A cell as text that cannot steer the terminal: what a model wrote is data."""
+    if cell is None:
+        return ""
+    text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

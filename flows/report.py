@@ -8,7 +8,6 @@ from prefect import flow
 from flows._cycle import Cycle
 from flows._report_data import gather
 from flows._stage import stage
-from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
 
@@ -21,10 +20,6 @@ def report(cycle: Cycle) -> str:
         work.detail = {"page": str(path)}
         work.news = "written"
     return str(path)
-
-
-def report_path(config: Config, cycle: int) -> Path:
-    return config.artifacts / "reports" / f"{config.hash[:8]}-cycle-{cycle}.html"
 
 
 def write_report(store: Store, cycle: Cycle) -> Path:
@@ -40,7 +35,7 @@ def write_report(store: Store, cycle: Cycle) -> Path:
         loader=PackageLoader("flows", "templates"), autoescape=True, undefined=StrictUndefined
     )
     page = environment.get_template("report.html").render(data)
-    path = report_path(cycle.config, cycle.number)
+    path = cycle.report_path
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(page, encoding="utf-8")

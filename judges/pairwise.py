@@ -93,11 +93,13 @@ class LanguageModelJudge(PairwiseJudge[PairwiseOptions]):
         """The template, filled in; the mark that fences candidates off cannot be guessed by one."""
         nonce = content_id("nonce", contest.prompt.id, contest.first, contest.second)[:8]
         references = contest.prompt.reference_answers if self.options.shows_reference else ()
-        reference = f"\n[{nonce} reference answer]\n{references[0]}\n[{nonce} end]\n"
+        shown = [
+            f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references[:1]
+        ]
         return TEMPLATE.format(
             nonce=nonce,
             request=contest.prompt.instruction,
-            reference=reference if references else "",
+            reference="".join(shown),
             first=contest.first,
             second=contest.second,
         )

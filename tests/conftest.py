@@ -17,7 +17,6 @@ import torch
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.records import Candidate, Mode, Prompt, Split
 from rlhf_core.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -64,24 +63,3 @@ def in_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Configs name their files from the project's root."""
     monkeypatch.chdir(ROOT)
     return ROOT
-
-
-def prompt(text: str = "Why?", **fields: object) -> Prompt:
-    defaults = {"mode": Mode.KNOWLEDGE_SEEKING, "split": Split.TRAIN}
-    return Prompt.model_validate({"text": text, **defaults, **fields})
-
-
-def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
-    defaults = {
-        "prompt_id": prompt().id,
-        "model_id": "sft-test",
-        "sampling": "s",
-        "temperature": 1.0,
-        "max_new_tokens": 8,
-        "seed": 1,
-        "sample_index": index,
-        "finish_reason": "eos",
-        "prompt_tokens": 3,
-        "completion_tokens": len(text.split()) + 1,
-    }
-    return Candidate.model_validate({"text": text, **defaults, **fields})

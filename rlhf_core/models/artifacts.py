@@ -27,9 +27,11 @@ PROBE_TOKENS = 8
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into that takes its name only when everything is in it.
 
-    What an interrupted run left under the name is replaced.
+    What an interrupted run left behind is cleared away first.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     unfinished.mkdir()
     try:

@@ -134,9 +134,10 @@ class Endpoint:
             raise EndpointError(_describe(error)) from None
         return self._reply(completion, time.perf_counter() - started)
 
-    def _reply(self, completion: ChatCompletion, latency_seconds: float) -> ChatReply:
-        if not completion.choices:
-            raise EndpointError("the server's reply holds no choice")
+    def _reply(self, completion: object, latency_seconds: float) -> ChatReply:
+        # The client checks nothing: from a server of another kind it hands on a string or a list.
+        if not isinstance(completion, ChatCompletion) or not completion.choices:
+            raise EndpointError("the reply is no chat completion; is base_url the right address?")
         choice, usage = completion.choices[0], completion.usage
         prompt_tokens = usage.prompt_tokens if usage else 0
         completion_tokens = usage.completion_tokens if usage else 0

@@ -63,7 +63,7 @@ def _refresh(files: StoreFiles) -> None:
         Store(files.database).publish()
     elif _is_worth_copying(files):
         try:
-            Store(files.database).publish(REFRESH_TIMEOUT_SECONDS)
+            Store(files.database, read_timeout_seconds=REFRESH_TIMEOUT_SECONDS).publish()
         except StoreBusyError:
             return
 

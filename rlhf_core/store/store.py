@@ -43,16 +43,23 @@ class Store:
     Args:
         path: The file; it and its folder are made where they are missing.
         run_id: Written into every appended row.
+        read_timeout_seconds: How long a read waits for the store's lock.
 
     Raises:
         StoreError: If the file is not a store this version can use.
     """
 
-    def __init__(self, path: Path | str, run_id: str = "") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        run_id: str = "",
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> None:
         self.files = StoreFiles.at(path)
         self.run_id = run_id or uuid.uuid4().hex[:12]
+        self.read_timeout_seconds = read_timeout_seconds
         prepare_folder(self.files)
-        with self._connection(READ_TIMEOUT_SECONDS) as connection:
+        with self._connection(read_timeout_seconds) as connection:
             migrate(connection)
 
     def append(self, records: Iterable[Record]) -> int:
@@ -81,14 +88,14 @@ class Store:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query of ours; an auditor's go through audit.py."""
-        with self._connection(READ_TIMEOUT_SECONDS) as connection:
+        with self._connection(self.read_timeout_seconds) as connection:
             result = connection.execute(sql, list(parameters))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
-        with self._connection(READ_TIMEOUT_SECONDS) as connection:
+        with self._connection(self.read_timeout_seconds) as connection:
             tables = connection.execute(
                 "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' ORDER BY 1"
             ).fetchall()
@@ -96,7 +103,7 @@ class Store:
                 name: _one(connection.execute(f"SELECT count(*) FROM {name}")) for (name,) in tables
             }
 
-    def publish(self, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> Path:
+    def publish(self) -> Path:
         """Copy the store into its snapshot, which auditors may hold open for as long as they like.
 
         A reader of the former snapshot keeps its consistent view: the file is replaced, not
@@ -104,7 +111,7 @@ class Store:
         """
         target = self.files.snapshot.with_name(f".{uuid.uuid4().hex}.duckdb")
         try:
-            with self._connection(timeout_seconds) as connection:
+            with self._connection(self.read_timeout_seconds) as connection:
                 connection.execute(f"ATTACH '{_quoted(target)}' AS snapshot")
                 database = _one(connection.execute("SELECT current_database()"))
                 connection.execute(f'COPY FROM DATABASE "{database}" TO snapshot')

@@ -1,6 +1,6 @@
 from rlhf_core.identity import code_version, content_id, seed_from, unit_interval
 from rlhf_core.records import RECORDS
-from tests.conftest import candidate, prompt
+from tests.facts import candidate, prompt
 
 
 def test_ids_depend_on_content_not_on_key_order():

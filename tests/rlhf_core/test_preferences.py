@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_core.preferences import Combination, Votes, pairs_of, rank
 from rlhf_core.records import Judgement, Outcome, PairOutcome, Presented
-from tests.conftest import candidate, prompt
+from tests.facts import candidate, prompt
 
 A, B, C = (candidate(text, index) for index, text in enumerate("abc"))
 SOLE = Combination({"judge": 1.0}, tie_margin=0.02)

@@ -44,7 +44,8 @@ CREATE TABLE judgements (
 );
 COMMENT ON TABLE judgements IS
     'One answer of one judge: score (0 to 1) of a candidate, or, of two shown, which is better and '
-    'the probability that candidate_id, shown first, is. Unparsed and unavailable are no votes.';
+    'the probability that candidate_id, shown first, is. Unparsed and unavailable are no votes. '
+    'The judge reward_model scores in units of reward, where references have mean 0, deviation 1.';
 
 CREATE TABLE rankings (
     id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL, model_id VARCHAR NOT NULL,

@@ -84,7 +84,9 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".model-killed").mkdir()
     for words in ("first", "second"):
         with whole_folder(folder) as unfinished:
             (unfinished / "words").write_text(words)
     assert (folder / "words").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [folder]

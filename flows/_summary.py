@@ -1,0 +1,93 @@
+"""What came of a cycle that ended, for people and for programs.
+
+Imports neither torch nor Prefect: asking again for what is there takes no time.
+"""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows._cycle import Cycle
+from rlhf_core.config import Config
+from rlhf_core.records import Evaluation
+from rlhf_core.store import Store, queries
+
+
+def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any]:
+    """Figures of a cycle that ended.
+
+    Args:
+        config: What ran.
+        number: Which cycle of it.
+        added: Rows that this run added, by table.
+    """
+    store = Store(config.store)
+    promotion = queries.promotions_of(store, config.hash)[number]
+    found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = next(e for e in found if e.id == promotion.evaluation_id)
+    evaluations = [e for e in found if e.settings == deciding.settings]
+    return {
+        "cycle": number,
+        "promoted": promotion.promoted,
+        "reasons": list(promotion.reasons),
+        "policy": promotion.policy_id,
+        "baseline": promotion.baseline_id,
+        "evaluations": [_figures(evaluation) for evaluation in evaluations],
+        "kl": deciding.kl,
+        "store": str(config.store),
+        "added": added,
+        "report": str(Cycle(config=config, number=number, run_id="").report_path),
+    }
+
+
+def print_summary(found: dict[str, Any], to: Console) -> None:
+    table = Table("judge", "role", "win rate", "interval", "before", "after")
+    for row in found["evaluations"]:
+        table.add_row(
+            row["judge"],
+            row["role"].replace("_", " "),
+            _share(row["win_rate"]),
+            f"{_share(row['win_rate_low'])} to {_share(row['win_rate_high'])}",
+            _score(row["baseline_score"]),
+            _score(row["policy_score"]),
+        )
+    to.print(table)
+    verdict = "promoted" if found["promoted"] else "refused"
+    lines = [f"cycle {found['cycle']}: {verdict}; {'; '.join(found['reasons'])}"]
+    if found["added"]:
+        rows = ", ".join(f"{table} {count}" for table, count in found["added"].items())
+        lines.append(f"rows added: {rows}")
+    else:
+        another = found["cycle"] + 1
+        lines.append(f"rows added: none; it had ended before (--cycles {another} runs another)")
+    lines += [f"store:  {found['store']}", f"report: {found['report']}"]
+    to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return evaluation.model_dump(
+        include={
+            "judge",
+            "judge_version",
+            "role",
+            "prompts",
+            "comparisons",
+            "unscored",
+            "win_rate",
+            "win_rate_low",
+            "win_rate_high",
+            "policy_score",
+            "baseline_score",
+            "policy_tokens",
+            "baseline_tokens",
+        }
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

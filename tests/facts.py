@@ -1,0 +1,24 @@
+"""Records made by hand, as short as a test wants them. Imports no torch."""
+
+from rlhf_core.records import Candidate, Mode, Prompt, Split
+
+
+def prompt(text: str = "Why?", **fields: object) -> Prompt:
+    defaults = {"mode": Mode.KNOWLEDGE_SEEKING, "split": Split.TRAIN}
+    return Prompt.model_validate({"text": text, **defaults, **fields})
+
+
+def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
+    defaults = {
+        "prompt_id": prompt().id,
+        "model_id": "sft-test",
+        "sampling": "s",
+        "temperature": 1.0,
+        "max_new_tokens": 8,
+        "seed": 1,
+        "sample_index": index,
+        "finish_reason": "eos",
+        "prompt_tokens": 3,
+        "completion_tokens": len(text.split()) + 1,
+    }
+    return Candidate.model_validate({"text": text, **defaults, **fields})

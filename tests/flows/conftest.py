@@ -1,0 +1,67 @@
+"""One Prefect server for all flow tests, and one finished cycle of the smoke config."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOGGING_LEVEL,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    temporary_settings,
+)
+
+from flows._run import run_cycles
+from flows._server import prefect_server
+from rlhf_core.config import Config, load_config
+from tests.conftest import ROOT
+
+SMOKE = str(ROOT / "deploy" / "configs" / "smoke.yaml")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a `solon` of its own process is started with: a Prefect home that is not the user's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "SOLON__"))}
+    home = str(tmp_path_factory.mktemp("prefect"))
+    # Two models that train at once on two cores wait for each other most of the time.
+    return {**kept, "PREFECT_HOME": home, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def server(environment: dict[str, str]) -> Iterator[str]:
+    """Address of a real server on loopback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", environment["PREFECT_HOME"])
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with prefect_server() as address:
+            settings = {
+                PREFECT_API_URL: address,
+                PREFECT_HOME: Path(environment["PREFECT_HOME"]),
+                PREFECT_LOGGING_LEVEL: "CRITICAL",
+                PREFECT_SERVER_ANALYTICS_ENABLED: False,
+            }
+            with temporary_settings(settings):
+                yield address
+
+
+def places(folder: Path) -> list[str]:
+    """Options that give the smoke config a store of its own, whatever the working directory."""
+    prompts = ROOT / "deploy" / "prompts" / "default.jsonl"
+    chosen = [f"store={folder / 'solon.duckdb'}", f"artifacts={folder / 'artifacts'}"]
+    return [word for place in (*chosen, f"prompts.path={prompts}") for word in ("--set", place)]
+
+
+def smoke(folder: Path, *overrides: str) -> Config:
+    """The smoke config with its store in that folder."""
+    return load_config(SMOKE, [*places(folder)[1::2], *overrides], environment={})
+
+
+@pytest.fixture(scope="session")
+def finished(server: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A smoke config whose first cycle ended, undisturbed. Read it; write to a copy."""
+    config = smoke(tmp_path_factory.mktemp("finished"))
+    run_cycles(config, 1, is_quiet=True)
+    return config

@@ -1,0 +1,39 @@
+"""Runs `solon` with these arguments and kills it with SIGKILL inside a stage.
+
+    python -m tests.flows.killed STAGE run CONFIG …
+
+The kill comes right after the stage's first append: its work has begun and not ended.
+"""
+
+import os
+import signal
+import sys
+
+from flows import _stage, cli
+from rlhf_core.records import StageRun
+from rlhf_core.store import Store
+
+victim = sys.argv.pop(1)
+current = ""
+exact_stage, exact_append = _stage.stage, Store.append
+
+
+def append(self: Store, records: object) -> int:
+    facts = list(records)  # type: ignore[call-overload]
+    if current == victim and any(isinstance(fact, StageRun) for fact in facts):
+        os.kill(os.getpid(), signal.SIGKILL)  # a stage that found nothing to add before
+    added = exact_append(self, facts)
+    if current == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return added
+
+
+def stage(cycle: object, name: str) -> object:
+    global current
+    current = name
+    return exact_stage(cycle, name)  # type: ignore[arg-type]
+
+
+Store.append = append  # type: ignore[method-assign]
+_stage.stage = stage  # type: ignore[assignment]
+cli.main()

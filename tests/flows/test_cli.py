@@ -1,0 +1,229 @@
+"""The command as its users meet it: in a process of its own, by exit code and what it prints."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from rlhf_core.config import Config
+from tests.conftest import ROOT
+from tests.flows.conftest import SMOKE, places
+from tests.flows.processes import solon, start_solon
+
+BROKEN_LINE = '{"prompt": "One?"}\n{"prompt": "Two?"\n'
+EMPTY_PROMPT = '{"prompt": "One?"}\n{"prompt": ""}\n'
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The command without the second that a process of its own costs; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["solon", *arguments])
+    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("overrides", "content", "message"),
+    [
+        (["training.stepz=1"], None, "unknown key 'training.stepz'; did you mean 'steps'?"),
+        (["prompts.path=nothing.jsonl"], None, "no prompt file nothing.jsonl; set prompts.path"),
+        ([], BROKEN_LINE, "line 2: not JSON"),
+        ([], EMPTY_PROMPT, "line 2: the prompt is empty; fill it in or remove the line"),
+        (["judges.0.kind=oracle"], None, "no judge 'oracle'; available: brevity"),
+        (["judges.0.colour=red"], None, "judge 'similarity': unknown key 'colour'"),
+        (["policy.model=smollm3"], None, "no model 'smollm3': name a folder, a hub id"),
+        (["judges.0.model=./none"], None, "no model './none'"),
+        (["sampling.candidates=1"], None, "sampling.candidates = 1: input should be greater"),
+        (["policy.max_prompt_tokens=5"], None, "more than policy.max_prompt_tokens = 5"),
+        (["prompts.limit=1"], None, "split is empty; add prompts or change the share"),
+        (["compute.device=cuda:77"], None, "compute.device = 'cuda:77'"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+    overrides: list[str],
+    content: str | None,
+    message: str,
+):
+    arguments = [command, SMOKE, *places(tmp_path / "out")]
+    if content is not None:
+        (tmp_path / "prompts.jsonl").write_text(content)
+        overrides = [f"prompts.path={tmp_path / 'prompts.jsonl'}"]
+    for override in overrides:
+        arguments += ["--set", override]
+    assert call(monkeypatch, *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("solon: ")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_in_a_real_process(environment: dict[str, str], tmp_path: Path):
+    """No traceback, no notices of libraries: the one line and nothing else."""
+    ended = solon(["run", "nothing.yaml"], environment, folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "solon: config nothing.yaml: no such file or directory; name an existing YAML file\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_ends_with_1(monkeypatch, capsys, server: str, tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(f'{{"prompt": "Question {n}?"}}' for n in range(20)))
+    arguments = [*places(tmp_path), "--set", f"prompts.path={path}"]
+    assert call(monkeypatch, "run", SMOKE, "--json", *arguments) == 1
+    assert "has a reference answer to learn from" in capsys.readouterr().err
+
+
+def test_plan_prints_and_does_nothing(monkeypatch, capsys, tmp_path: Path):
+    arguments = ["plan", SMOKE, *places(tmp_path / "out")]
+    assert call(monkeypatch, *arguments) == 0
+    printed = capsys.readouterr().out
+    for words in ("tiny-random", "held out", "candidates", "judgements by similarity", "in all"):
+        assert words in printed
+    assert call(monkeypatch, *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds"] > 0
+    assert {row["stage"] for row in found["rows"]} >= {"sample", "judge", "train_policy"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_plan_prices_remote_models(monkeypatch, capsys, tmp_path: Path):
+    endpoint = "base_url: 'http://127.0.0.1:9/v1', price_per_million_output_tokens: 1000000"
+    judge = f"judges.0={{kind: pairwise, model: 'openai:x', max_tokens: 2, {endpoint}}}"
+    assert call(monkeypatch, "plan", SMOKE, *places(tmp_path), "--set", judge, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    (row,) = [r for r in found["rows"] if r["what"] == "judgements by pairwise"][:1]
+    assert row["cost_usd"] == pytest.approx(2 * row["count"])
+
+
+def test_run_prints_where_everything_is_and_a_rerun_says_that_nothing_is_new(
+    server: str, environment: dict[str, str], tmp_path: Path
+):
+    """One real process without a server started by hand, and one that finds all done."""
+    arguments = ["run", SMOKE, *places(tmp_path)]
+    first = solon(arguments, environment)
+    assert first.returncode == 0, first.stderr
+    for words in ("win rate", "cycle 1: ", "rows added: candidates", "report: "):
+        assert words in first.stdout
+    assert "train_policy" in first.stderr
+    assert "Traceback" not in first.stderr
+    assert "leaked" not in first.stderr
+    started = time.monotonic()
+    again = solon([*arguments, "--json"], environment)
+    assert json.loads(again.stdout)["added"] == {}
+    assert again.stderr == ""
+    assert time.monotonic() - started < 60
+    assert "rows added: none" in solon(arguments, environment).stdout
+
+
+def test_sql_answers_while_a_run_goes_on(server: str, environment: dict[str, str], tmp_path: Path):
+    environment = {**environment, "PREFECT_API_URL": server}
+    run = start_solon(["run", SMOKE, *places(tmp_path), "--set", "training.steps=60"], environment)
+    query = "SELECT count(*) AS n FROM metrics WHERE name = 'objective'"
+    seen = []
+    try:
+        while run.poll() is None and len(seen) < 3:
+            found = solon(["sql", "--json", query, *places(tmp_path)[:2]], environment)
+            if found.returncode == 0 and run.poll() is None:
+                steps = json.loads(found.stdout)[0]["n"]
+                if steps and steps not in seen:
+                    seen.append(steps)
+    finally:
+        run.kill()
+        run.communicate()
+    assert len(seen) >= 2, "no answer between two steps of the training"
+    assert seen == sorted(seen)
+
+
+def test_sql_in_a_table_and_as_json(monkeypatch, capsys, finished: Config):
+    store = ["--set", f"store={finished.store}"]
+    query = "SELECT split, count(*) AS prompts FROM prompts GROUP BY split ORDER BY split"
+    assert call(monkeypatch, "sql", query, *store, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["split"] for row in rows] == ["holdout", "train"]
+    assert call(monkeypatch, "sql", query, *store) == 0
+    assert "holdout" in capsys.readouterr().out
+
+
+def test_sql_shows_what_models_wrote_as_text(monkeypatch, capsys, finished: Config):
+    """Neither the terminal nor rich's markup obeys it, and long cells are not cut off."""
+    query = "SELECT '[red]' || chr(27) || '[2J' || repeat('x', 300) AS said, 0.1 + 0.2 AS number"
+    assert call(monkeypatch, "sql", query, "--set", f"store={finished.store}") == 0
+    printed = capsys.readouterr().out
+    assert "\x1b[2J" not in printed
+    assert r"[red]\x1b[2J" in printed
+    assert "x" * 300 in printed
+    assert " 0.3 " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["SELECT 1; SELECT 2"], 2, "exactly one SQL statement"),
+        (["DROP TABLE prompts"], 2, "read-only"),
+        (["SELECT 1", "--set", "store=none.duckdb"], 1, "no store at"),
+    ],
+)
+def test_sql_that_is_refused(monkeypatch, capsys, finished: Config, arguments, code, message):
+    store = ["--set", f"store={finished.store}"] if "--set" not in arguments else []
+    assert call(monkeypatch, "sql", *arguments, *store) == code
+    assert message in capsys.readouterr().err
+
+
+def test_report_is_written_again(monkeypatch, capsys, finished: Config):
+    folder = finished.store.parent
+    assert call(monkeypatch, "report", SMOKE, *places(folder)) == 0
+    assert Path(capsys.readouterr().out.strip()).exists()
+    assert call(monkeypatch, "report", SMOKE, *places(folder), "--cycle", "9") == 1
+    assert "has not ended" in capsys.readouterr().err
+
+
+def test_schema_is_the_published_one(monkeypatch, capsys):
+    """After a change of the config: make schema."""
+    assert call(monkeypatch, "schema") == 0
+    assert capsys.readouterr().out == (ROOT / "deploy/config.schema.json").read_text()
+
+
+def test_schema_accepts_the_configs_and_refuses_what_solon_refuses():
+    import jsonschema
+    import yaml
+
+    schema = json.loads((ROOT / "deploy/config.schema.json").read_text())
+    for path in (ROOT / "deploy/configs").glob("*.yaml"):
+        config = yaml.safe_load(path.read_text())
+        jsonschema.validate(config, schema)
+        for broken in (
+            {**config, "xyzzy": 1},
+            {**config, "judges": [{"kind": "oracle"}]},
+            {**config, "judges": [{"kind": "similarity", "xyzzy": 1}]},
+            {**config, "sampling": {"candidates": 1}},
+        ):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(broken, schema)
+
+
+def test_help_teaches(monkeypatch, capsys):
+    assert call(monkeypatch, "--help") == 0
+    printed = capsys.readouterr().out
+    for command in ("run", "plan", "sql", "serve", "report", "schema", "judges"):
+        assert f" {command} " in printed
+    assert call(monkeypatch, "run", "--help") == 0
+    assert "training.steps=5" in capsys.readouterr().out
+
+
+def test_judges_are_listed(monkeypatch, capsys):
+    assert call(monkeypatch, "judges", "list", "--json") == 0
+    kinds = [judge["kind"] for judge in json.loads(capsys.readouterr().out)]
+    assert kinds == ["brevity", "pairwise", "similarity", "verifier"]

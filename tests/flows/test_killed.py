@@ -1,0 +1,32 @@
+"""Killed with SIGKILL in each stage in turn and run again, a cycle ends as if nothing had been."""
+
+import json
+import signal
+from pathlib import Path
+
+from rlhf_core.config import Config
+from rlhf_core.store import Store
+from tests.flows.conftest import SMOKE, places, smoke
+from tests.flows.processes import killed_solon, solon
+from tests.flows.test_pipeline import STAGES, ids
+
+
+def test_killed_in_each_stage_in_turn(
+    finished: Config, server: str, environment: dict[str, str], tmp_path: Path
+):
+    config = smoke(tmp_path)
+    environment = {**environment, "PREFECT_API_URL": server}
+    arguments = ["run", SMOKE, "--json", *places(tmp_path)]
+    for number, stage in enumerate(STAGES):
+        killed = killed_solon(stage, arguments, environment)
+        assert killed.returncode == -signal.SIGKILL, (stage, killed.stderr)
+        rows = Store(config.store).query("SELECT stage FROM stage_runs")
+        assert {row["stage"] for row in rows} == set(STAGES[:number])
+    last = solon(arguments, environment)
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout)["cycle"] == 1
+    assert ids(config) == ids(finished)
+    store = Store(config.store)
+    assert store.query("SELECT * FROM check_orphans") == []
+    assert store.query("SELECT * FROM check_duplicate_ids") == []
+    assert not list(config.artifacts.rglob(".*"))

@@ -1,0 +1,249 @@
+"""The whole loop on a tiny model, stage by stage, with a real server and a real store."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows._cycle import Cycle, ended_cycles
+from flows._run import run_cycles
+from flows.pipeline import pipeline
+from flows.plan import plan_run
+from judges import available
+from rlhf_core.config import Config
+from rlhf_core.errors import EndpointError
+from rlhf_core.records import ModelKind
+from rlhf_core.store import Store
+from tests.conftest import ROOT
+from tests.flows.conftest import smoke
+
+STAGES = [
+    "ingest",
+    "train_sft",
+    "sample",
+    "judge",
+    "pair",
+    "train_reward",
+    "train_policy",
+    "evaluate",
+    "promote",
+    "report",
+]
+WINS_ALWAYS = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000"]
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.fixture
+def copied(finished: Config, tmp_path: Path) -> Config:
+    """The finished cycle in a folder of its own, to go on from."""
+    shutil.copytree(finished.store.parent, tmp_path / "copy")
+    return smoke(tmp_path / "copy")
+
+
+def ids(config: Config) -> dict[str, list[str]]:
+    store = Store(config.store)
+    return {
+        table: sorted(row["id"] for row in store.query(f"SELECT id FROM {table}"))
+        for table in store.counts()
+    }
+
+
+def test_every_stage_signs_off_once_in_order(finished: Config):
+    rows = Store(finished.store).query("SELECT stage FROM stage_runs ORDER BY created_at")
+    assert [row["stage"] for row in rows] == STAGES
+    assert ended_cycles(finished) == 1
+
+
+def test_what_is_stored_fits_together(finished: Config):
+    store = Store(finished.store)
+    assert store.query("SELECT * FROM check_orphans") == []
+    assert store.query("SELECT * FROM check_duplicate_ids") == []
+    counts = store.counts()
+    assert counts["failures"] == 0
+    train = store.query("SELECT count(*) AS n FROM prompts WHERE split = 'train'")[0]["n"]
+    sampled = store.query(
+        "SELECT count(*) AS n FROM candidates JOIN models ON models.id = model_id "
+        "JOIN prompts ON prompts.id = prompt_id WHERE split = 'train'"
+    )
+    assert sampled[0]["n"] == train * finished.sampling.candidates
+    assert counts["pairs"] == counts["rankings"] * 3  # of three candidates
+
+
+def test_held_out_prompts_are_never_learnt_from(finished: Config):
+    rows = Store(finished.store).query(
+        "SELECT * FROM model_prompts JOIN prompts ON prompts.id = prompt_id WHERE split = 'holdout'"
+    )
+    assert rows == []
+
+
+def test_every_model_knows_its_parent_data_and_code(finished: Config):
+    models = {row["kind"]: row for row in Store(finished.store).query("SELECT * FROM models")}
+    assert set(models) == {ModelKind.BASE, ModelKind.SFT, ModelKind.REWARD, ModelKind.POLICY}
+    assert models["sft"]["parent_id"] == models["base"]["id"]
+    assert models["policy"]["parent_id"] == models["sft"]["id"]
+    assert models["policy"]["data_hash"]
+    assert all(re.fullmatch(r"\d.*\+[0-9a-f]{8}", row["code_version"]) for row in models.values())
+    learnt = Store(finished.store).query("SELECT DISTINCT model_id FROM model_inputs")
+    assert {row["model_id"] for row in learnt} == {
+        models[kind]["id"] for kind in ("sft", "reward", "policy")
+    }
+
+
+def test_running_again_adds_nothing(copied: Config):
+    before = ids(copied)
+    assert run_cycles(copied, 1, is_quiet=True) == {}
+    pipeline(Cycle(config=copied, number=1, run_id="again"))
+    assert ids(copied) == before
+
+
+def test_two_runs_from_one_seed_are_equal(finished: Config, tmp_path: Path):
+    again = smoke(tmp_path)
+    run_cycles(again, 1, is_quiet=True)
+    assert ids(again) == ids(finished)
+    sql = "SELECT id, {} FROM {} ORDER BY id"
+    for what, table in (("text", "candidates"), ("value", "metrics"), ("utilities", "rankings")):
+        rows = [Store(c.store).query(sql.format(what, table)) for c in (finished, again)]
+        assert rows[0] == rows[1]
+
+
+def test_another_seed_makes_other_facts(finished: Config, tmp_path: Path):
+    other = smoke(tmp_path, "seed=2")
+    run_cycles(other, 1, is_quiet=True)
+    assert not set(ids(other)["candidates"]) & set(ids(finished)["candidates"])
+    assert ids(other)["prompts"] == ids(finished)["prompts"]
+
+
+def test_the_next_cycle_starts_from_the_promoted_policy(tmp_path: Path):
+    config = smoke(tmp_path, *WINS_ALWAYS, "evaluation.baseline=incumbent")
+    run_cycles(config, 2, is_quiet=True)
+    store = Store(config.store)
+    first, second = store.query("SELECT * FROM promotions ORDER BY cycle")
+    assert first["promoted"]
+    assert second["baseline_id"] == first["policy_id"]
+    parents = dict(store.query("SELECT list(id) AS ids, list(parent_id) AS parents FROM models")[0])
+    parent = dict(zip(parents["ids"], parents["parents"], strict=True))
+    assert parent[second["policy_id"]] == first["policy_id"]
+    sampled = store.query(
+        "SELECT DISTINCT model_id FROM candidates JOIN prompts ON prompts.id = prompt_id "
+        "WHERE split = 'train'"
+    )
+    assert first["policy_id"] in {row["model_id"] for row in sampled}
+    rankings = store.query("SELECT count(*) AS n FROM rankings")[0]["n"]
+    learnt = store.query(
+        "SELECT count(*) AS n FROM model_inputs JOIN models ON models.id = model_id "
+        "WHERE kind = 'reward' GROUP BY model_id ORDER BY n"
+    )
+    assert learnt[-1]["n"] == rankings
+
+
+def test_a_refused_policy_is_not_what_the_next_cycle_starts_from(copied: Config):
+    run_cycles(copied, 2, is_quiet=True)
+    first, second = Store(copied.store).query("SELECT * FROM promotions ORDER BY cycle")
+    assert not first["promoted"]
+    (row,) = Store(copied.store).query(
+        "SELECT parent_id FROM models WHERE id = ?", [second["policy_id"]]
+    )
+    assert row["parent_id"].startswith("sft-")
+
+
+def test_the_judge_is_swapped_in_the_config_alone(tmp_path: Path):
+    """Similarity out, pairwise in, and nothing else."""
+    config = smoke(tmp_path, "judges.0={kind: pairwise, model: tiny-random}")
+    run_cycles(config, 1, is_quiet=True)
+    rows = Store(config.store).query(
+        "SELECT presented, count(*) AS n FROM judgements JOIN prompts ON prompts.id = prompt_id "
+        "WHERE judge = 'pairwise' AND split = 'train' GROUP BY presented ORDER BY presented"
+    )
+    assert [row["presented"] for row in rows] == ["forward", "reversed"]
+    assert rows[0]["n"] == rows[1]["n"]
+
+
+def test_judges_that_abstain_everywhere_end_the_run_with_the_reason(tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("\n".join(f'{{"prompt": "Question {n}?"}}' for n in range(20)))
+    config = smoke(tmp_path, f"prompts.path={path}")
+    with pytest.raises(Exception, match="no prompt of the training split has a reference answer"):
+        run_cycles(config, 1, is_quiet=True)
+    assert Store(config.store).counts()["promotions"] == 0
+
+
+def test_an_endpoint_that_is_down_leaves_rows_with_the_reason_and_a_rerun_asks_again(
+    tmp_path: Path,
+):
+    endpoint = "{model: x, base_url: 'http://127.0.0.1:9/v1', max_attempts: 1}"
+    config = smoke(tmp_path, f"sampling.endpoint={endpoint}")
+    for run in (1, 2):
+        with pytest.raises(EndpointError, match=r"no answer of .* succeeded"):
+            run_cycles(config, 1, is_quiet=True)
+        rows = Store(config.store).query("SELECT stage, reason FROM failures")
+        assert {row["stage"] for row in rows} == {"sample"}
+        assert all("APIConnectionError" in row["reason"] for row in rows)
+        assert len(rows) % run == 0
+    assert Store(config.store).counts()["candidates"] == 0
+
+
+def test_the_plan_counts_what_the_run_then_does(finished: Config):
+    plan = plan_run(finished)
+    counts = {(row.stage, row.what): row.count for row in plan.rows}
+    store = Store(finished.store)
+    judged = {
+        (row["split"], row["judge"]): row["n"]
+        for row in store.query(
+            "SELECT split, judge, count(*) AS n FROM judgements "
+            "JOIN prompts ON prompts.id = prompt_id GROUP BY ALL"
+        )
+    }
+    assert counts["judge", "judgements by similarity"] == judged["train", "similarity"]
+    assert counts["evaluate", "judgements by verifier"] == judged["holdout", "verifier"]
+    rollouts = store.counts()["rollouts"]
+    assert counts["train_policy", "rollouts"] == rollouts
+    assert (
+        counts["sample", "candidates"] + counts["evaluate", "answers"]
+        == (store.counts()["candidates"])
+    )
+    steps = store.query(
+        "SELECT count(*) AS n FROM metrics WHERE name = 'loss' GROUP BY model_id ORDER BY n"
+    )
+    assert counts["train_sft", "optimizer steps"] in {row["n"] for row in steps}
+
+
+def test_every_metric_is_defined_once(finished: Config):
+    page = (ROOT / "deploy/docs/metrics.md").read_text()
+    defined = [
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
+    rows = Store(finished.store).query("SELECT DISTINCT name FROM metrics")
+    stored = {row["name"] for row in rows}
+    assert stored - set(defined) == set()
+    training = page[: page.index("## Evaluations")]
+    assert [n for n in stored if f"`{n}`" not in training] == []
+
+
+def test_the_report_stands_alone_and_shows_what_the_store_holds(finished: Config):
+    page = Cycle(config=finished, number=1, run_id="").report_path.read_text()
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert page.count("<svg") >= 5
+    for words in ("Win rate", "KL from SFT", "Judge agreement", "What it cost", finished.hash):
+        assert words in page
+    assert page.count('class="sample"') == 6
+
+
+def test_what_a_model_wrote_is_text_on_the_page(copied: Config):
+    from flows.report import write_report
+
+    store = Store(copied.store)
+    attack = "<script>alert(1)</script>"
+    store.query(f"UPDATE candidates SET text = '{attack}'")
+    page = write_report(store, Cycle(config=copied, number=1, run_id="")).read_text()
+    assert attack not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_every_judge_is_in_the_published_schema():
+    schema = (ROOT / "deploy/config.schema.json").read_text()
+    assert all(f'"judge_{kind}"' in schema for kind in available())

@@ -1,0 +1,76 @@
+import pytest
+
+from judges._panel import Panelist, Task, combination, ranking_tasks
+from rlhf_core.config import JudgeSettings
+from rlhf_core.records import Mode, Outcome, Presented
+from tests.facts import candidate, prompt
+
+ASKED = prompt("Why?")
+CANDIDATES = [candidate(text, index) for index, text in enumerate(("one", "two", "three"))]
+
+
+def panelist(kind: str = "brevity", **settings: object) -> Panelist:
+    return Panelist(JudgeSettings.model_validate({"kind": kind, **settings}))
+
+
+def test_a_pointwise_judge_sees_each_candidate_once():
+    tasks = ranking_tasks(panelist(), ASKED, CANDIDATES)
+    assert [task.candidate.id for task in tasks] == [c.id for c in CANDIDATES]
+    assert {task.presented for task in tasks} == {Presented.ALONE}
+
+
+def test_a_pairwise_judge_sees_every_two_in_both_orders():
+    judge = panelist("pairwise", model="tiny-random")
+    tasks = ranking_tasks(judge, ASKED, CANDIDATES)
+    assert len(tasks) == judge.calls(3) == 6
+    shown = {(t.candidate.sample_index, t.opponent.sample_index): t.presented for t in tasks}
+    assert shown[0, 1] is Presented.FORWARD
+    assert shown[1, 0] is Presented.REVERSED
+
+
+def test_what_is_known_is_not_asked_again():
+    judge = panelist()
+    tasks = ranking_tasks(judge, ASKED, CANDIDATES)
+    first = judge.judge(tasks[:2], attempt="run")
+    assert judge.missing(tasks, {judgement.id for judgement in first}) == tasks[2:]
+
+
+def test_a_judge_sees_only_prompts_of_its_modes():
+    judge = panelist(modes=["creative"])
+    creative = prompt("Write.", mode=Mode.CREATIVE)
+    tasks = [Task(ASKED, CANDIDATES[0]), Task(creative, CANDIDATES[1])]
+    assert judge.missing(tasks, set()) == tasks[1:]
+
+
+def test_a_judgement_says_who_judged_what_and_how():
+    judge = panelist(name="short")
+    (judgement,) = judge.judge([Task(ASKED, CANDIDATES[0])], attempt="run")
+    assert (judgement.judge, judgement.judge_version) == ("short", judge.version)
+    assert (judgement.prompt_id, judgement.candidate_id) == (ASKED.id, CANDIDATES[0].id)
+    assert judgement.outcome is Outcome.SCORED
+    assert judgement.attempt == ""
+
+
+def test_only_what_was_unavailable_is_asked_again(monkeypatch: pytest.MonkeyPatch):
+    """Its row names the attempt, so the next run's verdict is another row."""
+    judge = panelist("verifier", metric="regex", pattern="(a|aa)+$")
+    monkeypatch.setattr("judges.verifier.PATTERN_TIMEOUT_SECONDS", 0.02)
+    task = Task(ASKED, candidate("a" * 40 + "b"))
+    first, second = (judge.judge([task], attempt=run)[0] for run in ("one", "two"))
+    assert first.outcome is Outcome.UNAVAILABLE
+    assert first.id != second.id
+    assert judge.missing([task], {first.id}) == [task]
+
+
+def test_a_weight_of_zero_decides_nothing():
+    panel = [panelist(name="a", weight=2), panelist("verifier", weight=0)]
+    combined = combination(panel, 0.1)
+    assert combined.weights == {panel[0].version: 2.0}
+    assert combined.tie_margin == 0.1
+
+
+def test_two_names_of_one_judge_share_their_judgements():
+    """A judgement belongs to the judge's version, so renaming one asks nothing again."""
+    one, other = panelist(name="one"), panelist(name="other")
+    task = Task(ASKED, CANDIDATES[0])
+    assert one.judge([task], "")[0].id == other.judge([task], "")[0].id

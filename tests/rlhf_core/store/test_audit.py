@@ -1,0 +1,110 @@
+import importlib
+import os
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from rlhf_core.errors import QueryError, StoreError
+from rlhf_core.store import Store, audit
+from rlhf_core.store.files import locked
+from tests.facts import candidate, prompt
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    store.append([prompt(), candidate("one", 0), candidate("two", 1)])
+    return store
+
+
+def test_answers_with_columns_rows_and_age(filled: Store):
+    answer = audit(filled.files.database, "SELECT sample_index, text FROM candidates ORDER BY 1")
+    assert answer.columns == ["sample_index", "text"]
+    assert answer.rows == [(0, "one"), (1, "two")]
+    assert 0 <= answer.age_seconds < 60
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "INSERT INTO prompts (id) VALUES ('x')",
+        "UPDATE candidates SET text = 'changed'",
+        "DELETE FROM candidates",
+        "DROP TABLE candidates",
+        "CREATE TABLE mine (x INTEGER)",
+        "COPY candidates TO '{folder}/out.csv'",
+        "COPY candidates FROM '{folder}/secret.csv'",
+        "EXPORT DATABASE '{folder}/out'",
+        "ATTACH '{folder}/other.duckdb' AS other",
+        "SELECT * FROM read_csv('{folder}/secret.csv')",
+        "SELECT * FROM '{folder}/secret.csv'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/*')",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET lock_configuration = false",
+        "SELECT 1; DELETE FROM candidates",
+        "SELECT * FROM pyproject",
+        "",
+        "SELEC 1",
+    ],
+)
+def test_an_audit_can_only_read_the_facts(filled: Store, tmp_path: Path, attempt: str):
+    (tmp_path / "secret.csv").write_text("key\nhunter2\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(QueryError) as caught:
+        audit(filled.files.database, attempt.format(folder=tmp_path))
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert audit(filled.files.database, "SELECT count(*) FROM candidates").rows == [(2,)]
+
+
+def test_a_snapshot_is_refreshed_when_the_store_moved_on(filled: Store):
+    audit(filled.files.database, "SELECT 1")
+    past = time.time() - 60
+    os.utime(filled.files.snapshot, (past, past))
+    filled.append([candidate("three", 2)])
+    assert audit(filled.files.database, "SELECT count(*) FROM candidates").rows == [(3,)]
+
+
+def test_a_locked_store_is_answered_from_the_last_snapshot(filled: Store, monkeypatch):
+    audit(filled.files.database, "SELECT 1")
+    filled.append([candidate("three", 2)])
+    past = time.time() - 60
+    os.utime(filled.files.snapshot, (past, past))
+    module = importlib.import_module("rlhf_core.store.audit")  # the package names its function so
+    monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
+    with locked(filled.files, 1):
+        answer = audit(filled.files.database, "SELECT count(*) FROM candidates")
+    assert answer.rows == [(2,)]
+    assert answer.age_seconds > 50
+
+
+def test_a_reader_keeps_its_view_while_snapshots_are_published(filled: Store):
+    snapshot = filled.publish()
+    with duckdb.connect(str(snapshot), read_only=True) as reader:
+        filled.append([candidate("three", 2)])
+        filled.publish()
+        assert reader.execute("SELECT count(*) FROM candidates").fetchone() == (2,)
+    with duckdb.connect(str(snapshot), read_only=True) as reader:
+        assert reader.execute("SELECT count(*) FROM candidates").fetchone() == (3,)
+
+
+def test_no_store_is_an_error_and_makes_none(tmp_path: Path):
+    with pytest.raises(StoreError, match="`solon run CONFIG` makes one"):
+        audit(tmp_path / "none.duckdb", "SELECT 1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_and_views_are_documented(filled: Store):
+    for kind in ("tables", "views"):
+        answer = audit(
+            filled.files.database,
+            f"SELECT * FROM duckdb_{kind}() WHERE comment IS NULL "
+            "AND NOT internal AND schema_name = 'main'",
+        )
+        names = [row[answer.columns.index(f"{kind[:-1]}_name")] for row in answer.rows]
+        assert [name for name in names if name != "migrations"] == []
