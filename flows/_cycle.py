@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rlhf_core.models.device import Compute
 
 
+LAST_STAGE = "report"
+
+
 class CandidateBatch(BaseModel):
     """Which candidates belong together: one model, one way of sampling, one seed."""
 
@@ -34,10 +37,10 @@ def new_run_id() -> str:
 
 
 def ended_cycles(config: Config) -> int:
-    """How many cycles of this config ended in a decision; 0 where there is no store yet."""
+    """How many cycles of this config went through all stages; 0 where there is no store yet."""
     if not config.store.exists():
         return 0
-    return len(queries.promotions_of(Store(config.store), config.hash))
+    return len(queries.stage_runs_of(Store(config.store), config.hash, LAST_STAGE))
 
 
 def next_cycle(config: Config) -> "Cycle":

@@ -5,17 +5,17 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from prefect import flow
 
-from flows._cycle import Cycle
+from flows._cycle import LAST_STAGE, Cycle
 from flows._report_data import gather
 from flows._stage import stage
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
 
 
-@flow(name="report")
+@flow(name=LAST_STAGE)
 def report(cycle: Cycle) -> str:
     """Write the page of a cycle that ended; its path."""
-    with stage(cycle, "report") as work:
+    with stage(cycle, LAST_STAGE) as work:
         path = write_report(work.store, cycle)
         work.detail = {"page": str(path)}
         work.news = "written"

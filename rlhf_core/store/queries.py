@@ -17,6 +17,7 @@ from rlhf_core.records import (
     Ranking,
     Rollout,
     Split,
+    StageRun,
 )
 from rlhf_core.store.store import Store
 
@@ -114,6 +115,11 @@ def promotions_of(store: Store, config_hash: str) -> dict[int, Promotion]:
     """The end of each cycle of a config, by the cycle's number."""
     found = store.rows(Promotion, "config_hash = ?", [config_hash])
     return {promotion.cycle: promotion for promotion in found}
+
+
+def stage_runs_of(store: Store, config_hash: str, stage: str) -> list[StageRun]:
+    """A stage's sign-offs, one a cycle that got so far."""
+    return store.rows(StageRun, "config_hash = ? AND stage = ?", [config_hash, stage])
 
 
 def incumbent(store: Store, config_hash: str, cycle: int) -> str | None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from prefect.settings import (
     PREFECT_API_URL,
-    PREFECT_HOME,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOGGING_LEVEL,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     temporary_settings,
 )
+from prefect.testing.utilities import prefect_test_harness
 
 from flows._run import run_cycles
-from flows._server import prefect_server
 from rlhf_core.config import Config, load_config
 from tests.conftest import ROOT
 
@@ -31,20 +31,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def server(environment: dict[str, str]) -> Iterator[str]:
-    """Address of a real server on loopback."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", environment["PREFECT_HOME"])
-        patch.delenv("PREFECT_API_URL", raising=False)
-        with prefect_server() as address:
-            settings = {
-                PREFECT_API_URL: address,
-                PREFECT_HOME: Path(environment["PREFECT_HOME"]),
-                PREFECT_LOGGING_LEVEL: "CRITICAL",
-                PREFECT_SERVER_ANALYTICS_ENABLED: False,
-            }
-            with temporary_settings(settings):
-                yield address
+def server() -> Iterator[str]:
+    """Address of a real server on loopback, with a database of its own."""
+    settings = {
+        PREFECT_LOGGING_LEVEL: "CRITICAL",
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
+    with temporary_settings(settings), prefect_test_harness(server_startup_timeout=90):
+        yield str(PREFECT_API_URL.value())
 
 
 def places(folder: Path) -> list[str]:
