@@ -180,7 +180,7 @@ def list_judges(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Entry point: errors of ours are one line on stderr, with the exit code of their kind."""
-    atexit.register(_silence_finalization)
+    atexit.register(silence_finalization)
     _quiet_libraries()
     try:
         app()
@@ -215,7 +215,7 @@ def _quiet_libraries() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _silence_finalization() -> None:
+def silence_finalization() -> None:
     """Keep DuckDB's reference-leak notices off the screen; registered first, so it runs last.
 
     Prefect's threads outlive the flows and keep their modules, and so DuckDB's, from being freed.

@@ -1,15 +1,12 @@
 """What a run would do, counted and estimated before any time or money is spent.
 
-Counts are exact but for pairs and rankings, which depend on ties. Times are rough: work in
-floating-point operations over a speed measured in a fraction of a second on this machine.
+Counts are exact but for pairs and rankings, which depend on ties. Times are rough: tokens times
+what a token takes on this machine.
 """
 
-import math
-import time
 from dataclasses import dataclass, field
 
-import torch
-
+from flows._speed import Speed, measure_speed
 from flows.ingest import read_checked_prompts
 from judges._base import Workload
 from judges._panel import Panelist
@@ -20,11 +17,8 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
 from rlhf_core.records import Prompt, Split
 
-# Share of a plain matrix product's speed that each kind of work was seen to reach with
-# SmolLM2-135M on two CPU cores.
-FORWARD_EFFICIENCY, TRAINING_EFFICIENCY, SAMPLING_EFFICIENCY = 0.6, 0.5, 0.15
-FORWARD_FLOPS, TRAINING_FLOPS = 2, 4
-"""Per parameter and token; a frozen trunk needs no gradients of its weights."""
+UNEVEN = 2.0
+"""Real batches are ragged where those that were timed are full: answers end early, rows differ."""
 FIXED_SECONDS = 25.0
 """Loading models, starting Prefect, writing the report."""
 
@@ -69,19 +63,17 @@ class _Sizes:
     prompt: float
     answer: float
     parameters: int
-    flops_per_second: float
+    speed: Speed
 
     def forward(self, tokens: float, parameters: int | None = None) -> float:
-        work = FORWARD_FLOPS * (parameters or self.parameters) * tokens
-        return work / (self.flops_per_second * FORWARD_EFFICIENCY)
+        share = (parameters or self.parameters) / self.parameters
+        return UNEVEN * tokens * self.speed.forward * share
 
     def training(self, tokens: float) -> float:
-        work = TRAINING_FLOPS * self.parameters * tokens
-        return work / (self.flops_per_second * TRAINING_EFFICIENCY)
+        return UNEVEN * tokens * self.speed.training
 
     def sampling(self, tokens: float) -> float:
-        work = FORWARD_FLOPS * self.parameters * tokens
-        return work / (self.flops_per_second * SAMPLING_EFFICIENCY)
+        return UNEVEN * tokens * self.speed.sampling
 
 
 def plan_run(config: Config) -> Plan:
@@ -191,16 +183,5 @@ def _sizes(config: Config, prompts: list[Prompt], compute: Compute) -> _Sizes:
         prompt=sum(lengths) / len(lengths),
         answer=sum(answers) / len(answers) if answers else config.sampling.max_new_tokens / 2,
         parameters=parameter_count(config.policy.model),
-        flops_per_second=measure_speed(compute),
+        speed=measure_speed(config.policy.model, compute, config.policy.lora_rank),
     )
-
-
-def measure_speed(compute: Compute, size: int = 1024, seconds: float = 0.2) -> float:
-    """Floating-point operations a second of a matrix product in the compute precision."""
-    matrix = torch.ones(size, size, dtype=compute.dtype, device=compute.device)
-    best, started = math.inf, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        begin = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()
-        best = min(best, time.perf_counter() - begin)
-    return 2 * size**3 / best

@@ -1,5 +1,6 @@
 """Fixtures of all tests: no network but loopback, a tiny model, a store, hand-made records."""
 
+import atexit
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -14,10 +15,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 
+from flows.cli import silence_finalization
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.trunk import Trunk
 from rlhf_core.store import Store
+
+atexit.register(silence_finalization)
 
 ROOT = Path(__file__).parent.parent
 FP32 = Compute(torch.device("cpu"), torch.float32, 2048, "in tests")

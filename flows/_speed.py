@@ -1,0 +1,107 @@
+"""How fast this machine samples from a model and trains it, before any of its weights are loaded.
+
+A model of one layer and one of four are timed through the real code; the difference is what each
+further layer takes. Their weights are random, so nothing is downloaded.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from rlhf_core.models.attention import attention_implementation
+from rlhf_core.models.device import Compute
+from rlhf_core.models.loading import load_tokenizer, locate
+from rlhf_core.models.sampling import SamplingLimits, sample
+from rlhf_core.models.sequences import TokenSequence, collate
+from rlhf_core.models.trunk import Role, Trunk
+
+PROMPTS, SAMPLES, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 48, 12
+FEW, MORE = 1, 4
+NO_TOKEN = -1
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a token. Sampling is per answer token, the others per token of prompt or answer."""
+
+    sampling: float
+    forward: float
+    training: float
+
+
+def measure_speed(name: str, compute: Compute, lora_rank: int) -> Speed:
+    """Time the model of that name, as deep as it is, in some seconds for a small one."""
+    layers = AutoConfig.from_pretrained(locate(name)).get_text_config().num_hidden_layers
+    few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
+
+    def extrapolated(one: float, four: float) -> float:
+        return max(one + (layers - FEW) * (four - one) / (MORE - FEW), one)
+
+    return Speed(
+        extrapolated(few.sampling, more.sampling),
+        extrapolated(few.forward, more.forward),
+        extrapolated(few.training, more.training),
+    )
+
+
+def _shallow(name: str, layers: int, compute: Compute, lora_rank: int) -> Trunk:
+    config = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
+    text = config.get_text_config()
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
+    with torch.random.fork_rng():
+        model = AutoModelForCausalLM.from_config(
+            config,
+            dtype=compute.dtype,
+            attn_implementation=attention_implementation(compute.device),
+            trust_remote_code=False,
+        )
+        trunk = Trunk(model.to(compute.device).eval(), load_tokenizer(name), compute, lora_rank)
+    trunk.add_role(Role.POLICY, seed=0)
+    return trunk
+
+
+def _measure(trunk: Trunk) -> Speed:
+    prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
+    seeds = [list(range(SAMPLES))] * PROMPTS
+    limits = SamplingLimits(ANSWER_TOKENS, 1.0, eos_id=NO_TOKEN, pad_id=trunk.pad_id)
+    batch = collate(
+        [
+            TokenSequence((number, *prompt[1:]), tuple(range(ANSWER_TOKENS)))
+            for number, prompt in enumerate(prompts)
+            for _ in range(SAMPLES)
+        ],
+        trunk.pad_id,
+        trunk.compute.device,
+    )
+
+    def sampling() -> None:
+        with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
+            sample(model, prompts, seeds, limits)
+
+    def training() -> None:
+        trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()
+
+    @torch.no_grad()
+    def forward() -> None:
+        trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().item()
+
+    answer_tokens, tokens = PROMPTS * SAMPLES * ANSWER_TOKENS, batch.input_ids.numel()
+    return Speed(
+        _seconds(sampling) / answer_tokens, _seconds(forward) / tokens, _seconds(training) / tokens
+    )
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    """Of the faster of two; the first warms up."""
+    best = math.inf
+    for _ in range(2):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
