@@ -5,6 +5,7 @@ never kept, logged or put into an error.
 """
 
 import asyncio
+import json
 import math
 import os
 import random
@@ -21,6 +22,7 @@ from rlhf_core.errors import ConfigError, EndpointError, TransientError
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+WRONG_ADDRESS = "is base_url the right address?"
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,14 @@ class Endpoint:
             raise EndpointError(_describe(error)) from None
         except openai.OpenAIError as error:
             raise EndpointError(_describe(error)) from None
+        except json.JSONDecodeError:
+            raise EndpointError(f"the reply is not JSON; {WRONG_ADDRESS}") from None
         return self._reply(completion, time.perf_counter() - started)
 
     def _reply(self, completion: object, latency_seconds: float) -> ChatReply:
         # The client checks nothing: from a server of another kind it hands on a string or a list.
         if not isinstance(completion, ChatCompletion) or not completion.choices:
-            raise EndpointError("the reply is no chat completion; is base_url the right address?")
+            raise EndpointError(f"the reply is no chat completion; {WRONG_ADDRESS}")
         choice, usage = completion.choices[0], completion.usage
         prompt_tokens = usage.prompt_tokens if usage else 0
         completion_tokens = usage.completion_tokens if usage else 0
