@@ -13,7 +13,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True)
+PIPE_WIDTH = 10_000
+
+
+def new_console(stderr: bool = False) -> Console:
+    """A console that breaks no line where there is no terminal to fit it to."""
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+
+
+console = new_console(stderr=True)
 Advance = Callable[[int, str], None]
 """Moves a bar on by so many, and shows a note beside it."""
 

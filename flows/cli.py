@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from flows._progress import new_console
 from rlhf_core.errors import InputError, SolonError
 
 app = typer.Typer(
@@ -28,13 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-PIPE_WIDTH = 10_000
-"""Where no terminal cuts lines off."""
 judges_app = typer.Typer(help="The judges there are.", no_args_is_help=True)
 app.add_typer(judges_app, name="judges")
-out = Console()
-if not out.is_terminal:
-    out = Console(width=PIPE_WIDTH)
+out = new_console()
 
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from flows._speed import _shallow, measure_speed
+from rlhf_core.models.loading import load_tokenizer
+from tests.conftest import FP32
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> str:
+    """Ten layers, each with a type of its own in the config, as newer architectures have."""
+    tokenizer = load_tokenizer("tiny-random")
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=10,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        layer_types=["full_attention"] * 10,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tiny-random", None])
+def test_every_kind_of_work_takes_time(name: str | None, deep: str):
+    speed = measure_speed(name or deep, FP32, lora_rank=2)
+    assert min(speed.sampling, speed.forward, speed.training) > 0
+
+
+def test_only_a_few_layers_are_made(deep: str):
+    model = _shallow(deep, 4, FP32, lora_rank=2).language_model
+    assert model.config.num_hidden_layers == 4
+    assert len(model.base_model.layers) == 4
