@@ -23,7 +23,7 @@ plan: $(VENV)/.run  ## Show what `make run` would do, how long it takes and what
 	$(BIN)/solon plan $(CONFIG)
 
 test: $(VENV)/.dev  ## Run the default tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev  ## Run the tests that take longer
 	$(BIN)/python -m pytest -q -m slow

@@ -50,7 +50,7 @@ def line(curve: Curve, label: str) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
 
-    return _svg(draw, width=3.3, height=2.1)
+    return _svg(draw, width=3.15, height=2.0)
 
 
 def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:
