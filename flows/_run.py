@@ -32,8 +32,10 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
 
 
 def print_plan(found: Plan, to: Console) -> None:
-    size = f"{found.parameters / 1e6:.1f} M parameters"
-    to.print(f"[bold]{found.policy}[/bold] ({size}) on {found.compute}", highlight=False)
+    to.print(
+        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}",
+        highlight=False,
+    )
     to.print(
         f"{found.prompts} prompts: {found.train} to train on, {found.holdout} held out\n"
         f"judges: {', '.join(found.judges)}; evaluated by {', '.join(found.evaluation_judges)}",
