@@ -91,13 +91,13 @@ def sample_shard(
         for prompt, row in zip(prompts, completions, strict=True)
         for index, completion in zip(indices, row, strict=True)
     ]
-    added = store.append(records)
+    store.append(records)
     failures = [record for record in records if isinstance(record, Failure)]
     if len(failures) == len(records):
         raise EndpointError(
             f"no answer of {len(records)} succeeded; the first: {failures[0].reason}"
         )
-    return added - len(failures)
+    return len(records) - len(failures)
 
 
 def _record(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from judges import available
+from judges import judge_class, kinds
 from rlhf_core.config import Config
 
 COMMON = ("kind", "name", "weight", "modes")
@@ -14,7 +14,8 @@ def config_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     common = definitions.pop("JudgeSettings")["properties"]
     choices = []
-    for kind, judge in available().items():
+    for kind in kinds():
+        judge = judge_class(kind)
         options = judge.Options.model_json_schema()
         definitions.update(options.pop("$defs", {}))
         name = f"judge_{kind}"

@@ -1,18 +1,67 @@
-"""Who judges. `available()` lists the judges, `load()` makes one from its settings."""
+"""Who judges. `kinds()` lists the judges, `load()` makes one from its settings.
+
+A judge is a file of this folder, or an entry point of an installed package: see README.md.
+"""
 
 import importlib
+import inspect
 import pkgutil
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from judges._base import Judge
-from rlhf_core.config import JudgeSettings, validate
+from judges._base import (
+    Answer,
+    Contest,
+    Judge,
+    Opinion,
+    PairwiseJudge,
+    PointwiseJudge,
+    Workload,
+    abstains,
+    scored,
+    verdict,
+)
+from rlhf_core.config import JudgeSettings, Settings, validate
 from rlhf_core.errors import ConfigError
 
+__all__ = [
+    "Answer",
+    "Contest",
+    "Judge",
+    "Opinion",
+    "PairwiseJudge",
+    "PointwiseJudge",
+    "Settings",
+    "Workload",
+    "abstains",
+    "describe",
+    "judge_class",
+    "kinds",
+    "load",
+    "scored",
+    "verdict",
+]
 
-def available() -> dict[str, type[Judge[Any]]]:
-    """Every judge by its kind: the files of this folder without a leading underscore."""
-    kinds = [module.name for module in pkgutil.iter_modules(__path__)]
-    return {kind: _judge_class(kind) for kind in sorted(kinds) if not kind.startswith("_")}
+ENTRY_POINTS = "solon.judges"
+
+
+def kinds() -> list[str]:
+    """Every judge there is: files here without a leading underscore, and entry points."""
+    return sorted({*_own_kinds(), *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def judge_class(kind: str) -> type[Judge[Any]]:
+    """The class of one kind; no other judge is imported.
+
+    Raises:
+        ConfigError: If there is no such judge, or a package's judge cannot be used.
+    """
+    if kind in _own_kinds():
+        own: type[Judge[Any]] = importlib.import_module(f"{__name__}.{kind}").JUDGE
+        return own
+    for point in entry_points(group=ENTRY_POINTS, name=kind):
+        return _from_package(point)
+    raise ConfigError(f"no judge {kind!r}; available: {', '.join(kinds())}")
 
 
 def load(settings: JudgeSettings) -> Judge[Any]:
@@ -21,12 +70,9 @@ def load(settings: JudgeSettings) -> Judge[Any]:
     Raises:
         ConfigError: If there is no such judge, or it does not know an option.
     """
-    judges = available()
-    if settings.kind not in judges:
-        raise ConfigError(f"no judge {settings.kind!r}; available: {', '.join(judges)}")
-    judge_class = judges[settings.kind]
-    options = validate(judge_class.Options, settings.options, f"judge {settings.name!r}")
-    return judge_class(options)
+    found = judge_class(settings.kind)
+    options = validate(found.Options, settings.options, f"judge {settings.name!r}")
+    return found(options)
 
 
 def describe() -> list[dict[str, Any]]:
@@ -39,10 +85,32 @@ def describe() -> list[dict[str, Any]]:
                 name: field.get_default() for name, field in judge.Options.model_fields.items()
             },
         }
-        for kind, judge in available().items()
+        for kind, judge in ((kind, judge_class(kind)) for kind in kinds())
     ]
 
 
-def _judge_class(kind: str) -> type[Judge[Any]]:
-    judge_class: type[Judge[Any]] = importlib.import_module(f"{__name__}.{kind}").JUDGE
-    return judge_class
+def _own_kinds() -> list[str]:
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def _from_package(point: EntryPoint) -> type[Judge[Any]]:
+    package = point.dist.name if point.dist else point.value
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"judge {point.name!r} of package {package} cannot be loaded ({error}); mend or "
+            "uninstall that package"
+        ) from None
+    if not (inspect.isclass(found) and issubclass(found, Judge)) or inspect.isabstract(found):
+        raise ConfigError(
+            f"judge {point.name!r} of package {package} must be a subclass of PointwiseJudge or "
+            f"PairwiseJudge with all its methods, not {found!r}"
+        )
+    if found.kind_name() != point.name:
+        raise ConfigError(
+            f"judge {point.name!r} of package {package} lies in a file named "
+            f"{found.kind_name()!r}; name file and entry point alike"
+        )
+    return found

@@ -1,7 +1,7 @@
 """What a judge is: a function over a batch, with a version. Orders and weights are the panel's.
 
 A file in this folder without a leading underscore is a judge, named by its file. It defines a
-subclass of PointwiseJudge or PairwiseJudge and names it in `JUDGE`.
+subclass of PointwiseJudge or PairwiseJudge and names it in `JUDGE`. README.md shows how.
 """
 
 import sys
@@ -91,7 +91,12 @@ class Judge(ABC, Generic[AnyOptions]):
 
     @property
     def kind(self) -> str:
-        return type(self).__module__.rpartition(".")[2]
+        return self.kind_name()
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The name of its file."""
+        return cls.__module__.rpartition(".")[2]
 
     @classmethod
     def summary(cls) -> str:

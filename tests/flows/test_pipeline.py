@@ -10,7 +10,7 @@ from flows._cycle import Cycle, ended_cycles
 from flows._run import run_cycles
 from flows.pipeline import pipeline
 from flows.plan import plan_run
-from judges import available
+from judges import kinds
 from rlhf_core.config import Config
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import ModelKind
@@ -246,4 +246,4 @@ def test_what_a_model_wrote_is_text_on_the_page(copied: Config):
 
 def test_every_judge_is_in_the_published_schema():
     schema = (ROOT / "deploy/config.schema.json").read_text()
-    assert all(f'"judge_{kind}"' in schema for kind in available())
+    assert all(f'"judge_{kind}"' in schema for kind in kinds())

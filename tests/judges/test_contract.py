@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from judges import available, describe, load
+from judges import describe, kinds, load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
@@ -28,7 +28,7 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(params=sorted(available()))
+@pytest.fixture(params=kinds())
 def judge(request: pytest.FixtureRequest) -> Judge[Any]:
     kind = request.param
     return load(JudgeSettings.model_validate({"kind": kind, **OPTIONS.get(kind, {})}))
@@ -83,7 +83,7 @@ def test_version_is_kind_and_hash(judge: Judge[Any]):
 
 def test_versions_are_the_same_in_another_process():
     """Built on a hash of content, not on Python's own, which differs from process to process."""
-    settings = [{"kind": kind, **OPTIONS.get(kind, {})} for kind in available()]
+    settings = [{"kind": kind, **OPTIONS.get(kind, {})} for kind in kinds()]
     code = (
         "import json, sys; from judges import load; from rlhf_core.config import JudgeSettings; "
         "print([load(JudgeSettings.model_validate(s)).version for s in json.loads(sys.argv[1])])"
@@ -129,7 +129,7 @@ def test_an_unknown_judge_is_refused_with_those_there_are():
 
 
 def test_files_with_a_leading_underscore_are_no_judges():
-    assert set(available()) >= {"brevity", "pairwise", "similarity", "verifier"}
-    assert not [kind for kind in available() if kind.startswith("_")]
+    assert set(kinds()) >= {"brevity", "pairwise", "similarity", "verifier"}
+    assert not [kind for kind in kinds() if kind.startswith("_")]
     with pytest.raises(ConfigError):
         load(JudgeSettings(kind="_panel"))

@@ -1,0 +1,101 @@
+"""A judge of somebody else's package, made by following judges/README.md to the letter."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import judges
+from judges import judge_class, kinds
+from judges.brevity import BrevityJudge
+from rlhf_core.errors import ConfigError
+from tests.conftest import ROOT
+
+HOW_TO = (ROOT / "judges" / "README.md").read_text()
+SCORE = """
+import json
+from judges import Answer, load
+from rlhf_core.config import JudgeSettings
+from tests.facts import prompt
+judge = load(JudgeSettings(kind="politeness"))
+answers = [Answer(prompt(), text) for text in ("Thank you.", "No.")]
+print(json.dumps([opinion.score for opinion in judge.score(answers)]))
+"""
+
+
+def files_of_the_how_to() -> dict[str, str]:
+    """Each file that the text names right before a block of code, with that code."""
+    named = re.findall(
+        r"`(my-judges/[^`]+)`[^`]*(?:`solon[^`]*`[^`]*)?```\w+\n(.*?)```", HOW_TO, re.S
+    )
+    return {**dict(named), "my-judges/my_judges/__init__.py": ""}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that has the example's package installed."""
+    folder = tmp_path_factory.mktemp("packages")
+    found = files_of_the_how_to()
+    assert len(found) == 3
+    for name, content in found.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*command, "--target", str(folder / "site"), str(folder / "my-judges")],
+        check=True,
+        capture_output=True,
+    )
+    paths = [str(folder / "site"), str(ROOT)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_the_example_of_the_how_to_judges(installed: dict[str, str]):
+    command = [sys.executable, "-c", SCORE]
+    ended = subprocess.run(command, env=installed, capture_output=True, text=True, check=False)
+    assert json.loads(ended.stdout) == [1.0, 0.0], ended.stderr
+
+
+def test_the_example_is_listed_and_in_the_schema(installed: dict[str, str]):
+    solon = str(Path(sys.executable).with_name("solon"))
+    for arguments, words in (
+        (["judges", "list", "--json"], "Politeness: 1 where the answer holds"),
+        (["schema"], '"judge_politeness"'),
+    ):
+        ended = subprocess.run(
+            [solon, *arguments], env=installed, capture_output=True, text=True, check=False
+        )
+        assert words in ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("gone", "no_such_package:Judge", r"'gone' of package .* cannot be loaded .*uninstall"),
+        ("lost", "judges.brevity:NoSuchJudge", "'lost' of package .* cannot be loaded"),
+        ("base", "judges:PointwiseJudge", "must be a subclass of PointwiseJudge or PairwiseJudge"),
+        ("no_class", "judges:load", "must be a subclass"),
+        ("other", "judges.brevity:BrevityJudge", "'brevity'; name file and entry point alike"),
+    ],
+)
+def test_a_package_whose_judge_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+):
+    point = EntryPoint(name, value, judges.ENTRY_POINTS)
+    monkeypatch.setattr(
+        judges, "entry_points", lambda group, name=point.name: [point] if name == point.name else []
+    )
+    assert name in kinds()
+    with pytest.raises(ConfigError, match=message):
+        judge_class(name)
+
+
+def test_a_package_cannot_take_the_place_of_our_judge(monkeypatch: pytest.MonkeyPatch):
+    point = EntryPoint("brevity", "somewhere:else", judges.ENTRY_POINTS)
+    monkeypatch.setattr(judges, "entry_points", lambda group, name="brevity": [point])
+    assert judge_class("brevity") is BrevityJudge
