@@ -15,7 +15,10 @@ from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
 
-OPTIONS: dict[str, dict[str, Any]] = {"pairwise": {"model": "tiny-random"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "direct": {"model": "tiny-random"},
+    "pairwise": {"model": "tiny-random"},
+}
 """Where a default would take minutes."""
 ASKED = prompt("What colour is the sky?", reference_answers=("Blue.",))
 UNASKED = prompt("Write a haiku.")
@@ -107,7 +110,7 @@ def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[An
 def _other(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
-    return value + 1 if isinstance(value, int | float) else f"{value}-other"
+    return value - 1 if isinstance(value, int | float) else f"{value}-other"
 
 
 def test_it_is_described(judge: Judge[Any]):
@@ -124,12 +127,14 @@ def test_an_unknown_option_is_refused_by_name(judge: Judge[Any]):
 
 
 def test_an_unknown_judge_is_refused_with_those_there_are():
-    with pytest.raises(ConfigError, match="no judge 'similarty'; available: brevity, pairwise"):
+    with pytest.raises(
+        ConfigError, match="no judge 'similarty'; available: brevity, direct, pairwise"
+    ):
         load(JudgeSettings(kind="similarty"))
 
 
 def test_files_with_a_leading_underscore_are_no_judges():
-    assert set(kinds()) >= {"brevity", "pairwise", "similarity", "verifier"}
+    assert set(kinds()) >= {"brevity", "direct", "pairwise", "similarity", "verifier"}
     assert not [kind for kind in kinds() if kind.startswith("_")]
     with pytest.raises(ConfigError):
         load(JudgeSettings(kind="_panel"))

@@ -1,6 +1,6 @@
 import pytest
 
-from judges._parsing import label_probability, last_label
+from judges._parsing import label_probabilities, last_label
 
 LABELS = ("A", "B", "TIE")
 
@@ -19,6 +19,7 @@ LABELS = ("A", "B", "TIE")
         ("BANANA", None),
         ("", None),
         ("neither", None),
+        ("A/B? B.", "B"),
     ],
 )
 def test_the_last_label_that_is_a_word_counts(text: str, label: str | None):
@@ -35,9 +36,11 @@ def test_the_last_label_that_is_a_word_counts(text: str, label: str | None):
         ({}, None),
     ],
 )
-def test_probability_is_that_of_the_two_labels(
+def test_probability_is_that_among_the_labels(
     probabilities: dict[str, float], expected: float | None
 ):
-    assert label_probability(probabilities, "A", "B") == (
-        pytest.approx(expected) if expected is not None else None
-    )
+    found = label_probabilities(probabilities, ("A", "B"))
+    if expected is None:
+        assert found is None
+    else:
+        assert found == pytest.approx({"A": expected, "B": 1 - expected})
