@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 
-
 SCALE = re.compile(r"(?:/|\bout of)\s*\d+")
 
 
