@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from flows import _charts
 from flows._cycle import Cycle
-from flows.evaluate import DECIDES, PROXY, REWARD_MODEL, evaluation_sampling
-from rlhf_core.records import Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
+from flows.evaluate import DECIDES, evaluation_sampling
+from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
 from rlhf_core.store import Store, queries
 
 SAMPLES_PER_MODE = 2
@@ -60,7 +60,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
     deciding = next(e for e in found if e.id == promotion.evaluation_id)
     evaluations = [e for e in found if e.settings == deciding.settings]
-    reward_id = next(e.judge_version for e in evaluations if e.judge == REWARD_MODEL)
+    reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
         "SELECT stage, seconds FROM stage_runs WHERE config_hash = ? AND cycle = ? "

@@ -22,13 +22,12 @@ from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt, Split
+from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
 from rlhf_core.store import Store, queries
 
-DECIDES, REPORTS, TRAINED_ON, PROXY = "decides", "reports", "trained_on", "proxy"
+DECIDES, REPORTS, TRAINED_ON = "decides", "reports", "trained_on"
 """Roles of judges in an evaluation: the first one named decides, other independent ones are
 reported beside it; the training judges and the reward model show what was optimised for."""
-REWARD_MODEL = "reward_model"
 Panel = dict[Panelist, str]
 """Every judge that looks at the answers, with its role."""
 
@@ -154,7 +153,7 @@ def _score_missing(
 def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Judgement:
     return Judgement(
         prompt_id=candidate.prompt_id,
-        judge=REWARD_MODEL,
+        judge=PROXY,
         judge_version=reward_id,
         candidate_id=candidate.id,
         outcome=Outcome.SCORED,
@@ -165,7 +164,7 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
 def _seats(panel: Panel, models: _Models) -> list[tuple[str, str, str]]:
     """Name, version and role of all that judged the answers."""
     judges = [(p.settings.name, p.version, role) for p, role in panel.items()]
-    return [*judges, (REWARD_MODEL, models.reward_id, PROXY)]
+    return [*judges, (PROXY, models.reward_id, PROXY)]
 
 
 def _kept(

@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "solon.judges"
+REQUIRED = "(required)"
+"""Shown instead of a default."""
 
 
 def kinds() -> list[str]:
@@ -82,7 +84,8 @@ def describe() -> list[dict[str, Any]]:
             "kind": kind,
             "what": judge.summary(),
             "options": {
-                name: field.get_default() for name, field in judge.Options.model_fields.items()
+                name: REQUIRED if field.is_required() else field.get_default()
+                for name, field in judge.Options.model_fields.items()
             },
         }
         for kind, judge in ((kind, judge_class(kind)) for kind in kinds())

@@ -60,6 +60,10 @@ class ModelKind(StrEnum):
     POLICY = "policy"
 
 
+PROXY = "proxy"
+"""The judge under whose name the scores of a cycle's own reward model are kept, and its role."""
+
+
 class Record(BaseModel):
     """A row. Subclasses say what identifies them; a row read back may carry more columns."""
 

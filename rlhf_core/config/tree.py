@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rlhf_core.identity import content_id
-from rlhf_core.records import Mode
+from rlhf_core.records import PROXY, Mode
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -188,7 +188,7 @@ class TrainingSettings(Settings):
 
     algorithm: Literal["ppo"] = "ppo"
     """The algorithm."""
-    steps: PositiveInt = 16
+    steps: PositiveInt = 12
     """Rollout-and-update steps."""
     prompts_per_step: PositiveInt = 8
     """Prompts rolled out in one step."""
@@ -317,6 +317,8 @@ class Config(Settings):
 
 def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> None:
     names = [judge.name for judge in judges]
+    if PROXY in names:
+        raise ValueError(f"{where}: the name {PROXY!r} is the reward model's own; take another")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{where}: two judges are named {name!r}; give each its own `name`")

@@ -20,6 +20,7 @@ from rlhf_core.models.sequences import Batch, TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 
 ADAPTER, HEAD = "adapter_model.safetensors", "head.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
 PROBE_TOKENS = 8
 
 

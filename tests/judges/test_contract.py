@@ -14,10 +14,12 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
+from tests.judges.models import tiny_classifier
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "direct": {"model": "tiny-random"},
     "pairwise": {"model": "tiny-random"},
+    "reward_model": {"model": tiny_classifier()},
 }
 """Where a default would take minutes."""
 ASKED = prompt("What colour is the sky?", reference_answers=("Blue.",))
@@ -121,7 +123,8 @@ def test_it_is_described(judge: Judge[Any]):
 
 
 def test_an_unknown_option_is_refused_by_name(judge: Judge[Any]):
-    settings = JudgeSettings.model_validate({"kind": judge.kind, "xyzzy": 1})
+    options = OPTIONS.get(judge.kind, {})
+    settings = JudgeSettings.model_validate({"kind": judge.kind, "xyzzy": 1, **options})
     with pytest.raises(ConfigError, match=f"judge '{judge.kind}': unknown key 'xyzzy'"):
         load(settings)
 
@@ -134,7 +137,7 @@ def test_an_unknown_judge_is_refused_with_those_there_are():
 
 
 def test_files_with_a_leading_underscore_are_no_judges():
-    assert set(kinds()) >= {"brevity", "direct", "pairwise", "similarity", "verifier"}
+    assert set(kinds()) >= {"brevity", "direct", "pairwise", "reward_model", "similarity"}
     assert not [kind for kind in kinds() if kind.startswith("_")]
     with pytest.raises(ConfigError):
         load(JudgeSettings(kind="_panel"))

@@ -45,7 +45,7 @@ CREATE TABLE judgements (
 COMMENT ON TABLE judgements IS
     'One answer of one judge: score (0 to 1) of a candidate, or, of two shown, which is better and '
     'the probability that candidate_id, shown first, is. Unparsed and unavailable are no votes. '
-    'The judge reward_model scores in units of reward, where references have mean 0, deviation 1.';
+    'The judge proxy is the reward model of the cycle: its scores are rewards, references around 0.';
 
 CREATE TABLE rankings (
     id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL, model_id VARCHAR NOT NULL,

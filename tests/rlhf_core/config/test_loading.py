@@ -70,6 +70,7 @@ def test_a_config_is_frozen(path: Path):
         ("training.algorithm=magic", r"training\.algorithm = 'magic': .*'ppo'"),
         ("judges=[]", r"judges: .*at least 1 item"),
         ("judges.0.weight=0", "every weight is 0, so nothing could be ranked; raise one"),
+        ("judges.0.name=proxy", "the name 'proxy' is the reward model's own; take another"),
         ("judges.1.weight=1", "'1' must be a number from 0 to 0"),
         ("prompts=null", r"prompts = None"),
         ("training.steps.x=5", "'steps' holds a value, not a group of keys"),

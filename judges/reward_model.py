@@ -1,0 +1,111 @@
+"""A reward model scores each answer: one that Solon trained, or any classifier with one output."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
+from rlhf_core.algorithms.reward_model import score_sequences
+from rlhf_core.config import Settings
+from rlhf_core.config.tree import ComputeSettings, PolicySettings
+from rlhf_core.models.artifacts import ADAPTER_CONFIG, HEAD, load_role, open_trunk
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.classifier import (
+    classifier_scores,
+    load_classifier,
+    require_single_output,
+)
+from rlhf_core.models.device import Compute, choose_compute
+from rlhf_core.models.loading import load_tokenizer, locate, parameter_count
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+
+
+class RewardModelOptions(Settings):
+    model: str
+    """Folder of a reward model that Solon trained (artifacts/models/reward-…), or a local folder
+    or hub id of a sequence classifier with one output."""
+    system_prompt: str | None = PolicySettings.model_fields["system_prompt"].default
+    """System message the reward model was trained with."""
+
+
+class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
+    """σ(reward): 0.5 is an answer as good as the mean reference answer, for a model of Solon's."""
+
+    Options = RewardModelOptions
+    code = "1"
+
+    def check(self) -> None:
+        if self._is_ours:
+            locate(self._base)
+        else:
+            require_single_output(self._base)
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        parameters = parameter_count(self._base)
+        return Workload(tokens=prompt_tokens + answer_tokens, parameters=parameters)
+
+    def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        if not answers:
+            return []
+        sequences = [
+            TokenSequence(
+                tuple(self._chat.prompt_ids(answer.prompt.instruction)),
+                tuple(self._chat.answer_ids(answer.text)),
+            )
+            for answer in answers
+        ]
+        if self._is_ours:
+            rewards = score_sequences(self._trunk, sequences, Role.REWARD)
+        else:
+            rewards = classifier_scores(
+                self._classifier, sequences, self._chat.pad_id, self._compute
+            )
+        return [
+            scored(chance, raw_output=f"{reward:.6f}")
+            for chance, reward in zip(
+                torch.sigmoid(rewards).tolist(), rewards.tolist(), strict=True
+            )
+        ]
+
+    @cached_property
+    def _is_ours(self) -> bool:
+        folder = Path(self.options.model).expanduser()
+        return (folder / HEAD).exists() and (folder / ADAPTER_CONFIG).exists()
+
+    @cached_property
+    def _adapter(self) -> dict[str, object]:
+        path = Path(self.options.model).expanduser() / ADAPTER_CONFIG
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def _base(self) -> str:
+        """The whole model: a classifier itself, or what our adapter stands on."""
+        return (
+            str(self._adapter["base_model_name_or_path"]) if self._is_ours else self.options.model
+        )
+
+    @cached_property
+    def _compute(self) -> Compute:
+        return choose_compute(ComputeSettings())
+
+    @cached_property
+    def _chat(self) -> ChatFormat:
+        return ChatFormat(load_tokenizer(self._base), self.options.system_prompt)
+
+    @cached_property
+    def _trunk(self) -> Trunk:
+        trunk = open_trunk(self._base, self._compute, int(str(self._adapter["r"])))
+        load_role(trunk, Role.REWARD, Path(self.options.model).expanduser())
+        return trunk
+
+    @cached_property
+    def _classifier(self) -> PreTrainedModel:
+        return load_classifier(self._base, self._chat.pad_id, self._compute)
+
+
+JUDGE = RewardModelJudge

@@ -1,0 +1,51 @@
+"""Reading a sequence classifier with one output: the reward models other people publish."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models.device import Compute
+from rlhf_core.models.loading import locate
+from rlhf_core.models.sequences import TokenSequence, length_batches, pad
+
+
+def require_single_output(name: str) -> None:
+    """Refuse a model that does not answer with one number.
+
+    Raises:
+        ModelNotFoundError: If it is not there, or has several outputs.
+    """
+    outputs = AutoConfig.from_pretrained(locate(name), trust_remote_code=False).num_labels
+    if outputs != 1:
+        raise ModelNotFoundError(
+            f"model {name!r} has {outputs} outputs; a reward model has one: name a sequence "
+            "classifier with num_labels = 1"
+        )
+
+
+def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel:
+    """The classifier in evaluation mode; it finds the end of a sequence by its padding."""
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        locate(name), dtype=compute.dtype, trust_remote_code=False, use_safetensors=True
+    )
+    model.config.get_text_config().pad_token_id = pad_id
+    return model.to(compute.device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+
+
+@torch.no_grad()
+def classifier_scores(
+    model: PreTrainedModel, sequences: Sequence[TokenSequence], pad_id: int, compute: Compute
+) -> Tensor:
+    """The one output for each sequence, fp32, (N,), on the CPU."""
+    scores = torch.zeros(len(sequences))
+    rows = [[*sequence.prompt_ids, *sequence.response_ids] for sequence in sequences]
+    for batch in length_batches([len(row) for row in rows], compute.forward_tokens):
+        ids = [rows[index] for index in batch]
+        input_ids = pad(ids, pad_id).to(model.device)
+        mask = pad([[1] * len(row) for row in ids], 0).to(model.device)
+        logits = model(input_ids=input_ids, attention_mask=mask).logits
+        scores[batch] = logits.squeeze(-1).float().cpu()
+    return scores
