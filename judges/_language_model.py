@@ -15,6 +15,7 @@ from judges._base import Opinion, Workload
 from judges._parsing import label_probabilities, last_label
 from rlhf_core.config.tree import ComputeSettings, EndpointSettings, PositiveInt
 from rlhf_core.errors import EndpointError
+from rlhf_core.identity import content_id
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
@@ -26,7 +27,7 @@ from rlhf_core.models.loading import (
     parameter_count,
 )
 from rlhf_core.models.next_token import next_token_probabilities
-from rlhf_core.records import Outcome
+from rlhf_core.records import Outcome, Prompt
 
 REMOTE_PREFIX = "openai:"
 TRANSPORT = frozenset(
@@ -138,6 +139,23 @@ class LanguageModel:
     @cached_property
     def _model(self) -> PreTrainedModel:
         return load_language_model(self.options.model, self._compute.dtype, self._compute.device)
+
+
+def fenced(template: str, prompt: Prompt, shows_reference: bool, **written: str) -> str:
+    """A judge's template, filled in; the mark that fences candidates off cannot be guessed by one.
+
+    Args:
+        template: Names `nonce`, `request`, `reference` and every key of `written`.
+        prompt: What was asked.
+        shows_reference: Whether its first reference answer, if any, is shown.
+        written: What candidates wrote, and plain settings of the judge.
+    """
+    nonce = content_id("nonce", prompt.id, *written.values())[:8]
+    references = prompt.reference_answers[:1] if shows_reference else ()
+    shown = [f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references]
+    return template.format(
+        nonce=nonce, request=prompt.instruction, reference="".join(shown), **written
+    )
 
 
 def read_probabilities(mass: dict[str, float]) -> Choice:

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
-from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions
-from rlhf_core.identity import content_id
+from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions, fenced
 
 TEMPLATE_TOKENS = 120
 TEMPLATE = (files("judges") / "prompts" / "direct.txt").read_text(encoding="utf-8")
@@ -44,18 +43,12 @@ class DirectJudge(PointwiseJudge[DirectOptions]):
         return [read(choice) for choice in self._model.choose(questions, grades)]
 
     def question(self, answer: Answer) -> str:
-        """The template, filled in; the mark that fences the answer off cannot be guessed by it."""
-        nonce = content_id("nonce", answer.prompt.id, answer.text)[:8]
-        references = answer.prompt.reference_answers if self.options.shows_reference else ()
-        shown = [
-            f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references[:1]
-        ]
-        return TEMPLATE.format(
-            nonce=nonce,
-            request=answer.prompt.instruction,
-            reference="".join(shown),
+        return fenced(
+            TEMPLATE,
+            answer.prompt,
+            self.options.shows_reference,
             answer=answer.text,
-            highest=self.options.highest,
+            highest=str(self.options.highest),
         )
 
     @cached_property

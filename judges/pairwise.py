@@ -5,8 +5,7 @@ from functools import cached_property
 from importlib.resources import files
 
 from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
-from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions
-from rlhf_core.identity import content_id
+from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions, fenced
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150
@@ -37,16 +36,10 @@ class LanguageModelJudge(PairwiseJudge[PairwiseOptions]):
         return [read(c) for c in self._model.choose(questions, (FIRST, SECOND), ties=(TIE,))]
 
     def question(self, contest: Contest) -> str:
-        """The template, filled in; the mark that fences candidates off cannot be guessed by one."""
-        nonce = content_id("nonce", contest.prompt.id, contest.first, contest.second)[:8]
-        references = contest.prompt.reference_answers if self.options.shows_reference else ()
-        shown = [
-            f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references[:1]
-        ]
-        return TEMPLATE.format(
-            nonce=nonce,
-            request=contest.prompt.instruction,
-            reference="".join(shown),
+        return fenced(
+            TEMPLATE,
+            contest.prompt,
+            self.options.shows_reference,
             first=contest.first,
             second=contest.second,
         )
