@@ -27,10 +27,19 @@ def require_single_output(name: str) -> None:
 
 
 def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel:
-    """The classifier in evaluation mode; it finds the end of a sequence by its padding."""
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        locate(name), dtype=compute.dtype, trust_remote_code=False, use_safetensors=True
-    )
+    """The classifier in evaluation mode; it finds the end of a sequence by its padding.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded, or only from pickled weights.
+    """
+    location = locate(name)
+    try:
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            location, dtype=compute.dtype, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelNotFoundError(f"model {name!r} cannot be loaded ({reason})") from None
     model.config.get_text_config().pad_token_id = pad_id
     return model.to(compute.device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
 
