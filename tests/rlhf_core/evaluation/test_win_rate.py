@@ -35,9 +35,9 @@ def test_swapping_sides_mirrors_the_rate():
 
 
 def test_the_same_seed_gives_the_same_interval():
-    margins = [[0.2], [-0.1], [0.3], [0.1], [-0.2]]
-    assert rate(margins) == rate(margins)
-    assert rate(margins).low != rate(margins, seed=5).low or rate(margins) == rate(margins, seed=5)
+    values = np.random.default_rng(1).normal(size=30).tolist()
+    assert interval(values, 0.95, 500, seed=1) == interval(values, 0.95, 500, seed=1)
+    assert interval(values, 0.95, 500, seed=1) != interval(values, 0.95, 500, seed=2)
 
 
 def test_interval_is_about_that_of_the_normal_distribution():
