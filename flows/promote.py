@@ -1,4 +1,4 @@
-"""The policy is promoted, or refused with reasons: the end of a cycle."""
+"""The policy is promoted, or refused with reasons."""
 
 from prefect import flow
 

@@ -319,7 +319,7 @@ class Evaluation(Record):
 
 
 class Promotion(Record):
-    """The end of a cycle: the policy took over, or why it did not."""
+    """The decision of a cycle: the policy took over, or why it did not."""
 
     table: ClassVar[str] = "promotions"
     config_hash: str

@@ -112,7 +112,7 @@ def inputs_of(store: Store, model_id: str) -> list[ModelInput]:
 
 
 def promotions_of(store: Store, config_hash: str) -> dict[int, Promotion]:
-    """The end of each cycle of a config, by the cycle's number."""
+    """The decision of each cycle of a config, by the cycle's number."""
     found = store.rows(Promotion, "config_hash = ?", [config_hash])
     return {promotion.cycle: promotion for promotion in found}
 

@@ -115,7 +115,7 @@ CREATE TABLE promotions (
     promoted BOOLEAN NOT NULL, reasons VARCHAR[] NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
-COMMENT ON TABLE promotions IS 'The end of each cycle: promoted or refused, and why.';
+COMMENT ON TABLE promotions IS 'The decision of each cycle: promoted or refused, and why.';
 
 CREATE TABLE stage_runs (
     id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, cycle INTEGER NOT NULL,

@@ -18,7 +18,7 @@ from rlhf_core.store.migrations import all_migrations
 from tests.facts import candidate, prompt
 
 FROZEN_MIGRATIONS = {
-    "0001_facts.sql": "2a42e5a55cb07f294294",
+    "0001_facts.sql": "7bdf8883f449c6dfc5f6",
     "0002_views.sql": "bb896ac3bfd0b8e6be82",
 }
 
