@@ -5,7 +5,6 @@ happen inside the commands, so that help and errors are quick.
 """
 
 import atexit
-import json
 import logging
 import os
 import sys
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Column, Table
-from rich.text import Text
 
-from flows._progress import new_console
+from flows._screen import AsJson, out, print_json, print_table
+from flows.judges_cli import app as judges_app
 from rlhf_core.errors import InputError, SolonError
 
 app = typer.Typer(
@@ -28,10 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-judges_app = typer.Typer(help="The judges there are.", no_args_is_help=True)
 app.add_typer(judges_app, name="judges")
-out = new_console()
-
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
 ]
@@ -41,7 +36,6 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 PREFECT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -72,7 +66,7 @@ def run(
         added = run_cycles(loaded, cycles, is_quiet=as_json)
     found = summary(loaded, cycles, added)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         print_summary(found, out)
 
@@ -87,7 +81,7 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
 
     found = plan_run(loaded)
     if as_json:
-        _print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
+        print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
     else:
         print_plan(found, out)
 
@@ -111,9 +105,9 @@ def sql(
 
     answer = audit(store_path(config, overrides or []), query)
     if as_json:
-        _print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     else:
-        _print_table(answer.columns, answer.rows)
+        print_table(answer.columns, answer.rows)
 
 
 @app.command()
@@ -158,20 +152,7 @@ def schema() -> None:
     """Print the JSON schema of the config, for editors that check YAML as you type."""
     from flows._schema import config_schema
 
-    _print_json(config_schema())
-
-
-@judges_app.command("list")
-def list_judges(as_json: AsJson = False) -> None:
-    """Every judge that a config can name, with its options and their defaults."""
-    from judges import describe
-
-    found = describe()
-    if as_json:
-        _print_json(found)
-    else:
-        rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in found]
-        _print_table(["judge", "what it does", "options"], rows)
+    print_json(config_schema())
 
 
 def main() -> None:
@@ -218,22 +199,3 @@ def silence_finalization() -> None:
     """
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def _print_json(found: Any) -> None:
-    typer.echo(json.dumps(found, indent=2, default=str, ensure_ascii=False))
-
-
-def _print_table(columns: list[str], rows: Any) -> None:
-    table = Table(*(Column(name, overflow="fold") for name in columns))
-    for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
-    out.print(table)
-
-
-def _shown(cell: Any) -> str:
-    """A cell as text that cannot steer the terminal: what a model wrote is data."""
-    if cell is None:
-        return ""
-    text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

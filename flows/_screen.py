@@ -1,0 +1,33 @@
+"""What commands print: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from flows._progress import new_console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+out = new_console()
+
+
+def print_json(found: Any) -> None:
+    typer.echo(json.dumps(found, indent=2, default=str, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(*(Column(name, overflow="fold") for name in columns))
+    for row in rows:
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    out.print(table)
+
+
+def _shown(cell: Any) -> str:
+    """A cell as text that cannot steer the terminal: what a model wrote is data."""
+    if cell is None:
+        return ""
+    text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
