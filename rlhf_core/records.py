@@ -158,6 +158,27 @@ def candidate_identity(
     return (prompt_id, model_id, sampling, seed, sample_index)
 
 
+class Response(Record):
+    """What a judge's model said to one question, word for word; verdicts are read from it.
+
+    `probabilities` is a JSON object, of the labels or of the first token's alternatives.
+    """
+
+    table: ClassVar[str] = "responses"
+    request_hash: str
+    model: str
+    text: str
+    probabilities: str | None = None
+    finish_reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.request_hash,)
+
+
 class Judgement(Record):
     """What one judge said of one candidate, or of two in the order they were shown."""
 
@@ -173,6 +194,7 @@ class Judgement(Record):
     probability: float | None = None
     raw_output: str | None = None
     reason: str | None = None
+    response_ids: tuple[str, ...] = ()
     latency_seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -366,6 +388,7 @@ RECORDS: tuple[type[Record], ...] = (
     Prompt,
     PromptSet,
     Candidate,
+    Response,
     Judgement,
     Ranking,
     Pair,
