@@ -12,7 +12,7 @@ def template(name: str) -> str:
 
 
 def fenced(template: str, prompt: Prompt, shows_reference: bool, **written: str) -> str:
-    """A judge's template, filled in; the mark that fences candidates off cannot be guessed by one.
+    """A judge's template about an answer to a prompt, filled in.
 
     Args:
         template: Names `nonce`, `request`, `reference` and every key of `written`.
@@ -20,9 +20,14 @@ def fenced(template: str, prompt: Prompt, shows_reference: bool, **written: str)
         shows_reference: Whether its first reference answer, if any, is shown.
         written: What candidates wrote, and plain settings of the judge.
     """
-    nonce = content_id("nonce", prompt.id, *written.values())[:8]
+    nonce = mark(prompt.id, *written.values())
     references = prompt.reference_answers[:1] if shows_reference else ()
     shown = [f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references]
     return template.format(
         nonce=nonce, request=prompt.instruction, reference="".join(shown), **written
     )
+
+
+def mark(*written: str) -> str:
+    """What stands in the marks around these texts: a hash of them, so none can contain it."""
+    return content_id("nonce", *written)[:8]

@@ -226,4 +226,4 @@ def test_help_teaches(monkeypatch, capsys):
 def test_judges_are_listed(monkeypatch, capsys):
     assert call(monkeypatch, "judges", "list", "--json") == 0
     kinds = [judge["kind"] for judge in json.loads(capsys.readouterr().out)]
-    assert kinds == ["brevity", "direct", "pairwise", "reward_model", "similarity", "verifier"]
+    assert set(kinds) >= {"brevity", "constitution", "pairwise", "similarity", "verifier"}

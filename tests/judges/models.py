@@ -1,16 +1,22 @@
-"""Tiny models for judges that need one of their own, made once a test process."""
+"""Models for judges: tiny ones, made once a test process, and one that says what a test wants."""
 
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
+from judges import Judge
+from judges._choice import Heard
+from judges._question import Question
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.loading import load_tokenizer, locate
 from rlhf_core.models.trunk import Role
 from tests.conftest import FP32
+from tests.facts import response
 
 
 @cache
@@ -35,3 +41,15 @@ def tiny_reward_model() -> str:
     folder = Path(tempfile.mkdtemp(prefix="reward")) / "model"
     save_role(trunk, Role.REWARD, folder, Path(locate("tiny-random")))
     return str(folder)
+
+
+def scripted(judge: Judge[Any], say: Callable[[Question], str]) -> list[Question]:
+    """Let a function answer the judge's questions in words; the questions it was asked."""
+    asked: list[Question] = []
+
+    def ask(questions: Sequence[Question]) -> list[Heard]:
+        asked.extend(questions)
+        return [Heard(response(say(q), request_hash=q.text), is_new=True) for q in questions]
+
+    judge._model.ask = ask  # type: ignore[attr-defined]
+    return asked

@@ -1,0 +1,137 @@
+"""A language model compares two answers by a principle drawn from a constitution."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
+
+from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
+from judges._choice import Choice, Heard, shown, together
+from judges._constitution import Constitution, Principle, WorkedComparison, read_constitution
+from judges._fence import fenced, template
+from judges._language_model import AsksLanguageModel, LanguageModelOptions
+from rlhf_core.config.tree import PositiveInt
+
+FIRST, SECOND, TIE = "A", "B", "TIE"
+TEMPLATE_TOKENS = 150
+EXAMPLE_TOKENS = 130
+TEMPLATE = template("constitution")
+EXAMPLE = template("constitution_example")
+VERDICT = "Which answer is better by this principle? Reply with one letter: A or B."
+THINK = (
+    "Think step by step about which answer is better by this principle, in a few sentences, "
+    "without naming your choice yet."
+)
+CONCLUDE = "[{nonce} your reasoning]\n{reasoning}\n[{nonce} end]\n\n" + VERDICT
+
+
+class ConstitutionOptions(LanguageModelOptions):
+    constitution: str = "default"
+    """A constitution that Solon ships, or the path of a .yaml file like it."""
+    few_shots: Annotated[int, Field(ge=0)] = 4
+    """Worked comparisons shown first, of those the constitution has."""
+    chain_of_thought: bool = False
+    """Let the model reason before it decides. It is surer then than it should be: see clamp."""
+    reasoning_tokens: PositiveInt = 200
+    """Length of that reasoning."""
+    clamp: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.4
+    """With chain of thought, probabilities are kept between this and 1 − this."""
+    shows_reference: bool = True
+    """Put the reference answer, where there is one, into the prompt."""
+
+
+class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[ConstitutionOptions]):
+    """Soft labels by a principle a comparison (arXiv:2212.08073, section 4.1).
+
+    The principle is drawn by a hash of the prompt and the two answers, so both orders are judged
+    by the same one, and a rerun too.
+    """
+
+    Options = ConstitutionOptions
+    code = "1"
+
+    def fixed_prompts(self) -> str:
+        texts = (TEMPLATE, EXAMPLE, VERDICT, THINK, CONCLUDE)
+        return "\n".join([*texts, self._constitution.model_dump_json()])
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        examples = min(self.options.few_shots, len(self._constitution.few_shots))
+        tokens = TEMPLATE_TOKENS + EXAMPLE_TOKENS * examples + prompt_tokens + 3 * answer_tokens
+        if not self.options.chain_of_thought:
+            return self._model.workload(tokens)
+        reasoning = self.options.reasoning_tokens
+        return self._model.workload(2 * tokens + reasoning, written=reasoning)
+
+    def compare(self, contests: Sequence[Contest]) -> list[Opinion]:
+        if not self.options.chain_of_thought:
+            questions = [self.question(contest, VERDICT) for contest in contests]
+            choices = self._choose(questions)
+            return [
+                self._opinion(contest, choice)
+                for contest, choice in zip(contests, choices, strict=True)
+            ]
+        thoughts = self._model.write(
+            [self.question(contest, THINK) for contest in contests], self.options.reasoning_tokens
+        )
+        questions = [
+            self.question(contest, CONCLUDE, reasoning=thought.text or "")
+            for contest, thought in zip(contests, thoughts, strict=True)
+        ]
+        choices = self._choose(questions)
+        return [
+            self._reasoned(contest, thought, choice)
+            for contest, thought, choice in zip(contests, thoughts, choices, strict=True)
+        ]
+
+    def principle(self, contest: Contest) -> Principle:
+        """The one this comparison is judged by, in whatever order it is shown."""
+        answers = sorted((contest.first, contest.second))
+        return self._constitution.draw(contest.prompt.id, *answers)
+
+    def question(self, contest: Contest, ending: str, **written: str) -> str:
+        shots = self._constitution.few_shots[: self.options.few_shots]
+        return fenced(
+            f"{TEMPLATE}{ending}",
+            contest.prompt,
+            self.options.shows_reference,
+            examples="".join(example(shot) for shot in shots),
+            principle=self.principle(contest).prefer,
+            first=contest.first,
+            second=contest.second,
+            **written,
+        )
+
+    @cached_property
+    def _constitution(self) -> Constitution:
+        return read_constitution(self.options.constitution)
+
+    def _choose(self, questions: Sequence[str]) -> list[Choice]:
+        return self._model.choose(questions, (FIRST, SECOND), tie=TIE)
+
+    def _reasoned(self, contest: Contest, thought: Heard, choice: Choice) -> Opinion:
+        record = thought.record()
+        if thought.text is None:
+            return record
+        return together(self._opinion(contest, choice, self.options.clamp), [record, choice.record])
+
+    def _opinion(self, contest: Contest, choice: Choice, clamp: float = 0.0) -> Opinion:
+        if choice.probabilities is None:
+            return choice.record
+        probability = min(max(choice.probabilities[FIRST], clamp), 1 - clamp)
+        made_of = {
+            "principle": self.principle(contest).name,
+            **json.loads(shown(choice.probabilities)),
+        }
+        return choice.as_opinion(verdict(probability, json.dumps(made_of)))
+
+
+def example(shot: WorkedComparison) -> str:
+    """A worked comparison as text. The marks are fixed: we wrote what stands between them."""
+    answer = FIRST if shot.better == "first" else SECOND
+    fields = shot.model_dump(exclude={"better"})
+    return EXAMPLE.format(answer=answer, **fields)
+
+
+JUDGE = ConstitutionJudge

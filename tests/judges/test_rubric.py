@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from judges import Answer, load
+from judges._question import Question
+from judges._yaml import read_yaml
+from judges.rubric import Rubric
+from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import ConfigError
+from rlhf_core.records import Outcome
+from tests.facts import prompt
+from tests.judges.models import scripted
+
+ASKED = prompt("What is the capital of France?", reference_answers=("Paris.",))
+TWO = """
+aspects:
+  - {name: quality, question: How good is it, highest: 5, weight: 3}
+  - {name: rude, question: Is it rude, best: "No", weight: 1}
+  - {name: opinion, question: Has it an opinion, best: "No", weight: 0}
+"""
+
+
+def judge(rubric: str = "instructgpt", model: str = "tiny-random"):
+    settings = {"kind": "rubric", "model": model, "rubric": rubric}
+    return load(JudgeSettings.model_validate(settings))
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> str:
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO)
+    return str(path)
+
+
+def test_the_shipped_rubric_is_instructgpts_scale_and_eleven_flags():
+    aspects = read_yaml(Rubric, "rubrics", "instructgpt").aspects
+    assert [aspect.highest for aspect in aspects if aspect.highest] == [7]
+    assert sum(aspect.best is not None for aspect in aspects) == 11
+
+
+def test_the_score_is_the_weighted_mean_of_expected_values(two: str):
+    """(3·(4 − 1)/4 + 1·1) / 4 = 0.8125; the opinion is recorded and does not count."""
+    found = judge(two)
+    scripted(found, lambda q: "4" if "How good" in q.text else "No" if "rude" in q.text else "Yes")
+    (opinion,) = found.score([Answer(ASKED, "Paris.")])
+    assert opinion.score == pytest.approx(0.8125)
+    assert json.loads(opinion.raw_output) == {"quality": 0.75, "rude": 1.0, "opinion": 0.0}
+    assert len(opinion.response_ids) == 3
+
+
+def test_an_aspect_that_cannot_be_read_spoils_the_score_and_is_named(two: str):
+    found = judge(two)
+    scripted(found, lambda q: "who knows" if "rude" in q.text else "5")
+    (opinion,) = found.score([Answer(ASKED, "Paris.")])
+    assert (opinion.outcome, opinion.score) == (Outcome.UNPARSED, None)
+    assert opinion.reason == "rude: the reply names no label"
+
+
+def test_hallucination_is_asked_about_only_where_a_text_is_given():
+    found = judge()
+    asked = scripted(found, lambda q: "4" if "digit" in q.text else "No")
+    grounded = prompt("Who?", context="Ann left.")
+    plain, given = found.score([Answer(ASKED, "Paris."), Answer(grounded, "Ann.")])
+    assert len(plain.response_ids) == 11
+    assert len(given.response_ids) == 12
+    assert all(isinstance(question, Question) for question in asked)
+
+
+@pytest.mark.parametrize(
+    ("aspects", "message"),
+    [
+        ("[{name: a, question: q}]", "needs either `highest` or `best`"),
+        ("[{name: a, question: q, highest: 3, best: 'No'}]", "needs either `highest` or `best`"),
+        ("[{name: a, question: q, highest: 10}]", "less than or equal to 9"),
+        ("[{name: a, question: q, highest: 3, weight: 0}]", "every weight is 0"),
+        ("[]", "at least 1"),
+    ],
+)
+def test_a_rubric_that_makes_no_sense_is_refused(aspects: str, message: str, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"aspects: {aspects}")
+    with pytest.raises(ConfigError, match=message):
+        _ = judge(str(path)).version
+
+
+def test_a_real_model_examines_softly():
+    (opinion,) = judge(model="smollm2-135m-instruct").score([Answer(ASKED, "Paris.")])
+    assert opinion.outcome is Outcome.SCORED
+    assert 0 < opinion.score < 1
