@@ -1,6 +1,7 @@
-"""What commands print: tables for people, JSON for programs."""
+"""What commands share: their arguments, and tables for people or JSON for programs."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,17 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 out = new_console()
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
+}
+
+
+def prepare_prefect(level: str = "CRITICAL") -> None:
+    """Settings Prefect reads when it is imported; those the user made stay."""
+    for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
+        os.environ.setdefault(name, value)
 
 
 def print_json(found: Any) -> None:

@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Metric, ModelInput, ModelVersion, Prompt, Record
+from rlhf_core.records import Metric, ModelInput, ModelVersion, Prompt, Record, Revision
 from rlhf_core.store import Store
 
 
-def demonstrations(chat: ChatFormat, prompts: Sequence[Prompt]) -> list[TokenSequence]:
-    """The first reference answer of each prompt that has one, as tokens, its end included."""
+def demonstrations(
+    chat: ChatFormat, prompts: Sequence[Prompt], revisions: Sequence[Revision] = ()
+) -> list[TokenSequence]:
+    """First reference answers, and revisions of these prompts, as tokens with their end."""
+    by_id = {prompt.id: prompt for prompt in prompts}
+    shown = [(prompt, answer) for prompt in prompts for answer in prompt.reference_answers[:1]]
+    shown += [(by_id[revision.prompt_id], revision.text) for revision in revisions]
     return [
-        TokenSequence(
-            tuple(chat.prompt_ids(prompt.instruction)),
-            tuple(chat.answer_ids(prompt.reference_answers[0])),
-        )
-        for prompt in prompts
-        if prompt.reference_answers
+        TokenSequence(tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer)))
+        for prompt, answer in shown
     ]
 
 

@@ -24,12 +24,14 @@ def endpoint(config: Config) -> ModelVersion:
     return ModelVersion(kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config.hash)
 
 
-def sft(config: Config) -> ModelVersion:
+def sft(config: Config, reviser: str | None = None) -> ModelVersion:
     recipe = {
         "sft": config.sft.model_dump(mode="json"),
         "policy": config.policy.model_dump(mode="json"),
         "prompts": config.prompts.model_dump(mode="json"),
     }
+    if reviser is not None and config.revision is not None:
+        recipe["revision"] = {"reviser": reviser, "rounds": config.revision.rounds}
     return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)
 
 

@@ -14,7 +14,16 @@ from typing import Annotated, Any
 
 import typer
 
-from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+from flows._screen import (
+    AsJson,
+    ConfigPath,
+    Overrides,
+    out,
+    prepare_prefect,
+    print_json,
+    print_table,
+)
+from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
 from rlhf_core.errors import InputError, SolonError
 
@@ -27,11 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(judges_app, name="judges")
-PREFECT_SETTINGS = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
-}
+app.add_typer(constitution_app, name="constitution")
 
 
 @app.command()
@@ -50,7 +55,7 @@ def run(
 
     added: dict[str, int] = {}
     if ended_cycles(loaded) < cycles:
-        _prepare_prefect()
+        prepare_prefect()
         from flows._run import run_cycles
 
         added = run_cycles(loaded, cycles, is_quiet=as_json)
@@ -65,7 +70,7 @@ def run(
 def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print what a run would do, how long it would take and what it would cost; do nothing."""
     loaded = _load(config, overrides)
-    _prepare_prefect()
+    prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
 
@@ -113,7 +118,7 @@ def serve(
     from flows._server import prefect_server
 
     _load(config, overrides)
-    _prepare_prefect(level="INFO")
+    prepare_prefect(level="INFO")
     with prefect_server() as address:
         from flows.schedule import serve as serve_config
 
@@ -129,7 +134,7 @@ def report(
     cycle: Annotated[int, typer.Option(min=1, help="Which cycle.")] = 1,
 ) -> None:
     """Write the page of a cycle that ended again, and print where it is."""
-    _prepare_prefect()
+    prepare_prefect()
     from flows._cycle import Cycle, new_run_id
     from flows.report import write_report
 
@@ -166,12 +171,6 @@ def _load(path: Path, overrides: list[str] | None) -> Any:
 def _fail(error: SolonError, code: int) -> None:
     typer.echo(f"solon: {error}", err=True)
     sys.exit(code)
-
-
-def _prepare_prefect(level: str = "CRITICAL") -> None:
-    """Settings Prefect reads when it is imported; those the user made stay."""
-    for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
-        os.environ.setdefault(name, value)
 
 
 def _quiet_libraries() -> None:

@@ -1,9 +1,9 @@
 """START HERE: one cycle, stage after stage.
 
-Prompts are ingested; the model is fine-tuned on the reference answers; K candidates are sampled for
-each prompt; judges judge them; judgements become rankings and pairs; a reward model learns from
-those; a policy is improved against it; the result is evaluated by judges that took no part; it is
-promoted or refused.
+Prompts are ingested; where a constitution is named, a model mends its answers by it; the model is
+fine-tuned on references and revisions; K candidates are sampled for each prompt; judges judge them;
+judgements become rankings and pairs; a reward model learns from those; a policy is improved against
+it; the result is evaluated by judges that took no part; it is promoted or refused.
 """
 
 from prefect import flow
@@ -15,6 +15,7 @@ from flows.judge import judge
 from flows.pair import pair
 from flows.promote import promote
 from flows.report import report
+from flows.revise import revise
 from flows.sample import sample
 from flows.train_policy import train_policy
 from flows.train_reward import train_reward
@@ -24,7 +25,8 @@ from flows.train_sft import train_sft
 @flow(name="solon-cycle")
 def pipeline(cycle: Cycle) -> None:
     prompts = ingest(cycle)
-    sft = train_sft(cycle, prompts)
+    reviser = revise(cycle, prompts)
+    sft = train_sft(cycle, prompts, reviser)
     candidates = sample(cycle, prompts, sft)
     judge(cycle, prompts, candidates)
     recipe = pair(cycle, prompts, candidates)

@@ -102,6 +102,7 @@ def plan_run(config: Config) -> Plan:
         train=len(train),
         holdout=holdout,
         rows=[
+            *_revision(config, train, sizes),
             *_sft(config, train, sizes),
             *_candidates(config, train, panel, sizes),
             *_reward_model(config, train, sizes),
@@ -111,8 +112,31 @@ def plan_run(config: Config) -> Plan:
     )
 
 
+def revision_calls(config: Config, train: int | None = None) -> int:
+    """Calls of the reviser: a first answer, then a critique and a revision a round."""
+    if config.revision is None:
+        return 0
+    if train is None:
+        train = sum(p.split is Split.TRAIN for p in read_checked_prompts(config))
+    return train * (1 + 2 * config.revision.rounds)
+
+
+def _revision(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
+    settings = config.revision
+    if settings is None:
+        return []
+    calls = revision_calls(config, len(train))
+    written = calls * settings.max_new_tokens
+    if settings.endpoint is not None:
+        read = calls * (sizes.prompt + 2 * settings.max_new_tokens)
+        return [Row("revise", "calls", calls, 0.0, settings.endpoint.cost(read, written))]
+    share = parameter_count(settings.model) / sizes.parameters
+    return [Row("revise", "calls", calls, sizes.sampling(written) * share)]
+
+
 def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     demonstrations = sum(bool(prompt.reference_answers) for prompt in train)
+    demonstrations += len(train) if config.revision else 0
     steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
     tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
     return [Row("train_sft", "optimizer steps", steps, sizes.training(tokens))]

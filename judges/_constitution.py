@@ -30,9 +30,21 @@ class WorkedComparison(Settings):
     better: Literal["first", "second"]
 
 
+class WorkedRevision(Settings):
+    """A few-shot example of a critique and the revision after it (section 3.1)."""
+
+    request: str
+    answer: str
+    critique_request: str
+    critique: str
+    revision_request: str
+    revision: str
+
+
 class Constitution(Settings):
     principles: Annotated[tuple[Principle, ...], Field(min_length=1)]
     few_shots: tuple[WorkedComparison, ...] = ()
+    revision_example: WorkedRevision | None = None
 
     def draw(self, *parts: Any) -> Principle:
         """The principle that the parts draw: the same parts always the same one."""

@@ -154,8 +154,24 @@ class PreferenceSettings(Settings):
     kept in the store and never trained on."""
 
 
+class RevisionSettings(Settings):
+    """Critique and revision by a constitution (arXiv:2212.08073, section 3)."""
+
+    model: str = "smollm2-135m-instruct"
+    """Answers the prompts, criticises its answers and mends them: a local model (bundled name,
+    folder or hub id)."""
+    endpoint: EndpointSettings | None = None
+    """Use this remote model instead."""
+    constitution: str = "default"
+    """A constitution that Solon ships, or the path of a .yaml file like it."""
+    rounds: PositiveInt = 4
+    """Revisions of each answer, each by a principle of its own."""
+    max_new_tokens: PositiveInt = 160
+    """Limit of an answer, in tokens."""
+
+
 class SFTSettings(Settings):
-    """Supervised fine-tuning on the reference answers, before anything else."""
+    """Supervised fine-tuning on reference answers and revisions, before anything else."""
 
     epochs: PositiveInt = 1
     """Passes over the demonstrations."""
@@ -280,6 +296,9 @@ class Config(Settings):
     """The judges whose verdicts become training data."""
     preferences: PreferenceSettings = PreferenceSettings()
     """From judgements to pairs."""
+    revision: RevisionSettings | None = None
+    """Before fine-tuning, let a model mend its own answers by a constitution, and learn from the
+    last revisions beside the reference answers; null does not."""
     sft: SFTSettings = SFTSettings()
     """Supervised fine-tuning."""
     reward_model: RewardModelSettings = RewardModelSettings()

@@ -22,6 +22,7 @@ from rlhf_core.records.preferences import (
     PromptSet,
     Ranking,
     Response,
+    Revision,
     candidate_identity,
     split_of,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "Ranking",
     "Record",
     "Response",
+    "Revision",
     "Rollout",
     "Split",
     "StageRun",
@@ -75,6 +77,7 @@ RECORDS: tuple[type[Record], ...] = (
     PromptSet,
     Candidate,
     Response,
+    Revision,
     Judgement,
     Ranking,
     Pair,

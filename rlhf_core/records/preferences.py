@@ -42,6 +42,25 @@ class PromptSet(Record):
         return (self.source, sorted(self.prompt_ids))
 
 
+class Revision(Record):
+    """An answer a model wrote and mended: round 0 is the first, each later one mends its parent."""
+
+    table: ClassVar[str] = "revisions"
+    prompt_id: str
+    reviser: str
+    model: str
+    round: int
+    parent_id: str | None = None
+    principle: str | None = None
+    critique: str | None = None
+    text: str
+    response_ids: tuple[str, ...] = ()
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.prompt_id, self.reviser, self.round)
+
+
 class Candidate(Record):
     """One sampled answer. Tokens and log-probabilities are null where the model gave none."""
 

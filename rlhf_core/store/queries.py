@@ -16,6 +16,7 @@ from rlhf_core.records import (
     PromptSet,
     Ranking,
     Response,
+    Revision,
     Rollout,
     Split,
     StageRun,
@@ -87,6 +88,15 @@ def judgements_by(store: Store, judge: str) -> list[Judgement]:
 def prompts_by_id(store: Store, ids: Collection[str]) -> dict[str, Prompt]:
     found = store.rows(Prompt, "id IN (SELECT unnest(?))", [list(ids)])
     return {prompt.id: prompt for prompt in found}
+
+
+def revisions_by(store: Store, reviser: str) -> dict[str, list[Revision]]:
+    """What one reviser made of each prompt, by prompt id, rounds ascending."""
+    found: dict[str, list[Revision]] = {}
+    rows = store.rows(Revision, "reviser = ?", [reviser])
+    for revision in sorted(rows, key=lambda row: row.round):
+        found.setdefault(revision.prompt_id, []).append(revision)
+    return found
 
 
 def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str]:

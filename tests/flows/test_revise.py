@@ -1,0 +1,100 @@
+"""A model mends its own answers by a constitution; what comes of it is learnt from."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows._cycle import Cycle
+from flows.ingest import ingest
+from flows.plan import revision_calls
+from flows.revise import revise
+from flows.train_sft import train_sft
+from judges._language_model import LanguageModel
+from judges._question import Question
+from rlhf_core.config import Config
+from rlhf_core.config.tree import RevisionSettings
+from rlhf_core.records import Failure, ModelInput, Revision
+from rlhf_core.store import Store
+from tests.flows.conftest import smoke
+from tests.flows.processes import solon
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    settings = RevisionSettings(model="tiny-random", rounds=2, max_new_tokens=6)
+    return smoke(tmp_path, "prompts.limit=12").model_copy(update={"revision": settings})
+
+
+def run(config: Config) -> str:
+    cycle = Cycle(config=config, number=1, run_id="test")
+    prompts = ingest(cycle)
+    return train_sft(cycle, prompts, revise(cycle, prompts))
+
+
+def test_each_round_mends_its_parent_by_a_principle_and_the_last_is_learnt_from(config: Config):
+    sft = run(config)
+    store = Store(config.store)
+    rows = {row.id: row for row in store.rows(Revision)}
+    train = store.query("SELECT count(*) AS n FROM prompts WHERE split = 'train'")[0]["n"]
+    assert len(rows) == 3 * train
+    for row in rows.values():
+        if row.round == 0:
+            assert (row.parent_id, row.principle, row.critique) == (None, None, None)
+            continue
+        parent = rows[row.parent_id]
+        assert (parent.prompt_id, parent.round) == (row.prompt_id, row.round - 1)
+        assert row.principle
+        assert row.critique
+        assert len(row.response_ids) == 2
+    learnt = {row.input_id for row in store.rows(ModelInput) if row.model_id == sft}
+    assert {row.id for row in rows.values() if row.round == 2} <= learnt
+    assert revision_calls(config) == 5 * train
+
+
+def test_a_rerun_adds_nothing_and_more_rounds_go_on_from_the_last(config: Config):
+    run(config)
+    store = Store(config.store)
+    before = store.counts()
+    run(config)
+    assert store.counts() == before
+    more = config.revision.model_copy(update={"rounds": 3})
+    run(config.model_copy(update={"revision": more}))
+    assert store.counts()["revisions"] == before["revisions"] // 3 * 4
+
+
+def test_an_answer_that_fails_is_a_row_with_its_reason(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    """The chain stops at its last good round, and is no demonstration."""
+    ask = LanguageModel.ask
+
+    def silent(self: LanguageModel, questions: list[Question]):
+        heard = ask(self, questions)
+        if not questions or "You improve an answer" not in questions[0].text:
+            return heard
+        empty = heard[0].response.model_copy(update={"text": " "})
+        return [type(heard[0])(empty, is_new=True), *heard[1:]]
+
+    monkeypatch.setattr(LanguageModel, "ask", silent)
+    run(config)
+    store = Store(config.store)
+    failures = store.rows(Failure)
+    assert {(row.stage, row.reason) for row in failures} == {("revise", "the model wrote nothing")}
+    stuck = failures[0].subject_id
+    assert max(row.round for row in store.rows(Revision) if row.prompt_id == stuck) == 0
+
+
+def test_the_command_writes_demonstrations(environment: dict[str, str], tmp_path: Path):
+    out = tmp_path / "mended.jsonl"
+    sets = [f"store={tmp_path / 's.duckdb'}", f"artifacts={tmp_path}", "prompts.limit=12"]
+    sets += ["revision.model=tiny-random", "revision.max_new_tokens=6"]
+    flags = [part for change in sets for part in ("--set", change)]
+    command = ["constitution", "revise", "deploy/configs/smoke.yaml", "--rounds", "1"]
+    found = solon([*command, "--out", str(out), "--json", *flags], environment)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert json.loads(found.stdout)["revised"] == len(lines) > 0
+    assert set(lines[0]) >= {"prompt", "first_answer", "reference", "principles"}
+    assert len(lines[0]["principles"]) == 1
