@@ -37,6 +37,12 @@ TRANSPORT = frozenset(
         "concurrency",
         "timeout_seconds",
         "max_attempts",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "deadline_seconds",
+        "delivery",
+        "batch_discount",
+        "batch_poll_seconds",
         "price_per_million_input_tokens",
         "price_per_million_output_tokens",
     }

@@ -19,67 +19,6 @@ Answer = tuple[int, dict[str, str], str]
 KEY = "sk-secret-of-the-test"
 
 
-def completion(text: str = "Paris.", **choice: Any) -> Answer:
-    body = {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
-                **choice,
-            }
-        ],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500},
-    }
-    return 200, {}, json.dumps(body)
-
-
-class Server:
-    """Answers each request by what `answer` makes of its body and number."""
-
-    def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.busiest = 0
-        self._busy = 0
-        self._lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with outer._lock:
-                    outer.requests.append(body)
-                    outer.keys.append(self.headers.get("authorization"))
-                    number = len(outer.requests)
-                    outer._busy += 1
-                    outer.busiest = max(outer.busiest, outer._busy)
-                status, headers, text = answer(body, number)
-                with outer._lock:
-                    outer._busy -= 1
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(text.encode())))
-                with suppress(ConnectionError):  # the client gave up
-                    self.end_headers()
-                    self.wfile.write(text.encode())
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
-
-
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
