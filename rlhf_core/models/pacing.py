@@ -15,7 +15,7 @@ from rlhf_core.config.tree import EndpointSettings
 
 BURST_SECONDS = 1.0
 """Servers enforce their limits per minute over shorter spans, so no more than this is saved up."""
-ROUND_TRIPS_TO_REGAIN = 16
+ROUND_TRIPS_TO_REGAIN = 8
 """After so many without 429 the full concurrency is back, from nothing."""
 
 
