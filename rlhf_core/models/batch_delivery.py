@@ -5,6 +5,7 @@ looked for before one is made, so a run that was killed goes on with the batch i
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -40,6 +41,8 @@ from rlhf_core.models.retries import client_errors, with_retries
 
 MARK = "solon_requests"
 """Key in a batch's metadata, of the hash of its requests."""
+KEPT_SECONDS = 29 * 86_400
+"""OpenAI deletes what a batch answered after 30 days."""
 
 T = TypeVar("T")
 Report = Callable[[int, ChatReply | EndpointError], None]
@@ -112,7 +115,8 @@ class BatchDelivery:
             page = read_as(BatchPage, await self._get("/batches", limit="100", **after), "list")
             found += [b for b in page.data if (b.metadata or {}).get(MARK) == part.content_hash]
             after = {"after": page.data[-1].id} if page.data else {}
-        useful = [batch for batch in found if not batch.is_fruitless]
+        oldest = time.time() - KEPT_SECONDS
+        useful = [b for b in found if b.created_at > oldest and not b.is_fruitless]
         return max(useful, key=lambda batch: batch.created_at, default=None)
 
     async def _find_or_create(self, part: Part) -> BatchState:
