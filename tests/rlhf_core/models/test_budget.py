@@ -167,9 +167,9 @@ def test_a_time_out_counts_in_full_and_an_unreachable_server_not_at_all():
 
 
 def test_what_the_budget_does_not_hold_is_not_asked_and_the_rest_is():
-    """At most 141 tokens a call and 20 taken: with 500, the 19th may begin at 360 and end at 380.
+    """A call may take 141 tokens and takes 20: of 500, the 18th begins at 340 and ends at 360.
 
-    A call begins while what is spent is 359 or less; that is the case after 17 calls (340).
+    The 19th might end at 501, so neither it nor any after it is asked.
     """
     counted = json.loads(completion()[2])
     counted["usage"] = {"prompt_tokens": 12, "completion_tokens": 8}
