@@ -41,7 +41,7 @@ class Server:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.busiest = 0
-        self._busy = 0
+        self.busy = 0
         self._lock = threading.Lock()
         outer = self
 
@@ -52,11 +52,11 @@ class Server:
                     outer.requests.append(body)
                     outer.keys.append(self.headers.get("authorization"))
                     number = len(outer.requests)
-                    outer._busy += 1
-                    outer.busiest = max(outer.busiest, outer._busy)
+                    outer.busy += 1
+                    outer.busiest = max(outer.busiest, outer.busy)
                 status, headers, text = answer(body, number)
                 with outer._lock:
-                    outer._busy -= 1
+                    outer.busy -= 1
                 self.send_response(status)
                 for name, value in {"content-type": "application/json", **headers}.items():
                     self.send_header(name, value)

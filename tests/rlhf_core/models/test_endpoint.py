@@ -313,6 +313,45 @@ def test_retry_after_holds_back_every_request(serve):
     assert min(arrivals[1:]) - arrivals[0] >= 0.5
 
 
+@pytest.mark.parametrize(
+    "limit", [{"requests_per_minute": 600}, {"tokens_per_minute": 600 * (14 / 4 + 8)}]
+)
+def test_the_rate_is_kept(serve, limit: dict[str, float]):
+    """Ten in a second, after a first eleven; 14 bytes are counted as 3.5 tokens, and 8 may come.
+
+    The server's own count is the same 11.5 tokens, rounded up, so nothing is given back.
+    """
+    counted = json.loads(completion()[2])
+    counted["usage"] = {"prompt_tokens": 4, "completion_tokens": 8}
+    server = serve(lambda body, number: (200, {}, json.dumps(counted)))
+    started = time.monotonic()
+    replies = ask(server, 17, **limit)
+    assert all(isinstance(reply, ChatReply) for reply in replies)
+    assert 0.5 < time.monotonic() - started < 3.0
+
+
+def test_a_server_that_takes_four_at_a_time_is_soon_asked_no_faster(serve):
+    """Refusals are few, and what was learnt is known to the next call of the same endpoint."""
+    refused = [0]
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if server.busy > 4:
+            refused[0] += 1
+            return 429, {}, "{}"
+        time.sleep(0.02)
+        return completion()
+
+    server = serve(answer)
+    settings = EndpointSettings(model="m", base_url=server.url, concurrency=32, max_attempts=20)
+    endpoint = Endpoint(settings)
+    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 100
+    assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests))
+    first, refused[0] = refused[0], 0
+    assert 0 < first < 150
+    assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests[:8]))
+    assert refused[0] <= 16
+
+
 def test_half_a_surrogate_pair_is_an_error_of_that_request_alone(serve):
     server = serve(lambda body, number: completion())
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
