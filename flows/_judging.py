@@ -5,15 +5,21 @@ from collections.abc import Callable, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows._progress import progress
-from judges._panel import BATCH, Panelist, Task
+from flows._progress import Advance, progress
+from judges import Ledger
+from judges._panel import Panelist, Task
+from rlhf_core.records import Response
 from rlhf_core.store import Store, queries
 
 TasksFor = Callable[[Panelist], Sequence[Task]]
 
 
 def judge_missing(
-    store: Store, panelists: Sequence[Panelist], tasks_for: TasksFor, label: str
+    store: Store,
+    ledger: Ledger,
+    panelists: Sequence[Panelist],
+    tasks_for: TasksFor,
+    label: str,
 ) -> int:
     """Every panelist judges its tasks that no row answers yet; how many judgements are new."""
     wanted = {panelist: tasks_for(panelist) for panelist in panelists}
@@ -23,11 +29,37 @@ def judge_missing(
     for panelist, tasks in wanted.items():
         missing = panelist.missing(tasks, known)
         with progress(f"{label}: {panelist.settings.name}", len(missing)) as advance:
-            for start in range(0, len(missing), BATCH):
-                batch = missing[start : start + BATCH]
+            spending = Spending(advance)
+            ledger.on_answer = spending
+            for start in range(0, len(missing), panelist.batch):
+                batch = missing[start : start + panelist.batch]
                 added += judge_batch(store, panelist, batch)
-                advance(len(batch), "")
+                advance(len(batch), spending.note)
     return added
+
+
+class Spending:
+    """Shows beside a bar how often a model was asked, and what that has cost.
+
+    Args:
+        advance: Of the bar.
+    """
+
+    def __init__(self, advance: Advance) -> None:
+        self.advance = advance
+        self.calls, self.cost_usd = 0, 0.0
+
+    def __call__(self, response: Response) -> None:
+        self.calls += 1
+        self.cost_usd += response.cost_usd
+        self.advance(0, self.note)
+
+    @property
+    def note(self) -> str:
+        if not self.calls:
+            return ""
+        cost = f", ${self.cost_usd:.2f}" if self.cost_usd else ""
+        return f"{self.calls} asked{cost}"
 
 
 @task(name="judge batch", cache_policy=NO_CACHE)

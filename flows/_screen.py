@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,15 @@ from rich.text import Text
 
 from flows._progress import new_console
 
+ConfigPath = Annotated[
+    Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 out = new_console()
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows._screen import AsJson, out, print_json, print_table
+from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
 from flows.judges_cli import app as judges_app
 from rlhf_core.errors import InputError, SolonError
 
@@ -27,16 +27,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(judges_app, name="judges")
-ConfigPath = Annotated[
-    Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
-    ),
-]
-
 PREFECT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",

@@ -12,7 +12,9 @@ from prefect import flow
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import Cycle
 from flows._judging import judge_missing
+from flows._ledger import StoreLedger
 from flows._stage import stage
+from judges import Ledger
 from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Config
@@ -43,7 +45,8 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
         baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
-        panel = _panel(cycle)
+        ledger = StoreLedger(work.store)
+        panel = _panel(cycle, ledger)
 
         def tasks_for(panelist: Panelist) -> list[Task]:
             return [
@@ -53,7 +56,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
                 for task in ranking_tasks(panelist, prompt, [ours, theirs])
             ]
 
-        judge_missing(work.store, list(panel), tasks_for, "evaluating")
+        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating")
         _score_missing(work.store, models, prompts, [policy, baseline])
         evaluations = _kept(work.store, cycle, models, baseline_id or sft_id, prompts, panel)
         if not evaluations:
@@ -119,15 +122,15 @@ def _answers(
     return queries.candidates_by_prompt(store, model_id, batch.sampling, batch.seed, prompts)
 
 
-def _panel(cycle: Cycle) -> Panel:
+def _panel(cycle: Cycle, ledger: Ledger) -> Panel:
     config = cycle.config
     panel = {
-        Panelist(settings): REPORTS if number else DECIDES
+        Panelist(settings, ledger): REPORTS if number else DECIDES
         for number, settings in enumerate(config.evaluation.judges)
     }
     seen = {panelist.version for panelist in panel}
     for settings in config.judges:
-        panelist = Panelist(settings)
+        panelist = Panelist(settings, ledger)
         if panelist.version not in seen:
             panel[panelist] = TRAINED_ON if settings.weight > 0 else REPORTS
     return panel

@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows._cycle import CandidateBatch, Cycle
 from flows._judging import judge_missing
+from flows._ledger import StoreLedger
 from flows._stage import stage
 from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.records import Split
@@ -14,7 +15,8 @@ from rlhf_core.store import queries
 def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
     """Add the judgements that are missing."""
     with stage(cycle, "judge") as work:
-        panelists = [Panelist(settings) for settings in cycle.config.judges]
+        ledger = StoreLedger(work.store)
+        panelists = [Panelist(settings, ledger) for settings in cycle.config.judges]
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         candidates = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
@@ -27,7 +29,7 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
                 for task in ranking_tasks(panelist, prompt, candidates[prompt.id])
             ]
 
-        added = judge_missing(work.store, panelists, tasks_for, "judging")
+        added = judge_missing(work.store, ledger, panelists, tasks_for, "judging")
         work.news = f"{added} new"
         work.detail = {
             "judges": [panelist.version for panelist in panelists],

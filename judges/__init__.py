@@ -21,6 +21,7 @@ from judges._base import (
     scored,
     verdict,
 )
+from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings, validate
 from rlhf_core.errors import ConfigError
 
@@ -28,6 +29,7 @@ __all__ = [
     "Answer",
     "Contest",
     "Judge",
+    "Ledger",
     "Opinion",
     "PairwiseJudge",
     "PointwiseJudge",
@@ -66,15 +68,19 @@ def judge_class(kind: str) -> type[Judge[Any]]:
     raise ConfigError(f"no judge {kind!r}; available: {', '.join(kinds())}")
 
 
-def load(settings: JudgeSettings) -> Judge[Any]:
+def load(settings: JudgeSettings, ledger: Ledger | None = None) -> Judge[Any]:
     """The judge that the settings describe; its models are loaded when it first judges.
+
+    Args:
+        settings: Its entry in a config.
+        ledger: Shared by judges that ask language models, so that nothing is asked twice.
 
     Raises:
         ConfigError: If there is no such judge, or it does not know an option.
     """
     found = judge_class(settings.kind)
     options = validate(found.Options, settings.options, f"judge {settings.name!r}")
-    return found(options)
+    return found(options, ledger)
 
 
 def describe() -> list[dict[str, Any]]:

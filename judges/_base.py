@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
+from judges._ledger import Ledger
 from rlhf_core.config import Settings
 from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
@@ -37,10 +38,11 @@ class Contest:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a judge came to, and what it said word for word.
+    """What a judge came to.
 
     `score` is 0 to 1, higher is better; `probability` is that of the first being better. `reason`
-    says why there is neither.
+    says why there is neither. `raw_output` is what the verdict was made of, for people; what a
+    model said word for word stands in the responses that it was read from.
     """
 
     outcome: Outcome
@@ -48,6 +50,7 @@ class Opinion:
     probability: float | None = None
     raw_output: str | None = None
     reason: str | None = None
+    response_ids: tuple[str, ...] = ()
     latency_seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -71,6 +74,7 @@ class Judge(ABC, Generic[AnyOptions]):
 
     Args:
         options: The settings of its kind.
+        ledger: Where a judge that asks language models finds what they said before.
     """
 
     Options: type[AnyOptions]
@@ -80,8 +84,14 @@ class Judge(ABC, Generic[AnyOptions]):
     transport: ClassVar[frozenset[str]] = frozenset()
     """Options that say how a model is reached, not what it says; no part of the version."""
 
-    def __init__(self, options: AnyOptions) -> None:
+    def __init__(self, options: AnyOptions, ledger: Ledger | None = None) -> None:
         self.options = options
+        self.ledger = ledger or Ledger()
+
+    @property
+    def batch(self) -> int:
+        """How many judgements to ask for at once."""
+        return 256
 
     @cached_property
     def version(self) -> str:

@@ -1,52 +1,30 @@
-"""A language model that answers with one of a few labels: local, or behind an endpoint.
+"""A language model that judges ask: local, or behind an endpoint; each question once a ledger.
 
-A local model answers by the probabilities of its next token, so its answer is soft. A remote one
-does so where the server gives log-probabilities; elsewhere its words are parsed.
+A local model answers a choice by the probabilities of its next token, so its answer is soft. A
+remote one does so where the server gives log-probabilities; elsewhere its words are parsed.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import TypeVar
 
-from transformers import PreTrainedModel
-
-from judges._base import Opinion, Workload
-from judges._parsing import label_probabilities, last_label
-from rlhf_core.config.tree import ComputeSettings, EndpointSettings, PositiveInt
+from judges._base import Judge, Workload
+from judges._choice import Choice, Heard, read_choice
+from judges._ledger import Ledger
+from judges._local_model import LocalModel
+from judges._parsing import PARSER
+from judges._question import Question
+from rlhf_core.config.tree import EndpointSettings, PositiveInt
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
-from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
-from rlhf_core.models.loading import (
-    Tokenizer,
-    load_language_model,
-    load_tokenizer,
-    locate,
-    parameter_count,
-)
-from rlhf_core.models.next_token import next_token_probabilities
-from rlhf_core.records import Outcome, Prompt
+from rlhf_core.models.loading import locate, parameter_count
+from rlhf_core.records import Response
 
 REMOTE_PREFIX = "openai:"
-TRANSPORT = frozenset(
-    {
-        "base_url",
-        "api_key_env",
-        "concurrency",
-        "timeout_seconds",
-        "max_attempts",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "deadline_seconds",
-        "delivery",
-        "batch_discount",
-        "batch_poll_seconds",
-        "price_per_million_input_tokens",
-        "price_per_million_output_tokens",
-    }
-)
+TRANSPORT = frozenset(EndpointSettings.model_fields) - {"model"}
 """Options that say how the model is reached, not what it says."""
 
 
@@ -60,30 +38,21 @@ class LanguageModelOptions(EndpointSettings):
     """Length of a remote model's verdict."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What came of one question: probabilities of the labels, or the opinion that there is none."""
-
-    probabilities: dict[str, float] | None
-    """They sum to 1."""
-    record: Opinion
-    """Raw output, cost and, where there are no probabilities, outcome and reason."""
-
-    def as_opinion(self, opinion: Opinion) -> Opinion:
-        """An opinion drawn from the probabilities, with what the question took."""
-        return replace(
-            self.record,
-            outcome=opinion.outcome,
-            score=opinion.score,
-            probability=opinion.probability,
-        )
+AnyModelOptions = TypeVar("AnyModelOptions", bound=LanguageModelOptions)
 
 
 class LanguageModel:
-    """The model that the options name; it is loaded when it is first asked."""
+    """The model that the options name; it is loaded when it is first asked.
 
-    def __init__(self, options: LanguageModelOptions) -> None:
+    Args:
+        options: Which model, and how it is reached.
+        ledger: What was answered before.
+    """
+
+    def __init__(self, options: LanguageModelOptions, ledger: Ledger) -> None:
         self.options = options
+        self.ledger = ledger
+        self._local = LocalModel(options.model)
 
     @property
     def is_remote(self) -> bool:
@@ -95,106 +64,123 @@ class LanguageModel:
         else:
             locate(self.options.model)
 
-    def workload(self, tokens: float) -> Workload:
-        """Of one question of that many tokens."""
+    def workload(self, tokens: float, calls: int = 1, written: int | None = None) -> Workload:
+        """Of so many questions of that many tokens in all, each with an answer of `written`."""
+        answers = calls * (self.options.max_tokens if written is None else written)
         if self.is_remote:
-            return Workload(cost_usd=self.options.cost(tokens, self.options.max_tokens))
+            return Workload(cost_usd=self.options.cost(tokens, answers))
         return Workload(tokens=tokens, parameters=parameter_count(self.options.model))
 
     def choose(
-        self, questions: Sequence[str], labels: Sequence[str], ties: Sequence[str] = ()
+        self, questions: Sequence[str], labels: Sequence[str], tie: str | None = None
     ) -> list[Choice]:
         """Which label the model answers each question with.
 
         Args:
             questions: Each a whole prompt.
             labels: What it may answer; of a local model each must begin with a token of its own.
-            ties: Words by which a remote model says that all labels are alike.
+            tie: The word by which a remote model says that all labels are alike.
         """
-        if self.is_remote:
-            replies = Endpoint(self.options).complete([self._request(q) for q in questions])
-            return [read_reply(reply, labels, ties) for reply in replies]
-        return self._choose_locally(questions, labels)
+        asked = [Question(text, self.options.max_tokens, tuple(labels)) for text in questions]
+        return [read_choice(heard, labels, tie) for heard in self.ask(asked)]
 
-    def _request(self, question: str) -> ChatRequest:
-        return ChatRequest(
-            messages=(("user", question),),
-            max_tokens=self.options.max_tokens,
-            temperature=0.0,
-            top_logprobs=self.options.top_logprobs or 0,
+    def write(self, questions: Sequence[str], max_tokens: int) -> list[Heard]:
+        """What the model writes to each question, at temperature 0."""
+        return self.ask([Question(text, max_tokens) for text in questions])
+
+    def ask(self, questions: Sequence[Question]) -> list[Heard]:
+        """An answer to each question, in order; those the ledger knows are not asked again."""
+        hashes = [self._hash(question) for question in questions]
+        known: Mapping[str, Response | EndpointError] = self.ledger.known(set(hashes))
+        missing = {h: q for h, q in zip(hashes, questions, strict=True) if h not in known}
+        answers = {**known, **self._answers(missing)}
+        heard = []
+        for name in hashes:
+            heard.append(Heard(answers[name], is_new=missing.pop(name, None) is not None))
+        return heard
+
+    def _answers(self, missing: Mapping[str, Question]) -> dict[str, Response | EndpointError]:
+        if not self.ledger.may_ask:
+            return {name: EndpointError("not asked before") for name in missing}
+        answers: dict[str, Response | EndpointError] = {}
+        hashes = list(missing)
+
+        def keep(index: int, response: Response | EndpointError) -> None:
+            answers[hashes[index]] = response
+            if isinstance(response, Response):
+                self.ledger.add(response)
+
+        asked = list(missing.values())
+        if self.is_remote:
+            self._ask_remotely(hashes, asked, keep)
+        elif asked:
+            self._local.answer(hashes, asked, keep)
+        self.ledger.flush()
+        return answers
+
+    def _ask_remotely(
+        self,
+        hashes: Sequence[str],
+        questions: Sequence[Question],
+        keep: Callable[[int, Response | EndpointError], None],
+    ) -> None:
+        requests = [self._request(question) for question in questions]
+        replies = Endpoint(self.options).complete(requests)
+        for index, reply in enumerate(replies):
+            if isinstance(reply, ChatReply):
+                keep(index, self._response(hashes[index], reply))
+            else:
+                keep(index, reply)
+
+    def _hash(self, question: Question) -> str:
+        top = self.options.top_logprobs if self.is_remote and question.labels else None
+        labels = () if self.is_remote else question.labels
+        return content_id(
+            "question", self.options.model, question.text, question.max_tokens, labels, top
         )
 
-    def _choose_locally(self, questions: Sequence[str], labels: Sequence[str]) -> list[Choice]:
-        chat, compute = ChatFormat(self._tokenizer, system_prompt=None), self._compute
-        tokens = [chat.plain_ids(label)[0] for label in labels]
-        prompts = [chat.prompt_ids(question) for question in questions]
-        with compute.autocast():
-            found = next_token_probabilities(
-                self._model, prompts, tokens, chat.pad_id, compute.forward_tokens
-            )
-        return [read_probabilities(dict(zip(labels, row, strict=True))) for row in found.tolist()]
+    def _request(self, question: Question) -> ChatRequest:
+        return ChatRequest(
+            messages=(("user", question.text),),
+            max_tokens=question.max_tokens,
+            temperature=0.0,
+            top_logprobs=(self.options.top_logprobs or 0) if question.labels else 0,
+        )
+
+    def _response(self, request_hash: str, reply: ChatReply) -> Response:
+        return Response(
+            request_hash=request_hash,
+            model=self.options.model,
+            text=reply.text,
+            probabilities=json.dumps(reply.first_token) if reply.first_token else None,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            latency_seconds=reply.latency_seconds,
+            cost_usd=reply.cost_usd,
+        )
+
+
+class AsksLanguageModel(Judge[AnyModelOptions]):
+    """What judges that ask a language model share; beside PointwiseJudge or PairwiseJudge."""
+
+    transport = TRANSPORT
+
+    @abstractmethod
+    def fixed_prompts(self) -> str:
+        """Every template and text of the judge's own that the model is shown."""
+
+    def fixed_text(self) -> str:
+        return f"parser {PARSER}\n{self.fixed_prompts()}"
+
+    def check(self) -> None:
+        self._model.check()
+
+    @property
+    def batch(self) -> int:
+        """More where answers come one by one and are kept at once: connections stay busy."""
+        return 2048 if self._model.is_remote else super().batch
 
     @cached_property
-    def _compute(self) -> Compute:
-        return choose_compute(ComputeSettings())
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        return load_tokenizer(self.options.model)
-
-    @cached_property
-    def _model(self) -> PreTrainedModel:
-        return load_language_model(self.options.model, self._compute.dtype, self._compute.device)
-
-
-def fenced(template: str, prompt: Prompt, shows_reference: bool, **written: str) -> str:
-    """A judge's template, filled in; the mark that fences candidates off cannot be guessed by one.
-
-    Args:
-        template: Names `nonce`, `request`, `reference` and every key of `written`.
-        prompt: What was asked.
-        shows_reference: Whether its first reference answer, if any, is shown.
-        written: What candidates wrote, and plain settings of the judge.
-    """
-    nonce = content_id("nonce", prompt.id, *written.values())[:8]
-    references = prompt.reference_answers[:1] if shows_reference else ()
-    shown = [f"\n[{nonce} reference answer]\n{text}\n[{nonce} end]\n" for text in references]
-    return template.format(
-        nonce=nonce, request=prompt.instruction, reference="".join(shown), **written
-    )
-
-
-def read_probabilities(mass: dict[str, float]) -> Choice:
-    """A choice from how likely each label is as the next token."""
-    raw_output = json.dumps({label: round(share, 6) for label, share in mass.items()})
-    total = sum(mass.values())
-    if total == 0:
-        reason = "no label has any probability"
-        return Choice(None, Opinion(Outcome.UNPARSED, raw_output=raw_output, reason=reason))
-    probabilities = {label: share / total for label, share in mass.items()}
-    return Choice(probabilities, Opinion(Outcome.SCORED, raw_output=raw_output))
-
-
-def read_reply(
-    reply: ChatReply | EndpointError, labels: Sequence[str], ties: Sequence[str] = ()
-) -> Choice:
-    """A choice from a remote answer: by probabilities where given, else by its last label."""
-    if isinstance(reply, EndpointError):
-        return Choice(None, Opinion(Outcome.UNAVAILABLE, reason=str(reply)))
-    record = Opinion(
-        Outcome.SCORED,
-        raw_output=reply.text,
-        latency_seconds=reply.latency_seconds,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        cost_usd=reply.cost_usd,
-    )
-    probabilities = label_probabilities(reply.first_token, labels)
-    if probabilities is None:
-        said = last_label(reply.text, (*labels, *ties))
-        if said is None:
-            reason = "the reply names no label"
-            return Choice(None, replace(record, outcome=Outcome.UNPARSED, reason=reason))
-        chosen = labels if said in ties else (said,)
-        probabilities = {label: float(label in chosen) / len(chosen) for label in labels}
-    return Choice(probabilities, record)
+    def _model(self) -> LanguageModel:
+        return LanguageModel(self.options, self.ledger)

@@ -11,12 +11,10 @@ from typing import Any
 
 from judges import load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
+from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
-
-BATCH = 256
-"""Judgements asked for and stored at once; what a crash can cost."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +38,24 @@ class Panelist:
 
     Args:
         settings: Its entry in the config.
+        ledger: What language models were asked before.
 
     Raises:
         ConfigError: If the judge or an option is unknown.
     """
 
-    def __init__(self, settings: JudgeSettings) -> None:
+    def __init__(self, settings: JudgeSettings, ledger: Ledger | None = None) -> None:
         self.settings = settings
-        self._judge: Judge[Any] = load(settings)
+        self._judge: Judge[Any] = load(settings, ledger)
 
     @cached_property
     def version(self) -> str:
         return self._judge.version
+
+    @property
+    def batch(self) -> int:
+        """Judgements to ask for and store at once; what a crash can cost."""
+        return self._judge.batch
 
     @property
     def is_pairwise(self) -> bool:

@@ -1,17 +1,17 @@
 """A language model grades each answer: the expected grade, by the probability of every grade."""
 
 from collections.abc import Sequence
-from functools import cached_property
-from importlib.resources import files
 from typing import Annotated
 
 from pydantic import Field
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
-from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions, fenced
+from judges._choice import Choice
+from judges._fence import fenced, template
+from judges._language_model import AsksLanguageModel, LanguageModelOptions
 
 TEMPLATE_TOKENS = 120
-TEMPLATE = (files("judges") / "prompts" / "direct.txt").read_text(encoding="utf-8")
+TEMPLATE = template("direct")
 
 
 class DirectOptions(LanguageModelOptions):
@@ -21,18 +21,14 @@ class DirectOptions(LanguageModelOptions):
     """Put the reference answer, where there is one, into the prompt."""
 
 
-class DirectJudge(PointwiseJudge[DirectOptions]):
+class DirectJudge(AsksLanguageModel[DirectOptions], PointwiseJudge[DirectOptions]):
     """Σ i·P(i) over the grades (arXiv:2309.00267, section 3.3), as a score from 0 to 1."""
 
     Options = DirectOptions
-    code = "1"
-    transport = TRANSPORT
+    code = "2"
 
-    def fixed_text(self) -> str:
+    def fixed_prompts(self) -> str:
         return TEMPLATE
-
-    def check(self) -> None:
-        self._model.check()
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._model.workload(TEMPLATE_TOKENS + prompt_tokens + 2 * answer_tokens)
@@ -50,10 +46,6 @@ class DirectJudge(PointwiseJudge[DirectOptions]):
             answer=answer.text,
             highest=str(self.options.highest),
         )
-
-    @cached_property
-    def _model(self) -> LanguageModel:
-        return LanguageModel(self.options)
 
 
 def read(choice: Choice) -> Opinion:

@@ -1,15 +1,15 @@
 """A language model says which of two answers is better: local, or behind an endpoint."""
 
 from collections.abc import Sequence
-from functools import cached_property
-from importlib.resources import files
 
 from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
-from judges._language_model import TRANSPORT, Choice, LanguageModel, LanguageModelOptions, fenced
+from judges._choice import Choice
+from judges._fence import fenced, template
+from judges._language_model import AsksLanguageModel, LanguageModelOptions
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150
-TEMPLATE = (files("judges") / "prompts" / "pairwise.txt").read_text(encoding="utf-8")
+TEMPLATE = template("pairwise")
 
 
 class PairwiseOptions(LanguageModelOptions):
@@ -17,23 +17,19 @@ class PairwiseOptions(LanguageModelOptions):
     """Put the reference answer, where there is one, into the prompt."""
 
 
-class LanguageModelJudge(PairwiseJudge[PairwiseOptions]):
+class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[PairwiseOptions]):
     Options = PairwiseOptions
-    code = "1"
-    transport = TRANSPORT
+    code = "2"
 
-    def fixed_text(self) -> str:
+    def fixed_prompts(self) -> str:
         return TEMPLATE
-
-    def check(self) -> None:
-        self._model.check()
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._model.workload(TEMPLATE_TOKENS + prompt_tokens + 3 * answer_tokens)
 
     def compare(self, contests: Sequence[Contest]) -> list[Opinion]:
         questions = [self.question(contest) for contest in contests]
-        return [read(c) for c in self._model.choose(questions, (FIRST, SECOND), ties=(TIE,))]
+        return [read(c) for c in self._model.choose(questions, (FIRST, SECOND), tie=TIE)]
 
     def question(self, contest: Contest) -> str:
         return fenced(
@@ -43,10 +39,6 @@ class LanguageModelJudge(PairwiseJudge[PairwiseOptions]):
             first=contest.first,
             second=contest.second,
         )
-
-    @cached_property
-    def _model(self) -> LanguageModel:
-        return LanguageModel(self.options)
 
 
 def read(choice: Choice) -> Opinion:

@@ -1,6 +1,6 @@
 """Records made by hand, as short as a test wants them. Imports no torch."""
 
-from rlhf_core.records import Candidate, Mode, Prompt, Split
+from rlhf_core.records import Candidate, Mode, Prompt, Response, Split
 
 
 def prompt(text: str = "Why?", **fields: object) -> Prompt:
@@ -22,3 +22,8 @@ def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
         "completion_tokens": len(text.split()) + 1,
     }
     return Candidate.model_validate({"text": text, **defaults, **fields})
+
+
+def response(text: str = "", **fields: object) -> Response:
+    defaults = {"request_hash": text, "model": "m", "finish_reason": "eos", "prompt_tokens": 9}
+    return Response.model_validate({"text": text, **defaults, **fields})

@@ -15,6 +15,7 @@ from rlhf_core.records import (
     Prompt,
     PromptSet,
     Ranking,
+    Response,
     Rollout,
     Split,
     StageRun,
@@ -70,6 +71,22 @@ def judgements_of(
         "candidate_id IN (SELECT unnest(?)) AND judge_version IN (SELECT unnest(?))",
         [list(candidate_ids), list(versions)],
     )
+
+
+def responses_to(store: Store, request_hashes: Collection[str]) -> dict[str, Response]:
+    """What models said to these questions, by the question's hash."""
+    found = store.rows(Response, "request_hash IN (SELECT unnest(?))", [list(request_hashes)])
+    return {response.request_hash: response for response in found}
+
+
+def judgements_by(store: Store, judge: str) -> list[Judgement]:
+    """All that a judge of this name ever said, by any of its versions."""
+    return store.rows(Judgement, "judge = ?", [judge])
+
+
+def prompts_by_id(store: Store, ids: Collection[str]) -> dict[str, Prompt]:
+    found = store.rows(Prompt, "id IN (SELECT unnest(?))", [list(ids)])
+    return {prompt.id: prompt for prompt in found}
 
 
 def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str]:

@@ -1,13 +1,14 @@
+import json
+
 import pytest
 
 from judges import Answer, load
-from judges._language_model import Choice, read_probabilities, read_reply
+from judges._choice import Heard, read_choice
 from judges.direct import read
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.models.endpoint import ChatReply
-from rlhf_core.records import Outcome
-from tests.facts import prompt
+from rlhf_core.records import Outcome, Response
+from tests.facts import prompt, response
 
 ASKED = prompt("What is the capital of France?", reference_answers=("Paris.",))
 GRADES = [str(grade) for grade in range(1, 6)]
@@ -15,6 +16,10 @@ GRADES = [str(grade) for grade in range(1, 6)]
 
 def judge(**options: object):
     return load(JudgeSettings.model_validate({"kind": "direct", **options}))
+
+
+def opinion_of(answered: Response | EndpointError):
+    return read(read_choice(Heard(answered, is_new=True), GRADES))
 
 
 @pytest.mark.parametrize(
@@ -28,13 +33,13 @@ def judge(**options: object):
     ],
 )
 def test_the_score_is_the_expected_grade(mass: dict[str, float], score: float):
-    opinion = read(read_probabilities(mass))
+    opinion = opinion_of(response(probabilities=json.dumps(mass)))
     assert opinion.outcome is Outcome.SCORED
     assert opinion.score == pytest.approx(score)
 
 
 def test_no_probability_at_all_is_no_grade():
-    opinion = read(read_probabilities(dict.fromkeys(GRADES, 0.0)))
+    opinion = opinion_of(response(probabilities=json.dumps(dict.fromkeys(GRADES, 0.0))))
     assert (opinion.outcome, opinion.score) == (Outcome.UNPARSED, None)
 
 
@@ -54,16 +59,13 @@ def test_no_probability_at_all_is_no_grade():
 def test_words_are_parsed_where_there_are_no_probabilities(
     text: str, outcome: Outcome, score: float | None
 ):
-    reply = ChatReply(text, "eos", 9, 1, latency_seconds=0.1, cost_usd=0.2)
-    opinion = read(read_reply(reply, GRADES))
-    assert (opinion.outcome, opinion.score, opinion.raw_output) == (outcome, score, text)
+    opinion = opinion_of(response(text, cost_usd=0.2))
+    assert (opinion.outcome, opinion.score) == (outcome, score)
     assert opinion.cost_usd == 0.2
 
 
 def test_a_failure_is_unavailable():
-    choice = read_reply(EndpointError("HTTP 500"), GRADES)
-    assert isinstance(choice, Choice)
-    assert read(choice).outcome is Outcome.UNAVAILABLE
+    assert opinion_of(EndpointError("HTTP 500")).outcome is Outcome.UNAVAILABLE
 
 
 def test_a_real_model_grades_softly():

@@ -2,13 +2,12 @@ import pytest
 
 from judges import load
 from judges._base import Contest
-from judges._language_model import read_reply
+from judges._choice import Heard, read_choice
 from judges.pairwise import FIRST, SECOND, TIE, read
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.models.endpoint import ChatReply
-from rlhf_core.records import Outcome
-from tests.facts import prompt
+from rlhf_core.records import Outcome, Response
+from tests.facts import prompt, response
 
 ASKED = prompt("What is the capital of France?", reference_answers=("Paris.",))
 
@@ -17,13 +16,8 @@ def judge(**options: object):
     return load(JudgeSettings.model_validate({"kind": "pairwise", **options}))
 
 
-def reply(text: str, **fields: object) -> ChatReply:
-    defaults = {"finish_reason": "eos", "prompt_tokens": 9, "completion_tokens": 1}
-    return ChatReply(text=text, latency_seconds=0.1, cost_usd=0.2, **{**defaults, **fields})  # type: ignore[arg-type]
-
-
-def opinion_of(answered: ChatReply | EndpointError):
-    return read(read_reply(answered, (FIRST, SECOND), ties=(TIE,)))
+def opinion_of(answered: Response | EndpointError):
+    return read(read_choice(Heard(answered, is_new=True), (FIRST, SECOND), tie=TIE))
 
 
 def test_a_real_model_reads_both_orders_softly():
@@ -57,7 +51,7 @@ def test_reference_is_shown_only_where_wanted_and_there():
 
 
 def test_probabilities_come_before_words():
-    opinion = opinion_of(reply("B", first_token={"A": 0.6, "B": 0.2}))
+    opinion = opinion_of(response("B", probabilities='{"A": 0.6, "B": 0.2, "The": 0.1}'))
     assert (opinion.outcome, opinion.probability) == (Outcome.FIRST, pytest.approx(0.75))
 
 
@@ -67,6 +61,8 @@ def test_probabilities_come_before_words():
         ("A", Outcome.FIRST, 1.0),
         ("I would say B.", Outcome.SECOND, 0.0),
         ("TIE", Outcome.TIE, 0.5),
+        ("Both A and B are equally good.", Outcome.TIE, 0.5),
+        ("A is better. B is too long.", Outcome.FIRST, 1.0),
         ("Both are good!", Outcome.UNPARSED, None),
         ("", Outcome.UNPARSED, None),
     ],
@@ -74,9 +70,10 @@ def test_probabilities_come_before_words():
 def test_words_are_parsed_where_there_are_no_probabilities(
     text: str, outcome: Outcome, probability: float | None
 ):
-    opinion = opinion_of(reply(text))
+    said = response(text, cost_usd=0.2)
+    opinion = opinion_of(said)
     assert (opinion.outcome, opinion.probability) == (outcome, probability)
-    assert opinion.raw_output == text
+    assert opinion.response_ids == (said.id,)
     assert (opinion.prompt_tokens, opinion.cost_usd) == (9, 0.2)
 
 

@@ -1,0 +1,123 @@
+"""Asking a local language model: the probabilities of labels, or a text at temperature 0."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from transformers import PreTrainedModel
+
+from judges._choice import TOO_LONG
+from judges._question import Question
+from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.errors import EndpointError
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.device import Compute, choose_compute
+from rlhf_core.models.loading import load_language_model, load_tokenizer
+from rlhf_core.models.next_token import next_token_probabilities
+from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.records import Response
+
+ALMOST_ZERO = 1e-5
+"""Temperature at which the likeliest token has all the probability but for exact ties."""
+UNKNOWN_CONTEXT = 2048
+Keep = Callable[[int, Response | EndpointError], None]
+"""Takes each answer, by its question's place, as soon as it is there."""
+
+
+@dataclass(frozen=True)
+class _Said:
+    text: str
+    finish_reason: str
+    completion_tokens: int = 0
+    probabilities: str | None = None
+
+
+class LocalModel:
+    """A model of this machine; it is loaded when it is first asked.
+
+    Args:
+        name: Bundled name, folder or hub id.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def answer(self, hashes: Sequence[str], questions: Sequence[Question], keep: Keep) -> None:
+        """Answer the questions in batches of the same kind; one that is too long is kept as such.
+
+        Args:
+            hashes: What each response is kept under.
+            questions: All choices with the same labels, or all free texts of the same length.
+            keep: Called with each response.
+        """
+        prompts = [self._chat.prompt_ids(question.text) for question in questions]
+        room = self._context - max(question.max_tokens for question in questions)
+        fitting = [place for place, prompt in enumerate(prompts) if len(prompt) <= room]
+        for place in sorted(set(range(len(prompts))) - set(fitting)):
+            keep(place, self._response(hashes[place], _Said("", TOO_LONG), len(prompts[place])))
+        if not fitting:
+            return
+        ids = [prompts[place] for place in fitting]
+        started = time.perf_counter()
+        if questions[0].labels:
+            answers = self._choose(ids, questions[0].labels)
+        else:
+            answers = self._write(ids, questions[0].max_tokens)
+        # A batch is computed together, so an answer's latency is its share of the batch's.
+        share = (time.perf_counter() - started) / len(fitting)
+        for place, said in zip(fitting, answers, strict=True):
+            keep(place, self._response(hashes[place], said, len(prompts[place]), share))
+
+    def _choose(self, prompts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[_Said]:
+        tokens = [self._chat.plain_ids(label)[0] for label in labels]
+        with self._compute.autocast():
+            found = next_token_probabilities(
+                self._model, prompts, tokens, self._chat.pad_id, self._compute.forward_tokens
+            )
+        rows = [dict(zip(labels, row, strict=True)) for row in found.tolist()]
+        return [_Said("", "eos", probabilities=json.dumps(row)) for row in rows]
+
+    def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Said]:
+        limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._eos_id, self._chat.pad_id)
+        seeds = [[0] for _ in prompts]
+        with self._compute.autocast():
+            drawn = sample_all(self._model, prompts, seeds, limits, self._compute.forward_tokens)
+        return [
+            _Said(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
+            for (one,) in drawn
+        ]
+
+    def _response(
+        self, request_hash: str, said: _Said, prompt_tokens: int, latency_seconds: float = 0.0
+    ) -> Response:
+        return Response(
+            request_hash=request_hash,
+            model=self.name,
+            prompt_tokens=prompt_tokens,
+            latency_seconds=latency_seconds,
+            **vars(said),
+        )
+
+    @cached_property
+    def _compute(self) -> Compute:
+        return choose_compute(ComputeSettings())
+
+    @cached_property
+    def _chat(self) -> ChatFormat:
+        return ChatFormat(load_tokenizer(self.name), system_prompt=None)
+
+    @property
+    def _eos_id(self) -> int:
+        return int(self._chat.tokenizer.eos_token_id)
+
+    @cached_property
+    def _model(self) -> PreTrainedModel:
+        return load_language_model(self.name, self._compute.dtype, self._compute.device)
+
+    @cached_property
+    def _context(self) -> int:
+        """Tokens the model can read and write."""
+        config = self._model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", UNKNOWN_CONTEXT))

@@ -1,0 +1,162 @@
+"""From prompts to pairs: what was asked, answered, judged and preferred."""
+
+from typing import Any, ClassVar
+
+from rlhf_core.identity import unit_interval
+from rlhf_core.records.base import Mode, Outcome, PairOutcome, Presented, Record, Split
+
+
+class Prompt(Record):
+    """What is asked, and the answers a person gave to it, if any."""
+
+    table: ClassVar[str] = "prompts"
+    text: str
+    context: str | None = None
+    mode: Mode
+    reference_answers: tuple[str, ...] = ()
+    split: Split
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.text, self.context, self.mode, self.reference_answers)
+
+    @property
+    def instruction(self) -> str:
+        """What the model reads: the given text, where there is one, then the prompt."""
+        return f"{self.context}\n\n{self.text}" if self.context else self.text
+
+
+def split_of(text: str, context: str | None, holdout: float) -> Split:
+    """The split of a prompt: drawn from its own words, so adding prompts never moves it."""
+    drawn = unit_interval("split", text, context)
+    return Split.HOLDOUT if drawn < holdout else Split.TRAIN
+
+
+class PromptSet(Record):
+    """The prompts a source held at one moment: a version of the data set."""
+
+    table: ClassVar[str] = "prompt_sets"
+    source: str
+    prompt_ids: tuple[str, ...]
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.source, sorted(self.prompt_ids))
+
+
+class Candidate(Record):
+    """One sampled answer. Tokens and log-probabilities are null where the model gave none."""
+
+    table: ClassVar[str] = "candidates"
+    prompt_id: str
+    model_id: str
+    sampling: str
+    temperature: float
+    max_new_tokens: int
+    seed: int
+    sample_index: int
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    latency_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        return candidate_identity(
+            self.prompt_id, self.model_id, self.sampling, self.seed, self.sample_index
+        )
+
+
+def candidate_identity(
+    prompt_id: str, model_id: str, sampling: str, seed: int, sample_index: int
+) -> tuple[Any, ...]:
+    return (prompt_id, model_id, sampling, seed, sample_index)
+
+
+class Response(Record):
+    """What a judge's model said to one question, word for word; verdicts are read from it.
+
+    `probabilities` is a JSON object, of the labels or of the first token's alternatives.
+    """
+
+    table: ClassVar[str] = "responses"
+    request_hash: str
+    model: str
+    text: str
+    probabilities: str | None = None
+    finish_reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.request_hash,)
+
+
+class Judgement(Record):
+    """What one judge said of one candidate, or of two in the order they were shown."""
+
+    table: ClassVar[str] = "judgements"
+    prompt_id: str
+    judge: str
+    judge_version: str
+    candidate_id: str
+    opponent_id: str | None = None
+    presented: Presented = Presented.ALONE
+    outcome: Outcome
+    score: float | None = None
+    probability: float | None = None
+    raw_output: str | None = None
+    reason: str | None = None
+    response_ids: tuple[str, ...] = ()
+    latency_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    attempt: str = ""
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.judge_version, self.candidate_id, self.opponent_id, self.attempt)
+
+
+class Ranking(Record):
+    """The candidates of one prompt from best to worst, as all judges together see them."""
+
+    table: ClassVar[str] = "rankings"
+    prompt_id: str
+    model_id: str
+    seed: int
+    recipe: str
+    candidate_ids: tuple[str, ...]
+    utilities: tuple[float, ...]
+    judgement_ids: tuple[str, ...]
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.recipe, sorted(self.candidate_ids), sorted(self.judgement_ids))
+
+
+class Pair(Record):
+    """Two candidates of one ranking. Chosen and rejected are null for ties and the unscored.
+
+    Margin is the difference of their utilities (0 to 1); agreement is the weighted share of the
+    judges with an opinion that side with the chosen one.
+    """
+
+    table: ClassVar[str] = "pairs"
+    prompt_id: str
+    ranking_id: str
+    left_id: str
+    right_id: str
+    outcome: PairOutcome
+    chosen_id: str | None = None
+    rejected_id: str | None = None
+    margin: float | None = None
+    agreement: float | None = None
+    judgement_ids: tuple[str, ...]
+    judge_versions: tuple[str, ...]
+    config_hash: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.ranking_id, self.left_id, self.right_id)

@@ -1,0 +1,119 @@
+"""From pairs to promotion: models, what they learnt from, and how they did."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import computed_field
+
+from rlhf_core.identity import content_id
+from rlhf_core.records.base import ModelKind, Record
+
+
+class ModelVersion(Record):
+    """A model, by what it was made of: recipe, parent and data, not by the bytes that came out.
+
+    Its folder is the one of that name among the artifacts.
+    """
+
+    table: ClassVar[str] = "models"
+    kind: ModelKind
+    base: str
+    parent_id: str | None = None
+    recipe: str
+    data_hash: str = ""
+    seed: int = 0
+    config_hash: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def id(self) -> str:
+        return f"{self.kind}-{content_id(self.table, *self.identity())}"
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.kind, self.base, self.parent_id, self.recipe, self.data_hash, self.seed)
+
+
+class ModelInput(Record):
+    """One row that a model learnt from: a prompt, a ranking, or another model."""
+
+    table: ClassVar[str] = "model_inputs"
+    model_id: str
+    input_table: str
+    input_id: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.model_id, self.input_id)
+
+
+class Rollout(Record):
+    """An answer the policy gave while it was being trained, and what it was rewarded with."""
+
+    table: ClassVar[str] = "rollouts"
+    model_id: str
+    step: int
+    row: int
+    prompt_id: str
+    text: str
+    score: float
+    kl: float
+    completion_tokens: int
+    finish_reason: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.model_id, self.step, self.row)
+
+
+class Metric(Record):
+    """One number of a training run; deploy/docs/metrics.md says what each name means."""
+
+    table: ClassVar[str] = "metrics"
+    model_id: str
+    step: int
+    name: str
+    value: float
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.model_id, self.step, self.name)
+
+
+class Evaluation(Record):
+    """Policy against baseline on held-out prompts, as one judge sees them."""
+
+    table: ClassVar[str] = "evaluations"
+    policy_id: str
+    baseline_id: str
+    judge: str
+    judge_version: str
+    role: str
+    settings: str
+    prompts: int
+    comparisons: int
+    unscored: int
+    win_rate: float | None
+    win_rate_low: float | None
+    win_rate_high: float | None
+    policy_score: float | None
+    baseline_score: float | None
+    policy_tokens: float
+    baseline_tokens: float
+    policy_eos_rate: float
+    kl: float
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.policy_id, self.baseline_id, self.judge, self.judge_version, self.settings)
+
+
+class Promotion(Record):
+    """The decision of a cycle: the policy took over, or why it did not."""
+
+    table: ClassVar[str] = "promotions"
+    config_hash: str
+    cycle: int
+    policy_id: str
+    baseline_id: str
+    evaluation_id: str
+    promoted: bool
+    reasons: tuple[str, ...]
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.config_hash, self.cycle)
