@@ -81,12 +81,12 @@ class BatchDelivery:
             report(line.index, reply)
 
     async def _part(self, part: Part) -> list[ChatReply | EndpointError]:
-        found = await self._try(lambda: self._find(part))
+        found = await self._try(partial(self._find, part))
         at_most = self._at_most(part)
         async with self.budget.hold(at_most, is_committed=found is not None) as hold:
             hold.cost = at_most
             try:
-                batch = found or await self._try(lambda: self._find_or_create(part))
+                batch = found or await self._try(partial(self._find_or_create, part))
             except EndpointError as error:
                 if not error.may_be_billed:
                     hold.cost = Spend()
