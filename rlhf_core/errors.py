@@ -12,6 +12,7 @@ SolonError
 ├── ShapeError            tensors that would broadcast instead of matching
 ├── TrainingError         a run that cannot go on (no data, loss not finite)
 └── EndpointError         a remote model did not answer usefully
+    ├── BudgetError         … it was not asked: the budget does not hold the call
     └── TransientError      … and asking again may help: the one leaf that is retried
 """
 
@@ -61,17 +62,32 @@ class TrainingError(SolonError):
 
 
 class EndpointError(SolonError):
+    may_be_billed = False
+    """Whether the server may have charged for what failed."""
+
+
+class BudgetError(EndpointError):
     pass
 
 
 class TransientError(EndpointError):
-    """A failure of the moment: time-out, 429, 5xx.
+    """A failure of the moment: time-out, lost connection, 429, 5xx, unreadable reply.
 
     Args:
         message: What happened.
         retry_after_seconds: What the server asked for, if it did.
+        is_throttled: Whether the server said that it is asked too fast (429).
+        may_be_billed: Whether the server may have charged for it all the same.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after_seconds: float | None = None,
+        is_throttled: bool = False,
+        may_be_billed: bool = True,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.is_throttled = is_throttled
+        self.may_be_billed = may_be_billed

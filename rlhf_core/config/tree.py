@@ -86,17 +86,50 @@ class EndpointSettings(Settings):
     """Limit of one request."""
     max_attempts: PositiveInt = 5
     """Tries of one request before it counts as unavailable; only failures of the moment (time-out,
-    429, 5xx) are tried again."""
+    lost connection, 429, 5xx, unreadable reply) are tried again."""
+    requests_per_minute: PositiveFloat | None = None
+    """Limit of the rate, retries included; never more than a second's worth at once. null: none.
+    A server that says 429 is asked more slowly in any case."""
+    tokens_per_minute: PositiveFloat | None = None
+    """The same of input and output tokens together. null: none."""
+    deadline_seconds: PositiveFloat | None = None
+    """Limit of all the requests of one call together; what is not answered by then counts as
+    unavailable. null: none."""
+    delivery: Literal["direct", "batch"] = "direct"
+    """direct asks one by one; batch hands all requests to OpenAI's Batch API, which is cheaper and
+    may take 24 hours. A batch that is under way is found again after a kill."""
+    batch_discount: Share = 0.5
+    """Share of the price that delivery by batch saves."""
+    batch_poll_seconds: PositiveFloat = 30.0
+    """Pause between two looks at a batch."""
     price_per_million_input_tokens: Annotated[float, Field(ge=0.0)] = 0.0
-    """In US dollars, for the plan and the cost column of the store."""
+    """In US dollars, for the plan, the budget and the cost column of the store."""
     price_per_million_output_tokens: Annotated[float, Field(ge=0.0)] = 0.0
     """In US dollars."""
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """In US dollars."""
+        """In US dollars, by the way of delivery."""
         price_in = self.price_per_million_input_tokens
         price_out = self.price_per_million_output_tokens
-        return (input_tokens * price_in + output_tokens * price_out) / 1e6
+        share = 1.0 - self.batch_discount if self.delivery == "batch" else 1.0
+        return share * (input_tokens * price_in + output_tokens * price_out) / 1e6
+
+
+class BudgetSettings(Settings):
+    """What remote models may cost, all of them together. Not part of the config's hash.
+
+    Before a call is sent, the most that it can cost is set aside, so no limit is ever passed. An
+    attempt that failed after it was sent (time-out, lost connection, 5xx, unreadable reply) counts
+    as spent in full, because the server may bill it. Without prices in the endpoints' settings
+    everything costs 0 dollars; `max_tokens` and `max_calls` need none.
+    """
+
+    max_usd: Annotated[float, Field(ge=0.0)] | None = None
+    """In US dollars. null: no limit."""
+    max_tokens: PositiveInt | None = None
+    """Input and output tokens together. null: no limit."""
+    max_calls: PositiveInt | None = None
+    """Calls that are or may be billed. null: no limit."""
 
 
 class SamplingSettings(Settings):
@@ -311,6 +344,8 @@ class Config(Settings):
     """Promotion."""
     compute: ComputeSettings = ComputeSettings()
     """Device, precision, memory."""
+    budget: BudgetSettings = BudgetSettings()
+    """Limits of what remote models may cost."""
 
     @model_validator(mode="after")
     def _judges_make_sense(self) -> "Config":
@@ -330,8 +365,9 @@ class Config(Settings):
 
     @property
     def hash(self) -> str:
-        """Id of everything that decides the result: not of paths, device or memory limits."""
-        return content_id(self.model_dump(mode="json", exclude={"store", "artifacts", "compute"}))
+        """Id of everything that decides the result: not of paths, device, memory or budget."""
+        aside = {"store", "artifacts", "compute", "budget"}
+        return content_id(self.model_dump(mode="json", exclude=aside))
 
 
 def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> None:

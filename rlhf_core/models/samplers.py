@@ -4,12 +4,13 @@ Seeds make local answers repeatable; an endpoint is sent them and may do as it l
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from rlhf_core.config.tree import EndpointSettings, SamplingSettings
 from rlhf_core.errors import EndpointError
+from rlhf_core.models.budget import Budget
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.sampling import SamplingLimits, sample_all
@@ -33,9 +34,16 @@ class Completion:
     cost_usd: float = 0.0
 
 
+OnCompletion = Callable[[int, int, Completion | EndpointError], None]
+"""Called for each answer once, as soon as it is there, with where it belongs: prompt and seed."""
+
+
 class Sampler(Protocol):
     def __call__(
-        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
         """For each prompt, an answer a seed; a failed one is its error."""
 
@@ -59,7 +67,10 @@ class LocalSampler:
         )
 
     def __call__(
-        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
         started = time.perf_counter()
         ids = [self.chat.prompt_ids(prompt.instruction) for prompt in prompts]
@@ -68,7 +79,7 @@ class LocalSampler:
             drawn = sample_all(model, ids, seeds, self.limits, compute.forward_tokens)
         # A batch is drawn together, so an answer's latency is its share of the batch's.
         share = (time.perf_counter() - started) / sum(len(row) for row in seeds)
-        return [
+        completions: list[list[Completion | EndpointError]] = [
             [
                 Completion(
                     text=self.chat.decode(answer.token_ids),
@@ -83,6 +94,10 @@ class LocalSampler:
             ]
             for prompt_ids, answers in zip(ids, drawn, strict=True)
         ]
+        for prompt, row in enumerate(completions):
+            for seed, completion in enumerate(row):
+                on_completion(prompt, seed, completion)
+        return completions
 
 
 class EndpointSampler:
@@ -92,19 +107,39 @@ class EndpointSampler:
         settings: Which model, and how it is reached.
         system_prompt: Sent before every prompt, where there is one.
         sampling: Length and temperature.
+        budget: What may be spent; None sets no limit.
     """
 
     def __init__(
-        self, settings: EndpointSettings, system_prompt: str | None, sampling: SamplingSettings
+        self,
+        settings: EndpointSettings,
+        system_prompt: str | None,
+        sampling: SamplingSettings,
+        budget: Budget | None = None,
     ) -> None:
-        self.endpoint = Endpoint(settings)
+        self.endpoint = Endpoint(settings, budget)
         self.system = (("system", system_prompt),) if system_prompt is not None else ()
         self.sampling = sampling
 
     def __call__(
-        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
-        requests = [
+        places = [(at, seed) for at, row in enumerate(seeds) for seed in range(len(row))]
+        requests = self.requests(prompts, seeds)
+        replies = self.endpoint.complete(
+            requests, lambda index, reply: on_completion(*places[index], _completion(reply))
+        )
+        completions = iter(map(_completion, replies))
+        return [[next(completions) for _ in row] for row in seeds]
+
+    def requests(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
+    ) -> list[ChatRequest]:
+        """What is asked, for an estimate of what it costs."""
+        return [
             ChatRequest(
                 messages=(*self.system, ("user", prompt.instruction)),
                 max_tokens=self.sampling.max_new_tokens,
@@ -114,8 +149,6 @@ class EndpointSampler:
             for prompt, row in zip(prompts, seeds, strict=True)
             for seed in row
         ]
-        replies = iter(self.endpoint.complete(requests))
-        return [[_completion(next(replies)) for _ in row] for row in seeds]
 
 
 def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:

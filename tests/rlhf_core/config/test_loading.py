@@ -129,7 +129,7 @@ def test_two_judges_of_one_name_are_refused(path: Path):
 
 def test_hash_covers_what_decides_the_result_and_nothing_else(path: Path):
     config = load(path)
-    for override in ("store=x.duckdb", "artifacts=y", "compute.precision=fp32"):
+    for override in ("store=x.duckdb", "artifacts=y", "compute.precision=fp32", "budget.max_usd=5"):
         assert load(path, override).hash == config.hash
     for override in ("seed=2", "judges.0.model=a/b", "training.kl.coefficient=0.1"):
         assert load(path, override).hash != config.hash

@@ -1,83 +1,24 @@
 """Against a faulty server made for it here, and against a real one in test_serving.py."""
 
 import json
+import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.models import endpoint as module
+from rlhf_core.models import retries
+from rlhf_core.models.budget import Spend
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
+from tests.servers import Answer, Server, completion
 
-Answer = tuple[int, dict[str, str], str]
 KEY = "sk-secret-of-the-test"
-
-
-def completion(text: str = "Paris.", **choice: Any) -> Answer:
-    body = {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
-                **choice,
-            }
-        ],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500},
-    }
-    return 200, {}, json.dumps(body)
-
-
-class Server:
-    """Answers each request by what `answer` makes of its body and number."""
-
-    def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.busiest = 0
-        self._busy = 0
-        self._lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with outer._lock:
-                    outer.requests.append(body)
-                    outer.keys.append(self.headers.get("authorization"))
-                    number = len(outer.requests)
-                    outer._busy += 1
-                    outer.busiest = max(outer.busiest, outer._busy)
-                status, headers, text = answer(body, number)
-                with outer._lock:
-                    outer._busy -= 1
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(text.encode())))
-                with suppress(ConnectionError):  # the client gave up
-                    self.end_headers()
-                    self.wfile.write(text.encode())
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
 
 
 @pytest.fixture
@@ -90,24 +31,27 @@ def serve() -> Iterator[Callable[..., Server]]:
 
     yield start
     for server in servers:
-        server.http.shutdown()
-        server.http.server_close()
+        server.close()
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("TEST_KEY", KEY)
 
 
 def ask(
-    server: Server, count: int = 1, request: dict[str, Any] | None = None, **settings: Any
+    server: Server,
+    count: int = 1,
+    request: dict[str, Any] | None = None,
+    on_reply: Callable[[int, ChatReply | EndpointError], None] = lambda index, reply: None,
+    **settings: Any,
 ) -> list[ChatReply | EndpointError]:
     chosen = {"model": "m", "base_url": server.url, "api_key_env": "TEST_KEY", **settings}
     requests = [
         ChatRequest((("user", f"question {n}"),), 8, 0.5, **(request or {})) for n in range(count)
     ]
-    return Endpoint(EndpointSettings.model_validate(chosen)).complete(requests)
+    return Endpoint(EndpointSettings.model_validate(chosen)).complete(requests, on_reply)
 
 
 def test_replies_come_in_the_order_of_the_requests(serve):
@@ -164,7 +108,7 @@ def test_a_server_that_stays_down_is_given_up_after_max_attempts(serve):
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422])
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 422])
 def test_a_mistake_is_not_tried_again(serve, status: int):
     server = serve(lambda body, number: (status, {}, '{"error": {"message": "no"}}'))
     (error,) = ask(server)
@@ -188,6 +132,24 @@ def test_one_failure_does_not_lose_the_other_answers(serve):
 def test_a_reply_that_makes_no_sense_is_an_error_not_a_crash(serve, body: str):
     (error,) = ask(serve(lambda request, number: (200, {}, body)), max_attempts=1)
     assert isinstance(error, EndpointError)
+    assert "is base_url the right address?" in str(error)
+
+
+@pytest.mark.parametrize("body", [completion()[2][:50], '{"choices": []}'])
+def test_an_unreadable_reply_is_tried_again(serve, body: str):
+    server = serve(lambda request, number: (200, {}, body) if number < 3 else completion())
+    (reply,) = ask(server)
+    assert reply.text == "Paris."
+    assert len(server.requests) == 3
+
+
+def test_an_account_without_credit_is_not_asked_again(serve):
+    """A 429 that no waiting mends."""
+    body = '{"error": {"message": "pay first", "code": "insufficient_quota"}}'
+    server = serve(lambda request, number: (429, {}, body))
+    (error,) = ask(server)
+    assert "pay first" in str(error)
+    assert len(server.requests) == 1
 
 
 def test_an_answer_of_nothing_is_empty_text(serve):
@@ -203,6 +165,30 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(serve):
 
     (error,) = ask(serve(answer), timeout_seconds=0.05, max_attempts=2)
     assert "Timeout" in str(error)
+
+
+def test_a_server_that_trickles_is_given_up_too():
+    """A byte now and then would keep a limit for each read from ever being reached."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(ConnectionError):
+                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + b" " * 40:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.05)
+
+        server = threading.Thread(target=trickle)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        settings = EndpointSettings(
+            model="m", base_url=url, api_key_env="TEST_KEY", timeout_seconds=0.3, max_attempts=1
+        )
+        started = time.monotonic()
+        (error,) = Endpoint(settings).complete([ChatRequest((("user", "x"),), 1, 1.0)])
+        assert time.monotonic() - started < 2.0
+        server.join()
+    assert "timed out" in str(error)
 
 
 def test_no_server_at_all_is_an_error():
@@ -221,23 +207,173 @@ def test_no_more_requests_are_in_flight_than_configured(serve):
     assert server.busiest == 3
 
 
-def test_the_server_is_asked_to_wait_no_longer_than_it_says(monkeypatch: pytest.MonkeyPatch):
-    assert module._pause(1, 7.0) == 7.0
-    assert module._pause(1, 3600.0) == module.LONGEST_PAUSE_SECONDS
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.5)
-    assert all(0 <= module._pause(attempt, None) <= 30 for attempt in range(1, 12))
-
-
-def test_the_key_shows_up_nowhere(serve):
-    server = serve(lambda body, number: (400, {}, '{"error": {"message": "bad request"}}'))
+def test_the_key_shows_up_nowhere(serve, caplog):
+    """Not even when the server says it, as some do to those whose key is wrong."""
+    said = "x" * 270 + f"wrong key {KEY}"  # where the reason is cut off
+    server = serve(lambda body, number: (401, {}, json.dumps({"error": {"message": said}})))
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
     endpoint = Endpoint(settings)
-    (error,) = endpoint.complete([ChatRequest((("user", "x"),), 1, 1.0)])
-    for text in (str(error), repr(error), str(settings), settings.model_dump_json()):
-        assert KEY not in text
+    with caplog.at_level(logging.DEBUG):
+        (error,) = endpoint.complete([ChatRequest((("user", "x"),), 1, 1.0)])
+    assert "HTTP 401" in str(error)
+    shown = (str(error), repr(error), repr(endpoint), str(settings), caplog.text)
+    for text in (*shown, settings.model_dump_json()):
+        assert KEY[:8] not in text
 
 
 def test_a_remote_server_needs_its_key_before_anything_runs(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError, match="NO_SUCH_KEY is not set; it must hold the key for"):
         Endpoint(EndpointSettings(model="m", api_key_env="NO_SUCH_KEY"))
+
+
+def test_what_a_server_says_is_shown_without_control_characters(serve):
+    said = json.dumps({"error": {"message": "bad\x1b[2J\nrequest"}})
+    (error,) = ask(serve(lambda body, number: (400, {}, said)))
+    assert "\x1b" not in str(error)
+    assert "\n" not in str(error)
+
+
+def test_each_reply_is_handed_over_as_soon_as_it_is_there(serve):
+    """The slow request is the first; all others are handed over before it is answered."""
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        question = body["messages"][0]["content"]
+        time.sleep(0.5 if question == "question 0" else 0.0)
+        return (400, {}, "{}") if question == "question 2" else completion(question)
+
+    seen: list[tuple[int, ChatReply | EndpointError]] = []
+    replies = ask(serve(answer), 4, on_reply=lambda index, reply: seen.append((index, reply)))
+    assert sorted(index for index, _ in seen) == [0, 1, 2, 3]
+    assert seen[-1][0] == 0
+    assert all(replies[index] is reply for index, reply in seen)
+    assert isinstance(replies[2], EndpointError)
+
+
+def test_what_on_reply_raises_ends_everything(serve):
+    def stop(index: int, reply: object) -> None:
+        raise ValueError("enough")
+
+    server = serve(lambda body, number: completion())
+    with pytest.raises(ValueError, match="enough"):
+        ask(server, 100, on_reply=stop, concurrency=2)
+    assert len(server.requests) < 100
+
+
+def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
+    """The server answers one at once and hangs on the others."""
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        time.sleep(0.0 if body["messages"][0]["content"] == "question 0" else 1.0)
+        return completion()
+
+    seen: list[int] = []
+    started = time.monotonic()
+    replies = ask(
+        serve(answer),
+        20,
+        on_reply=lambda index, reply: seen.append(index),
+        concurrency=2,
+        deadline_seconds=0.4,
+    )
+    assert time.monotonic() - started < 1.0
+    assert replies[0].text == "Paris."
+    for late in replies[1:]:
+        assert str(late) == "no answer within deadline_seconds (0.4)"
+    assert sorted(seen) == list(range(20))
+
+
+def test_a_request_that_waits_before_a_retry_leaves_its_slot_to_others(serve, monkeypatch):
+    """With one slot and a pause of 1 s, the three others are answered in the meantime."""
+    monkeypatch.setattr(retries, "jitter", lambda attempt: 1.0)
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if number == 1:
+            return 500, {}, "{}"
+        return completion(body["messages"][0]["content"])
+
+    started = time.monotonic()
+    seen: list[int] = []
+    replies = ask(serve(answer), 4, on_reply=lambda index, reply: seen.append(index), concurrency=1)
+    assert seen[-1] == 0
+    assert [reply.text for reply in replies] == [f"question {n}" for n in range(4)]
+    assert time.monotonic() - started < 3.0
+
+
+def test_retry_after_holds_back_every_request(serve):
+    """One 429 that asks for 0.5 s: in that time nobody is sent, not only the one refused."""
+    arrivals: list[float] = []
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        arrivals.append(time.monotonic())
+        return (429, {"retry-after": "0.5"}, "{}") if number == 1 else completion()
+
+    replies = ask(serve(answer), 6, concurrency=1)
+    assert all(isinstance(reply, ChatReply) for reply in replies)
+    assert min(arrivals[1:]) - arrivals[0] >= 0.5
+
+
+@pytest.mark.parametrize(
+    "limit", [{"requests_per_minute": 600}, {"tokens_per_minute": 600 * (14 / 4 + 8)}]
+)
+def test_the_rate_is_kept(serve, limit: dict[str, float]):
+    """Ten in a second, after a first eleven; 14 bytes are counted as 3.5 tokens, and 8 may come.
+
+    The server's own count is the same 11.5 tokens, rounded up, so nothing is given back.
+    """
+    counted = json.loads(completion()[2])
+    counted["usage"] = {"prompt_tokens": 4, "completion_tokens": 8}
+    server = serve(lambda body, number: (200, {}, json.dumps(counted)))
+    started = time.monotonic()
+    replies = ask(server, 17, **limit)
+    assert all(isinstance(reply, ChatReply) for reply in replies)
+    assert 0.5 < time.monotonic() - started < 3.0
+
+
+def test_a_server_that_takes_four_at_a_time_is_soon_asked_no_faster(serve):
+    """Refusals are few, and what was learnt is known to the next call of the same endpoint."""
+    refused = [0]
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if server.busy > 4:
+            refused[0] += 1
+            return 429, {}, "{}"
+        time.sleep(0.02)
+        return completion()
+
+    server = serve(answer)
+    settings = EndpointSettings(model="m", base_url=server.url, concurrency=32, max_attempts=20)
+    endpoint = Endpoint(settings)
+    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 100
+    assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests))
+    first, refused[0] = refused[0], 0
+    assert 0 < first < 150
+    assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests[:8]))
+    assert refused[0] <= 16
+
+
+def test_half_a_surrogate_pair_is_an_error_of_that_request_alone(serve):
+    server = serve(lambda body, number: completion())
+    settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
+    requests = [ChatRequest((("user", text),), 8, 0.0) for text in ("\ud800", "fine")]
+    broken, fine = Endpoint(settings).complete(requests)
+    assert "not valid Unicode" in str(broken)
+    assert fine.text == "Paris."
+
+
+def test_a_server_that_counts_no_tokens_is_charged_for_the_most(serve):
+    """4 + 1 bytes and 128 tokens of template in, 8 out: (133 x 1 + 8 x 10) millionths."""
+    uncounted = json.loads(completion()[2]) | {"usage": None}
+    server = serve(lambda body, number: (200, {}, json.dumps(uncounted)))
+    settings = EndpointSettings(
+        model="m",
+        base_url=server.url,
+        api_key_env="TEST_KEY",
+        price_per_million_input_tokens=1.0,
+        price_per_million_output_tokens=10.0,
+    )
+    endpoint = Endpoint(settings)
+    (reply,) = endpoint.complete([ChatRequest((("user", "x"),), 8, 0.0)])
+    assert (reply.prompt_tokens, reply.completion_tokens) == (0, 0)
+    assert reply.cost_usd == pytest.approx(213e-6)
+    assert endpoint.budget.spent == Spend(reply.cost_usd, 141, 1)

@@ -1,0 +1,161 @@
+"""A question to a chat model and its answer, in the form of OpenAI's chat completions."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+
+from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.errors import EndpointError, TransientError
+
+WRONG_ADDRESS = "is base_url the right address?"
+TEMPLATE_TOKENS_AT_MOST = 128
+"""What chat templates add by themselves: marks, roles, a default system prompt, the date."""
+BYTES_PER_TOKEN = 4
+"""Rule of thumb for English; no token of a byte-level tokenizer is less than one byte."""
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    messages: tuple[tuple[str, str], ...]
+    """Role and content of each."""
+    max_tokens: int
+    temperature: float
+    seed: int | None = None
+    top_logprobs: int = 0
+    """How many alternatives of the first token to ask for; 0 asks for none."""
+
+    @property
+    def input_tokens_at_most(self) -> int:
+        return self._bytes + TEMPLATE_TOKENS_AT_MOST
+
+    @property
+    def input_tokens_expected(self) -> float:
+        return self._bytes / BYTES_PER_TOKEN
+
+    @property
+    def _bytes(self) -> int:
+        return sum(len(f"{role}{text}".encode(errors="replace")) for role, text in self.messages)
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    """As the server counts; 0 where it does not say."""
+    completion_tokens: int
+    """The same."""
+    latency_seconds: float
+    cost_usd: float
+    """The most that it can have cost, where the server does not count tokens."""
+    first_token: dict[str, float] = field(default_factory=dict)
+    """Probabilities of the first token's alternatives, where the server gave them."""
+
+
+def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
+    """What is sent; what was not asked for is left out, for servers that refuse the key.
+
+    Raises:
+        EndpointError: If a text holds half a surrogate pair, which no encoding can send.
+    """
+    try:
+        "".join(content for _, content in request.messages).encode()
+    except UnicodeEncodeError as error:
+        raise EndpointError(f"the request is not valid Unicode: {error.reason}") from None
+    body: dict[str, Any] = {
+        "model": settings.model.removeprefix("openai:"),
+        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.top_logprobs:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    return body
+
+
+class _Alternative(BaseModel):
+    token: str
+    logprob: Annotated[float, Field(le=1.0)]  # rounding may lift it above 0; NaN fails
+
+
+class _Position(BaseModel):
+    top_logprobs: list[_Alternative] | None = None
+
+
+class _Logprobs(BaseModel):
+    content: list[_Position] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: NonNegativeInt = 0
+    completion_tokens: NonNegativeInt = 0
+
+
+class Completion(BaseModel):
+    """The part of a completion that is read; a server may send more."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
+
+
+def read_as(kind: type[Reply], content: bytes, name: str) -> Reply:
+    """What the server sent, checked; the client itself checks nothing.
+
+    Raises:
+        TransientError: If it is cut off, not JSON or something else than its name says.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        is_json = all(detail["type"] != "json_invalid" for detail in error.errors())
+        what = f"no {name}" if is_json else "not JSON"
+        raise TransientError(f"the reply is {what}; {WRONG_ADDRESS}") from None
+
+
+def read_completion(content: bytes) -> Completion:
+    return read_as(Completion, content, "chat completion")
+
+
+def as_reply(
+    completion: Completion,
+    request: ChatRequest,
+    settings: EndpointSettings,
+    latency_seconds: float,
+) -> ChatReply:
+    choice, usage = completion.choices[0], completion.usage
+    if usage is None:
+        cost_usd = settings.cost(request.input_tokens_at_most, request.max_tokens)
+    else:
+        cost_usd = settings.cost(usage.prompt_tokens, usage.completion_tokens)
+    return ChatReply(
+        text=choice.message.content or "",
+        finish_reason="eos" if choice.finish_reason == "stop" else str(choice.finish_reason),
+        prompt_tokens=usage.prompt_tokens if usage else 0,
+        completion_tokens=usage.completion_tokens if usage else 0,
+        latency_seconds=latency_seconds,
+        cost_usd=cost_usd,
+        first_token=_first_token(choice.logprobs),
+    )
+
+
+def _first_token(logprobs: _Logprobs | None) -> dict[str, float]:
+    if logprobs is None or not logprobs.content:
+        return {}
+    alternatives = logprobs.content[0].top_logprobs or ()
+    return {entry.token: math.exp(min(entry.logprob, 0.0)) for entry in alternatives}

@@ -1,0 +1,53 @@
+"""Calls of a remote model with every limit in force, against the bare client and a semaphore."""
+
+import asyncio
+
+from openai import AsyncOpenAI
+
+from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.models.budget import Budget
+from rlhf_core.models.device import Compute
+from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
+from tests.benchmarks.ratio import Ratio, ratio
+from tests.servers import in_process
+
+CALLS, CONCURRENCY, LATENCY_SECONDS = 1000, 32, 0.02
+MAX_TOKENS = 64
+
+
+def run(compute: Compute) -> list[Ratio]:
+    """The server runs in a process of its own, and answers each call after 20 ms."""
+    with in_process("tests.remote_server", "--latency", str(LATENCY_SECONDS)) as url:
+        settings = EndpointSettings(
+            model="m",
+            base_url=f"{url}/v1",
+            concurrency=CONCURRENCY,
+            requests_per_minute=1e6,
+            tokens_per_minute=1e9,
+            deadline_seconds=60,
+            price_per_million_input_tokens=2,
+            price_per_million_output_tokens=8,
+        )
+        endpoint = Endpoint(settings, Budget(BudgetSettings(max_usd=100)))
+        texts = [f"question {number}" for number in range(CALLS)]
+        requests = [ChatRequest((("user", text),), MAX_TOKENS, 0.0) for text in texts]
+
+        def ours() -> None:
+            assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests))
+
+        async def bare() -> None:
+            slots = asyncio.Semaphore(CONCURRENCY)
+
+            async def ask(client: AsyncOpenAI, text: str) -> None:
+                async with slots:
+                    await client.chat.completions.create(
+                        model="m",
+                        messages=[{"role": "user", "content": text}],
+                        max_tokens=MAX_TOKENS,
+                        temperature=0.0,
+                    )
+
+            async with AsyncOpenAI(api_key="none", base_url=f"{url}/v1", max_retries=0) as client:
+                await asyncio.gather(*(ask(client, text) for text in texts))
+
+        return [ratio("1000 remote calls", ours, "bare client", lambda: asyncio.run(bare()))]

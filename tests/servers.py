@@ -1,0 +1,105 @@
+"""Servers on loopback that answer as a test wants, in threads here or in processes of their own."""
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.conftest import ROOT
+
+Answer = tuple[int, dict[str, str], str]
+
+
+def completion(text: str = "Paris.", **choice: Any) -> Answer:
+    body = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": text},
+                **choice,
+            }
+        ],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500},
+    }
+    return 200, {}, json.dumps(body)
+
+
+class Server:
+    """Answers each request by what `answer` makes of its body and number."""
+
+    def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.busiest = 0
+        self.busy = 0
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with outer._lock:
+                    outer.requests.append(body)
+                    outer.keys.append(self.headers.get("authorization"))
+                    number = len(outer.requests)
+                    outer.busy += 1
+                    outer.busiest = max(outer.busiest, outer.busy)
+                status, headers, text = answer(body, number)
+                with outer._lock:
+                    outer.busy -= 1
+                self.send_response(status)
+                for name, value in {"content-type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(text.encode())))
+                with suppress(ConnectionError):  # the client gave up
+                    self.end_headers()
+                    self.wfile.write(text.encode())
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http.server_port}/v1"
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@contextmanager
+def in_process(module: str, *arguments: str) -> Iterator[str]:
+    """A server module of the tests in a process of its own; its address."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with server:
+        assert server.stdin
+        assert server.stdout
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def account(url: str) -> dict[str, Any]:
+    """What a server of `remote_server` says that it did."""
+    with urllib.request.urlopen(f"{url}/account", timeout=10) as reply:
+        return json.loads(reply.read())
