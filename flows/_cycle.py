@@ -5,6 +5,7 @@ the policy promoted last, with new samples, and trains its reward model on the r
 """
 
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from flows import _versions
 from rlhf_core.config import Config
-from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.identity import content_id, seed_from
+from rlhf_core.models.budget import Budget
 from rlhf_core.store import Store, queries
 
 if TYPE_CHECKING:
@@ -48,6 +50,12 @@ def next_cycle(config: Config) -> "Cycle":
     return Cycle(config=config, number=ended_cycles(config) + 1, run_id=new_run_id())
 
 
+@lru_cache(maxsize=16)
+def _budget(run_id: str, limits: BudgetSettings) -> Budget:
+    """One for all stages of a run, so that together they stay within it."""
+    return Budget(limits)
+
+
 class Cycle(BaseModel):
     """One pass through the stages; travels to each of them as a Prefect parameter."""
 
@@ -63,6 +71,11 @@ class Cycle(BaseModel):
         from rlhf_core.models.device import choose_compute
 
         return choose_compute(self.config.compute)
+
+    @property
+    def budget(self) -> Budget:
+        """What this run may still spend on remote models."""
+        return _budget(self.run_id, self.config.budget)
 
     def folder(self, model_id: str) -> Path:
         """Where a model of this project lies."""

@@ -1,9 +1,10 @@
 """The ledger of a run: what judges' models said, kept in the store as it comes."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from judges import Ledger
+from rlhf_core.models.budget import Budget
 from rlhf_core.records import Response
 from rlhf_core.store import Store, queries
 
@@ -17,17 +18,12 @@ class StoreLedger(Ledger):
 
     Args:
         store: Where they are kept.
+        budget: What remote models may cost; None sets no limit.
         may_ask: Whether a question without a known answer may be asked.
-        on_answer: Called with each new answer.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        may_ask: bool = True,
-        on_answer: Callable[[Response], None] = lambda response: None,
-    ) -> None:
-        super().__init__(may_ask, on_answer)
+    def __init__(self, store: Store, budget: Budget | None = None, may_ask: bool = True) -> None:
+        super().__init__(budget, may_ask)
         self._store = store
         self._waiting: dict[str, Response] = {}
         self._stored_at = time.monotonic()

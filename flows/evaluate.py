@@ -45,7 +45,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
         baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
-        ledger = StoreLedger(work.store)
+        ledger = StoreLedger(work.store, cycle.budget)
         panel = _panel(cycle, ledger)
 
         def tasks_for(panelist: Panelist) -> list[Task]:

@@ -15,7 +15,7 @@ from rlhf_core.store import queries
 def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
     """Add the judgements that are missing."""
     with stage(cycle, "judge") as work:
-        ledger = StoreLedger(work.store)
+        ledger = StoreLedger(work.store, cycle.budget)
         panelists = [Panelist(settings, ledger) for settings in cycle.config.judges]
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         candidates = queries.candidates_by_prompt(

@@ -31,7 +31,7 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
     if settings is None:
         return None
     with stage(cycle, "revise") as work:
-        ledger = StoreLedger(work.store)
+        ledger = StoreLedger(work.store, cycle.budget)
         reviser = open_reviser(settings, ledger)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         known = queries.revisions_by(work.store, reviser.version)

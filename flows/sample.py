@@ -38,7 +38,7 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
     if config.sampling.endpoint is not None:
         store.append([_versions.endpoint(config)])
         return EndpointSampler(
-            config.sampling.endpoint, config.policy.system_prompt, config.sampling
+            config.sampling.endpoint, config.policy.system_prompt, config.sampling, cycle.budget
         )
     trunk = open_trunk(str(cycle.folder(sft_id)), cycle.compute(), config.policy.lora_rank)
     incumbent = cycle.incumbent(store)

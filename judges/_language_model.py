@@ -124,13 +124,18 @@ class LanguageModel:
         questions: Sequence[Question],
         keep: Callable[[int, Response | EndpointError], None],
     ) -> None:
-        requests = [self._request(question) for question in questions]
-        replies = Endpoint(self.options).complete(requests)
-        for index, reply in enumerate(replies):
+        def keep_reply(index: int, reply: ChatReply | EndpointError) -> None:
             if isinstance(reply, ChatReply):
                 keep(index, self._response(hashes[index], reply))
             else:
                 keep(index, reply)
+
+        self._endpoint.complete([self._request(question) for question in questions], keep_reply)
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        """One for all calls: it remembers how fast its server lets itself be asked."""
+        return Endpoint(self.options, self.ledger.budget)
 
     def _hash(self, question: Question) -> str:
         top = self.options.top_logprobs if self.is_remote and question.labels else None

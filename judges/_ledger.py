@@ -5,6 +5,8 @@ This one forgets when it is dropped; flows/_ledger.py keeps what was said in the
 
 from collections.abc import Callable, Collection
 
+from rlhf_core.config.tree import BudgetSettings
+from rlhf_core.models.budget import Budget
 from rlhf_core.records import Response
 
 
@@ -12,15 +14,16 @@ class Ledger:
     """Answers by the hash of what was asked, so that nothing is asked twice.
 
     Args:
+        budget: What remote models may cost; None sets no limit.
         may_ask: Whether a question without a known answer may be asked; False rereads for free.
-        on_answer: Called with each new answer, for a progress bar with its cost.
     """
 
-    def __init__(
-        self, may_ask: bool = True, on_answer: Callable[[Response], None] = lambda response: None
-    ) -> None:
+    on_answer: Callable[[Response], None] = staticmethod(lambda response: None)
+    """Called with each new answer, for a progress bar with its cost."""
+
+    def __init__(self, budget: Budget | None = None, may_ask: bool = True) -> None:
+        self.budget = budget or Budget(BudgetSettings())
         self.may_ask = may_ask
-        self.on_answer = on_answer
         self._known: dict[str, Response] = {}
 
     def known(self, request_hashes: Collection[str]) -> dict[str, Response]:

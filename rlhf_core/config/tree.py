@@ -116,7 +116,9 @@ class EndpointSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """What remote models may cost, all of them together. Not part of the config's hash.
+    """What remote models may cost in one run of a cycle, all of them together.
+
+    A run that is started again has the budget anew. Not part of the config's hash.
 
     Before a call is sent, the most that it can cost is set aside, so no limit is ever passed. An
     attempt that failed after it was sent (time-out, lost connection, 5xx, unreadable reply) counts
