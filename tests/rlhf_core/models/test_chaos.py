@@ -32,7 +32,7 @@ def billed(settings: EndpointSettings, tokens: dict[str, int]) -> float:
 
 
 def go_through(
-    calls: int, max_usd: float, concurrency: int = 32, timeout_seconds: float = 0.5
+    calls: int, max_usd: float, concurrency: int = 64, timeout_seconds: float = 1.0
 ) -> tuple[list[ChatReply], list[EndpointError]]:
     """Ask every question and check each outcome against the server's own account."""
     with in_process("tests.remote_server", "--latency", "0.002", "--faults", FAULT_SHARE) as url:
