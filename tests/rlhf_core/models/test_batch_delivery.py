@@ -14,7 +14,7 @@ from rlhf_core.models import batch_files, retries
 from rlhf_core.models.budget import Budget, Spend
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from tests.batch_server import BatchServer, Line, answered
-from tests.conftest import ROOT
+from tests.servers import ROOT
 
 KEY = "sk-secret-of-the-test"
 

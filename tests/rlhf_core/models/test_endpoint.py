@@ -174,7 +174,7 @@ def test_a_server_that_trickles_is_given_up_too():
         def trickle() -> None:
             connection, _ = listener.accept()
             with connection, suppress(ConnectionError):
-                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + b" " * 40:
+                for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + b" " * 400:
                     connection.send(bytes([byte]))
                     time.sleep(0.05)
 
@@ -186,7 +186,7 @@ def test_a_server_that_trickles_is_given_up_too():
         )
         started = time.monotonic()
         (error,) = Endpoint(settings).complete([ChatRequest((("user", "x"),), 1, 1.0)])
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 10.0
         server.join()
     assert "timed out" in str(error)
 
@@ -209,7 +209,7 @@ def test_no_more_requests_are_in_flight_than_configured(serve):
 
 def test_the_key_shows_up_nowhere(serve, caplog):
     """Not even when the server says it, as some do to those whose key is wrong."""
-    said = "x" * 270 + f"wrong key {KEY}"  # where the reason is cut off
+    said = "x" * 262 + f"wrong key {KEY}"  # where the reason is cut off
     server = serve(lambda body, number: (401, {}, json.dumps({"error": {"message": said}})))
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
     endpoint = Endpoint(settings)
@@ -235,15 +235,23 @@ def test_what_a_server_says_is_shown_without_control_characters(serve):
 
 
 def test_each_reply_is_handed_over_as_soon_as_it_is_there(serve):
-    """The slow request is the first; all others are handed over before it is answered."""
+    """The first is answered only when the three others have been handed over."""
+    others = threading.Event()
 
     def answer(body: dict[str, Any], number: int) -> Answer:
         question = body["messages"][0]["content"]
-        time.sleep(0.5 if question == "question 0" else 0.0)
+        if question == "question 0":
+            assert others.wait(20)
         return (400, {}, "{}") if question == "question 2" else completion(question)
 
     seen: list[tuple[int, ChatReply | EndpointError]] = []
-    replies = ask(serve(answer), 4, on_reply=lambda index, reply: seen.append((index, reply)))
+
+    def note(index: int, reply: ChatReply | EndpointError) -> None:
+        seen.append((index, reply))
+        if len(seen) == 3:
+            others.set()
+
+    replies = ask(serve(answer), 4, on_reply=note)
     assert sorted(index for index, _ in seen) == [0, 1, 2, 3]
     assert seen[-1][0] == 0
     assert all(replies[index] is reply for index, reply in seen)
@@ -262,9 +270,11 @@ def test_what_on_reply_raises_ends_everything(serve):
 
 def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
     """The server answers one at once and hangs on the others."""
+    over = threading.Event()
 
     def answer(body: dict[str, Any], number: int) -> Answer:
-        time.sleep(0.0 if body["messages"][0]["content"] == "question 0" else 1.0)
+        if body["messages"][0]["content"] != "question 0":
+            over.wait(20)
         return completion()
 
     seen: list[int] = []
@@ -274,12 +284,13 @@ def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
         20,
         on_reply=lambda index, reply: seen.append(index),
         concurrency=2,
-        deadline_seconds=0.4,
+        deadline_seconds=1.0,
     )
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10.0
+    over.set()
     assert replies[0].text == "Paris."
     for late in replies[1:]:
-        assert str(late) == "no answer within deadline_seconds (0.4)"
+        assert str(late) == "no answer within deadline_seconds (1)"
     assert sorted(seen) == list(range(20))
 
 
@@ -292,12 +303,10 @@ def test_a_request_that_waits_before_a_retry_leaves_its_slot_to_others(serve, mo
             return 500, {}, "{}"
         return completion(body["messages"][0]["content"])
 
-    started = time.monotonic()
     seen: list[int] = []
     replies = ask(serve(answer), 4, on_reply=lambda index, reply: seen.append(index), concurrency=1)
     assert seen[-1] == 0
     assert [reply.text for reply in replies] == [f"question {n}" for n in range(4)]
-    assert time.monotonic() - started < 3.0
 
 
 def test_retry_after_holds_back_every_request(serve):
@@ -327,29 +336,37 @@ def test_the_rate_is_kept(serve, limit: dict[str, float]):
     started = time.monotonic()
     replies = ask(server, 17, **limit)
     assert all(isinstance(reply, ChatReply) for reply in replies)
-    assert 0.5 < time.monotonic() - started < 3.0
+    assert time.monotonic() - started > 0.5
 
 
-def test_a_server_that_takes_four_at_a_time_is_soon_asked_no_faster(serve):
-    """Refusals are few, and what was learnt is known to the next call of the same endpoint."""
-    refused = [0]
+def test_tokens_that_were_not_used_are_given_back(serve):
+    """Without that, 211 requests of 11.5 tokens at ten of them a second would take 20 s."""
+    counted = json.loads(completion()[2])
+    counted["usage"] = {"prompt_tokens": 1, "completion_tokens": 0}
+    server = serve(lambda body, number: (200, {}, json.dumps(counted)))
+    started = time.monotonic()
+    ask(server, 211, tokens_per_minute=600 * 11.5)
+    assert time.monotonic() - started < 18.0
+
+
+def test_a_server_that_refused_is_asked_less_at_a_time_by_the_next_call_too(serve):
+    """From 32 to 16 at most; of 32 requests that regains no more than to 19."""
+    is_refusing = True
 
     def answer(body: dict[str, Any], number: int) -> Answer:
-        if server.busy > 4:
-            refused[0] += 1
+        if is_refusing:
             return 429, {}, "{}"
-        time.sleep(0.02)
+        time.sleep(0.2)
         return completion()
 
     server = serve(answer)
-    settings = EndpointSettings(model="m", base_url=server.url, concurrency=32, max_attempts=20)
+    settings = EndpointSettings(model="m", base_url=server.url, concurrency=32, max_attempts=2)
     endpoint = Endpoint(settings)
-    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 100
+    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 32
+    assert all("HTTP 429" in str(reply) for reply in endpoint.complete(requests))
+    is_refusing, server.busiest = False, 0
     assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests))
-    first, refused[0] = refused[0], 0
-    assert 0 < first < 150
-    assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests[:8]))
-    assert refused[0] <= 16
+    assert server.busiest <= 19
 
 
 def test_half_a_surrogate_pair_is_an_error_of_that_request_alone(serve):
