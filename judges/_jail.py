@@ -1,8 +1,9 @@
 """Run inside the sandbox: shuts itself off, then runs code that nobody trusts.
 
-Standard library only. Started by _sandbox.py as a script of its own, with a request as JSON on standard input; it prints
-what came of it, as JSON. Order matters: namespaces, a file system of its own, limits, and only then
-the code. Linux alone offers this; where a step is not allowed, nothing is run.
+Standard library only. Started by _sandbox.py as a script of its own, with a request as JSON on
+standard input; it prints what came of it, as JSON. Order matters: namespaces, a file system of its
+own, limits, and only then the code. Linux alone offers this; where a step is not allowed, nothing
+is run.
 """
 
 import ast

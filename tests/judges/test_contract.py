@@ -17,6 +17,7 @@ from tests.facts import prompt
 from tests.judges.models import tiny_classifier
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "abstention": {"judge": {"kind": "verifier", "metric": "token_f1"}},
     "direct": {"model": "tiny-random"},
     "pairwise": {"model": "tiny-random"},
     "reward_model": {"model": tiny_classifier()},
@@ -112,6 +113,8 @@ def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[An
 def _other(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
+    if isinstance(value, JudgeSettings):
+        return JudgeSettings(kind="brevity")
     return value - 1 if isinstance(value, int | float) else f"{value}-other"
 
 
@@ -131,7 +134,7 @@ def test_an_unknown_option_is_refused_by_name(judge: Judge[Any]):
 
 def test_an_unknown_judge_is_refused_with_those_there_are():
     with pytest.raises(
-        ConfigError, match="no judge 'similarty'; available: brevity, direct, pairwise"
+        ConfigError, match="no judge 'similarty'; available: abstention, brevity, direct"
     ):
         load(JudgeSettings(kind="similarty"))
 
