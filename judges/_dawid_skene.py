@@ -1,4 +1,4 @@
-"""How reliable each judge is, learnt from their votes alone (Dawid and Skene 1979, Applied Statistics).
+"""How reliable each judge is, learnt from votes alone (Dawid, Skene 1979, Applied Statistics 28).
 
 Each contest has a better side that nobody saw; each judge has a confusion matrix: how often it says
 `first`, `second` or `tie` when one side is the better one. EM finds what makes the votes likeliest.
@@ -100,9 +100,7 @@ def maximise(said: Array, beliefs: Array, pseudo_votes: float) -> tuple[Array, A
     return prior / prior.sum(), counts / counts.sum(2, keepdims=True)
 
 
-def expect(
-    said: Array, prior: Array, confusion: Array, pseudo_votes: float
-) -> tuple[Array, float]:
+def expect(said: Array, prior: Array, confusion: Array, pseudo_votes: float) -> tuple[Array, float]:
     """The E-step: beliefs (contests, sides), and the log-posterior, which never falls."""
     joint = np.log(prior) + np.einsum("cjl,jkl->ck", said, np.log(confusion))
     highest = joint.max(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Several judges of any kind decide together: by median, by majority, or by how reliable each is."""
+"""Several judges decide together: by median, by majority, or by how reliable each is."""
 
 import json
 from collections.abc import Sequence
@@ -192,7 +192,9 @@ def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> l
             answers.setdefault((contest.prompt.id, text), Answer(contest.prompt, text))
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
     return [
-        _difference(scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second])
+        _difference(
+            scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second]
+        )
         for contest in contests
     ]
 
