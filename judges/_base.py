@@ -7,7 +7,7 @@ subclass of PointwiseJudge or PairwiseJudge and names it in `JUDGE`. README.md s
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
@@ -155,3 +155,18 @@ def verdict(probability: float, raw_output: str | None = None) -> Opinion:
     if probability != 0.5:
         outcome = Outcome.FIRST if probability > 0.5 else Outcome.SECOND
     return Opinion(outcome, probability=probability, raw_output=raw_output)
+
+
+def together(opinion: Opinion, records: Sequence[Opinion]) -> Opinion:
+    """An opinion with what several questions took; each response counts once."""
+    by_response = {
+        record.response_ids or place: record for place, record in enumerate(records)
+    }.values()
+    return replace(
+        opinion,
+        response_ids=tuple(name for record in by_response for name in record.response_ids),
+        latency_seconds=sum(record.latency_seconds for record in by_response),
+        prompt_tokens=sum(record.prompt_tokens for record in by_response),
+        completion_tokens=sum(record.completion_tokens for record in by_response),
+        cost_usd=sum(record.cost_usd for record in by_response),
+    )

@@ -71,19 +71,6 @@ class Choice:
         return shown(self.probabilities or {})
 
 
-def together(opinion: Opinion, records: Sequence[Opinion]) -> Opinion:
-    """An opinion with what several questions took; each response counts once."""
-    by_response = {record.response_ids: record for record in records}.values()
-    return replace(
-        opinion,
-        response_ids=tuple(name for record in by_response for name in record.response_ids),
-        latency_seconds=sum(record.latency_seconds for record in by_response),
-        prompt_tokens=sum(record.prompt_tokens for record in by_response),
-        completion_tokens=sum(record.completion_tokens for record in by_response),
-        cost_usd=sum(record.cost_usd for record in by_response),
-    )
-
-
 def shown(probabilities: Mapping[str, float]) -> str:
     """Probabilities as a JSON object, for people."""
     return json.dumps({label: round(share, 4) for label, share in probabilities.items()})

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
-from judges._choice import Choice, Heard, shown, together
+from judges._base import Contest, Opinion, PairwiseJudge, Workload, together, verdict
+from judges._choice import Choice, Heard, shown
 from judges._constitution import Constitution, Principle, WorkedComparison, read_constitution
 from judges._fence import fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
-from judges._choice import Heard, together
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored, together
+from judges._choice import Heard
 from judges._facts import (
     ANSWER,
     ANSWER_TOKENS,

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
-from judges._choice import Choice, together
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored, together
+from judges._choice import Choice
 from judges._fence import fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
 from judges._yaml import read_yaml

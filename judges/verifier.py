@@ -1,35 +1,65 @@
-"""Rules that can be checked: exact match, numbers, a pattern, token overlap with the reference."""
+"""Rules that can be checked: text, numbers, mathematics, a pattern, a JSON schema, unit tests."""
 
+import json
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import regex
 from pydantic import model_validator
 
+from judges import _json_schema, _maths, _sandbox
 from judges._base import Answer, Opinion, PointwiseJudge, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import PositiveFloat
+from rlhf_core.config.tree import PositiveFloat, PositiveInt
 from rlhf_core.records import Outcome
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 NUMBER = regex.compile(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
 ARTICLES = regex.compile(r"\b(a|an|the)\b")
 PATTERN_TIMEOUT_SECONDS = 1.0
+RAW_CHARACTERS = 200
+
+BELONGS = {"pattern": "regex", "json_schema": "json_schema", "tests": "code"}
+"""Options of one metric alone."""
+NEEDED = ("pattern", "json_schema")
+
+Metric = Callable[[str, str], Opinion | None]
+"""From an answer and a reference to an opinion; None where the reference is of no use to it."""
 
 
 class VerifierOptions(Settings):
-    metric: Literal["exact", "numeric", "regex", "token_f1"] = "token_f1"
-    """exact and token_f1 normalise as SQuAD does; numeric compares the last number of each text."""
+    metric: Literal["exact", "numeric", "maths", "regex", "token_f1", "json_schema", "code"] = (
+        "token_f1"
+    )
+    """exact and token_f1 normalise as SQuAD does; numeric compares the last number of each text;
+    maths compares final answers by algebra (needs solon[verifiers]); json_schema validates the
+    answer, or its last ```json block; code runs its last ```python block in a sandbox against unit
+    tests, which are the prompt's reference answers, and scores the share that passes."""
     pattern: str | None = None
     """For regex: what the answer must contain."""
     tolerance: PositiveFloat = 1e-6
     """For numeric: allowed difference, relative to the reference where that is above 1."""
+    json_schema: dict[str, Any] | str | None = None
+    """For json_schema: the schema, or the path of a JSON file that holds it."""
+    tests: str | None = None
+    """For code: test code for every prompt, in place of its reference answers."""
+    timeout_seconds: PositiveFloat = 10.0
+    """For code: how long it may run, tests included."""
+    memory_megabytes: PositiveInt = 512
+    """For code: address space of each of its processes (8 at most)."""
 
     @model_validator(mode="after")
-    def _pattern_fits(self) -> "VerifierOptions":
-        if (self.metric == "regex") != (self.pattern is not None):
-            raise ValueError("`pattern` belongs to metric: regex, and that metric needs one")
+    def _options_fit_the_metric(self) -> "VerifierOptions":
+        for option, metric in BELONGS.items():
+            is_given, is_used = getattr(self, option) is not None, self.metric == metric
+            if (is_given and not is_used) or (is_used and not is_given and option in NEEDED):
+                needs = ", and that metric needs one" if option in NEEDED else ""
+                raise ValueError(f"`{option}` belongs to metric: {metric}{needs}")
         if self.pattern is not None:
             try:
                 regex.compile(self.pattern)
@@ -40,25 +70,51 @@ class VerifierOptions(Settings):
 
 class VerifierJudge(PointwiseJudge[VerifierOptions]):
     Options = VerifierOptions
-    code = "1"
+    code = "2"
+
+    def fixed_text(self) -> str:
+        """The schema, where it lies in a file: a change of it is another version."""
+        if self.options.metric == "json_schema" and isinstance(self.options.json_schema, str):
+            return _json_schema.read_file(self.options.json_schema)
+        return ""
+
+    def check(self) -> None:
+        if self.options.metric == "json_schema":
+            _json_schema.validator(self.options.json_schema or {})
+        elif self.options.metric == "maths":
+            _maths.check()
+        elif self.options.metric == "code":
+            _sandbox.check()
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        if self.options.metric == "regex":
-            return [self._matches(answer.text) for answer in answers]
-        return [self._against_references(answer) for answer in answers]
-
-    def _against_references(self, answer: Answer) -> Opinion:
-        compare: dict[str, Callable[[str, str], float | None]] = {
+        match self.options.metric:
+            case "regex":
+                return [self._matches(answer.text) for answer in answers]
+            case "json_schema":
+                return [self._validates(answer.text) for answer in answers]
+            case "maths":
+                with _maths.MathsWorker() as worker:
+                    return [self._best(answer, equal_by(worker)) for answer in answers]
+            case "code":
+                return [self._best(answer, self._passes) for answer in answers]
+        metrics: dict[str, Callable[[str, str], float | None]] = {
             "exact": exact_match,
             "numeric": self._same_number,
             "token_f1": token_f1,
         }
-        metric = compare[self.options.metric]
-        found = [metric(answer.text, reference) for reference in answer.prompt.reference_answers]
-        scores = [score for score in found if score is not None]
-        if not scores:
+        return [self._best(a, as_opinion(metrics[self.options.metric])) for a in answers]
+
+    def _best(self, answer: Answer, metric: Metric) -> Opinion:
+        """The best opinion by any reference; one that cannot be had leaves only 1 certain."""
+        tests = self.options.tests
+        references = answer.prompt.reference_answers if tests is None else (tests,)
+        found = [metric(answer.text, reference) for reference in references]
+        opinions = [opinion for opinion in found if opinion is not None]
+        if not opinions:
             return abstains("the prompt has no reference answer this metric can use")
-        return scored(max(scores))
+        best = max(opinions, key=lambda opinion: opinion.score or 0.0)
+        unscored = [opinion for opinion in opinions if opinion.score is None]
+        return unscored[0] if unscored and best.score != 1.0 else best
 
     def _same_number(self, text: str, reference: str) -> float | None:
         wanted, given = last_number(reference), last_number(text)
@@ -71,8 +127,51 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         try:
             found = regex.search(self.options.pattern or "", text, timeout=PATTERN_TIMEOUT_SECONDS)
         except TimeoutError:
-            return Opinion(Outcome.UNAVAILABLE, reason="the pattern took longer than a second")
+            return unavailable("the pattern took longer than a second")
         return scored(float(found is not None), raw_output=found.group() if found else None)
+
+    def _validates(self, text: str) -> Opinion:
+        wrong = _json_schema.violation(text, self._rules)
+        return scored(float(wrong is None), raw_output=wrong)
+
+    def _passes(self, text: str, tests: str) -> Opinion | None:
+        if not _sandbox.is_test_code(tests):
+            return None
+        limits = _sandbox.Limits(self.options.timeout_seconds, self.options.memory_megabytes)
+        ran = _sandbox.run_tests(_sandbox.code_of(text), tests, limits)
+        if ran.passed is None:
+            return unavailable(f"the sandbox did not run the code: {ran.reason}")
+        said = json.dumps({"passed": ran.passed, "total": ran.total, "reason": ran.reason})
+        return scored(ran.passed / ran.total, raw_output=said)
+
+    @cached_property
+    def _rules(self) -> "Validator":
+        return _json_schema.validator(self.options.json_schema or {})
+
+
+def unavailable(reason: str) -> Opinion:
+    return Opinion(Outcome.UNAVAILABLE, reason=reason)
+
+
+def as_opinion(metric: Callable[[str, str], float | None]) -> Metric:
+    def opinion(text: str, reference: str) -> Opinion | None:
+        score = metric(text, reference)
+        return None if score is None else scored(score)
+
+    return opinion
+
+
+def equal_by(worker: _maths.MathsWorker) -> Metric:
+    def opinion(text: str, reference: str) -> Opinion | None:
+        try:
+            is_equal = worker.equal(text, reference)
+        except TimeoutError as error:
+            return unavailable(str(error))
+        if is_equal is None:
+            return None
+        return scored(float(is_equal), raw_output=_maths.final_answer(text)[-RAW_CHARACTERS:])
+
+    return opinion
 
 
 def normalise(text: str) -> list[str]:

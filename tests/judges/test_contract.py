@@ -17,8 +17,10 @@ from tests.facts import prompt
 from tests.judges.models import tiny_classifier
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "abstention": {"judge": {"kind": "verifier", "metric": "token_f1"}},
     "constitution": {"model": "tiny-random", "few_shots": 1},
     "direct": {"model": "tiny-random"},
+    "jury": {"judges": [{"kind": "brevity"}, {"kind": "verifier"}]},
     "pairwise": {"model": "tiny-random"},
     "question_answering": {"model": "tiny-random", "questions": 1},
     "reward_model": {"model": tiny_classifier()},
@@ -121,6 +123,10 @@ def _other(value: Any) -> Any:
         return not value
     if isinstance(value, int | float):
         return value - 1
+    if isinstance(value, tuple):
+        return value[:-1]
+    if isinstance(value, JudgeSettings):
+        return JudgeSettings(kind="brevity")
     return SHIPPED.get(value, f"{value}-other")
 
 
@@ -140,7 +146,7 @@ def test_an_unknown_option_is_refused_by_name(judge: Judge[Any]):
 
 def test_an_unknown_judge_is_refused_with_those_there_are():
     with pytest.raises(
-        ConfigError, match=r"no judge 'similarty'; available: \w+, .*similarity, verifier"
+        ConfigError, match=r"no judge 'similarty'; available: abstention, .*similarity, verifier"
     ):
         load(JudgeSettings(kind="similarty"))
 

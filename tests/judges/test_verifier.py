@@ -1,5 +1,7 @@
 """Scores by hand, and against the published SQuAD script's rules."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,9 +105,107 @@ def test_a_pattern_that_takes_too_long_is_unavailable_not_wrong(monkeypatch: pyt
         ({"metric": "regex"}, "that metric needs one"),
         ({"metric": "exact", "pattern": "x"}, "belongs to metric: regex"),
         ({"metric": "regex", "pattern": "("}, "no regular expression"),
+        ({"metric": "json_schema"}, "that metric needs one"),
+        ({"metric": "exact", "tests": "assert 1"}, "belongs to metric: code"),
         ({"metric": "bleu"}, "metric = 'bleu'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, str], message: str):
     with pytest.raises(ConfigError, match=message):
         judge("x", "x", **options)
+
+
+MATHS = [
+    (r"so \boxed{\frac{2}{4}}, as was to be shown in 3 steps", "1/2", 1.0),
+    (r"\boxed{1} at first, then \boxed{(x+1)^2}", "$x^2 + 2x + 1$", 1.0),
+    ("2 + 2 = 4\n#### 1,234", "#### 1234", 1.0),
+    ("The answer is 0.5. I hope it helps in 2026.", "1/2", 1.0),
+    ("A: 18", "#### 18", 1.0),
+    ("3 apples and 4 pears, so 7", "7", 1.0),
+    (r"\boxed{\sqrt{8}}", r"$2\sqrt{2}$", 1.0),
+    ("The answer is 19.", "18", 0.0),
+    ("no idea", "18", 0.0),
+    ("", "18", 0.0),
+]
+
+
+def test_maths_compares_final_answers_by_algebra():
+    found = load(JudgeSettings.model_validate({"kind": "verifier", "metric": "maths"}))
+    opinions = found.score(
+        [Answer(prompt(reference_answers=(wanted,)), text) for text, wanted, _ in MATHS]
+    )
+    assert [opinion.score for opinion in opinions] == [score for _, _, score in MATHS]
+
+
+def test_maths_works_outside_the_main_thread():
+    """Stages run in threads, where the library's own time-outs raise."""
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(judge, "4/2", "2", metric="maths").result().score == 1.0
+
+
+def test_maths_that_overruns_is_unavailable_and_does_not_spoil_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("judges._maths.TIMEOUT_SECONDS", 1.0)
+    found = load(JudgeSettings.model_validate({"kind": "verifier", "metric": "maths"}))
+    asked = prompt(reference_answers=("2",))
+    tower, plain = found.score([Answer(asked, r"\boxed{9^{9^{9^{9}}}+x}"), Answer(asked, "2")])
+    assert tower.outcome is Outcome.UNAVAILABLE
+    assert "within 1 s" in (tower.reason or "")
+    assert plain.score == 1.0
+
+
+def test_maths_abstains_where_the_reference_holds_none():
+    assert judge("2", "two", metric="maths").outcome is Outcome.ABSTAINS
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"age": {"type": "integer", "minimum": 0}},
+    "required": ["age"],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"age": 3}', None),
+        ('First:\n```json\n{"age": "x"}\n```\nBetter:\n```json\n{"age": 3}\n```\nDone.', None),
+        ('{"age": -1}', "$.age: -1 is less than the minimum of 0"),
+        ("{}", "$: 'age' is a required property"),
+        ("age: 3", "no JSON"),
+        ('{"age": NaN}', "NaN is no JSON"),
+        ("[" * 50_000, "nested too deeply"),
+        ('{"age": 3}' + " " * 100_000, "longer than 100000 characters"),
+    ],
+)
+def test_json_schema(text: str, wrong: str | None):
+    opinion = judge(text, metric="json_schema", json_schema=SCHEMA)
+    assert opinion.score == float(wrong is None)
+    assert (wrong or "") in (opinion.raw_output or "")
+
+
+def test_a_schema_file_belongs_to_the_version(tmp_path: Path):
+    file = tmp_path / "schema.json"
+    settings = {"kind": "verifier", "metric": "json_schema", "json_schema": str(file)}
+    file.write_text('{"type": "object"}')
+    before = load(JudgeSettings.model_validate(settings)).version
+    file.write_text('{"type": "array"}')
+    assert load(JudgeSettings.model_validate(settings)).version != before
+    assert judge("[]", metric="json_schema", json_schema=str(file)).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [({"type": "thing"}, "no JSON schema"), ("nowhere.json", "'nowhere.json' is no JSON file")],
+)
+def test_a_schema_that_is_none_is_refused_before_the_run(schema: Any, message: str):
+    options = {"kind": "verifier", "metric": "json_schema", "json_schema": schema}
+    with pytest.raises(ConfigError, match=message):
+        load(JudgeSettings.model_validate(options)).check()
+
+
+def test_a_schema_elsewhere_is_not_fetched():
+    options = {"metric": "json_schema", "json_schema": {"$ref": "http://127.0.0.1:9/schema.json"}}
+    with pytest.raises(ConfigError, match="refers to what it does not hold"):
+        judge("{}", **options)

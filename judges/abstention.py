@@ -1,0 +1,111 @@
+"""Rewards a right answer, forgives "I don't know", punishes a wrong one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import Field, model_validator
+
+from judges._abstention import declines
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges._ledger import Ledger
+from judges._members import Member, member
+from rlhf_core.config import JudgeSettings, Settings
+from rlhf_core.config.tree import Share
+from rlhf_core.errors import ConfigError
+
+
+class AbstentionOptions(Settings):
+    judge: Member = Field(default=JudgeSettings(kind="similarity"), validate_default=True)
+    """Who says whether an answer is right: kind and options of a judge that scores answers alone
+    against the prompt's reference answers."""
+    threshold: Share = 0.8
+    """From this score of that judge on, an answer is right."""
+    right: float = 1.0
+    """Reward of a right answer, and of declining a question whose reference does."""
+    declined: float = -0.1
+    """Reward of an answer that declines to answer: "I don't know"."""
+    wrong: float = -1.0
+    """Reward of a wrong answer."""
+
+    @model_validator(mode="after")
+    def _rewards_are_in_order(self) -> "AbstentionOptions":
+        if not self.wrong <= self.declined <= self.right or self.wrong == self.right:
+            raise ValueError("rewards must rise from `wrong` over `declined` to `right`")
+        return self
+
+
+class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
+    """The score is the reward, scaled so that the lowest is 0 and the highest 1.
+
+    Where reference answers decline too (nobody knows), declining is right; where all of them do,
+    any answer is wrong. The reward itself stands in the raw output, with what led to it.
+    """
+
+    Options = AbstentionOptions
+    code = "1"
+
+    def __init__(self, options: AbstentionOptions, ledger: Ledger | None = None) -> None:
+        super().__init__(options, ledger)
+        judge = member(options.judge, ledger)
+        if not isinstance(judge, PointwiseJudge):
+            raise ConfigError(
+                f"judge 'abstention': its judge must score answers alone, which {judge.kind!r} "
+                "does not; similarity and verifier do"
+            )
+        self._judge: PointwiseJudge[Settings] = judge
+
+    def check(self) -> None:
+        self._judge.check()
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        return self._judge.workload(prompt_tokens, answer_tokens)
+
+    def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        asked = [_comparable(answer) for answer in answers]
+        compared = iter(self._judge.score([answer for answer in asked if answer is not None]))
+        return [
+            self._decide(answer, next(compared) if comparable else None)
+            for answer, comparable in zip(answers, asked, strict=True)
+        ]
+
+    def _decide(self, answer: Answer, compared: Opinion | None) -> Opinion:
+        references = answer.prompt.reference_answers
+        if not references:
+            return abstains("the prompt has no reference answer")
+        if compared is not None and compared.score is None:
+            return compared
+        declined = declines(answer.text)
+        if declined:
+            is_right = any(declines(reference) for reference in references)
+        else:
+            is_right = compared is not None and (compared.score or 0.0) >= self.options.threshold
+        reward = self.options.right if is_right else self.options.wrong
+        if declined and not is_right:
+            reward = self.options.declined
+        said = {
+            "declines": declined,
+            "right": is_right,
+            "answerable": any(not declines(reference) for reference in references),
+            "reward": reward,
+            "compared": compared.score if compared else None,
+        }
+        verdict = scored(self._scaled(reward), raw_output=json.dumps(said))
+        asked = compared or verdict  # what asking took is recorded
+        return replace(asked, score=verdict.score, raw_output=verdict.raw_output)
+
+    def _scaled(self, reward: float) -> float:
+        return (reward - self.options.wrong) / (self.options.right - self.options.wrong)
+
+
+def _comparable(answer: Answer) -> Answer | None:
+    """The answer with the references that answer; None where nothing is to be compared."""
+    if declines(answer.text):
+        return None
+    telling = tuple(text for text in answer.prompt.reference_answers if not declines(text))
+    if not telling:
+        return None
+    return replace(answer, prompt=answer.prompt.model_copy(update={"reference_answers": telling}))
+
+
+JUDGE = AbstentionJudge

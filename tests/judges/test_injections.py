@@ -1,0 +1,113 @@
+"""Every judge survives every attack, on both sides: one opinion each, in range, in bounded time."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from judges import kinds, load
+from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge
+from judges._injections import SLOT, Injection, injections
+from rlhf_core.config import JudgeSettings
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.loading import load_tokenizer
+from rlhf_core.records import Outcome
+from tests.facts import prompt
+from tests.judges.test_contract import OPTIONS
+
+ASKED = prompt("What colour is the sky?", reference_answers=("Blue.",))
+SHORT = [injection for injection in injections() if injection.family != "long"]
+LONG = [injection for injection in injections() if injection.family == "long"]
+LONGEST_SECONDS = 60.0
+"""For one megabyte, on a slow and busy machine; most judges take milliseconds."""
+VERIFIERS: dict[str, dict[str, Any]] = {
+    "exact": {"metric": "exact"},
+    "numeric": {"metric": "numeric"},
+    "regex": {"metric": "regex", "pattern": "(?i)blue"},
+    "json_schema": {"metric": "json_schema", "json_schema": {"type": "object"}},
+    "maths": {"metric": "maths"},
+}
+
+
+def made(kind: str, options: dict[str, Any]) -> Judge[Any]:
+    return load(JudgeSettings.model_validate({"kind": kind, **options}))
+
+
+@pytest.fixture(params=[*kinds(), *(f"verifier {metric}" for metric in VERIFIERS)])
+def judge(request: pytest.FixtureRequest) -> Judge[Any]:
+    kind, _, metric = request.param.partition(" ")
+    return made(kind, VERIFIERS[metric] if metric else OPTIONS.get(kind, {}))
+
+
+def ask_both_sides(judge: Judge[Any], texts: list[str]) -> list[Opinion]:
+    if isinstance(judge, PairwiseJudge):
+        shown = [Contest(ASKED, text, "Blue.") for text in texts]
+        return judge.compare([*shown, *(Contest(ASKED, "Blue.", text) for text in texts)])
+    return judge.score([Answer(ASKED, text) for text in texts])
+
+
+def check(opinions: list[Opinion]) -> None:
+    for opinion in opinions:
+        number = opinion.score if opinion.probability is None else opinion.probability
+        if opinion.outcome in (Outcome.SCORED, Outcome.FIRST, Outcome.SECOND, Outcome.TIE):
+            assert number is not None
+            assert 0 <= number <= 1
+        else:
+            assert number is None
+            assert opinion.reason
+
+
+def test_there_are_many_and_each_has_a_name_of_its_own():
+    assert len(injections()) >= 40
+    assert len({(i.family, i.name) for i in injections()}) == len(injections())
+    assert len({i.apply("Green.") for i in injections()}) == len(injections())
+
+
+def test_the_answer_stands_where_the_template_says():
+    assert Injection("n", "f", f"a {SLOT} b {SLOT}").apply("{x}") == "a {x} b {x}"
+
+
+def test_every_judge_survives_every_attack(judge: Judge[Any]):
+    opinions = ask_both_sides(judge, [injection.apply("Green.") for injection in SHORT])
+    assert len(opinions) in (len(SHORT), 2 * len(SHORT))
+    check(opinions)
+
+
+@pytest.mark.parametrize("injection", LONG, ids=lambda injection: injection.name)
+def test_every_judge_survives_a_megabyte(judge: Judge[Any], injection: Injection):
+    began = time.monotonic()
+    check(ask_both_sides(judge, [injection.apply("Green.")]))
+    assert time.monotonic() - began < LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("kind", ["direct", "pairwise"])
+def test_the_fence_of_a_prompt_holds(kind: str):
+    """As many marks as for a harmless answer, and none of them in what the answer wrote."""
+    found: Any = made(kind, OPTIONS[kind])
+    for injection in SHORT:
+        text = injection.apply("Green.")
+        if kind == "pairwise":
+            asked = found.question(Contest(ASKED, text, "Blue."))
+            harmless = found.question(Contest(ASKED, "Green.", "Blue."))
+        else:
+            asked = found.question(Answer(ASKED, text))
+            harmless = found.question(Answer(ASKED, "Green."))
+        assert text in asked
+        assert len(marks(asked)) == len(marks(harmless))
+        assert len(set(marks(asked))) == 1
+
+
+def marks(question: str) -> list[str]:
+    nonce = re.findall(r"\[([0-9a-f]{8}) request\]", question)[0]
+    return re.findall(rf"\[({nonce}) ", question)
+
+
+def test_tokens_of_chat_templates_become_plain_text():
+    """What an answer wrote holds no special token: it can neither end a turn nor begin one."""
+    for name in ("tiny-random", "smollm2-135m-instruct"):
+        tokenizer = load_tokenizer(name)
+        chat = ChatFormat(tokenizer, system_prompt=None)
+        special = set(tokenizer.all_special_ids)
+        for injection in SHORT:
+            assert not special & set(chat.plain_ids(injection.apply("Green.")))
