@@ -1,7 +1,8 @@
 """How far judges agree beyond chance."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 Value = TypeVar("Value", bound=Hashable)
@@ -20,46 +21,34 @@ def cohen_kappa(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> float |
 
 
 def krippendorff_alpha(
-    units: Sequence[Sequence[Value | None]], distance: Callable[[Value, Value], float]
+    units: Iterable[Sequence[Value | None]], disagreement: Callable[[Sequence[Value]], float]
 ) -> float | None:
     """Agreement of any number of judges, some of whom may be silent; None where none can be told.
 
-    1 − observed over expected disagreement, from the coincidences of values within units
-    (Krippendorff, "Computing Krippendorff's alpha-reliability", 2011, section C). Written out
-    because the library there is, krippendorff, is under the GPL.
+    1 − observed over expected disagreement (Krippendorff, "Computing Krippendorff's
+    alpha-reliability", 2011, section E). Written out because the library for it, krippendorff, is
+    under the GPL.
 
     Args:
         units: For each thing that was judged, the value of each judge; None where it had none.
-        distance: Squared distance of two values: 0 where they are the same.
+        disagreement: Sum of the squared distances of all ordered pairs of some values.
     """
-    coincidences: Counter[tuple[Value, Value]] = Counter()
-    for unit in units:
-        counted = Counter(value for value in unit if value is not None)
-        given = counted.total()
-        if given < 2:
-            continue
-        for one, ones in counted.items():
-            for other, others in counted.items():
-                pairs = ones * (others - (one == other))
-                coincidences[one, other] += pairs / (given - 1)  # type: ignore[assignment]
-    totals: Counter[Value] = Counter()
-    for (one, _), count in coincidences.items():
-        totals[one] += count
-    n = totals.total()
-    expected = sum(
-        totals[one] * totals[other] * distance(one, other) for one in totals for other in totals
-    )
+    given = [[value for value in unit if value is not None] for unit in units]
+    pairable = [unit for unit in given if len(unit) > 1]
+    together = [value for unit in pairable for value in unit]
+    expected = disagreement(together)
     if expected == 0:
         return None
-    observed = sum(count * distance(*pair) for pair, count in coincidences.items())
-    return 1 - (n - 1) * observed / expected
+    observed = math.fsum(disagreement(unit) / (len(unit) - 1) for unit in pairable)
+    return 1 - (len(together) - 1) * observed / expected
 
 
-def nominal(one: Hashable, other: Hashable) -> float:
-    """Distance of values without an order."""
-    return float(one != other)
+def nominal(values: Sequence[Hashable]) -> float:
+    """Disagreement of values without an order: how many ordered pairs differ."""
+    return len(values) ** 2 - sum(count**2 for count in Counter(values).values())
 
 
-def interval(one: float, other: float) -> float:
-    """Distance of numbers."""
-    return (one - other) ** 2
+def interval(values: Sequence[float]) -> float:
+    """Disagreement of numbers: Σ (v − w)² over ordered pairs."""
+    squares = math.fsum(value**2 for value in values)
+    return 2 * (len(values) * squares - math.fsum(values) ** 2)
