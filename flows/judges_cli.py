@@ -1,8 +1,11 @@
 """`solon judges`: the judges by themselves, outside a cycle."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from flows._screen import AsJson, print_json, print_table
+from flows._screen import AsJson, out, print_json, print_table
 
 app = typer.Typer(help="The judges by themselves.", no_args_is_help=True)
 
@@ -18,3 +21,61 @@ def list_judges(as_json: AsJson = False) -> None:
     else:
         rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in found]
         print_table(["judge", "what it does", "options"], rows)
+
+
+@app.command()
+def bench(
+    config: Annotated[Path, typer.Argument(help="A YAML file with `judges:`, such as a run's.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet."),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. Repeatable."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="pairs, scored_pairs, ranked or texts; else told by the columns."
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="WHAT=NAME", help="As in prompt=query. Repeatable."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many of each file, drawn by hash.")
+    ] = None,
+    injections: Annotated[
+        int, typer.Option(min=0, help="Attack the worse answer of so many pairs.")
+    ] = 0,
+    page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Stop after the plan; ask no judge.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure judges on labelled answers: accuracy beside "longer wins", bias, calibration, cost.
+
+    Weights and modes of the config do not count here: every judge is asked about everything.
+    """
+    from dataclasses import asdict
+
+    from flows._bench_screen import print_outcome, print_plan
+    from flows._progress import console
+    from flows.bench import Bench, plan_bench, read_sets, run_bench, summary
+    from rlhf_core.config import load_panel
+
+    panel = load_panel(config, overrides or [])
+    wanted = Bench(panel, read_sets(data, form, columns or [], limit), injections)
+    plan = plan_bench(wanted)
+    if dry_run and as_json:
+        print_json([asdict(row) for row in plan])
+    elif not as_json:
+        print_plan(plan, out if dry_run else console)
+    if dry_run:
+        return
+    found = run_bench(wanted, plan, page)
+    if as_json:
+        print_json(summary(found))
+    else:
+        print_outcome(found, out)

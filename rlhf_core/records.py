@@ -147,9 +147,8 @@ class Candidate(Record):
     cost_usd: float = 0.0
 
     def identity(self) -> tuple[Any, ...]:
-        return candidate_identity(
-            self.prompt_id, self.model_id, self.sampling, self.seed, self.sample_index
-        )
+        batch = (self.model_id, self.sampling, self.seed)
+        return candidate_identity(self.prompt_id, *batch, self.sample_index)
 
 
 def candidate_identity(
@@ -361,6 +360,26 @@ class Failure(Record):
         return (self.stage, self.subject_id, self.attempt)
 
 
+class JudgeBenchmark(Record):
+    """One figure of a judge on labelled answers; facet is a subset, another judge, an attack."""
+
+    table: ClassVar[str] = "judge_benchmarks"
+    benchmark: str
+    judge: str
+    judge_version: str
+    data: str
+    items_hash: str
+    metric: str
+    facet: str = ""
+    n: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.benchmark, self.judge, self.items_hash, self.data, self.metric, self.facet)
+
+
 RECORDS: tuple[type[Record], ...] = (
     ConfigVersion,
     Prompt,
@@ -377,4 +396,5 @@ RECORDS: tuple[type[Record], ...] = (
     Promotion,
     StageRun,
     Failure,
+    JudgeBenchmark,
 )

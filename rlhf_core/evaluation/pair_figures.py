@@ -8,7 +8,7 @@ from rlhf_core.evaluation import figures, judge_bias
 from rlhf_core.evaluation.agreement import cohen_kappa, krippendorff_alpha, nominal
 from rlhf_core.evaluation.judge_bias import sign
 from rlhf_core.evaluation.shares import share
-from rlhf_core.evaluation.verdicts import Figure, PairVerdict, longer_of_pairs
+from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
 from rlhf_core.labelled import LabelledPair
 
 Verdicts = Mapping[str, Sequence[PairVerdict]]
@@ -30,7 +30,7 @@ class _Seen:
         return float(sign(self.margin) == sign(self.pair.target - 0.5))
 
 
-def pair_figures(
+def judge_figures(
     pairs: Sequence[LabelledPair], verdicts: Sequence[PairVerdict], compares: bool
 ) -> list[Figure]:
     """All that is said of one judge alone.
@@ -41,8 +41,7 @@ def pair_figures(
         compares: Whether the judge saw two answers at once, in both orders.
     """
     seen = _seen(pairs, verdicts)
-    values = [v for one in verdicts if one.margin is not None for v in (one.first, one.second)]
-    scores = [value for value in values if value is not None]
+    scores = [score for verdict in verdicts for score in verdict.scores]
     scored = [(pair, v) for pair, v in zip(pairs, verdicts, strict=True) if v.margin is not None]
     return [
         *figures.of_outcomes([verdict.outcome for verdict in verdicts]),
@@ -59,14 +58,20 @@ def pair_figures(
     ]
 
 
+def baseline_verdicts(pairs: Sequence[LabelledPair]) -> list[PairVerdict]:
+    """The length baseline: the answer with more characters is better."""
+    lengths = [(len(pair.first), len(pair.second)) for pair in pairs]
+    return [compared(float(one >= other), float(other >= one), None) for one, other in lengths]
+
+
 def baseline_figures(pairs: Sequence[LabelledPair]) -> list[Figure]:
     """Of the length baseline, which has no probabilities."""
-    verdicts = longer_of_pairs(pairs)
+    verdicts = baseline_verdicts(pairs)
     outcomes = figures.of_outcomes([verdict.outcome for verdict in verdicts])
     return [*outcomes, *_accuracies(_seen(pairs, verdicts))]
 
 
-def common_accuracy(pairs: Sequence[LabelledPair], verdicts: Verdicts) -> dict[str, list[Figure]]:
+def common_figures(pairs: Sequence[LabelledPair], verdicts: Verdicts) -> dict[str, list[Figure]]:
     """The accuracy of each judge on the pairs that all of them scored."""
     kept = [
         number
@@ -152,10 +157,12 @@ def _accuracies(seen: Sequence[_Seen]) -> list[Figure]:
 
 def _length(seen: Sequence[_Seen]) -> list[Figure]:
     """Longer wins on the same pairs; how often judge and labels prefer the longer answer."""
-    baseline = longer_of_pairs([one.pair for one in seen])
+    baseline = baseline_verdicts([one.pair for one in seen])
     by_length = _seen([one.pair for one in seen], baseline)
     found = _accuracy("longer_accuracy", by_length)
-    decided = [one for one in seen if one.margin != 0 and len(one.pair.first) != _second(one)]
+    decided = [
+        one for one in seen if one.margin != 0 and len(one.pair.first) != len(one.pair.second)
+    ]
     if not decided:
         return found
     lengths = [(len(one.pair.first), len(one.pair.second)) for one in decided]
@@ -171,23 +178,10 @@ def _length(seen: Sequence[_Seen]) -> list[Figure]:
     ]
 
 
-def _second(one: _Seen) -> int:
-    return len(one.pair.second)
-
-
 def _position(scored: Sequence[tuple[LabelledPair, PairVerdict]]) -> list[Figure]:
-    orders = [
-        (verdict.first, verdict.second)
-        for _, verdict in scored
-        if verdict.first is not None and verdict.second is not None
-    ]
+    orders = [(one, other) for _, verdict in scored for one, other in [verdict.scores]]
     prompts = [pair.prompt.id for pair, _ in scored]
-    shown = [
-        pair.prompt.id
-        for pair, verdict in scored
-        for p in (verdict.first, verdict.second)
-        if p != 0.5
-    ]
+    shown = [pair.prompt.id for pair, verdict in scored for score in verdict.scores if score != 0.5]
     chosen = judge_bias.chooses_first_slot(orders)
     return [
         *figures.of_share("first_slot", share(chosen, shown)),

@@ -7,18 +7,27 @@ from scipy import stats
 
 from rlhf_core.evaluation import figures
 from rlhf_core.evaluation.agreement import interval, krippendorff_alpha
-from rlhf_core.evaluation.verdicts import Figure, TextVerdict, length_of_texts
+from rlhf_core.evaluation.verdicts import Figure, TextVerdict
 from rlhf_core.labelled import LabelledText
+from rlhf_core.records import Outcome
 
 Verdicts = Mapping[str, Sequence[TextVerdict]]
 """By judge, one a text, in the order of the texts."""
 
 
-def text_figures(texts: Sequence[LabelledText], verdicts: Sequence[TextVerdict]) -> list[Figure]:
-    """All that is said of one judge alone."""
+def judge_figures(
+    texts: Sequence[LabelledText], verdicts: Sequence[TextVerdict], compares: bool
+) -> list[Figure]:
+    """All that is said of one judge alone.
+
+    Args:
+        texts: What was judged.
+        verdicts: One a text.
+        compares: False: a judge that compares has nothing to say of single texts.
+    """
     kept = _scored(texts, verdicts)
     scores = [score for _, score in kept]
-    labels = [text.label for text, _ in kept]
+    labels = [text.target for text, _ in kept]
     lengths = [float(len(text.answer)) for text, _ in kept]
     found = [
         *figures.of_outcomes([verdict.outcome for verdict in verdicts]),
@@ -34,12 +43,18 @@ def text_figures(texts: Sequence[LabelledText], verdicts: Sequence[TextVerdict])
     return found
 
 
+def baseline_verdicts(texts: Sequence[LabelledText]) -> list[TextVerdict]:
+    """The length baseline: characters, as a share of the longest text."""
+    longest = max((len(text.answer) for text in texts), default=0) or 1
+    return [TextVerdict(Outcome.SCORED, len(text.answer) / longest) for text in texts]
+
+
 def baseline_figures(texts: Sequence[LabelledText]) -> list[Figure]:
     """Of the length baseline."""
-    verdicts = length_of_texts(texts)
+    verdicts = baseline_verdicts(texts)
     scores = [score for _, score in _scored(texts, verdicts)]
     outcomes = figures.of_outcomes([verdict.outcome for verdict in verdicts])
-    return [*outcomes, *correlations(scores, [text.label for text in texts])]
+    return [*outcomes, *correlations(scores, [text.target for text in texts])]
 
 
 def common_figures(texts: Sequence[LabelledText], verdicts: Verdicts) -> dict[str, list[Figure]]:
@@ -49,7 +64,7 @@ def common_figures(texts: Sequence[LabelledText], verdicts: Verdicts) -> dict[st
         for number in range(len(texts))
         if all(of_judge[number].score is not None for of_judge in verdicts.values())
     ]
-    labels = [texts[number].label for number in kept]
+    labels = [texts[number].target for number in kept]
     found = {}
     for judge, of_judge in verdicts.items():
         scores = [s for number in kept if (s := of_judge[number].score) is not None]
@@ -91,7 +106,7 @@ def alpha_figure(verdicts: Verdicts) -> list[Figure]:
 
 
 def is_binary(texts: Sequence[LabelledText]) -> bool:
-    return {text.label for text in texts} <= {0.0, 1.0}
+    return {text.target for text in texts} <= {0.0, 1.0}
 
 
 def correlations(scores: Sequence[float], labels: Sequence[float]) -> list[Figure]:

@@ -1,9 +1,7 @@
 """What judges made of labelled answers, in the form their figures are computed from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_core.labelled import LabelledPair, LabelledText
 from rlhf_core.records import Outcome
 
 LENGTH_BASELINE = "longer wins"
@@ -21,6 +19,11 @@ class PairVerdict:
     outcome: Outcome
     first: float | None = None
     second: float | None = None
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Both scores, or none."""
+        return () if self.first is None or self.second is None else (self.first, self.second)
 
     @property
     def margin(self) -> float | None:
@@ -41,6 +44,15 @@ class TextVerdict:
 
     outcome: Outcome
     score: float | None = None
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        return () if self.score is None else (self.score,)
+
+    @property
+    def probability(self) -> float | None:
+        """Of the label being 1, if the score is taken for one."""
+        return self.score
 
 
 @dataclass(frozen=True)
@@ -71,15 +83,3 @@ def compared(first: float | None, second: float | None, missing: Outcome | None)
     if first == second:
         return PairVerdict(Outcome.TIE, first, second)
     return PairVerdict(Outcome.FIRST if first > second else Outcome.SECOND, first, second)
-
-
-def longer_of_pairs(pairs: Sequence[LabelledPair]) -> list[PairVerdict]:
-    """The verdicts of the length baseline."""
-    lengths = [(len(pair.first), len(pair.second)) for pair in pairs]
-    return [compared(float(one >= other), float(other >= one), None) for one, other in lengths]
-
-
-def length_of_texts(texts: Sequence[LabelledText]) -> list[TextVerdict]:
-    """The scores of the length baseline, as shares of the longest text."""
-    longest = max((len(text.answer) for text in texts), default=0) or 1
-    return [TextVerdict(Outcome.SCORED, len(text.answer) / longest) for text in texts]

@@ -39,11 +39,11 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class LabelledText:
-    """One answer to a prompt and its label: 0 or 1, or a score on any scale, higher is better."""
+    """One answer to a prompt; the target is 0 or 1, or a score on any scale, higher is better."""
 
     prompt: Prompt
     answer: str
-    label: float
+    target: float
     subset: str = ""
 
     @cached_property
@@ -72,7 +72,7 @@ class LabelledSet:
     def hash(self) -> str:
         """Of the questions and their labels: figures of two runs compare only if it is the same."""
         pairs = [(pair.id, pair.in_drawn_order().target) for pair in self.pairs]
-        texts = [(text.id, text.label) for text in self.texts]
+        texts = [(text.id, text.target) for text in self.texts]
         return content_id("labelled set", sorted(pairs), sorted(texts))
 
     def sample(self, limit: int | None) -> "LabelledSet":

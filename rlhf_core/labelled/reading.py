@@ -36,6 +36,8 @@ def read_labelled(
     names = dict(columns or {})
     if not path.is_file():
         raise DataFileError(f"no file {path}; name an existing one")
+    if form is not None and form not in FORMATS:
+        raise DataFileError(f"no format {form!r}; use {', '.join(FORMATS)}")
     unknown = sorted(set(names) - set(USUAL_NAMES))
     if unknown:
         raise DataFileError(f"no column holds {unknown[0]!r}; use {', '.join(USUAL_NAMES)}")

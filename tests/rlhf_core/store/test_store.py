@@ -20,6 +20,7 @@ from tests.facts import candidate, prompt
 FROZEN_MIGRATIONS = {
     "0001_facts.sql": "7bdf8883f449c6dfc5f6",
     "0002_views.sql": "bb896ac3bfd0b8e6be82",
+    "0004_judge_benchmarks.sql": "951470ac943fa4782ec6",
 }
 
 
