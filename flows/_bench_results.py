@@ -49,11 +49,6 @@ class JudgeResult:
         return [figure for figure in self.figures if figure.metric == metric and figure.facet]
 
     @property
-    def unscored(self) -> int:
-        asked, scored = self.value("asked") or 0, self.value("scored") or 0
-        return int(asked - scored)
-
-    @property
     def alarm(self) -> str | None:
         """What makes its figures worthless."""
         constant = self.value("constant_share")

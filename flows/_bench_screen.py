@@ -9,37 +9,18 @@ from rich.text import Text
 from flows._bench_results import JudgeResult, SetResult
 from flows.bench import Benchmark, PlanRow
 
-PAIR_COLUMNS = (
+COSTS = ("ECE → mended", "per second", "USD")
+PAIRS = (
     "judge",
-    "asked",
-    "unscored",
+    "scored",
     "accuracy",
-    "95 %",
     "longer wins",
-    "decided only",
-    "all judges'",
+    "decided",
+    "common",
     "same slot",
     "length bias",
-    "ECE",
-    "mended",
-    "per second",
-    "USD",
 )
-TEXT_COLUMNS = (
-    "judge",
-    "asked",
-    "unscored",
-    "Spearman",
-    "by length",
-    "Pearson",
-    "Kendall",
-    "AUC",
-    "all judges'",
-    "ECE",
-    "mended",
-    "per second",
-    "USD",
-)
+TEXTS = ("judge", "scored", "Spearman", "length's", "Pearson", "Kendall", "AUC", "common")
 
 
 def print_plan(rows: Sequence[PlanRow], to: Console) -> None:
@@ -69,7 +50,7 @@ def print_outcome(found: Benchmark, to: Console) -> None:
                 to.print(Text(f"alarm: {alarm}", style="red"))
         for name, reason in result.unfit.items():
             to.print(Text(f"not asked: {name} {reason}"))
-        table = Table(*(PAIR_COLUMNS if result.has_pairs else TEXT_COLUMNS))
+        table = Table(*(PAIRS if result.has_pairs else TEXTS), *COSTS)
         for judge in result.judges:
             cells = _pair_cells(judge) if result.has_pairs else _text_cells(judge)
             table.add_row(*(Text(cell) for cell in cells))
@@ -87,11 +68,10 @@ def _what(result: SetResult) -> str:
 
 def _pair_cells(judge: JudgeResult) -> list[str]:
     accuracy = judge.figure("accuracy")
-    interval = f"{accuracy.low:.3f}–{accuracy.high:.3f}" if accuracy else ""
+    interval = f" ({accuracy.low:.2f}–{accuracy.high:.2f})" if accuracy else ""
     return [
         *_counts(judge),
-        _number(judge, "accuracy"),
-        interval,
+        _number(judge, "accuracy") + interval,
         _number(judge, "longer_accuracy"),
         _number(judge, "accuracy_decided"),
         _with_n(judge, "accuracy_common"),
@@ -112,14 +92,16 @@ def _text_cells(judge: JudgeResult) -> list[str]:
 
 
 def _counts(judge: JudgeResult) -> list[str]:
-    return [judge.name, f"{judge.value('asked') or 0:.0f}", str(judge.unscored)]
+    scored, asked = judge.value("scored") or 0, judge.value("asked") or 0
+    return [judge.name, f"{scored:.0f} of {asked:.0f}"]
 
 
 def _costs(judge: JudgeResult) -> list[str]:
     speed = judge.value("items_per_second")
     shown = f"{speed:.3g}" if speed else ""
     cost = _usd(judge.value("cost_usd") or 0.0)
-    return [_number(judge, "ece"), _number(judge, "ece_after"), shown, cost]
+    ece = " → ".join(n for n in (_number(judge, "ece_before"), _number(judge, "ece_after")) if n)
+    return [ece, shown, cost]
 
 
 def _number(judge: JudgeResult, metric: str) -> str:
