@@ -77,7 +77,7 @@ def test_accuracy_is_given_by_subset():
 
 
 def test_position_is_measured_only_of_judges_that_compare():
-    """Margins of 0.2 between 0.7 and 0.5 and so on: one slot repeated in two pairs of two."""
+    """The answer shown first wins in both orders of both pairs."""
     verdicts = [says(0.8, 0.6), says(0.7, 0.9)]
     found = values(judge_figures(PAIRS[:2], verdicts, compares=True))
     assert (found["first_slot"], found["same_slot"], found["consistency"]) == (1, 1, 0)
@@ -97,7 +97,7 @@ def test_judges_are_compared_on_what_all_of_them_scored():
 
 
 def test_kappa_and_alpha_count_only_what_both_scored():
-    """Same, same, apart: kappa (2/3 − 5/9) / (1 − 5/9) = 1/4 for shares 2/3 and 1/3 crosswise."""
+    """Same, apart, same on the three that both scored; first is said by 2/3 and by 1/3."""
     ours = [says(1, 0), says(1, 0), says(0, 1), SILENT]
     theirs = [says(1, 0), says(0, 1), says(0, 1), says(1, 0)]
     kappa = agreement_figures({"ours": ours, "theirs": theirs})["ours", "theirs"]
