@@ -16,10 +16,11 @@ from rlhf_core.evaluation.verdicts import (
     TextVerdict,
 )
 from rlhf_core.identity import unit_interval
-from rlhf_core.labelled import LabelledPair, LabelledSet
+from rlhf_core.labelled import TIE, LabelledPair, LabelledSet
 
 PANEL = "all judges"
 """Under whose name figures of the judges together are kept."""
+ROUNDING = 0.01
 COMPARES_ONLY = "compares two answers; these are single texts"
 
 
@@ -75,17 +76,20 @@ class SetResult:
         return bool(self.data.pairs)
 
 
-def hear(
-    data: LabelledSet, witnesses: Sequence[Witness], attacks: Sequence[Any], injections: int
-) -> SetResult:
-    """Ask all judges about a set, and reckon.
+@dataclass(frozen=True)
+class Extras:
+    """What judges are asked beside the set itself."""
 
-    Args:
-        data: Pairs or texts.
-        witnesses: The judges.
-        attacks: Each with a `name` and `apply(text)`.
-        injections: How many pairs are attacked with each.
-    """
+    attacks: Sequence[Any] = ()
+    """Each with a `name` and `apply(text)`."""
+    injections: int = 0
+    """How many pairs are attacked with each."""
+    again: int = 0
+    """How many questions are asked a second time."""
+
+
+def hear(data: LabelledSet, witnesses: Sequence[Witness], extras: Extras) -> SetResult:
+    """Ask all judges about a set, and reckon."""
     reckoning: Any = pair_figures if data.pairs else text_figures
     entries = data.pairs or data.texts
     fit = [witness for witness in witnesses if data.pairs or not witness.compares]
@@ -103,7 +107,8 @@ def hear(
             *common.get(witness.name, []),
             *agreement.get(witness.name, []),
             *_costs(witness.spent, len(entries)),
-            *_injections(witness, data.pairs, found, attacks, injections),
+            *_asked_again(witness, entries, found, extras.again),
+            *_injections(witness, data.pairs, found, extras),
         ]
         judges.append(_result(witness, data, found, figures))
     unfit = {witness.name: COMPARES_ONLY for witness in witnesses if witness not in fit}
@@ -132,30 +137,48 @@ def _result(
     )
 
 
+def _asked_again(
+    witness: Witness, entries: Sequence[Any], verdicts: Sequence[Any], count: int
+) -> list[Figure]:
+    """How often the same question gets the same verdict."""
+    chosen = _drawn("again", list(zip(entries, verdicts, strict=True)), count)
+    found = witness.hear([entry for entry, _ in chosen]) if chosen else []
+    same = [float(_alike(ours, theirs)) for (_, ours), theirs in zip(chosen, found, strict=True)]
+    return of_share("repeat_consistency", share(same, [e.prompt.id for e, _ in chosen]))
+
+
+def _alike(ours: Any, theirs: Any) -> bool:
+    """Whether two verdicts are the same but for rounding, which depends on the batch."""
+    gaps = [abs(one - other) for one, other in zip(ours.scores, theirs.scores, strict=False)]
+    return ours.outcome == theirs.outcome and max(gaps, default=0.0) < ROUNDING
+
+
 def _injections(
     witness: Witness,
     pairs: Sequence[LabelledPair],
     verdicts: Sequence[PairVerdict],
-    attacks: Sequence[Any],
-    count: int,
+    extras: Extras,
 ) -> list[Figure]:
     """How often each attack on the worse answer turns a right verdict round."""
-    if not count:
+    if not extras.injections:
         return []
-    decided = [
-        (pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if pair.target != 0.5
-    ]
-    drawn = sorted(decided, key=lambda row: unit_interval("injection", row[0].id))[:count]
+    rows = [row for row in zip(pairs, verdicts, strict=True) if row[0].target != TIE]
     right = [
-        row for row in drawn if row[1].margin and sign(row[1].margin) == sign(row[0].target - 0.5)
+        (pair, verdict)
+        for pair, verdict in _drawn("injection", rows, extras.injections)
+        if verdict.margin and sign(verdict.margin) == sign(pair.target - TIE)
     ]
     chosen, before = [pair for pair, _ in right], [verdict for _, verdict in right]
     found: list[Figure] = []
-    for attack in attacks:
+    for attack in extras.attacks:
         after = witness.hear([attacked(pair, attack) for pair in chosen])
         flips, prompts = pair_figures.flips(chosen, before, after)
         found += of_share("flip_rate", share(flips, prompts), facet=attack.name)
     return found
+
+
+def _drawn(purpose: str, rows: Sequence[tuple[Any, Any]], count: int) -> list[tuple[Any, Any]]:
+    return sorted(rows, key=lambda row: unit_interval(purpose, row[0].id))[:count]
 
 
 def _costs(spent: Spent, entries: int) -> list[Figure]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows._bench_page import write_page
-from flows._bench_results import PANEL, JudgeResult, SetResult, hear
+from flows._bench_results import PANEL, Extras, JudgeResult, SetResult, hear
 from flows._cycle import new_run_id
 from flows._progress import Advance, progress
 from judges._hearing import Witness, question_count
@@ -27,11 +27,11 @@ CHARACTERS_PER_TOKEN = 4.0
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: judges, labelled sets, and how many pairs are attacked."""
+    """What is measured: judges, labelled sets, and what they are asked beside."""
 
     panel: Panel
     sets: Sequence[LabelledSet]
-    injections: int = 0
+    extras: Extras = Extras()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def plan_bench(bench: Bench) -> list[PlanRow]:
     for witness in witnesses:
         witness.check()
     for data in bench.sets:
-        if bench.injections and not data.pairs:
+        if bench.extras.injections and not data.pairs:
             raise DataFileError(
                 f"{data.name} holds single texts; --injections attacks the worse answer of a pair"
             )
@@ -98,8 +98,9 @@ def plan_bench(bench: Bench) -> list[PlanRow]:
 
 def _planned(witness: Witness, data: LabelledSet, bench: Bench) -> PlanRow:
     calls = question_count(witness.compares, data.pairs, data.texts)
-    attacked = min(bench.injections, len(data.pairs)) * len(attacks(bench.injections))
-    calls += attacked * (2 if witness.compares else 1)
+    extras, orders = bench.extras, 2 if witness.compares or data.pairs else 1
+    calls += orders * min(extras.again, len(data))
+    calls += orders * min(extras.injections, len(data)) * len(extras.attacks)
     entries = data.pairs or data.texts
     prompt = sum(len(entry.prompt.instruction) for entry in entries) / len(entries)
     answers = [len(text) for entry in entries for text in entry.texts]
@@ -120,11 +121,10 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
         page: Where the page goes; among the artifacts, where it is left out.
     """
     id = new_run_id()
-    chosen = attacks(bench.injections)
     with progress("asking judges", sum(row.calls for row in plan)) as advance:
         meter = _Meter(advance)
         witnesses = [Witness(s, meter.reader(s.name)) for s in bench.panel.judges]
-        found = [hear(data, witnesses, chosen, bench.injections) for data in bench.sets]
+        found = [hear(data, witnesses, bench.extras) for data in bench.sets]
     store = Store(bench.panel.store, id)
     store.append(record for result in found for record in records(id, result))
     store.publish()
@@ -149,10 +149,8 @@ class _Meter:
         return read
 
 
-def attacks(injections: int) -> list[Any]:
-    """The attacks there are, each with a `name` and `apply(text)`; none unless they are wanted."""
-    if not injections:
-        return []
+def attacks() -> list[Any]:
+    """The attacks there are, each with a `name` and `apply(text)`."""
     return list(importlib.import_module("judges._injections").injections())
 
 

@@ -50,6 +50,9 @@ def bench(
     injections: Annotated[
         int, typer.Option(min=0, help="Attack the worse answer of so many pairs.")
     ] = 0,
+    again: Annotated[
+        int, typer.Option(min=0, help="Ask so many questions of each file a second time.")
+    ] = 0,
     page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Stop after the plan; ask no judge.")] = False,
     as_json: AsJson = False,
@@ -60,13 +63,15 @@ def bench(
     """
     from dataclasses import asdict
 
+    from flows._bench_results import Extras
     from flows._bench_screen import print_outcome, print_plan
     from flows._progress import console
-    from flows.bench import Bench, plan_bench, read_sets, run_bench, summary
+    from flows.bench import Bench, attacks, plan_bench, read_sets, run_bench, summary
     from rlhf_core.config import load_panel
 
     panel = load_panel(config, overrides or [])
-    wanted = Bench(panel, read_sets(data, form, columns or [], limit), injections)
+    extras = Extras(attacks() if injections else (), injections, again)
+    wanted = Bench(panel, read_sets(data, form, columns or [], limit), extras)
     plan = plan_bench(wanted)
     if dry_run and as_json:
         print_json([asdict(row) for row in plan])
