@@ -6,7 +6,7 @@ and the table. No stage of a cycle, and no Prefect.
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Bench:
 
     panel: Panel
     sets: Sequence[LabelledSet]
-    extras: Extras = Extras()
+    extras: Extras = field(default_factory=Extras)
 
 
 @dataclass(frozen=True)
