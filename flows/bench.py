@@ -121,12 +121,14 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
         page: Where the page goes; among the artifacts, where it is left out.
     """
     id = new_run_id()
+    store = Store(bench.panel.store, id)
+    found = []
     with progress("asking judges", sum(row.calls for row in plan)) as advance:
         meter = _Meter(advance)
         witnesses = [Witness(s, meter.reader(s.name)) for s in bench.panel.judges]
-        found = [hear(data, witnesses, bench.extras) for data in bench.sets]
-    store = Store(bench.panel.store, id)
-    store.append(record for result in found for record in records(id, result))
+        for data in bench.sets:
+            found.append(hear(data, witnesses, bench.extras))
+            store.append(records(id, found[-1]))
     store.publish()
     path = page or bench.panel.artifacts / "benches" / f"{id}.html"
     write_page(path, id, found)
