@@ -71,6 +71,11 @@ def distribution(before: Sequence[float], after: Sequence[float], label: str) ->
 
 def win_rates(intervals: Sequence[Interval]) -> str:
     """Win rates with their intervals, one row a judge, and the line of chance."""
+    return shares(intervals, "share of comparisons the policy wins")
+
+
+def shares(intervals: Sequence[Interval], label: str) -> str:
+    """Shares with their intervals, one a row, and the line of chance."""
 
     def draw(axes: Axes) -> None:
         for row, interval in enumerate(reversed(intervals)):
@@ -80,10 +85,54 @@ def win_rates(intervals: Sequence[Interval]) -> str:
         axes.set_yticks(range(len(intervals)), [i.name for i in reversed(intervals)])
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.6, len(intervals) - 0.4)
-        axes.set_xlabel("share of comparisons the policy wins")
+        axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
 
     return _svg(draw, width=5.4, height=0.75 + 0.36 * len(intervals))
+
+
+def reliability(curve: Sequence[tuple[float, float, int]], label: str) -> str:
+    """How often probabilities came true: (probability, share, count) a bin, size by count."""
+
+    def draw(axes: Axes) -> None:
+        said, true, counts = zip(*curve, strict=True)
+        axes.plot([0, 1], [0, 1], color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.plot(said, true, color=AFTER, linewidth=1.4)
+        axes.scatter(said, true, [8 + 90 * count / sum(counts) for count in counts], color=AFTER)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel("probability it gives")
+        axes.set_ylabel(label)
+
+    return _svg(draw, width=2.7, height=2.4)
+
+
+def bars(rows: Sequence[tuple[str, float]], label: str) -> str:
+    """Signed amounts, one bar a row."""
+
+    def draw(axes: Axes) -> None:
+        names, values = zip(*reversed(rows), strict=True)
+        axes.barh(range(len(rows)), values, height=0.55, color=AFTER)
+        axes.axvline(0, color=NEUTRAL, linewidth=1)
+        axes.set_yticks(range(len(rows)), names)
+        axes.set_xlim(min(0.0, *values) - 0.05, max(0.1, *values) + 0.05)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+
+    return _svg(draw, width=4.3, height=0.75 + 0.36 * len(rows))
+
+
+def histogram(values: Sequence[float], label: str) -> str:
+    """Scores from 0 to 1."""
+
+    def draw(axes: Axes) -> None:
+        axes.hist(values, bins=20, range=(0, 1), color=AFTER)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(label)
+        axes.set_ylabel("answers")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+
+    return _svg(draw, width=2.7, height=1.7)
 
 
 def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:

@@ -7,7 +7,7 @@ from prefect import flow
 from flows._cycle import Cycle
 from flows._stage import stage
 from rlhf_core.config import Config
-from rlhf_core.errors import PromptFileError
+from rlhf_core.errors import DataFileError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.prompts import read_prompts
@@ -38,7 +38,7 @@ def read_checked_prompts(config: Config) -> list[Prompt]:
     """The prompts of the source, when a run can use all of them.
 
     Raises:
-        PromptFileError: If one is too long, or a split has none.
+        DataFileError: If one is too long, or a split has none.
     """
     prompts = read_prompts(config.prompts)
     _refuse_empty_splits(config, prompts)
@@ -46,7 +46,7 @@ def read_checked_prompts(config: Config) -> list[Prompt]:
     for prompt in prompts:
         length = len(chat.prompt_ids(prompt.instruction))
         if length > config.policy.max_prompt_tokens:
-            raise PromptFileError(
+            raise DataFileError(
                 f"{config.prompts.path}: the prompt {prompt.text[:60]!r} has {length} tokens, more "
                 f"than policy.max_prompt_tokens = {config.policy.max_prompt_tokens}; shorten it or "
                 "raise the limit"
@@ -57,7 +57,7 @@ def read_checked_prompts(config: Config) -> list[Prompt]:
 def _refuse_empty_splits(config: Config, prompts: Sequence[Prompt]) -> None:
     for split in Split:
         if not any(prompt.split is split for prompt in prompts):
-            raise PromptFileError(
+            raise DataFileError(
                 f"{config.prompts.path}: with {len(prompts)} prompts and prompts.holdout = "
                 f"{config.prompts.holdout} the {split} split is empty; add prompts or change the "
                 "share"

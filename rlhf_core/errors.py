@@ -3,7 +3,7 @@
 SolonError
 ├── InputError            the user can mend it; the command line exits with 2
 │   ├── ConfigError         a key, a value or a combination in the config
-│   ├── PromptFileError     the prompt file, with its line
+│   ├── DataFileError       a file of prompts or labels, with its line
 │   ├── ModelNotFoundError  a model that is not where its name says
 │   └── QueryError          SQL that the audit refuses or cannot run
 ├── StoreError            the store cannot be used as it is
@@ -29,7 +29,7 @@ class ConfigError(InputError):
     pass
 
 
-class PromptFileError(InputError):
+class DataFileError(InputError):
     pass
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rlhf_core.config.tree import Config
+from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
 
 ENV_PREFIX = "SOLON__"
@@ -52,15 +52,37 @@ def store_path(
     Raises:
         ConfigError: As `load_config`, but for required keys, which may be missing here.
     """
+    tree = _part_of_config(path, overrides, environment)
+    return Path(tree.get("store", Config.model_fields["store"].default))
+
+
+def load_panel(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Panel:
+    """The judges of a config, and where their figures go; other keys may be missing.
+
+    Raises:
+        ConfigError: As `load_config`, but for required keys other than `judges`.
+    """
+    tree = _part_of_config(path, overrides, environment)
+    return validate(Panel, {k: tree[k] for k in Panel.model_fields if k in tree}, str(path))
+
+
+def _part_of_config(
+    path: Path | str | None, overrides: Sequence[str], environment: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """A tree in which keys may be missing, and all that are there are right."""
     tree = _read_yaml(Path(path)) if path is not None else {}
     _override(tree, overrides, os.environ if environment is None else environment)
     try:
-        return Config.model_validate(tree).store
+        Config.model_validate(tree)
     except ValidationError as error:
         others = [detail for detail in error.errors() if detail["type"] != "missing"]
         if others:
             raise ConfigError("; ".join(_explain(Config, detail) for detail in others)) from None
-    return Path(tree.get("store", Config.model_fields["store"].default))
+    return tree
 
 
 def validate(model: type[AnySettings], raw: Any, where: str) -> AnySettings:

@@ -372,6 +372,24 @@ class Config(Settings):
         return content_id(self.model_dump(mode="json", exclude=aside))
 
 
+class Panel(Settings):
+    """The part of a config that measuring its judges takes."""
+
+    store: Path = Config.model_fields["store"].default
+    """As in a whole config."""
+    artifacts: Path = Config.model_fields["artifacts"].default
+    """As in a whole config."""
+    judges: tuple[JudgeSettings, ...] = Field(min_length=1)
+    """As in a whole config; `weight` and `modes` do not matter here."""
+    budget: BudgetSettings = BudgetSettings()
+    """What this bench may cost."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Panel":
+        _refuse_repeated_names(self.judges, "judges")
+        return self
+
+
 def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> None:
     names = [judge.name for judge in judges]
     if PROXY in names:

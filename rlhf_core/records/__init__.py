@@ -33,6 +33,7 @@ from rlhf_core.records.runs import (
 )
 from rlhf_core.records.training import (
     Evaluation,
+    JudgeBenchmark,
     Metric,
     ModelInput,
     ModelVersion,
@@ -47,6 +48,7 @@ __all__ = [
     "ConfigVersion",
     "Evaluation",
     "Failure",
+    "JudgeBenchmark",
     "Judgement",
     "Metric",
     "Mode",
@@ -89,4 +91,5 @@ RECORDS: tuple[type[Record], ...] = (
     Promotion,
     StageRun,
     Failure,
+    JudgeBenchmark,
 )

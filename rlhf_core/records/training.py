@@ -117,3 +117,23 @@ class Promotion(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.config_hash, self.cycle)
+
+
+class JudgeBenchmark(Record):
+    """One figure of a judge on labelled answers; facet is a subset, another judge, an attack."""
+
+    table: ClassVar[str] = "judge_benchmarks"
+    benchmark: str
+    judge: str
+    judge_version: str
+    data: str
+    items_hash: str
+    metric: str
+    facet: str = ""
+    n: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.benchmark, self.judge, self.items_hash, self.data, self.metric, self.facet)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlhf_core.config.tree import PromptSettings
-from rlhf_core.errors import PromptFileError
+from rlhf_core.errors import DataFileError
 from rlhf_core.prompts import read_prompts
 from rlhf_core.records import Mode, Prompt, Split, split_of
 
@@ -114,7 +114,7 @@ def test_other_references_do_not_move_a_prompt_to_the_other_split(tmp_path: Path
         ("p.csv", "prompt\na,b", "line 2: more or fewer cells"),
         ("p.csv", 'prompt\n"a', "line 2"),
         ("p.parquet", "PAR1", "not readable as Parquet"),
-        ("p.txt", "a", "format not known; use .jsonl, .csv, .parquet"),
+        ("p.txt", "a", "format not known; use .jsonl, .jsonl.gz, .json, .csv, .parquet"),
         ("nothing.jsonl", None, "no prompt file .*; set prompts.path to an existing one"),
     ],
 )
@@ -124,29 +124,29 @@ def test_a_broken_source_is_refused_with_its_line(
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    with pytest.raises(PromptFileError, match=message) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_not_utf8_are_refused_with_their_line(tmp_path: Path):
     (tmp_path / "p.jsonl").write_bytes(b'{"prompt": "a"}\n{"prompt": "\xff"}')
-    with pytest.raises(PromptFileError, match="line 2: not UTF-8"):
+    with pytest.raises(DataFileError, match="line 2: not UTF-8"):
         read(tmp_path / "p.jsonl")
     (tmp_path / "p.csv").write_bytes(b"prompt\n\xff")
-    with pytest.raises(PromptFileError, match="not UTF-8"):
+    with pytest.raises(DataFileError, match="not UTF-8"):
         read(tmp_path / "p.csv")
 
 
 def test_data_set_with_several_splits_asks_for_one(tmp_path: Path):
     splits = {name: datasets.Dataset.from_list(ROWS) for name in ("train", "test")}
     datasets.DatasetDict(splits).save_to_disk(tmp_path / "both")
-    with pytest.raises(PromptFileError, match=r"several splits \(train, test\)"):
+    with pytest.raises(DataFileError, match=r"several splits \(train, test\)"):
         read(tmp_path / "both")
 
 
 def test_a_data_set_that_is_not_on_the_hub_is_refused():
-    with pytest.raises(PromptFileError, match="hf:owner/nothing"):
+    with pytest.raises(DataFileError, match="hf:owner/nothing"):
         read("hf:owner/nothing")
 
 

@@ -21,6 +21,7 @@ FROZEN_MIGRATIONS = {
     "0001_facts.sql": "7bdf8883f449c6dfc5f6",
     "0002_views.sql": "bb896ac3bfd0b8e6be82",
     "0003_responses.sql": "ee1fd2c215c461aafcfb",
+    "0004_judge_benchmarks.sql": "951470ac943fa4782ec6",
     "0005_abstention.sql": "e93a993e2ba27b5b6390",
     "0006_revisions.sql": "c5e3c2fabd3891174d5b",
 }

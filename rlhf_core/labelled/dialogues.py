@@ -1,0 +1,58 @@
+r"""Dialogues as preference data writes them: what was said before, and the answers that differ.
+
+Two spellings: one text with `\n\nHuman: ` and `\n\nAssistant: ` (arXiv:2204.05862), and a list
+of messages with `role` and `content`.
+"""
+
+import os.path
+from typing import Any
+
+HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+
+
+def is_dialogue(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.startswith(HUMAN)
+
+
+def is_messages(cell: Any) -> bool:
+    return (
+        isinstance(cell, list)
+        and bool(cell)
+        and all(
+            isinstance(message, dict)
+            and isinstance(message.get("role"), str)
+            and isinstance(message.get("content"), str)
+            for message in cell
+        )
+    )
+
+
+def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
+    """What was said before, and what differs; None where the two share no turn.
+
+    The answers begin at the last turn of the assistant that both dialogues reach in the same
+    words, and hold all that follows.
+    """
+    shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - letters are compared
+    start = shared.rfind(ASSISTANT)
+    if start < 0:
+        return None
+    end = start + len(ASSISTANT)
+    return _asked(chosen[:start]), chosen[end:].strip(), rejected[end:].strip()
+
+
+def split_messages(messages: list[dict[str, str]]) -> tuple[str, str]:
+    """What was said before the last message, and that message."""
+    turns = [f"\n\n{_speaker(message['role'])}: {message['content']}" for message in messages[:-1]]
+    return _asked("".join(turns)), messages[-1]["content"]
+
+
+def _speaker(role: str) -> str:
+    return {"user": "Human", "assistant": "Assistant"}.get(role, role.capitalize())
+
+
+def _asked(dialogue: str) -> str:
+    """A dialogue of one turn is what the human said; a longer one keeps its speakers."""
+    if dialogue.startswith(HUMAN) and dialogue.count(HUMAN) == 1 and ASSISTANT not in dialogue:
+        return dialogue.removeprefix(HUMAN).strip()
+    return dialogue.strip()

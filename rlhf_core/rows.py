@@ -1,0 +1,107 @@
+"""Rows of JSONL, JSON, CSV and Parquet files, each with the place it stands at.
+
+A line that cannot be read is an error that names it; nothing is skipped in silence.
+"""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlhf_core.errors import DataFileError
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, for errors, and its cells."""
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file that exists, by its ending.
+
+    Raises:
+        DataFileError: If the ending is not known or a row cannot be read; with its line.
+    """
+    readers = {
+        ".jsonl": _jsonl_rows,
+        ".jsonl.gz": _jsonl_rows,
+        ".json": _json_rows,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
+    for ending, reader in readers.items():
+        if path.name.lower().endswith(ending):
+            return reader(path)
+    raise DataFileError(f"{path}: format not known; use {', '.join(readers)}")
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path), start=1):
+        place = f"{path} line {number}"
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise DataFileError(f"{place}: not UTF-8; save the file as UTF-8") from None
+        except json.JSONDecodeError as error:
+            raise DataFileError(f"{place}: not JSON ({error.msg}); mend that line") from None
+        yield place, _object(place, cells)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    if path.suffix.lower() != ".gz":
+        with path.open("rb") as stream:
+            yield from stream
+        return
+    try:
+        with gzip.open(path, "rb") as stream:
+            yield from stream
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataFileError(f"{path}: not readable as gzip ({error})") from None
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataFileError(f"{path}: not JSON ({error})") from None
+    if not isinstance(rows, list):
+        raise DataFileError(f"{path}: must be a list of objects; use .jsonl for one a line")
+    for number, cells in enumerate(rows, start=1):
+        place = f"{path} row {number}"
+        yield place, _object(place, cells)
+
+
+def _object(place: str, cells: Any) -> Mapping[str, Any]:
+    if not isinstance(cells, dict):
+        raise DataFileError(f'{place}: must be an object such as {{"prompt": …}}')
+    return cells
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, strict=True)
+        try:
+            for cells in reader:
+                place = f"{path} line {reader.line_num}"
+                if None in cells or None in cells.values():
+                    raise DataFileError(f"{place}: more or fewer cells than the header names")
+                yield place, cells
+        except csv.Error as error:
+            # The inner reader's count: DictReader's own stands still at the row before.
+            raise DataFileError(f"{path} line {reader.reader.line_num}: {error}") from None
+        except UnicodeDecodeError:
+            raise DataFileError(f"{path}: not UTF-8; save the file as UTF-8") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataFileError(f"{path}: not readable as Parquet ({error})") from None
+    return ((f"{path} row {number}", cells) for number, cells in enumerate(rows, start=1))
