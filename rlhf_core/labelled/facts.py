@@ -1,8 +1,9 @@
 """A labelled pair, a labelled text, and a set of either."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from rlhf_core.identity import content_id, unit_interval
 from rlhf_core.records import Prompt
@@ -55,6 +56,9 @@ class LabelledText:
         return (self.answer,)
 
 
+Entry = TypeVar("Entry", LabelledPair, LabelledText)
+
+
 @dataclass(frozen=True)
 class LabelledSet:
     """What one file holds: pairs or texts, each once."""
@@ -76,13 +80,15 @@ class LabelledSet:
         return content_id("labelled set", sorted(pairs), sorted(texts))
 
     def sample(self, limit: int | None) -> "LabelledSet":
-        """So many of it, drawn by their hashes: always the same, however the file is sorted."""
+        """So many of it, drawn by their hashes: always the same, however the file is sorted.
+
+        Entries of one prompt stand together, so that what a judge reads of it is read once.
+        """
         if limit is None or len(self) <= limit:
             return self
+        return replace(self, pairs=_drawn(self.pairs, limit), texts=_drawn(self.texts, limit))
 
-        def drawn(entry: LabelledPair | LabelledText) -> float:
-            return unit_interval("sample", entry.id)
 
-        pairs = tuple(sorted(self.pairs, key=drawn)[:limit])
-        texts = tuple(sorted(self.texts, key=drawn)[:limit])
-        return replace(self, pairs=pairs, texts=texts)
+def _drawn(entries: Sequence[Entry], limit: int) -> tuple[Entry, ...]:
+    chosen = sorted(entries, key=lambda entry: unit_interval("sample", entry.id))[:limit]
+    return tuple(sorted(chosen, key=lambda entry: (entry.prompt.id, entry.id)))

@@ -22,7 +22,7 @@ def test_a_sample_is_the_same_however_the_file_is_sorted():
 
 def test_a_larger_sample_holds_the_smaller_one():
     whole = LabelledSet("x", PAIRS)
-    assert whole.sample(9).pairs[:5] == whole.sample(5).pairs
+    assert set(whole.sample(9).pairs) > set(whole.sample(5).pairs)
     assert whole.sample(None) is whole
     assert whole.sample(100) is whole
 
