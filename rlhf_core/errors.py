@@ -4,6 +4,7 @@ SolonError
 ├── InputError            the user can mend it; the command line exits with 2
 │   ├── ConfigError         a key, a value or a combination in the config
 │   ├── PromptFileError     the prompt file, with its line
+│   ├── TextPairError       a file of labelled text pairs, with its line
 │   ├── ModelNotFoundError  a model that is not where its name says
 │   └── QueryError          SQL that the audit refuses or cannot run
 ├── StoreError            the store cannot be used as it is
@@ -29,6 +30,10 @@ class ConfigError(InputError):
 
 
 class PromptFileError(InputError):
+    pass
+
+
+class TextPairError(InputError):
     pass
 
 

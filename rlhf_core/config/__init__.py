@@ -1,6 +1,14 @@
 """The config: its tree in tree.py, from file to checked tree in loading.py."""
 
-from rlhf_core.config.loading import load_config, store_path, validate
+from rlhf_core.config.loading import load_config, read_overrides, store_path, validate
 from rlhf_core.config.tree import Config, JudgeSettings, Settings
 
-__all__ = ["Config", "JudgeSettings", "Settings", "load_config", "store_path", "validate"]
+__all__ = [
+    "Config",
+    "JudgeSettings",
+    "Settings",
+    "load_config",
+    "read_overrides",
+    "store_path",
+    "validate",
+]
