@@ -180,6 +180,7 @@ def load_cross_encoder(name: str, compute: Compute, labels: Sequence[str] = ()) 
     from sentence_transformers import CrossEncoder
 
     location = locate(name)
+    is_on_cpu = compute.device.type == "cpu"
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # a new head is announced at length
     try:
@@ -189,7 +190,11 @@ def load_cross_encoder(name: str, compute: Compute, labels: Sequence[str] = ()) 
                 location,
                 device=str(compute.device),
                 num_labels=len(labels) or None,
-                model_kwargs={"use_safetensors": True},
+                model_kwargs={
+                    "use_safetensors": True,
+                    # PyTorch's CPU kernel has a slow backward pass.
+                    **({"attn_implementation": "eager"} if labels and is_on_cpu else {}),
+                },
                 trust_remote_code=False,
             )
     except (OSError, ValueError) as error:
