@@ -1,4 +1,4 @@
-"""Does the answer follow from the reference or the given text, does the reference from the answer."""
+"""Whether the answer follows from the reference or the given text, and they from the answer."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -14,10 +14,12 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
-from tests.judges.models import tiny_classifier
+from tests.judges.models import tiny_classifier, tiny_pair_encoder
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "cross_encoder": {"model": tiny_pair_encoder()},
     "direct": {"model": "tiny-random"},
+    "entailment": {"model": tiny_pair_encoder(), "direction": "both"},
     "pairwise": {"model": "tiny-random"},
     "reward_model": {"model": tiny_classifier()},
 }

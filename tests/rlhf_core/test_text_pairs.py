@@ -93,7 +93,11 @@ def test_without_labels_every_row_is_one_pair(tmp_path: Path):
         ("a.json", '{"doc": "a"}', r"a\.json: must be a list of objects"),
         ("a.json", "[{]", r"a\.json line 1: not JSON"),
         ("a.jsonl", "{}\n[1]\n", r"line 2: must be an object"),
-        ("a.jsonl", '{"doc": "a", "summary": 3, "label": 1}\n', r"line 1: 'summary' must be a text"),
+        (
+            "a.jsonl",
+            '{"doc": "a", "summary": 3, "label": 1}\n',
+            r"1: 'summary' must be a text",
+        ),
         ("a.csv", "", r"a\.csv holds no pair of texts"),
         ("a.xml", "", r"format not known; use \.csv"),
     ],
@@ -115,5 +119,5 @@ def test_a_file_that_is_not_there_or_no_utf8_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("arguments", [("a",), ("text=a",), (None, "nearness"), (None, None, "5")])
 def test_a_format_written_wrongly_says_how(arguments: tuple[str | None, ...]):
-    with pytest.raises(TextPairError, match="write|use similarity"):
+    with pytest.raises(TextPairError, match=r"write|use similarity"):
         pair_format(*arguments)
