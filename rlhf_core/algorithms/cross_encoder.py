@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from rlhf_core.algorithms.pair_heads import (
 )
 from rlhf_core.config import Settings
 from rlhf_core.config.tree import PositiveFloat, PositiveInt
-from rlhf_core.errors import TrainingError
+from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.device import Compute
 from rlhf_core.models.pair_encoder import CALIBRATION, PairEncoder, load_cross_encoder
 from rlhf_core.text_pairs import Entailment, Task, TextPair
@@ -119,10 +120,13 @@ def seconds_a_step(
 
     Raises:
         TrainingError: If there is no pair.
+        ConfigError: If the trainer's own dependency is not installed.
         ModelNotFoundError: If the base model cannot be trained.
     """
     if not pairs:
         raise TrainingError("there is no pair to train on")
+    if find_spec("datasets") is None:
+        raise ConfigError("training needs `pip install 'solon[datasets]'`")
     model = load_cross_encoder(settings.base_model, compute, OUTPUTS).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     by_length = sorted(pairs, key=lambda pair: len(pair.text) + len(pair.other))

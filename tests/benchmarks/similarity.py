@@ -12,25 +12,9 @@ from rlhf_core.records import Mode, Prompt, Split
 from tests.benchmarks.ratio import Ratio, ratio
 
 PAIRS = 1000
-WORDS = [
-    "a",
-    "the",
-    "man",
-    "woman",
-    "dog",
-    "is",
-    "are",
-    "playing",
-    "running",
-    "on",
-    "in",
-    "with",
-    "red",
-    "small",
-    "guitar",
-    "street",
-    "two",
-]
+WORDS = tuple(
+    "a the man woman dog is are playing running on in with red small guitar street two".split()  # noqa: SIM905
+)
 
 
 def run(compute: Compute) -> list[Ratio]:
