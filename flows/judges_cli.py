@@ -2,13 +2,30 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
 
+if TYPE_CHECKING:
+    from rlhf_core.text_pairs import PairFormat
+
 app = typer.Typer(help="The judges by themselves.", no_args_is_help=True)
+Kind = Annotated[str, typer.Argument(help="A judge's name, as `solon judges list` shows it.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="text=NAME,other=NAME,label=NAME",
+        help="Columns by name, or by number from 1 where there is no header.",
+    ),
+]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help="What labels say: similarity, paraphrase, entailment.")
+]
+ScoreRange = Annotated[
+    str | None, typer.Option("--range", metavar="LOW,HIGH", help="Of similarity scores.")
+]
 
 
 @app.command("list")
@@ -99,3 +116,92 @@ def bench(
         print_json(summary(found))
     else:
         print_outcome(found, out)
+
+
+@app.command()
+def train(
+    kind: Kind,
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Labelled pairs: .csv, .tsv, .txt, .json, .jsonl. Repeatable."),
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the model is written.")],
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(help="Pairs that calibrate it; a tenth of the data if none. Repeatable."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in epochs=3. Repeatable."),
+    ] = None,
+    columns: Columns = None,
+    task: TaskName = None,
+    score_range: ScoreRange = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a judge's model on pairs of texts that people labelled, and calibrate it.
+
+    Killed and started again, it goes on where it was.
+    """
+    from flows._judge_training import prepare_training, train_judge
+
+    known = _pair_format(columns, task, score_range)
+    training = prepare_training(kind, data, dev or [], known, overrides or [], out_folder)
+    if not as_json:
+        print_table(["plan", ""], [(key, _said(value)) for key, value in training.plan().items()])
+    card = train_judge(training)
+    if as_json:
+        print_json(card)
+    else:
+        print_table(["metric", ""], [(k, _said(v)) for k, v in card["metrics"].items()])
+        out.print(f"wrote {out_folder} in {card['seconds']:.0f} s", highlight=False)
+
+
+@app.command()
+def score(
+    kind: Kind,
+    data: Annotated[Path, typer.Option(help="Pairs of texts; the second of each is judged.")],
+    model: Annotated[str | None, typer.Option(help="The judge's `model` option.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; the screen if none.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the judge. Repeatable."),
+    ] = None,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score every pair of a file, one line a pair, in its order.
+
+    The first text stands as reference answer and as given text (for entailment: the premise). A
+    pair without a score gets its outcome and reason instead.
+    """
+    import json
+
+    from flows._judge_scoring import as_lines, score_pairs
+    from rlhf_core.config import read_overrides
+
+    options = read_overrides(overrides or []) | ({"model": model} if model else {})
+    rows = score_pairs(kind, options, data, _pair_format(columns, None, None))
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
+    if out_file is None:
+        typer.echo("\n".join(lines))
+    else:
+        out_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":
+    from rlhf_core.text_pairs import pair_format
+
+    return pair_format(columns, task, score_range)
+
+
+def _said(value: object) -> object:
+    """A mapping as words; floats as a table shows them."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(
+        f"{key} {entry:.4g}" if isinstance(entry, float) else f"{key} {_said(entry)}"
+        for key, entry in value.items()
+    )

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
-
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.tree import PositiveInt
@@ -40,22 +38,16 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
         return Workload(tokens=answer_tokens, parameters=ENCODER_PARAMETERS)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        texts = {answer.text for answer in answers}
+        texts = {answer.text for answer in answers if answer.prompt.reference_answers}
         texts |= {text for answer in answers for text in answer.prompt.reference_answers}
-        vectors = self._encode(sorted(texts))
-        return [self._score(answer, vectors) for answer in answers]
+        pairs = [(a.text, text) for a in answers for text in a.prompt.reference_answers]
+        cosines = dict(zip(pairs, self._cosines(sorted(texts), pairs), strict=True))
+        return [_opinion(answer, cosines) for answer in answers]
 
-    def _score(self, answer: Answer, vectors: dict[str, torch.Tensor]) -> Opinion:
-        if not answer.prompt.reference_answers:
-            return abstains("the prompt has no reference answer")
-        cosines = [
-            torch.dot(vectors[answer.text], vectors[reference]).item()
-            for reference in answer.prompt.reference_answers
-        ]
-        return scored(max(cosines), raw_output=f"{max(cosines):.6f}")
-
-    def _encode(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Unit vectors of the distinct texts; the encoder itself sorts them by length."""
+    def _cosines(self, texts: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Of each pair, from one encoding of the distinct texts; the encoder sorts by length."""
+        if not pairs:
+            return []
         vectors = self._encoder.encode(
             list(texts),
             batch_size=self.options.batch_size,
@@ -63,7 +55,10 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
             normalize_embeddings=True,
             show_progress_bar=False,
         ).cpu()
-        return dict(zip(texts, vectors, strict=True))
+        row = {text: index for index, text in enumerate(texts)}
+        first, second = (vectors[[row[pair[side]] for pair in pairs]] for side in (0, 1))
+        found: list[float] = (first * second).sum(dim=-1).tolist()
+        return found
 
     @cached_property
     def _encoder(self) -> "SentenceTransformer":
@@ -78,6 +73,14 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
             raise ModelNotFoundError(
                 f"judge model {self.options.model!r} cannot be loaded: {error}"
             ) from None
+
+
+def _opinion(answer: Answer, cosines: dict[tuple[str, str], float]) -> Opinion:
+    references = answer.prompt.reference_answers
+    if not references:
+        return abstains("the prompt has no reference answer")
+    nearest = max(cosines[answer.text, reference] for reference in references)
+    return scored(nearest, raw_output=f"{nearest:.6f}")
 
 
 JUDGE = SimilarityJudge

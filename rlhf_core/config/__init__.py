@@ -1,6 +1,12 @@
 """The config: its tree in tree.py, from file to checked tree in loading.py."""
 
-from rlhf_core.config.loading import load_config, load_panel, store_path, validate
+from rlhf_core.config.loading import (
+    load_config,
+    load_panel,
+    read_overrides,
+    store_path,
+    validate,
+)
 from rlhf_core.config.tree import Config, JudgeSettings, Panel, Settings
 
 __all__ = [
@@ -10,6 +16,7 @@ __all__ = [
     "Settings",
     "load_config",
     "load_panel",
+    "read_overrides",
     "store_path",
     "validate",
 ]

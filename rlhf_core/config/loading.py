@@ -107,6 +107,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """The tree that `a.b=c` settings alone make.
+
+    Raises:
+        ConfigError: If one is not written so.
+    """
+    tree: dict[str, Any] = {}
+    _override(tree, overrides, {})
+    return tree
+
+
 def _override(
     tree: dict[str, Any], overrides: Sequence[str], environment: Mapping[str, str]
 ) -> None:

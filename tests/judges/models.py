@@ -1,5 +1,6 @@
 """Models for judges: tiny ones, made once a test process, and one that says what a test wants."""
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -7,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+)
 
 from judges import Judge
 from judges._choice import Heard
 from judges._question import Question
+from rlhf_core.algorithms.pair_heads import OUTPUTS
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.loading import load_tokenizer, locate
+from rlhf_core.models.pair_encoder import CALIBRATION
 from rlhf_core.models.trunk import Role
+from rlhf_core.text_pairs import Task
 from tests.conftest import FP32
 from tests.facts import response
 
@@ -53,3 +62,29 @@ def scripted(judge: Judge[Any], say: Callable[[Question], str]) -> list[Question
 
     judge._model.ask = ask  # type: ignore[attr-defined]
     return asked
+
+
+@cache
+def tiny_pair_encoder(labels: tuple[str, ...] = OUTPUTS) -> str:
+    """The folder of a random encoder of text pairs, with those outputs."""
+    folder = Path(tempfile.mkdtemp(prefix="pairs"))
+    tokenizer = load_tokenizer("tiny-random")
+    tokenizer.chat_template = None  # or a pair is read as two messages
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        initializer_range=0.5,
+        pad_token_id=tokenizer.pad_token_id,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+    torch.manual_seed(1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if labels == OUTPUTS:
+        temperatures = {task.value: 2.0 for task in Task}
+        (folder / CALIBRATION).write_text(json.dumps({"temperatures": temperatures}))
+    return str(folder)

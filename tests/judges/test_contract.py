@@ -14,13 +14,15 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
-from tests.judges.models import tiny_classifier
+from tests.judges.models import tiny_classifier, tiny_pair_encoder
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "abstention": {"judge": {"kind": "verifier", "metric": "token_f1"}},
     "constitution": {"model": "tiny-random", "few_shots": 1},
-    "direct": {"model": "tiny-random"},
     "jury": {"judges": [{"kind": "brevity"}, {"kind": "verifier"}]},
+    "cross_encoder": {"model": tiny_pair_encoder()},
+    "direct": {"model": "tiny-random"},
+    "entailment": {"model": tiny_pair_encoder(), "direction": "both"},
     "pairwise": {"model": "tiny-random"},
     "question_answering": {"model": "tiny-random", "questions": 1},
     "reward_model": {"model": tiny_classifier()},

@@ -1,0 +1,103 @@
+"""An encoder trained on labelled pairs reads answer and reference together: how alike they are."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges._training import Advance, Estimate, Metrics, Trainable, TrainingRun
+from rlhf_core.algorithms.cross_encoder import (
+    CrossEncoderTraining,
+    calibrate,
+    seconds_a_step,
+    step_count,
+    train_cross_encoder,
+)
+from rlhf_core.config import Settings
+from rlhf_core.config.tree import ComputeSettings, PositiveInt
+from rlhf_core.models.device import choose_compute
+from rlhf_core.models.pair_encoder import Pair, PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.text_pairs import Task
+
+ENCODER_PARAMETERS = 22_000_000
+"""Of the default base model, for the plan."""
+
+
+class CrossEncoderOptions(Settings):
+    model: str
+    """Folder that `solon judges train cross_encoder` wrote; or, for similarity and paraphrase, a
+    hub id or folder of a sequence classifier with one output."""
+    head: Literal["similarity", "paraphrase", "entailment", "mean"] = "similarity"
+    """similarity: how near in meaning; paraphrase: whether they say the same; entailment: whether
+    the answer follows from the reference; mean: of all three."""
+    batch_size: PositiveInt = 64
+    """Pairs read at once."""
+
+
+class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEncoderTraining]):
+    """The head's calibrated number; with several references, that of the nearest one."""
+
+    Options = CrossEncoderOptions
+    TrainingOptions = CrossEncoderTraining
+    code = "1"
+    transport = frozenset({"batch_size"})
+
+    def fixed_text(self) -> str:
+        return fingerprint(self.options.model)
+
+    def check(self) -> None:
+        for task in self._tasks:
+            check_pair_encoder(self.options.model, task)
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        reads = sum(1 if task is Task.ENTAILMENT else 2 for task in self._tasks)
+        return Workload(tokens=2 * reads * answer_tokens, parameters=ENCODER_PARAMETERS)
+
+    def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        pairs = [(r, a.text) for a in answers for r in a.prompt.reference_answers]
+        heads = [self._read(task, pairs) for task in self._tasks] if pairs else []
+        return [self._opinion(answer, heads) for answer in answers]
+
+    def _opinion(self, answer: Answer, heads: Sequence[dict[Pair, float]]) -> Opinion:
+        references = answer.prompt.reference_answers
+        if not references:
+            return abstains("the prompt has no reference answer")
+        best = max(
+            sum(head[reference, answer.text] for head in heads) / len(heads)
+            for reference in references
+        )
+        return scored(best, raw_output=f"{best:.6f}")
+
+    def _read(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
+        """The head's number for each pair; where order means nothing, the mean of both orders."""
+        if task is Task.ENTAILMENT:
+            return self._encoder.probabilities(task, pairs)
+        found = self._encoder.probabilities(task, [*pairs, *(pair[::-1] for pair in pairs)])
+        return {pair: (found[pair] + found[pair[::-1]]) / 2 for pair in pairs}
+
+    @property
+    def _tasks(self) -> list[Task]:
+        return list(Task) if self.options.head == "mean" else [Task(self.options.head)]
+
+    @cached_property
+    def _encoder(self) -> PairEncoder:
+        compute = choose_compute(ComputeSettings())
+        return PairEncoder(self.options.model, compute, self.options.batch_size)
+
+    @classmethod
+    def estimate(cls, run: TrainingRun[CrossEncoderTraining]) -> Estimate:
+        steps = step_count(run.pairs, run.settings)
+        return Estimate(steps, steps * seconds_a_step(run.pairs, run.settings, run.compute))
+
+    @classmethod
+    def train(
+        cls, run: TrainingRun[CrossEncoderTraining], folder: Path, advance: Advance
+    ) -> Metrics:
+        model = train_cross_encoder(run.pairs, run.settings, run.compute, run.checkpoints, advance)
+        model.save_pretrained(str(folder), create_model_card=False)
+        trained = [task for task in Task if any(pair.task is task for pair in run.pairs)]
+        return calibrate(folder, run.held_out, trained, run.compute)
+
+
+JUDGE = CrossEncoderJudge
