@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
+from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Settings
 from rlhf_core.config.tree import ComputeSettings, PolicySettings
@@ -23,6 +23,9 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, locate, parameter_count
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+
+UNKNOWN_CONTEXT = 2048
+"""Tokens, of a model that does not say how many it can read."""
 
 
 class RewardModelOptions(Settings):
@@ -59,18 +62,30 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
             )
             for answer in answers
         ]
-        if self._is_ours:
-            rewards = score_sequences(self._trunk, sequences, Role.REWARD)
-        else:
-            rewards = classifier_scores(
-                self._classifier, sequences, self._chat.pad_id, self._compute
-            )
+        fitting = [sequence for sequence in sequences if self._length(sequence) <= self._context]
+        rewards = iter(self._rewards(fitting).tolist())
         return [
-            scored(chance, raw_output=f"{reward:.6f}")
-            for chance, reward in zip(
-                torch.sigmoid(rewards).tolist(), rewards.tolist(), strict=True
-            )
+            read(next(rewards))
+            if self._length(sequence) <= self._context
+            else abstains(f"prompt and answer are too long: {self._length(sequence)} tokens")
+            for sequence in sequences
         ]
+
+    def _rewards(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
+        if self._is_ours:
+            return score_sequences(self._trunk, sequences, Role.REWARD)
+        return classifier_scores(self._classifier, sequences, self._chat.pad_id, self._compute)
+
+    @property
+    def _context(self) -> int:
+        """Tokens the model can read."""
+        model = self._trunk.language_model if self._is_ours else self._classifier
+        found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        return int(found or UNKNOWN_CONTEXT)
+
+    @staticmethod
+    def _length(sequence: TokenSequence) -> int:
+        return len(sequence.prompt_ids) + len(sequence.response_ids)
 
     @cached_property
     def _is_ours(self) -> bool:
@@ -106,6 +121,10 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     @cached_property
     def _classifier(self) -> PreTrainedModel:
         return load_classifier(self._base, self._chat.pad_id, self._compute)
+
+
+def read(reward: float) -> Opinion:
+    return scored(torch.tensor(reward).sigmoid().item(), raw_output=f"{reward:.6f}")
 
 
 JUDGE = RewardModelJudge

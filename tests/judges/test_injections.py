@@ -16,11 +16,11 @@ from rlhf_core.records import Outcome
 from tests.facts import prompt
 from tests.judges.test_contract import OPTIONS
 
-ASKED = prompt("What colour is the sky?", reference_answers=("Blue.",))
+ASKED = prompt("What colour is the sky?", reference_answers=("Blue, at 470 nm.",))
 SHORT = [injection for injection in injections() if injection.family != "long"]
 LONG = [injection for injection in injections() if injection.family == "long"]
 LONGEST_SECONDS = 60.0
-"""For one megabyte, on a slow and busy machine; most judges take milliseconds."""
+"""Of computing, for one megabyte a side: nearly all of it turning it into tokens."""
 VERIFIERS: dict[str, dict[str, Any]] = {
     "exact": {"metric": "exact"},
     "numeric": {"metric": "numeric"},
@@ -74,11 +74,20 @@ def test_every_judge_survives_every_attack(judge: Judge[Any]):
     check(opinions)
 
 
-@pytest.mark.parametrize("injection", LONG, ids=lambda injection: injection.name)
-def test_every_judge_survives_a_megabyte(judge: Judge[Any], injection: Injection):
-    began = time.monotonic()
+def test_every_judge_survives_a_megabyte(judge: Judge[Any]):
+    survives(judge, LONG[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("injection", LONG[1:], ids=lambda injection: injection.name)
+def test_every_judge_survives_a_megabyte_of_anything(judge: Judge[Any], injection: Injection):
+    survives(judge, injection)
+
+
+def survives(judge: Judge[Any], injection: Injection) -> None:
+    began = time.process_time()
     check(ask_both_sides(judge, [injection.apply("Green.")]))
-    assert time.monotonic() - began < LONGEST_SECONDS
+    assert time.process_time() - began < LONGEST_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["direct", "pairwise"])
