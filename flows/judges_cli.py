@@ -141,8 +141,17 @@ def train(
 ) -> None:
     """Train a judge's model on pairs of texts that people labelled, and calibrate it.
 
-    Killed and started again, it goes on where it was.
+    Killed and started again, it goes on where it was. A jury learns how reliable its members are
+    from their votes on pairs as `bench` reads them: --set "judges=[{kind: a}, {kind: b}]".
     """
+    if kind == "jury":
+        from flows._jury_training import train_jury
+
+        learnt = train_jury(data, overrides or [], out_folder)
+        print_json(learnt) if as_json else print_table(
+            ["jury", ""], [(key, _said(value)) for key, value in learnt.items()]
+        )
+        return
     from flows._judge_training import prepare_training, train_judge
 
     known = _pair_format(columns, task, score_range)

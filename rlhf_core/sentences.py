@@ -16,6 +16,7 @@ BOUNDARY = regex.compile(
     r"(?<=[.!?…][\"'”’)\]]*)\s+(?=[\"'“‘(\[]*[\p{Lu}\p{N}])|(?<=[。！？])\s*|\s*\n\s*\n\s*"
 )
 LAST_WORD = regex.compile(r"([\p{L}.]+)\.$")
+INITIALS = regex.compile(r"(\p{L}\.)+\p{L}")
 OVERLAP_SENTENCES = 1
 """Shared by a chunk and the next, so that what `he` is can be read in both."""
 
@@ -40,7 +41,7 @@ def _is_abbreviated(sentence: str) -> bool:
     if found is None:
         return False
     word = found.group(1).lower()
-    return len(word) == 1 or word in ABBREVIATIONS or regex.fullmatch(r"(\p{L}\.)+\p{L}", word)
+    return len(word) == 1 or word in ABBREVIATIONS or bool(INITIALS.fullmatch(word))
 
 
 def chunks(sentences: Sequence[str], limit: int, length: Callable[[str], int]) -> list[str]:

@@ -128,17 +128,16 @@ class EndpointSampler:
         on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
         places = [(at, seed) for at, row in enumerate(seeds) for seed in range(len(row))]
-        requests = self.requests(prompts, seeds)
+        requests = self._requests(prompts, seeds)
         replies = self.endpoint.complete(
             requests, lambda index, reply: on_completion(*places[index], _completion(reply))
         )
         completions = iter(map(_completion, replies))
         return [[next(completions) for _ in row] for row in seeds]
 
-    def requests(
+    def _requests(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
     ) -> list[ChatRequest]:
-        """What is asked, for an estimate of what it costs."""
         return [
             ChatRequest(
                 messages=(*self.system, ("user", prompt.instruction)),
