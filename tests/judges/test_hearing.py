@@ -54,7 +54,7 @@ class FirstJudge(PairwiseJudge[Nothing]):
 
 
 def witness(monkeypatch: pytest.MonkeyPatch, judge: Any, **options: Any) -> Witness:
-    monkeypatch.setattr(_hearing, "load", lambda settings: judge)
+    monkeypatch.setattr(_hearing, "load", lambda settings, ledger: judge)
     return Witness(JudgeSettings(kind="stub"), **options)
 
 
@@ -95,7 +95,7 @@ def test_texts_are_scored_and_reasons_kept(monkeypatch):
 
 def test_what_it_took_is_counted_batch_by_batch(monkeypatch):
     told: list[tuple[int, float]] = []
-    monkeypatch.setattr(_hearing, "BATCH", 3)
+    monkeypatch.setattr(LengthJudge, "batch", 3)
     heard = witness(monkeypatch, LengthJudge(), advance=lambda *batch: told.append(batch))
     texts = [LabelledText(prompt("One?"), "a" * n, 1.0) for n in range(1, 6)]
     heard.hear(texts)
