@@ -69,6 +69,7 @@ class Seat:
         if isinstance(self.judge, PairwiseJudge):
             opinions = iter(self.judge.compare(asked))
         else:
+            assert isinstance(self.judge, PointwiseJudge)
             opinions = iter(compare_scores(self.judge, asked))
         return [next(opinions) if is_its else None for is_its in is_asked]
 
@@ -118,9 +119,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         heard = {seat.judge.version: seat.hear(contests) for seat in self._voters}
         return [
             {
-                version: said[i].outcome  # type: ignore[union-attr]
+                version: opinion.outcome
                 for version, said in heard.items()
-                if _has_voted(said[i])
+                if (opinion := said[i]) is not None and opinion.probability is not None
             }
             for i in range(len(contests))
         ]
@@ -218,10 +219,6 @@ def majority(weighed: Sequence[tuple[float, float]]) -> float:
     """The share of the weight that prefers the first; whoever is undecided counts for half."""
     votes = [(float(p > 0.5) if p != 0.5 else 0.5, weight) for p, weight in weighed]
     return sum(vote * weight for vote, weight in votes) / sum(weight for _, weight in votes)
-
-
-def _has_voted(opinion: Opinion | None) -> bool:
-    return opinion is not None and opinion.probability is not None
 
 
 def _told(seat: Seat, opinion: Opinion | None) -> dict[str, Any]:
