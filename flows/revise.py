@@ -66,7 +66,12 @@ def open_reviser(settings: RevisionSettings, ledger: Ledger) -> Reviser:
         options["model"] = REMOTE_PREFIX + settings.endpoint.model.removeprefix(REMOTE_PREFIX)
     model = LanguageModel(LanguageModelOptions.model_validate(options), ledger)
     model.check()
-    return Reviser(model, read_constitution(settings.constitution), settings.max_new_tokens)
+    return Reviser(
+        model,
+        read_constitution(settings.constitution),
+        settings.max_new_tokens,
+        settings.max_critique_tokens,
+    )
 
 
 def _revise_batch(

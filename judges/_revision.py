@@ -16,7 +16,6 @@ from rlhf_core.records import Prompt
 
 CRITIQUE, REVISION = template("critique"), template("revision")
 CRITIQUE_EXAMPLE, REVISION_EXAMPLE = template("critique_example"), template("revision_example")
-CRITIQUE_TOKENS = 160
 
 
 @dataclass(frozen=True)
@@ -43,19 +42,27 @@ class Reviser:
         model: Criticises and rewrites.
         constitution: Where principles are drawn from.
         max_tokens: Length of an answer.
+        max_critique_tokens: Length of a critique.
     """
 
-    def __init__(self, model: LanguageModel, constitution: Constitution, max_tokens: int) -> None:
-        self.model, self.constitution, self.max_tokens = model, constitution, max_tokens
+    def __init__(
+        self,
+        model: LanguageModel,
+        constitution: Constitution,
+        max_tokens: int,
+        max_critique_tokens: int,
+    ) -> None:
+        self.model, self.constitution = model, constitution
+        self.max_tokens, self.max_critique_tokens = max_tokens, max_critique_tokens
 
     @property
     def version(self) -> str:
         """Hash of all that decides a revision, but for its draft."""
         return content_id(
             self.model.options.model,
-            self.max_tokens,
+            [self.max_tokens, self.max_critique_tokens],
             self.constitution.model_dump(mode="json"),
-            [CRITIQUE, REVISION, CRITIQUE_EXAMPLE, REVISION_EXAMPLE, CRITIQUE_TOKENS],
+            [CRITIQUE, REVISION, CRITIQUE_EXAMPLE, REVISION_EXAMPLE],
         )
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Heard]:
@@ -72,7 +79,7 @@ class Reviser:
         principles = [self.constitution.draw(draft.prompt.id, number) for draft in drafts]
         critiques = self.model.write(
             [self._critique(d, p) for d, p in zip(drafts, principles, strict=True)],
-            CRITIQUE_TOKENS,
+            self.max_critique_tokens,
         )
         revisions = self.model.write(
             [

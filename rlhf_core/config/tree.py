@@ -201,6 +201,8 @@ class RevisionSettings(Settings):
     """A constitution that Solon ships, or the path of a .yaml file like it."""
     rounds: PositiveInt = 4
     """Revisions of each answer, each by a principle of its own."""
+    max_critique_tokens: PositiveInt = 160
+    """Limit of a critique, in tokens."""
     max_new_tokens: PositiveInt = 160
     """Limit of an answer, in tokens."""
 

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.usefixtures("server")
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    settings = RevisionSettings(model="tiny-random", rounds=2, max_new_tokens=6)
+    settings = RevisionSettings(
+        model="tiny-random", rounds=2, max_critique_tokens=6, max_new_tokens=6
+    )
     return smoke(tmp_path, "prompts.limit=12").model_copy(update={"revision": settings})
 
 
@@ -91,6 +93,7 @@ def test_the_command_writes_demonstrations(environment: dict[str, str], tmp_path
     out = tmp_path / "mended.jsonl"
     sets = [f"store={tmp_path / 's.duckdb'}", f"artifacts={tmp_path}", "prompts.limit=12"]
     sets += ["revision.model=tiny-random", "revision.max_new_tokens=6"]
+    sets += ["revision.max_critique_tokens=6"]
     flags = [part for change in sets for part in ("--set", change)]
     command = ["constitution", "revise", "deploy/configs/smoke.yaml", "--rounds", "1"]
     found = solon([*command, "--out", str(out), "--json", *flags], environment)
