@@ -276,10 +276,11 @@ def calibrate(
 
 
 def _worth(task: Task, head: Tensor, labels: Tensor) -> dict[str, float]:
-    """Spearman for similarity; AUC and accuracy for the rest. Without two labels, nothing."""
+    """Spearman for similarity; AUC and accuracy for the rest. Where one is undefined, nothing."""
     scores = head_probabilities(task, head, temperature=1.0)
     if task is Task.SIMILARITY:
-        return {"spearman": float(spearmanr(scores, labels)[0])} if len(set(labels)) > 1 else {}
+        is_defined = len(labels.unique()) > 1 and len(scores.unique()) > 1
+        return {"spearman": float(spearmanr(scores, labels)[0])} if is_defined else {}
     is_true = labels == (Entailment.ENTAILMENT if task is Task.ENTAILMENT else 1)
     if is_true.all() or not is_true.any():
         return {}
