@@ -171,11 +171,12 @@ def train_cross_encoder(
     torch.manual_seed(settings.seed)
     model = load_cross_encoder(settings.base_model, compute, OUTPUTS)
     data_sets = _data_sets(pairs)
+    losses: dict[str, nn.Module] = {task: HeadLoss(model, Task(task)) for task in data_sets}
     trainer = CrossEncoderTrainer(
         model=model,
         args=_arguments(settings, compute, checkpoints),
         train_dataset=data_sets,
-        loss={task: HeadLoss(model, Task(task)) for task in data_sets},
+        loss=losses,
         callbacks=[_Watch(advance)],
     )
     trainer.remove_callback(PrinterCallback)

@@ -86,12 +86,13 @@ class BatchDelivery:
         async with self.budget.hold(at_most, is_committed=found is not None) as hold:
             hold.cost = at_most
             try:
-                batch = found or await self._try(partial(self._find_or_create, part))
+                if found is None:
+                    found = await self._try(partial(self._find_or_create, part))
             except EndpointError as error:
                 if not error.may_be_billed:
                     hold.cost = Spend()
                 raise
-            replies = await self._collect(part, await self._wait(batch))
+            replies = await self._collect(part, await self._wait(found))
             answered = [reply for reply in replies if isinstance(reply, ChatReply)]
             hold.cost = Spend(
                 sum(reply.cost_usd for reply in answered),

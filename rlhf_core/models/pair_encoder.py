@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -83,7 +83,8 @@ class PairEncoder:
 
     @cached_property
     def _labels(self) -> tuple[str, ...]:
-        return model_labels(self._model.config.id2label)
+        config: Any = self._model.config
+        return model_labels(config.id2label)
 
     @property
     def _is_ours(self) -> bool:
