@@ -116,14 +116,12 @@ class EndpointSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """What remote models may cost in one run of a cycle, all of them together.
+    """What remote models may cost in one run of a cycle; not part of the config's hash.
 
-    A run that is started again has the budget anew. Not part of the config's hash.
-
-    Before a call is sent, the most that it can cost is set aside, so no limit is ever passed. An
-    attempt that failed after it was sent (time-out, lost connection, 5xx, unreadable reply) counts
-    as spent in full, because the server may bill it. Without prices in the endpoints' settings
-    everything costs 0 dollars; `max_tokens` and `max_calls` need none.
+    A run that is started again has the budget anew. Before a call is sent, the most it can cost is
+    set aside, so no limit is passed. An attempt that failed after it was sent (time-out, 5xx, lost
+    connection, unreadable reply) counts as spent in full, because the server may bill it. Without
+    prices everything costs 0 dollars; `max_tokens` and `max_calls` need none.
     """
 
     max_usd: Annotated[float, Field(ge=0.0)] | None = None
