@@ -1,6 +1,6 @@
 """A mended parser reads what was said before; nothing is asked again, nothing overwritten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -37,9 +37,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ChatRequest]:
     """Every question that reached the endpoint; it answers in words nobody foresaw."""
     calls: list[ChatRequest] = []
 
-    def complete(self: Endpoint, requests: Sequence[ChatRequest], *rest: object) -> list[ChatReply]:
+    def complete(
+        self: Endpoint,
+        requests: Sequence[ChatRequest],
+        on_reply: Callable[[int, ChatReply], None],
+    ) -> list[ChatReply]:
         calls.extend(requests)
-        return [ChatReply("The former.", "eos", 9, 2, 0.1, cost_usd=0.5) for _ in requests]
+        replies = [ChatReply("The former.", "eos", 9, 2, 0.1, cost_usd=0.5) for _ in requests]
+        for index, reply in enumerate(replies):
+            on_reply(index, reply)
+        return replies
 
     monkeypatch.setattr(Endpoint, "complete", complete)
     return calls
