@@ -7,18 +7,16 @@ from typing import Literal
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from judges._training import Advance, Estimate, Metrics, Trainable, TrainingRun
-from rlhf_core.algorithms.cross_encoder import (
-    CrossEncoderTraining,
-    calibrate,
-    seconds_a_step,
-    step_count,
-    train_cross_encoder,
-)
+from rlhf_core.algorithms.bi_encoder import train_bi_encoder
+from rlhf_core.algorithms.cross_encoder import seconds_a_step, train_cross_encoder
+from rlhf_core.algorithms.encoder_training import CrossEncoderTraining, step_count
+from rlhf_core.algorithms.pair_calibration import calibrate
 from rlhf_core.config import Settings
 from rlhf_core.config.tree import ComputeSettings, PositiveInt
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.pair_encoder import Pair, PairEncoder, check_pair_encoder, fingerprint
-from rlhf_core.text_pairs import Task
+from rlhf_core.models.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.models.sentence_encoder import Pair
+from rlhf_core.text_pairs import Task, TextPair
 
 ENCODER_PARAMETERS = 22_000_000
 """Of the default base model, for the plan."""
@@ -40,7 +38,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
 
     Options = CrossEncoderOptions
     TrainingOptions = CrossEncoderTraining
-    code = "1"
+    code = "2"
     transport = frozenset({"batch_size"})
 
     def fixed_text(self) -> str:
@@ -56,7 +54,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         pairs = [(r, a.text) for a in answers for r in a.prompt.reference_answers]
-        heads = [self._read(task, pairs) for task in self._tasks] if pairs else []
+        heads = [self._encoder.probabilities(task, pairs) for task in self._tasks] if pairs else []
         return [self._opinion(answer, heads) for answer in answers]
 
     def _opinion(self, answer: Answer, heads: Sequence[dict[Pair, float]]) -> Opinion:
@@ -68,13 +66,6 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
             for reference in references
         )
         return scored(best, raw_output=f"{best:.6f}")
-
-    def _read(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
-        """The head's number for each pair; where order means nothing, the mean of both orders."""
-        if task is Task.ENTAILMENT:
-            return self._encoder.probabilities(task, pairs)
-        found = self._encoder.probabilities(task, [*pairs, *(pair[::-1] for pair in pairs)])
-        return {pair: (found[pair] + found[pair[::-1]]) / 2 for pair in pairs}
 
     @property
     def _tasks(self) -> list[Task]:
@@ -88,16 +79,29 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
     @classmethod
     def estimate(cls, run: TrainingRun[CrossEncoderTraining]) -> Estimate:
         steps = step_count(run.pairs, run.settings)
+        steps += step_count(_similarities(run.pairs), run.settings)
         return Estimate(steps, steps * seconds_a_step(run.pairs, run.settings, run.compute))
 
     @classmethod
     def train(
         cls, run: TrainingRun[CrossEncoderTraining], folder: Path, advance: Advance
     ) -> Metrics:
-        model = train_cross_encoder(run.pairs, run.settings, run.compute, run.checkpoints, advance)
+        """Similarity is read both ways: together, by the heads; and apart, in vectors."""
+        similarities = _similarities(run.pairs)
+        if similarities:
+            checkpoints = run.checkpoints / APART
+            apart = train_bi_encoder(similarities, run.settings, run.compute, checkpoints, advance)
+            apart.save_pretrained(str(folder / APART), create_model_card=False)
+        model = train_cross_encoder(
+            run.pairs, run.settings, run.compute, run.checkpoints / "together", advance
+        )
         model.save_pretrained(str(folder), create_model_card=False)
         trained = [task for task in Task if any(pair.task is task for pair in run.pairs)]
         return calibrate(folder, run.held_out, trained, run.compute)
+
+
+def _similarities(pairs: Sequence[TextPair]) -> list[TextPair]:
+    return [pair for pair in pairs if pair.task is Task.SIMILARITY]
 
 
 JUDGE = CrossEncoderJudge

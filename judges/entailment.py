@@ -9,7 +9,8 @@ from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, sc
 from rlhf_core.config import Settings
 from rlhf_core.config.tree import ComputeSettings, PositiveInt
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.pair_encoder import Pair, PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.models.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.models.sentence_encoder import Pair
 from rlhf_core.sentences import chunks, split_sentences
 from rlhf_core.text_pairs import Task
 

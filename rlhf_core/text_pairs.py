@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class TextPair:
     task: Task | None = None
     label: float | None = None
     """Similarity 0 to 1; paraphrase 0 or 1; an Entailment. None in a file without labels."""
+    file: str = field(default="", compare=False)
+    """Where it was read: scores of two files need not mean the same."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,10 @@ def read_text_pairs(
     for place, cells in rows:
         text, other = _text(place, first, cells), _text(place, second, cells)
         if not needs_label:
-            found.append(TextPair(text, other))
+            found.append(TextPair(text, other, file=str(path)))
         for column, (task, read) in readers:
-            found.append(TextPair(text, other, task, read(place, _cell(place, column.name, cells))))
+            label = read(place, _cell(place, column.name, cells))
+            found.append(TextPair(text, other, task, label, str(path)))
     return found
 
 

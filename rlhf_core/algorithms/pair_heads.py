@@ -5,9 +5,11 @@ One encoder for similarity, paraphrase and entailment is AlignScore's (arXiv:230
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -64,21 +66,63 @@ def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
     return -shares.masked_fill(~allowed, -math.inf).logsumexp(dim=-1).mean()
 
 
-def head_probabilities(task: Task, head: Tensor, temperature: float) -> Tensor:
+def head_probabilities(task: Task, head: Tensor) -> Tensor:
     """The head's number for each pair, (B,): for entailment, how likely the second follows."""
     if task is Task.ENTAILMENT:
-        return torch.softmax(head / temperature, dim=-1)[:, Entailment.ENTAILMENT]
-    return torch.sigmoid(head / temperature)
+        return torch.softmax(head, dim=-1)[:, Entailment.ENTAILMENT]
+    return torch.sigmoid(head)
 
 
-def fit_temperature(task: Task, head: Tensor, labels: Tensor) -> float:
-    """The temperature under which the labels are likeliest (arXiv:1706.04599, section 4.2).
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a head's logits probabilities: (logits + weight * cosine + offset) / temperature.
 
-    Dividing by it keeps every order, so no ranking changes. Between 1/20 and 20.
+    The cosine is that of the two texts read apart; only similarity has one.
     """
 
-    def loss(log_temperature: float) -> float:
-        return head_loss(task, head.double() / math.exp(log_temperature), labels).item()
+    temperature: float = 1.0
+    cosine_weight: float = 0.0
+    offset: float = 0.0
 
-    bounds = (-HIGHEST_LOG_TEMPERATURE, HIGHEST_LOG_TEMPERATURE)
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x)
+    def apply(self, head: Tensor, cosine: Tensor | None = None) -> Tensor:
+        """Calibrated logits, of the head's shape.
+
+        Args:
+            head: As `head_logits` gives them.
+            cosine: Of each pair, (B,); needed where it has a weight.
+        """
+        if cosine is not None:
+            head = head + self.cosine_weight * cosine + self.offset
+        return head / self.temperature
+
+
+def fit_calibration(
+    task: Task, head: Tensor, labels: Tensor, cosine: Tensor | None = None
+) -> Calibration:
+    """The calibration under which the labels are likeliest.
+
+    Without cosines a temperature (arXiv:1706.04599, section 4.2), which keeps every order; with
+    them a logistic regression on both readings, neither of which can count against.
+    """
+    head = head.double()
+    if cosine is None:
+
+        def loss(log_temperature: float) -> float:
+            return head_loss(task, head / math.exp(log_temperature), labels).item()
+
+        bounds = (-HIGHEST_LOG_TEMPERATURE, HIGHEST_LOG_TEMPERATURE)
+        return Calibration(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    apart = cosine.double()
+
+    def loss_of_mixture(weights: Sequence[float]) -> float:
+        together, of_cosine, offset = weights
+        return head_loss(task, together * head + of_cosine * apart + offset, labels).item()
+
+    found = minimize(
+        loss_of_mixture,
+        x0=(1.0, 1.0, 0.0),
+        method="L-BFGS-B",
+        bounds=((math.exp(-HIGHEST_LOG_TEMPERATURE), None), (0.0, None), (None, None)),
+    )
+    together, of_cosine, offset = (float(weight) for weight in found.x)
+    return Calibration(1 / together, of_cosine / together, offset / together)

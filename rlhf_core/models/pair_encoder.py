@@ -1,6 +1,7 @@
-"""An encoder that reads two texts at once: Solon's own with three heads, or any classifier.
+"""An encoder that reads two texts together: Solon's own with three heads, or any classifier.
 
-Which outputs mean what is read from the model's own `id2label`.
+Ours may have another beside it, that reads them apart and takes part in how alike they are. Which
+outputs mean what is read from the model's own `id2label`.
 """
 
 import json
@@ -15,20 +16,27 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
-from rlhf_core.algorithms.pair_heads import OUTPUTS, head_logits, head_probabilities
+from rlhf_core.algorithms.pair_heads import (
+    OUTPUTS,
+    SYMMETRIC,
+    Calibration,
+    head_logits,
+    head_probabilities,
+)
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.identity import digest
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import locate
+from rlhf_core.models.sentence_encoder import Pair, cosines, load_sentence_encoder
 from rlhf_core.text_pairs import Task
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+    from sentence_transformers import CrossEncoder, SentenceTransformer
 
 CARD, CALIBRATION = "training_card.json", "calibration.json"
+APART = "apart"
+"""Folder of the encoder that reads texts apart, within ours."""
 MAX_TOKENS = 512
-
-Pair = tuple[str, str]
 
 
 class PairEncoder:
@@ -50,18 +58,37 @@ class PairEncoder:
         self._model = load_cross_encoder(name, compute)
 
     def probabilities(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
-        """The head's number for each distinct pair.
+        """The head's calibrated number for each distinct pair.
 
         Raises:
             ModelNotFoundError: If the model has no such head, or it was not trained.
         """
-        temperature = self._temperature(task)
-        logits = self.logits(pairs)
-        if not pairs:
+        calibration = self._calibration(task)
+        distinct = list(dict.fromkeys(pairs))
+        if not distinct:
             return {}
-        head = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
-        found = head_probabilities(task, head, temperature).tolist()
-        return dict(zip(dict.fromkeys(pairs), found, strict=True))
+        head = self.head(task, distinct)
+        cosine = self.cosines(distinct) if calibration.cosine_weight else None
+        found = head_probabilities(task, calibration.apply(head, cosine)).tolist()
+        return dict(zip(distinct, found, strict=True))
+
+    def head(self, task: Task, pairs: Sequence[Pair]) -> Tensor:
+        """The head's logits for each pair, fp32: (N,), or (N, 3) for entailment, entailment first.
+
+        Where order means nothing, the mean of both orders.
+        """
+        orders = [list(pairs)]
+        if task in SYMMETRIC:
+            orders.append([pair[::-1] for pair in pairs])
+        read = [pair for order in orders for pair in order]
+        row = {pair: index for index, pair in enumerate(dict.fromkeys(read))}
+        logits = self.logits(read)
+        found = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
+        return torch.stack([found[[row[pair] for pair in order]] for order in orders]).mean(dim=0)
+
+    def cosines(self, pairs: Sequence[Pair]) -> Tensor | None:
+        """Of each pair, read apart, (N,); None if the model has no such encoder."""
+        return cosines(self._apart, pairs, self._batch_size) if self._apart else None
 
     def logits(self, pairs: Sequence[Pair]) -> Tensor:
         """All outputs for each distinct pair, in order of first appearance, fp32, (N, L)."""
@@ -90,16 +117,23 @@ class PairEncoder:
     def _is_ours(self) -> bool:
         return self._labels == OUTPUTS
 
-    def _temperature(self, task: Task) -> float:
+    @cached_property
+    def _apart(self) -> "SentenceTransformer | None":
+        folder = Path(self.name).expanduser() / APART
+        if not (self._is_ours and folder.is_dir()):
+            return None
+        return load_sentence_encoder(str(folder), device=str(self._compute.device))
+
+    def _calibration(self, task: Task) -> Calibration:
         if not self._is_ours:
-            return 1.0
-        temperatures = read_calibration(Path(self.name).expanduser())
-        if task not in temperatures:
+            return Calibration()
+        found = read_calibration(Path(self.name).expanduser())
+        if task not in found:
             raise ModelNotFoundError(
                 f"model {self.name!r}: its head {task} was not trained; trained are "
-                f"{', '.join(temperatures) or 'none'}"
+                f"{', '.join(found) or 'none'}"
             )
-        return temperatures[task]
+        return found[task]
 
     def _foreign_head(self, task: Task, logits: Tensor) -> Tensor:
         """The outputs of another's model in the shape of our head; entailment comes first."""
@@ -159,21 +193,32 @@ def fingerprint(name: str) -> str:
     return digest(card.read_bytes()) if card.is_file() else ""
 
 
-def read_calibration(folder: Path) -> dict[Task, float]:
-    """The temperature of each head that was trained."""
+def read_calibration(folder: Path) -> dict[Task, Calibration]:
+    """That of each head that was trained."""
     path = folder / CALIBRATION
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["temperatures"]
-        return {Task(task): float(value) for task, value in found.items()}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {Task(task): Calibration(**fields) for task, fields in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelNotFoundError(
             f"model {str(folder)!r}: {CALIBRATION} is missing or broken "
             f"({type(error).__name__}); train it again"
         ) from None
 
 
-def load_cross_encoder(name: str, compute: Compute, labels: Sequence[str] = ()) -> "CrossEncoder":
+def load_cross_encoder(
+    name: str,
+    compute: Compute,
+    labels: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> "CrossEncoder":
     """An encoder with a classifier on it; with labels, a new random head of so many outputs.
+
+    Args:
+        name: Bundled name, local folder or hub id.
+        compute: Its device.
+        labels: What a new head's outputs are called; without, the model keeps its own.
+        config: What to change in the model's own config.
 
     Raises:
         ModelNotFoundError: If it cannot be loaded, or is no encoder.
@@ -196,6 +241,7 @@ def load_cross_encoder(name: str, compute: Compute, labels: Sequence[str] = ()) 
                     # PyTorch's CPU kernel has a slow backward pass.
                     **({"attn_implementation": "eager"} if labels and is_on_cpu else {}),
                 },
+                config_kwargs=dict(config or {}),
                 trust_remote_code=False,
             )
     except (OSError, ValueError) as error:

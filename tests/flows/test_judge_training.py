@@ -35,7 +35,7 @@ def test_a_training_is_planned_made_and_scored(data: Path, tmp_path: Path):
     plan = training.plan()
     assert plan["pairs"] == {"similarity": kept}
     assert plan["held_out"] == {"similarity": 60 - kept}
-    assert plan["steps"] == -(-kept // 16)
+    assert plan["steps"] == 2 * -(-kept // 16), "read apart, and read together"
     card = train_judge(training)
     assert json.loads((out / "training_card.json").read_text()) == card
     assert list(card["data"]) == [str(data)]

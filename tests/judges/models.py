@@ -85,6 +85,6 @@ def tiny_pair_encoder(labels: tuple[str, ...] = OUTPUTS) -> str:
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if labels == OUTPUTS:
-        temperatures = {task.value: 2.0 for task in Task}
-        (folder / CALIBRATION).write_text(json.dumps({"temperatures": temperatures}))
+        calibration = {task.value: {"temperature": 2.0} for task in Task}
+        (folder / CALIBRATION).write_text(json.dumps(calibration))
     return str(folder)

@@ -1,4 +1,6 @@
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,9 @@ import torch
 from judges._base import Answer
 from judges._training import TrainingRun
 from judges.cross_encoder import CrossEncoderJudge, CrossEncoderOptions
-from rlhf_core.algorithms.cross_encoder import CrossEncoderTraining
+from rlhf_core.algorithms.encoder_training import CrossEncoderTraining
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.pair_encoder import CALIBRATION, CARD, PairEncoder
+from rlhf_core.models.pair_encoder import APART, CALIBRATION, CARD, PairEncoder
 from rlhf_core.records import Outcome
 from rlhf_core.text_pairs import Entailment, Task, TextPair
 from tests.conftest import FP32
@@ -43,14 +45,23 @@ def test_the_score_is_the_calibrated_mean_of_both_orders_for_the_nearest_referen
         return logits / 2
 
     text = "A dog."
-    both = [
-        (read(r, text)[0].sigmoid() + read(text, r)[0].sigmoid()) / 2
-        for r in ASKED.reference_answers
-    ]
+    both = [((read(r, text)[0] + read(text, r)[0]) / 2).sigmoid() for r in ASKED.reference_answers]
     assert score(judge(folder), text) == pytest.approx(max(both).item(), abs=1e-2)
     follows = [read(r, text)[2:].softmax(0)[0] for r in ASKED.reference_answers]
     found = score(judge(folder, head="entailment"), text)
     assert found == pytest.approx(max(follows).item(), abs=1e-2)
+
+
+def test_texts_read_apart_take_part_in_how_alike_they_are(tmp_path: Path):
+    """The cosine of two equal texts is 1, so a weight of 50 lifts their logit by 50 - 20."""
+    shutil.copytree(tiny_pair_encoder(), tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tiny_pair_encoder(), tmp_path / APART)
+    fields = {"temperature": 10.0, "cosine_weight": 50.0, "offset": -20.0}
+    together = score(judge(tiny_pair_encoder()), "A dog ran.")
+    (tmp_path / CALIBRATION).write_text(json.dumps({"similarity": fields}))
+    found = score(judge(str(tmp_path)), "A dog ran.")
+    logit = 2 * math.log(together / (1 - together))
+    assert math.log(found / (1 - found)) == pytest.approx((logit + 50 - 20) / 10, abs=5e-2)
 
 
 def test_order_does_not_matter_where_it_means_nothing():
@@ -75,7 +86,7 @@ def test_another_classifier_serves_similarity_and_not_entailment():
 def test_a_head_that_was_not_trained_is_refused(tmp_path: Path):
     for file in Path(tiny_pair_encoder()).iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / CALIBRATION).write_text('{"temperatures": {"similarity": 1.0}}')
+    (tmp_path / CALIBRATION).write_text('{"similarity": {"temperature": 1.0}}')
     with pytest.raises(ModelNotFoundError, match=r"paraphrase was not trained; .* similar"):
         score(judge(str(tmp_path), head="paraphrase"), "A dog.")
     (tmp_path / CALIBRATION).unlink()
@@ -124,8 +135,8 @@ def train(folder: Path, pairs: list[TextPair], **settings: object) -> dict[str, 
 
 
 def test_a_planted_signal_is_learnt_and_carries_over(tmp_path: Path):
-    """Thirty steps of the bundled encoder: colours decide, also for an animal it never saw."""
-    metrics = train(tmp_path / "model", planted(), epochs=3, batch_size=16, learning_rate=3e-4)
+    """75 steps of the bundled encoder: colours decide, also for an animal it never saw."""
+    metrics = train(tmp_path / "model", planted(), epochs=5, batch_size=16, learning_rate=3e-4)
     assert metrics["similarity"]["spearman"] > 0.8
     assert metrics["entailment"]["auc"] > 0.9
     for of_head in metrics.values():

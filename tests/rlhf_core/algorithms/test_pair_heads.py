@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.pair_heads import (
-    fit_temperature,
+    Calibration,
+    fit_calibration,
     head_logits,
     head_loss,
     head_probabilities,
@@ -62,20 +63,46 @@ def test_the_loss_refuses_to_broadcast():
 
 
 def test_probabilities_by_hand():
-    """σ(log 9 / 2) = σ(log 3) = 3/4; a softmax of (log 4, 0, 0) halved is (2, 1, 1)/4."""
-    similarity = head_probabilities(Task.SIMILARITY, torch.tensor([math.log(9.0)]), 2.0)
+    """σ(log 3) = 3/4; a softmax of (log 2, 0, 0) is (2, 1, 1)/4."""
+    similarity = head_probabilities(Task.SIMILARITY, torch.tensor([math.log(3.0)]))
     assert similarity.item() == pytest.approx(0.75, abs=1e-6)
-    head = torch.tensor([[math.log(4.0), 0.0, 0.0]])
-    assert head_probabilities(Task.ENTAILMENT, head, 2.0).item() == pytest.approx(0.5, abs=1e-6)
+    head = torch.tensor([[math.log(2.0), 0.0, 0.0]])
+    assert head_probabilities(Task.ENTAILMENT, head).item() == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_calibration_by_hand():
+    """(1 + 4·0.5 − 1) / 2 = 1; without a cosine, 1 / 2."""
+    calibration = Calibration(temperature=2.0, cosine_weight=4.0, offset=-1.0)
+    head = torch.tensor([1.0])
+    assert calibration.apply(head, torch.tensor([0.5])).tolist() == [1.0]
+    assert Calibration(temperature=2.0).apply(head).tolist() == [0.5]
 
 
 def test_the_temperature_undoes_an_overconfidence():
     """Three of four right at logit ±4: likeliest where σ(4/T) = 3/4, so T = 4 / log 3."""
     head = torch.tensor([4.0, 4.0, 4.0, 4.0])
-    found = fit_temperature(Task.PARAPHRASE, head, torch.tensor([1.0, 1.0, 1.0, 0.0]))
-    assert found == pytest.approx(4 / math.log(3), rel=1e-3)
+    found = fit_calibration(Task.PARAPHRASE, head, torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    assert found.temperature == pytest.approx(4 / math.log(3), rel=1e-3)
+    assert found.cosine_weight == found.offset == 0.0
 
 
 def test_perfect_separation_stops_at_the_bound():
-    found = fit_temperature(Task.PARAPHRASE, torch.tensor([3.0, -3.0]), torch.tensor([1.0, 0.0]))
-    assert found == pytest.approx(1 / 20, rel=1e-2)
+    labels = torch.tensor([1.0, 0.0])
+    found = fit_calibration(Task.PARAPHRASE, torch.tensor([3.0, -3.0]), labels)
+    assert found.temperature == pytest.approx(1 / 20, rel=1e-2)
+
+
+def test_each_reading_gets_the_weight_it_earns():
+    """The logits know nothing; of cosines ±1, three in four are right: log 3 each way."""
+    cosine = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
+    labels = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    found = fit_calibration(Task.SIMILARITY, torch.zeros(8), labels, cosine)
+    assert found.cosine_weight / found.temperature == pytest.approx(math.log(3), rel=1e-3)
+    assert found.offset == pytest.approx(0.0, abs=1e-3)
+
+
+def test_a_reading_that_is_wrong_is_left_out_and_not_turned_round():
+    head = torch.tensor([2.0, 2.0, -2.0, -2.0])
+    labels = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    wrong = fit_calibration(Task.SIMILARITY, head, labels, -head)
+    assert wrong.cosine_weight == 0.0
