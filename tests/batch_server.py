@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers import Loopback, QuietHandler
 
 Line = dict[str, Any]
 PAGE = 2
@@ -28,7 +29,7 @@ def answered(line: Line) -> Line:
     return {"custom_id": line["custom_id"], "response": response, "error": None}
 
 
-class BatchServer:
+class BatchServer(Loopback):
     """Answers every line of a batch, in an order of its own, when the batch was looked at enough.
 
     Args:
@@ -55,7 +56,7 @@ class BatchServer:
         self._looked: Counter[str] = Counter()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 self.reply(*outer.get(urlsplit(self.path)))
 
@@ -73,19 +74,7 @@ class BatchServer:
                 self.end_headers()
                 self.wfile.write(content)
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Handler)
 
     def upload(self, content_type: str, body: bytes) -> bytes:
         parts = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)

@@ -6,10 +6,10 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parent.parent
 Answer = tuple[int, dict[str, str], str]
@@ -34,7 +34,42 @@ def completion(text: str = "Paris.", **choice: Any) -> Answer:
     return 200, {}, json.dumps(body)
 
 
-class Server:
+class QuietHandler(BaseHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Loopback:
+    """A server in threads of its own, from the start until it is closed."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http.server_port}/v1"
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+AnyServer = TypeVar("AnyServer", bound=Loopback)
+
+
+@contextmanager
+def started(server: type[AnyServer]) -> Iterator[Callable[..., AnyServer]]:
+    """Starts servers with the arguments it is given, and closes them all in the end."""
+    with ExitStack() as stack:
+
+        def start(*arguments: Any, **options: Any) -> AnyServer:
+            return stack.enter_context(closing(server(*arguments, **options)))
+
+        yield start
+
+
+class Server(Loopback):
     """Answers each request by what `answer` makes of its body and number."""
 
     def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
@@ -45,7 +80,7 @@ class Server:
         self._lock = threading.Lock()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with outer._lock:
@@ -65,19 +100,7 @@ class Server:
                     self.end_headers()
                     self.wfile.write(text.encode())
 
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+        super().__init__(Handler)
 
 
 @contextmanager

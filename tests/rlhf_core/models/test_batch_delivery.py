@@ -10,32 +10,20 @@ import pytest
 
 from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.errors import BudgetError, EndpointError
-from rlhf_core.models import batch_files, retries
+from rlhf_core.models import batch_files
 from rlhf_core.models.budget import Budget, Spend
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from tests.batch_server import BatchServer, Line, answered
-from tests.servers import ROOT
+from tests.rlhf_core.models.conftest import KEY
+from tests.servers import ROOT, started
 
-KEY = "sk-secret-of-the-test"
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., BatchServer]]:
-    servers: list[BatchServer] = []
-
-    def start(*arguments: Any, **options: Any) -> BatchServer:
-        servers.append(BatchServer(*arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("TEST_KEY", KEY)
+    with started(BatchServer) as start:
+        yield start
 
 
 def endpoint(server: BatchServer, budget: Budget | None = None, **settings: Any) -> Endpoint:

@@ -10,11 +10,11 @@ import pytest
 
 from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.errors import BudgetError, EndpointError
-from rlhf_core.models import retries
 from rlhf_core.models.budget import Budget, Spend
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from tests.servers import Answer, Server, completion
 
+pytestmark = pytest.mark.usefixtures("impatient")
 TEN_CENTS = Spend(usd=0.10, tokens=10, calls=1)
 
 
@@ -115,11 +115,6 @@ def test_what_was_spent_before_counts():
     budget = Budget(BudgetSettings(max_usd=1.0), spent=Spend(usd=0.95))
     with pytest.raises(BudgetError, match=r"\$0\.95 are gone, and this may cost \$0\.10"):
         asyncio.run(call(budget, TEN_CENTS, TEN_CENTS))
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 def spent_on(answer: Answer, **settings: Any) -> Spend:

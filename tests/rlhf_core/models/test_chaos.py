@@ -8,7 +8,6 @@ import pytest
 
 from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.errors import BudgetError, EndpointError
-from rlhf_core.models import retries
 from rlhf_core.models.budget import Budget
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from tests.servers import account, in_process
@@ -19,8 +18,7 @@ MAX_TOKENS = 64
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+def _unstalled(impatient: None) -> Iterator[None]:
     gc.freeze()  # going through torch's objects would stall the loop for longer than a time-out
     yield
     gc.unfreeze()

@@ -16,28 +16,16 @@ from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.models import retries
 from rlhf_core.models.budget import Spend
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
-from tests.servers import Answer, Server, completion
+from tests.rlhf_core.models.conftest import KEY
+from tests.servers import Answer, Server, completion, started
 
-KEY = "sk-secret-of-the-test"
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(answer: Callable[[dict[str, Any], int], Answer]) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("TEST_KEY", KEY)
+    with started(Server) as start:
+        yield start
 
 
 def ask(
