@@ -19,6 +19,7 @@ from judges._question import Question
 from rlhf_core.config.tree import EndpointSettings, PositiveInt
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
+from rlhf_core.models.batch_files import LINES_AT_MOST
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
@@ -183,8 +184,13 @@ class AsksLanguageModel(Judge[AnyModelOptions]):
 
     @property
     def batch(self) -> int:
-        """More where answers come one by one and are kept at once: connections stay busy."""
-        return 2048 if self._model.is_remote else super().batch
+        """More where answers are kept as they come: connections stay busy.
+
+        All at once where they come by batch: each batch takes hours.
+        """
+        if not self._model.is_remote:
+            return super().batch
+        return LINES_AT_MOST if self.options.delivery == "batch" else 2048
 
     @cached_property
     def _model(self) -> LanguageModel:

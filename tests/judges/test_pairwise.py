@@ -97,3 +97,8 @@ def test_the_plan_knows_tokens_parameters_and_price():
         model="openai:x", base_url="http://127.0.0.1:1/v1", price_per_million_input_tokens=10.0
     ).workload(50, 20)
     assert remote.cost_usd == pytest.approx(local.tokens * 10e-6)
+
+
+def test_what_is_delivered_by_batch_is_asked_all_at_once():
+    remote = {"model": "openai:m", "base_url": "http://127.0.0.1:1/v1"}
+    assert judge().batch < judge(**remote).batch < judge(**remote, delivery="batch").batch
