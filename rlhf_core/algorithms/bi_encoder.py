@@ -58,7 +58,7 @@ def train_bi_encoder(
         model_kwargs={"use_safetensors": True},
         config_kwargs=NO_ATTENTION_DROPOUT,
     )
-    model.model_card_data.generate_widget_examples = False  # they show a bar of their own
+    model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(

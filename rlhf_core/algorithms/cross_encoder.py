@@ -124,7 +124,7 @@ def train_cross_encoder(
     losses: dict[str, nn.Module] = {
         name: HeadLoss(model, Task(str(chosen[0].task))) for name, chosen in by_file(pairs).items()
     }
-    model.model_card_data.generate_widget_examples = False  # they show a bar of their own
+    model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes
     trainer = CrossEncoderTrainer(
         model=model,
         args=CrossEncoderTrainingArguments(**trainer_arguments(settings, compute, checkpoints)),

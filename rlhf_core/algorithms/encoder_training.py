@@ -27,11 +27,11 @@ NO_ATTENTION_DROPOUT = {"attention_probs_dropout_prob": 0.0}
 class CrossEncoderTraining(Settings):
     base_model: str = "all-minilm-l6-v2"
     """An encoder: bundled name, local folder or hub id."""
-    epochs: PositiveInt = 2
+    epochs: PositiveInt = 3
     """Times each pair is seen."""
-    batch_size: PositiveInt = 32
+    batch_size: PositiveInt = 64
     """Pairs a step."""
-    learning_rate: PositiveFloat = 5e-5
+    learning_rate: PositiveFloat = 1e-4
     """Its peak, after a tenth of the steps; then it falls to 0 in a straight line."""
     seed: int = 1
     """Of the heads' first weights, the order of the pairs and dropout."""

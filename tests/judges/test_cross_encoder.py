@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from judges._base import Answer
-from judges._training import TrainingRun
+from judges._training import Advance, TrainingRun
 from judges.cross_encoder import CrossEncoderJudge, CrossEncoderOptions
 from rlhf_core.algorithms.encoder_training import CrossEncoderTraining
 from rlhf_core.errors import ModelNotFoundError
@@ -122,7 +122,12 @@ def planted() -> list[TextPair]:
     return pairs
 
 
-def train(folder: Path, pairs: list[TextPair], **settings: object) -> dict[str, dict[str, float]]:
+def train(
+    folder: Path,
+    pairs: list[TextPair],
+    advance: Advance = lambda count, note: None,
+    **settings: object,
+) -> dict[str, dict[str, float]]:
     folder.mkdir(parents=True)
     run = TrainingRun(
         pairs=[pair for pair in pairs if "fish" not in pair.text],
@@ -131,7 +136,7 @@ def train(folder: Path, pairs: list[TextPair], **settings: object) -> dict[str, 
         compute=FP32,
         checkpoints=folder.with_name("checkpoints"),
     )
-    return CrossEncoderJudge.train(run, folder, lambda count, note: None)
+    return CrossEncoderJudge.train(run, folder, advance)
 
 
 def test_a_planted_signal_is_learnt_and_carries_over(tmp_path: Path):
@@ -156,6 +161,29 @@ def test_the_same_training_makes_the_same_model(tmp_path: Path):
         train(tmp_path / name / "model", planted()[:48], **settings)
         weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
+
+
+def test_a_training_that_was_cut_off_goes_on_from_its_last_epoch(tmp_path: Path):
+    """Cut off in the second epoch of two: what was trained before is not trained again."""
+    settings = {"base_model": tiny_pair_encoder(), "epochs": 2, "batch_size": 8, "seed": 3}
+    pairs = planted()[:48]
+    notes: list[str] = []
+
+    def cut_off(count: int, note: str) -> None:
+        if note.startswith("together, epoch 1.") and not note.endswith("1.0"):
+            raise KeyboardInterrupt
+        notes.append(note)
+
+    train(tmp_path / "whole" / "model", pairs, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut" / "model", pairs, cut_off, **settings)
+    (tmp_path / "cut" / "model" / APART).rename(tmp_path / "left behind")
+    (tmp_path / "cut" / "model").rmdir()
+    before = len(notes)
+    train(tmp_path / "cut" / "model", pairs, lambda count, note: notes.append(note), **settings)
+    assert {note[:-1] for note in notes[before:]} <= {"together, epoch 1.", "together, epoch 2."}
+    weights = [tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_an_encoder_gives_each_distinct_pair_once_and_in_order():
