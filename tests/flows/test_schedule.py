@@ -7,6 +7,7 @@ with SQLAlchemy 2.1 the scheduler never creates a run: both silently.
 import json
 import re
 import signal
+import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -45,7 +46,12 @@ def test_a_scheduled_cycle_appears_and_completes(environment: dict[str, str], tm
         assert completed[0]["auto_scheduled"]
     finally:
         serving.send_signal(signal.SIGINT)
-        _, errors = serving.communicate(timeout=60)
+        try:  # a cycle that goes on is ended first
+            _, errors = serving.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            serving.kill()
+            serving.communicate()
+            raise
     assert "Traceback" not in errors, errors
     promotions = Store(config.store).query("SELECT cycle FROM promotions ORDER BY cycle")
     assert promotions[0]["cycle"] == 1
