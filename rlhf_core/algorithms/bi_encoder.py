@@ -55,7 +55,6 @@ def train_bi_encoder(
     model = load_sentence_encoder(
         settings.base_model,
         device=str(compute.device),
-        model_kwargs={"use_safetensors": True},
         config_kwargs=NO_ATTENTION_DROPOUT,
     )
     model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes

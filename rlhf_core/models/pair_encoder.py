@@ -69,6 +69,10 @@ class PairEncoder:
             return {}
         head = self.head(task, distinct)
         cosine = self.cosines(distinct) if calibration.cosine_weight else None
+        if calibration.cosine_weight and cosine is None:
+            raise ModelNotFoundError(
+                f"model {self.name!r}: its folder {APART} is missing; train it again"
+            )
         found = head_probabilities(task, calibration.apply(head, cosine)).tolist()
         return dict(zip(distinct, found, strict=True))
 

@@ -31,7 +31,12 @@ def load_sentence_encoder(name: str, **arguments: Any) -> "SentenceTransformer":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            return SentenceTransformer(location, trust_remote_code=False, **arguments)
+            return SentenceTransformer(
+                location,
+                model_kwargs={"use_safetensors": True},
+                trust_remote_code=False,
+                **arguments,
+            )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(f"judge model {name!r} cannot be loaded: {error}") from None
 

@@ -64,6 +64,13 @@ def test_texts_read_apart_take_part_in_how_alike_they_are(tmp_path: Path):
     assert math.log(found / (1 - found)) == pytest.approx((logit + 50 - 20) / 10, abs=5e-2)
 
 
+def test_a_missing_encoder_is_named_and_not_left_out(tmp_path: Path):
+    shutil.copytree(tiny_pair_encoder(), tmp_path, dirs_exist_ok=True)
+    (tmp_path / CALIBRATION).write_text('{"similarity": {"cosine_weight": 5.0}}')
+    with pytest.raises(ModelNotFoundError, match="its folder apart is missing; train it again"):
+        score(judge(str(tmp_path)), "A dog ran.")
+
+
 def test_order_does_not_matter_where_it_means_nothing():
     asked, text = judge(tiny_pair_encoder()), "A dog."
     forward = asked.score([Answer(prompt(reference_answers=("It ran.",)), text)])
