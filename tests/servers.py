@@ -39,11 +39,17 @@ class QuietHandler(BaseHTTPRequestHandler):
         pass
 
 
+class ManyAtATime(ThreadingHTTPServer):
+    """Takes as many connections at once as any test opens: past the usual 5 they are reset."""
+
+    request_queue_size = 512
+
+
 class Loopback:
     """A server in threads of its own, from the start until it is closed."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http = ManyAtATime(("127.0.0.1", 0), handler)
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
