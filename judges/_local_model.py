@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 from transformers import PreTrainedModel
 
@@ -24,6 +25,9 @@ ALMOST_ZERO = 1e-5
 UNKNOWN_CONTEXT = 2048
 Keep = Callable[[int, Response | EndpointError], None]
 """Takes each answer, by its question's place, as soon as it is there."""
+
+_loaded: WeakValueDictionary[str, PreTrainedModel] = WeakValueDictionary()
+"""By name: judges that ask the same model share it, and the last to go frees it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,11 @@ class LocalModel:
 
     @cached_property
     def _model(self) -> PreTrainedModel:
-        return load_language_model(self.name, self._compute.dtype, self._compute.device)
+        model = _loaded.get(self.name)
+        if model is None:
+            model = load_language_model(self.name, self._compute.dtype, self._compute.device)
+            _loaded[self.name] = model
+        return model
 
     @cached_property
     def _context(self) -> int:

@@ -1,0 +1,35 @@
+"""Local models: judges that ask the same one share it while any of them lives."""
+
+import gc
+from typing import Any
+
+import pytest
+
+from judges import _local_model
+from judges._local_model import LocalModel
+from judges._question import Question
+from rlhf_core.models.loading import load_language_model
+
+
+def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pytest.MonkeyPatch):
+    loads = []
+
+    def load(name, dtype, device):
+        loads.append(name)
+        return load_language_model(name, dtype, device)
+
+    monkeypatch.setattr(_local_model, "load_language_model", load)
+    models = [LocalModel("tiny-random") for _ in range(2)]
+    answers: list[Any] = []
+    for model in models:
+        model.answer(
+            ["hash"], [Question("A or B?", 1, ("A", "B"))], lambda _, said: answers.append(said)
+        )
+    assert loads == ["tiny-random"]
+    assert answers[0].probabilities == answers[1].probabilities
+    del model, models
+    gc.collect()
+    LocalModel("tiny-random").answer(
+        ["hash"], [Question("A?", 1, ("A", "B"))], lambda _, said: None
+    )
+    assert loads == ["tiny-random"] * 2
