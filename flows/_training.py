@@ -1,12 +1,21 @@
-"""What training stages share: demonstrations in, metrics and models with their lineage out."""
+"""What training stages share: texts in, bar and checkpoints on the way, models and lineage out."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+from flows._cycle import Cycle
+from flows._progress import progress
+from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.config.training import OnlineSettings, PTXSettings, TrainingSettings
+from rlhf_core.errors import DataFileError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.records import Metric, ModelInput, ModelVersion, Prompt, Record, Revision
 from rlhf_core.store import Store
+
+Metrics = Mapping[str, float]
 
 
 def demonstrations(
@@ -20,6 +29,80 @@ def demonstrations(
         TokenSequence(tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer)))
         for prompt, answer in shown
     ]
+
+
+def ptx_texts(
+    settings: PTXSettings, chat: ChatFormat, prompts: Sequence[Prompt]
+) -> list[TokenSequence]:
+    """What PTX models beside the reward: a file's texts, or the reference answers."""
+    if settings.path is None:
+        return demonstrations(chat, prompts)
+    found = []
+    for text in read_texts(Path(settings.path)):
+        ids = chat.plain_ids(text)[: settings.max_tokens]
+        if len(ids) > 1:  # nothing predicts the first token
+            found.append(TokenSequence(tuple(ids[:1]), tuple(ids[1:])))
+    return found
+
+
+def check_texts(settings: TrainingSettings) -> None:
+    """Refuse a file of PTX texts that is not there or broken, before hours are spent.
+
+    Raises:
+        DataFileError: As `read_texts`.
+    """
+    if isinstance(settings, OnlineSettings) and settings.ptx and settings.ptx.path:
+        read_texts(Path(settings.ptx.path))
+
+
+def read_texts(path: Path) -> list[str]:
+    """Texts of a .txt file, one a line, or of a .jsonl file, the `text` of each line.
+
+    Raises:
+        DataFileError: With the file, and the line where one is wrong.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise DataFileError(f"texts {path}: {reason.lower()}") from None
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if path.suffix == ".jsonl":
+        texts = [_text_of(line, path, number) for number, line in numbered]
+    else:
+        texts = [line.strip() for _, line in numbered]
+    if not texts:
+        raise DataFileError(f"texts {path}: the file is empty")
+    return texts
+
+
+def _text_of(line: str, path: Path, number: int) -> str:
+    try:
+        found = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, str) or not found.strip():
+        raise DataFileError(f'texts {path}, line {number}: expected {{"text": "…"}}')
+    return found
+
+
+def checkpoints_of(cycle: Cycle, version: ModelVersion) -> Checkpoints:
+    """Of the training of that model, beside where the model will lie."""
+    folder = cycle.folder(version.id)
+    every = cycle.config.compute.checkpoint_every
+    return Checkpoints(folder.with_name(f".{folder.name}.training"), every)
+
+
+def followed(
+    steps: Iterator[TrainingStep], label: str, total: int, say: Callable[[Metrics], str]
+) -> Iterator[TrainingStep]:
+    """The steps, with a bar that moves on after each and says something of it."""
+    with progress(label, total) as advance:
+        at = 0
+        for step in steps:
+            yield step
+            advance(step.step - at, say(step.metrics))
+            at = step.step
 
 
 def keep_metrics(store: Store, model_id: str, step: TrainingStep) -> None:

@@ -31,7 +31,7 @@ def pipeline(cycle: Cycle) -> None:
     judge(cycle, prompts, candidates)
     recipe = pair(cycle, prompts, candidates)
     reward_model = train_reward(cycle, prompts, sft, recipe)
-    policy = train_policy(cycle, prompts, sft, reward_model)
+    policy = train_policy(cycle, prompts, sft, reward_model, recipe)
     evaluation = evaluate(cycle, prompts, sft, reward_model, policy)
     promote(cycle, evaluation)
     report(cycle)

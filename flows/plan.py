@@ -7,11 +7,13 @@ what a token takes on this machine.
 from dataclasses import dataclass, field
 
 from flows._speed import Speed, measure_speed
+from flows._training import check_texts
 from flows.ingest import read_checked_prompts
 from judges._base import Workload
 from judges._panel import Panelist
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.config import Config
+from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
@@ -91,6 +93,7 @@ def plan_run(config: Config) -> Plan:
     compute = choose_compute(config.compute)
     sizes = _sizes(config, prompts, compute)
     holdout = len(prompts) - len(train)
+    check_texts(config.training)
     return Plan(
         config_hash=config.hash,
         compute=str(compute),
@@ -106,7 +109,7 @@ def plan_run(config: Config) -> Plan:
             *_sft(config, train, sizes),
             *_candidates(config, train, panel, sizes),
             *_reward_model(config, train, sizes),
-            *_policy(config, sizes),
+            *_policy(config, train, sizes),
             *_evaluation(config, holdout, [*jury, *panel], sizes),
         ],
     )
@@ -167,14 +170,40 @@ def _reward_model(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Ro
     return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens))]
 
 
-def _policy(config: Config, sizes: _Sizes) -> list[Row]:
+def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     settings = config.training
+    if isinstance(settings, OnlineSettings):
+        return _online(settings, sizes)
+    updates = step_count(len(train), settings.prompts_per_step, settings.epochs)
+    row = sizes.prompt + sizes.answer
+    if isinstance(settings, DPOSettings):
+        row = sizes.prompt + config.sampling.candidates * sizes.answer
+        tokens = len(train) * settings.epochs * row
+        seconds = sizes.training(tokens) + sizes.forward(len(train) * row)  # and the reference
+        return [Row("train_policy", "optimizer steps, at most", updates, seconds)]
+    drawn = len(train) * settings.n
+    scored = sizes.forward(len(train) * sizes.prompt + drawn * sizes.answer)
+    return [
+        Row("train_policy", "answers", drawn, sizes.sampling(drawn * sizes.answer) + scored),
+        Row(
+            "train_policy",
+            "optimizer steps",
+            updates,
+            sizes.training(len(train) * settings.epochs * row),
+        ),
+    ]
+
+
+def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
     prompts = settings.steps * settings.prompts_per_step
     rollouts = prompts * settings.samples_per_prompt
     tokens = prompts * sizes.prompt + rollouts * sizes.answer
-    observed = 4 * sizes.forward(tokens)  # policy, reference, critic, reward model
-    updated = 2 * settings.epochs * sizes.training(tokens)  # policy and critic
+    with_critic = isinstance(settings, PPOSettings)
+    observed = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
     updates = settings.steps * settings.epochs * settings.minibatches
+    texts = updates * settings.ptx.examples if settings.ptx else 0
+    updated = (1 + with_critic) * settings.epochs * sizes.training(tokens)
+    updated += sizes.training(texts * (sizes.prompt + sizes.answer))
     return [
         Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
         Row("train_policy", "optimizer steps", updates, observed + updated),

@@ -1,27 +1,34 @@
-"""A policy is improved against the reward model by PPO."""
+"""A policy is improved: against the reward model, or on the rankings themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prefect import flow
 from torch import Tensor
 
 from flows import _versions
 from flows._cycle import Cycle
-from flows._progress import progress
+from flows._rankings import ranked_candidates, training_rankings
 from flows._stage import StageWork, stage
-from flows._training import add_model, keep_metrics
-from rlhf_core.algorithms.ppo import PPOStep, train_ppo
+from flows._training import add_model, checkpoints_of, followed, keep_metrics, ptx_texts
+from rlhf_core.algorithms.best_of_n import train_best_of_n
+from rlhf_core.algorithms.checkpoints import Checkpoints
+from rlhf_core.algorithms.dpo import train_dpo
+from rlhf_core.algorithms.online import train_online
+from rlhf_core.algorithms.optimisation import TrainingStep, step_count
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.algorithms.rollouts import Rollout as Answer
+from rlhf_core.algorithms.rollouts import RolloutStep
+from rlhf_core.config import Config
+from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettings, PPOSettings
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.trunk import Role
+from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import ModelVersion, Prompt, Rollout, Split
 from rlhf_core.store import queries
 
 
 @flow(name="train_policy")
-def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str) -> str:
+def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, recipe: str) -> str:
     """Train the policy if it is missing; its id."""
     with stage(cycle, "train_policy") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
@@ -29,7 +36,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str) 
         ids = [prompt.id for prompt in prompts]
         version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids)
         if queries.model(work.store, version.id) is None:
-            _train(cycle, work, sft_id, incumbent, reward_id, version, prompts)
+            _train(cycle, work, sft_id, incumbent, reward_id, recipe, version, prompts)
             work.news = "trained"
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
@@ -41,36 +48,81 @@ def _train(
     sft_id: str,
     incumbent: str | None,
     reward_id: str,
+    recipe: str,
     version: ModelVersion,
     prompts: Sequence[Prompt],
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
     trunk = open_trunk(str(base), cycle.compute(), config.policy.lora_rank)
     load_role(trunk, Role.REWARD, cycle.folder(reward_id))
-    trunk.copy_role(Role.REWARD, Role.CRITIC)
     if incumbent is None:
         trunk.add_role(Role.POLICY, config.seed)
     else:
         load_role(trunk, Role.POLICY, cycle.folder(incumbent))
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
+    settings, checkpoints = config.training, checkpoints_of(cycle, version)
+    if isinstance(settings, DPOSettings):
+        rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
+        learnable = ranked_candidates(work.store, chat, prompts, rankings)
+        steps: Iterator[TrainingStep] = train_dpo(
+            trunk, learnable, settings, config.seed, checkpoints
+        )
+        total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
+    else:
+        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints)
+        total = steps_against_reward(settings, len(prompts))
+    for step in followed(steps, "policy", total, _said):
+        keep_metrics(work.store, version.id, step)
+        if isinstance(step, RolloutStep):
+            work.store.append(_rollout_records(version.id, step, prompts))
+    save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
+    reward_version = queries.model(work.store, reward_id)
+    learnt_from = [*prompts, *([reward_version] if reward_version else [])]
+    add_model(work.store, version, learnt_from)
+    checkpoints.clear()
+
+
+def _steps_against_reward(
+    config: Config,
+    trunk: Trunk,
+    chat: ChatFormat,
+    prompts: Sequence[Prompt],
+    checkpoints: Checkpoints,
+) -> Iterator[TrainingStep]:
+    """Of an algorithm that draws answers and has the reward model score them."""
+    settings = config.training
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     def reward(answers: Sequence[Answer]) -> Tensor:
         return score_sequences(trunk, [answer.tokens for answer in answers], Role.REWARD)
 
-    settings = config.training
-    with progress("policy", settings.steps) as advance:
-        for step in train_ppo(trunk, tokens, reward, settings, config.sampling, config.seed):
-            keep_metrics(work.store, version.id, step)
-            work.store.append(_rollout_records(version.id, step, prompts))
-            advance(1, f"reward {step.metrics['score']:+.2f}  KL {step.metrics['kl']:.2f}")
-    save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
-    reward_version = queries.model(work.store, reward_id)
-    learnt_from = [*prompts, *([reward_version] if reward_version else [])]
-    add_model(work.store, version, learnt_from)
+    if isinstance(settings, BestOfNSettings):
+        return train_best_of_n(trunk, tokens, reward, settings, config.sampling, config.seed)
+    assert isinstance(settings, OnlineSettings)
+    if isinstance(settings, PPOSettings):
+        trunk.copy_role(Role.REWARD, Role.CRITIC)
+    texts = ptx_texts(settings.ptx, chat, prompts) if settings.ptx else []
+    return train_online(
+        trunk, tokens, reward, settings, config.sampling, config.seed, texts, checkpoints
+    )
 
 
-def _rollout_records(model_id: str, step: PPOStep, prompts: Sequence[Prompt]) -> list[Rollout]:
+def steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:
+    """How many items the training of that algorithm yields."""
+    if isinstance(settings, BestOfNSettings):
+        return step_count(prompts, settings.prompts_per_step, 1 + settings.epochs)
+    return settings.steps
+
+
+def _said(metrics: Mapping[str, float]) -> str:
+    """What is worth seeing beside the bar."""
+    shown = {"score": "reward", "kl": "KL", "loss": "loss", "accuracy": "in order"}
+    return "  ".join(
+        f"{word} {metrics[name]:+.2f}" for name, word in shown.items() if name in metrics
+    )
+
+
+def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]) -> list[Rollout]:
     return [
         Rollout(
             model_id=model_id,

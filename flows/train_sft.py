@@ -6,9 +6,8 @@ from prefect import flow
 
 from flows import _versions
 from flows._cycle import Cycle
-from flows._progress import progress
 from flows._stage import StageWork, stage
-from flows._training import add_model, demonstrations, keep_metrics
+from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.sft import train_sft as sft_steps
 from rlhf_core.config import Config
@@ -42,14 +41,15 @@ def _train(
     sequences = demonstrations(chat, prompts, revisions)
     settings = config.sft
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
-    with progress("fine-tuning", steps) as advance:
-        for step in sft_steps(trunk, sequences, settings, config.seed):
-            keep_metrics(work.store, version.id, step)
-            advance(1, f"loss {step.metrics['loss']:.3f}")
+    checkpoints = checkpoints_of(cycle, version)
+    training = sft_steps(trunk, sequences, settings, config.seed, checkpoints)
+    for step in followed(training, "fine-tuning", steps, lambda m: f"loss {m['loss']:.3f}"):
+        keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([_versions.base(config)])
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     add_model(work.store, version, [*referenced, *revisions])
+    checkpoints.clear()
 
 
 def _last_revisions(

@@ -16,7 +16,8 @@ from judges._ledger import Ledger
 from judges._local_model import LocalModel
 from judges._parsing import PARSER
 from judges._question import Question
-from rlhf_core.config.tree import EndpointSettings, PositiveInt
+from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.models.batch_files import LINES_AT_MOST

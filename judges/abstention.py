@@ -11,7 +11,7 @@ from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, sc
 from judges._ledger import Ledger
 from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
-from rlhf_core.config.tree import Share
+from rlhf_core.config.base import Share
 from rlhf_core.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from judges._base import Answer, Opinion, PointwiseJudge, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import PositiveInt
+from rlhf_core.config.base import PositiveInt
 
 
 class BrevityOptions(Settings):

@@ -12,7 +12,7 @@ from judges._choice import Choice, Heard, shown
 from judges._constitution import Constitution, Principle, WorkedComparison, read_constitution
 from judges._fence import fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
-from rlhf_core.config.tree import PositiveInt
+from rlhf_core.config.base import PositiveInt
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150

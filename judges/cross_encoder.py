@@ -12,7 +12,8 @@ from rlhf_core.algorithms.cross_encoder import seconds_a_step, train_cross_encod
 from rlhf_core.algorithms.encoder_training import CrossEncoderTraining, step_count
 from rlhf_core.algorithms.pair_calibration import calibrate
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import ComputeSettings, PositiveInt
+from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.models.sentence_encoder import Pair

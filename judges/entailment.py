@@ -7,7 +7,8 @@ from typing import Literal
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import ComputeSettings, PositiveInt
+from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.models.sentence_encoder import Pair

@@ -20,7 +20,7 @@ from judges._facts import (
     parse_pairs,
 )
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
-from rlhf_core.config.tree import PositiveInt, Share
+from rlhf_core.config.base import PositiveInt, Share
 from rlhf_core.records import Outcome
 
 TEMPLATE_TOKENS = 120

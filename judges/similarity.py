@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import PositiveInt
+from rlhf_core.config.base import PositiveInt
 from rlhf_core.models.loading import locate
 from rlhf_core.models.sentence_encoder import Pair, cosines, load_sentence_encoder
 

@@ -13,7 +13,7 @@ from pydantic import model_validator
 from judges import _json_schema, _maths, _sandbox
 from judges._base import Answer, Opinion, PointwiseJudge, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import PositiveFloat, PositiveInt
+from rlhf_core.config.base import PositiveFloat, PositiveInt
 from rlhf_core.records import Outcome
 
 if TYPE_CHECKING:

@@ -63,10 +63,11 @@ WITHOUT_SERVICES = """
 import sys
 sys.modules.update(dict.fromkeys(["prefect", "duckdb", "openai", "sentence_transformers"]))
 import torch
-from rlhf_core.algorithms.ppo import train_ppo
+from rlhf_core.algorithms.online import train_online
 from rlhf_core.algorithms.reward_model import score_sequences, train_reward_model
 from rlhf_core.algorithms.sft import train_sft
-from rlhf_core.config.tree import SamplingSettings, TrainingSettings
+from rlhf_core.config.training import PPOSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
@@ -75,10 +76,10 @@ compute = Compute(torch.device("cpu"), torch.float32, 512, "")
 trunk = open_trunk("tiny-random", compute, 2)
 trunk.add_role(Role.CRITIC, 1)
 trunk.add_role(Role.POLICY, 1)
-settings = TrainingSettings(steps=1, prompts_per_step=1, samples_per_prompt=2)
+settings = PPOSettings(steps=1, prompts_per_step=1, samples_per_prompt=2)
 sampling = SamplingSettings(max_new_tokens=4)
 reward = lambda rollouts: torch.ones(len(rollouts))
-print(len(list(train_ppo(trunk, [(5, 6)], reward, settings, sampling, 1))))
+print(len(list(train_online(trunk, [(5, 6)], reward, settings, sampling, 1))))
 """
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlhf_core.errors import TrainingError
 
@@ -49,21 +49,76 @@ class Updater:
     ) -> None:
         self.parameters = list(parameters)
         self.max_grad_norm = max_grad_norm
+        self.taken = 0
+        """Optimizer steps so far."""
+        self._peak = learning_rate
+        self._steps = steps
         self._optimizer = torch.optim.AdamW(
             self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0
-        )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: cosine_to_floor(step, steps)
         )
 
     def step(self) -> tuple[float, float]:
         """Apply and clear the gradients; their norm before clipping, and the learning rate."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-        learning_rate = float(self._schedule.get_last_lr()[0])
+        learning_rate = self._peak * cosine_to_floor(self.taken, self._steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
         self._optimizer.step()
-        self._schedule.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.taken += 1
+        self.discard()
         return float(norm), learning_rate
+
+    def discard(self) -> None:
+        """Clear the gradients without applying them."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on: parameters, moments, and the steps taken."""
+        moments = self._optimizer.state_dict()["state"]
+        return {
+            "taken": torch.tensor(self.taken),
+            **{f"parameter.{n}": value.detach() for n, value in enumerate(self.parameters)},
+            **{f"{name}.{n}": value for n, kept in moments.items() for name, value in kept.items()},
+        }
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state of the same parameters."""
+        self.taken = int(state["taken"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            name, _, number = key.rpartition(".")
+            if name == "parameter":
+                self.parameters[int(number)].copy_(value)
+            elif name:
+                moments.setdefault(int(number), {})[name] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+class MovingAverage:
+    """The exponential moving average of some parameters over optimizer steps.
+
+    Args:
+        parameters: What is averaged, from their values now on.
+        decay: Share of the old average that each step keeps (arXiv:2203.02155, appendix C.4).
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.averages = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            average.lerp_(parameter, 1 - self.decay)
+
+    @torch.no_grad()
+    def take_over(self) -> None:
+        """Give the parameters their averages as values."""
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            parameter.copy_(average)
 
 
 def cosine_to_floor(step: int, steps: int) -> float:

@@ -1,4 +1,4 @@
-"""PPO's arithmetic (arXiv:1707.06347) as pure functions over (B, R) response tokens.
+"""Arithmetic of PPO and RLOO as pure functions, most over (B, R) response tokens.
 
 Losses come back a token, 0 outside the mask, so that the caller divides by the tokens of the whole
 optimizer step: then micro-batches of any size give the same gradient.
@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.tensors import require_same_shape
+from rlhf_core.errors import ShapeError
+
+MAX_KL_ERROR = 0.2
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
@@ -57,6 +60,50 @@ def generalized_advantages(
         advantages[:, position] = advantage
         following_value, following_advantage = values[:, position], advantage
     return advantages, (advantages + values) * mask
+
+
+def baseline_advantages(scores: Tensor, samples: int, baseline: str) -> Tensor:
+    """Each answer's score less what was to be expected of it (arXiv:2402.14740, section 3.3).
+
+    Args:
+        scores: Of whole answers, penalties included, those to one prompt side by side, (B,).
+        samples: Answers to each prompt.
+        baseline: leave_one_out, batch_mean or none.
+
+    Returns:
+        (B,)
+
+    Raises:
+        ShapeError: If the answers cannot be leave_one_out's: one a prompt, or a part left over.
+    """
+    if baseline == "none":
+        return scores
+    if baseline == "batch_mean":
+        return scores - scores.mean()
+    if samples < 2 or len(scores) % samples:
+        raise ShapeError(
+            f"leave_one_out compares the answers to one prompt: {len(scores)} answers, "
+            f"{samples} a prompt"
+        )
+    groups = scores.view(-1, samples)
+    others = (groups.sum(dim=1, keepdim=True) - groups) / (samples - 1)
+    return (groups - others).view(-1)
+
+
+def adapted_coefficient(
+    coefficient: float, kl: float, target: float, answers: int, horizon: int
+) -> float:
+    """The KL coefficient of the next step (arXiv:1909.08593, section 2.2).
+
+    Args:
+        coefficient: Of this step, per nat.
+        kl: Mean of the step's answers, in nats an answer, over all its tokens; may be negative.
+        target: Where it should be.
+        answers: In this step.
+        horizon: How many it takes to move by a fifth.
+    """
+    error = min(max(kl / target - 1, -MAX_KL_ERROR), MAX_KL_ERROR)
+    return coefficient * (1 + error * answers / horizon)
 
 
 def clipped_policy_loss(

@@ -1,4 +1,4 @@
-"""The loss of a reward model over a whole ranking at once."""
+"""Losses over a whole ranking at once: of a reward model, and of a policy that is its own."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +29,25 @@ def kwise_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
     require_same_shape(differences=differences, preferences=preferences)
     losses = -F.logsigmoid(differences) * preferences
     return losses.sum() / preferences.sum().clamp(min=1e-8)
+
+
+def ipo_loss(log_ratios: Tensor, preferences: Tensor, tau: float) -> Tensor:
+    """(h_i − h_j − 1/(2τ))², averaged over the pairs of one prompt (arXiv:2310.12036, eq. 17).
+
+    Args:
+        log_ratios: log π(y) − log π_reference(y) of each whole answer, in nats, (K,).
+        preferences: As in `kwise_loss`, (K, K).
+        tau: τ.
+    """
+    differences = log_ratios[:, None] - log_ratios[None, :]
+    require_same_shape(differences=differences, preferences=preferences)
+    losses = (differences - 1 / (2 * tau)) ** 2 * preferences
+    return losses.sum() / preferences.sum().clamp(min=1e-8)
+
+
+def smoothed(preferences: Tensor, label_smoothing: float) -> Tensor:
+    """Preferences of which each is the wrong way round with that chance, (K, K)."""
+    return (1 - label_smoothing) * preferences + label_smoothing * preferences.T
 
 
 def pairs_in_order(rewards: Tensor, preferences: Tensor) -> Tensor:

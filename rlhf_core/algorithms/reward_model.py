@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.config.tree import RewardModelSettings
@@ -29,9 +30,20 @@ class RankedCandidates:
 
 
 def train_reward_model(
-    trunk: Trunk, rankings: Sequence[RankedCandidates], settings: RewardModelSettings, seed: int
+    trunk: Trunk,
+    rankings: Sequence[RankedCandidates],
+    settings: RewardModelSettings,
+    seed: int,
+    checkpoints: Checkpoints = NONE_KEPT,
 ) -> Iterator[TrainingStep]:
     """Fit the trunk's reward adapter and head with the K-wise loss, one optimizer step an item.
+
+    Args:
+        trunk: Without the role yet.
+        rankings: With a preference each.
+        settings: Of the training.
+        seed: Of the adapter, the head and the order.
+        checkpoints: Gone on from where one is there.
 
     Raises:
         TrainingError: If no ranking prefers any candidate to another.
@@ -45,7 +57,9 @@ def train_reward_model(
     steps = step_count(len(rankings), settings.prompts_per_step, settings.epochs)
     updater = Updater(trunk.parameters(Role.REWARD), settings.learning_rate, steps)
     order = shuffled_steps(len(rankings), settings.prompts_per_step, settings.epochs, seed)
-    for step, indices in enumerate(order, start=1):
+    standing = Standing({Role.REWARD: updater})
+    done, _ = checkpoints.resume(standing)
+    for step, indices in after(order, done):
         loss, accuracy = _accumulate(trunk, [rankings[index] for index in indices])
         grad_norm, learning_rate = updater.step()
         metrics = {
@@ -55,6 +69,7 @@ def train_reward_model(
             "learning_rate": learning_rate,
         }
         yield TrainingStep(step, steps, metrics)
+        checkpoints.save(step, standing)
 
 
 def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> tuple[float, float]:

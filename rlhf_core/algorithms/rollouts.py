@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.tensors import masked_mean
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.sampling import SamplingLimits, sample_all
@@ -34,6 +35,16 @@ Reward = Callable[[Sequence[Rollout]], Tensor]
 
 
 @dataclass(frozen=True)
+class RolloutStep(TrainingStep):
+    """A step's metrics, and the answers behind them."""
+
+    rollouts: tuple[Rollout, ...] = ()
+    scores: tuple[float, ...] = ()
+    kl: tuple[float, ...] = ()
+    """Of each answer, in nats."""
+
+
+@dataclass(frozen=True)
 class Experience:
     """What the models say of some rollouts before the first update; all (N, R), on the CPU."""
 
@@ -44,6 +55,7 @@ class Experience:
     kl: Tensor
     """log π − log π_reference of each sampled token: the k1 estimate."""
     values: Tensor
+    """The critic's; 0 where there is none."""
     sampling_gap: float
     """Mean |Δ log p| between the sampling pass and the training pass over the same tokens."""
 
@@ -75,6 +87,14 @@ def roll_out(
     ]
 
 
+def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float | None) -> Tensor:
+    """Scores with that of each unfinished answer replaced, unless by None, (B,)."""
+    if missing is None:
+        return scores
+    is_finished = torch.tensor([rollout.finish_reason == "eos" for rollout in rollouts])
+    return torch.where(is_finished, scores, missing)
+
+
 @torch.no_grad()
 def experience(
     trunk: Trunk,
@@ -82,7 +102,7 @@ def experience(
     plan: Sequence[Sequence[Sequence[int]]],
     temperature: float,
 ) -> Experience:
-    """Policy, reference and critic on every rollout, in the micro-batches of the plan."""
+    """Policy, reference and critic, if any, on every rollout, in the plan's micro-batches."""
     sequences = tuple(rollout.tokens for rollout in rollouts)
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
     cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
@@ -100,10 +120,7 @@ def experience(
 def _observe(trunk: Trunk, batch: Batch, temperature: float) -> dict[str, Tensor]:
     logprobs, entropy = trunk.token_logprobs_and_entropy(Role.POLICY, batch, temperature)
     reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
-    values = trunk.token_values(Role.CRITIC, batch)
-    return {
-        "logprobs": logprobs,
-        "entropy": entropy,
-        "kl": logprobs - reference,
-        "values": values,
-    }
+    observed = {"logprobs": logprobs, "entropy": entropy, "kl": logprobs - reference}
+    if Role.CRITIC in trunk.heads:
+        observed["values"] = trunk.token_values(Role.CRITIC, batch)
+    return observed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
@@ -10,9 +11,20 @@ from rlhf_core.models.trunk import Role, Trunk
 
 
 def train_sft(
-    trunk: Trunk, demonstrations: Sequence[TokenSequence], settings: SFTSettings, seed: int
+    trunk: Trunk,
+    demonstrations: Sequence[TokenSequence],
+    settings: SFTSettings,
+    seed: int,
+    checkpoints: Checkpoints = NONE_KEPT,
 ) -> Iterator[TrainingStep]:
     """Fit the trunk's SFT adapter, one optimizer step an item.
+
+    Args:
+        trunk: Without the role yet.
+        demonstrations: At least one.
+        settings: Of the training.
+        seed: Of the adapter and the order.
+        checkpoints: Gone on from where one is there.
 
     Raises:
         TrainingError: If there is nothing to learn from.
@@ -23,21 +35,32 @@ def train_sft(
     steps = step_count(len(demonstrations), settings.prompts_per_step, settings.epochs)
     updater = Updater(trunk.parameters(Role.SFT), settings.learning_rate, steps)
     order = shuffled_steps(len(demonstrations), settings.prompts_per_step, settings.epochs, seed)
-    for step, indices in enumerate(order, start=1):
-        loss = _accumulate(trunk, [demonstrations[index] for index in indices])
+    standing = Standing({Role.SFT: updater})
+    done, _ = checkpoints.resume(standing)
+    for step, indices in after(order, done):
+        loss = accumulate_likelihood(trunk, Role.SFT, [demonstrations[i] for i in indices])
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         yield TrainingStep(step, steps, metrics)
+        checkpoints.save(step, standing)
 
 
-def _accumulate(trunk: Trunk, sequences: Sequence[TokenSequence]) -> float:
-    """Gradients of the mean loss over all answer tokens of the step; that mean, in nats."""
+def accumulate_likelihood(
+    trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], weight: float = 1.0
+) -> float:
+    """Add the gradients of the mean loss over all answer tokens; that mean, in nats.
+
+    Args:
+        trunk: Holds the role.
+        role: Whose gradients.
+        sequences: At least one.
+        weight: The gradients are multiplied by it, the mean is not.
+    """
     answer_tokens = sum(len(sequence.response_ids) for sequence in sequences)
     total = 0.0
     for group in microbatches(sequences, trunk.compute.tokens_per_microbatch):
         batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
-        logprobs = trunk.token_logprobs(Role.SFT, batch, temperature=1.0)
-        loss = -logprobs.sum() / answer_tokens
-        loss.backward()
+        loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
+        (weight * loss).backward()
         total += loss.item()
     return total

@@ -1,5 +1,6 @@
 """The config: its tree in tree.py, from file to checked tree in loading.py."""
 
+from rlhf_core.config.base import Settings
 from rlhf_core.config.loading import (
     load_config,
     load_panel,
@@ -7,7 +8,7 @@ from rlhf_core.config.loading import (
     store_path,
     validate,
 )
-from rlhf_core.config.tree import Config, JudgeSettings, Panel, Settings
+from rlhf_core.config.tree import Config, JudgeSettings, Panel
 
 __all__ = [
     "Config",

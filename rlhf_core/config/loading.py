@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
@@ -170,14 +170,17 @@ def _index(entries: list[Any], key: str, source: str) -> int:
 
 
 def _explain(model: type[BaseModel], detail: Any) -> str:
-    location = ".".join(str(part) for part in detail["loc"])
+    keys, parent = _resolve(model, detail["loc"])
+    location = ".".join(keys)
     if detail["type"] == "extra_forbidden":
-        known = list(_model_at(model, detail["loc"][:-1]).model_fields)
-        nearest = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.5)
+        known = list(parent.model_fields)
+        nearest = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known here: {', '.join(known)}"
         return f"unknown key {location!r}; {hint}"
     if detail["type"] == "missing":
         return f"{location!r} is missing"
+    if detail["type"] == "union_tag_invalid":
+        return f"{location}: {detail['ctx']['tag']!r} is none of {detail['ctx']['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ")
     if not location:
         return str(message)
@@ -186,13 +189,33 @@ def _explain(model: type[BaseModel], detail: Any) -> str:
     return f"{location} = {detail['input']!r}: {message[0].lower()}{message[1:]}"
 
 
-def _model_at(model: type[BaseModel], location: Sequence[Any]) -> type[BaseModel]:
-    """The settings class that a path of keys leads to."""
-    for key in location:
-        field = model.model_fields.get(str(key))
+def _resolve(model: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], type[BaseModel]]:
+    """The keys of an error's place as they stand in the file, and the class of the last one.
+
+    pydantic puts the name of the alternative after a key whose settings come in several kinds.
+    """
+    keys: list[str] = []
+    parent, alternatives = model, dict[str, type[BaseModel]]()
+    for part in map(str, location):
+        if part in alternatives:
+            model, alternatives = alternatives[part], {}
+            continue
+        keys.append(part)
+        parent = model
+        field = model.model_fields.get(part)
         if field is not None:
+            alternatives = _tagged(field.annotation)
             model = _settings_within(field.annotation) or model
-    return model
+    return keys, parent
+
+
+def _tagged(annotation: Any) -> dict[str, type[BaseModel]]:
+    return {
+        note.tag: argument.__origin__
+        for argument in typing.get_args(annotation)
+        for note in getattr(argument, "__metadata__", ())
+        if isinstance(note, Tag)
+    }
 
 
 def _settings_within(annotation: Any) -> type[BaseModel] | None:

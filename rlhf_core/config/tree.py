@@ -9,24 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.training import PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import PROXY, Mode
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class Settings(BaseModel):
-    """Base of every config: frozen, and an unknown key is an error, not a surprise."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-    )
 
 
 class Columns(Settings):
@@ -227,49 +213,6 @@ class RewardModelSettings(Settings):
     """Rankings in one optimizer step."""
 
 
-class KLSettings(Settings):
-    """What keeps the policy near the SFT model."""
-
-    coefficient: Annotated[float, Field(ge=0.0)] = 0.05
-    """Weight of the per-token penalty log π(y|x) − log π_SFT(y|x) in the reward, per nat."""
-
-
-class TrainingSettings(Settings):
-    """Improvement of the policy against the reward model."""
-
-    algorithm: Literal["ppo"] = "ppo"
-    """The algorithm."""
-    steps: PositiveInt = 12
-    """Rollout-and-update steps."""
-    prompts_per_step: PositiveInt = 8
-    """Prompts rolled out in one step."""
-    samples_per_prompt: PositiveInt = 4
-    """Rollouts of each of those prompts; they share the work on the prompt."""
-    epochs: PositiveInt = 1
-    """Passes over the rollouts of a step."""
-    minibatches: PositiveInt = 2
-    """Optimizer steps in one pass."""
-    learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy's adapter; decays by a cosine to a tenth."""
-    critic_learning_rate: PositiveFloat = 1e-3
-    """Peak, of the critic's adapter and head."""
-    kl: KLSettings = KLSettings()
-    """The penalty against drifting away."""
-    gamma: Share = 1.0
-    """Discount of later rewards."""
-    gae_lambda: Share = 0.95
-    """Bias against variance in the advantages (arXiv:1506.02438)."""
-    clip_range: PositiveFloat = 0.2
-    """The probability ratio is clipped to 1 ± this."""
-    value_clip_range: PositiveFloat = 0.2
-    """The critic moves no further than this from its values at rollout."""
-    max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
-    missing_eos_score: float | None = -1.0
-    """Score of an answer that did not end within max_new_tokens, instead of its reward; null
-    leaves the reward."""
-
-
 class EvaluationSettings(Settings):
     """The comparison that decides, on held-out prompts, by judges that took no part."""
 
@@ -310,6 +253,9 @@ class ComputeSettings(Settings):
     tokens_per_microbatch: PositiveInt = 2048
     """Tokens in one forward and backward pass; forward passes alone take four times as many. Lower
     it when memory runs out: results do not depend on it."""
+    checkpoint_every: PositiveInt = 5
+    """Steps of a training after which it is kept on disk; one that is killed goes on from there, to
+    the same weights."""
 
 
 class Config(Settings):
@@ -338,8 +284,8 @@ class Config(Settings):
     """Supervised fine-tuning."""
     reward_model: RewardModelSettings = RewardModelSettings()
     """Reward model."""
-    training: TrainingSettings = TrainingSettings()
-    """Policy."""
+    training: TrainingSettings = PPOSettings()
+    """Policy: by which algorithm, and its settings."""
     evaluation: EvaluationSettings
     """Evaluation."""
     promotion: PromotionSettings = PromotionSettings()

@@ -188,18 +188,15 @@ class Trunk:
 
     def token_logprobs(self, role: Role, batch: Batch, temperature: float) -> Tensor:
         """Log-probability of each response token, in nats, fp32, (N, R), 0 elsewhere."""
-        return self._token_logprobs(role, batch, temperature, with_entropy=False)[0]
+        return self.token_logprobs_and_entropy(role, batch, temperature, with_entropy=False)[0]
 
-    @torch.no_grad()
     def token_logprobs_and_entropy(
-        self, role: Role, batch: Batch, temperature: float
+        self, role: Role, batch: Batch, temperature: float, with_entropy: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of each response token and the entropy before it, both (N, R)."""
-        return self._token_logprobs(role, batch, temperature, with_entropy=True)
+        """Log-probability of each response token and the entropy before it, in nats, both (N, R).
 
-    def _token_logprobs(
-        self, role: Role, batch: Batch, temperature: float, with_entropy: bool
-    ) -> tuple[Tensor, Tensor]:
+        Without `with_entropy` the second is 0, and costs nothing.
+        """
         # Only the response positions meet the output embedding, a fifth of a small model's work.
         states = batch.at_predictors(self.hidden_states(role, batch))[batch.response_mask]
         with self.compute.autocast():

@@ -12,7 +12,7 @@ from flows.pipeline import pipeline
 from flows.plan import plan_run
 from judges import kinds
 from rlhf_core.config import Config
-from rlhf_core.errors import EndpointError
+from rlhf_core.errors import DataFileError, EndpointError
 from rlhf_core.records import ModelKind
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -136,6 +136,36 @@ def test_the_next_cycle_starts_from_the_promoted_policy(tmp_path: Path):
         "WHERE kind = 'reward' GROUP BY model_id ORDER BY n"
     )
     assert learnt[-1]["n"] == rankings
+
+
+@pytest.mark.parametrize(
+    ("training", "metric"),
+    [
+        ("{algorithm: dpo, epochs: 2}", "margin"),
+        ("{algorithm: rloo, steps: 2, prompts_per_step: 4, samples_per_prompt: 2}", "score"),
+        ("{algorithm: best_of_n, n: 2}", "best_score"),
+        ("{steps: 1, prompts_per_step: 4, kl: {target: 1.0}, ptx: {examples: 2}}", "ptx_loss"),
+    ],
+)
+def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, metric: str):
+    """What came before it, reward model and all, is used again."""
+    config = smoke(copied.store.parent, f"training={training}")
+    before = ids(config)
+    added = run_cycles(config, 1, is_quiet=True)
+    assert added["models"] == 1
+    assert ids(config)["candidates"] != before["candidates"]  # the new policy's, in evaluation
+    (row,) = Store(config.store).query(
+        "SELECT count(*) AS n FROM metrics JOIN models ON models.id = model_id "
+        f"WHERE kind = 'policy' AND name = '{metric}' AND config_hash = ?",
+        [config.hash],
+    )
+    assert row["n"] > 0
+    assert not list((config.artifacts / "models").glob(".*.training"))
+
+
+def test_texts_of_ptx_that_are_not_there_are_refused_before_anything_runs(tmp_path: Path):
+    with pytest.raises(DataFileError, match=r"texts .*nowhere.txt: no such file"):
+        plan_run(smoke(tmp_path, "training={ptx: {path: nowhere.txt}}"))
 
 
 def test_a_refused_policy_is_not_what_the_next_cycle_starts_from(copied: Config):

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.policy_gradient import (
+    adapted_coefficient,
+    baseline_advantages,
     clipped_policy_loss,
     clipped_value_loss,
     generalized_advantages,
@@ -140,3 +142,34 @@ def test_all_of_it_refuses_to_broadcast():
         clipped_policy_loss(table, table, column, mask, 0.2)
     with pytest.raises(ShapeError):
         clipped_value_loss(table, table, column, mask, 0.2)
+
+
+def test_leave_one_out_advantages_by_hand():
+    """Of 1, 2, 6 the others' means are 4, 3.5, 1.5; of 0, 0, 3 they are 1.5, 1.5, 0."""
+    scores = torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
+    found = baseline_advantages(scores, 3, "leave_one_out")
+    torch.testing.assert_close(found, torch.tensor([-3.0, -1.5, 4.5, -1.5, -1.5, 3.0]))
+
+
+def test_other_baselines_by_hand():
+    scores = torch.tensor([1.0, 2.0, 6.0])
+    torch.testing.assert_close(
+        baseline_advantages(scores, 1, "batch_mean"), torch.tensor([-2.0, -1.0, 3.0])
+    )
+    torch.testing.assert_close(baseline_advantages(scores, 1, "none"), scores)
+
+
+@pytest.mark.parametrize(("answers", "samples"), [(4, 1), (5, 2)])
+def test_leave_one_out_needs_others_to_compare_with(answers: int, samples: int):
+    with pytest.raises(ShapeError, match="leave_one_out"):
+        baseline_advantages(torch.zeros(answers), samples, "leave_one_out")
+
+
+@pytest.mark.parametrize(
+    ("kl", "factor"),
+    [(6.6, 1 + 0.1 * 0.01), (60.0, 1 + 0.2 * 0.01), (0.0, 1 - 0.2 * 0.01), (-3.0, 1 - 0.2 * 0.01)],
+)
+def test_coefficient_moves_with_the_error_and_no_further_than_a_fifth(kl: float, factor: float):
+    """Ziegler's controller with target 6 nats, 100 answers and a horizon of 10,000."""
+    found = adapted_coefficient(0.1, kl, target=6.0, answers=100, horizon=10_000)
+    assert found == pytest.approx(0.1 * factor)

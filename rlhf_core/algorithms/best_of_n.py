@@ -1,0 +1,88 @@
+"""Fine-tuning on the best of n answers by a reward (arXiv:2304.06767).
+
+All answers are drawn before the first update, so they are the initial policy's, and what is learnt
+is its best-of-n distribution, whose distance is known beforehand.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from rlhf_core.algorithms.optimisation import (
+    TrainingStep,
+    Updater,
+    mean_of,
+    shuffled_steps,
+    step_count,
+)
+from rlhf_core.algorithms.rollouts import Reward, RolloutStep, finished_scores, roll_out
+from rlhf_core.algorithms.sft import accumulate_likelihood
+from rlhf_core.config.training import BestOfNSettings
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.identity import seed_from
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+
+
+def best_of_n_kl(n: int) -> float:
+    """At most so many nats lie between the best of n answers and one: log n − (n−1)/n.
+
+    arXiv:2112.09332, section 3.3; an upper bound, met where no two answers score alike.
+    """
+    return math.log(n) - (n - 1) / n
+
+
+def train_best_of_n(
+    trunk: Trunk,
+    prompts: Sequence[Sequence[int]],
+    reward: Reward,
+    settings: BestOfNSettings,
+    sampling: SamplingSettings,
+    seed: int,
+) -> Iterator[TrainingStep]:
+    """Draw for all prompts, then fine-tune; an item for each batch drawn and each update.
+
+    Args:
+        trunk: With role policy in place.
+        prompts: Tokens of each prompt.
+        reward: Scores a batch of rollouts.
+        settings: Of the training.
+        sampling: Temperature and length of the answers.
+        seed: Of all answers, and of the order.
+
+    Raises:
+        TrainingError: If a number stops being finite.
+    """
+    per_step = settings.prompts_per_step
+    draws = step_count(len(prompts), per_step, epochs=1)
+    updates = step_count(len(prompts), per_step, settings.epochs)
+    best: list[TokenSequence] = []
+    for draw in range(draws):
+        chosen = list(range(len(prompts)))[draw * per_step : (draw + 1) * per_step]
+        seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
+        rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
+        scores = finished_scores(reward(rollouts), rollouts, settings.missing_eos_score)
+        table = scores.view(-1, settings.n)
+        best += [
+            rollouts[row * settings.n + int(place)].tokens
+            for row, place in enumerate(table.argmax(dim=1))
+        ]
+        metrics = {
+            "score": scores.mean().item(),
+            "best_score": table.amax(dim=1).mean().item(),
+            "kl_bound": best_of_n_kl(settings.n),
+            "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
+        }
+        kl = tuple(torch.zeros(len(rollouts)).tolist())
+        yield RolloutStep(
+            draw + 1, draws + updates, metrics, tuple(rollouts), tuple(scores.tolist()), kl
+        )
+    parameters = trunk.parameters(Role.POLICY)
+    updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
+    order = shuffled_steps(len(best), per_step, settings.epochs, seed)
+    for step, indices in enumerate(order, start=draws + 1):
+        loss = accumulate_likelihood(trunk, Role.POLICY, [best[index] for index in indices])
+        norm, learning_rate = updater.step()
+        metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
+        yield TrainingStep(step, draws + updates, metrics)

@@ -1,0 +1,122 @@
+"""DPO on rankings: all pairs of a prompt share one forward an answer (arXiv:2305.18290).
+
+The policy's own log-ratio to the reference, times β, stands where a reward model's score does. So
+the loss is the K-wise one, with its soft labels, and the prompt is computed once.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
+from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_order, smoothed
+from rlhf_core.algorithms.reward_model import RankedCandidates
+from rlhf_core.config.training import DPOSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.sequences import TokenSequence, collate, microbatches
+from rlhf_core.models.trunk import Role, Trunk
+
+
+def train_dpo(
+    trunk: Trunk,
+    rankings: Sequence[RankedCandidates],
+    settings: DPOSettings,
+    seed: int,
+    checkpoints: Checkpoints = NONE_KEPT,
+) -> Iterator[TrainingStep]:
+    """Fit the trunk's policy role to the rankings, one optimizer step an item.
+
+    Args:
+        trunk: With role policy in place; the trunk itself is the reference.
+        rankings: With a preference each.
+        settings: Of the training.
+        seed: Of the order.
+        checkpoints: Gone on from where one is there.
+
+    Raises:
+        TrainingError: If there is nothing to learn from, or a number stops being finite.
+    """
+    if not rankings:
+        raise TrainingError("no ranking holds a preference to learn from: every pair is tied")
+    references = [sequence_logprobs(trunk, Role.REFERENCE, r.sequences) for r in rankings]
+    steps = step_count(len(rankings), settings.prompts_per_step, settings.epochs)
+    updater = Updater(
+        trunk.parameters(Role.POLICY), settings.learning_rate, steps, settings.max_grad_norm
+    )
+    order = shuffled_steps(len(rankings), settings.prompts_per_step, settings.epochs, seed)
+    standing = Standing({Role.POLICY: updater})
+    done, _ = checkpoints.resume(standing)
+    for step, indices in after(order, done):
+        metrics = _accumulate(
+            trunk, [rankings[i] for i in indices], [references[i] for i in indices], settings
+        )
+        grad_norm, learning_rate = updater.step()
+        yield TrainingStep(
+            step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}
+        )
+        checkpoints.save(step, standing)
+
+
+@torch.no_grad()
+def sequence_logprobs(trunk: Trunk, role: Role, sequences: Sequence[TokenSequence]) -> Tensor:
+    """Log-probability of each whole response, in nats, (N,), on the CPU."""
+    found = torch.zeros(len(sequences))
+    for group in microbatches(sequences, trunk.compute.forward_tokens):
+        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
+        found[group] = trunk.token_logprobs(role, batch, temperature=1.0).sum(dim=1).cpu()
+    return found
+
+
+def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOSettings) -> Tensor:
+    """The loss of one prompt's answers.
+
+    Args:
+        log_ratios: log π(y) − log π_reference(y), in nats, (K,).
+        preferences: As in `kwise_loss`, (K, K).
+        settings: Which loss, β and label smoothing.
+    """
+    believed = smoothed(preferences, settings.label_smoothing)
+    if settings.loss == "ipo":
+        return ipo_loss(log_ratios, believed, settings.beta)
+    return kwise_loss(settings.beta * log_ratios, believed)
+
+
+def _accumulate(
+    trunk: Trunk,
+    rankings: Sequence[RankedCandidates],
+    references: Sequence[Tensor],
+    settings: DPOSettings,
+) -> dict[str, float]:
+    """Gradients of the mean loss over the step's prompts, and what to report of them."""
+    sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
+    owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
+    reference = torch.cat(list(references))
+    report = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "log_ratio": 0.0}
+    for group in microbatches(sequences, trunk.compute.tokens_per_microbatch):
+        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
+        logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0).sum(dim=1)
+        log_ratios = logprobs - reference[group].to(logprobs.device)
+        loss = torch.zeros((), device=logprobs.device)
+        for number in {owners[index] for index in group}:
+            own = log_ratios[[at for at, index in enumerate(group) if owners[index] == number]]
+            preferences = rankings[number].preferences.to(own.device)
+            loss = loss + preference_objective(own, preferences, settings) / len(rankings)
+            rewards = settings.beta * own.detach()
+            shares = {
+                "accuracy": pairs_in_order(rewards, preferences),
+                "margin": _margin(rewards, preferences),
+                "log_ratio": own.detach().mean(),
+            }
+            for name, share in shares.items():
+                report[name] += share.item() / len(rankings)
+        loss.backward()
+        report["loss"] += loss.item()
+    return report
+
+
+def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:
+    """Mean reward of the preferred less that of the other, over the pairs."""
+    differences = rewards[:, None] - rewards[None, :]
+    return (differences * preferences).sum() / preferences.sum().clamp(min=1e-8)

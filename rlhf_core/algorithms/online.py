@@ -1,0 +1,176 @@
+"""PPO and RLOO against any reward: roll out, score, update, again (arXiv:2203.02155).
+
+Policy and critic are roles on one trunk, the reference is the trunk itself. The maths is in
+policy_gradient.py, rolling out in rollouts.py, updating in policy_update.py; nothing here knows
+where the reward comes from.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps, mean_of
+from rlhf_core.algorithms.policy_gradient import (
+    adapted_coefficient,
+    baseline_advantages,
+    generalized_advantages,
+    token_rewards,
+)
+from rlhf_core.algorithms.policy_update import Run, Targets, microbatch_plan, update
+from rlhf_core.algorithms.rollouts import (
+    Experience,
+    Reward,
+    Rollout,
+    RolloutStep,
+    experience,
+    finished_scores,
+    roll_out,
+)
+from rlhf_core.algorithms.tensors import explained_variance, masked_mean, whiten
+from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.identity import seed_from
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+
+ADAM_EPS = 1e-5
+
+
+def train_online(
+    trunk: Trunk,
+    prompts: Sequence[Sequence[int]],
+    reward: Reward,
+    settings: OnlineSettings,
+    sampling: SamplingSettings,
+    seed: int,
+    texts: Sequence[TokenSequence] = (),
+    checkpoints: Checkpoints = NONE_KEPT,
+) -> Iterator[RolloutStep]:
+    """Improve the trunk's policy role, one rollout and its updates an item.
+
+    Args:
+        trunk: With role policy in place; for PPO with role critic too.
+        prompts: Tokens of each prompt.
+        reward: Scores a batch of rollouts.
+        settings: Of PPO or RLOO.
+        sampling: Temperature and length of the answers.
+        seed: Of the order of prompts and texts, and of all answers.
+        texts: What PTX models beside the reward; at least one if settings.ptx is there.
+        checkpoints: Gone on from where one is there.
+
+    Raises:
+        TrainingError: If a number stops being finite, the policy differs from the one that rolled
+            out before anything was updated, or PTX has no text.
+    """
+    run = _start(trunk, settings, sampling.temperature)
+    standing = Standing(run.updaters, run.average)
+    done, numbers = checkpoints.resume(standing)
+    run.coefficient = numbers.get("kl_coefficient", run.coefficient)
+    if settings.ptx is not None:
+        run.texts = _drawn_texts(
+            texts, settings.ptx.examples, seed, run.updaters[Role.POLICY].taken
+        )
+    order = islice(endless_steps(len(prompts), settings.prompts_per_step, seed), settings.steps)
+    for step, chosen in after(order, done):
+        seeds = [
+            [seed_from(seed, step, place, number) for number in range(settings.samples_per_prompt)]
+            for place in range(len(chosen))
+        ]
+        rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
+        found = _learn(run, step, rollouts, reward(rollouts))
+        if run.average is not None and step == settings.steps:
+            run.average.take_over()
+        yield found
+        checkpoints.save(step, standing, kl_coefficient=run.coefficient)
+
+
+def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Tensor) -> RolloutStep:
+    """Update by one step's answers, and move the KL coefficient on."""
+    settings = run.settings
+    if settings.clip_score is not None:
+        rewards = rewards.clamp(-settings.clip_score, settings.clip_score)
+    scores = finished_scores(rewards, rollouts, settings.missing_eos_score)
+    plan = microbatch_plan(rollouts, settings.minibatches, run.trunk)
+    seen = experience(run.trunk, rollouts, plan, run.temperature)
+    targets = _targets(seen, scores, run)
+    metrics = _describe(rollouts, seen, scores, targets, run)
+    metrics |= update(run, plan, seen, targets)
+    kl = (seen.kl * seen.mask).sum(dim=1)
+    if settings.kl.target is not None:
+        run.coefficient = adapted_coefficient(
+            run.coefficient, metrics["kl"], settings.kl.target, len(kl), settings.kl.horizon
+        )
+    return RolloutStep(
+        step,
+        settings.steps,
+        metrics,
+        tuple(rollouts),
+        tuple(scores.tolist()),
+        tuple(kl.tolist()),
+    )
+
+
+def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
+    steps = settings.steps * settings.epochs * settings.minibatches
+    rates = {Role.POLICY: settings.learning_rate}
+    if isinstance(settings, PPOSettings):
+        rates[Role.CRITIC] = settings.critic_learning_rate
+    updaters = {
+        role: Updater(trunk.parameters(role), rate, steps, settings.max_grad_norm, ADAM_EPS)
+        for role, rate in rates.items()
+    }
+    policy = updaters[Role.POLICY].parameters
+    average = MovingAverage(policy, settings.ema) if settings.ema is not None else None
+    return Run(trunk, settings, temperature, updaters, average, settings.kl.coefficient)
+
+
+def _drawn_texts(
+    texts: Sequence[TokenSequence], examples: int, seed: int, taken: int
+) -> Iterator[list[TokenSequence]]:
+    """Those of each optimizer step that is left."""
+    if not texts:
+        raise TrainingError("ptx: there is no text to model beside the reward")
+    drawn = endless_steps(len(texts), examples, seed_from(seed, "ptx"))
+    return ([texts[index] for index in indices] for indices in islice(drawn, taken, None))
+
+
+def _targets(seen: Experience, scores: Tensor, run: Run) -> Targets:
+    settings = run.settings
+    if isinstance(settings, RLOOSettings):
+        penalised = scores - run.coefficient * (seen.kl * seen.mask).sum(dim=1)
+        advantages = baseline_advantages(penalised, settings.samples_per_prompt, settings.baseline)
+        return Targets(advantages[:, None] * seen.mask, torch.zeros_like(seen.values))
+    assert isinstance(settings, PPOSettings)
+    rewards = token_rewards(scores, seen.kl, seen.mask, run.coefficient)
+    if settings.whiten_rewards:
+        rewards = whiten(rewards, seen.mask, keep_mean=True)
+    advantages, returns = generalized_advantages(
+        rewards, seen.values, seen.mask, settings.gamma, settings.gae_lambda
+    )
+    return Targets(whiten(advantages, seen.mask), returns)
+
+
+def _describe(
+    rollouts: Sequence[Rollout], seen: Experience, scores: Tensor, targets: Targets, run: Run
+) -> dict[str, float]:
+    kl = (seen.kl * seen.mask).sum(dim=1)
+    lengths = seen.mask.sum(dim=1).float()
+    metrics = {
+        "score": scores.mean().item(),
+        "score_deviation": scores.std(correction=0).item(),
+        "kl": kl.mean().item(),
+        "kl_coefficient": run.coefficient,
+        "objective": (scores - run.coefficient * kl).mean().item(),
+        "entropy": masked_mean(seen.entropy, seen.mask).item(),
+        "completion_tokens": lengths.mean().item(),
+        "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
+        "sampling_gap": seen.sampling_gap,
+    }
+    if isinstance(run.settings, PPOSettings):
+        variance = explained_variance(seen.values, targets.returns, seen.mask)
+        metrics["explained_variance"] = variance.item()
+    return metrics

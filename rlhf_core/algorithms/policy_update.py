@@ -1,0 +1,172 @@
+"""The updates of one step of PPO or RLOO: epochs, minibatches, micro-batches, and their report."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
+from rlhf_core.algorithms.policy_gradient import clipped_policy_loss, clipped_value_loss
+from rlhf_core.algorithms.rollouts import Experience, Rollout
+from rlhf_core.algorithms.sft import accumulate_likelihood
+from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt, collate, microbatches
+from rlhf_core.models.trunk import Role, Trunk
+
+MAX_FIRST_LOG_RATIO = 1e-2
+"""Before the first update policy and rollout policy are one; a larger mean |log ratio| means that
+dropout, temperature or padding differ between the two passes."""
+Plan = list[list[list[int]]]
+"""Rows of each micro-batch of each minibatch."""
+
+
+@dataclass
+class Run:
+    """What a training holds on to from step to step, beside the weights."""
+
+    trunk: Trunk
+    settings: OnlineSettings
+    temperature: float
+    updaters: dict[Role, Updater]
+    average: MovingAverage | None
+    coefficient: float
+    """Of the KL penalty, per nat."""
+    texts: Iterator[Sequence[TokenSequence]] = field(default_factory=lambda: iter(()))
+    """For PTX, of each optimizer step."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a step's updates aim at; both (N, R), on the CPU."""
+
+    advantages: Tensor
+    returns: Tensor
+    """Of the critic; 0 where there is none."""
+
+
+def microbatch_plan(rollouts: Sequence[Rollout], minibatches: int, trunk: Trunk) -> Plan:
+    """Rows of each micro-batch, made once a step.
+
+    Old and new log-probabilities come from batches of the same shape, so before the first update
+    they are equal to the bit.
+    """
+    sequences = [rollout.tokens for rollout in rollouts]
+    prompts = by_prompt(sequences)
+    plan = []
+    for part in range(min(minibatches, len(prompts))):
+        rows = [row for group in prompts[part::minibatches] for row in group]
+        groups = microbatches([sequences[row] for row in rows], trunk.compute.tokens_per_microbatch)
+        plan.append([[rows[i] for i in group] for group in groups])
+    return plan
+
+
+def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str, float]:
+    """All epochs and minibatches of one step; the means of what they report."""
+    stop_at = run.settings.kl.stop_at
+    reports: list[dict[str, float]] = []
+    is_stopped = False
+    for groups in plan * run.settings.epochs:
+        report = _accumulate(run, groups, seen, targets)
+        if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
+            raise TrainingError(
+                f"before any update the policy differs from the one that rolled out by "
+                f"{report['log_ratio']:.3f} nats a token; its forward passes do not agree"
+            )
+        is_stopped = bool(reports) and stop_at is not None and report["approx_kl"] > stop_at
+        if is_stopped:
+            for updater in run.updaters.values():
+                updater.discard()
+            break
+        if run.settings.ptx is not None:
+            # Both gradients meet in the same buffers, before the one step.
+            report["ptx_loss"] = accumulate_likelihood(
+                run.trunk, Role.POLICY, next(run.texts), run.settings.ptx.coefficient
+            )
+        for role, updater in run.updaters.items():
+            norm, report[f"{role}_learning_rate"] = updater.step()
+            report[f"{role}_grad_norm"] = norm
+        if run.average is not None:
+            run.average.update()
+        reports.append(report)
+    means = {name: mean_of([report[name] for report in reports]) for name in reports[0]}
+    return means | {
+        "first_ratio": reports[0]["ratio"],
+        "first_log_ratio": reports[0]["log_ratio"],
+        "updates": float(len(reports)),
+    }
+
+
+def _accumulate(
+    run: Run, groups: Sequence[Sequence[int]], seen: Experience, targets: Targets
+) -> dict[str, float]:
+    """Gradients of one minibatch, in its micro-batches; its report."""
+    rows_of_all = [row for rows in groups for row in rows]
+    tokens = int(seen.mask[rows_of_all].sum())
+    report: dict[str, float] = {}
+    for rows in groups:
+        batch = collate(
+            [seen.sequences[row] for row in rows],
+            run.trunk.pad_id,
+            run.trunk.compute.device,
+        )
+        cells = (torch.tensor(rows), slice(0, batch.response_mask.shape[1]))
+        parts = _backward_policy(
+            run, batch, seen.logprobs[cells], targets.advantages[cells], tokens, len(rows_of_all)
+        )
+        if isinstance(run.settings, PPOSettings):
+            parts["value_loss"] = _backward_critic(
+                run, batch, seen.values[cells], targets.returns[cells], tokens
+            )
+        report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
+    return report
+
+
+def _backward_policy(
+    run: Run, batch: Batch, old_logprobs: Tensor, advantages: Tensor, tokens: int, answers: int
+) -> dict[str, float]:
+    """Gradients of one micro-batch's share of the policy loss, and its share of the reports.
+
+    PPO's loss is a mean over the minibatch's tokens. RLOO's is one over its answers, each the sum
+    of its tokens: log π of the whole answer (arXiv:2402.14740, eq. 6).
+    """
+    settings, mask, device = run.settings, batch.response_mask, batch.input_ids.device
+    old_logprobs, advantages = old_logprobs.to(device), advantages.to(device)
+    logprobs, entropy = run.trunk.token_logprobs_and_entropy(
+        Role.POLICY, batch, run.temperature, with_entropy=settings.entropy_bonus > 0
+    )
+    loss = clipped_policy_loss(logprobs, old_logprobs, advantages, mask, settings.clip_range)
+    divisor = answers if isinstance(settings, RLOOSettings) else tokens
+    bonus = settings.entropy_bonus * entropy.sum() / tokens
+    (loss.sum() / divisor - bonus).backward()
+    with torch.no_grad():
+        log_ratio = (logprobs - old_logprobs) * mask
+        ratio = log_ratio.exp() * mask
+        is_clipped = ((ratio - 1).abs() > settings.clip_range) & mask
+        shares = {
+            "ratio": ratio,
+            "log_ratio": log_ratio.abs(),
+            "approx_kl": (ratio - mask.float()) - log_ratio,
+            "clip_fraction": is_clipped,
+        }
+        found = {name: cell.sum().item() / tokens for name, cell in shares.items()}
+        return {"policy_loss": loss.sum().item() / divisor, **found}
+
+
+def _backward_critic(
+    run: Run, batch: Batch, old_values: Tensor, returns: Tensor, tokens: int
+) -> float:
+    """Gradients of one micro-batch's share of the value loss; that share."""
+    assert isinstance(run.settings, PPOSettings)
+    device = batch.input_ids.device
+    values = run.trunk.token_values(Role.CRITIC, batch)
+    loss = clipped_value_loss(
+        values,
+        old_values.to(device),
+        returns.to(device),
+        batch.response_mask,
+        run.settings.value_clip_range,
+    )
+    (loss.sum() / tokens).backward()
+    return loss.sum().item() / tokens

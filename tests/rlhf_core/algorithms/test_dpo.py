@@ -1,0 +1,106 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rlhf_core.algorithms.dpo import preference_objective, sequence_logprobs, train_dpo
+from rlhf_core.config.training import DPOSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+from tests.rlhf_core.algorithms.planted import planted_rankings
+
+NewTrunk = Callable[[], Trunk]
+FIRST_IS_BETTER = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+
+
+def settings(**changes: object) -> DPOSettings:
+    return DPOSettings.model_validate({"algorithm": "dpo", **changes})
+
+
+def test_loss_of_one_pair_by_hand():
+    """β·(2 − (−1)) = 0.3, and −log σ(0.3) = 0.5543552."""
+    loss = preference_objective(torch.tensor([2.0, -1.0]), FIRST_IS_BETTER, settings(beta=0.1))
+    assert loss.item() == pytest.approx(0.5543552, abs=1e-6)
+
+
+def test_conservative_loss_by_hand():
+    """0.9·0.5543552 + 0.1·(−log σ(−0.3)) = 0.9·0.5543552 + 0.1·0.8543552 = 0.5843552."""
+    chosen = settings(beta=0.1, label_smoothing=0.1)
+    loss = preference_objective(torch.tensor([2.0, -1.0]), FIRST_IS_BETTER, chosen)
+    assert loss.item() == pytest.approx(0.5843552, abs=1e-6)
+
+
+def test_ipo_loss_by_hand():
+    """(3 − 1/(2·0.1))² = 4."""
+    loss = preference_objective(
+        torch.tensor([2.0, -1.0]), FIRST_IS_BETTER, settings(loss="ipo", beta=0.1)
+    )
+    assert loss.item() == pytest.approx(4.0, abs=1e-5)
+
+
+def test_before_the_first_update_the_policy_is_the_reference(trunk: Trunk):
+    trunk.add_role(Role.POLICY, 1)
+    first = next(train_dpo(trunk, planted_rankings(8, 1), settings(), seed=1)).metrics
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert first["log_ratio"] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_loss_is_that_of_transformers_log_probabilities(trunk: Trunk):
+    """The paper's equation 7 over plain forward passes, one row an answer."""
+    trunk.add_role(Role.POLICY, 1)
+    for parameter in trunk.parameters(Role.POLICY):
+        torch.nn.init.normal_(parameter, std=0.1)
+    rankings = planted_rankings(4, 1)
+    losses = []
+    for ranking in rankings:
+        ratios = []
+        for sequence in ranking.sequences:
+            ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+            found = []
+            for role in (Role.POLICY, Role.REFERENCE):
+                with trunk.acting_as(role) as model, torch.no_grad():
+                    logits = model(input_ids=ids).logits[0, :-1]
+                chosen = torch.log_softmax(logits, -1).gather(1, ids[0, 1:, None])[:, 0]
+                found.append(chosen[len(sequence.prompt_ids) - 1 :].sum())
+            ratios.append(found[0] - found[1])
+        losses.append(-F.logsigmoid(0.1 * (ratios[1] - ratios[0])))  # the second is preferred
+    chosen = settings(prompts_per_step=len(rankings))
+    (step,) = train_dpo(trunk, rankings, chosen, seed=1)
+    assert step.metrics["loss"] == pytest.approx(torch.stack(losses).mean().item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
+def test_planted_preference_is_learnt_and_holds_for_new_prompts(trunk: Trunk, loss: str, seed: int):
+    trunk.add_role(Role.POLICY, seed)
+    chosen = settings(loss=loss, epochs=3, learning_rate=1e-2)
+    list(train_dpo(trunk, planted_rankings(256, seed), chosen, seed))
+    fresh = planted_rankings(64, seed + 100)
+    sequences = [sequence for ranking in fresh for sequence in ranking.sequences]
+    policy, reference = (
+        sequence_logprobs(trunk, role, sequences) for role in (Role.POLICY, Role.REFERENCE)
+    )
+    ratios = (policy - reference).view(-1, 2)
+    assert (ratios[:, 1] > ratios[:, 0]).float().mean() > 0.95
+
+
+def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
+    curves = []
+    for tokens in (8, 60, 4096):
+        trunk = new_trunk()
+        trunk.compute = type(FP32)(FP32.device, FP32.dtype, tokens, "")
+        trunk.add_role(Role.POLICY, 1)
+        chosen = settings(prompts_per_step=4, epochs=2)
+        steps = train_dpo(trunk, planted_rankings(12, 1), chosen, seed=1)
+        curves.append([step.metrics["loss"] for step in steps])
+    assert curves[0] == pytest.approx(curves[2], abs=1e-5)
+    assert curves[1] == pytest.approx(curves[2], abs=1e-5)
+
+
+def test_nothing_to_learn_from_is_an_error(trunk: Trunk):
+    trunk.add_role(Role.POLICY, 1)
+    with pytest.raises(TrainingError, match="every pair is tied"):
+        next(train_dpo(trunk, [], settings(), seed=1))

@@ -1,0 +1,285 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.online import train_online
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.algorithms.rollouts import Reward, RolloutStep, experience, roll_out
+from rlhf_core.algorithms.sft import accumulate_likelihood
+from rlhf_core.config.training import KLSettings, OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.sequences import TokenSequence, collate
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+from tests.rlhf_core.algorithms.planted import random_tokens, share_of_low
+
+NewTrunk = Callable[[], Trunk]
+SAMPLING = SamplingSettings(max_new_tokens=6)
+
+
+def settings(kind: type[OnlineSettings] = PPOSettings, **changes: object) -> OnlineSettings:
+    defaults = {
+        "steps": 3,
+        "prompts_per_step": 4,
+        "samples_per_prompt": 2,
+        "minibatches": 2,
+        "missing_eos_score": None,
+    }
+    algorithm = {"algorithm": "rloo"} if kind is RLOOSettings else {}
+    return kind.model_validate({**defaults, **algorithm, **changes})
+
+
+def prompts(count: int = 6) -> list[tuple[int, ...]]:
+    generator = torch.Generator().manual_seed(2)
+    return [random_tokens(generator, 4 + index) for index in range(count)]
+
+
+def train(
+    trunk: Trunk,
+    chosen: OnlineSettings,
+    reward: Reward = share_of_low,
+    seed: int = 1,
+    texts: Sequence[TokenSequence] = (),
+) -> list[RolloutStep]:
+    if isinstance(chosen, PPOSettings):
+        trunk.add_role(Role.CRITIC, seed)
+    trunk.add_role(Role.POLICY, seed)
+    return list(train_online(trunk, prompts(), reward, chosen, SAMPLING, seed, texts))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (PPOSettings, {"critic_learning_rate": 1e-2}),
+        (RLOOSettings, {}),
+        (RLOOSettings, {"baseline": "batch_mean"}),
+    ],
+)
+def test_planted_reward_is_learnt(
+    trunk: Trunk, kind: type[OnlineSettings], own: dict[str, object], seed: int
+):
+    """A random policy scores a quarter; the optimum, 1, is beyond so small an adapter."""
+    chosen = settings(
+        kind,
+        steps=40,
+        prompts_per_step=6,
+        samples_per_prompt=8,
+        learning_rate=3e-2,
+        epochs=2,
+        kl=KLSettings(coefficient=0.0),
+        **own,
+    )
+    scores = [step.metrics["score"] for step in train(trunk, chosen, seed=seed)]
+    assert scores[0] < 0.4
+    assert sum(scores[-3:]) / 3 > 0.65
+
+
+def test_kl_penalty_holds_the_policy_back(new_trunk: NewTrunk):
+    """The same reward with a heavy penalty: the policy stays nearer to the reference."""
+    distances = []
+    for coefficient in (0.0, 1.0):
+        chosen = settings(
+            steps=12,
+            prompts_per_step=6,
+            samples_per_prompt=8,
+            learning_rate=3e-2,
+            kl=KLSettings(coefficient=coefficient),
+        )
+        distances.append(train(new_trunk(), chosen)[-1].metrics["kl"])
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_before_the_first_update_the_ratio_is_one_and_the_kl_zero(trunk: Trunk):
+    first = train(trunk, settings(steps=1))[0].metrics
+    assert first["first_ratio"] == pytest.approx(1.0, abs=1e-6)
+    assert first["first_log_ratio"] == pytest.approx(0.0, abs=1e-6)
+    assert first["kl"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_two_runs_from_one_seed_are_equal(new_trunk: NewTrunk):
+    runs = [[step.metrics for step in train(new_trunk(), settings(), seed=7)] for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != [step.metrics for step in train(new_trunk(), settings(), seed=8)]
+
+
+def test_microbatches_of_any_size_give_the_same_training(new_trunk: NewTrunk):
+    """Gradients are divided by the tokens of the optimizer step, not of the micro-batch."""
+    curves = []
+    for tokens in (16, 48, 4096):
+        trunk = new_trunk()
+        trunk.compute = type(FP32)(FP32.device, FP32.dtype, tokens, "")
+        curves.append([step.metrics["value_loss"] for step in train(trunk, settings())])
+    assert curves[0] == pytest.approx(curves[2], abs=1e-4)
+    assert curves[1] == pytest.approx(curves[2], abs=1e-4)
+
+
+def test_number_of_minibatches_is_the_number_of_optimizer_steps(new_trunk: NewTrunk):
+    """TRL's num_mini_batches had no effect: training was the same whatever it was set to."""
+    curves = [
+        [step.metrics["policy_loss"] for step in train(new_trunk(), settings(minibatches=count))]
+        for count in (1, 4)
+    ]
+    assert curves[0] != curves[1]
+
+
+def test_answers_that_do_not_end_get_the_missing_eos_score(trunk: Trunk):
+    """A random model does not end within six tokens, so the reward of 1 must not be seen."""
+    (step,) = train(trunk, settings(steps=1, missing_eos_score=-3.0), lambda r: torch.ones(len(r)))
+    unfinished = [rollout.finish_reason == "length" for rollout in step.rollouts]
+    assert any(unfinished)
+    for is_unfinished, score in zip(unfinished, step.scores, strict=True):
+        assert score == (-3.0 if is_unfinished else 1.0)
+
+
+def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trunk):
+    """A peer, trlx, left T out of the log-probabilities; then these two passes disagree."""
+    trunk.add_role(Role.CRITIC, 1)
+    trunk.add_role(Role.POLICY, 1)
+    sampling = SamplingSettings(max_new_tokens=6, temperature=0.3)
+    rollouts = roll_out(trunk, prompts(), [0, 1], [[1], [2]], sampling)
+    assert experience(trunk, rollouts, [[[0, 1]]], 0.3).sampling_gap < 1e-4
+    assert experience(trunk, rollouts, [[[0, 1]]], 1.0).sampling_gap > 0.1
+
+
+def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    """Dropout left on, say: the run stops before it updates by a wrong ratio."""
+    exact = trunk.token_logprobs_and_entropy
+
+    def differing(*arguments: object, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
+        logprobs, entropy = exact(*arguments, **options)
+        return logprobs - 0.5 * logprobs.requires_grad, entropy
+
+    monkeypatch.setattr(trunk, "token_logprobs_and_entropy", differing)
+    with pytest.raises(TrainingError, match="differs from the one that rolled out"):
+        train(trunk, settings(steps=1))
+
+
+def test_critic_learns_the_value_of_a_constant_reward(trunk: Trunk):
+    chosen = settings(steps=15, critic_learning_rate=3e-2, kl=KLSettings(coefficient=0.0))
+    losses = [
+        step.metrics["value_loss"]
+        for step in train(trunk, chosen, lambda rollouts: torch.full((len(rollouts),), 2.0))
+    ]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_rloo_trains_no_critic_and_its_first_gradient_is_reinforce(trunk: Trunk):
+    """−Σ A·∇log π(y) / answers, by hand from the answers that were drawn."""
+    chosen = settings(RLOOSettings, steps=1, minibatches=1, max_grad_norm=1e9)
+    trunk.add_role(Role.POLICY, 1)
+    # The gradient is caught before the optimizer applies it.
+    gradients: list[list[torch.Tensor]] = []
+    apply = Updater.step
+
+    def caught(updater: Updater) -> tuple[float, float]:
+        gradients.append([parameter.grad.clone() for parameter in updater.parameters])
+        return apply(updater)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Updater, "step", caught)
+        (step,) = train_online(trunk, prompts(), share_of_low, chosen, SAMPLING, 1)
+    assert Role.CRITIC not in trunk.heads
+    assert "value_loss" not in step.metrics
+    fresh = open_trunk("tiny-random", FP32, lora_rank=4)
+    fresh.add_role(Role.POLICY, 1)
+    scores = torch.tensor(step.scores).view(-1, 2)
+    advantages = (scores - scores.flip(1)).view(-1)
+    sequences = [rollout.tokens for rollout in step.rollouts]
+    logprobs = fresh.token_logprobs(Role.POLICY, collate(sequences, fresh.pad_id), 1.0)
+    (-(advantages * logprobs.sum(dim=1)).mean()).backward()
+    for found, parameter in zip(gradients[0], fresh.parameters(Role.POLICY), strict=True):
+        torch.testing.assert_close(found, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_ptx_adds_its_gradient_to_that_of_the_reward_before_one_step(new_trunk: NewTrunk):
+    """It is that of the reward plus γ times that of the texts.
+
+    A peer takes an optimizer step for each, which is another algorithm.
+    """
+    texts = [TokenSequence(prompt[:1], prompt[1:]) for prompt in prompts()]
+
+    def gradients(chosen: OnlineSettings) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        apply = Updater.step
+
+        def caught(updater: Updater) -> tuple[float, float]:
+            if not found:
+                found.extend(parameter.grad.clone() for parameter in updater.parameters)
+            return apply(updater)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Updater, "step", caught)
+            train(new_trunk(), chosen, texts=texts)
+        return found
+
+    plain = {"steps": 1, "minibatches": 1, "max_grad_norm": 1e9}
+    without = gradients(settings(**plain))
+    beside = gradients(settings(**plain, ptx={"coefficient": 3.0, "examples": len(texts)}))
+    trunk = new_trunk()
+    trunk.add_role(Role.POLICY, 1)
+    accumulate_likelihood(trunk, Role.POLICY, texts, weight=3.0)
+    for reward_only, both, parameter in zip(
+        without, beside, trunk.parameters(Role.POLICY), strict=True
+    ):
+        torch.testing.assert_close(both, reward_only + parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_ptx_without_texts_is_refused(trunk: Trunk):
+    with pytest.raises(TrainingError, match="ptx: there is no text"):
+        train(trunk, settings(ptx={}))
+
+
+def test_kl_coefficient_rises_while_the_policy_is_too_far_and_falls_while_it_is_near(
+    new_trunk: NewTrunk,
+):
+    """One step of 8 answers moves it by 1 ± 0.2·8/horizon."""
+    near = KLSettings(coefficient=0.1, target=1e6, horizon=16)
+    first, second = train(new_trunk(), settings(steps=2, kl=near))
+    assert first.metrics["kl_coefficient"] == 0.1
+    assert second.metrics["kl_coefficient"] == pytest.approx(0.1 * (1 - 0.2 * 8 / 16))
+
+
+def test_updates_stop_where_the_policy_has_left_the_one_that_rolled_out(new_trunk: NewTrunk):
+    many = {"steps": 1, "epochs": 10, "learning_rate": 3e-2}
+    (free,) = train(new_trunk(), settings(**many))
+    (held,) = train(new_trunk(), settings(**many, kl=KLSettings(stop_at=1e-3)))
+    assert free.metrics["updates"] == 20
+    assert 1 <= held.metrics["updates"] < 20
+
+
+def test_scores_are_clipped(trunk: Trunk):
+    (step,) = train(
+        trunk, settings(steps=1, clip_score=0.5), lambda rollouts: torch.full((len(rollouts),), 9.0)
+    )
+    assert set(step.scores) == {0.5}
+
+
+def test_entropy_bonus_keeps_the_policy_broad(new_trunk: NewTrunk):
+    entropies = []
+    for bonus in (0.0, 1.0):
+        chosen = settings(
+            steps=12, samples_per_prompt=8, learning_rate=3e-2, entropy_bonus=bonus,
+            kl=KLSettings(coefficient=0.0),
+        )  # fmt: skip
+        entropies.append(train(new_trunk(), chosen)[-1].metrics["entropy"])
+    assert entropies[1] > entropies[0] + 0.05
+
+
+def test_the_moving_average_is_what_is_left_in_the_end(new_trunk: NewTrunk):
+    """Of one optimizer step from w to w', with decay 0.75: 0.75·w + 0.25·w'."""
+    one = {"steps": 1, "minibatches": 1}
+    plain, averaged = new_trunk(), new_trunk()
+    train(plain, settings(**one))
+    train(averaged, settings(**one, ema=0.75))
+    fresh = new_trunk()
+    fresh.add_role(Role.CRITIC, 1)
+    fresh.add_role(Role.POLICY, 1)
+    before, after, mean = (t.adapter(Role.POLICY) for t in (fresh, plain, averaged))
+    for name, weight in mean.items():
+        torch.testing.assert_close(weight, 0.75 * before[name] + 0.25 * after[name])
