@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from rlhf_core.algorithms.encoder_training import (
-    NO_ATTENTION_DROPOUT,
     Advance,
     CrossEncoderTraining,
     data_sets,
     run,
     trainer_arguments,
+    training_config,
 )
 from rlhf_core.models.device import Compute
 from rlhf_core.models.sentence_encoder import load_sentence_encoder
@@ -55,7 +55,7 @@ def train_bi_encoder(
     model = load_sentence_encoder(
         settings.base_model,
         device=str(compute.device),
-        config_kwargs=NO_ATTENTION_DROPOUT,
+        config_kwargs=training_config(compute),
     )
     model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes
     trainer = SentenceTransformerTrainer(

@@ -16,13 +16,13 @@ from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 
 from rlhf_core.algorithms.encoder_training import (
-    NO_ATTENTION_DROPOUT,
     Advance,
     CrossEncoderTraining,
     by_file,
     data_sets,
     run,
     trainer_arguments,
+    training_config,
 )
 from rlhf_core.algorithms.pair_heads import OUTPUTS, SYMMETRIC, head_logits, head_loss
 from rlhf_core.errors import ConfigError, TrainingError
@@ -75,7 +75,9 @@ def seconds_a_step(
         raise TrainingError("there is no pair to train on")
     if find_spec("datasets") is None:
         raise ConfigError("training needs `pip install 'solon[datasets]'`")
-    model = load_cross_encoder(settings.base_model, compute, OUTPUTS, NO_ATTENTION_DROPOUT).train()
+    model = load_cross_encoder(
+        settings.base_model, compute, OUTPUTS, training_config(compute)
+    ).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
     by_length = sorted(pairs, key=lambda pair: len(pair.text) + len(pair.other))
     seconds: list[float] = []
@@ -120,7 +122,7 @@ def train_cross_encoder(
     )
 
     torch.manual_seed(settings.seed)
-    model = load_cross_encoder(settings.base_model, compute, OUTPUTS, NO_ATTENTION_DROPOUT)
+    model = load_cross_encoder(settings.base_model, compute, OUTPUTS, training_config(compute))
     losses: dict[str, nn.Module] = {
         name: HeadLoss(model, Task(str(chosen[0].task))) for name, chosen in by_file(pairs).items()
     }

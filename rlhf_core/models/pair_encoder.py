@@ -230,7 +230,6 @@ def load_cross_encoder(
     from sentence_transformers import CrossEncoder
 
     location = locate(name)
-    is_on_cpu = compute.device.type == "cpu"
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # a new head is announced at length
     try:
@@ -240,11 +239,7 @@ def load_cross_encoder(
                 location,
                 device=str(compute.device),
                 num_labels=len(labels) or None,
-                model_kwargs={
-                    "use_safetensors": True,
-                    # PyTorch's CPU kernel has a slow backward pass.
-                    **({"attn_implementation": "eager"} if labels and is_on_cpu else {}),
-                },
+                model_kwargs={"use_safetensors": True},
                 config_kwargs=dict(config or {}),
                 trust_remote_code=False,
             )
