@@ -33,8 +33,13 @@ def prefect_server() -> Iterator[str]:
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/api"
     command = f"prefect server start --host 127.0.0.1 --port {port} --log-level ERROR".split()
+    # In a session of its own: Ctrl-C reaches everything in the terminal's, and what ends there
+    # still has to tell the server.
     server = subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait_until_healthy(server, address)

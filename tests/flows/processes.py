@@ -29,6 +29,7 @@ def killed_solon(stage: str, arguments: Sequence[str], environment: Mapping[str,
 def start_solon(
     arguments: Sequence[str], environment: Mapping[str, str]
 ) -> "subprocess.Popen[str]":
+    """In a process group of its own, as a terminal starts it."""
     return subprocess.Popen(
         [SOLON, *arguments],
         env=dict(environment),
@@ -36,6 +37,7 @@ def start_solon(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
 
 
