@@ -5,9 +5,12 @@ backward pass. Folding the group into the query length needs neither; tests/benc
 holds the measurement. Memory grows with the square of the length, so GPUs keep their own kernels.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
 GROUPED = "solon_grouped"
@@ -51,6 +54,20 @@ def grouped_attention(
 def attention_implementation(device: torch.device) -> str:
     """The name to load a model with."""
     return GROUPED if device.type == "cpu" else "sdpa"
+
+
+@contextmanager
+def forward_only(model: PreTrainedModel) -> Iterator[None]:
+    """PyTorch's own attention within: without a backward pass it is the faster one everywhere.
+
+    Not for what a training pass is compared with: the two round differently.
+    """
+    former = model.config._attn_implementation
+    model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(former)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

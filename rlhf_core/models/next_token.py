@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlhf_core.models.attention import forward_only
 from rlhf_core.models.sequences import length_batches, pad
 
 
@@ -30,12 +31,13 @@ def next_token_probabilities(
         (prompts, choices); a row sums to less than 1 where other tokens are likely too.
     """
     probabilities = torch.zeros(len(prompts), len(choices))
-    for batch in length_batches([len(prompt) for prompt in prompts], tokens):
-        rows = [prompts[index] for index in batch]
-        input_ids = pad(rows, pad_id).to(model.device)
-        mask = pad([[1] * len(row) for row in rows], 0).to(model.device)
-        hidden = model.base_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        last = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1]
-        logits = model.get_output_embeddings()(last).float()
-        probabilities[batch] = torch.softmax(logits, dim=-1)[:, list(choices)].cpu()
+    with forward_only(model):
+        for batch in length_batches([len(prompt) for prompt in prompts], tokens):
+            rows = [prompts[index] for index in batch]
+            input_ids = pad(rows, pad_id).to(model.device)
+            mask = pad([[1] * len(row) for row in rows], 0).to(model.device)
+            hidden = model.base_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
+            last = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1]
+            logits = model.get_output_embeddings()(last).float()
+            probabilities[batch] = torch.softmax(logits, dim=-1)[:, list(choices)].cpu()
     return probabilities
