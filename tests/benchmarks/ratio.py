@@ -25,6 +25,18 @@ class Ratio:
     def ratio(self) -> float:
         return self.theirs / self.ours
 
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "name": self.what,
+            "ours": self.ours,
+            "peer": self.theirs,
+            "ratio": self.ratio,
+            "low": self.low,
+            "high": self.high,
+            "unit": "seconds",
+            "peer_version": self.peer,
+        }
+
 
 def ratio(what: str, ours: Callable[[], None], peer: str, theirs: Callable[[], None]) -> Ratio:
     """Medians of five turns, after one to warm up; low and high over the turns."""

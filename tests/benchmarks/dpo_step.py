@@ -1,0 +1,22 @@
+"""A DPO step on eight prompts' pairs, against TRL's."""
+
+from rlhf_core.models.device import Compute
+from tests.benchmarks.versus import Versus, random_rankings, versus
+
+STEPS, PER_STEP, GOAL = 6, 8, 1.5
+
+
+def run(compute: Compute) -> list[Versus]:
+    return [
+        versus(
+            "dpo_step",
+            GOAL,
+            "seconds a step",
+            "dpo",
+            "trl-1.16",
+            "trl_dpo.py",
+            random_rankings(STEPS * PER_STEP, answers=2),
+            per_step=PER_STEP,
+            peer_arguments=(str(PER_STEP),),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Scripts of peers, each run in an environment of its own; none imports anything of ours."""
