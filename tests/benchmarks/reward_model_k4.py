@@ -7,15 +7,18 @@ ANSWERS, STEPS, GOAL = 4, 10, 4.0
 
 
 def run(compute: Compute) -> list[Versus]:
-    return [
-        versus(
-            "reward_model_k4",
-            GOAL,
-            "seconds a prompt",
-            "reward_model",
-            "trl-1.16",
-            "trl_reward.py",
-            random_rankings(STEPS, ANSWERS),
-            per_step=1,
-        )
-    ]
+    return [against_trl("reward_model_k4", GOAL, ANSWERS, STEPS)]
+
+
+def against_trl(name: str, goal: float, answers: int, steps: int) -> Versus:
+    """Prompts of so many answers, one a step."""
+    return versus(
+        name,
+        goal,
+        "seconds a prompt",
+        "reward_model",
+        "trl-1.16",
+        "trl_reward.py",
+        random_rankings(steps, answers),
+        per_step=1,
+    )

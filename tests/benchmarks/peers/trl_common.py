@@ -1,0 +1,52 @@
+"""What TRL's trainers share here: their settings, a clock, and the report on standard output."""
+
+import json
+import resource
+import time
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import Trainer, TrainerCallback
+
+SETTINGS = {
+    "num_train_epochs": 1,
+    "bf16": True,
+    "use_cpu": not torch.cuda.is_available(),
+    "gradient_checkpointing": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+}
+
+
+class Clock(TrainerCallback):
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def on_step_begin(self, *args: object, **kwargs: object) -> None:
+        self.started = time.perf_counter()
+
+    def on_step_end(self, *args: object, **kwargs: object) -> None:
+        self.seconds.append(time.perf_counter() - self.started)
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    with open(path) as file:
+        return list(json.load(file))
+
+
+def adapter(rank: str, task: str) -> LoraConfig:
+    return LoraConfig(
+        r=int(rank), lora_alpha=2 * int(rank), target_modules="all-linear", task_type=task
+    )
+
+
+def report(trainer: Trainer) -> None:
+    """Train to the end and say what each step took."""
+    clock = Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"seconds": clock.seconds, "peak_gb": peak}))
