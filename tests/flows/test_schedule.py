@@ -18,8 +18,6 @@ from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import start_solon
 
 PATIENCE_SECONDS = 150
-END_SECONDS = 60
-"""Prefect asks twice more, 15 s apart, before it kills a run that does not end."""
 
 
 def flow_runs(server: str) -> list[dict[str, object]]:
@@ -50,9 +48,9 @@ def test_a_scheduled_cycle_appears_and_completes(environment: dict[str, str], tm
     finally:
         os.killpg(serving.pid, signal.SIGINT)  # as Ctrl-C does: its runs are told too
         try:
-            _, errors = serving.communicate(timeout=END_SECONDS)
+            _, errors = serving.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            serving.kill()
+            os.killpg(serving.pid, signal.SIGKILL)
             serving.communicate()
             raise
     assert "Traceback" not in errors, errors
