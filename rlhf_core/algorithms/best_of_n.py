@@ -8,7 +8,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
+from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
     Updater,
@@ -16,7 +18,7 @@ from rlhf_core.algorithms.optimisation import (
     shuffled_steps,
     step_count,
 )
-from rlhf_core.algorithms.rollouts import Reward, RolloutStep, finished_scores, roll_out
+from rlhf_core.algorithms.rollouts import Reward, Rollout, RolloutStep, finished_scores, roll_out
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
@@ -63,20 +65,18 @@ def train_best_of_n(
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         scores = finished_scores(reward(rollouts), rollouts, settings.missing_eos_score)
-        table = scores.view(-1, settings.n)
         best += [
             rollouts[row * settings.n + int(place)].tokens
-            for row, place in enumerate(table.argmax(dim=1))
+            for row, place in enumerate(scores.view(-1, settings.n).argmax(dim=1))
         ]
-        metrics = {
-            "score": scores.mean().item(),
-            "best_score": table.amax(dim=1).mean().item(),
-            "kl_bound": best_of_n_kl(settings.n),
-            "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
-        }
-        kl = tuple(torch.zeros(len(rollouts)).tolist())
+        kl = _distances(trunk, rollouts, sampling.temperature)
         yield RolloutStep(
-            draw + 1, draws + updates, metrics, tuple(rollouts), tuple(scores.tolist()), kl
+            draw + 1,
+            draws + updates,
+            _describe(rollouts, scores, settings.n),
+            tuple(rollouts),
+            tuple(scores.tolist()),
+            tuple(kl.tolist()),
         )
     parameters = trunk.parameters(Role.POLICY)
     updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
@@ -86,3 +86,19 @@ def train_best_of_n(
         norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
         yield TrainingStep(step, draws + updates, metrics)
+
+
+def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) -> Tensor:
+    """Of each answer, log π − log π_reference; not 0 where a promoted policy is gone on from."""
+    drawn_with = torch.tensor([sum(rollout.logprobs) for rollout in rollouts])
+    sequences = [rollout.tokens for rollout in rollouts]
+    return drawn_with - sequence_logprobs(trunk, Role.REFERENCE, sequences, temperature)
+
+
+def _describe(rollouts: Sequence[Rollout], scores: Tensor, n: int) -> dict[str, float]:
+    return {
+        "score": scores.mean().item(),
+        "best_score": scores.view(-1, n).amax(dim=1).mean().item(),
+        "kl_bound": best_of_n_kl(n),
+        "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
+    }

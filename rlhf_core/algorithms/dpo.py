@@ -60,12 +60,14 @@ def train_dpo(
 
 
 @torch.no_grad()
-def sequence_logprobs(trunk: Trunk, role: Role, sequences: Sequence[TokenSequence]) -> Tensor:
+def sequence_logprobs(
+    trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], temperature: float = 1.0
+) -> Tensor:
     """Log-probability of each whole response, in nats, (N,), on the CPU."""
     found = torch.zeros(len(sequences))
     for group in microbatches(sequences, trunk.compute.forward_tokens):
         batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
-        found[group] = trunk.token_logprobs(role, batch, temperature=1.0).sum(dim=1).cpu()
+        found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
     return found
 
 

@@ -54,5 +54,16 @@ def test_what_is_learnt_was_drawn_before_the_first_update(trunk: Trunk):
     drawn, update = train_best_of_n(trunk, prompts(2), share_of_low, settings, SAMPLING, 1)
     assert isinstance(drawn, RolloutStep)
     assert len(drawn.rollouts) == 16
+    assert drawn.kl == pytest.approx([0.0] * 16, abs=1e-4)  # the fresh policy is the reference
     assert drawn.metrics["best_score"] >= drawn.metrics["score"]
     assert "loss" in update.metrics
+
+
+def test_answers_of_a_policy_that_left_the_reference_have_their_distance(trunk: Trunk):
+    trunk.add_role(Role.POLICY, 1)
+    for parameter in trunk.parameters(Role.POLICY):
+        torch.nn.init.normal_(parameter, std=0.2)
+    settings = BestOfNSettings(algorithm="best_of_n", prompts_per_step=2)
+    drawn = next(train_best_of_n(trunk, prompts(2), share_of_low, settings, SAMPLING, 1))
+    assert isinstance(drawn, RolloutStep)
+    assert sum(drawn.kl) / len(drawn.kl) > 0.01
