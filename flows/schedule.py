@@ -1,5 +1,7 @@
 """The cycle on a schedule: each firing runs the next cycle of a config to its end."""
 
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,9 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
     A cycle that a crash cut short is the next cycle, so it is ended first.
     """
     pipeline(next_cycle(load_config(config, overrides)))
+    if threading.current_thread() is threading.main_thread():
+        # The cycle is done, and what is left, telling the server so, outlives a Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
