@@ -14,10 +14,9 @@ from rich.table import Table
 import tests.benchmarks
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
-from tests.benchmarks.ratio import Ratio
-from tests.benchmarks.versus import Versus
+from tests.benchmarks.result import Result
 
-NO_BENCHMARKS = ("__main__", "peers", "ratio", "versus", "workloads")
+NO_BENCHMARKS = ("__main__", "peers", "ratio", "result", "versus", "workloads")
 
 
 def main() -> None:
@@ -31,9 +30,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
     compute = choose_compute(ComputeSettings())
-    table = Table(
-        "what", "seconds", "peer", "its seconds", "times as fast", "goal", title=str(compute)
-    )
+    table = Table("what", "unit", "ours", "peer", "peer's", "ratio", "goal", title=str(compute))
     for name in arguments.names or names:
         for row in importlib.import_module(f"tests.benchmarks.{name}").run(compute):
             if arguments.json:
@@ -44,12 +41,20 @@ def main() -> None:
         Console().print(table)
 
 
-def _cells(row: Ratio | Versus) -> list[str]:
-    spread = f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})"
-    if isinstance(row, Ratio):
-        return [row.what, f"{row.ours:.3f}", row.peer, f"{row.theirs:.3f}", spread, ""]
-    peer = f"{row.peer_version}, {row.peer_peak_gb:.1f} GB (ours {row.ours_peak_gb:.1f})"
-    return [row.name, f"{row.ours:.3f}", peer, f"{row.peer:.3f}", spread, f"{row.goal:g}"]
+def _cells(row: Result) -> list[str]:
+    return [
+        f"{row.name}, {row.detail}" if row.detail else row.name,
+        row.unit,
+        _figure(row.ours, row.ours_peak_gb),
+        row.peer_version,
+        _figure(row.peer, row.peer_peak_gb),
+        f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})",
+        "" if row.goal is None else f"{row.goal:g}",
+    ]
+
+
+def _figure(value: float, peak_gb: float | None) -> str:
+    return f"{value:.4g}" + ("" if peak_gb is None else f", {peak_gb:.1f} GB")
 
 
 if __name__ == "__main__":

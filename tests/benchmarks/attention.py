@@ -6,12 +6,13 @@ from transformers import AutoModelForCausalLM
 from rlhf_core.models.attention import GROUPED
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import locate
-from tests.benchmarks.ratio import Ratio, ratio
+from tests.benchmarks.ratio import ratio
+from tests.benchmarks.result import Result
 
 ROWS, TOKENS = 11, 180
 
 
-def run(compute: Compute) -> list[Ratio]:
+def run(compute: Compute) -> list[Result]:
     """Forward and backward over 11 rows of 180 tokens with all weights frozen but the input."""
     works = {}
     for name in (GROUPED, "sdpa"):
@@ -26,4 +27,8 @@ def run(compute: Compute) -> list[Ratio]:
             model.base_model(inputs_embeds=inputs).last_hidden_state.sum().backward()
 
         works[name] = work
-    return [ratio("training pass", works[GROUPED], "transformers sdpa", works["sdpa"])]
+    return [
+        ratio(
+            "attention", works[GROUPED], "transformers sdpa", works["sdpa"], detail="training pass"
+        )
+    ]

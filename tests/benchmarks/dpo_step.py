@@ -1,12 +1,13 @@
 """A DPO step on eight prompts' pairs, against TRL's."""
 
 from rlhf_core.models.device import Compute
-from tests.benchmarks.versus import Versus, random_rankings, versus
+from tests.benchmarks.result import Result
+from tests.benchmarks.versus import random_rankings, versus
 
 STEPS, PER_STEP, GOAL = 6, 8, 1.5
 
 
-def run(compute: Compute) -> list[Versus]:
+def run(compute: Compute) -> list[Result]:
     return [
         versus(
             "dpo_step",
@@ -16,7 +17,6 @@ def run(compute: Compute) -> list[Versus]:
             "trl-1.16",
             "trl_dpo.py",
             random_rankings(STEPS * PER_STEP, answers=2),
-            per_step=PER_STEP,
-            peer_arguments=(str(PER_STEP),),
+            (PER_STEP,),
         )
     ]

@@ -1,51 +1,33 @@
 """Two works timed in turn in one run, and their ratio: what noise shifts, it shifts for both."""
 
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
+
+from tests.benchmarks.result import Result, compare
 
 REPEATS = 5
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """Times in seconds; ratios above 1 say that ours is faster."""
-
-    what: str
-    ours: float
-    peer: str
-    theirs: float
-    low: float
-    high: float
-
-    @property
-    def ratio(self) -> float:
-        return self.theirs / self.ours
-
-    def as_dict(self) -> dict[str, object]:
-        return {
-            "name": self.what,
-            "ours": self.ours,
-            "peer": self.theirs,
-            "ratio": self.ratio,
-            "low": self.low,
-            "high": self.high,
-            "unit": "seconds",
-            "peer_version": self.peer,
-        }
-
-
-def ratio(what: str, ours: Callable[[], None], peer: str, theirs: Callable[[], None]) -> Ratio:
-    """Medians of five turns, after one to warm up; low and high over the turns."""
+def ratio(
+    name: str,
+    ours: Callable[[], None],
+    peer: str,
+    theirs: Callable[[], None],
+    detail: str = "",
+    goal: float | None = None,
+    amount: float | None = None,
+    unit: str = "seconds",
+) -> Result:
+    """Seconds of five turns, after one to warm up; or with an `amount`, that a second."""
     ours()
     theirs()
-    pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(REPEATS)]
-    ratios = [other / own for own, other in pairs]
-    medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
-    return Ratio(what, medians[0], peer, medians[1], min(ratios), max(ratios))
+    turns = [(_seconds(ours), _seconds(theirs)) for _ in range(REPEATS)]
+    if amount is None:
+        return compare(name, turns, unit, peer, goal, detail=detail)
+    rates = [(amount / own, amount / other) for own, other in turns]
+    return compare(name, rates, unit, peer, goal, detail=detail, higher_is_better=True)
 
 
 def _seconds(work: Callable[[], None]) -> float:

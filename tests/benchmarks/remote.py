@@ -8,14 +8,15 @@ from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.models.budget import Budget
 from rlhf_core.models.device import Compute
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
-from tests.benchmarks.ratio import Ratio, ratio
+from tests.benchmarks.ratio import ratio
+from tests.benchmarks.result import Result
 from tests.servers import in_process
 
 CALLS, CONCURRENCY, LATENCY_SECONDS = 1000, 32, 0.02
 MAX_TOKENS = 64
 
 
-def run(compute: Compute) -> list[Ratio]:
+def run(compute: Compute) -> list[Result]:
     """The server runs in a process of its own, and answers each call after 20 ms."""
     with in_process("tests.remote_server", "--latency", str(LATENCY_SECONDS)) as url:
         settings = EndpointSettings(
@@ -50,4 +51,12 @@ def run(compute: Compute) -> list[Ratio]:
             async with AsyncOpenAI(api_key="none", base_url=f"{url}/v1", max_retries=0) as client:
                 await asyncio.gather(*(ask(client, text) for text in texts))
 
-        return [ratio("1000 remote calls", ours, "bare client", lambda: asyncio.run(bare()))]
+        return [
+            ratio(
+                "remote",
+                ours,
+                "bare client",
+                lambda: asyncio.run(bare()),
+                detail="1000 remote calls",
+            )
+        ]

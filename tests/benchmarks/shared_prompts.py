@@ -6,12 +6,13 @@ from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role
-from tests.benchmarks.ratio import Ratio, ratio
+from tests.benchmarks.ratio import ratio
+from tests.benchmarks.result import Result
 
 PROMPTS, ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 80, 20
 
 
-def run(compute: Compute) -> list[Ratio]:
+def run(compute: Compute) -> list[Result]:
     """The reward model's forward and backward pass over the candidates of six prompts."""
     trunk = open_trunk("smollm2-135m-instruct", compute, lora_rank=16)
     trunk.add_role(Role.REWARD, 1)
@@ -37,4 +38,4 @@ def run(compute: Compute) -> list[Ratio]:
         for batch in columns:
             trunk.sequence_scores(Role.REWARD, batch).sum().backward()
 
-    return [ratio("reward model's pass", shared, "a row an answer", apart)]
+    return [ratio("shared_prompts", shared, "a row an answer", apart, detail="reward model's pass")]

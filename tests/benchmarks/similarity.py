@@ -9,13 +9,14 @@ from judges.similarity import SimilarityJudge, SimilarityOptions
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import locate
 from rlhf_core.records import Mode, Prompt, Split
-from tests.benchmarks.ratio import Ratio, ratio
+from tests.benchmarks.ratio import ratio
+from tests.benchmarks.result import Result
 
 PAIRS = 1000
 WORDS = ("a", "man", "woman", "dog", "plays", "runs", "in", "the", "red", "street", "guitar")
 
 
-def run(compute: Compute) -> list[Ratio]:
+def run(compute: Compute) -> list[Result]:
     """A thousand pairs of sentences of 6 to 20 words, every distinct text encoded once."""
     draw = random.Random(1)
 
@@ -50,4 +51,6 @@ def run(compute: Compute) -> list[Ratio]:
             show_progress_bar=False,
         )
 
-    return [ratio("similarity of 1000 pairs", ours, "its encoder alone", theirs)]
+    return [
+        ratio("similarity", ours, "its encoder alone", theirs, detail="similarity of 1000 pairs")
+    ]

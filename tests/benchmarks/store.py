@@ -9,12 +9,13 @@ import pyarrow as pa
 from rlhf_core.models.device import Compute
 from rlhf_core.records import Judgement, Outcome
 from rlhf_core.store import Store
-from tests.benchmarks.ratio import Ratio, ratio
+from tests.benchmarks.ratio import ratio
+from tests.benchmarks.result import Result
 
 BATCHES, BATCH = 10, 256
 
 
-def run(compute: Compute) -> list[Ratio]:
+def run(compute: Compute) -> list[Result]:
     """Ten batches of 256 rows, each its own transaction and connection on both sides."""
 
     def batch(number: int) -> list[Judgement]:
@@ -47,4 +48,4 @@ def run(compute: Compute) -> list[Ratio]:
                         connection.execute("CREATE TABLE judgements AS FROM batch LIMIT 0")
                     connection.execute("INSERT INTO judgements FROM batch")
 
-    return [ratio("2560 judgements", ours, "bare DuckDB", theirs)]
+    return [ratio("store", ours, "bare DuckDB", theirs, detail="2560 judgements")]

@@ -9,43 +9,26 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf_core.models.loading import locate
+from tests.benchmarks.result import Result, compare
 
 ROOT = Path(__file__).parents[2]
 MODEL, RANK = "smollm2-135m-instruct", 16
 TURNS = 2
-WARM_UP_STEPS = 2
-PEERS = {"trl-1.16": ("torch==2.13.0", "trl==1.16.0", "peft==0.21.2")}
+PEERS = {
+    # 1.12 is the last that has PPO.
+    version: ("torch==2.13.0", f"trl=={version.removeprefix('trl-')}.0", "peft==0.21.2")
+    for version in ("trl-1.12", "trl-1.16")
+}
 COMMON_WORDS = (
     "the of and to in is you that it he was for on are as with his they at be this have from or "
     "one had by word but not what all were we when your can said there use an each which she do "
     "how their if will up other about out many then them these so some her would make like him "
     "into time has look two more write go see number no way could people my than first water"
 )
-
-
-@dataclass(frozen=True)
-class Versus:
-    """Medians of a step in seconds; the ratio is the peer's over ours, so above 1 is faster."""
-
-    name: str
-    ours: float
-    peer: float
-    ratio: float
-    low: float
-    high: float
-    goal: float
-    unit: str
-    ours_peak_gb: float
-    peer_peak_gb: float
-    peer_version: str
-    command: str
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -62,36 +45,38 @@ def versus(
     peer: str,
     script: str,
     rankings: list[dict[str, object]],
-    per_step: int,
-    peer_arguments: tuple[str, ...] = (),
-) -> Versus:
-    """Run both sides in turn on the same rankings."""
+    arguments: tuple[int, ...],
+    warm_up: int = 2,
+) -> Result:
+    """Run both sides in turn on the same rankings.
+
+    Args:
+        name: Of the benchmark.
+        goal: The ratio wanted.
+        unit: Of the figures.
+        work: Ours, of workloads.py.
+        peer: A key of PEERS.
+        script: The peer's, below peers/.
+        rankings: What both read.
+        arguments: What both are told beside model, rankings and rank.
+        warm_up: Steps at the start that are not counted.
+    """
     python = peer_python(peer)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "rankings.json")
         Path(path).write_text(json.dumps(rankings))
-        shared = [locate(MODEL), path, str(RANK)]
-        ours_command = [
-            sys.executable, "-m", "tests.benchmarks.workloads", work, *shared, str(per_step)
-        ]  # fmt: skip
+        shared = [locate(MODEL), path, str(RANK), *map(str, arguments)]
+        ours_command = [sys.executable, "-m", "tests.benchmarks.workloads", work, *shared]
         peer_script = str(ROOT / "tests" / "benchmarks" / "peers" / script)
-        peer_command = [str(python), peer_script, *shared, *peer_arguments]
-        turns = [(_run(ours_command), _run(peer_command)) for _ in range(TURNS)]
-    ours, theirs = ([turn[side].seconds for turn in turns] for side in (0, 1))
-    ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
-    return Versus(
-        name=name,
-        ours=statistics.median(ours),
-        peer=statistics.median(theirs),
-        ratio=statistics.median(theirs) / statistics.median(ours),
-        low=min(ratios),
-        high=max(ratios),
-        goal=goal,
-        unit=unit,
-        ours_peak_gb=max(turn[0].peak_gb for turn in turns),
-        peer_peak_gb=max(turn[1].peak_gb for turn in turns),
-        peer_version=peer,
-        command=f"python -m tests.benchmarks {name}",
+        peer_command = [str(python), peer_script, *shared]
+        turns = [(_run(ours_command, warm_up), _run(peer_command, warm_up)) for _ in range(TURNS)]
+    return compare(
+        name,
+        [(ours.seconds, theirs.seconds) for ours, theirs in turns],
+        unit,
+        peer,
+        goal,
+        peaks_gb=(max(ours.peak_gb for ours, _ in turns), max(peer.peak_gb for _, peer in turns)),
     )
 
 
@@ -124,9 +109,9 @@ def random_rankings(count: int, answers: int, seed: int = 1) -> list[dict[str, o
     ]
 
 
-def _run(command: list[str]) -> Side:
+def _run(command: list[str], warm_up: int) -> Side:
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stderr[-2000:]}")
     found = json.loads(ended.stdout.strip().splitlines()[-1])
-    return Side(statistics.median(found["seconds"][WARM_UP_STEPS:]), found["peak_gb"])
+    return Side(statistics.median(found["seconds"][warm_up:]), found["peak_gb"])

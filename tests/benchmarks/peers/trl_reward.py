@@ -1,6 +1,6 @@
-"""TRL's RewardTrainer, one prompt's pairs a step. Runs where TRL is; imports none of ours.
+"""TRL's RewardTrainer, all pairs of some prompts a step. Runs where TRL is; imports none of ours.
 
-    python trl_reward.py MODEL_FOLDER RANKINGS.json RANK
+    python trl_reward.py MODEL_FOLDER RANKINGS.json RANK PROMPTS_PER_STEP
 
 RANKINGS holds [{"prompt": …, "answers": [best, …, worst]}, …]; RANK is that of the adapter.
 """
@@ -17,7 +17,7 @@ from trl_common import SETTINGS, adapter, read, report
 
 
 def main() -> None:
-    folder, path, rank = sys.argv[1:]
+    folder, path, rank, per_step = sys.argv[1:]
     rankings = read(path)
     pairs = [
         {"prompt": ranking["prompt"], "chosen": better, "rejected": worse}
@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         arguments = RewardConfig(
             output_dir=out,
-            per_device_train_batch_size=len(pairs) // len(rankings),
+            per_device_train_batch_size=int(per_step) * len(pairs) // len(rankings),
             learning_rate=1e-3,
             **SETTINGS,
         )
