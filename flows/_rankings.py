@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from flows._cycle import Cycle
-from rlhf_core.algorithms.reward_model import RankedCandidates
+from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.config.training import LabelSettings
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.records import Pair, PairOutcome, Prompt, Ranking
@@ -23,7 +24,11 @@ def training_rankings(
 
 
 def ranked_candidates(
-    store: Store, chat: ChatFormat, prompts: Sequence[Prompt], rankings: Sequence[Ranking]
+    store: Store,
+    chat: ChatFormat,
+    prompts: Sequence[Prompt],
+    rankings: Sequence[Ranking],
+    labels: LabelSettings,
 ) -> list[RankedCandidates]:
     """Rankings as tokens, without those that prefer nothing to anything."""
     by_id = {prompt.id: prompt for prompt in prompts}
@@ -32,7 +37,7 @@ def ranked_candidates(
     candidates = queries.candidates_by_id(store, ids)
     found = []
     for ranking in rankings:
-        preferences = preference_matrix(ranking.candidate_ids, pairs[ranking.id])
+        preferences = preference_matrix(ranking.candidate_ids, pairs[ranking.id], labels)
         if preferences.any():
             prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].instruction))
             members = [candidates[candidate_id] for candidate_id in ranking.candidate_ids]
@@ -40,15 +45,28 @@ def ranked_candidates(
                 TokenSequence(prompt_ids, member.token_ids or tuple(chat.answer_ids(member.text)))
                 for member in members
             )
-            found.append(RankedCandidates(sequences, preferences))
+            utilities = torch.tensor(ranking.utilities)
+            margins = utilities[:, None] - utilities
+            found.append(RankedCandidates(sequences, preferences, margins))
     return found
 
 
-def preference_matrix(candidate_ids: Sequence[str], pairs: Sequence[Pair]) -> Tensor:
-    """1 where the row's candidate was chosen over the column's, 0 elsewhere, (K, K)."""
+def preference_matrix(
+    candidate_ids: Sequence[str], pairs: Sequence[Pair], labels: LabelSettings
+) -> Tensor:
+    """Probability that the row's candidate is better than the column's, (K, K).
+
+    Both cells of a pair that teaches nothing are 0.
+    """
     place = {candidate_id: index for index, candidate_id in enumerate(candidate_ids)}
     preferences = torch.zeros(len(place), len(place))
     for pair in pairs:
         if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
-            preferences[place[pair.chosen_id], place[pair.rejected_id]] = 1.0
+            cell = place[pair.chosen_id], place[pair.rejected_id]
+            margin = (pair.margin or 0.0) if labels.labels == "soft" else 1.0
+            preferences[cell] = (1 + margin) / 2
+            preferences[cell[::-1]] = (1 - margin) / 2
+        elif pair.outcome is PairOutcome.TIE and labels.ties == "half":
+            cell = place[pair.left_id], place[pair.right_id]
+            preferences[cell] = preferences[cell[::-1]] = 0.5
     return preferences

@@ -16,7 +16,7 @@ from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, locate
 from rlhf_core.models.sampling import SamplingLimits, sample
-from rlhf_core.models.sequences import TokenSequence, collate
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 PROMPTS, SAMPLES, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 48, 12
@@ -70,14 +70,12 @@ def _measure(trunk: Trunk) -> Speed:
     prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
     seeds = [list(range(SAMPLES))] * PROMPTS
     limits = SamplingLimits(ANSWER_TOKENS, 1.0, eos_id=NO_TOKEN, pad_id=trunk.pad_id)
-    batch = collate(
+    batch = trunk.batch(
         [
             TokenSequence((number, *prompt[1:]), tuple(range(ANSWER_TOKENS)))
             for number, prompt in enumerate(prompts)
             for _ in range(SAMPLES)
-        ],
-        trunk.pad_id,
-        trunk.compute.device,
+        ]
     )
 
     def sampling() -> None:

@@ -198,7 +198,7 @@ def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
     prompts = settings.steps * settings.prompts_per_step
     rollouts = prompts * settings.samples_per_prompt
     tokens = prompts * sizes.prompt + rollouts * sizes.answer
-    with_critic = isinstance(settings, PPOSettings)
+    with_critic = isinstance(settings, PPOSettings) and settings.critic == "separate"
     observed = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
     updates = settings.steps * settings.epochs * settings.minibatches
     texts = updates * settings.ptx.examples if settings.ptx else 0

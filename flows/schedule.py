@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from prefect import flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -31,6 +32,9 @@ def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
 
     A firing that finds the former cycle still running is cancelled: the schedule never queues up.
     """
+    # asyncio's own handler only notes a Ctrl-C. One that ends a run's process while this one writes
+    # to it would then be waited for without end.
+    signal.signal(signal.SIGINT, _interrupt)
     scheduled_cycle.serve(
         name=config.stem,
         cron=cron,
@@ -42,3 +46,7 @@ def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
         print_starting_message=False,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from flows._training import add_model, checkpoints_of, followed, keep_metrics, p
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
-from rlhf_core.algorithms.online import train_online
+from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.algorithms.rollouts import Rollout as Answer
@@ -63,7 +63,7 @@ def _train(
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     if isinstance(settings, DPOSettings):
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        learnable = ranked_candidates(work.store, chat, prompts, rankings)
+        learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
         steps: Iterator[TrainingStep] = train_dpo(
             trunk, learnable, settings, config.seed, checkpoints
         )
@@ -100,7 +100,7 @@ def _steps_against_reward(
         return train_best_of_n(trunk, tokens, reward, settings, config.sampling, config.seed)
     assert isinstance(settings, OnlineSettings)
     if isinstance(settings, PPOSettings):
-        trunk.copy_role(Role.REWARD, Role.CRITIC)
+        add_critic(trunk, settings)
     texts = ptx_texts(settings.ptx, chat, prompts) if settings.ptx else []
     return train_online(
         trunk, tokens, reward, settings, config.sampling, config.seed, texts, checkpoints

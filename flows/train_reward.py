@@ -10,7 +10,8 @@ from flows._rankings import ranked_candidates, training_rankings
 from flows._stage import StageWork, stage
 from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
 from rlhf_core.algorithms.optimisation import step_count
-from rlhf_core.algorithms.reward_model import RankedCandidates, normalise, train_reward_model
+from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
+from rlhf_core.algorithms.reward_model import normalise, train_reward_model
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
@@ -44,11 +45,12 @@ def _train(
     config = cycle.config
     trunk = open_trunk(str(cycle.folder(sft_id)), cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
-    learnable = ranked_candidates(work.store, chat, prompts, rankings)
     settings = config.reward_model
-    steps = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
+    learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
+    learnt, held_out = hold_out(learnable, settings.holdout)
+    steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = train_reward_model(trunk, learnable, settings, config.seed, checkpoints)
+    training = train_reward_model(trunk, learnt, settings, config.seed, checkpoints, held_out)
     for step in followed(training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
     mean, deviation = normalise(trunk, demonstrations(chat, prompts) or _all_sequences(learnable))

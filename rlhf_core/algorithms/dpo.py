@@ -12,10 +12,10 @@ from torch import Tensor
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_order, smoothed
-from rlhf_core.algorithms.reward_model import RankedCandidates
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import TokenSequence, collate, microbatches
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 
@@ -65,8 +65,7 @@ def sequence_logprobs(
 ) -> Tensor:
     """Log-probability of each whole response, in nats, (N,), on the CPU."""
     found = torch.zeros(len(sequences))
-    for group in microbatches(sequences, trunk.compute.forward_tokens):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
+    for group, batch in trunk.forward_batches(sequences):
         found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
     return found
 
@@ -96,8 +95,7 @@ def _accumulate(
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     reference = torch.cat(list(references))
     report = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "log_ratio": 0.0}
-    for group in microbatches(sequences, trunk.compute.tokens_per_microbatch):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
+    for group, batch in trunk.training_batches(sequences):
         logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0).sum(dim=1)
         log_ratios = logprobs - reference[group].to(logprobs.device)
         loss = torch.zeros((), device=logprobs.device)
@@ -120,5 +118,6 @@ def _accumulate(
 
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:
     """Mean reward of the preferred less that of the other, over the pairs."""
-    differences = rewards[:, None] - rewards[None, :]
-    return (differences * preferences).sum() / preferences.sum().clamp(min=1e-8)
+    is_preferred = preferences > preferences.T
+    differences = (rewards[:, None] - rewards[None, :])[is_preferred]
+    return differences.sum() / is_preferred.sum().clamp(min=1)

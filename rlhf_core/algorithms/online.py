@@ -40,6 +40,14 @@ from rlhf_core.models.trunk import Role, Trunk
 ADAM_EPS = 1e-5
 
 
+def add_critic(trunk: Trunk, settings: PPOSettings) -> None:
+    """The critic that PPO asks for, begun as what the reward model knows."""
+    if settings.critic == "shared":
+        trunk.copy_head(Role.REWARD, Role.POLICY)
+    else:
+        trunk.copy_role(Role.REWARD, Role.CRITIC)
+
+
 def train_online(
     trunk: Trunk,
     prompts: Sequence[Sequence[int]],
@@ -53,7 +61,7 @@ def train_online(
     """Improve the trunk's policy role, one rollout and its updates an item.
 
     Args:
-        trunk: With role policy in place; for PPO with role critic too.
+        trunk: With role policy in place; for PPO with role critic too, or a head on the policy.
         prompts: Tokens of each prompt.
         reward: Scores a batch of rollouts.
         settings: Of PPO or RLOO.
@@ -117,7 +125,7 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Tensor) ->
 def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
     steps = settings.steps * settings.epochs * settings.minibatches
     rates = {Role.POLICY: settings.learning_rate}
-    if isinstance(settings, PPOSettings):
+    if isinstance(settings, PPOSettings) and settings.critic == "separate":
         rates[Role.CRITIC] = settings.critic_learning_rate
     updaters = {
         role: Updater(trunk.parameters(role), rate, steps, settings.max_grad_norm, ADAM_EPS)

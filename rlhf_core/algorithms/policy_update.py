@@ -12,7 +12,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt, collate, microbatches
+from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
 MAX_FIRST_LOG_RATIO = 1e-2
@@ -46,6 +46,16 @@ class Targets:
     """Of the critic; 0 where there is none."""
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """What a micro-batch's tokens were worth before the first update; all (n, R)."""
+
+    old_logprobs: Tensor
+    advantages: Tensor
+    old_values: Tensor
+    returns: Tensor
+
+
 def microbatch_plan(rollouts: Sequence[Rollout], minibatches: int, trunk: Trunk) -> Plan:
     """Rows of each micro-batch, made once a step.
 
@@ -57,7 +67,7 @@ def microbatch_plan(rollouts: Sequence[Rollout], minibatches: int, trunk: Trunk)
     plan = []
     for part in range(min(minibatches, len(prompts))):
         rows = [row for group in prompts[part::minibatches] for row in group]
-        groups = microbatches([sequences[row] for row in rows], trunk.compute.tokens_per_microbatch)
+        groups = trunk.training_groups([sequences[row] for row in rows])
         plan.append([[rows[i] for i in group] for group in groups])
     return plan
 
@@ -106,42 +116,49 @@ def _accumulate(
     tokens = int(seen.mask[rows_of_all].sum())
     report: dict[str, float] = {}
     for rows in groups:
-        batch = collate(
-            [seen.sequences[row] for row in rows],
-            run.trunk.pad_id,
-            run.trunk.compute.device,
-        )
+        batch = run.trunk.batch([seen.sequences[row] for row in rows])
         cells = (torch.tensor(rows), slice(0, batch.response_mask.shape[1]))
-        parts = _backward_policy(
-            run, batch, seen.logprobs[cells], targets.advantages[cells], tokens, len(rows_of_all)
-        )
-        if isinstance(run.settings, PPOSettings):
-            parts["value_loss"] = _backward_critic(
-                run, batch, seen.values[cells], targets.returns[cells], tokens
+        own = _Cells(
+            *(
+                of_all[cells].to(batch.input_ids.device)
+                for of_all in (seen.logprobs, targets.advantages, seen.values, targets.returns)
             )
+        )
+        parts = _backward_policy(run, batch, own, tokens, len(rows_of_all))
+        if Role.CRITIC in run.updaters:
+            parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
     return report
 
 
 def _backward_policy(
-    run: Run, batch: Batch, old_logprobs: Tensor, advantages: Tensor, tokens: int, answers: int
+    run: Run, batch: Batch, own: _Cells, tokens: int, answers: int
 ) -> dict[str, float]:
     """Gradients of one micro-batch's share of the policy loss, and its share of the reports.
 
     PPO's loss is a mean over the minibatch's tokens. RLOO's is one over its answers, each the sum
-    of its tokens: log π of the whole answer (arXiv:2402.14740, eq. 6).
+    of its tokens: log π of the whole answer (arXiv:2402.14740, eq. 6). A shared critic's is added.
     """
-    settings, mask, device = run.settings, batch.response_mask, batch.input_ids.device
-    old_logprobs, advantages = old_logprobs.to(device), advantages.to(device)
-    logprobs, entropy = run.trunk.token_logprobs_and_entropy(
-        Role.POLICY, batch, run.temperature, with_entropy=settings.entropy_bonus > 0
+    settings, mask = run.settings, batch.response_mask
+    hidden = run.trunk.hidden_states(Role.POLICY, batch)
+    logprobs, entropy = run.trunk.logprobs_and_entropy_from(
+        hidden, batch, run.temperature, with_entropy=settings.entropy_bonus > 0
     )
-    loss = clipped_policy_loss(logprobs, old_logprobs, advantages, mask, settings.clip_range)
+    loss = clipped_policy_loss(
+        logprobs, own.old_logprobs, own.advantages, mask, settings.clip_range
+    )
     divisor = answers if isinstance(settings, RLOOSettings) else tokens
     bonus = settings.entropy_bonus * entropy.sum() / tokens
-    (loss.sum() / divisor - bonus).backward()
+    objective = loss.sum() / divisor - bonus
+    of_critic = {}
+    if isinstance(settings, PPOSettings) and settings.critic == "shared":
+        values = run.trunk.values_from(hidden, Role.POLICY, batch)
+        value_loss = _value_loss(settings, values, own, mask) / tokens
+        objective = objective + settings.value_coefficient * value_loss
+        of_critic = {"value_loss": value_loss.item()}
+    objective.backward()
     with torch.no_grad():
-        log_ratio = (logprobs - old_logprobs) * mask
+        log_ratio = (logprobs - own.old_logprobs) * mask
         ratio = log_ratio.exp() * mask
         is_clipped = ((ratio - 1).abs() > settings.clip_range) & mask
         shares = {
@@ -151,22 +168,20 @@ def _backward_policy(
             "clip_fraction": is_clipped,
         }
         found = {name: cell.sum().item() / tokens for name, cell in shares.items()}
-        return {"policy_loss": loss.sum().item() / divisor, **found}
+        return {"policy_loss": loss.sum().item() / divisor, **found, **of_critic}
 
 
-def _backward_critic(
-    run: Run, batch: Batch, old_values: Tensor, returns: Tensor, tokens: int
-) -> float:
+def _backward_critic(run: Run, batch: Batch, own: _Cells, tokens: int) -> float:
     """Gradients of one micro-batch's share of the value loss; that share."""
     assert isinstance(run.settings, PPOSettings)
-    device = batch.input_ids.device
     values = run.trunk.token_values(Role.CRITIC, batch)
-    loss = clipped_value_loss(
-        values,
-        old_values.to(device),
-        returns.to(device),
-        batch.response_mask,
-        run.settings.value_clip_range,
-    )
-    (loss.sum() / tokens).backward()
-    return loss.sum().item() / tokens
+    loss = _value_loss(run.settings, values, own, batch.response_mask) / tokens
+    loss.backward()
+    return loss.item()
+
+
+def _value_loss(settings: PPOSettings, values: Tensor, own: _Cells, mask: Tensor) -> Tensor:
+    """Of a micro-batch's tokens together."""
+    return clipped_value_loss(
+        values, own.old_values, own.returns, mask, settings.value_clip_range
+    ).sum()

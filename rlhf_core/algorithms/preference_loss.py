@@ -7,7 +7,7 @@ from rlhf_core.algorithms.tensors import require_same_shape
 from rlhf_core.errors import ShapeError
 
 
-def kwise_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
+def kwise_loss(rewards: Tensor, preferences: Tensor, margins: Tensor | None = None) -> Tensor:
     """−log σ(r_i − r_j), averaged over the pairs of one prompt (arXiv:2203.02155, eq. 1).
 
     All pairs share one forward a completion, so K candidates cost K rows and not K·(K−1).
@@ -16,6 +16,7 @@ def kwise_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
         rewards: Reward of each candidate, (K,).
         preferences: Cell (i, j) is the probability that i is better than j; a hard label is 1 in
             one cell and 0 in the mirrored one, a pair that says nothing is 0 in both, (K, K).
+        margins: What r_i − r_j is to exceed (arXiv:2307.09288, eq. 2), (K, K).
 
     Returns:
         Mean over the pairs, in nats; log 2 where the model cannot tell candidates apart.
@@ -27,6 +28,9 @@ def kwise_loss(rewards: Tensor, preferences: Tensor) -> Tensor:
         raise ShapeError(f"rewards must be (K,), not {tuple(rewards.shape)}")
     differences = rewards[:, None] - rewards[None, :]
     require_same_shape(differences=differences, preferences=preferences)
+    if margins is not None:
+        require_same_shape(differences=differences, margins=margins)
+        differences = differences - margins
     losses = -F.logsigmoid(differences) * preferences
     return losses.sum() / preferences.sum().clamp(min=1e-8)
 
@@ -51,13 +55,14 @@ def smoothed(preferences: Tensor, label_smoothing: float) -> Tensor:
 
 
 def pairs_in_order(rewards: Tensor, preferences: Tensor) -> Tensor:
-    """Share of the pairs whose preferred candidate has the higher reward; a tie counts half.
+    """Share of the pairs whose preferred candidate has the higher reward; equal rewards count half.
 
     Args:
         rewards: (K,).
-        preferences: As in `kwise_loss`, (K, K).
+        preferences: As in `kwise_loss`, (K, K); a pair at one half has no preferred candidate.
     """
     differences = rewards[:, None] - rewards[None, :]
     require_same_shape(differences=differences, preferences=preferences)
+    is_preferred = preferences > preferences.T
     is_right = (differences > 0).float() + 0.5 * (differences == 0)
-    return (is_right * preferences).sum() / preferences.sum().clamp(min=1e-8)
+    return is_right[is_preferred].sum() / is_preferred.sum().clamp(min=1)

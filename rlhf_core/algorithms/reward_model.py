@@ -1,7 +1,6 @@
 """The reward model: trained on rankings, normalised on reference answers, then only read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,24 +8,14 @@ from torch import Tensor
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
+from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import TokenSequence, collate, microbatches
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 SMALLEST_DEVIATION = 1e-6
-
-
-@dataclass(frozen=True)
-class RankedCandidates:
-    """The candidates of one prompt and which is better than which.
-
-    `preferences[i, j]` is the probability that candidate i is better than j, 0 where the pair is
-    tied or unscored, (K, K).
-    """
-
-    sequences: tuple[TokenSequence, ...]
-    preferences: Tensor
 
 
 def train_reward_model(
@@ -35,6 +24,7 @@ def train_reward_model(
     settings: RewardModelSettings,
     seed: int,
     checkpoints: Checkpoints = NONE_KEPT,
+    held_out: Sequence[RankedCandidates] = (),
 ) -> Iterator[TrainingStep]:
     """Fit the trunk's reward adapter and head with the K-wise loss, one optimizer step an item.
 
@@ -44,6 +34,7 @@ def train_reward_model(
         settings: Of the training.
         seed: Of the adapter, the head and the order.
         checkpoints: Gone on from where one is there.
+        held_out: Measured on, and not learnt from.
 
     Raises:
         TrainingError: If no ranking prefers any candidate to another.
@@ -53,14 +44,16 @@ def train_reward_model(
             "no ranking holds a preference to learn from: every pair is tied or unscored; look at "
             "`SELECT outcome, count(*) FROM pairs GROUP BY outcome`"
         )
-    trunk.add_role(Role.REWARD, seed)
+    trunk.add_role(Role.REWARD, seed, settings.heads)
+    weights = bootstrap_weights(len(rankings), settings.heads, seed)
     steps = step_count(len(rankings), settings.prompts_per_step, settings.epochs)
     updater = Updater(trunk.parameters(Role.REWARD), settings.learning_rate, steps)
     order = shuffled_steps(len(rankings), settings.prompts_per_step, settings.epochs, seed)
     standing = Standing({Role.REWARD: updater})
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
-        loss, accuracy = _accumulate(trunk, [rankings[index] for index in indices])
+        chosen = [rankings[index] for index in indices]
+        loss, accuracy = _accumulate(trunk, chosen, weights[indices], settings.margin)
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,
@@ -68,6 +61,9 @@ def train_reward_model(
             "grad_norm": grad_norm,
             "learning_rate": learning_rate,
         }
+        if held_out and (step % settings.measure_every == 0 or step == steps):
+            scores = [score_sequences(trunk, r.sequences, Role.REWARD) for r in held_out]
+            metrics |= reward_figures(scores, held_out)
         yield TrainingStep(step, steps, metrics)
         checkpoints.save(step, standing)
 
@@ -88,30 +84,58 @@ def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> tuple[float,
     return scores.mean().item(), deviation
 
 
-@torch.no_grad()
+def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:
+    """How much each ranking counts for each head, mean 1, (rankings, heads); 1 for a single head.
+
+    The Bayesian bootstrap (Rubin 1981): heads that saw the data differently disagree where there
+    was little of it.
+    """
+    if heads == 1:
+        return torch.ones(rankings, 1)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.empty(rankings, heads).exponential_(generator=generator)
+
+
 def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
     """The head's number for each sequence, (N,), on the CPU."""
-    scores = torch.zeros(len(sequences))
-    for group in microbatches(sequences, trunk.compute.forward_tokens):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
-        scores[group] = trunk.sequence_scores(role, batch).cpu()
+    return scores_of_each_head(trunk, sequences, role).mean(dim=1)
+
+
+@torch.no_grad()
+def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
+    """The number of each member of the head for each sequence, (N, members), on the CPU."""
+    scores = torch.zeros(len(sequences), trunk.heads[role].members)
+    for group, batch in trunk.forward_batches(sequences):
+        scores[group] = trunk.scores_of_each_head(role, batch).cpu()
     return scores
 
 
-def _accumulate(trunk: Trunk, rankings: Sequence[RankedCandidates]) -> tuple[float, float]:
-    """Gradients of the mean loss over the step's prompts; that mean, and the share in order."""
+def _accumulate(
+    trunk: Trunk, rankings: Sequence[RankedCandidates], weights: Tensor, margin: float
+) -> tuple[float, float]:
+    """Gradients of the mean loss over the step's prompts; that mean, and the share in order.
+
+    `weights` says how much each ranking counts for each head, (prompts, members).
+    """
     loss_total = accuracy_total = 0.0
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
-    for group in microbatches(sequences, trunk.compute.tokens_per_microbatch):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
-        rewards = trunk.sequence_scores(Role.REWARD, batch)
+    for group, batch in trunk.training_batches(sequences):
+        rewards = trunk.scores_of_each_head(Role.REWARD, batch)
         loss = torch.zeros((), device=rewards.device)
         for number in {owners[index] for index in group}:
             own = rewards[[place for place, index in enumerate(group) if owners[index] == number]]
             preferences = rankings[number].preferences.to(rewards.device)
-            loss = loss + kwise_loss(own, preferences) / len(rankings)
-            accuracy_total += pairs_in_order(own.detach(), preferences).item() / len(rankings)
+            margins = _scaled(rankings[number].margins, margin, rewards.device)
+            losses = [kwise_loss(member, preferences, margins) for member in own.unbind(1)]
+            weighted = torch.stack(losses) * weights[number].to(rewards.device)
+            loss = loss + weighted.mean() / len(rankings)
+            in_order = pairs_in_order(own.detach().mean(dim=1), preferences)
+            accuracy_total += in_order.item() / len(rankings)
         loss.backward()
         loss_total += loss.item()
     return loss_total, accuracy_total
+
+
+def _scaled(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:
+    return None if margins is None or margin == 0 else margin * margins.to(device)

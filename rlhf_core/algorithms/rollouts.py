@@ -11,7 +11,7 @@ from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.tensors import masked_mean
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.sampling import SamplingLimits, sample_all
-from rlhf_core.models.sequences import Batch, TokenSequence, collate, pad
+from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def experience(
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
     cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
     for rows in (rows for groups in plan for rows in groups):
-        batch = collate([sequences[row] for row in rows], trunk.pad_id, trunk.compute.device)
+        batch = trunk.batch([sequences[row] for row in rows])
         for name, cell in _observe(trunk, batch, temperature).items():
             cells[name][torch.tensor(rows), : cell.shape[1]] = cell.cpu()
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
@@ -118,9 +118,12 @@ def experience(
 
 
 def _observe(trunk: Trunk, batch: Batch, temperature: float) -> dict[str, Tensor]:
-    logprobs, entropy = trunk.token_logprobs_and_entropy(Role.POLICY, batch, temperature)
+    hidden = trunk.hidden_states(Role.POLICY, batch)
+    logprobs, entropy = trunk.logprobs_and_entropy_from(hidden, batch, temperature)
     reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
     observed = {"logprobs": logprobs, "entropy": entropy, "kl": logprobs - reference}
     if Role.CRITIC in trunk.heads:
         observed["values"] = trunk.token_values(Role.CRITIC, batch)
+    elif Role.POLICY in trunk.heads:
+        observed["values"] = trunk.values_from(hidden, Role.POLICY, batch)
     return observed

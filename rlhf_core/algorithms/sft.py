@@ -6,7 +6,7 @@ from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, a
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import TokenSequence, collate, microbatches
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 
@@ -58,8 +58,7 @@ def accumulate_likelihood(
     """
     answer_tokens = sum(len(sequence.response_ids) for sequence in sequences)
     total = 0.0
-    for group in microbatches(sequences, trunk.compute.tokens_per_microbatch):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
+    for _, batch in trunk.training_batches(sequences):
         loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
         (weight * loss).backward()
         total += loss.item()

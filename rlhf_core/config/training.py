@@ -9,6 +9,17 @@ from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 NonNegative = Annotated[float, Field(ge=0.0)]
 
 
+class LabelSettings(Settings):
+    """What a pair of a ranking teaches."""
+
+    labels: Literal["hard", "soft"] = "hard"
+    """hard: the chosen answer is better. soft: it is better with probability (1 + margin) / 2,
+    where the margin is how far the judges' utilities, 0 to 1, are apart."""
+    ties: Literal["dropped", "half"] = "dropped"
+    """dropped: a tie teaches nothing (arXiv:2203.02155). half: either answer is the better one with
+    probability one half."""
+
+
 class KLSettings(Settings):
     """What keeps the policy near the SFT model."""
 
@@ -78,8 +89,14 @@ class PPOSettings(OnlineSettings):
 
     algorithm: Literal["ppo"] = "ppo"
     """The algorithm."""
+    critic: Literal["separate", "shared"] = "separate"
+    """separate: an adapter of its own, begun as a copy of the reward model's. shared: a head on the
+    policy's adapter, begun as a copy of the reward model's head; half the work and memory, and the
+    two losses pull at the same weights."""
     critic_learning_rate: PositiveFloat = 1e-3
-    """Peak, of the critic's adapter and head."""
+    """Peak, of a separate critic's adapter and head; a shared one learns at the policy's."""
+    value_coefficient: PositiveFloat = 0.1
+    """Weight of the value loss beside the policy's, for a shared critic."""
     gamma: Share = 1.0
     """Discount of later rewards."""
     gae_lambda: Share = 0.95
@@ -100,7 +117,7 @@ class RLOOSettings(OnlineSettings):
     mean of the step, or nothing."""
 
 
-class DPOSettings(Settings):
+class DPOSettings(LabelSettings):
     """Direct preference optimisation on the rankings themselves (arXiv:2305.18290)."""
 
     algorithm: Literal["dpo"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
-from rlhf_core.config.training import PPOSettings, TrainingSettings
+from rlhf_core.config.training import LabelSettings, PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import PROXY, Mode
 
@@ -170,7 +170,7 @@ class PreferenceSettings(Settings):
 
     tie_margin: Share = 0.02
     """Two candidates whose combined scores (0 to 1) differ by no more than this are tied. Ties are
-    kept in the store and never trained on."""
+    kept in the store; whether they are trained on, `reward_model.ties` says."""
 
 
 class RevisionSettings(Settings):
@@ -202,7 +202,7 @@ class SFTSettings(Settings):
     """Demonstrations in one optimizer step."""
 
 
-class RewardModelSettings(Settings):
+class RewardModelSettings(LabelSettings):
     """The reward model, trained on rankings with the K-wise loss."""
 
     epochs: PositiveInt = 1
@@ -211,6 +211,17 @@ class RewardModelSettings(Settings):
     """Peak, of the adapter and the head; decays by a cosine to a tenth."""
     prompts_per_step: PositiveInt = 8
     """Rankings in one optimizer step."""
+    margin: Annotated[float, Field(ge=0.0)] = 0.0
+    """A pair's rewards are to differ by this times its margin (arXiv:2307.09288, eq. 2); the reward
+    is measured in units of its own, so 1 is little and 5 much."""
+    heads: PositiveInt = 1
+    """Heads on the one adapter, each from its own start and with its own weighting of the rankings.
+    The reward is their mean, their deviation its uncertainty (`training.reward.caution`)."""
+    holdout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the prompts whose rankings are not learnt from: accuracy, calibration and
+    correlation with length are measured on them. Which ones follows from the prompt's tokens."""
+    measure_every: PositiveInt = 10
+    """Optimizer steps from one such measurement to the next; there is one at the end, too."""
 
 
 class EvaluationSettings(Settings):
@@ -253,6 +264,10 @@ class ComputeSettings(Settings):
     tokens_per_microbatch: PositiveInt = 2048
     """Tokens in one forward and backward pass; forward passes alone take four times as many. Lower
     it when memory runs out: results do not depend on it."""
+    share_prompts: bool = True
+    """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
+    gives each a row of its own, for models that cannot take positions that begin again; the numbers
+    are the same."""
     checkpoint_every: PositiveInt = 5
     """Steps of a training after which it is kept on disk; one that is killed goes on from there, to
     the same weights."""

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.config.tree import Config
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.identity import content_id
-from rlhf_core.models.sequences import TokenSequence, collate, microbatches
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences import Votes
 from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
@@ -77,16 +77,13 @@ def settings_hash(config: Config, prompts: Sequence[Prompt]) -> str:
     return content_id(settings, config.promotion.confidence, ids)
 
 
-@torch.no_grad()
 def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:
     """Σ log π − log π_SFT over each answer of the policy: its mean is the KL, in nats, (N,)."""
-    kl = torch.zeros(len(sequences))
-    for group in microbatches(sequences, trunk.compute.forward_tokens):
-        batch = collate([sequences[i] for i in group], trunk.pad_id, trunk.compute.device)
-        policy = trunk.token_logprobs(Role.POLICY, batch, temperature)
-        reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
-        kl[group] = (policy - reference).sum(dim=1).cpu()
-    return kl
+    policy, reference = (
+        sequence_logprobs(trunk, role, sequences, temperature)
+        for role in (Role.POLICY, Role.REFERENCE)
+    )
+    return policy - reference
 
 
 def _mean_score(

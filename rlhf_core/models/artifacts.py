@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
-from rlhf_core.models.sequences import Batch, TokenSequence, collate
+from rlhf_core.models.sequences import Batch, TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 ADAPTER, HEAD = "adapter_model.safetensors", "head.safetensors"
@@ -81,7 +81,7 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         trunk.tokenizer.save_pretrained(unfinished)
         load_role(trunk, Role.RELOADED, unfinished)
         probe = [TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))]
-        batch = collate(probe, trunk.pad_id, trunk.compute.device)
+        batch = trunk.batch(probe)
         try:
             _require_equal(
                 folder, _answer(trunk, role, batch), _answer(trunk, Role.RELOADED, batch)

@@ -7,9 +7,11 @@ holds the measurement. Memory grows with the square of the length, so GPUs keep 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
@@ -39,16 +41,45 @@ def grouped_attention(
     Returns:
         (B, T, heads, D), and no weights.
     """
-    batch, heads, length, width = query.shape
-    key_heads, source = key.shape[1:3]
-    folded = query.reshape(batch, key_heads, -1, width)
-    scores = (folded @ key.transpose(2, 3)).float() * scaling
-    if attention_mask is not None:
-        by_group = scores.view(batch, key_heads, -1, length, source) + attention_mask[:, :, None]
-        scores = by_group.view(scores.shape)
-    weights = torch.softmax(scores, dim=-1).to(value.dtype)
-    attended = (weights @ value).view(batch, heads, length, width)
-    return attended.transpose(1, 2).contiguous(), None
+    return _GroupedAttention.apply(query, key, value, attention_mask, scaling), None
+
+
+class _GroupedAttention(torch.autograd.Function):
+    """softmax(s Q Kᵀ + mask) V in few passes: of what is as large as the scores, one is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        scaling: float,
+    ) -> Tensor:
+        batch, heads, length, width = query.shape
+        key_heads, source = key.shape[1:3]
+        with torch.autocast(query.device.type, enabled=False):
+            folded = (scaling * query).reshape(batch, key_heads, -1, width)
+            scores = folded @ key.transpose(2, 3)
+            if mask is not None:
+                scores.view(batch, key_heads, -1, length, source).add_(mask[:, :, None])
+            weights = torch.softmax(scores, dim=-1)  # inside, the kernel is in fp32
+            attended = (weights @ value).view(batch, heads, length, width)
+        ctx.save_for_backward(folded, key, value, weights)
+        ctx.scaling = scaling  # type: ignore[attr-defined]
+        return attended.transpose(1, 2).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        folded, key, value, weights = ctx.saved_tensors
+        batch, length, heads, width = gradients[0].shape
+        of_out = gradients[0].transpose(1, 2).reshape(folded.shape)
+        of_value = weights.transpose(2, 3) @ of_out
+        of_weights = of_out @ value.transpose(2, 3)
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_query = (of_scores @ key).mul_(ctx.scaling).view(batch, heads, length, width)
+        of_key = of_scores.transpose(2, 3) @ folded
+        return of_query, of_key, of_value, None, None
 
 
 def attention_implementation(device: torch.device) -> str:

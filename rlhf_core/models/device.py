@@ -27,6 +27,8 @@ class Compute:
     dtype: torch.dtype
     tokens_per_microbatch: int
     reason: str
+    share_prompts: bool = True
+    """Whether responses to one prompt stand in one row."""
 
     @property
     def forward_tokens(self) -> int:
@@ -59,7 +61,7 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     else:
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         reason = "as configured"
-    return Compute(device, dtype, settings.tokens_per_microbatch, reason)
+    return Compute(device, dtype, settings.tokens_per_microbatch, reason, settings.share_prompts)
 
 
 @cache

@@ -7,6 +7,7 @@ prompt is computed once, and the numbers are those of a row each (tests/models/t
 Dimensions: B rows, T tokens of the longest row, N responses, R tokens of the longest response.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ class Batch:
     """(B, T), padded on the right."""
     position_ids: Tensor
     """(B, T)"""
+    real: Tensor
+    """(B, T), true where a token is not padding."""
     visible: Tensor
     """(B, 1, T, T), true where the query of a row may look at the key of a column."""
     response_rows: Tensor
@@ -65,10 +68,20 @@ class Batch:
 
 
 def collate(
-    sequences: Sequence[TokenSequence], pad_id: int, device: torch.device | None = None
+    sequences: Sequence[TokenSequence],
+    pad_id: int,
+    device: torch.device | None = None,
+    is_shared: bool = True,
 ) -> Batch:
-    """One batch of sequences, a row a distinct prompt; responses keep the order they came in."""
-    groups = by_prompt(sequences)
+    """One batch of sequences; responses keep the order they came in.
+
+    Args:
+        sequences: At least one.
+        pad_id: Fills rows up.
+        device: Of the tensors.
+        is_shared: A row a distinct prompt; else a row a response.
+    """
+    groups = by_prompt(sequences) if is_shared else [[i] for i in range(len(sequences))]
     rows = [_row(sequences, group) for group in groups]
     branches = pad([row.branches for row in rows], PADDING_BRANCH).to(device)
     starts = {index: start for row in rows for index, start in row.starts}
@@ -83,6 +96,7 @@ def collate(
     return Batch(
         input_ids=pad([row.ids for row in rows], pad_id).to(device),
         position_ids=pad([row.positions for row in rows], 0).to(device),
+        real=branches != PADDING_BRANCH,
         visible=_visible(branches),
         response_rows=torch.tensor([row_of[i] for i in range(len(sequences))]).to(device),
         response_ids=pad(responses, pad_id).to(device),
@@ -92,25 +106,43 @@ def collate(
     )
 
 
-def microbatches(sequences: Sequence[TokenSequence], tokens: int) -> list[list[int]]:
+def microbatches(
+    sequences: Sequence[TokenSequence], tokens: int, is_shared: bool = True
+) -> list[list[int]]:
     """Indices in groups of similar row length that fit a budget of tokens, padding included.
 
-    Responses to the same prompt stay together. A row longer than the budget stands alone. The
-    groups partition the indices.
+    Responses to the same prompt stay together, in one row if they share it. What is longer than the
+    budget stands alone. The groups partition the indices, and are as few as the budget allows and
+    then as equal: a full batch and a remnant take longer than two halves.
     """
-    rows = by_prompt(sequences)
-    lengths = [len(_row(sequences, row).ids) for row in rows]
+    groups = by_prompt(sequences)
+    rows = [1 if is_shared else len(group) for group in groups]
+    lengths = [
+        len(_row(sequences, group).ids) if is_shared else max(len(sequences[i]) for i in group)
+        for group in groups
+    ]
+    most = len(_filled(lengths, rows, tokens))
+    fitting = range(1, tokens + 1)
+    least = fitting[bisect_left(fitting, -most, key=lambda t: -len(_filled(lengths, rows, t)))]
+    return [
+        [index for number in batch for index in groups[number]]
+        for batch in _filled(lengths, rows, least)
+    ]
+
+
+def _filled(lengths: Sequence[int], rows: Sequence[int], tokens: int) -> list[list[int]]:
+    """Numbers of groups of so many rows of that length, batch after batch filled to the budget."""
     batches: list[list[int]] = []
     longest, count = 0, 0
-    for index in sorted(range(len(rows)), key=lambda index: -lengths[index]):
-        # Rows come from long to short, so the first of a batch sets its padded width.
-        is_similar = lengths[index] >= LEAST_FILLED * longest
-        if batches and is_similar and longest * (count + 1) <= tokens:
-            batches[-1] += rows[index]
-            count += 1
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        # From long to short, so the first of a batch sets its padded width.
+        is_similar = lengths[number] >= LEAST_FILLED * longest
+        if batches and is_similar and longest * (count + rows[number]) <= tokens:
+            batches[-1].append(number)
+            count += rows[number]
         else:
-            batches.append(list(rows[index]))
-            longest, count = lengths[index], 1
+            batches.append([number])
+            longest, count = lengths[number], rows[number]
     return batches
 
 

@@ -5,7 +5,7 @@ reference is the trunk with every adapter off, so it costs nothing. Training is 
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -20,7 +20,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.device import Compute
-from rlhf_core.models.sequences import Batch
+from rlhf_core.models.logprobs import chosen_logprobs
+from rlhf_core.models.lora import fused
+from rlhf_core.models.norm import speed_up_norms
+from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 
 
 class Role(StrEnum):
@@ -35,21 +38,33 @@ class Role(StrEnum):
 
 
 class ScalarHead(nn.Module):
-    """A linear map from a hidden state to one number, in fp32.
+    """A linear map from a hidden state to one number, in fp32; or several, of which it is the mean.
 
     Weights start as N(0, 1/(H+1)), bias 0 (arXiv:2009.01325, as in the released code).
+
+    Args:
+        hidden_size: H.
+        members: Maps.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, members: int = 1) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size, 1)
+        self.linear = nn.Linear(hidden_size, members)
         nn.init.normal_(self.linear.weight, std=(hidden_size + 1) ** -0.5)
         nn.init.zeros_(self.linear.bias)
 
+    @property
+    def members(self) -> int:
+        return self.linear.out_features
+
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, H) to (…)."""
+        return self.each(hidden).mean(dim=-1)
+
+    def each(self, hidden: Tensor) -> Tensor:
+        """The number of every member: (…, H) to (…, members)."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return cast(Tensor, self.linear(hidden.float()).squeeze(-1))
+            return cast(Tensor, self.linear(hidden.float()))
 
     @torch.no_grad()
     def rescale(self, mean: float, deviation: float) -> None:
@@ -84,11 +99,15 @@ class Trunk:
         self.hidden_size = int(model.config.get_text_config().hidden_size)
         self.heads: dict[Role, ScalarHead] = {}
         self.language_model = model.requires_grad_(False)
-        self._lora = LoraConfig(
-            r=lora_rank,
-            lora_alpha=2 * lora_rank,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
+        if compute.device.type == "cpu":
+            speed_up_norms(model)
+        self._lora = fused(
+            LoraConfig(
+                r=lora_rank,
+                lora_alpha=2 * lora_rank,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            )
         )
         self._peft: PeftModel | None = None
         self._refuse_unusual_heads()
@@ -101,20 +120,20 @@ class Trunk:
     def eos_id(self) -> int:
         return int(cast(int, self.tokenizer.eos_token_id))
 
-    def add_role(self, role: Role, seed: int) -> None:
+    def add_role(self, role: Role, seed: int, heads: int = 1) -> None:
         """A fresh adapter, which changes nothing yet, and a random head where the role has one."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._add_adapter(role)
             if role in (Role.CRITIC, Role.REWARD):
-                self.heads[role] = ScalarHead(self.hidden_size).to(self.compute.device)
+                self.heads[role] = ScalarHead(self.hidden_size, heads).to(self.compute.device)
 
     def copy_role(self, source: Role, target: Role) -> None:
         """A new role that begins as an exact copy of another, head included."""
         self.add_role(target, seed=0)
         self.load_adapter(target, self.adapter(source))
         if source in self.heads and target in self.heads:
-            self.heads[target].load_state_dict(self.heads[source].state_dict())
+            self.copy_head(source, target)
 
     def adapter(self, role: Role) -> dict[str, Tensor]:
         """The adapter's weights, by names that PEFT loads."""
@@ -124,8 +143,13 @@ class Trunk:
         set_peft_model_state_dict(self._adapted(), weights, adapter_name=role.value)
 
     def load_head(self, role: Role, weights: dict[str, Tensor]) -> None:
-        self.heads[role] = ScalarHead(self.hidden_size).to(self.compute.device)
+        members = len(weights["linear.weight"])
+        self.heads[role] = ScalarHead(self.hidden_size, members).to(self.compute.device)
         self.heads[role].load_state_dict(weights)
+
+    def copy_head(self, source: Role, target: Role) -> None:
+        """Give a role, beside its adapter, an exact copy of another's head."""
+        self.load_head(target, self.heads[source].state_dict())
 
     def remove_role(self, role: Role) -> None:
         peft = self._adapted()
@@ -171,16 +195,37 @@ class Trunk:
             parameter.data = parameter.data.to(self.compute.dtype)
         return merged
 
+    def batch(self, sequences: Sequence[TokenSequence]) -> Batch:
+        """These sequences as this model reads them."""
+        compute = self.compute
+        return collate(sequences, self.pad_id, compute.device, compute.share_prompts)
+
+    def training_batches(
+        self, sequences: Sequence[TokenSequence]
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """Micro-batches with room for a backward pass, each with the indices of what is in it."""
+        for group in self.training_groups(sequences):
+            yield group, self.batch([sequences[index] for index in group])
+
+    def forward_batches(
+        self, sequences: Sequence[TokenSequence]
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """The same for a forward pass alone, which has room for more."""
+        compute = self.compute
+        for group in microbatches(sequences, compute.forward_tokens, compute.share_prompts):
+            yield group, self.batch([sequences[index] for index in group])
+
+    def training_groups(self, sequences: Sequence[TokenSequence]) -> list[list[int]]:
+        """The indices alone of `training_batches`."""
+        compute = self.compute
+        return microbatches(sequences, compute.tokens_per_microbatch, compute.share_prompts)
+
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:
         """Last hidden states, (B, T, H)."""
-        hidden = torch.finfo(self.compute.dtype).min
-        mask = torch.zeros(
-            batch.visible.shape, dtype=self.compute.dtype, device=self.compute.device
-        )
         with self.acting_as(role) as model, self.compute.autocast():
             output = model.base_model(
                 input_ids=batch.input_ids,
-                attention_mask=mask.masked_fill(~batch.visible, hidden),
+                attention_mask=self._mask(batch),
                 position_ids=batch.position_ids,
                 use_cache=False,
             )
@@ -197,24 +242,51 @@ class Trunk:
 
         Without `with_entropy` the second is 0, and costs nothing.
         """
+        hidden = self.hidden_states(role, batch)
+        return self.logprobs_and_entropy_from(hidden, batch, temperature, with_entropy)
+
+    def logprobs_and_entropy_from(
+        self, hidden: Tensor, batch: Batch, temperature: float, with_entropy: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """The same from hidden states that are there already, (B, T, H)."""
         # Only the response positions meet the output embedding, a fifth of a small model's work.
-        states = batch.at_predictors(self.hidden_states(role, batch))[batch.response_mask]
-        with self.compute.autocast():
-            logits = self.language_model.get_output_embeddings()(states)
-        logits = logits.float() if temperature == 1.0 else logits.float() / temperature
-        logprobs = torch.log_softmax(logits, dim=-1)
-        chosen = logprobs.gather(1, batch.response_ids[batch.response_mask][:, None]).squeeze(1)
-        entropy = -(logprobs.exp() * logprobs).sum(-1) if with_entropy else torch.zeros_like(chosen)
+        states = batch.at_predictors(hidden)[batch.response_mask]
+        output = self.language_model.get_output_embeddings()
+        chosen, entropy = chosen_logprobs(
+            states,
+            output.weight,
+            output.bias,
+            batch.response_ids[batch.response_mask],
+            temperature,
+            with_entropy,
+        )
         return _spread(chosen, batch.response_mask), _spread(entropy, batch.response_mask)
 
     def token_values(self, role: Role, batch: Batch) -> Tensor:
         """The critic's value of the state before each response token, (N, R), 0 elsewhere."""
-        states = batch.at_predictors(self.hidden_states(role, batch))
-        return self.heads[role](states) * batch.response_mask
+        return self.values_from(self.hidden_states(role, batch), role, batch)
+
+    def values_from(self, hidden: Tensor, role: Role, batch: Batch) -> Tensor:
+        """The same from hidden states that are there already, (B, T, H)."""
+        return self.heads[role](batch.at_predictors(hidden)) * batch.response_mask
 
     def sequence_scores(self, role: Role, batch: Batch) -> Tensor:
         """The head's number at the last real token of each response, (N,)."""
-        return self.heads[role](batch.at_last(self.hidden_states(role, batch)))
+        return self.scores_of_each_head(role, batch).mean(dim=-1)
+
+    def scores_of_each_head(self, role: Role, batch: Batch) -> Tensor:
+        """The same of every member of the head, (N, members)."""
+        return self.heads[role].each(batch.at_last(self.hidden_states(role, batch)))
+
+    def _mask(self, batch: Batch) -> Tensor:
+        """What transformers is to know of it: rows of one response need no more than a (B, T)."""
+        if not self.compute.share_prompts:
+            return batch.real.long()
+        hidden = torch.finfo(self.compute.dtype).min
+        mask = torch.zeros(
+            batch.visible.shape, dtype=self.compute.dtype, device=self.compute.device
+        )
+        return mask.masked_fill(~batch.visible, hidden)
 
     def _adapted(self) -> PeftModel:
         if self._peft is None:

@@ -4,7 +4,7 @@ from rlhf_core.models.device import Compute
 from tests.benchmarks.result import Result
 from tests.benchmarks.versus import random_rankings, versus
 
-STEPS, PER_STEP, GOAL = 6, 8, 1.5
+STEPS, PER_STEP, GOAL = 4, 8, 1.5
 
 
 def run(compute: Compute) -> list[Result]:
@@ -18,5 +18,6 @@ def run(compute: Compute) -> list[Result]:
             "trl_dpo.py",
             random_rankings(STEPS * PER_STEP, answers=2),
             (PER_STEP,),
+            warm_up=1,
         )
     ]

@@ -47,6 +47,7 @@ def versus(
     rankings: list[dict[str, object]],
     arguments: tuple[int, ...],
     warm_up: int = 2,
+    detail: str = "",
 ) -> Result:
     """Run both sides in turn on the same rankings.
 
@@ -60,6 +61,7 @@ def versus(
         rankings: What both read.
         arguments: What both are told beside model, rankings and rank.
         warm_up: Steps at the start that are not counted.
+        detail: What exactly was measured.
     """
     python = peer_python(peer)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +78,7 @@ def versus(
         unit,
         peer,
         goal,
+        detail=detail,
         peaks_gb=(max(ours.peak_gb for ours, _ in turns), max(peer.peak_gb for _, peer in turns)),
     )
 

@@ -11,16 +11,17 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.dpo import train_dpo
-from rlhf_core.algorithms.online import train_online
+from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import (
-    RankedCandidates,
     score_sequences,
     train_reward_model,
 )
@@ -62,17 +63,22 @@ def dpo(trunk: Trunk, rankings: list[RankedCandidates], per_step: str) -> Iterat
 
 
 def ppo(
-    trunk: Trunk, rankings: list[RankedCandidates], per_step: str, tokens: str, epochs: str
+    trunk: Trunk,
+    rankings: list[RankedCandidates],
+    per_step: str,
+    tokens: str,
+    epochs: str,
+    critic: str = "separate",
 ) -> Iterator[TrainingStep]:
     """Against a reward model that is one in size and not in sense."""
     trunk.add_role(Role.POLICY, seed=1)
     trunk.add_role(Role.REWARD, seed=1)
-    trunk.copy_role(Role.REWARD, Role.CRITIC)
 
     def reward(answers: Sequence[Rollout]) -> Tensor:
         return score_sequences(trunk, [answer.tokens for answer in answers], Role.REWARD)
 
     settings = PPOSettings(
+        critic="shared" if critic == "shared" else "separate",
         steps=len(rankings) // int(per_step),
         prompts_per_step=int(per_step),
         samples_per_prompt=1,
@@ -82,12 +88,18 @@ def ppo(
         critic_learning_rate=1e-4,
         missing_eos_score=None,
     )
+    add_critic(trunk, settings)
     sampling = SamplingSettings(max_new_tokens=int(tokens))
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
     return train_online(trunk, prompts, reward, settings, sampling, seed=1)
 
 
-WORKS = {"reward_model": reward_model, "dpo": dpo, "ppo": ppo}
+WORKS = {
+    "reward_model": reward_model,
+    "dpo": dpo,
+    "ppo": ppo,
+    "ppo_shared": partial(ppo, critic="shared"),
+}
 
 
 def main() -> None:

@@ -1,14 +1,17 @@
-"""Texts for language modelling beside the reward, out of files."""
+"""What training stages learn from: texts out of files, preferences out of pairs."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
+from flows._rankings import preference_matrix
 from flows._training import ptx_texts, read_texts
-from rlhf_core.config.training import PTXSettings
+from rlhf_core.config.training import LabelSettings, PTXSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
+from rlhf_core.records import Pair, PairOutcome
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,37 @@ def test_long_texts_are_cut_and_the_first_token_is_given(tmp_path: Path):
     (cut,) = ptx_texts(PTXSettings(path=str(path), max_tokens=5), chat, [])[:1]
     assert len(cut.prompt_ids) == 1
     assert len(cut.response_ids) == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "ties", "expected"),
+    [
+        ("hard", "dropped", [[0, 1, 0], [0, 0, 0], [0, 0, 0]]),
+        ("soft", "dropped", [[0, 0.8, 0], [0.2, 0, 0], [0, 0, 0]]),
+        ("soft", "half", [[0, 0.8, 0.5], [0.2, 0, 0], [0.5, 0, 0]]),
+    ],
+)
+def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[list[float]]):
+    """A beats b by 0.6, a and c are tied, b and c were never compared."""
+
+    def pair(left: str, right: str, outcome: PairOutcome, **more: object) -> Pair:
+        return Pair(
+            prompt_id="p",
+            ranking_id="r",
+            left_id=left,
+            right_id=right,
+            outcome=outcome,
+            judgement_ids=(),
+            judge_versions=(),
+            config_hash="h",
+            **more,
+        )
+
+    pairs = [
+        pair("a", "b", PairOutcome.PREFERRED, chosen_id="a", rejected_id="b", margin=0.6),
+        pair("a", "c", PairOutcome.TIE, margin=0.01),
+        pair("b", "c", PairOutcome.UNSCORED),
+    ]
+    settings = LabelSettings.model_validate({"labels": labels, "ties": ties})
+    found = preference_matrix(("a", "b", "c"), pairs, settings)
+    torch.testing.assert_close(found, torch.tensor(expected), check_dtype=False)

@@ -22,14 +22,17 @@ SETTINGS = {
 
 
 class Clock(TrainerCallback):
+    """Seconds from the end of one step to that of the next."""
+
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def on_step_begin(self, *args: object, **kwargs: object) -> None:
+    def on_train_begin(self, *args: object, **kwargs: object) -> None:
         self.started = time.perf_counter()
 
     def on_step_end(self, *args: object, **kwargs: object) -> None:
         self.seconds.append(time.perf_counter() - self.started)
+        self.started = time.perf_counter()
 
 
 def read(path: str) -> list[dict[str, Any]]:

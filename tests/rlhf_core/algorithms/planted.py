@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rlhf_core.algorithms.reward_model import RankedCandidates
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.models.sequences import TokenSequence
 

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from rlhf_core.algorithms.online import train_online
+from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rollouts import Reward, RolloutStep, experience, roll_out
 from rlhf_core.algorithms.sft import accumulate_likelihood
@@ -44,9 +44,10 @@ def train(
     seed: int = 1,
     texts: Sequence[TokenSequence] = (),
 ) -> list[RolloutStep]:
-    if isinstance(chosen, PPOSettings):
-        trunk.add_role(Role.CRITIC, seed)
     trunk.add_role(Role.POLICY, seed)
+    if isinstance(chosen, PPOSettings):
+        trunk.add_role(Role.REWARD, seed)
+        add_critic(trunk, chosen)
     return list(train_online(trunk, prompts(), reward, chosen, SAMPLING, seed, texts))
 
 
@@ -55,6 +56,7 @@ def train(
     ("kind", "own"),
     [
         (PPOSettings, {"critic_learning_rate": 1e-2}),
+        (PPOSettings, {"critic": "shared"}),
         (RLOOSettings, {}),
         (RLOOSettings, {"baseline": "batch_mean"}),
     ],
@@ -149,13 +151,13 @@ def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
     """Dropout left on, say: the run stops before it updates by a wrong ratio."""
-    exact = trunk.token_logprobs_and_entropy
+    exact = trunk.logprobs_and_entropy_from
 
     def differing(*arguments: object, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
         logprobs, entropy = exact(*arguments, **options)
         return logprobs - 0.5 * logprobs.requires_grad, entropy
 
-    monkeypatch.setattr(trunk, "token_logprobs_and_entropy", differing)
+    monkeypatch.setattr(trunk, "logprobs_and_entropy_from", differing)
     with pytest.raises(TrainingError, match="differs from the one that rolled out"):
         train(trunk, settings(steps=1))
 

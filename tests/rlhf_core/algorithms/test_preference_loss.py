@@ -73,3 +73,24 @@ def test_share_in_order_counts_ties_half():
     """Rewards 1, 1, 0 under 0 > 1 > 2: one tie, two right: (0.5 + 1 + 1) / 3."""
     share = pairs_in_order(torch.tensor([1.0, 1.0, 0.0]), RANKED)
     assert share.item() == pytest.approx(2.5 / 3, abs=1e-6)
+
+
+def test_a_pair_at_one_half_is_neither_in_order_nor_out_of_it():
+    preferences = torch.tensor([[0.0, 0.7, 0.5], [0.3, 0.0, 0.0], [0.5, 0.0, 0.0]])
+    assert pairs_in_order(torch.tensor([1.0, 0.0, 9.0]), preferences).item() == 1.0
+
+
+def test_a_tie_at_one_half_pulls_rewards_together():
+    preferences = torch.tensor([[0.0, 0.5], [0.5, 0.0]])
+    losses = [kwise_loss(torch.tensor([gap, 0.0]), preferences).item() for gap in (-1.0, 0.0, 1.0)]
+    assert losses[1] == pytest.approx(math.log(2), abs=1e-6)
+    assert losses[0] == pytest.approx(losses[2])
+    assert losses[0] > losses[1]
+
+
+def test_margin_shifts_the_loss_by_hand():
+    """A difference of 2 that is to exceed 0.5 costs what a difference of 1.5 does."""
+    preferences = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    margins = torch.tensor([[0.0, 0.5], [-0.5, 0.0]])
+    found = kwise_loss(torch.tensor([2.0, 0.0]), preferences, margins)
+    assert found.item() == pytest.approx(math.log1p(math.exp(-1.5)), abs=1e-6)

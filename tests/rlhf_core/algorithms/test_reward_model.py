@@ -1,12 +1,15 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import (
-    RankedCandidates,
+    bootstrap_weights,
     normalise,
     score_sequences,
+    scores_of_each_head,
     train_reward_model,
 )
 from rlhf_core.config.tree import RewardModelSettings
@@ -87,3 +90,57 @@ def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):
 def test_nothing_but_ties_is_an_error_that_names_the_query(trunk: Trunk):
     with pytest.raises(TrainingError, match="every pair is tied or unscored"):
         next(train_reward_model(trunk, [], RewardModelSettings(), seed=1))
+
+
+def test_several_heads_learn_and_disagree_where_they_saw_nothing(trunk: Trunk):
+    settings = RewardModelSettings(epochs=6, learning_rate=1e-2, heads=5)
+    list(train_reward_model(trunk, planted_rankings(64, 1), settings, seed=1))
+    rankings = planted_rankings(64, 101)
+    assert accuracy(trunk, rankings) > 0.95
+    sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
+    each = scores_of_each_head(trunk, sequences, Role.REWARD)
+    assert each.shape == (128, 5)
+    torch.testing.assert_close(each.mean(1), score_sequences(trunk, sequences, Role.REWARD))
+    assert each.std(dim=1).min() > 0
+
+
+def test_each_ranking_counts_one_on_average_for_each_head():
+    weights = bootstrap_weights(20_000, 3, seed=1)
+    assert weights.mean(0).tolist() == pytest.approx([1.0] * 3, abs=0.03)
+    assert bootstrap_weights(4, 1, seed=1).tolist() == [[1.0]] * 4
+
+
+def test_held_out_rankings_are_measured_as_it_goes_and_at_the_end(trunk: Trunk):
+    settings = RewardModelSettings(measure_every=2, epochs=4, learning_rate=1e-2)
+    held = planted_rankings(32, 101)
+    steps = list(train_reward_model(trunk, planted_rankings(20, 1), settings, 1, held_out=held))
+    measured = [step.step for step in steps if "holdout_accuracy" in step.metrics]
+    assert measured == [2, 4, 6, 8, 10, 12]
+    assert steps[-1].metrics["holdout_accuracy"] == pytest.approx(accuracy(trunk, held))
+
+
+def test_a_wanted_margin_is_learnt(new_trunk: NewTrunk):
+    gaps = []
+    for margin in (0.0, 5.0):
+        trunk = new_trunk()
+        rankings = [
+            replace(ranking, margins=torch.tensor([[0.0, -1.0], [1.0, 0.0]]))
+            for ranking in planted_rankings(64, 1)
+        ]
+        settings = RewardModelSettings(epochs=6, learning_rate=1e-2, margin=margin)
+        list(train_reward_model(trunk, rankings, settings, seed=1))
+        sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
+        scores = score_sequences(trunk, sequences, Role.REWARD).view(-1, 2)
+        gaps.append((scores[:, 1] - scores[:, 0]).mean().item())
+    assert gaps[1] > gaps[0] + 2
+
+
+def test_a_row_an_answer_gives_the_same_losses(new_trunk: NewTrunk):
+    losses = []
+    for is_shared in (True, False):
+        trunk = new_trunk()
+        trunk.compute = replace(FP32, share_prompts=is_shared)
+        settings = RewardModelSettings(prompts_per_step=4, epochs=2)
+        steps = train_reward_model(trunk, planted_rankings(12, 1), settings, seed=1)
+        losses.append([step.metrics["loss"] for step in steps])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)

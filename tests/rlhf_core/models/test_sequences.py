@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from rlhf_core.models.sequences import (
     microbatches,
 )
 from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
 
 ONE, OTHER = (10, 11, 12, 13, 14), (20, 21)
 RAGGED = [
@@ -93,6 +96,36 @@ def test_microbatches_partition_and_keep_prompts_together():
 
 def test_a_row_longer_than_the_budget_stands_alone():
     assert microbatches(RAGGED, tokens=1) == [[0, 2, 3], [1, 4]]
+
+
+def test_batches_are_as_equal_as_they_can_be():
+    """Nine rows of 5 tokens and a budget of eight: not eight and one, but five and four."""
+    sequences = [TokenSequence((10, 11, number), (20, 21)) for number in range(9)]
+    assert [len(group) for group in microbatches(sequences, tokens=40)] == [5, 4]
+    assert len(microbatches(sequences, tokens=45)) == 1
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_rows_of_one_answer_are_partitioned_too(is_shared: bool):
+    groups = microbatches(RAGGED, tokens=24, is_shared=is_shared)
+    assert sorted(index for group in groups for index in group) == list(range(len(RAGGED)))
+
+
+def test_a_row_an_answer_scores_as_a_row_a_prompt(scored_trunk: Trunk):
+    """Score, log-probabilities and gradient, to 1e-5."""
+    found = []
+    for is_shared in (True, False):
+        scored_trunk.compute = replace(FP32, share_prompts=is_shared)
+        batch = scored_trunk.batch(RAGGED)
+        assert len(batch.input_ids) == (2 if is_shared else 5)
+        scores = scored_trunk.sequence_scores(Role.REWARD, batch)
+        logprobs = scored_trunk.token_logprobs(Role.REWARD, batch, 1.0)
+        (scores.square().sum() + logprobs.sum()).backward()
+        parameters = scored_trunk.parameters(Role.REWARD)
+        found.append((scores, logprobs, [p.grad for p in parameters]))
+        for parameter in parameters:
+            parameter.grad = None
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 
 def test_length_batches_fit_the_budget():

@@ -1,0 +1,37 @@
+"""Ranked answers as tokens: what reward models and DPO learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rlhf_core.identity import unit_interval
+from rlhf_core.models.sequences import TokenSequence
+
+
+@dataclass(frozen=True)
+class RankedCandidates:
+    """The candidates of one prompt and which is better than which.
+
+    `preferences[i, j]` is the probability that candidate i is better than j, 0 where the pair is
+    tied or unscored, (K, K). `margins[i, j]` is how far the utilities of i and j are apart, 0 to 1.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    preferences: Tensor
+    margins: Tensor | None = None
+
+
+def hold_out(
+    rankings: Sequence[RankedCandidates], share: float
+) -> tuple[list[RankedCandidates], list[RankedCandidates]]:
+    """Rankings to learn from, and those to measure on: whole prompts, by a hash of their tokens.
+
+    All are learnt from where nothing else would be left.
+    """
+    learnt: list[RankedCandidates] = []
+    held: list[RankedCandidates] = []
+    for ranking in rankings:
+        is_held = unit_interval("reward", ranking.sequences[0].prompt_ids) < share
+        (held if is_held else learnt).append(ranking)
+    return (learnt, held) if learnt else (held, [])

@@ -1,0 +1,74 @@
+"""A LoRA linear layer in the fewest passes over memory (arXiv:2106.09685).
+
+PEFT casts the input to the adapter's precision and back, scales, and adds: each a pass over a
+tensor as large as the layer's output, which together take longer than the matrix products. Here
+base and adapter meet in one buffer, forward and backward. tests/benchmarks/lora.py measures it.
+"""
+
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import Linear
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+
+class FusedLinear(Linear):
+    """PEFT's layer, with the common case fused: one active adapter, not merged, no dropout."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """(…, in) to (…, out), in the precision of the base weights."""
+        names = [name for name in self.active_adapters if name in self.lora_A]
+        if self.disable_adapters or self.merged or len(names) != 1:
+            return super().forward(x, *args, **kwargs)
+        (name,) = names
+        return _LoraProduct.apply(
+            x,
+            self.base_layer.weight,
+            self.base_layer.bias,
+            self.lora_A[name].weight,
+            self.lora_B[name].weight,
+            self.scaling[name],
+        )
+
+
+def fused(config: LoraConfig) -> LoraConfig:
+    """The config, which makes PEFT use this layer for every linear one."""
+    config._register_custom_module({nn.Linear: FusedLinear})
+    return config
+
+
+class _LoraProduct(torch.autograd.Function):
+    """x Wᵀ + b + s (x Aᵀ) Bᵀ. The base weights W and b are frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scaling: float,
+    ) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            rows = x.to(weight.dtype).reshape(-1, x.shape[-1])
+            small_a, small_b = a.to(weight.dtype), (scaling * b).to(weight.dtype)
+            inner = rows @ small_a.T
+            out = nn.functional.linear(rows, weight, bias).addmm_(inner, small_b.T)
+        ctx.save_for_backward(rows, weight, small_a, small_b, inner)
+        ctx.scaling, ctx.shape = scaling, x.shape  # type: ignore[attr-defined]
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, small_a, small_b, inner = ctx.saved_tensors
+        of_out = gradients[0].reshape(-1, weight.shape[0])
+        of_inner = of_out @ small_b
+        of_a = (of_inner.T @ rows).float()
+        of_b = (of_out.T @ inner).float().mul_(ctx.scaling)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (of_out @ weight).addmm_(of_inner, small_a).view(ctx.shape)
+        return of_x, None, None, of_a, of_b, None

@@ -1,0 +1,49 @@
+import math
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
+from rlhf_core.algorithms.reward_figures import length_correlation, reward_figures
+from rlhf_core.models.sequences import TokenSequence
+from tests.rlhf_core.algorithms.planted import planted_rankings
+
+
+def ranking(*lengths: int) -> RankedCandidates:
+    """Of answers of those lengths, each better than the next."""
+    answers = tuple(TokenSequence((1, 2), tuple(range(3, 3 + length))) for length in lengths)
+    return RankedCandidates(answers, torch.ones(len(lengths), len(lengths)).triu(diagonal=1))
+
+
+def test_figures_of_two_pairs_by_hand():
+    """Differences log 3 and −log 3: one right, chances 0.75 and 0.25 of what came true."""
+    scores = [torch.tensor([math.log(3), 0.0]), torch.tensor([0.0, math.log(3)])]
+    found = reward_figures(scores, [ranking(3, 3), ranking(3, 3)])
+    assert found["holdout_accuracy"] == pytest.approx(0.5)
+    assert found["holdout_loss"] == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2)
+    # In either order, what has the chance 0.75 came true half the time, and so has 0.25.
+    assert found["holdout_calibration_error"] == pytest.approx(0.25, abs=1e-6)
+    assert found["holdout_length_correlation"] == 0.0
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, -1.0)])
+def test_length_is_compared_within_a_prompt(sign: int, expected: float):
+    """The second prompt's answers are all longer, which says nothing of either answer."""
+    rankings = [ranking(1, 2, 3), ranking(11, 12, 13)]
+    scores = [sign * torch.tensor([1.0, 2.0, 3.0]) + offset for offset in (5.0, -5.0)]
+    assert length_correlation(scores, rankings) == pytest.approx(expected, abs=1e-6)
+
+
+def test_held_out_prompts_are_whole_and_always_the_same():
+    rankings = planted_rankings(200, 1)
+    learnt, held = hold_out(rankings, 0.2)
+    assert len(learnt) + len(held) == 200
+    assert 20 < len(held) < 60
+    again, _ = hold_out(rankings[::-1], 0.2)
+    assert {r.sequences for r in again} == {r.sequences for r in learnt}
+    assert hold_out(rankings, 0.0) == (rankings, [])
+
+
+def test_nothing_is_held_out_where_nothing_would_be_left():
+    rankings = planted_rankings(3, 1)
+    assert hold_out(rankings, 0.9999999) == (rankings, [])

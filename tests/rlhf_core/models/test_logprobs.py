@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from rlhf_core.models import logprobs
+from rlhf_core.models.logprobs import chosen_logprobs
+
+N, H, V = 7, 5, 11
+
+
+def plain(
+    states: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    ids: torch.Tensor,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    found = torch.log_softmax(torch.nn.functional.linear(states, weight, bias) / temperature, -1)
+    return found.gather(1, ids[:, None]).squeeze(1), -(found.exp() * found).sum(-1)
+
+
+@pytest.mark.parametrize("rows", [2, 256])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_values_and_gradients_are_those_of_a_plain_log_softmax(
+    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, has_bias: bool
+):
+    """Of log-probability and entropy at once, with respect to states and weights."""
+    monkeypatch.setattr(logprobs, "ROWS", rows)
+    found = []
+    for function in (plain, chosen_logprobs):
+        generator = torch.Generator().manual_seed(1)
+        leaves = [torch.randn(shape, generator=generator) for shape in ((N, H), (V, H), (V,))]
+        states, weight, bias = (leaf.requires_grad_() for leaf in leaves)
+        ids = torch.randint(V, (N,), generator=generator)
+        chosen, entropy = function(states, weight, bias if has_bias else None, ids, temperature)
+        (chosen.square().sum() + 0.3 * entropy.exp().sum()).backward()
+        found.append((chosen, entropy, states.grad, weight.grad, bias.grad))
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_rounds_the_products_alone():
+    states, weight = torch.randn(N, H).bfloat16(), torch.randn(V, H).bfloat16()
+    chosen, entropy = chosen_logprobs(states, weight, None, torch.arange(N), 0.5)
+    assert chosen.dtype == entropy.dtype == torch.float32
+    states.requires_grad_()
+    chosen_logprobs(states, weight, None, torch.arange(N), 0.5)[0].sum().backward()
+    expected = states.detach().float().requires_grad_()
+    plain(expected, weight.float(), None, torch.arange(N), 0.5)[0].sum().backward()
+    torch.testing.assert_close(states.grad.float(), expected.grad, atol=0.1, rtol=0.05)
+
+
+def test_entropy_that_nobody_wants_is_zero():
+    chosen, entropy = chosen_logprobs(
+        torch.randn(N, H), torch.randn(V, H), None, torch.arange(N), 1.0, with_entropy=False
+    )
+    assert entropy.tolist() == [0.0] * N
+    assert (chosen < 0).all()
