@@ -45,7 +45,11 @@ def reward(config: Config, sft_id: str, ranking_ids: Sequence[str]) -> ModelVers
 
 
 def policy(
-    config: Config, initial_id: str, reward_id: str, prompt_ids: Sequence[str]
+    config: Config,
+    initial_id: str,
+    reward_id: str,
+    prompt_ids: Sequence[str],
+    judge_versions: Sequence[str] = (),
 ) -> ModelVersion:
     recipe = {
         "training": config.training.model_dump(mode="json"),
@@ -53,6 +57,7 @@ def policy(
         "temperature": config.sampling.temperature,
         "system_prompt": config.policy.system_prompt,
         "reward_model": reward_id,
+        "reward_judges": list(judge_versions),
     }
     data = content_id(sorted(prompt_ids))
     return _version(config, ModelKind.POLICY, initial_id, recipe, data, config.seed)

@@ -6,6 +6,7 @@ what a token takes on this machine.
 
 from dataclasses import dataclass, field
 
+from flows._rewards import check_rewards
 from flows._speed import Speed, measure_speed
 from flows._training import check_texts
 from flows.ingest import read_checked_prompts
@@ -14,6 +15,7 @@ from judges._panel import Panelist
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.config import Config
 from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
+from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
@@ -94,6 +96,7 @@ def plan_run(config: Config) -> Plan:
     sizes = _sizes(config, prompts, compute)
     holdout = len(prompts) - len(train)
     check_texts(config.training)
+    check_rewards(config.training)
     return Plan(
         config_hash=config.hash,
         compute=str(compute),
@@ -110,6 +113,7 @@ def plan_run(config: Config) -> Plan:
             *_candidates(config, train, panel, sizes),
             *_reward_model(config, train, sizes),
             *_policy(config, train, sizes),
+            *_rewards(config, len(train), sizes),
             *_evaluation(config, holdout, [*jury, *panel], sizes),
         ],
     )
@@ -208,6 +212,17 @@ def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
         Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
         Row("train_policy", "optimizer steps", updates, observed + updated),
     ]
+
+
+def _rewards(config: Config, train: int, sizes: _Sizes) -> list[Row]:
+    """Calls of the judges that are part of the reward."""
+    settings = config.training
+    if isinstance(settings, OnlineSettings):
+        calls = settings.steps * settings.prompts_per_step * settings.samples_per_prompt
+    else:
+        calls = 0 if isinstance(settings, DPOSettings) else train * settings.n
+    judges = [Panelist(judge) for judge in rewarding_judges(settings)]
+    return [_calls("train_policy", judge, calls, sizes) for judge in judges]
 
 
 def _evaluation(config: Config, holdout: int, panel: list[Panelist], sizes: _Sizes) -> list[Row]:

@@ -1,22 +1,24 @@
 """A policy is improved: against the reward model, or on the rankings themselves."""
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from prefect import flow
-from torch import Tensor
 
 from flows import _versions
 from flows._cycle import Cycle
+from flows._ledger import StoreLedger
 from flows._rankings import ranked_candidates, training_rankings
+from flows._rewards import check_rewards, reward_of
 from flows._stage import StageWork, stage
 from flows._training import add_model, checkpoints_of, followed, keep_metrics, ptx_texts
+from judges import Ledger
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
-from rlhf_core.algorithms.reward_model import score_sequences
-from rlhf_core.algorithms.rollouts import Rollout as Answer
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
 from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettings, PPOSettings
@@ -34,7 +36,8 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         incumbent = cycle.incumbent(work.store)
         ids = [prompt.id for prompt in prompts]
-        version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids)
+        judges = check_rewards(cycle.config.training)
+        version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids, judges)
         if queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, incumbent, reward_id, recipe, version, prompts)
             work.news = "trained"
@@ -69,7 +72,8 @@ def _train(
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
-        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints)
+        ledger = StoreLedger(work.store, cycle.budget)
+        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, ledger)
         total = steps_against_reward(settings, len(prompts))
     for step in followed(steps, "policy", total, _said):
         keep_metrics(work.store, version.id, step)
@@ -88,14 +92,14 @@ def _steps_against_reward(
     chat: ChatFormat,
     prompts: Sequence[Prompt],
     checkpoints: Checkpoints,
+    ledger: Ledger,
 ) -> Iterator[TrainingStep]:
     """Of an algorithm that draws answers and has the reward model score them."""
     settings = config.training
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
-    def reward(answers: Sequence[Answer]) -> Tensor:
-        return score_sequences(trunk, [answer.tokens for answer in answers], Role.REWARD)
-
+    assert not isinstance(settings, DPOSettings)
+    reward = reward_of(settings.reward, trunk, prompts, ledger)
     if isinstance(settings, BestOfNSettings):
         return train_best_of_n(trunk, tokens, reward, settings, config.sampling, config.seed)
     assert isinstance(settings, OnlineSettings)
@@ -122,6 +126,11 @@ def _said(metrics: Mapping[str, float]) -> str:
     )
 
 
+def _as_json(parts: Mapping[str, float]) -> str:
+    """An object of the parts that have an opinion."""
+    return json.dumps({name: score for name, score in parts.items() if not math.isnan(score)})
+
+
 def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]) -> list[Rollout]:
     return [
         Rollout(
@@ -134,6 +143,7 @@ def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]
             kl=kl,
             completion_tokens=len(answer.tokens.response_ids),
             finish_reason=answer.finish_reason,
+            parts=_as_json({name: scores[row] for name, scores in step.parts.items()}),
         )
         for row, (answer, score, kl) in enumerate(
             zip(step.rollouts, step.scores, step.kl, strict=True)

@@ -6,11 +6,13 @@ is its best-of-n distribution, whose distance is known beforehand.
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.dpo import sequence_logprobs
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
     Updater,
@@ -18,7 +20,8 @@ from rlhf_core.algorithms.optimisation import (
     shuffled_steps,
     step_count,
 )
-from rlhf_core.algorithms.rollouts import Reward, Rollout, RolloutStep, finished_scores, roll_out
+from rlhf_core.algorithms.rewards import Reward, describe, whole
+from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, finished_scores, roll_out
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
@@ -64,7 +67,8 @@ def train_best_of_n(
         chosen = list(range(len(prompts)))[draw * per_step : (draw + 1) * per_step]
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
-        scores = finished_scores(reward(rollouts), rollouts, settings.missing_eos_score)
+        rewards = whole(reward(rollouts))
+        scores = finished_scores(rewards.total, rollouts, settings.missing_eos_score)
         best += [
             rollouts[row * settings.n + int(place)].tokens
             for row, place in enumerate(scores.view(-1, settings.n).argmax(dim=1))
@@ -73,16 +77,20 @@ def train_best_of_n(
         yield RolloutStep(
             draw + 1,
             draws + updates,
-            _describe(rollouts, scores, settings.n),
+            _describe(rollouts, scores, settings.n) | describe(rewards),
             tuple(rollouts),
             tuple(scores.tolist()),
             tuple(kl.tolist()),
+            {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
         )
     parameters = trunk.parameters(Role.POLICY)
     updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
     for step, indices in enumerate(order, start=draws + 1):
-        loss = accumulate_likelihood(trunk, Role.POLICY, [best[index] for index in indices])
+        chosen_best = [best[index] for index in indices]
+        loss = within_memory(
+            trunk, partial(accumulate_likelihood, trunk, Role.POLICY, chosen_best), [updater]
+        )
         norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
         yield TrainingStep(step, draws + updates, metrics)

@@ -5,11 +5,13 @@ the loss is the K-wise one, with its soft labels, and the prompt is computed onc
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_order, smoothed
 from rlhf_core.algorithms.rankings import RankedCandidates
@@ -49,9 +51,9 @@ def train_dpo(
     standing = Standing({Role.POLICY: updater})
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
-        metrics = _accumulate(
-            trunk, [rankings[i] for i in indices], [references[i] for i in indices], settings
-        )
+        chosen = [rankings[i] for i in indices]
+        accumulate = partial(_accumulate, trunk, chosen, [references[i] for i in indices], settings)
+        metrics = within_memory(trunk, accumulate, [updater])
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}

@@ -6,12 +6,14 @@ where the reward comes from.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps, mean_of
 from rlhf_core.algorithms.policy_gradient import (
     adapted_coefficient,
@@ -19,10 +21,10 @@ from rlhf_core.algorithms.policy_gradient import (
     generalized_advantages,
     token_rewards,
 )
-from rlhf_core.algorithms.policy_update import Run, Targets, microbatch_plan, update
+from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
+from rlhf_core.algorithms.rewards import Reward, Rewards, describe, whole
 from rlhf_core.algorithms.rollouts import (
     Experience,
-    Reward,
     Rollout,
     RolloutStep,
     experience,
@@ -89,23 +91,25 @@ def train_online(
             for place in range(len(chosen))
         ]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
-        found = _learn(run, step, rollouts, reward(rollouts))
+        found = _learn(run, step, rollouts, whole(reward(rollouts)))
         if run.average is not None and step == settings.steps:
             run.average.take_over()
         yield found
         checkpoints.save(step, standing, kl_coefficient=run.coefficient)
 
 
-def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Tensor) -> RolloutStep:
+def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -> RolloutStep:
     """Update by one step's answers, and move the KL coefficient on."""
     settings = run.settings
+    total = rewards.total
     if settings.clip_score is not None:
-        rewards = rewards.clamp(-settings.clip_score, settings.clip_score)
-    scores = finished_scores(rewards, rollouts, settings.missing_eos_score)
-    plan = microbatch_plan(rollouts, settings.minibatches, run.trunk)
-    seen = experience(run.trunk, rollouts, plan, run.temperature)
+        total = total.clamp(-settings.clip_score, settings.clip_score)
+    scores = finished_scores(total, rollouts, settings.missing_eos_score)
+    plan = minibatch_plan(rollouts, settings.minibatches)
+    look = partial(experience, run.trunk, rollouts, plan, run.temperature)
+    seen = within_memory(run.trunk, look)
     targets = _targets(seen, scores, run)
-    metrics = _describe(rollouts, seen, scores, targets, run)
+    metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
     metrics |= update(run, plan, seen, targets)
     kl = (seen.kl * seen.mask).sum(dim=1)
     if settings.kl.target is not None:
@@ -119,6 +123,7 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Tensor) ->
         tuple(rollouts),
         tuple(scores.tolist()),
         tuple(kl.tolist()),
+        {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
     )
 
 

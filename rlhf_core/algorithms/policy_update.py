@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
 from rlhf_core.algorithms.policy_gradient import clipped_policy_loss, clipped_value_loss
 from rlhf_core.algorithms.rollouts import Experience, Rollout
@@ -18,8 +20,8 @@ from rlhf_core.models.trunk import Role, Trunk
 MAX_FIRST_LOG_RATIO = 1e-2
 """Before the first update policy and rollout policy are one; a larger mean |log ratio| means that
 dropout, temperature or padding differ between the two passes."""
-Plan = list[list[list[int]]]
-"""Rows of each micro-batch of each minibatch."""
+Plan = list[list[int]]
+"""Rows of each minibatch."""
 
 
 @dataclass
@@ -56,20 +58,13 @@ class _Cells:
     returns: Tensor
 
 
-def microbatch_plan(rollouts: Sequence[Rollout], minibatches: int, trunk: Trunk) -> Plan:
-    """Rows of each micro-batch, made once a step.
-
-    Old and new log-probabilities come from batches of the same shape, so before the first update
-    they are equal to the bit.
-    """
-    sequences = [rollout.tokens for rollout in rollouts]
-    prompts = by_prompt(sequences)
-    plan = []
-    for part in range(min(minibatches, len(prompts))):
-        rows = [row for group in prompts[part::minibatches] for row in group]
-        groups = trunk.training_groups([sequences[row] for row in rows])
-        plan.append([[rows[i] for i in group] for group in groups])
-    return plan
+def minibatch_plan(rollouts: Sequence[Rollout], minibatches: int) -> Plan:
+    """Rows of each minibatch, whole prompts each, made once a step."""
+    prompts = by_prompt([rollout.tokens for rollout in rollouts])
+    return [
+        [row for group in prompts[part::minibatches] for row in group]
+        for part in range(min(minibatches, len(prompts)))
+    ]
 
 
 def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str, float]:
@@ -77,8 +72,9 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
     stop_at = run.settings.kl.stop_at
     reports: list[dict[str, float]] = []
     is_stopped = False
-    for groups in plan * run.settings.epochs:
-        report = _accumulate(run, groups, seen, targets)
+    for rows in plan * run.settings.epochs:
+        accumulate = partial(_accumulate, run, rows, seen, targets)
+        report = within_memory(run.trunk, accumulate, run.updaters.values())
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
                 f"before any update the policy differs from the one that rolled out by "
@@ -109,22 +105,20 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
 
 
 def _accumulate(
-    run: Run, groups: Sequence[Sequence[int]], seen: Experience, targets: Targets
+    run: Run, rows: Sequence[int], seen: Experience, targets: Targets
 ) -> dict[str, float]:
     """Gradients of one minibatch, in its micro-batches; its report."""
-    rows_of_all = [row for rows in groups for row in rows]
-    tokens = int(seen.mask[rows_of_all].sum())
+    tokens = int(seen.mask[list(rows)].sum())
     report: dict[str, float] = {}
-    for rows in groups:
-        batch = run.trunk.batch([seen.sequences[row] for row in rows])
-        cells = (torch.tensor(rows), slice(0, batch.response_mask.shape[1]))
+    for group, batch in run.trunk.training_batches([seen.sequences[row] for row in rows]):
+        cells = (torch.tensor(rows)[group], slice(0, batch.response_mask.shape[1]))
         own = _Cells(
             *(
                 of_all[cells].to(batch.input_ids.device)
                 for of_all in (seen.logprobs, targets.advantages, seen.values, targets.returns)
             )
         )
-        parts = _backward_policy(run, batch, own, tokens, len(rows_of_all))
+        parts = _backward_policy(run, batch, own, tokens, len(rows))
         if Role.CRITIC in run.updaters:
             parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}

@@ -1,11 +1,13 @@
 """The reward model: trained on rankings, normalised on reference answers, then only read."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.algorithms.rankings import RankedCandidates
@@ -53,7 +55,8 @@ def train_reward_model(
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
         chosen = [rankings[index] for index in indices]
-        loss, accuracy = _accumulate(trunk, chosen, weights[indices], settings.margin)
+        accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
+        loss, accuracy = within_memory(trunk, accumulate, [updater])
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,

@@ -1,8 +1,8 @@
 """Rolling out the policy, and everything PPO must know of the answers before it updates."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -30,10 +30,6 @@ class Rollout:
     finish_reason: str
 
 
-Reward = Callable[[Sequence[Rollout]], Tensor]
-"""Scores a batch of rollouts, (B,): a reward model, a judge, a verifier, or a mix of them."""
-
-
 @dataclass(frozen=True)
 class RolloutStep(TrainingStep):
     """A step's metrics, and the answers behind them."""
@@ -42,6 +38,8 @@ class RolloutStep(TrainingStep):
     scores: tuple[float, ...] = ()
     kl: tuple[float, ...] = ()
     """Of each answer, in nats."""
+    parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What the scores are made of; not-a-number where a part had no opinion."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +97,22 @@ def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float 
 def experience(
     trunk: Trunk,
     rollouts: Sequence[Rollout],
-    plan: Sequence[Sequence[Sequence[int]]],
+    plan: Sequence[Sequence[int]],
     temperature: float,
 ) -> Experience:
-    """Policy, reference and critic, if any, on every rollout, in the plan's micro-batches."""
+    """Policy, reference and critic, if any, on every rollout, in the plan's minibatches.
+
+    Micro-batches are those of the updates, so before the first of them log-probabilities are equal
+    to the bit.
+    """
     sequences = tuple(rollout.tokens for rollout in rollouts)
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
     cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
-    for rows in (rows for groups in plan for rows in groups):
-        batch = trunk.batch([sequences[row] for row in rows])
-        for name, cell in _observe(trunk, batch, temperature).items():
-            cells[name][torch.tensor(rows), : cell.shape[1]] = cell.cpu()
+    for rows in plan:
+        for group, batch in trunk.training_batches([sequences[row] for row in rows]):
+            places = torch.tensor(rows)[group]
+            for name, cell in _observe(trunk, batch, temperature).items():
+                cells[name][places, : cell.shape[1]] = cell.cpu()
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP:

@@ -1,8 +1,10 @@
 """Supervised fine-tuning on reference answers: the loss sees the answer, never the prompt."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
@@ -38,7 +40,10 @@ def train_sft(
     standing = Standing({Role.SFT: updater})
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
-        loss = accumulate_likelihood(trunk, Role.SFT, [demonstrations[i] for i in indices])
+        chosen = [demonstrations[i] for i in indices]
+        loss = within_memory(
+            trunk, partial(accumulate_likelihood, trunk, Role.SFT, chosen), [updater]
+        )
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         yield TrainingStep(step, steps, metrics)

@@ -1,6 +1,7 @@
 """The config: its tree in tree.py, from file to checked tree in loading.py."""
 
 from rlhf_core.config.base import Settings
+from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.loading import (
     load_config,
     load_panel,
@@ -8,7 +9,7 @@ from rlhf_core.config.loading import (
     store_path,
     validate,
 )
-from rlhf_core.config.tree import Config, JudgeSettings, Panel
+from rlhf_core.config.tree import Config, Panel
 
 __all__ = [
     "Config",

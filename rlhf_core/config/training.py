@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.judge import JudgeSettings
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 
@@ -49,7 +50,31 @@ class PTXSettings(Settings):
     reference answers."""
 
 
-class OnlineSettings(Settings):
+class RewardSettings(Settings):
+    """What the policy is trained against: a weighted sum."""
+
+    reward_model: NonNegative = 1.0
+    """Weight of the reward model's score, which has mean 0 and deviation 1 over the reference
+    answers."""
+    judges: tuple[JudgeSettings, ...] = ()
+    """Judges that score each answer as it is drawn, 0 to 1, times their `weight`; none may compare
+    two answers. Where one has no opinion, the mean of its others in the step stands."""
+    caution: NonNegative = 0.0
+    """Deviations between the reward model's heads that are taken off its score: answers it knows
+    little about then pay less (arXiv:2310.02743, uncertainty-weighted optimisation)."""
+
+
+class RewardedSettings(Settings):
+    """What algorithms share that have their own answers rewarded."""
+
+    reward: RewardSettings = RewardSettings()
+    """What is rewarded."""
+    missing_eos_score: float | None = -1.0
+    """Score of an answer that did not end within max_new_tokens, instead of its reward; null
+    leaves the reward."""
+
+
+class OnlineSettings(RewardedSettings):
     """What algorithms share that learn from the policy's own answers."""
 
     steps: PositiveInt = 12
@@ -72,9 +97,6 @@ class OnlineSettings(Settings):
     """Weight of the policy's entropy, in nats a token, in what is maximised."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
-    missing_eos_score: float | None = -1.0
-    """Score of an answer that did not end within max_new_tokens, instead of its reward; null
-    leaves the reward."""
     clip_score: PositiveFloat | None = None
     """Rewards are clipped to ± this; null leaves them."""
     ptx: PTXSettings | None = None
@@ -138,7 +160,7 @@ class DPOSettings(LabelSettings):
     """Gradients are scaled down to this norm."""
 
 
-class BestOfNSettings(Settings):
+class BestOfNSettings(RewardedSettings):
     """Fine-tuning on the best of n answers of the policy by the reward (arXiv:2304.06767)."""
 
     algorithm: Literal["best_of_n"]
@@ -153,8 +175,6 @@ class BestOfNSettings(Settings):
     """Peak, of the policy's adapter; decays by a cosine to a tenth."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
-    missing_eos_score: float | None = -1.0
-    """As in ppo."""
 
 
 def _algorithm(raw: Any) -> str:

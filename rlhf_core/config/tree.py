@@ -5,14 +5,15 @@ judge alone is defined in that judge's file and checked there.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
-from rlhf_core.config.training import LabelSettings, PPOSettings, TrainingSettings
+from rlhf_core.config.judge import JudgeSettings
+from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
-from rlhf_core.records import PROXY, Mode
+from rlhf_core.records import PROXY
 
 
 class Columns(Settings):
@@ -131,40 +132,6 @@ class SamplingSettings(Settings):
     """Sample the candidates from this remote model instead of the policy itself."""
 
 
-class JudgeSettings(BaseModel):
-    """One judge: which, how much it counts, and the settings of its kind."""
-
-    model_config = ConfigDict(
-        extra="allow", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
-    )
-
-    kind: str
-    """Name of a file in judges/; `solon judges` lists them."""
-    name: str = ""
-    """Name in the store and the report; the kind, where it is left out."""
-    weight: Annotated[float, Field(ge=0.0)] = 1.0
-    """Its share in the ranking. 0 records its judgements and lets them decide nothing."""
-    modes: tuple[Mode, ...] = tuple(Mode)
-    """Prompts it judges; all, where it is left out."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_defaults_to_kind(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and not raw.get("name"):
-            return {**raw, "name": raw.get("kind", "")}
-        return raw
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The settings that belong to this kind alone."""
-        return dict(self.model_extra or {})
-
-    @property
-    def identity(self) -> str:
-        """What makes it the same judge: kind and options, not name, weight or modes."""
-        return content_id(self.kind, self.options)
-
-
 class PreferenceSettings(Settings):
     """How judgements become rankings and pairs."""
 
@@ -268,6 +235,9 @@ class ComputeSettings(Settings):
     """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
     gives each a row of its own, for models that cannot take positions that begin again; the numbers
     are the same."""
+    gradient_checkpointing: bool = False
+    """Keep each layer's input alone for the backward pass and compute the rest again: a third more
+    time, and room for micro-batches several times as large."""
     checkpoint_every: PositiveInt = 5
     """Steps of a training after which it is kept on disk; one that is killed goes on from there, to
     the same weights."""
@@ -316,7 +286,9 @@ class Config(Settings):
         _refuse_repeated_names(self.evaluation.judges, "evaluation.judges")
         if not any(judge.weight > 0 for judge in self.judges):
             raise ValueError("judges: every weight is 0, so nothing could be ranked; raise one")
-        trainers = {judge.identity: judge.name for judge in self.judges if judge.weight > 0}
+        _refuse_unusable_rewards(self)
+        judging = (*self.judges, *rewarding_judges(self.training))
+        trainers = {judge.identity: judge.name for judge in judging if judge.weight > 0}
         for judge in self.evaluation.judges:
             if judge.identity in trainers:
                 raise ValueError(
@@ -358,3 +330,21 @@ def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> Non
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{where}: two judges are named {name!r}; give each its own `name`")
+
+
+def rewarding_judges(training: TrainingSettings) -> tuple[JudgeSettings, ...]:
+    """The judges whose scores are part of the reward itself."""
+    return training.reward.judges if not isinstance(training, DPOSettings) else ()
+
+
+def _refuse_unusable_rewards(config: Config) -> None:
+    if isinstance(config.training, DPOSettings):
+        return
+    reward = config.training.reward
+    _refuse_repeated_names(reward.judges, "training.reward.judges")
+    if reward.reward_model == 0 and not any(judge.weight > 0 for judge in reward.judges):
+        raise ValueError("training.reward: every weight is 0, so nothing is rewarded; raise one")
+    if reward.caution > 0 and config.reward_model.heads == 1:
+        raise ValueError(
+            "training.reward.caution needs heads that disagree; set reward_model.heads, say to 5"
+        )

@@ -3,7 +3,7 @@
 import ctypes
 import platform
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -29,11 +29,17 @@ class Compute:
     reason: str
     share_prompts: bool = True
     """Whether responses to one prompt stand in one row."""
+    gradient_checkpointing: bool = False
+    """Whether a backward pass computes again what its forward pass did not keep."""
 
     @property
     def forward_tokens(self) -> int:
         """Tokens of a micro-batch that keeps no activations for a backward pass."""
         return FORWARD_ONLY_FACTOR * self.tokens_per_microbatch
+
+    def with_microbatches_of(self, tokens: int) -> "Compute":
+        """The same with another size of micro-batches."""
+        return replace(self, tokens_per_microbatch=tokens)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in `dtype`; parameters that are trained stay in fp32."""
@@ -61,7 +67,14 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     else:
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         reason = "as configured"
-    return Compute(device, dtype, settings.tokens_per_microbatch, reason, settings.share_prompts)
+    return Compute(
+        device,
+        dtype,
+        settings.tokens_per_microbatch,
+        reason,
+        settings.share_prompts,
+        settings.gradient_checkpointing,
+    )
 
 
 @cache

@@ -17,6 +17,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.device import Compute
@@ -304,6 +305,15 @@ class Trunk:
         else:
             self._peft.add_adapter(role.value, self._lora)
         self._peft.eval()
+        if self.compute.gradient_checkpointing:
+            self._checkpoint_layers()
+
+    def _checkpoint_layers(self) -> None:
+        """Transformers checkpoints layers in training mode alone, and what is in them stays out."""
+        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
+        for layer in self.language_model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.training = True
 
     def _refuse_unusual_heads(self) -> None:
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)

@@ -58,6 +58,8 @@ class Rollout(Record):
     kl: float
     completion_tokens: int
     finish_reason: str
+    parts: str | None = None
+    """A JSON object: what the score is made of, by name, before weights."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.model_id, self.step, self.row)

@@ -29,7 +29,7 @@ def main() -> None:
             **SETTINGS,
         )
         trainer = DPOTrainer(
-            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16),
             args=arguments,
             train_dataset=Dataset.from_list(pairs),
             processing_class=AutoTokenizer.from_pretrained(folder),

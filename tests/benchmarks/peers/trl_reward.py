@@ -26,7 +26,7 @@ def main() -> None:
     ]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32
+        folder, num_labels=1, dtype=torch.bfloat16
     )
     model.config.pad_token_id = tokenizer.pad_token_id
     with tempfile.TemporaryDirectory() as out:

@@ -5,7 +5,8 @@ import torch
 
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.algorithms.rollouts import Reward, RolloutStep, experience, roll_out
+from rlhf_core.algorithms.rewards import Reward
+from rlhf_core.algorithms.rollouts import RolloutStep, experience, roll_out
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import KLSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
@@ -143,8 +144,8 @@ def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trun
     trunk.add_role(Role.POLICY, 1)
     sampling = SamplingSettings(max_new_tokens=6, temperature=0.3)
     rollouts = roll_out(trunk, prompts(), [0, 1], [[1], [2]], sampling)
-    assert experience(trunk, rollouts, [[[0, 1]]], 0.3).sampling_gap < 1e-4
-    assert experience(trunk, rollouts, [[[0, 1]]], 1.0).sampling_gap > 0.1
+    assert experience(trunk, rollouts, [[0, 1]], 0.3).sampling_gap < 1e-4
+    assert experience(trunk, rollouts, [[0, 1]], 1.0).sampling_gap > 0.1
 
 
 def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(

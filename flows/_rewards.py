@@ -1,0 +1,76 @@
+"""The reward that a config asks for: the reward model, judges, or both, weighted."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from judges import Answer, Ledger, PointwiseJudge, load
+from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.config import JudgeSettings
+from rlhf_core.config.training import RewardSettings, TrainingSettings
+from rlhf_core.config.tree import rewarding_judges
+from rlhf_core.errors import ConfigError
+from rlhf_core.models.trunk import Trunk
+from rlhf_core.records import PROXY, Prompt
+
+
+def reward_of(
+    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], ledger: Ledger
+) -> Reward:
+    """The weighted sum that the settings name; parts of weight 0 are left out."""
+    parts = {}
+    if settings.reward_model > 0:
+        score = reward_model_score(trunk, settings.caution)
+        parts[PROXY] = Part(settings.reward_model, score)
+    for judge in settings.judges:
+        if judge.weight > 0:
+            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, ledger))
+    return mixed(parts)
+
+
+def check_rewards(training: TrainingSettings) -> list[str]:
+    """Refuse judges that cannot reward, before hours are spent; the versions of those that can.
+
+    Raises:
+        ConfigError: For a judge that compares two answers.
+        InputError: As the judge's own check.
+    """
+    judges = [load_rewarding(settings) for settings in rewarding_judges(training)]
+    for judge in judges:
+        judge.check()
+    return [judge.version for judge in judges]
+
+
+def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> PointwiseJudge[Any]:
+    judge = load(settings, ledger)
+    if not isinstance(judge, PointwiseJudge):
+        raise ConfigError(
+            f"training.reward.judges: {settings.name!r} compares two answers, and a reward is of "
+            "one; name a judge that scores each alone"
+        )
+    return judge
+
+
+def _judged(
+    settings: JudgeSettings, prompts: Sequence[Prompt], ledger: Ledger
+) -> Callable[[Sequence[Rollout]], Tensor]:
+    judge = load_rewarding(settings, ledger)
+
+    def score(rollouts: Sequence[Rollout]) -> Tensor:
+        asked = [
+            (place, Answer(prompts[rollout.prompt_index], rollout.text))
+            for place, rollout in enumerate(rollouts)
+            if prompts[rollout.prompt_index].mode in settings.modes
+        ]
+        scores = [math.nan] * len(rollouts)
+        opinions = judge.score([answer for _, answer in asked]) if asked else []
+        for (place, _), opinion in zip(asked, opinions, strict=True):
+            scores[place] = math.nan if opinion.score is None else opinion.score
+        ledger.flush()
+        return torch.tensor(scores)
+
+    return score

@@ -1,0 +1,42 @@
+"""A judge's entry in a config; what belongs to one kind alone is checked in that judge's file."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rlhf_core.identity import content_id
+from rlhf_core.records import Mode
+
+
+class JudgeSettings(BaseModel):
+    """One judge: which, how much it counts, and the settings of its kind."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
+
+    kind: str
+    """Name of a file in judges/; `solon judges` lists them."""
+    name: str = ""
+    """Name in the store and the report; the kind, where it is left out."""
+    weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Its share in the ranking. 0 records its judgements and lets them decide nothing."""
+    modes: tuple[Mode, ...] = tuple(Mode)
+    """Prompts it judges; all, where it is left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_defaults_to_kind(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and not raw.get("name"):
+            return {**raw, "name": raw.get("kind", "")}
+        return raw
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings that belong to this kind alone."""
+        return dict(self.model_extra or {})
+
+    @property
+    def identity(self) -> str:
+        """What makes it the same judge: kind and options, not name, weight or modes."""
+        return content_id(self.kind, self.options)

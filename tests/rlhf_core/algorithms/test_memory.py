@@ -1,0 +1,115 @@
+"""Where memory runs out; the errors are those of the CPU's allocator, or worded as CUDA's."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.memory import SMALLEST, within_memory
+from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.config.training import PPOSettings
+from rlhf_core.config.tree import RewardModelSettings, SFTSettings
+from rlhf_core.models.trunk import Trunk
+from tests.conftest import FP32
+from tests.rlhf_core.algorithms.planted import planted_rankings
+from tests.rlhf_core.algorithms.test_online import settings, train
+
+NewTrunk = Callable[[], Trunk]
+ENOUGH = 64
+
+
+@pytest.fixture
+def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Backward passes over more tokens run out of memory; how many each one had."""
+    tried: list[int] = []
+    backward = torch.Tensor.backward
+
+    def bounded(self: torch.Tensor, *arguments: object) -> None:
+        tokens = read[-1]
+        tried.append(tokens)
+        backward(self, *arguments)
+        if tokens > ENOUGH:
+            torch.empty(2**50)
+
+    read: list[int] = []
+    hidden_states = Trunk.hidden_states
+
+    def noted(self: Trunk, role: object, batch: object) -> torch.Tensor:
+        read.append(batch.input_ids.numel())  # type: ignore[attr-defined]
+        return hidden_states(self, role, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.Tensor, "backward", bounded)
+    monkeypatch.setattr(Trunk, "hidden_states", noted)
+    return tried
+
+
+def test_training_goes_on_with_less_at_once_to_the_same_losses(
+    new_trunk: NewTrunk, small_memory: list[int], caplog: pytest.LogCaptureFixture
+):
+    """The half-done gradients of the step that failed are not counted."""
+    rankings = planted_rankings(24, 1)
+    settings = RewardModelSettings(prompts_per_step=12, epochs=2)
+    trunk = new_trunk()
+    steps = list(train_reward_model(trunk, rankings, settings, seed=1))
+    assert max(small_memory) > ENOUGH
+    assert small_memory[-1] <= ENOUGH
+    assert trunk.compute.tokens_per_microbatch < FP32.tokens_per_microbatch
+    assert "going on with" in caplog.text
+    roomy = new_trunk()
+    roomy.compute = replace(FP32, tokens_per_microbatch=ENOUGH)
+    expected = list(train_reward_model(roomy, rankings, settings, seed=1))
+    for ours, theirs in zip(steps, expected, strict=True):
+        assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-5)
+
+
+def test_ppo_goes_on_too(new_trunk: NewTrunk, small_memory: list[int]):
+    chosen = settings(PPOSettings, steps=2, prompts_per_step=6, minibatches=1, epochs=2)
+    trunk = new_trunk()
+    found = train(trunk, chosen)
+    assert max(small_memory) > ENOUGH
+    roomy = new_trunk()
+    roomy.compute = replace(FP32, tokens_per_microbatch=ENOUGH)
+    for ours, theirs in zip(found, train(roomy, chosen), strict=True):
+        assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-4)
+
+
+def test_what_never_fits_is_an_error_in_the_end(trunk: Trunk):
+    def work() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        within_memory(trunk, work)
+    assert SMALLEST <= trunk.compute.tokens_per_microbatch < 2 * SMALLEST
+
+
+def test_other_errors_pass(trunk: Trunk):
+    def work() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        within_memory(trunk, work)
+    assert trunk.compute.tokens_per_microbatch == FP32.tokens_per_microbatch
+
+
+def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(new_trunk: NewTrunk):
+    """Bytes kept for the backward pass are counted, not guessed from the process."""
+    losses, kept = [], []
+    for is_on in (False, True):
+        trunk = new_trunk()
+        trunk.compute = replace(FP32, gradient_checkpointing=is_on)
+        bytes_kept = 0
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal bytes_kept
+            bytes_kept += tensor.numel() * tensor.element_size()
+            return tensor
+
+        demonstrations = [ranking.sequences[0] for ranking in planted_rankings(16, 1)]
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            steps = list(train_sft(trunk, demonstrations, SFTSettings(prompts_per_step=8), seed=1))
+        losses.append([step.metrics["loss"] for step in steps])
+        kept.append(bytes_kept)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert kept[1] < 0.6 * kept[0]

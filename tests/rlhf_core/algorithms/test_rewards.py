@@ -1,0 +1,60 @@
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.rewards import (
+    Part,
+    describe,
+    filled,
+    mixed,
+    reward_model_score,
+    whole,
+)
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+
+ANSWERS = [
+    Rollout(0, TokenSequence((5, 6), tuple(range(7, 7 + n))), "text", (0.0,) * n, "eos")
+    for n in (1, 2, 3)
+]
+
+
+def lengths(rollouts: Sequence[Rollout]) -> torch.Tensor:
+    return torch.tensor([float(len(rollout.tokens.response_ids)) for rollout in rollouts])
+
+
+def unsure(rollouts: Sequence[Rollout]) -> torch.Tensor:
+    return torch.tensor([math.nan, 0.0, 1.0])
+
+
+def test_parts_are_weighed_and_added_by_hand():
+    """2 · (1, 2, 3) + 10 · (0.5, 0, 1): where a part is silent, the mean of its others stands."""
+    found = whole(mixed({"long": Part(2.0, lengths), "unsure": Part(10.0, unsure)})(ANSWERS))
+    assert found.total.tolist() == [7.0, 4.0, 16.0]
+    assert found.parts["unsure"].isnan().tolist() == [True, False, False]
+    figures = describe(found)
+    assert figures["reward_long"] == 2.0
+    assert figures["reward_unsure"] == 0.5
+    assert figures["unscored_unsure"] == pytest.approx(1 / 3)
+
+
+def test_a_part_that_is_always_silent_adds_nothing():
+    assert filled(torch.tensor([math.nan, math.nan])).tolist() == [0.0, 0.0]
+
+
+def test_a_plain_function_is_a_reward():
+    assert whole(lengths(ANSWERS)).total.tolist() == [1.0, 2.0, 3.0]
+    assert describe(whole(lengths(ANSWERS))) == {}
+
+
+def test_caution_takes_off_the_deviation_of_the_heads(trunk: Trunk):
+    trunk.add_role(Role.REWARD, seed=1, heads=4)
+    mean = reward_model_score(trunk, 0.0)(ANSWERS)
+    cautious = reward_model_score(trunk, 2.0)(ANSWERS)
+    each = trunk.scores_of_each_head(Role.REWARD, trunk.batch([a.tokens for a in ANSWERS]))
+    expected = each.mean(1) - 2 * each.std(1, correction=0)
+    torch.testing.assert_close(cautious, expected.detach(), atol=1e-5, rtol=1e-5)
+    assert (cautious < mean).all()
