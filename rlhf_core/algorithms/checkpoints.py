@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater
 from rlhf_core.models.artifacts import whole_folder
+from rlhf_core.models.ranks import rank
 from rlhf_core.models.trunk import Role
 
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
@@ -48,7 +49,7 @@ class Checkpoints:
             standing: All parts that move.
             numbers: Others, such as an adaptive coefficient.
         """
-        if self.folder is None or step % self.every:
+        if self.folder is None or step % self.every or rank() > 0:
             return
         tensors = {
             f"{name}/{key}": value.contiguous()

@@ -17,6 +17,7 @@ from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.ranks import summed, summed_report
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -69,7 +70,7 @@ def sequence_logprobs(
     found = torch.zeros(len(sequences))
     for group, batch in trunk.forward_batches(sequences):
         found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
-    return found
+    return summed(found)
 
 
 def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOSettings) -> Tensor:
@@ -115,7 +116,7 @@ def _accumulate(
                 report[name] += share.item() / len(rankings)
         loss.backward()
         report["loss"] += loss.item()
-    return report
+    return summed_report(report)
 
 
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.models.ranks import any_of
 from rlhf_core.models.trunk import Trunk
 
 logger = logging.getLogger(__name__)
@@ -30,13 +31,18 @@ def within_memory(
         RuntimeError: As PyTorch does where even the smallest micro-batch does not fit.
     """
     while True:
+        has_failed = False
+        tokens = trunk.compute.tokens_per_microbatch // 2
         try:
-            return work()
+            found = work()
         except RuntimeError as error:
-            tokens = trunk.compute.tokens_per_microbatch // 2
+            has_failed = True
             if not should_reduce_batch_size(error) or tokens < SMALLEST:
                 raise
-        # Outside of the handler, for its traceback holds the tensors that filled the memory.
+        # Outside of the handler, for its traceback holds the tensors that filled the memory. All
+        # processes start again where one has to, so that none waits for sums that never come.
+        if not any_of(has_failed):
+            return found
         for updater in updaters:
             updater.discard()
         clear_device_cache(garbage_collection=True)

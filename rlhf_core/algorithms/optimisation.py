@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.ranks import sum_gradients
 
 LEARNING_RATE_FLOOR = 0.1
 
@@ -59,6 +60,7 @@ class Updater:
 
     def step(self) -> tuple[float, float]:
         """Apply and clear the gradients; their norm before clipping, and the learning rate."""
+        sum_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         learning_rate = self._peak * cosine_to_floor(self.taken, self._steps)
         for group in self._optimizer.param_groups:

@@ -14,6 +14,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.ranks import summed_report
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -122,7 +123,7 @@ def _accumulate(
         if Role.CRITIC in run.updaters:
             parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
-    return report
+    return summed_report(report)
 
 
 def _backward_policy(

@@ -14,6 +14,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.ranks import summed, summed_report
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -110,7 +111,7 @@ def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: 
     scores = torch.zeros(len(sequences), trunk.heads[role].members)
     for group, batch in trunk.forward_batches(sequences):
         scores[group] = trunk.scores_of_each_head(role, batch).cpu()
-    return scores
+    return summed(scores)
 
 
 def _accumulate(
@@ -137,7 +138,8 @@ def _accumulate(
             accuracy_total += in_order.item() / len(rankings)
         loss.backward()
         loss_total += loss.item()
-    return loss_total, accuracy_total
+    report = summed_report({"loss": loss_total, "accuracy": accuracy_total})
+    return report["loss"], report["accuracy"]
 
 
 def _scaled(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:

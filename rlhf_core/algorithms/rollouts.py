@@ -10,6 +10,7 @@ from torch import Tensor
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.tensors import masked_mean
 from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.models.ranks import summed
 from rlhf_core.models.sampling import SamplingLimits, sample_all
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
@@ -113,6 +114,7 @@ def experience(
             places = torch.tensor(rows)[group]
             for name, cell in _observe(trunk, batch, temperature).items():
                 cells[name][places, : cell.shape[1]] = cell.cpu()
+    cells = {name: summed(cell) for name, cell in cells.items()}
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP:

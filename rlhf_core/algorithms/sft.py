@@ -8,6 +8,7 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.ranks import summed_report
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -67,4 +68,4 @@ def accumulate_likelihood(
         loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
         (weight * loss).backward()
         total += loss.item()
-    return total
+    return summed_report({"loss": total})["loss"]

@@ -10,6 +10,7 @@ import torch
 
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
+from rlhf_core.models.ranks import join_others
 
 # Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
@@ -60,6 +61,7 @@ def choose_compute(settings: ComputeSettings) -> Compute:
         ConfigError: If the device named is not there.
     """
     device = _device(settings.device)
+    join_others(is_cpu=device.type == "cpu")
     if device.type == "cpu":
         _keep_freed_memory()
     if settings.precision == "auto":

@@ -24,6 +24,7 @@ from rlhf_core.models.device import Compute
 from rlhf_core.models.logprobs import chosen_logprobs
 from rlhf_core.models.lora import fused
 from rlhf_core.models.norm import speed_up_norms
+from rlhf_core.models.ranks import share
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 
 
@@ -204,8 +205,13 @@ class Trunk:
     def training_batches(
         self, sequences: Sequence[TokenSequence]
     ) -> Iterator[tuple[list[int], Batch]]:
-        """Micro-batches with room for a backward pass, each with the indices of what is in it."""
-        for group in self.training_groups(sequences):
+        """Micro-batches with room for a backward pass, each with the indices of what is in it.
+
+        Of several processes each gets its share.
+        """
+        compute = self.compute
+        groups = microbatches(sequences, compute.tokens_per_microbatch, compute.share_prompts)
+        for group in share(groups):
             yield group, self.batch([sequences[index] for index in group])
 
     def forward_batches(
@@ -213,13 +219,9 @@ class Trunk:
     ) -> Iterator[tuple[list[int], Batch]]:
         """The same for a forward pass alone, which has room for more."""
         compute = self.compute
-        for group in microbatches(sequences, compute.forward_tokens, compute.share_prompts):
+        groups = microbatches(sequences, compute.forward_tokens, compute.share_prompts)
+        for group in share(groups):
             yield group, self.batch([sequences[index] for index in group])
-
-    def training_groups(self, sequences: Sequence[TokenSequence]) -> list[list[int]]:
-        """The indices alone of `training_batches`."""
-        compute = self.compute
-        return microbatches(sequences, compute.tokens_per_microbatch, compute.share_prompts)
 
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:
         """Last hidden states, (B, T, H)."""

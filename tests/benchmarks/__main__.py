@@ -16,7 +16,7 @@ from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from tests.benchmarks.result import Result
 
-NO_BENCHMARKS = ("__main__", "peers", "ratio", "result", "versus", "workloads")
+NO_BENCHMARKS = ("__main__", "accuracy", "peers", "ratio", "result", "versus", "workloads")
 
 
 def main() -> None:

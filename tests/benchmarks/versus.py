@@ -16,6 +16,7 @@ from rlhf_core.models.loading import locate
 from tests.benchmarks.result import Result, compare
 
 ROOT = Path(__file__).parents[2]
+PEERS_FOLDER = ROOT / "tests" / "benchmarks" / "peers"
 MODEL, RANK = "smollm2-135m-instruct", 16
 TURNS = 2
 PEERS = {
@@ -69,7 +70,7 @@ def versus(
         Path(path).write_text(json.dumps(rankings))
         shared = [locate(MODEL), path, str(RANK), *map(str, arguments)]
         ours_command = [sys.executable, "-m", "tests.benchmarks.workloads", work, *shared]
-        peer_script = str(ROOT / "tests" / "benchmarks" / "peers" / script)
+        peer_script = str(PEERS_FOLDER / script)
         peer_command = [str(python), peer_script, *shared]
         turns = [(_run(ours_command, warm_up), _run(peer_command, warm_up)) for _ in range(TURNS)]
     return compare(

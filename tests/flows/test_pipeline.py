@@ -1,5 +1,6 @@
 """The whole loop on a tiny model, stage by stage, with a real server and a real store."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from flows.pipeline import pipeline
 from flows.plan import plan_run
 from judges import kinds
 from rlhf_core.config import Config
-from rlhf_core.errors import DataFileError, EndpointError
+from rlhf_core.errors import ConfigError, DataFileError, EndpointError
 from rlhf_core.records import ModelKind
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -161,6 +162,37 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
     )
     assert row["n"] > 0
     assert not list((config.artifacts / "models").glob(".*.training"))
+
+
+def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
+    """Each part is kept with the answer, and the score is their weighted sum."""
+    reward = "{reward_model: 0.5, judges: [{kind: brevity, weight: 2, modes: [text_grounded]}]}"
+    training = f"{{steps: 1, prompts_per_step: 8, missing_eos_score: null, reward: {reward}}}"
+    config = smoke(copied.store.parent, f"training={training}")
+    run_cycles(config, 1, is_quiet=True)
+    store = Store(config.store)
+    rows = store.query(
+        "SELECT score, parts, mode FROM rollouts JOIN prompts ON prompts.id = prompt_id "
+        "JOIN models ON models.id = model_id WHERE config_hash = ?",
+        [config.hash],
+    )
+    assert {"brevity" in json.loads(str(row["parts"])) for row in rows} == {True, False}
+    for row in rows:
+        parts = json.loads(str(row["parts"]))
+        assert ("brevity" in parts) == (row["mode"] == "text_grounded")
+        if "brevity" in parts:
+            expected = 0.5 * parts["proxy"] + 2 * parts["brevity"]
+            assert row["score"] == pytest.approx(expected, abs=1e-5)
+    (silent,) = store.query("SELECT value FROM metrics WHERE name = 'unscored_brevity'")
+    assert 0 < silent["value"] < 1
+
+
+def test_a_judge_that_compares_cannot_reward(tmp_path: Path):
+    reward = "training.reward.judges=[{kind: pairwise, model: tiny-random}]"
+    with pytest.raises(
+        ConfigError, match="'pairwise' compares two answers"
+    ):
+        plan_run(smoke(tmp_path, reward))
 
 
 def test_texts_of_ptx_that_are_not_there_are_refused_before_anything_runs(tmp_path: Path):

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,20 @@ def test_where_the_store_lies_needs_no_whole_config(path: Path):
     assert store_path(path, [], {}) == Path("c.duckdb")
     with pytest.raises(ConfigError, match="did you mean 'store'"):
         store_path(None, ["stor=a.duckdb"], {})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.reward.reward_model=0", "training.reward: every weight is 0"),
+        ("training.reward.caution=1", "caution needs heads that disagree; set reward_model.heads"),
+        (
+            "training.reward.judges=[{kind: verifier, metric: token_f1}]",
+            "'verifier' also judges the training data",
+        ),
+        ("training.reward.judges=[{kind: brevity}, {kind: brevity}]", "two judges are named"),
+    ],
+)
+def test_rewards_that_make_no_sense_are_refused(path: Path, override: str, message: str):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(path, override)

@@ -1,0 +1,61 @@
+"""TRL's RewardTrainer on shuffled pairs; prints the scores of the held-out answers.
+
+    python trl_accuracy.py MODEL_FOLDER DATA.json RANK
+
+DATA holds "pairs" to learn from and "held" sets of answers. Runs where TRL is, without ours.
+"""
+
+import json
+import sys
+import tempfile
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from trl import RewardConfig, RewardTrainer
+from trl_common import SETTINGS, adapter
+
+PAIRS_PER_STEP = 16
+"""Of four prompts with two better and two worse answers each, as on the other side."""
+
+
+def main() -> None:
+    folder, path, rank = sys.argv[1:]
+    with open(path) as file:
+        data = json.load(file)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.bfloat16
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    with tempfile.TemporaryDirectory() as out:
+        arguments = RewardConfig(
+            output_dir=out,
+            per_device_train_batch_size=PAIRS_PER_STEP,
+            learning_rate=1e-3,
+            lr_scheduler_type="cosine",
+            **SETTINGS,
+        )
+        trainer = RewardTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(data["pairs"]),
+            processing_class=tokenizer,
+            peft_config=adapter(rank, "SEQ_CLS"),
+        )
+        trainer.train()
+    scored = trainer.model.eval()
+    scores = []
+    for ranked in data["held"]:
+        texts = [ranked["prompt"] + answer + tokenizer.eos_token for answer in ranked["answers"]]
+        own = []
+        for text in texts:  # one by one: padding could not disturb them
+            inputs = tokenizer(text, return_tensors="pt")
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                own.append(scored(**inputs).logits.float().item())
+        scores.append(own)
+    print(json.dumps(scores))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Two real processes over gloo against one, on the same data."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf_core.models import ranks
+from tests.conftest import ROOT
+
+WORK = "tests.rlhf_core.algorithms.together"
+
+
+def trained(
+    algorithm: str, out: Path, processes: int
+) -> tuple[dict[str, object], dict[str, object]]:
+    alone = [sys.executable, "-m", WORK]
+    spread = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone",
+        "--nproc-per-node", str(processes), "-m", WORK,
+    ]  # fmt: skip
+    command = [*(alone if processes == 1 else spread), algorithm, str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return load_file(out), json.loads(out.with_suffix(".json").read_text())
+
+
+@pytest.mark.parametrize("algorithm", ["reward", "dpo", "ppo"])
+def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
+    """After several optimizer steps, so every gradient on the way was the same."""
+    one, alone = trained(algorithm, tmp_path / "one.safetensors", 1)
+    two, both = trained(algorithm, tmp_path / "two.safetensors", 2)
+    assert (alone["world"], both["world"]) == (1, 2)
+    torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-4)
+    for ours, theirs in zip(both["metrics"], alone["metrics"], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-3)
+
+
+def test_alone_nothing_is_shared_and_sums_are_what_they_were():
+    assert ranks.share([1, 2, 3]) == [1, 2, 3]
+    assert ranks.summed_report({"a": 1.5}) == {"a": 1.5}
+    assert ranks.united({1: "x"}) == {1: "x"}
+    assert torch.equal(ranks.summed(torch.ones(2)), torch.ones(2))

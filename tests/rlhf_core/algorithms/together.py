@@ -1,0 +1,64 @@
+"""Trains the tiny model by one algorithm and writes metrics and weights: alone, or under torchrun.
+
+python -m tests.rlhf_core.algorithms.together reward|dpo|ppo OUT.safetensors
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from rlhf_core.algorithms.dpo import train_dpo
+from rlhf_core.algorithms.online import add_critic, train_online
+from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.config.training import DPOSettings, PPOSettings
+from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.device import choose_compute
+from rlhf_core.models.ranks import rank, world
+from rlhf_core.models.trunk import Role, Trunk
+from tests.rlhf_core.algorithms.planted import planted_rankings, random_tokens, share_of_low
+
+TOKENS = 40
+
+
+def reward(trunk: Trunk) -> Iterator[TrainingStep]:
+    settings = RewardModelSettings(prompts_per_step=6)
+    return train_reward_model(trunk, planted_rankings(18, 1), settings, seed=1)
+
+
+def dpo(trunk: Trunk) -> Iterator[TrainingStep]:
+    trunk.add_role(Role.POLICY, seed=1)
+    settings = DPOSettings(algorithm="dpo", prompts_per_step=6)
+    return train_dpo(trunk, planted_rankings(18, 1), settings, seed=1)
+
+
+def ppo(trunk: Trunk) -> Iterator[TrainingStep]:
+    trunk.add_role(Role.POLICY, seed=1)
+    trunk.add_role(Role.REWARD, seed=1)
+    settings = PPOSettings(steps=2, prompts_per_step=5, samples_per_prompt=2, epochs=2)
+    add_critic(trunk, settings)
+    generator = torch.Generator().manual_seed(2)
+    prompts = [random_tokens(generator, 4 + index) for index in range(7)]
+    sampling = SamplingSettings(max_new_tokens=6)
+    return train_online(trunk, prompts, share_of_low, settings, sampling, seed=1)
+
+
+def main() -> None:
+    algorithm, out = sys.argv[1], Path(sys.argv[2])
+    settings = ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=TOKENS)
+    trunk = open_trunk("tiny-random", choose_compute(settings), lora_rank=4)
+    steps = list({"reward": reward, "dpo": dpo, "ppo": ppo}[algorithm](trunk))
+    role = Role.REWARD if algorithm == "reward" else Role.POLICY
+    if rank() == 0:
+        save_file(trunk.adapter(role), out)
+        metrics = [dict(step.metrics) for step in steps]
+        out.with_suffix(".json").write_text(json.dumps({"world": world(), "metrics": metrics}))
+
+
+if __name__ == "__main__":
+    main()
