@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rlhf_core.models.loading import locate
 from tests.benchmarks.result import Result, compare
@@ -113,9 +114,18 @@ def random_rankings(count: int, answers: int, seed: int = 1) -> list[dict[str, o
     ]
 
 
-def _run(command: list[str], warm_up: int) -> Side:
+def output_of(command: list[str]) -> dict[str, Any]:
+    """The JSON object that a process prints last.
+
+    Raises:
+        RuntimeError: With the end of its errors, if it fails.
+    """
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{ended.stderr[-2000:]}")
-    found = json.loads(ended.stdout.strip().splitlines()[-1])
+    return dict(json.loads(ended.stdout.strip().splitlines()[-1]))
+
+
+def _run(command: list[str], warm_up: int) -> Side:
+    found = output_of(command)
     return Side(statistics.median(found["seconds"][warm_up:]), found["peak_gb"])

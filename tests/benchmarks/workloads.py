@@ -2,6 +2,8 @@
 
     python -m tests.benchmarks.workloads reward_model|dpo MODEL RANKINGS.json RANK PER_STEP
     python -m tests.benchmarks.workloads ppo MODEL RANKINGS.json RANK PER_STEP TOKENS EPOCHS
+    python -m tests.benchmarks.workloads fixed_reward MODEL RANKINGS.json RANK PROMPTS.json FOLDER
+    python -m tests.benchmarks.workloads ppo_to_reward MODEL PROMPTS.json RANK … FOLDER TARGET
 
 The arguments are those of the peer's script.
 """
@@ -10,27 +12,26 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from transformers import AutoModelForSequenceClassification
 
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.rankings import RankedCandidates
-from rlhf_core.algorithms.reward_model import (
-    score_sequences,
-    train_reward_model,
-)
-from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.reward_model import normalise, train_reward_model
+from rlhf_core.algorithms.rewards import reward_model_score
+from rlhf_core.algorithms.rollouts import roll_out
 from rlhf_core.config.training import DPOSettings, PPOSettings
 from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
-from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import choose_compute
+from rlhf_core.models.loading import locate
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -74,9 +75,6 @@ def ppo(
     trunk.add_role(Role.POLICY, seed=1)
     trunk.add_role(Role.REWARD, seed=1)
 
-    def reward(answers: Sequence[Rollout]) -> Tensor:
-        return score_sequences(trunk, [answer.tokens for answer in answers], Role.REWARD)
-
     settings = PPOSettings(
         critic="shared" if critic == "shared" else "separate",
         steps=len(rankings) // int(per_step),
@@ -91,7 +89,69 @@ def ppo(
     add_critic(trunk, settings)
     sampling = SamplingSettings(max_new_tokens=int(tokens))
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
+    reward = reward_model_score(trunk, caution=0.0)
     return train_online(trunk, prompts, reward, settings, sampling, seed=1)
+
+
+def ppo_to_reward(
+    trunk: Trunk,
+    rankings: list[RankedCandidates],
+    per_step: str,
+    tokens: str,
+    epochs: str,
+    folder: str,
+    target: str,
+) -> Iterator[TrainingStep]:
+    """With the defaults of a config, until the mean of two steps' scores is the target."""
+    trunk.add_role(Role.POLICY, seed=1)
+    load_role(trunk, Role.REWARD, Path(folder) / "role")
+    settings = PPOSettings(steps=len(rankings) // int(per_step), missing_eos_score=None)
+    add_critic(trunk, settings)
+    scores: list[float] = []
+    prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
+    sampling = SamplingSettings(max_new_tokens=int(tokens))
+    reward = reward_model_score(trunk, caution=0.0)
+    for step in train_online(trunk, prompts, reward, settings, sampling, seed=1):
+        yield step
+        scores.append(step.metrics["score"])
+        if sum(scores[-2:]) / len(scores[-2:]) >= float(target):
+            return
+
+
+def fixed_reward(
+    trunk: Trunk, rankings: list[RankedCandidates], prompts_path: str, folder: str
+) -> dict[str, float]:
+    """Train a reward model, save it for both sides, and set a target above the model's answers."""
+    for _ in train_reward_model(trunk, rankings, RewardModelSettings(), seed=1):
+        pass
+    normalise(trunk, [sequence for ranking in rankings for sequence in ranking.sequences])
+    trunk.add_role(Role.POLICY, seed=1)
+    prompts = [ranking.sequences[0].prompt_ids for ranking in read(prompts_path, trunk)[:32]]
+    seeds = [[number] for number in range(len(prompts))]
+    sampling = SamplingSettings(max_new_tokens=48)
+    answers = roll_out(trunk, prompts, range(len(prompts)), seeds, sampling)
+    scores = reward_model_score(trunk, caution=0.0)(answers)
+    save_role(trunk, Role.REWARD, Path(folder) / "role", Path(locate(trunk.tokenizer.name_or_path)))
+    head = trunk.heads[Role.REWARD].linear
+    save_classifier(trunk, Path(folder) / "classifier")
+    start = scores.mean().item()
+    return {
+        "start": start,
+        "target": start + scores.std().item(),
+        "bias": head.bias.item(),
+    }
+
+
+def save_classifier(trunk: Trunk, folder: Path) -> None:
+    """The reward role as transformers' own classifier, without the head's bias."""
+    weight = trunk.heads[Role.REWARD].linear.weight.detach().to(trunk.compute.dtype)
+    merged = trunk.merged(Role.REWARD)
+    model = AutoModelForSequenceClassification.from_config(
+        merged.config, num_labels=1, dtype=trunk.compute.dtype
+    )
+    model.base_model.load_state_dict(merged.base_model.state_dict())
+    model.score.weight.data = weight
+    model.save_pretrained(folder)
 
 
 WORKS = {
@@ -99,6 +159,7 @@ WORKS = {
     "dpo": dpo,
     "ppo": ppo,
     "ppo_shared": partial(ppo, critic="shared"),
+    "ppo_to_reward": ppo_to_reward,
 }
 
 
@@ -106,12 +167,16 @@ def main() -> None:
     work, folder, path, rank, *arguments = sys.argv[1:]
     trunk = open_trunk(folder, choose_compute(ComputeSettings()), int(rank))
     rankings = read(path, trunk)
-    started, seconds = time.perf_counter(), []
-    for _ in WORKS[work](trunk, rankings, *arguments):
+    if work == "fixed_reward":
+        print(json.dumps(fixed_reward(trunk, rankings, *arguments)))
+        return
+    started, seconds, scores = time.perf_counter(), [], []
+    for step in WORKS[work](trunk, rankings, *arguments):
         seconds.append(time.perf_counter() - started)
+        scores.append(step.metrics.get("score"))
         started = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": seconds, "peak_gb": peak}))
+    print(json.dumps({"seconds": seconds, "scores": scores, "peak_gb": peak}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Runs `solon` with these arguments and kills it with SIGKILL inside a stage.
 
-    python -m tests.flows.killed STAGE run CONFIG …
+    python -m tests.flows.killed STAGE[:APPEND] run CONFIG …
 
-The kill comes right after the stage's first append: its work has begun and not ended.
+The kill comes right after the stage's first append, or that of the number given: its work has begun
+and not ended.
 """
 
 import os
@@ -13,17 +14,20 @@ from flows import _stage, cli
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
 
-victim = sys.argv.pop(1)
+victim, _, number = sys.argv.pop(1).partition(":")
+left = int(number or 1)
 current = ""
 exact_stage, exact_append = _stage.stage, Store.append
 
 
 def append(self: Store, records: object) -> int:
+    global left
     facts = list(records)  # type: ignore[call-overload]
     if current == victim and any(isinstance(fact, StageRun) for fact in facts):
         os.kill(os.getpid(), signal.SIGKILL)  # a stage that found nothing to add before
     added = exact_append(self, facts)
-    if current == victim:
+    left -= current == victim
+    if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return added
 

@@ -189,9 +189,7 @@ def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
 
 def test_a_judge_that_compares_cannot_reward(tmp_path: Path):
     reward = "training.reward.judges=[{kind: pairwise, model: tiny-random}]"
-    with pytest.raises(
-        ConfigError, match="'pairwise' compares two answers"
-    ):
+    with pytest.raises(ConfigError, match="'pairwise' compares two answers"):
         plan_run(smoke(tmp_path, reward))
 
 

@@ -1,6 +1,8 @@
 """What TRL's trainers share here: their settings, a clock, and the report on standard output."""
 
+import contextlib
 import json
+import math
 import resource
 import time
 from typing import Any
@@ -21,18 +23,31 @@ SETTINGS = {
 }
 
 
-class Clock(TrainerCallback):
-    """Seconds from the end of one step to that of the next."""
+class Reached(Exception):
+    """The mean score asked for."""
 
-    def __init__(self) -> None:
+
+class Clock(TrainerCallback):
+    """Seconds from the end of one step to that of the next, and the scores of PPO's answers."""
+
+    def __init__(self, target: float) -> None:
+        self.target = target
         self.seconds: list[float] = []
+        self.scores: list[float] = []
 
     def on_train_begin(self, *args: object, **kwargs: object) -> None:
         self.started = time.perf_counter()
 
     def on_step_end(self, *args: object, **kwargs: object) -> None:
         self.seconds.append(time.perf_counter() - self.started)
+        last = self.scores[-2:]
+        if last and sum(last) / len(last) >= self.target:
+            raise Reached
         self.started = time.perf_counter()
+
+    def on_log(self, *args: object, logs: dict[str, Any], **kwargs: object) -> None:
+        if "objective/scores" in logs:
+            self.scores.append(float(logs["objective/scores"]))
 
 
 def read(path: str) -> list[dict[str, Any]]:
@@ -46,10 +61,11 @@ def adapter(rank: str, task: str) -> LoraConfig:
     )
 
 
-def report(trainer: Trainer) -> None:
-    """Train to the end and say what each step took."""
-    clock = Clock()
+def report(trainer: Trainer, target: float = math.inf) -> None:
+    """Train to the end, or to that mean score, and say what each step took."""
+    clock = Clock(target)
     trainer.add_callback(clock)
-    trainer.train()
+    with contextlib.suppress(Reached):
+        trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": clock.seconds, "peak_gb": peak}))
+    print(json.dumps({"seconds": clock.seconds, "scores": clock.scores, "peak_gb": peak}))

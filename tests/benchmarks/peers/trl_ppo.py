@@ -1,11 +1,14 @@
 """TRL's PPOTrainer against a reward model. Runs where TRL 1.12 is; imports none of ours.
 
-    python trl_ppo.py MODEL_FOLDER RANKINGS.json RANK PROMPTS_PER_STEP TOKENS EPOCHS
+    python trl_ppo.py MODEL_FOLDER RANKINGS.json RANK PROMPTS_PER_STEP TOKENS EPOCHS [FOLDER TARGET]
 
-Of RANKINGS the prompts are taken. At its best here: frozen weights in bf16, policy and critic as
-adapters of that RANK on them, the reference with the adapter off, all prompts in one batch.
+Of RANKINGS the prompts are taken. FOLDER holds a reward model, and the run ends once its mean score
+reaches TARGET; without them the reward model is one in size and not in sense. At its best here:
+frozen weights in bf16, policy and critic as adapters of that RANK on them, the reference with the
+adapter off, all prompts in one batch.
 """
 
+import math
 import sys
 import tempfile
 
@@ -37,7 +40,10 @@ def critic(folder: str, rank: str) -> PreTrainedModel:
 
 
 def main() -> None:
-    folder, path, rank, per_step, tokens, epochs = sys.argv[1:]
+    folder, path, rank, per_step, tokens, epochs, *goal = sys.argv[1:]
+    reward_folder, target = (
+        (f"{goal[0]}/classifier", float(goal[1])) if goal else (folder, math.inf)
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     tokenizer.pad_token = tokenizer.unk_token  # the model's own is also its end of text
     prompts = [{"input_ids": tokenizer(r["prompt"])["input_ids"]} for r in read(path)]
@@ -50,7 +56,7 @@ def main() -> None:
             temperature=1.0,
             stop_token="eos",
             num_sample_generations=0,
-            learning_rate=1e-4,
+            learning_rate=5e-4 if goal else 1e-4,
             **SETTINGS,
         )
         trainer = PPOTrainer(
@@ -58,12 +64,12 @@ def main() -> None:
             processing_class=tokenizer,
             model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16),
             ref_model=None,
-            reward_model=scorer(folder),
-            value_model=critic(folder, rank),
+            reward_model=scorer(reward_folder),
+            value_model=critic(reward_folder, rank),
             train_dataset=Dataset.from_list(prompts),
             peft_config=adapter(rank, "CAUSAL_LM"),
         )
-        report(trainer)
+        report(trainer, target)
 
 
 if __name__ == "__main__":
