@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows._cycle import Cycle
 from flows._progress import progress
+from flows._trackers import tracker
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.training import OnlineSettings, PTXSettings, TrainingSettings
@@ -94,13 +95,19 @@ def checkpoints_of(cycle: Cycle, version: ModelVersion) -> Checkpoints:
 
 
 def followed(
-    steps: Iterator[TrainingStep], label: str, total: int, say: Callable[[Metrics], str]
+    cycle: Cycle,
+    version: ModelVersion,
+    steps: Iterator[TrainingStep],
+    label: str,
+    total: int,
+    say: Callable[[Metrics], str],
 ) -> Iterator[TrainingStep]:
-    """The steps, with a bar that moves on after each and says something of it."""
-    with progress(label, total) as advance:
+    """The steps of a model's training, with a bar that says something of each, and a tracker."""
+    with progress(label, total) as advance, tracker(cycle.config, version.id) as track:
         at = 0
         for step in steps:
             yield step
+            track(step)
             advance(step.step - at, say(step.metrics))
             at = step.step
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from flows._rewards import check_rewards
 from flows._speed import Speed, measure_speed
+from flows._trackers import check_tracker
 from flows._training import check_texts
 from flows.ingest import read_checked_prompts
 from judges._base import Workload
@@ -97,6 +98,7 @@ def plan_run(config: Config) -> Plan:
     holdout = len(prompts) - len(train)
     check_texts(config.training)
     check_rewards(config.training)
+    check_tracker(config)
     return Plan(
         config_hash=config.hash,
         compute=str(compute),

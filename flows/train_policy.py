@@ -75,7 +75,7 @@ def _train(
         ledger = StoreLedger(work.store, cycle.budget)
         steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, ledger)
         total = steps_against_reward(settings, len(prompts))
-    for step in followed(steps, "policy", total, _said):
+    for step in followed(cycle, version, steps, "policy", total, _said):
         keep_metrics(work.store, version.id, step)
         if isinstance(step, RolloutStep):
             work.store.append(_rollout_records(version.id, step, prompts))

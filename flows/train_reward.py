@@ -51,7 +51,7 @@ def _train(
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = train_reward_model(trunk, learnt, settings, config.seed, checkpoints, held_out)
-    for step in followed(training, "reward model", steps, _said):
+    for step in followed(cycle, version, training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
     mean, deviation = normalise(trunk, demonstrations(chat, prompts) or _all_sequences(learnable))
     found = {"reference_mean": mean, "reference_deviation": deviation}

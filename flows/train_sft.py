@@ -1,6 +1,6 @@
 """The model is fine-tuned on reference answers and revisions; everything after stands on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
@@ -43,13 +43,17 @@ def _train(
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = sft_steps(trunk, sequences, settings, config.seed, checkpoints)
-    for step in followed(training, "fine-tuning", steps, lambda m: f"loss {m['loss']:.3f}"):
+    for step in followed(cycle, version, training, "fine-tuning", steps, _said):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([_versions.base(config)])
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     add_model(work.store, version, [*referenced, *revisions])
     checkpoints.clear()
+
+
+def _said(metrics: Mapping[str, float]) -> str:
+    return f"loss {metrics['loss']:.3f}"
 
 
 def _last_revisions(

@@ -279,6 +279,9 @@ class Config(Settings):
     """Device, precision, memory."""
     budget: BudgetSettings = BudgetSettings()
     """Limits of what remote models may cost."""
+    tracker: Literal["auto", "none", "tensorboard", "trackio"] = "auto"
+    """Where training curves go beside the store; not part of the config's hash. auto is TensorBoard
+    where it is installed, with its files in artifacts/tensorboard."""
 
     @model_validator(mode="after")
     def _judges_make_sense(self) -> "Config":
@@ -301,7 +304,7 @@ class Config(Settings):
     @property
     def hash(self) -> str:
         """Id of everything that decides the result: not of paths, device, memory or budget."""
-        aside = {"store", "artifacts", "compute", "budget"}
+        aside = {"store", "artifacts", "compute", "budget", "tracker"}
         return content_id(self.model_dump(mode="json", exclude=aside))
 
 

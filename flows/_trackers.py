@@ -1,0 +1,48 @@
+"""Training curves as they come, beside the store: in TensorBoard or trackio."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, TrackioTracker
+from accelerate.utils import is_tensorboard_available, is_trackio_available
+
+from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.config import Config
+from rlhf_core.errors import ConfigError
+
+AVAILABLE = {"tensorboard": is_tensorboard_available, "trackio": is_trackio_available}
+PROJECT = "solon"
+
+
+@contextmanager
+def tracker(config: Config, model_id: str) -> Iterator[Callable[[TrainingStep], None]]:
+    """What is to be called with each step of that model's training."""
+    kept = _open(config, model_id)
+    if kept is None:
+        yield lambda step: None
+        return
+    kept.start()
+    try:
+        yield lambda step: kept.log(dict(step.metrics), step=step.step)
+    finally:
+        kept.finish()
+
+
+def check_tracker(config: Config) -> None:
+    """Refuse a tracker that is not installed.
+
+    Raises:
+        ConfigError: With what to install.
+    """
+    name = config.tracker
+    if name in AVAILABLE and not AVAILABLE[name]():
+        raise ConfigError(f"tracker = {name!r} is not installed; run `pip install {name}`")
+
+
+def _open(config: Config, model_id: str) -> GeneralTracker | None:
+    name = config.tracker
+    if name == "auto":
+        name = "tensorboard" if is_tensorboard_available() else "none"
+    if name == "tensorboard":
+        return TensorBoardTracker(model_id, config.artifacts / "tensorboard")
+    return TrackioTracker(PROJECT, name=model_id) if name == "trackio" else None

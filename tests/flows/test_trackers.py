@@ -1,0 +1,43 @@
+"""Training curves in the real TensorBoard, read back from its files."""
+
+from pathlib import Path
+
+import pytest
+
+from flows import _trackers
+from flows._trackers import check_tracker, tracker
+from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.errors import ConfigError
+from tests.flows.conftest import smoke
+
+
+def test_curves_are_in_tensorboard_as_they_are_in_the_store(tmp_path: Path):
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = smoke(tmp_path, "tracker=tensorboard")
+    with tracker(config, "policy-1") as track:
+        for step in (1, 2):
+            track(TrainingStep(step, 2, {"loss": 1.0 / step, "kl": 0.5}))
+    found = reading.EventAccumulator(str(config.artifacts / "tensorboard" / "policy-1"))
+    found.Reload()
+    assert sorted(found.Tags()["scalars"]) == ["kl", "loss"]
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 1.0), (2, 0.5)]
+
+
+def test_where_none_is_asked_for_nothing_is_written(tmp_path: Path):
+    config = smoke(tmp_path, "tracker=none")
+    with tracker(config, "policy-1") as track:
+        track(TrainingStep(1, 1, {"loss": 1.0}))
+    assert not config.artifacts.exists()
+
+
+def test_a_tracker_that_is_not_installed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(_trackers.AVAILABLE, "trackio", lambda: False)
+    with pytest.raises(ConfigError, match="run `pip install trackio`"):
+        check_tracker(smoke(tmp_path, "tracker=trackio"))
+    check_tracker(smoke(tmp_path, "tracker=auto"))
+
+
+def test_it_changes_nothing_of_what_a_config_is(tmp_path: Path):
+    assert smoke(tmp_path, "tracker=none").hash == smoke(tmp_path).hash
