@@ -8,6 +8,7 @@
 The arguments are those of the peer's script.
 """
 
+import copy
 import json
 import resource
 import sys
@@ -146,9 +147,9 @@ def save_classifier(trunk: Trunk, folder: Path) -> None:
     """The reward role as transformers' own classifier, without the head's bias."""
     weight = trunk.heads[Role.REWARD].linear.weight.detach().to(trunk.compute.dtype)
     merged = trunk.merged(Role.REWARD)
-    model = AutoModelForSequenceClassification.from_config(
-        merged.config, num_labels=1, dtype=trunk.compute.dtype
-    )
+    config = copy.deepcopy(merged.config)
+    config.num_labels = 1
+    model = AutoModelForSequenceClassification.from_config(config, dtype=trunk.compute.dtype)
     model.base_model.load_state_dict(merged.base_model.state_dict())
     model.score.weight.data = weight
     model.save_pretrained(folder)
