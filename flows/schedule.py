@@ -1,5 +1,6 @@
 """The cycle on a schedule: each firing runs the next cycle of a config to its end."""
 
+import logging
 import signal
 import threading
 from collections.abc import Sequence
@@ -49,4 +50,6 @@ def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    # What asyncio says of the connections that end now is no news.
+    logging.getLogger("asyncio").disabled = True
     raise KeyboardInterrupt
