@@ -33,7 +33,10 @@ def trained(
     return load_file(out), json.loads(out.with_suffix(".json").read_text())
 
 
-@pytest.mark.parametrize("algorithm", ["reward", "dpo", "ppo"])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reward", "dpo"))],
+)
 def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
     """After several optimizer steps, so every gradient on the way was the same."""
     one, alone = trained(algorithm, tmp_path / "one.safetensors", 1)
