@@ -11,9 +11,8 @@ import tempfile
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
-from trl_common import SETTINGS, adapter
+from trl_common import SETTINGS, adapter, classifier
 
 PAIRS_PER_STEP = 16
 """Of four prompts with two better and two worse answers each, as on the other side."""
@@ -23,11 +22,7 @@ def main() -> None:
     folder, path, rank = sys.argv[1:]
     with open(path) as file:
         data = json.load(file)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.bfloat16
-    )
-    model.config.pad_token_id = tokenizer.pad_token_id
+    model, tokenizer = classifier(folder)
     with tempfile.TemporaryDirectory() as out:
         arguments = RewardConfig(
             output_dir=out,

@@ -9,7 +9,14 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
-from transformers import Trainer, TrainerCallback
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+)
 
 SETTINGS = {
     "num_train_epochs": 1,
@@ -59,6 +66,16 @@ def adapter(rank: str, task: str) -> LoraConfig:
     return LoraConfig(
         r=int(rank), lora_alpha=2 * int(rank), target_modules="all-linear", task_type=task
     )
+
+
+def classifier(folder: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model with one score in place of its vocabulary, and its tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.bfloat16
+    )
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
 
 
 def report(trainer: Trainer, target: float = math.inf) -> None:

@@ -9,11 +9,9 @@ import itertools
 import sys
 import tempfile
 
-import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
-from trl_common import SETTINGS, adapter, read, report
+from trl_common import SETTINGS, adapter, classifier, read, report
 
 
 def main() -> None:
@@ -24,11 +22,7 @@ def main() -> None:
         for ranking in rankings
         for better, worse in itertools.combinations(ranking["answers"], 2)
     ]
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.bfloat16
-    )
-    model.config.pad_token_id = tokenizer.pad_token_id
+    model, tokenizer = classifier(folder)
     with tempfile.TemporaryDirectory() as out:
         arguments = RewardConfig(
             output_dir=out,
