@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from judges import Answer, Ledger, PointwiseJudge, load
+from judges import Answer, Ledger, Opinion, PointwiseJudge, load
 from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import RewardSettings, TrainingSettings
 from rlhf_core.config.tree import rewarding_judges
-from rlhf_core.errors import ConfigError
+from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.records import PROXY, Prompt
+from rlhf_core.records import PROXY, Outcome, Prompt
 
 
 def reward_of(
@@ -68,9 +68,19 @@ def _judged(
         ]
         scores = [math.nan] * len(rollouts)
         opinions = judge.score([answer for _, answer in asked]) if asked else []
+        _refuse_silence(settings.name, opinions)
         for (place, _), opinion in zip(asked, opinions, strict=True):
             scores[place] = math.nan if opinion.score is None else opinion.score
         ledger.flush()
         return torch.tensor(scores)
 
     return score
+
+
+def _refuse_silence(name: str, opinions: Sequence[Opinion]) -> None:
+    """A judge that nobody can reach must not be learnt from as if it had no opinion."""
+    if opinions and all(opinion.outcome is Outcome.UNAVAILABLE for opinion in opinions):
+        raise TrainingError(
+            f"training.reward.judges: {name!r} answered none of {len(opinions)} questions "
+            f"({opinions[0].reason}); run again to go on from the last checkpoint"
+        )

@@ -26,6 +26,7 @@ from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.identity import seed_from
+from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -88,9 +89,8 @@ def train_best_of_n(
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
     for step, indices in enumerate(order, start=draws + 1):
         chosen_best = [best[index] for index in indices]
-        loss = within_memory(
-            trunk, partial(accumulate_likelihood, trunk, Role.POLICY, chosen_best), [updater]
-        )
+        accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, chosen_best)
+        loss = summed_number(within_memory(trunk, accumulate, [updater]))
         norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
         yield TrainingStep(step, draws + updates, metrics)

@@ -54,7 +54,7 @@ def train_dpo(
     for step, indices in after(order, done):
         chosen = [rankings[i] for i in indices]
         accumulate = partial(_accumulate, trunk, chosen, [references[i] for i in indices], settings)
-        metrics = within_memory(trunk, accumulate, [updater])
+        metrics = summed_report(within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}
@@ -67,10 +67,14 @@ def sequence_logprobs(
     trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], temperature: float = 1.0
 ) -> Tensor:
     """Log-probability of each whole response, in nats, (N,), on the CPU."""
-    found = torch.zeros(len(sequences))
-    for group, batch in trunk.forward_batches(sequences):
-        found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
-    return summed(found)
+
+    def read() -> Tensor:
+        found = torch.zeros(len(sequences))
+        for group, batch in trunk.forward_batches(sequences):
+            found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
+        return found
+
+    return summed(within_memory(trunk, read))
 
 
 def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOSettings) -> Tensor:
@@ -93,7 +97,7 @@ def _accumulate(
     references: Sequence[Tensor],
     settings: DPOSettings,
 ) -> dict[str, float]:
-    """Gradients of the mean loss over the step's prompts, and what to report of them."""
+    """Gradients of the mean loss over the step's prompts, and this process's part of the report."""
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     reference = torch.cat(list(references))
@@ -116,7 +120,7 @@ def _accumulate(
                 report[name] += share.item() / len(rankings)
         loss.backward()
         report["loss"] += loss.item()
-    return summed_report(report)
+    return report
 
 
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:

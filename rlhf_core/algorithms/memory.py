@@ -24,7 +24,8 @@ def within_memory(
 
     Args:
         trunk: Whose micro-batches the work takes.
-        work: Starts from cleared gradients.
+        work: Starts from cleared gradients, and sums nothing over processes: one that ran out of
+            memory would never come to the sum.
         updaters: Whose gradients it adds to.
 
     Raises:
@@ -40,7 +41,7 @@ def within_memory(
             if not should_reduce_batch_size(error) or tokens < SMALLEST:
                 raise
         # Outside of the handler, for its traceback holds the tensors that filled the memory. All
-        # processes start again where one has to, so that none waits for sums that never come.
+        # processes start again where one has to, so that their micro-batches stay the same.
         if not any_of(has_failed):
             return found
         for updater in updaters:

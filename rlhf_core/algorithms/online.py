@@ -6,14 +6,12 @@ where the reward comes from.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
-from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps, mean_of
 from rlhf_core.algorithms.policy_gradient import (
     adapted_coefficient,
@@ -106,8 +104,7 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -
         total = total.clamp(-settings.clip_score, settings.clip_score)
     scores = finished_scores(total, rollouts, settings.missing_eos_score)
     plan = minibatch_plan(rollouts, settings.minibatches)
-    look = partial(experience, run.trunk, rollouts, plan, run.temperature)
-    seen = within_memory(run.trunk, look)
+    seen = experience(run.trunk, rollouts, plan, run.temperature)
     targets = _targets(seen, scores, run)
     metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
     metrics |= update(run, plan, seen, targets)

@@ -14,7 +14,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_report
+from rlhf_core.models.ranks import summed_number, summed_report
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -75,7 +75,7 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
     is_stopped = False
     for rows in plan * run.settings.epochs:
         accumulate = partial(_accumulate, run, rows, seen, targets)
-        report = within_memory(run.trunk, accumulate, run.updaters.values())
+        report = summed_report(within_memory(run.trunk, accumulate, run.updaters.values()))
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
                 f"before any update the policy differs from the one that rolled out by "
@@ -88,8 +88,10 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
             break
         if run.settings.ptx is not None:
             # Both gradients meet in the same buffers, before the one step.
-            report["ptx_loss"] = accumulate_likelihood(
-                run.trunk, Role.POLICY, next(run.texts), run.settings.ptx.coefficient
+            report["ptx_loss"] = summed_number(
+                accumulate_likelihood(
+                    run.trunk, Role.POLICY, next(run.texts), run.settings.ptx.coefficient
+                )
             )
         for role, updater in run.updaters.items():
             norm, report[f"{role}_learning_rate"] = updater.step()
@@ -108,7 +110,7 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
 def _accumulate(
     run: Run, rows: Sequence[int], seen: Experience, targets: Targets
 ) -> dict[str, float]:
-    """Gradients of one minibatch, in its micro-batches; its report."""
+    """Gradients of one minibatch, in its micro-batches; this process's share of the report."""
     tokens = int(seen.mask[list(rows)].sum())
     report: dict[str, float] = {}
     for group, batch in run.trunk.training_batches([seen.sequences[row] for row in rows]):
@@ -123,7 +125,7 @@ def _accumulate(
         if Role.CRITIC in run.updaters:
             parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
-    return summed_report(report)
+    return report
 
 
 def _backward_policy(

@@ -13,8 +13,8 @@ from rlhf_core.models.sequences import TokenSequence
 class RankedCandidates:
     """The candidates of one prompt and which is better than which.
 
-    `preferences[i, j]` is the probability that candidate i is better than j, 0 where the pair is
-    tied or unscored, (K, K). `margins[i, j]` is how far the utilities of i and j are apart, 0 to 1.
+    `preferences[i, j]` is the probability that candidate i is better than j; both cells of a pair
+    that teaches nothing are 0, (K, K). `margins[i, j]` is the utility of i less that of j, −1 to 1.
     """
 
     sequences: tuple[TokenSequence, ...]

@@ -14,7 +14,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed, summed_report
+from rlhf_core.models.ranks import summed, summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -57,7 +57,7 @@ def train_reward_model(
     for step, indices in after(order, done):
         chosen = [rankings[index] for index in indices]
         accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
-        loss, accuracy = within_memory(trunk, accumulate, [updater])
+        loss, accuracy = map(summed_number, within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,
@@ -108,16 +108,22 @@ def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role
 @torch.no_grad()
 def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
     """The number of each member of the head for each sequence, (N, members), on the CPU."""
-    scores = torch.zeros(len(sequences), trunk.heads[role].members)
-    for group, batch in trunk.forward_batches(sequences):
-        scores[group] = trunk.scores_of_each_head(role, batch).cpu()
-    return summed(scores)
+
+    def read() -> Tensor:
+        scores = torch.zeros(len(sequences), trunk.heads[role].members)
+        for group, batch in trunk.forward_batches(sequences):
+            scores[group] = trunk.scores_of_each_head(role, batch).cpu()
+        return scores
+
+    return summed(within_memory(trunk, read))
 
 
 def _accumulate(
     trunk: Trunk, rankings: Sequence[RankedCandidates], weights: Tensor, margin: float
 ) -> tuple[float, float]:
     """Gradients of the mean loss over the step's prompts; that mean, and the share in order.
+
+    Of both, what this process has to add.
 
     `weights` says how much each ranking counts for each head, (prompts, members).
     """
@@ -138,8 +144,7 @@ def _accumulate(
             accuracy_total += in_order.item() / len(rankings)
         loss.backward()
         loss_total += loss.item()
-    report = summed_report({"loss": loss_total, "accuracy": accuracy_total})
-    return report["loss"], report["accuracy"]
+    return loss_total, accuracy_total
 
 
 def _scaled(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:

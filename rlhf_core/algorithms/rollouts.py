@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.tensors import masked_mean
 from rlhf_core.config.tree import SamplingSettings
@@ -108,13 +109,17 @@ def experience(
     """
     sequences = tuple(rollout.tokens for rollout in rollouts)
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
-    cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
-    for rows in plan:
-        for group, batch in trunk.training_batches([sequences[row] for row in rows]):
-            places = torch.tensor(rows)[group]
-            for name, cell in _observe(trunk, batch, temperature).items():
-                cells[name][places, : cell.shape[1]] = cell.cpu()
-    cells = {name: summed(cell) for name, cell in cells.items()}
+
+    def look() -> dict[str, Tensor]:
+        cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
+        for rows in plan:
+            for group, batch in trunk.training_batches([sequences[row] for row in rows]):
+                places = torch.tensor(rows)[group]
+                for name, cell in _observe(trunk, batch, temperature).items():
+                    cells[name][places, : cell.shape[1]] = cell.cpu()
+        return cells
+
+    cells = {name: summed(cell) for name, cell in within_memory(trunk, look).items()}
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP:

@@ -8,7 +8,7 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_report
+from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -42,9 +42,8 @@ def train_sft(
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
         chosen = [demonstrations[i] for i in indices]
-        loss = within_memory(
-            trunk, partial(accumulate_likelihood, trunk, Role.SFT, chosen), [updater]
-        )
+        accumulate = partial(accumulate_likelihood, trunk, Role.SFT, chosen)
+        loss = summed_number(within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         yield TrainingStep(step, steps, metrics)
@@ -54,7 +53,7 @@ def train_sft(
 def accumulate_likelihood(
     trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], weight: float = 1.0
 ) -> float:
-    """Add the gradients of the mean loss over all answer tokens; that mean, in nats.
+    """Add the gradients of the mean loss over all answer tokens; this process's share of that mean.
 
     Args:
         trunk: Holds the role.
@@ -68,4 +67,4 @@ def accumulate_likelihood(
         loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
         (weight * loss).backward()
         total += loss.item()
-    return summed_report({"loss": total})["loss"]
+    return total

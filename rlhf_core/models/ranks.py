@@ -5,6 +5,7 @@ of the whole step, so the sum of all gradients is the gradient of one process. A
 costs anything. `torchrun` starts the processes.
 """
 
+import atexit
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -19,8 +20,10 @@ Item = TypeVar("Item")
 
 def join_others(is_cpu: bool) -> None:
     """Meet the other processes that torchrun started, if it did; gloo on CPUs, NCCL on GPUs."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        PartialState(cpu=is_cpu)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        state = PartialState(cpu=is_cpu)
+        # gloo's threads abort a process that ends while they still run.
+        atexit.register(state.destroy_process_group)
 
 
 def world() -> int:
@@ -50,6 +53,11 @@ def summed_report(part: Mapping[str, float]) -> dict[str, float]:
     reports = _gathered(dict(part))
     names = dict.fromkeys(name for report in reports for name in report)
     return {name: sum(report.get(name, 0.0) for report in reports) for name in names}
+
+
+def summed_number(part: float) -> float:
+    """A number of which each process has a share."""
+    return sum(_gathered(part))
 
 
 def united(part: Mapping[Any, Item]) -> dict[Any, Item]:

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from flows._rankings import preference_matrix
+from flows._rewards import _refuse_silence
 from flows._training import ptx_texts, read_texts
+from judges import Opinion
 from rlhf_core.config.training import LabelSettings, PTXSettings
-from rlhf_core.errors import DataFileError
+from rlhf_core.errors import DataFileError, TrainingError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.records import Pair, PairOutcome
+from rlhf_core.records import Outcome, Pair, PairOutcome
 
 
 @pytest.mark.parametrize(
@@ -83,3 +85,13 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
     settings = LabelSettings.model_validate({"labels": labels, "ties": ties})
     found = preference_matrix(("a", "b", "c"), pairs, settings)
     torch.testing.assert_close(found, torch.tensor(expected), check_dtype=False)
+
+
+def test_a_judge_nobody_can_reach_is_not_rewarded_by():
+    """One answer in two is missed, and a mean stands there; none at all ends the training."""
+    missed = Opinion(Outcome.UNAVAILABLE, reason="connection refused")
+    _refuse_silence("far", [missed, Opinion(Outcome.SCORED, score=0.5)])
+    _refuse_silence("far", [Opinion(Outcome.ABSTAINS, reason="no reference")])
+    _refuse_silence("far", [])
+    with pytest.raises(TrainingError, match=r"'far' answered none of 2 .*connection refused"):
+        _refuse_silence("far", [missed, missed])

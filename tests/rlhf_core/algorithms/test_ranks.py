@@ -35,7 +35,10 @@ def trained(
 
 @pytest.mark.parametrize(
     "algorithm",
-    ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reward", "dpo"))],
+    [
+        "ppo",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("reward", "reward_short", "dpo")),
+    ],
 )
 def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
     """After several optimizer steps, so every gradient on the way was the same."""

@@ -1,6 +1,8 @@
 """Trains the tiny model by one algorithm and writes metrics and weights: alone, or under torchrun.
 
-python -m tests.rlhf_core.algorithms.together reward|dpo|ppo OUT.safetensors
+    python -m tests.rlhf_core.algorithms.together reward|reward_short|dpo|ppo OUT.safetensors
+
+In reward_short the second process runs out of memory once.
 """
 
 import json
@@ -31,6 +33,19 @@ def reward(trunk: Trunk) -> Iterator[TrainingStep]:
     return train_reward_model(trunk, planted_rankings(18, 1), settings, seed=1)
 
 
+def reward_short(trunk: Trunk) -> Iterator[TrainingStep]:
+    exact, left = Trunk.hidden_states, [rank()]
+
+    def short(self: Trunk, *arguments: object) -> torch.Tensor:
+        if left[0]:
+            left[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return exact(self, *arguments)  # type: ignore[arg-type]
+
+    Trunk.hidden_states = short  # type: ignore[method-assign]
+    return reward(trunk)
+
+
 def dpo(trunk: Trunk) -> Iterator[TrainingStep]:
     trunk.add_role(Role.POLICY, seed=1)
     settings = DPOSettings(algorithm="dpo", prompts_per_step=6)
@@ -52,8 +67,9 @@ def main() -> None:
     algorithm, out = sys.argv[1], Path(sys.argv[2])
     settings = ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=TOKENS)
     trunk = open_trunk("tiny-random", choose_compute(settings), lora_rank=4)
-    steps = list({"reward": reward, "dpo": dpo, "ppo": ppo}[algorithm](trunk))
-    role = Role.REWARD if algorithm == "reward" else Role.POLICY
+    works = {"reward": reward, "reward_short": reward_short, "dpo": dpo, "ppo": ppo}
+    steps = list(works[algorithm](trunk))
+    role = Role.REWARD if algorithm.startswith("reward") else Role.POLICY
     if rank() == 0:
         save_file(trunk.adapter(role), out)
         metrics = [dict(step.metrics) for step in steps]
