@@ -55,7 +55,7 @@ class Updater:
         self._peak = learning_rate
         self._steps = steps
         self._optimizer = torch.optim.AdamW(
-            self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0
+            self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0, fused=True
         )
 
     def step(self) -> tuple[float, float]:

@@ -228,7 +228,7 @@ class ComputeSettings(Settings):
     """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
-    tokens_per_microbatch: PositiveInt = 2048
+    tokens_per_microbatch: PositiveInt = 3072
     """Tokens in one forward and backward pass; forward passes alone take four times as many. Lower
     it when memory runs out: results do not depend on it."""
     share_prompts: bool = True
