@@ -148,6 +148,17 @@ def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trun
     assert experience(trunk, rollouts, [[0, 1]], 1.0).sampling_gap > 0.1
 
 
+def test_policy_and_reference_are_one_at_any_temperature_before_the_first_update(trunk: Trunk):
+    """Ratio 1 and KL 0: rollout, new and reference log-probabilities have one temperature."""
+    trunk.add_role(Role.POLICY, 1)
+    cold = SamplingSettings(max_new_tokens=6, temperature=0.3)
+    chosen = settings(RLOOSettings, steps=1)
+    (step,) = train_online(trunk, prompts(), share_of_low, chosen, cold, 1)
+    for name, expected in (("first_ratio", 1.0), ("first_log_ratio", 0.0), ("kl", 0.0)):
+        assert step.metrics[name] == pytest.approx(expected, abs=1e-6), name
+    assert step.metrics["sampling_gap"] < 1e-4
+
+
 def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,8 +174,11 @@ def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
         train(trunk, settings(steps=1))
 
 
-def test_critic_learns_the_value_of_a_constant_reward(trunk: Trunk):
-    chosen = settings(steps=15, critic_learning_rate=3e-2, kl=KLSettings(coefficient=0.0))
+@pytest.mark.parametrize(
+    "own", [{"critic_learning_rate": 3e-2}, {"critic": "shared", "learning_rate": 3e-2}]
+)
+def test_critic_learns_the_value_of_a_constant_reward(trunk: Trunk, own: dict[str, object]):
+    chosen = settings(steps=15, kl=KLSettings(coefficient=0.0), **own)
     losses = [
         step.metrics["value_loss"]
         for step in train(trunk, chosen, lambda rollouts: torch.full((len(rollouts),), 2.0))
