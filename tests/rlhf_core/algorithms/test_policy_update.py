@@ -132,7 +132,7 @@ def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
     assert found.advantages.tolist() == [[2.0, 2.0, 2.0], [-2.0, 0.0, 0.0]]
 
 
-def test_one_reports_mean_is_over_tokens_and_the_others_over_answers(trunk: Trunk):
+def test_ppo_averages_over_tokens_and_rloo_over_answers(trunk: Trunk):
     """Advantage 1 at each of 16 tokens of 8 answers: PPO's loss is −1, RLOO's −16/8."""
     for settings, expected in (
         (PPOSettings(minibatches=1), -1.0),
