@@ -23,7 +23,7 @@ def ragged_rollouts() -> list[Rollout]:
             TokenSequence(PROMPTS[index], answer),
             "",
             (0.0,) * len(answer),
-            "eos" if number else "length",
+            "length" if answer == (50,) else "eos",
         )
         for index, answers in enumerate(ANSWERS)
         for number, answer in enumerate(answers)

@@ -74,6 +74,7 @@ def test_the_critic_is_clipped_about_what_it_said_at_rollout(trunk: Trunk, criti
     """It says R, but said R − 1 then: ½·(R − 1 + 0.2 − R)² = 0.32 of every real token."""
     settings = PPOSettings(minibatches=1, critic=critic)
     run, plan, seen = ready(trunk, settings)
+    assert seen.values[seen.mask].abs().min() > 0
     targets = Targets(torch.zeros(seen.mask.shape), seen.values)
     found = update(run, plan, shifted(seen, values=-1.0), targets)
     assert found["value_loss"] == pytest.approx(0.32, abs=1e-5)
@@ -96,7 +97,7 @@ def test_metrics_of_rollouts_count_no_padding(trunk: Trunk):
     assert found["kl"] == pytest.approx(0.5 * 16 / 8)
     assert found["completion_tokens"] == pytest.approx(16 / 8)
     assert found["explained_variance"] == pytest.approx(1.0)
-    assert found["eos_rate"] == 0.5
+    assert found["eos_rate"] == 7 / 8
     assert found["objective"] == pytest.approx(3.5 - 0.05 * 0.5 * 16 / 8)
 
 

@@ -18,7 +18,6 @@ from rlhf_core.algorithms.reward_model import (
 )
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
@@ -102,18 +101,20 @@ def test_rankings_of_two_to_nine_give_the_gradient_of_their_pairs(
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
 
 
-def test_each_head_weighs_the_rankings_its_own_way(trunk: Trunk, monkeypatch: pytest.MonkeyPatch):
-    """A head for which no ranking counts stays where it began."""
-    weights = torch.tensor([[2.0, 0.0]]).expand(8, 2)
+@pytest.mark.parametrize("idle", [0, 1])
+def test_each_head_weighs_the_rankings_its_own_way(
+    new_trunk: NewTrunk, monkeypatch: pytest.MonkeyPatch, idle: int
+):
+    """A head for which no ranking counts stays where it began; the other does not."""
+    weights = torch.full((8, 2), 2.0)
+    weights[:, idle] = 0.0
     monkeypatch.setattr(reward_model, "bootstrap_weights", lambda *_: weights)
-    steps = train_reward_model(trunk, planted_rankings(8, 1), RewardModelSettings(heads=2), seed=1)
-    list(steps)
-    after = trunk.heads[Role.REWARD].linear.weight.detach()
-    fresh = open_trunk("tiny-random", FP32, lora_rank=4)
+    trained, fresh = new_trunk(), new_trunk()
+    list(train_reward_model(trained, planted_rankings(8, 1), RewardModelSettings(heads=2), seed=1))
     fresh.add_role(Role.REWARD, 1, heads=2)
-    before = fresh.heads[Role.REWARD].linear.weight
-    assert torch.equal(after[1], before[1])
-    assert not torch.equal(after[0], before[0])
+    after, before = (trunk.heads[Role.REWARD].linear.weight for trunk in (trained, fresh))
+    assert torch.equal(after[idle], before[idle])
+    assert not torch.equal(after[1 - idle], before[1 - idle])
 
 
 def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):
