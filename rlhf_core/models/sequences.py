@@ -2,7 +2,8 @@
 
 Responses to the same prompt share one row, `[prompt, response 1, …, response n]`: positions start
 again after the prompt for each response, and the mask lets it see the prompt and itself only. The
-prompt is computed once, and the numbers are those of a row each (tests/models/test_sequences.py).
+prompt is computed once, and the numbers are those of a row each
+(tests/rlhf_core/models/test_sequences.py).
 
 Dimensions: B rows, T tokens of the longest row, N responses, R tokens of the longest response.
 """

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import cast
+from types import MethodType
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -311,11 +314,20 @@ class Trunk:
             self._checkpoint_layers()
 
     def _checkpoint_layers(self) -> None:
-        """Transformers checkpoints layers in training mode alone, and what is in them stays out."""
-        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
-        for layer in self.language_model.modules():
-            if isinstance(layer, GradientCheckpointingLayer):
-                layer.training = True
+        """Not by transformers' switch, which asks for training mode and takes the cache away.
+
+        In training mode some layers drop out, and without its cache sampling sees the last token
+        alone.
+        """
+        modules = self.language_model.modules()
+        layers = [layer for layer in modules if isinstance(layer, GradientCheckpointingLayer)]
+        if not layers:
+            raise ModelNotFoundError(
+                f"architecture {self.language_model.config.model_type!r} has no layers that can be "
+                "computed again; set compute.gradient_checkpointing to false"
+            )
+        for layer in layers:
+            layer.forward = MethodType(_checkpointed, layer)
 
     def _refuse_unusual_heads(self) -> None:
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
@@ -328,6 +340,13 @@ class Trunk:
                 f"architecture {self.language_model.config.model_type!r} changes its logits after "
                 "the output embedding, which Solon does not do yet; choose another model"
             )
+
+
+def _checkpointed(layer: nn.Module, *arguments: Any, **options: Any) -> Any:
+    forward = partial(type(layer).forward, layer)
+    if not torch.is_grad_enabled():
+        return forward(*arguments, **options)
+    return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **options)
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
 """Benchmarks, each a ratio to a peer in one run: python -m tests.benchmarks [NAME …] [--json].
 
-Those against a peer of another version make its environment below .bench/ first.
+Those against a peer of another version make its environment below .bench/ first. One that needs
+what this machine lacks says so in a line, and the others go on.
 """
 
 import argparse
 import importlib
 import json
 import pkgutil
+import sys
 
 from rich.console import Console
 from rich.table import Table
@@ -14,9 +16,11 @@ from rich.table import Table
 import tests.benchmarks
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
-from tests.benchmarks.result import Result
+from tests.benchmarks.result import NotHereError, Result
 
-NO_BENCHMARKS = ("__main__", "accuracy", "peers", "ratio", "result", "versus", "workloads")
+NO_BENCHMARKS = {
+    "__main__", "accuracy", "flops", "hardware", "peers", "ratio", "result", "versus", "workloads"
+}  # fmt: skip
 
 
 def main() -> None:
@@ -31,14 +35,23 @@ def main() -> None:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names)}")
     compute = choose_compute(ComputeSettings())
     table = Table("what", "unit", "ours", "peer", "peer's", "ratio", "goal", title=str(compute))
+    missing = 0
     for name in arguments.names or names:
-        for row in importlib.import_module(f"tests.benchmarks.{name}").run(compute):
+        try:
+            rows = importlib.import_module(f"tests.benchmarks.{name}").run(compute)
+        except NotHereError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            missing += 1
+            continue
+        for row in rows:
             if arguments.json:
                 print(json.dumps(row.as_dict()), flush=True)
             else:
                 table.add_row(*_cells(row))
-    if not arguments.json:
+    if table.row_count:
         Console().print(table)
+    if arguments.names and missing:
+        sys.exit(1)
 
 
 def _cells(row: Result) -> list[str]:
@@ -47,8 +60,8 @@ def _cells(row: Result) -> list[str]:
         row.unit,
         _figure(row.ours, row.ours_peak_gb),
         row.peer_version,
-        _figure(row.peer, row.peer_peak_gb),
-        f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})",
+        "" if row.peer is None else _figure(row.peer, row.peer_peak_gb),
+        "" if row.ratio is None else f"{row.ratio:.2f} ({row.low:.2f} to {row.high:.2f})",
         "" if row.goal is None else f"{row.goal:g}",
     ]
 

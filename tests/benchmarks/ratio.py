@@ -23,14 +23,15 @@ def ratio(
     """Seconds of five turns, after one to warm up; or with an `amount`, that a second."""
     ours()
     theirs()
-    turns = [(_seconds(ours), _seconds(theirs)) for _ in range(REPEATS)]
+    turns = [(seconds(ours), seconds(theirs)) for _ in range(REPEATS)]
     if amount is None:
         return compare(name, turns, unit, peer, goal, detail=detail)
     rates = [(amount / own, amount / other) for own, other in turns]
     return compare(name, rates, unit, peer, goal, detail=detail, higher_is_better=True)
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """That the work takes, to the end of what it left to a GPU."""
     started = time.perf_counter()
     work()
     if torch.cuda.is_available():

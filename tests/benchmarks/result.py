@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 
+class NotHereError(Exception):
+    """This machine lacks what a benchmark needs; the message says what."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Medians over the turns. A ratio above 1 says that ours is the better one."""
@@ -13,10 +17,11 @@ class Result:
     detail: str
     """What exactly was measured, where a benchmark measures several."""
     ours: float
-    peer: float
-    ratio: float
-    low: float
-    high: float
+    peer: float | None
+    """None, as the ratios, where there is nothing to compare with."""
+    ratio: float | None
+    low: float | None
+    high: float | None
     """The least and the largest ratio of a turn."""
     goal: float | None
     unit: str
@@ -35,7 +40,7 @@ def compare(
     unit: str,
     peer_version: str,
     goal: float | None = None,
-    peaks_gb: tuple[float, float] | None = None,
+    peaks_gb: tuple[float | None, float | None] | None = None,
     detail: str = "",
     higher_is_better: bool = False,
 ) -> Result:
@@ -67,4 +72,24 @@ def compare(
         command=f"python -m tests.benchmarks {name}",
         ours_peak_gb=peaks_gb[0] if peaks_gb else None,
         peer_peak_gb=peaks_gb[1] if peaks_gb else None,
+    )
+
+
+def alone(
+    name: str, figures: Sequence[float], unit: str, detail: str, peak_gb: float | None
+) -> Result:
+    """A result of turns that have no peer, as in `compare`."""
+    return Result(
+        name=name,
+        detail=detail,
+        ours=statistics.median(figures),
+        peer=None,
+        ratio=None,
+        low=None,
+        high=None,
+        goal=None,
+        unit=unit,
+        peer_version="",
+        command=f"python -m tests.benchmarks {name}",
+        ours_peak_gb=peak_gb,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows._rankings import preference_matrix
+from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
 from flows._training import ptx_texts, read_texts
 from judges import Opinion
@@ -13,7 +13,9 @@ from rlhf_core.config.training import LabelSettings, PTXSettings
 from rlhf_core.errors import DataFileError, TrainingError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.records import Outcome, Pair, PairOutcome
+from rlhf_core.records import Outcome, Pair, PairOutcome, Ranking
+from rlhf_core.store import Store
+from tests.facts import candidate, prompt
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,41 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
     settings = LabelSettings.model_validate({"labels": labels, "ties": ties})
     found = preference_matrix(("a", "b", "c"), pairs, settings)
     torch.testing.assert_close(found, torch.tensor(expected), check_dtype=False)
+
+
+def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
+    """The text of the first encodes to other tokens; of the second no tokens are known."""
+    drawn = candidate("b\ufffd", 0, token_ids=(200, 201, 2))
+    remote = candidate("a", 1)
+    ranking = Ranking(
+        prompt_id=prompt().id,
+        model_id="sft-test",
+        seed=1,
+        recipe="r",
+        candidate_ids=(drawn.id, remote.id),
+        utilities=(0.75, 0.25),
+        judgement_ids=(),
+    )
+    pair = Pair(
+        prompt_id=prompt().id,
+        ranking_id=ranking.id,
+        left_id=drawn.id,
+        right_id=remote.id,
+        outcome=PairOutcome.PREFERRED,
+        chosen_id=drawn.id,
+        rejected_id=remote.id,
+        margin=0.5,
+        judgement_ids=(),
+        judge_versions=(),
+        config_hash="h",
+    )
+    store.append([drawn, remote, ranking, pair])
+    chat = ChatFormat(load_tokenizer("tiny-random"), None)
+    (found,) = ranked_candidates(store, chat, [prompt()], [ranking], LabelSettings())
+    assert found.sequences[0].response_ids == (200, 201, 2)
+    assert found.sequences[1].response_ids == tuple(chat.answer_ids("a"))
+    assert found.margins is not None
+    assert found.margins.tolist() == [[0.0, 0.5], [-0.5, 0.0]]
 
 
 def test_a_judge_nobody_can_reach_is_not_rewarded_by():

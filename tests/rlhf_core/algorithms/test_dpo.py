@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from rlhf_core.algorithms.dpo import preference_objective, sequence_logprobs, train_dpo
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
+from rlhf_core.models.sequences import Batch
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
@@ -98,6 +99,23 @@ def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
         curves.append([step.metrics["loss"] for step in steps])
     assert curves[0] == pytest.approx(curves[2], abs=1e-5)
     assert curves[1] == pytest.approx(curves[2], abs=1e-5)
+
+
+def test_the_reference_is_asked_once_whatever_the_epochs(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    """The eight answers are read once each, and learnt from three times."""
+    trunk.add_role(Role.POLICY, 1)
+    read = {Role.REFERENCE: 0, Role.POLICY: 0}
+    exact = Trunk.token_logprobs
+
+    def counted(self: Trunk, role: Role, batch: Batch, temperature: float) -> torch.Tensor:
+        read[role] += len(batch.response_ids)
+        return exact(self, role, batch, temperature)
+
+    monkeypatch.setattr(Trunk, "token_logprobs", counted)
+    list(train_dpo(trunk, planted_rankings(4, 1), settings(epochs=3), seed=1))
+    assert read == {Role.REFERENCE: 8, Role.POLICY: 24}
 
 
 def test_nothing_to_learn_from_is_an_error(trunk: Trunk):

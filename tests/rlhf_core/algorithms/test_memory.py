@@ -8,13 +8,16 @@ import torch
 
 from rlhf_core.algorithms.memory import SMALLEST, within_memory
 from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.algorithms.rollouts import roll_out
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings, SFTSettings
-from rlhf_core.models.trunk import Trunk
+from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models import trunk as trunk_module
+from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
-from tests.rlhf_core.algorithms.test_online import settings, train
+from tests.rlhf_core.algorithms.test_online import SAMPLING, settings, train
 
 NewTrunk = Callable[[], Trunk]
 ENOUGH = 64
@@ -113,3 +116,24 @@ def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(new_trunk: 
         kept.append(bytes_kept)
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
     assert kept[1] < 0.6 * kept[0]
+
+
+def test_gradient_checkpointing_leaves_sampling_its_cache(new_trunk: NewTrunk):
+    """Transformers takes the cache away, and each token would be drawn after the last one alone."""
+    drawn = []
+    for is_on in (False, True):
+        trunk = new_trunk()
+        trunk.compute = replace(FP32, gradient_checkpointing=is_on)
+        trunk.add_role(Role.POLICY, 1)
+        answers = roll_out(trunk, [(10, 11, 12)], [0], [[1, 2]], SAMPLING)
+        drawn.append([answer.tokens.response_ids for answer in answers])
+    assert drawn[0] == drawn[1]
+
+
+def test_a_model_without_layers_to_compute_again_is_refused(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(trunk_module, "GradientCheckpointingLayer", torch.nn.Conv2d)
+    trunk.compute = replace(FP32, gradient_checkpointing=True)
+    with pytest.raises(ModelNotFoundError, match="gradient_checkpointing to false"):
+        trunk.add_role(Role.POLICY, 1)

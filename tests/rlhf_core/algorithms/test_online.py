@@ -6,8 +6,7 @@ import torch
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rewards import Reward
-from rlhf_core.algorithms.rollouts import RolloutStep, experience, roll_out
-from rlhf_core.algorithms.sft import accumulate_likelihood
+from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, experience, roll_out
 from rlhf_core.config.training import KLSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
@@ -122,11 +121,10 @@ def test_microbatches_of_any_size_give_the_same_training(new_trunk: NewTrunk):
 
 def test_number_of_minibatches_is_the_number_of_optimizer_steps(new_trunk: NewTrunk):
     """TRL's num_mini_batches had no effect: training was the same whatever it was set to."""
-    curves = [
-        [step.metrics["policy_loss"] for step in train(new_trunk(), settings(minibatches=count))]
-        for count in (1, 4)
-    ]
-    assert curves[0] != curves[1]
+    runs = [train(new_trunk(), settings(minibatches=count)) for count in (1, 4)]
+    assert [{step.metrics["updates"] for step in steps} for steps in runs] == [{1}, {4}]
+    first, second = ([step.metrics["policy_loss"] for step in steps] for steps in runs)
+    assert first != pytest.approx(second, abs=1e-4)
 
 
 def test_answers_that_do_not_end_get_the_missing_eos_score(trunk: Trunk):
@@ -148,6 +146,17 @@ def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trun
     assert experience(trunk, rollouts, [[0, 1]], 1.0).sampling_gap > 0.1
 
 
+def test_policy_and_reference_are_one_at_any_temperature_before_the_first_update(trunk: Trunk):
+    """Ratio 1 and KL 0: rollout, new and reference log-probabilities have one temperature."""
+    trunk.add_role(Role.POLICY, 1)
+    cold = SamplingSettings(max_new_tokens=6, temperature=0.3)
+    chosen = settings(RLOOSettings, steps=1)
+    (step,) = train_online(trunk, prompts(), share_of_low, chosen, cold, 1)
+    for name, expected in (("first_ratio", 1.0), ("first_log_ratio", 0.0), ("kl", 0.0)):
+        assert step.metrics[name] == pytest.approx(expected, abs=1e-6), name
+    assert step.metrics["sampling_gap"] < 1e-4
+
+
 def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,8 +172,11 @@ def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
         train(trunk, settings(steps=1))
 
 
-def test_critic_learns_the_value_of_a_constant_reward(trunk: Trunk):
-    chosen = settings(steps=15, critic_learning_rate=3e-2, kl=KLSettings(coefficient=0.0))
+@pytest.mark.parametrize(
+    "own", [{"critic_learning_rate": 3e-2}, {"critic": "shared", "learning_rate": 3e-2}]
+)
+def test_critic_learns_the_value_of_a_constant_reward(trunk: Trunk, own: dict[str, object]):
+    chosen = settings(steps=15, kl=KLSettings(coefficient=0.0), **own)
     losses = [
         step.metrics["value_loss"]
         for step in train(trunk, chosen, lambda rollouts: torch.full((len(rollouts),), 2.0))
@@ -226,7 +238,8 @@ def test_ptx_adds_its_gradient_to_that_of_the_reward_before_one_step(new_trunk: 
     beside = gradients(settings(**plain, ptx={"coefficient": 3.0, "examples": len(texts)}))
     trunk = new_trunk()
     trunk.add_role(Role.POLICY, 1)
-    accumulate_likelihood(trunk, Role.POLICY, texts, weight=3.0)
+    logprobs = trunk.token_logprobs(Role.POLICY, trunk.batch(texts), 1.0)
+    (-3.0 * logprobs.sum() / sum(len(text.response_ids) for text in texts)).backward()
     for reward_only, both, parameter in zip(
         without, beside, trunk.parameters(Role.POLICY), strict=True
     ):
@@ -256,11 +269,12 @@ def test_updates_stop_where_the_policy_has_left_the_one_that_rolled_out(new_trun
     assert 1 <= held.metrics["updates"] < 20
 
 
-def test_scores_are_clipped(trunk: Trunk):
-    (step,) = train(
-        trunk, settings(steps=1, clip_score=0.5), lambda rollouts: torch.full((len(rollouts),), 9.0)
-    )
-    assert set(step.scores) == {0.5}
+def test_scores_are_clipped_on_either_side(trunk: Trunk):
+    def extreme(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        return torch.tensor([9.0, -9.0]).repeat(len(rollouts) // 2)
+
+    (step,) = train(trunk, settings(steps=1, clip_score=0.5), extreme)
+    assert step.scores == (0.5, -0.5) * 4
 
 
 def test_entropy_bonus_keeps_the_policy_broad(new_trunk: NewTrunk):

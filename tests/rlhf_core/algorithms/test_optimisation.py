@@ -34,6 +34,19 @@ def test_updater_clips_the_gradient_and_reports_its_norm_before():
     assert parameter.grad is None
 
 
+def test_updater_walks_down_the_cosine_and_lets_weights_be():
+    """Under one gradient Adam moves a learning rate a step: 0.1, 0.055, 0.01, and no decay."""
+    parameter = nn.Parameter(torch.tensor([5.0]))
+    updater = Updater([parameter], learning_rate=0.1, steps=3)
+    places = [parameter.item()]
+    for _ in range(3):
+        parameter.grad = torch.tensor([1.0])
+        updater.step()
+        places.append(parameter.item())
+    moves = [before - after for before, after in itertools.pairwise(places)]
+    assert moves == pytest.approx([0.1, 0.055, 0.01], abs=1e-5)
+
+
 def test_every_epoch_sees_every_index_once_in_an_order_of_its_own():
     steps = list(shuffled_steps(5, 2, epochs=2, seed=3))
     assert len(steps) == step_count(5, 2, 2) == 6

@@ -1,9 +1,13 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from rlhf_core.algorithms import reward_model
+from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import (
     bootstrap_weights,
@@ -14,7 +18,7 @@ from rlhf_core.algorithms.reward_model import (
 )
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings, random_tokens
@@ -62,15 +66,55 @@ def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
     assert losses[1] == pytest.approx(losses[2], abs=1e-5)
 
 
-def test_rankings_of_different_size_share_a_step(trunk: Trunk):
+def test_rankings_of_two_to_nine_give_the_gradient_of_their_pairs(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    """One forward an answer, all in one step; against a row for either answer of every pair."""
+    trunk.compute = replace(FP32, tokens_per_microbatch=100)
     generator = torch.Generator().manual_seed(0)
     rankings = []
-    for size in (2, 3, 5):
+    for size in range(2, 10):
         prompt = random_tokens(generator, 4)
-        sequences = tuple(TokenSequence(prompt, random_tokens(generator, 3)) for _ in range(size))
+        sequences = tuple(
+            TokenSequence(prompt, random_tokens(generator, 2 + place % 3)) for place in range(size)
+        )
         rankings.append(RankedCandidates(sequences, torch.ones(size, size).triu(diagonal=1)))
+    found: list[torch.Tensor] = []
+
+    def caught(updater: Updater) -> tuple[float, float]:
+        found.extend(parameter.grad.clone() for parameter in updater.parameters)
+        updater.discard()
+        return 0.0, 0.0
+
+    monkeypatch.setattr(Updater, "step", caught)
     (step,) = train_reward_model(trunk, rankings, RewardModelSettings(), seed=1)
-    assert step.metrics["loss"] > 0
+    losses = []
+    for ranking in rankings:
+        pairs = [answer for pair in combinations(ranking.sequences, 2) for answer in pair]
+        rows = collate(pairs, trunk.pad_id, is_shared=False)
+        better, worse = trunk.sequence_scores(Role.REWARD, rows).view(-1, 2).unbind(1)
+        losses.append(-F.logsigmoid(better - worse).mean())
+    loss = torch.stack(losses).mean()
+    loss.backward()
+    assert step.metrics["loss"] == pytest.approx(loss.item(), abs=1e-6)
+    expected = [parameter.grad for parameter in trunk.parameters(Role.REWARD)]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_each_head_weighs_the_rankings_its_own_way(
+    new_trunk: NewTrunk, monkeypatch: pytest.MonkeyPatch, idle: int
+):
+    """A head for which no ranking counts stays where it began; the other does not."""
+    weights = torch.full((8, 2), 2.0)
+    weights[:, idle] = 0.0
+    monkeypatch.setattr(reward_model, "bootstrap_weights", lambda *_: weights)
+    trained, fresh = new_trunk(), new_trunk()
+    list(train_reward_model(trained, planted_rankings(8, 1), RewardModelSettings(heads=2), seed=1))
+    fresh.add_role(Role.REWARD, 1, heads=2)
+    after, before = (trunk.heads[Role.REWARD].linear.weight for trunk in (trained, fresh))
+    assert torch.equal(after[idle], before[idle])
+    assert not torch.equal(after[1 - idle], before[1 - idle])
 
 
 def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):

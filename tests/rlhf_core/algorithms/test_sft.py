@@ -9,7 +9,7 @@ from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
-from tests.rlhf_core.algorithms.planted import random_tokens
+from tests.rlhf_core.algorithms.planted import GOOD, random_tokens
 
 NewTrunk = Callable[[], Trunk]
 
@@ -64,6 +64,26 @@ def test_demonstrations_become_likelier_and_the_reference_stays(trunk: Trunk):
             parameter, before[name.replace(".base_layer", "")], atol=0, rtol=0
         )
     assert trunk.parameters(Role.SFT)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_planted_answer_is_learnt_and_given_to_new_prompts(trunk: Trunk, seed: int):
+    """One token after all prompts: its probability rises from 1/259 to near what it can be.
+
+    The last hidden state is √32 long and the tied embedding of the token about 1.1, so its logit is
+    6.4 at most beside 258 others about 0: a probability of about 0.43, a loss of about 0.84.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    known, fresh = (
+        [TokenSequence(random_tokens(generator, 5), (GOOD, GOOD)) for _ in range(count)]
+        for count in (32, 8)
+    )
+    settings = SFTSettings(epochs=4, prompts_per_step=8, learning_rate=3e-2)
+    steps = list(train_sft(trunk, known, settings, seed))
+    assert steps[0].metrics["loss"] > 5
+    assert steps[-1].metrics["loss"] < 0.9
+    logprobs = trunk.token_logprobs(Role.SFT, trunk.batch(fresh), 1.0)
+    assert logprobs.exp().mean() > 0.4
 
 
 def test_two_runs_from_one_seed_are_equal(new_trunk: NewTrunk):

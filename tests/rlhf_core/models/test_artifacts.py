@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM
 from rlhf_core.errors import TrainingError
 from rlhf_core.models import artifacts
 from rlhf_core.models.artifacts import load_role, open_trunk, save_merged, save_role, whole_folder
+from rlhf_core.models.loading import load_language_model
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
@@ -70,6 +71,19 @@ def test_what_reads_back_differently_is_not_kept(
     )
     with pytest.raises(TrainingError, match="reads back differently"):
         save_role(trunk, Role.REWARD, tmp_path / "reward", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merged_model_that_reads_back_differently_is_not_kept(
+    trunk: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Here it reads back as the model was before its adapter."""
+    trained(trunk, Role.SFT)
+    monkeypatch.setattr(
+        artifacts, "load_language_model", lambda _, *more: load_language_model("tiny-random", *more)
+    )
+    with pytest.raises(TrainingError, match="reads back differently"):
+        save_merged(trunk, Role.SFT, tmp_path / "sft")
     assert list(tmp_path.iterdir()) == []
 
 

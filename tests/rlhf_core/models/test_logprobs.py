@@ -3,6 +3,8 @@ import torch
 
 from rlhf_core.models import logprobs
 from rlhf_core.models.logprobs import chosen_logprobs
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
 
 N, H, V = 7, 5, 11
 
@@ -55,3 +57,24 @@ def test_entropy_that_nobody_wants_is_zero():
     )
     assert entropy.tolist() == [0.0] * N
     assert (chosen < 0).all()
+
+
+def test_logits_are_of_response_tokens_alone_and_never_all_at_once(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    """Nine tokens are read in fours, forward and back; the eleven of the prompts are not."""
+    monkeypatch.setattr(logprobs, "ROWS", 4)
+    rows = []
+    exact = logprobs._logits
+
+    def counted(states: torch.Tensor, *arguments: object) -> torch.Tensor:
+        rows.append(len(states))
+        return exact(states, *arguments)
+
+    monkeypatch.setattr(logprobs, "_logits", counted)
+    trunk.add_role(Role.POLICY, 1)
+    batch = trunk.batch(
+        [TokenSequence((7,) * 5, (8, 9, 10, 11, 12)), TokenSequence((7,) * 6, (8, 9, 10, 11))]
+    )
+    trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()
+    assert rows == [4, 4, 1] * 2

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, GPT2Config
 
 from rlhf_core.models.sampling import SamplingLimits, draw, sample, sample_all
 from rlhf_core.models.sequences import TokenSequence, collate
@@ -23,6 +24,30 @@ def test_an_answer_does_not_depend_on_its_batch(trunk: Trunk):
             ((alone,),) = sample(trunk.language_model, [prompt], [[seed]], chosen)
             assert alone.token_ids == answer.token_ids
             assert alone.logprobs == pytest.approx(answer.logprobs, abs=1e-4)
+
+
+def test_positions_begin_at_the_prompt_and_not_at_its_padding():
+    """GPT-2 knows absolute positions; of relative ones a shift would not be seen."""
+    torch.manual_seed(1)
+    config = GPT2Config(
+        vocab_size=259, n_embd=32, n_layer=1, n_head=2, n_positions=64, initializer_range=0.5
+    )
+    model = AutoModelForCausalLM.from_config(config).eval()
+    chosen = SamplingLimits(8, 1.0, eos_id=-1, pad_id=0)
+    together = sample(model, PROMPTS, SEEDS, chosen)
+    for prompt, seeds, answers in zip(PROMPTS, SEEDS, together, strict=True):
+        (alone,) = sample(model, [prompt], [seeds], chosen)
+        assert [answer.token_ids for answer in alone] == [answer.token_ids for answer in answers]
+
+
+def test_a_prompt_is_read_once_for_all_its_samples(trunk: Trunk):
+    read = []
+    hook = trunk.language_model.base_model.register_forward_pre_hook(
+        lambda _, __, options: read.append(tuple(options["input_ids"].shape)), with_kwargs=True
+    )
+    sample(trunk.language_model, PROMPTS[:2], SEEDS[:2], limits(trunk, max_new_tokens=2))
+    hook.remove()
+    assert read == [(2, 7), (4, 1)]
 
 
 def test_batches_by_length_keep_the_order(trunk: Trunk):

@@ -66,11 +66,13 @@ def test_log_probabilities_are_those_of_the_plain_model(trunk: Trunk):
 
 
 def test_last_token_is_found_by_mask_not_by_value(trunk: Trunk):
-    """An end-of-text or padding token inside an answer does not end it."""
+    """An end-of-text or padding token inside an answer, or at its end, is a token of it."""
     inner = TokenSequence(ONE, (trunk.eos_id, trunk.pad_id, 33))
-    batch = collate([inner, RAGGED[3]], trunk.pad_id)
-    assert batch.response_mask.sum(1).tolist() == [3, 6]
-    assert batch.input_ids[batch.response_rows, batch.last].tolist() == [33, 65]
+    end = TokenSequence(OTHER, (40, trunk.pad_id))
+    batch = collate([inner, RAGGED[3], end], trunk.pad_id)
+    assert batch.response_mask.sum(1).tolist() == [3, 6, 2]
+    assert batch.response_rows.tolist() == [0, 0, 1]
+    assert batch.last.tolist() == [7, 13, 3]
 
 
 def test_predictors_stand_one_before_their_tokens():

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, OPTConfig
 
-from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.sequences import Batch, TokenSequence, collate
 from rlhf_core.models.trunk import Role, ScalarHead, Trunk
+from tests.conftest import FP32
 
 
 @pytest.fixture
@@ -90,3 +94,26 @@ def test_entropy_is_that_of_the_distribution_before_each_token(trunk: Trunk, bat
     logits = trunk.language_model(input_ids=torch.tensor([[20, 21, 22, 23]])).logits[0, :3]
     expected = torch.distributions.Categorical(logits=logits).entropy()
     torch.testing.assert_close(entropy[1], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_nothing_drops_out_of_a_role_that_is_trained(is_checkpointed: bool):
+    """OPT drops out in the layer itself, which transformers' checkpointing puts into training."""
+    config = OPTConfig(
+        vocab_size=259,
+        hidden_size=32,
+        ffn_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        word_embed_proj_dim=32,
+        dropout=0.5,
+        attention_dropout=0.5,
+    )
+    compute = replace(FP32, gradient_checkpointing=is_checkpointed)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    trunk = Trunk(model, load_tokenizer("tiny-random"), compute, lora_rank=4)
+    trunk.add_role(Role.POLICY, 1)
+    own = trunk.batch([TokenSequence((10, 11, 12), (13, 14))])
+    first = trunk.token_logprobs(Role.POLICY, own, 1.0)
+    assert torch.equal(first, trunk.token_logprobs(Role.POLICY, own, 1.0))
+    assert not any(module.training for module in trunk.language_model.modules())

@@ -1,0 +1,247 @@
+"""Updates and targets of PPO and RLOO on answers of unlike lengths, by hand."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.online import _describe, _start, _targets, add_critic, train_online
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
+from rlhf_core.algorithms.rollouts import Experience, experience
+from rlhf_core.config.training import (
+    KLSettings,
+    OnlineSettings,
+    PPOSettings,
+    PTXSettings,
+    RLOOSettings,
+)
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.models.trunk import Role, Trunk
+from tests.rlhf_core.algorithms.planted import share_of_low
+from tests.rlhf_core.algorithms.ragged import PROMPTS, disturb, ragged_rollouts
+
+NewTrunk = Callable[[], Trunk]
+MASK = torch.tensor([[True, True, True], [True, False, False]])
+
+
+def ready(trunk: Trunk, settings: OnlineSettings) -> tuple[Run, list[list[int]], Experience]:
+    """A run on the ragged answers, with everything before its first update."""
+    trunk.add_role(Role.POLICY, 1)
+    if isinstance(settings, PPOSettings):
+        trunk.add_role(Role.REWARD, 1)
+        add_critic(trunk, settings)
+    rollouts = ragged_rollouts()
+    plan = minibatch_plan(rollouts, settings.minibatches)
+    return _start(trunk, settings, 1.0), plan, experience(trunk, rollouts, plan, 1.0)
+
+
+def shifted(seen: Experience, **offsets: float) -> Experience:
+    """The same with some of it so much higher wherever a token is real."""
+    moved = {name: getattr(seen, name) + by * seen.mask for name, by in offsets.items()}
+    return Experience(**{**vars(seen), **moved})
+
+
+def known(kl: list[list[float]], values: list[list[float]]) -> Experience:
+    """Two answers, of three tokens and of one."""
+    zeros = torch.zeros(MASK.shape)
+    return Experience(
+        (), MASK, zeros, zeros, torch.tensor(kl), torch.tensor(values), sampling_gap=0.0
+    )
+
+
+def run_of(trunk: Trunk, settings: OnlineSettings) -> Run:
+    return Run(trunk, settings, 1.0, {}, None, settings.kl.coefficient)
+
+
+def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
+    """The policy rolled out 0.008 nats a token below, so each ratio is e^0.008, beyond the clip."""
+    settings = PPOSettings(minibatches=1, clip_range=0.005)
+    run, plan, seen = ready(trunk, settings)
+    ones = seen.mask.float()
+    found = update(run, plan, shifted(seen, logprobs=-0.008), Targets(ones, ones))
+    ratio = math.exp(0.008)
+    assert found["ratio"] == found["first_ratio"] == pytest.approx(ratio, abs=1e-6)
+    assert found["log_ratio"] == found["first_log_ratio"] == pytest.approx(0.008, abs=1e-6)
+    assert found["approx_kl"] == pytest.approx(ratio - 1 - 0.008, abs=1e-6)
+    assert found["clip_fraction"] == 1.0
+    assert found["policy_loss"] == pytest.approx(-1.005, abs=1e-6)
+
+
+@pytest.mark.parametrize("critic", ["separate", "shared"])
+def test_the_critic_is_clipped_about_what_it_said_at_rollout(trunk: Trunk, critic: str):
+    """It says R, but said R − 1 then: ½·(R − 1 + 0.2 − R)² = 0.32 of every real token."""
+    settings = PPOSettings(minibatches=1, critic=critic)
+    run, plan, seen = ready(trunk, settings)
+    assert seen.values[seen.mask].abs().min() > 0
+    targets = Targets(torch.zeros(seen.mask.shape), seen.values)
+    found = update(run, plan, shifted(seen, values=-1.0), targets)
+    assert found["value_loss"] == pytest.approx(0.32, abs=1e-5)
+
+
+def test_metrics_of_rollouts_count_no_padding(trunk: Trunk):
+    """Entropy 2 and KL 0.5 at 16 real tokens of 8 answers, values that are the returns."""
+    settings = PPOSettings()
+    rollouts = ragged_rollouts()
+    mask = torch.zeros(8, 4, dtype=torch.bool)
+    for row, rollout in enumerate(rollouts):
+        mask[row, : len(rollout.tokens.response_ids)] = True
+    returns = torch.arange(32.0).view(8, 4) * mask
+    # Where nothing is real a wrong mean would find the 9s.
+    values = torch.where(mask, returns, torch.tensor(9.0))
+    seen = Experience((), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0)
+    scores = torch.arange(8.0)
+    found = _describe(rollouts, seen, scores, Targets(returns, returns), run_of(trunk, settings))
+    assert found["entropy"] == pytest.approx(2.0)
+    assert found["kl"] == pytest.approx(0.5 * 16 / 8)
+    assert found["completion_tokens"] == pytest.approx(16 / 8)
+    assert found["explained_variance"] == pytest.approx(1.0)
+    assert found["eos_rate"] == 7 / 8
+    assert found["objective"] == pytest.approx(3.5 - 0.05 * 0.5 * 16 / 8)
+
+
+def test_advantages_of_ppo_lose_their_mean_and_returns_keep_theirs(trunk: Trunk):
+    """γ = 0.5, λ = 1, β = 0, scores 4 and 6, values (1, 2, 3) and 1.
+
+    Row 0: A = 4 − 3, then −0.5 + 0.5·1, then 0 + 0.5·0: 0, 0, 1; returns 1, 2, 4. Row 1: 5 and 6.
+    Mean of 0, 0, 1, 5 is 1.5, variance 26/4 − 2.25 = 4.25.
+    """
+    settings = PPOSettings(gamma=0.5, gae_lambda=1.0, kl=KLSettings(coefficient=0.0))
+    seen = known([[0.0] * 3] * 2, [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]])
+    found = _targets(seen, torch.tensor([4.0, 6.0]), run_of(trunk, settings))
+    raw = torch.tensor([[0.0, 0.0, 1.0], [5.0, 1.5, 1.5]])
+    torch.testing.assert_close(found.advantages, (raw - 1.5) / 4.25**0.5, atol=1e-6, rtol=0)
+    expected = torch.tensor([[1.0, 2.0, 4.0], [6.0, 0.0, 0.0]])
+    torch.testing.assert_close(found.returns, expected, atol=1e-6, rtol=0)
+
+
+def test_whitened_rewards_keep_their_mean(trunk: Trunk):
+    """Rewards −1, −1, 3 and 3 have mean 1 and deviation 2: they become 0, 0, 2 and 2."""
+    settings = PPOSettings(gae_lambda=1.0, whiten_rewards=True, kl=KLSettings(coefficient=1.0))
+    seen = known([[1.0, 1.0, 0.0], [0.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    found = _targets(seen, torch.tensor([3.0, 3.0]), run_of(trunk, settings))
+    expected = torch.tensor([[2.0, 2.0, 2.0], [2.0, 0.0, 0.0]])
+    torch.testing.assert_close(found.returns, expected, atol=1e-6, rtol=0)
+
+
+def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
+    """β = 0.5, KL (1, 2, 3) and −2: 10 − 3 against 4 + 1, so ±2 at every token."""
+    settings = RLOOSettings(algorithm="rloo", samples_per_prompt=2, kl=KLSettings(coefficient=0.5))
+    seen = known([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    found = _targets(seen, torch.tensor([10.0, 4.0]), run_of(trunk, settings))
+    assert found.advantages.tolist() == [[2.0, 2.0, 2.0], [-2.0, 0.0, 0.0]]
+
+
+def test_ppo_averages_over_tokens_and_rloo_over_answers(trunk: Trunk):
+    """Advantage 1 at each of 16 tokens of 8 answers: PPO's loss is −1, RLOO's −16/8."""
+    for settings, expected in (
+        (PPOSettings(minibatches=1), -1.0),
+        (RLOOSettings(algorithm="rloo", minibatches=1), -16 / 8),
+    ):
+        run, plan, seen = ready(trunk, settings)
+        ones = seen.mask.float()
+        found = update(run, plan, seen, Targets(ones, ones))
+        assert found["policy_loss"] == pytest.approx(expected, abs=1e-6)
+        trunk.remove_role(Role.POLICY)
+
+
+def test_minibatches_are_whole_prompts_each_once():
+    """Four prompts of two answers in three optimizer steps: prompts 0 and 3, 1, 2."""
+    plan = minibatch_plan(ragged_rollouts(), 3)
+    assert plan == [[0, 1, 6, 7], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize("critic", ["separate", "shared"])
+def test_the_critic_begins_as_the_reward_model(trunk: Trunk, critic: str):
+    trunk.add_role(Role.POLICY, 1)
+    trunk.add_role(Role.REWARD, 1)
+    disturb(trunk, Role.REWARD)
+    add_critic(trunk, PPOSettings(critic=critic))
+    role = Role.CRITIC if critic == "separate" else Role.POLICY
+    for name, weight in trunk.heads[Role.REWARD].state_dict().items():
+        assert torch.equal(trunk.heads[role].state_dict()[name], weight)
+    if critic == "separate":
+        batch = trunk.batch([rollout.tokens for rollout in ragged_rollouts()])
+        values = trunk.token_values(Role.CRITIC, batch)
+        assert torch.equal(values, trunk.token_values(Role.REWARD, batch))
+
+
+def test_a_shared_critic_pulls_by_its_weight(new_trunk: NewTrunk, monkeypatch: pytest.MonkeyPatch):
+    """Advantages of 0 leave the value loss alone; twice the coefficient is twice the gradient."""
+    found: list[list[torch.Tensor]] = []
+
+    def caught(updater: Updater) -> tuple[float, float]:
+        found.append([p.grad for p in updater.parameters if p.grad is not None])
+        return 0.0, 0.0
+
+    monkeypatch.setattr(Updater, "step", caught)
+    for coefficient in (0.1, 0.2):
+        settings = PPOSettings(minibatches=1, critic="shared", value_coefficient=coefficient)
+        run, plan, seen = ready(new_trunk(), settings)
+        update(run, plan, seen, Targets(torch.zeros(seen.mask.shape), seen.values + 1))
+    once, twice = found
+    assert max(gradient.abs().max() for gradient in once) > 1e-3
+    torch.testing.assert_close(twice, [2 * gradient for gradient in once], atol=1e-7, rtol=1e-4)
+
+
+def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
+    """Any update is too far for 1e-12 nats: of ten epochs' updates the first alone is made."""
+    after = []
+    for settings in (
+        PPOSettings(minibatches=1),
+        PPOSettings(minibatches=1, epochs=10, kl=KLSettings(stop_at=1e-12)),
+    ):
+        trunk = new_trunk()
+        run, plan, seen = ready(trunk, settings)
+        ones = seen.mask.float()
+        found = update(run, plan, seen, Targets(ones, ones))
+        assert found["updates"] == 1
+        after.append(trunk.adapter(Role.POLICY))
+    torch.testing.assert_close(after[1], after[0], atol=0, rtol=0)
+
+
+def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
+    """A target a tenth below what the first answers have: 0.1 · (1 + 0.1 · 8/16)."""
+
+    def first_two(target: float | None) -> list[dict[str, float]]:
+        trunk = new_trunk()
+        trunk.add_role(Role.POLICY, 1)
+        disturb(trunk, Role.POLICY)
+        kl = KLSettings(coefficient=0.1, target=target, horizon=16)
+        settings = RLOOSettings(
+            algorithm="rloo", steps=2, prompts_per_step=4, samples_per_prompt=2, kl=kl
+        )
+        sampling = SamplingSettings(max_new_tokens=6)
+        steps = train_online(trunk, PROMPTS, share_of_low, settings, sampling, 1)
+        return [dict(step.metrics) for step in steps]
+
+    kl = first_two(None)[0]["kl"]
+    assert kl > 0.1
+    assert first_two(kl / 1.1)[1]["kl_coefficient"] == pytest.approx(0.1 * 1.05, abs=1e-5)
+
+
+def test_adams_epsilon_is_ppos(trunk: Trunk):
+    """A gradient of 1e-5 is halved by an epsilon as large (arXiv:2005.12729)."""
+    run, _, _ = ready(
+        trunk, PPOSettings(minibatches=1, learning_rate=1e-3, critic_learning_rate=1e-3)
+    )
+    for updater in run.updaters.values():
+        before = [parameter.detach().clone() for parameter in updater.parameters]
+        for parameter in updater.parameters:
+            parameter.grad = torch.full_like(parameter, 1e-5)
+        updater.step()
+        for parameter, former in zip(updater.parameters, before, strict=True):
+            torch.testing.assert_close(
+                former - parameter, torch.full_like(former, 5e-4), atol=1e-6, rtol=0
+            )
+
+
+def test_defaults_are_those_of_the_papers():
+    """InstructGPT's appendix C.4, and GAE's λ of the released PPO code."""
+    ppo, ptx = PPOSettings(), PTXSettings()
+    assert (ppo.epochs, ppo.gamma, ppo.gae_lambda) == (1, 1.0, 0.95)
+    assert (ppo.clip_range, ppo.value_clip_range) == (0.2, 0.2)
+    assert ppo.missing_eos_score == -1.0
+    assert (ptx.coefficient, ptx.examples) == (27.8, 8)
+    assert SamplingSettings().temperature == 1.0

@@ -1,0 +1,101 @@
+"""What is known of answers before the first update, against plain forward passes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rlhf_core.algorithms.policy_update import minibatch_plan
+from rlhf_core.algorithms.rollouts import Experience, Rollout, experience, roll_out
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.sampling import SamplingLimits, sample
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+from tests.rlhf_core.algorithms.ragged import PROMPTS, disturb, ragged_rollouts
+
+TEMPERATURE = 0.7
+
+
+@pytest.fixture
+def policy(trunk: Trunk) -> Trunk:
+    trunk.add_role(Role.POLICY, 1)
+    disturb(trunk, Role.POLICY)
+    return trunk
+
+
+def seen_by(trunk: Trunk, rollouts: list[Rollout]) -> Experience:
+    return experience(trunk, rollouts, minibatch_plan(rollouts, 2), TEMPERATURE)
+
+
+def distributions(
+    trunk: Trunk, role: Role, sequence: TokenSequence
+) -> torch.distributions.Categorical:
+    """Before each response token, by transformers, one row."""
+    ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+    with trunk.acting_as(role) as model, torch.no_grad():
+        logits = model(input_ids=ids).logits[0, len(sequence.prompt_ids) - 1 : -1]
+    return torch.distributions.Categorical(logits=logits / TEMPERATURE)
+
+
+def test_what_is_seen_is_that_of_plain_passes_and_nothing_of_padding(policy: Trunk):
+    """Log-probabilities, entropy, and the k1 estimate of the KL, which is negative in places."""
+    rollouts = ragged_rollouts()
+    seen = seen_by(policy, rollouts)
+    for row, rollout in enumerate(rollouts):
+        own, reference = (
+            distributions(policy, role, rollout.tokens) for role in (Role.POLICY, Role.REFERENCE)
+        )
+        chosen = torch.tensor(rollout.tokens.response_ids)
+        logprobs = own.log_prob(chosen)
+        expected = {
+            "logprobs": logprobs,
+            "entropy": own.entropy(),
+            "kl": logprobs - reference.log_prob(chosen),
+        }
+        for name, values in expected.items():
+            padded = torch.zeros(4)
+            padded[: len(values)] = values
+            torch.testing.assert_close(getattr(seen, name)[row], padded, atol=1e-5, rtol=1e-5)
+    assert seen.kl.min() < -0.01
+    assert seen.mask.sum(dim=1).tolist() == [1, 4, 2, 1, 3, 2, 1, 2]
+    assert (seen.entropy[seen.mask] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gap", "warns"),
+    [
+        (torch.float32, 0.008, False),
+        (torch.float32, 0.02, True),
+        (torch.bfloat16, 0.02, False),
+        (torch.bfloat16, 0.2, True),
+    ],
+)
+def test_a_gap_between_sampling_and_training_is_warned_of(
+    caplog: pytest.LogCaptureFixture, dtype: torch.dtype, gap: float, warns: bool
+):
+    """Every token was drawn at a log-probability `gap` off: so is the mean, whatever is padded."""
+    trunk = open_trunk("tiny-random", replace(FP32, dtype=dtype), lora_rank=4)
+    trunk.add_role(Role.POLICY, 1)
+    first = seen_by(trunk, ragged_rollouts())
+    caplog.clear()
+    drawn = [
+        replace(rollout, logprobs=tuple((own[: len(rollout.logprobs)] - gap).tolist()))
+        for rollout, own in zip(ragged_rollouts(), first.logprobs, strict=True)
+    ]
+    assert seen_by(trunk, drawn).sampling_gap == pytest.approx(gap, abs=1e-5)
+    assert ("sampling and training disagree" in caplog.text) == warns
+
+
+def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):
+    """Decoded and encoded again, bytes that are no text would come back as others."""
+    limits = SamplingLimits(12, TEMPERATURE, policy.eos_id, policy.pad_id)
+    seeds = [[1, 2], [3, 4]]
+    rollouts = roll_out(
+        policy, PROMPTS, [2, 0], seeds, SamplingSettings(max_new_tokens=12, temperature=TEMPERATURE)
+    )
+    with policy.acting_as(Role.POLICY) as model:
+        drawn = sample(model, [PROMPTS[2], PROMPTS[0]], seeds, limits)
+    assert [r.tokens.response_ids for r in rollouts] == [a.token_ids for row in drawn for a in row]
+    assert [r.tokens.prompt_ids for r in rollouts] == [PROMPTS[2]] * 2 + [PROMPTS[0]] * 2
