@@ -30,6 +30,11 @@ def sft(config: Config, reviser: str | None = None) -> ModelVersion:
         "policy": config.policy.model_dump(mode="json"),
         "prompts": config.prompts.model_dump(mode="json"),
     }
+    if config.sft.selection is not None:
+        recipe["sampling"] = {
+            "max_new_tokens": config.sampling.max_new_tokens,
+            "temperature": config.sampling.temperature,
+        }
     if reviser is not None and config.revision is not None:
         recipe["revision"] = {"reviser": reviser, "rounds": config.revision.rounds}
     return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)

@@ -15,6 +15,7 @@ from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.rewards import Reward
 from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.selection import Trial
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config.training import BestOfNSettings, DPOSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import RewardModelSettings, SamplingSettings, SFTSettings
@@ -36,6 +37,27 @@ def sft(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
     settings = SFTSettings(epochs=2, prompts_per_step=2)
     demonstrations = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
     return train_sft(trunk, demonstrations, settings, 1, checkpoints)
+
+
+def sft_chosen(trunk: Trunk, checkpoints: Checkpoints, sign: float) -> Iterator[TrainingStep]:
+    """Tried after the third step and the sixth, so the cut at the fourth comes between."""
+    settings = SFTSettings(epochs=2, prompts_per_step=2, learning_rate=1e-1)
+    demonstrations = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
+    trial = Trial(
+        prompts(4),
+        lambda rollouts: sign * share_of_low(rollouts),
+        SamplingSettings(max_new_tokens=4),
+    )
+    return train_sft(trunk, demonstrations, settings, 1, checkpoints, trial)
+
+
+def sft_highest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    return sft_chosen(trunk, checkpoints, 1.0)
+
+
+def sft_lowest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    """The scores rise, so by the opposite sign the weights of the first trial are kept."""
+    return sft_chosen(trunk, checkpoints, -1.0)
 
 
 def reward_model(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
@@ -99,7 +121,18 @@ def weights(trunk: Trunk) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "training", [sft, reward_model, dpo, ppo, rloo, best_of_n_drawing, best_of_n_updating]
+    "training",
+    [
+        sft,
+        sft_highest,
+        sft_lowest,
+        reward_model,
+        dpo,
+        ppo,
+        rloo,
+        best_of_n_drawing,
+        best_of_n_updating,
+    ],
 )
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_training_that_was_cut_off_ends_in_the_same_weights(
