@@ -7,6 +7,7 @@ what a token takes on this machine.
 import math
 from dataclasses import dataclass, field
 
+from flows._abstention import open_seeder
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
 from flows._speed import Speed, measure_speed
@@ -98,8 +99,6 @@ def plan_run(config: Config) -> Plan:
     compute = choose_compute(config.compute)
     sizes = _sizes(config, prompts, compute)
     holdout = len(prompts) - len(train)
-    learnt_and_aside(config, train)
-    selecting_judge(config)
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
@@ -153,8 +152,23 @@ def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     demonstrations += len(learnt) if config.revision else 0
     steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
     tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
-    rows = [Row("train_sft", "optimizer steps", steps, sizes.training(tokens))]
-    return rows + _selection(config, len(aside), sizes)
+    # Beside revisions, each abstention takes the place of two demonstrations.
+    at_most = ", at most" if config.sft.abstention and config.revision else ""
+    rows = [Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens))]
+    return [*_abstention(config, learnt, sizes), *rows, *_selection(config, len(aside), sizes)]
+
+
+def _abstention(config: Config, learnt: list[Prompt], sizes: _Sizes) -> list[Row]:
+    """Answers of the base model, and whether they are right."""
+    seeder = open_seeder(config)
+    if seeder is None:
+        return []
+    answers = len(seeder.askable(learnt)) * seeder.settings.answers
+    seconds = sizes.sampling(answers * sizes.answer)
+    return [
+        Row("train_sft", "answers that show what is known", answers, seconds),
+        _calls("train_sft", seeder.judge, answers, sizes),
+    ]
 
 
 def _selection(config: Config, aside: int, sizes: _Sizes) -> list[Row]:
