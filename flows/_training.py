@@ -20,12 +20,20 @@ Metrics = Mapping[str, float]
 
 
 def demonstrations(
-    chat: ChatFormat, prompts: Sequence[Prompt], revisions: Sequence[Revision] = ()
+    chat: ChatFormat,
+    prompts: Sequence[Prompt],
+    revisions: Sequence[Revision] = (),
+    abstentions: Sequence[Revision] = (),
 ) -> list[TokenSequence]:
-    """First reference answers, and revisions of these prompts, as tokens with their end."""
+    """First reference answers, and revisions of these prompts, as tokens with their end.
+
+    An abstention stands in place of its prompt's reference.
+    """
     by_id = {prompt.id: prompt for prompt in prompts}
-    shown = [(prompt, answer) for prompt in prompts for answer in prompt.reference_answers[:1]]
-    shown += [(by_id[revision.prompt_id], revision.text) for revision in revisions]
+    unknown = {abstention.prompt_id for abstention in abstentions}
+    known = [prompt for prompt in prompts if prompt.id not in unknown]
+    shown = [(prompt, answer) for prompt in known for answer in prompt.reference_answers[:1]]
+    shown += [(by_id[mended.prompt_id], mended.text) for mended in (*revisions, *abstentions)]
     return [
         TokenSequence(tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer)))
         for prompt, answer in shown

@@ -24,14 +24,21 @@ def endpoint(config: Config) -> ModelVersion:
     return ModelVersion(kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config.hash)
 
 
-def sft(config: Config, reviser: str | None = None) -> ModelVersion:
-    recipe = {
+def sft(config: Config, reviser: str | None = None, seeder: str | None = None) -> ModelVersion:
+    recipe: dict[str, Any] = {
         "sft": config.sft.model_dump(mode="json"),
         "policy": config.policy.model_dump(mode="json"),
         "prompts": config.prompts.model_dump(mode="json"),
     }
+    if config.sft.selection is not None or config.sft.abstention is not None:
+        recipe["sampling"] = {
+            "max_new_tokens": config.sampling.max_new_tokens,
+            "temperature": config.sampling.temperature,
+        }
     if reviser is not None and config.revision is not None:
         recipe["revision"] = {"reviser": reviser, "rounds": config.revision.rounds}
+    if seeder is not None:
+        recipe["abstention"] = seeder
     return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)
 
 

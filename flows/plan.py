@@ -4,9 +4,12 @@ Counts are exact but for pairs and rankings, which depend on ties. Times are rou
 what a token takes on this machine.
 """
 
+import math
 from dataclasses import dataclass, field
 
+from flows._abstention import open_seeder
 from flows._rewards import check_rewards
+from flows._selection import learnt_and_aside, selecting_judge
 from flows._speed import Speed, measure_speed
 from flows._trackers import check_tracker
 from flows._training import check_texts
@@ -144,11 +147,40 @@ def _revision(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
 
 
 def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
-    demonstrations = sum(bool(prompt.reference_answers) for prompt in train)
-    demonstrations += len(train) if config.revision else 0
+    learnt, aside = learnt_and_aside(config, train)
+    demonstrations = sum(bool(prompt.reference_answers) for prompt in learnt)
+    demonstrations += len(learnt) if config.revision else 0
     steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
     tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
-    return [Row("train_sft", "optimizer steps", steps, sizes.training(tokens))]
+    # Beside revisions, each abstention takes the place of two demonstrations.
+    at_most = ", at most" if config.sft.abstention and config.revision else ""
+    rows = [Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens))]
+    return [*_abstention(config, learnt, sizes), *rows, *_selection(config, len(aside), sizes)]
+
+
+def _abstention(config: Config, learnt: list[Prompt], sizes: _Sizes) -> list[Row]:
+    """Answers of the base model, and whether they are right."""
+    seeder = open_seeder(config)
+    if seeder is None:
+        return []
+    answers = len(seeder.askable(learnt)) * seeder.settings.answers
+    seconds = sizes.sampling(answers * sizes.answer)
+    return [
+        Row("train_sft", "answers that show what is known", answers, seconds),
+        _calls("train_sft", seeder.judge, answers, sizes),
+    ]
+
+
+def _selection(config: Config, aside: int, sizes: _Sizes) -> list[Row]:
+    """Trials of the weights: their answers, and the reward model's reading of them."""
+    judge, settings = selecting_judge(config), config.sft.selection
+    if judge is None or settings is None:
+        return []
+    answers = aside * math.ceil(config.sft.epochs / settings.every_epochs)
+    load = judge.workload(sizes.prompt, sizes.answer)
+    read = sizes.forward(answers * load.tokens, load.parameters)
+    seconds = sizes.sampling(answers * sizes.answer) + read
+    return [Row("train_sft", "answers to choose by", answers, seconds)]
 
 
 def _candidates(

@@ -101,7 +101,9 @@ def _steps_against_reward(
     assert not isinstance(settings, DPOSettings)
     reward = reward_of(settings.reward, trunk, prompts, ledger)
     if isinstance(settings, BestOfNSettings):
-        return train_best_of_n(trunk, tokens, reward, settings, config.sampling, config.seed)
+        return train_best_of_n(
+            trunk, tokens, reward, settings, config.sampling, config.seed, checkpoints
+        )
     assert isinstance(settings, OnlineSettings)
     if isinstance(settings, PPOSettings):
         add_critic(trunk, settings)

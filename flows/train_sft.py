@@ -1,14 +1,26 @@
-"""The model is fine-tuned on reference answers and revisions; everything after stands on it."""
+"""The model learns references, revisions and abstentions; everything after stands on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from prefect import flow
 
 from flows import _versions
+from flows._abstention import Seeder, open_seeder
 from flows._cycle import Cycle
+from flows._ledger import StoreLedger
+from flows._selection import learnt_and_aside, trial_of
 from flows._stage import StageWork, stage
-from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
+from flows._training import (
+    Metrics,
+    add_model,
+    checkpoints_of,
+    demonstrations,
+    followed,
+    keep_metrics,
+)
 from rlhf_core.algorithms.optimisation import step_count
+from rlhf_core.algorithms.sft import SELECTION_SCORE
 from rlhf_core.algorithms.sft import train_sft as sft_steps
 from rlhf_core.config import Config
 from rlhf_core.models.artifacts import open_trunk, save_merged
@@ -21,39 +33,92 @@ from rlhf_core.store import Store, queries
 @flow(name="train_sft")
 def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> str:
     """Train the SFT model if it is missing; its id."""
-    version = _versions.sft(cycle.config, reviser)
     with stage(cycle, "train_sft") as work:
+        seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
+        version = _versions.sft(cycle.config, reviser, seeder.name if seeder else None)
         if queries.model(work.store, version.id) is None:
-            _train(cycle, work, prompt_set_id, reviser, version)
+            prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+            _train(cycle, work, prompts, reviser, seeder, version)
             work.news = "trained"
-        work.detail = {"model": version.id}
+        work.detail = {
+            "model": version.id,
+            **_seeded(work.store, version.id, seeder),
+            **_kept(work.store, version.id),
+        }
     return version.id
 
 
 def _train(
-    cycle: Cycle, work: StageWork, prompt_set_id: str, reviser: str | None, version: ModelVersion
+    cycle: Cycle,
+    work: StageWork,
+    prompts: Sequence[Prompt],
+    reviser: str | None,
+    seeder: Seeder | None,
+    version: ModelVersion,
 ) -> None:
     config = cycle.config
-    prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
-    revisions = _last_revisions(work.store, config, prompts, reviser)
+    learnt, aside = learnt_and_aside(config, prompts)
+    revisions = _last_revisions(work.store, config, learnt, reviser)
     trunk = open_trunk(config.policy.model, cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
-    sequences = demonstrations(chat, prompts, revisions)
-    settings = config.sft
+    settings, trial = config.sft, trial_of(config, chat, aside)
+    shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
+    for revision in revisions:
+        shown[revision.prompt_id] += 1
+    abstentions = seeder.seed(cycle, work, trunk, learnt, shown) if seeder else []
+    unknown = {abstention.prompt_id for abstention in abstentions}
+    revisions = [revision for revision in revisions if revision.prompt_id not in unknown]
+    sequences = demonstrations(chat, learnt, revisions, abstentions)
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = sft_steps(trunk, sequences, settings, config.seed, checkpoints)
-    for step in followed(cycle, version, training, "fine-tuning", steps, _said):
+    training = sft_steps(trunk, sequences, settings, config.seed, checkpoints, trial)
+    for step in followed(cycle, version, training, "fine-tuning", steps, _speaker()):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([_versions.base(config)])
-    referenced = [prompt for prompt in prompts if prompt.reference_answers]
-    add_model(work.store, version, [*referenced, *revisions])
+    referenced = [prompt for prompt in learnt if prompt.reference_answers]
+    chosen_by = _chosen_by(work.store, config)
+    add_model(work.store, version, [*referenced, *revisions, *abstentions, *chosen_by])
     checkpoints.clear()
 
 
-def _said(metrics: Mapping[str, float]) -> str:
-    return f"loss {metrics['loss']:.3f}"
+def _speaker() -> Callable[[Metrics], str]:
+    """Says the loss of each step beside the bar, and what the last trial came to."""
+    last = ""
+
+    def say(metrics: Metrics) -> str:
+        nonlocal last
+        if SELECTION_SCORE in metrics:
+            last = f"  reward {metrics[SELECTION_SCORE]:+.2f}"
+        return f"loss {metrics['loss']:.3f}{last}"
+
+    return say
+
+
+def _seeded(store: Store, model_id: str, seeder: Seeder | None) -> dict[str, int]:
+    """How many abstentions a model learnt from, where any are seeded."""
+    if seeder is None:
+        return {}
+    made = queries.revisions_by(store, seeder.name).values()
+    ids = {revision.id for chain in made for revision in chain}
+    learnt = {row.input_id for row in queries.inputs_of(store, model_id)}
+    return {"abstentions": len(ids & learnt)}
+
+
+def _kept(store: Store, model_id: str) -> dict[str, str]:
+    """Which step's weights were kept, where they were chosen."""
+    tried = queries.metrics_of(store, model_id).get(SELECTION_SCORE, [])
+    if not tried:
+        return {}
+    step, score = max(tried, key=lambda point: point[1])
+    return {"kept": f"step {step} of {tried[-1][0]} (reward {score:+.2f})"}
+
+
+def _chosen_by(store: Store, config: Config) -> list[ModelVersion]:
+    """The reward model that the weights were chosen by, where it is one of this store."""
+    selection = config.sft.selection
+    found = queries.model(store, Path(selection.reward_model).name) if selection else None
+    return [found] if found else []
 
 
 def _last_revisions(

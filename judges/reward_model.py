@@ -53,23 +53,33 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         return Workload(tokens=prompt_tokens + answer_tokens, parameters=parameters)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        if not answers:
-            return []
-        sequences = [
+        sequences = self._sequences(answers)
+        return [
+            abstains(f"prompt and answer are too long: {len(sequence)} tokens")
+            if reward is None
+            else read(reward)
+            for sequence, reward in zip(sequences, self._rewards_that_fit(sequences), strict=True)
+        ]
+
+    def rewards(self, answers: Sequence[Answer]) -> list[float | None]:
+        """The reward itself of each; None where prompt and answer are too long for the model."""
+        return self._rewards_that_fit(self._sequences(answers))
+
+    def _sequences(self, answers: Sequence[Answer]) -> list[TokenSequence]:
+        return [
             TokenSequence(
                 tuple(self._chat.prompt_ids(answer.prompt.instruction)),
                 tuple(self._chat.answer_ids(answer.text)),
             )
             for answer in answers
         ]
-        fitting = [sequence for sequence in sequences if self._length(sequence) <= self._context]
+
+    def _rewards_that_fit(self, sequences: Sequence[TokenSequence]) -> list[float | None]:
+        if not sequences:
+            return []
+        fitting = [sequence for sequence in sequences if len(sequence) <= self._context]
         rewards = iter(self._rewards(fitting).tolist())
-        return [
-            read(next(rewards))
-            if self._length(sequence) <= self._context
-            else abstains(f"prompt and answer are too long: {self._length(sequence)} tokens")
-            for sequence in sequences
-        ]
+        return [next(rewards) if len(sequence) <= self._context else None for sequence in sequences]
 
     def _rewards(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
         if self._is_ours:
@@ -82,10 +92,6 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         model = self._trunk.language_model if self._is_ours else self._classifier
         found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return int(found or UNKNOWN_CONTEXT)
-
-    @staticmethod
-    def _length(sequence: TokenSequence) -> int:
-        return len(sequence.prompt_ids) + len(sequence.response_ids)
 
     @cached_property
     def _is_ours(self) -> bool:

@@ -33,13 +33,15 @@ Metric = Callable[[str, str], Opinion | None]
 
 
 class VerifierOptions(Settings):
-    metric: Literal["exact", "numeric", "maths", "regex", "token_f1", "json_schema", "code"] = (
-        "token_f1"
-    )
-    """exact and token_f1 normalise as SQuAD does; numeric compares the last number of each text;
-    maths compares final answers by algebra (needs solon[verifiers]); json_schema validates the
-    answer, or its last ```json block; code runs its last ```python block in a sandbox against unit
-    tests, which are the prompt's reference answers, and scores the share that passes."""
+    metric: Literal[
+        "exact", "contains", "numeric", "maths", "regex", "token_f1", "json_schema", "code"
+    ] = "token_f1"
+    """exact, contains and token_f1 normalise as SQuAD does; contains wants the reference's words in
+    a row somewhere in the answer, which suits references of a few words; numeric compares the last
+    number of each text; maths compares final answers by algebra (needs solon[verifiers]);
+    json_schema validates the answer, or its last ```json block; code runs its last ```python block
+    in a sandbox against unit tests, which are the prompt's reference answers, and scores the share
+    that passes."""
     pattern: str | None = None
     """For regex: what the answer must contain."""
     tolerance: PositiveFloat = 1e-6
@@ -99,6 +101,7 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
                 return [self._best(answer, self._passes) for answer in answers]
         metrics: dict[str, Callable[[str, str], float | None]] = {
             "exact": exact_match,
+            "contains": contains,
             "numeric": self._same_number,
             "token_f1": token_f1,
         }
@@ -182,6 +185,15 @@ def normalise(text: str) -> list[str]:
 
 def exact_match(text: str, reference: str) -> float:
     return float(normalise(text) == normalise(reference))
+
+
+def contains(text: str, reference: str) -> float | None:
+    """1 where the reference's words stand in the text in a row; None where it has none."""
+    words, wanted = normalise(text), normalise(reference)
+    if not wanted:
+        return None
+    starts = range(len(words) - len(wanted) + 1)
+    return float(any(words[start : start + len(wanted)] == wanted for start in starts))
 
 
 def token_f1(text: str, reference: str) -> float:

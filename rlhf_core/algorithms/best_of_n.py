@@ -11,6 +11,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.checkpoints import (
+    NONE_KEPT,
+    Checkpoints,
+    DrawnSequences,
+    Standing,
+    after,
+)
 from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import (
@@ -46,6 +53,7 @@ def train_best_of_n(
     settings: BestOfNSettings,
     sampling: SamplingSettings,
     seed: int,
+    checkpoints: Checkpoints = NONE_KEPT,
 ) -> Iterator[TrainingStep]:
     """Draw for all prompts, then fine-tune; an item for each batch drawn and each update.
 
@@ -56,6 +64,7 @@ def train_best_of_n(
         settings: Of the training.
         sampling: Temperature and length of the answers.
         seed: Of all answers, and of the order.
+        checkpoints: Gone on from where one is there, whether answers were still drawn or not.
 
     Raises:
         TrainingError: If a number stops being finite.
@@ -63,20 +72,22 @@ def train_best_of_n(
     per_step = settings.prompts_per_step
     draws = step_count(len(prompts), per_step, epochs=1)
     updates = step_count(len(prompts), per_step, settings.epochs)
-    best: list[TokenSequence] = []
-    for draw in range(draws):
-        chosen = list(range(len(prompts)))[draw * per_step : (draw + 1) * per_step]
+    best = DrawnSequences()
+    parameters = trunk.parameters(Role.POLICY)
+    updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
+    standing = Standing({Role.POLICY: updater, "best": best})
+    done, _ = checkpoints.resume(standing)
+    in_order = list(range(len(prompts)))
+    batches = (in_order[start : start + per_step] for start in range(0, len(prompts), per_step))
+    for step, chosen in after(batches, done):
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         rewards = whole(reward(rollouts))
         scores = finished_scores(rewards.total, rollouts, settings.missing_eos_score)
-        best += [
-            rollouts[row * settings.n + int(place)].tokens
-            for row, place in enumerate(scores.view(-1, settings.n).argmax(dim=1))
-        ]
+        best += _best(rollouts, scores, settings.n)
         kl = _distances(trunk, rollouts, sampling.temperature)
         yield RolloutStep(
-            draw + 1,
+            step,
             draws + updates,
             _describe(rollouts, scores, settings.n) | describe(rewards),
             tuple(rollouts),
@@ -84,16 +95,22 @@ def train_best_of_n(
             tuple(kl.tolist()),
             {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
         )
-    parameters = trunk.parameters(Role.POLICY)
-    updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
+        checkpoints.save(step, standing)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
-    for step, indices in enumerate(order, start=draws + 1):
+    for update, indices in after(order, done - draws):
         chosen_best = [best[index] for index in indices]
         accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, chosen_best)
         loss = summed_number(within_memory(trunk, accumulate, [updater]))
         norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
-        yield TrainingStep(step, draws + updates, metrics)
+        yield TrainingStep(draws + update, draws + updates, metrics)
+        checkpoints.save(draws + update, standing)
+
+
+def _best(rollouts: Sequence[Rollout], scores: Tensor, n: int) -> list[TokenSequence]:
+    """The answer to each prompt that scores highest."""
+    places = scores.view(-1, n).argmax(dim=1).tolist()
+    return [rollouts[row * n + place].tokens for row, place in enumerate(places)]
 
 
 def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) -> Tensor:

@@ -1,32 +1,73 @@
 """Where a training stands, so that one that was killed goes on as if it had not been, to the bit.
 
-A checkpoint holds parameters, moments, steps taken, and whatever else moves. Nothing random is in
-it: each draw's seed follows from the training's seed and the step.
+A checkpoint holds parameters, moments, steps taken, answers drawn, and whatever else moves. Nothing
+random is in it: each draw's seed follows from the training's seed and the step.
 """
 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf_core.algorithms.optimisation import MovingAverage, Updater
 from rlhf_core.models.artifacts import whole_folder
 from rlhf_core.models.ranks import rank
-from rlhf_core.models.trunk import Role
+from rlhf_core.models.sequences import TokenSequence
 
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
+
+
+class Moving(Protocol):
+    """What changes while a training goes on, and can be put back."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state of the same kind."""
+
+
+class DrawnSequences(list[TokenSequence]):
+    """Answers that were drawn and are still to be learnt from."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All tokens in one line, and the lengths of each prompt and response, (N, 2)."""
+        tokens = [token for s in self for token in (*s.prompt_ids, *s.response_ids)]
+        lengths = [(len(s.prompt_ids), len(s.response_ids)) for s in self]
+        return {"tokens": torch.tensor(tokens), "lengths": torch.tensor(lengths)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        tokens = iter(state["tokens"].tolist())
+        self[:] = [
+            TokenSequence(tuple(islice(tokens, prompt)), tuple(islice(tokens, response)))
+            for prompt, response in state["lengths"].tolist()
+        ]
 
 
 @dataclass
 class Standing:
     """The parts of a training that move, by name; a checkpoint is taken of all of them."""
 
-    updaters: Mapping[Role, Updater]
-    average: MovingAverage | None = None
+    parts: Mapping[str, Moving]
+
+    def state(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{key}": value.contiguous()
+            for name, part in self.parts.items()
+            for key, value in part.state().items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for name, part in self.parts.items():
+            prefix = f"{name}/"
+            found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            part.load(found)
 
 
 class Checkpoints:
@@ -51,17 +92,9 @@ class Checkpoints:
         """
         if self.folder is None or step % self.every or rank() > 0:
             return
-        tensors = {
-            f"{name}/{key}": value.contiguous()
-            for name, updater in standing.updaters.items()
-            for key, value in updater.state().items()
-        }
-        if standing.average is not None:
-            averages = standing.average.averages
-            tensors |= {f"average/{n}": value for n, value in enumerate(averages)}
         target = self.folder / f"step-{step:08d}"
         with whole_folder(target) as unfinished:
-            save_file(tensors, unfinished / TENSORS)
+            save_file(standing.state(), unfinished / TENSORS)
             (unfinished / NUMBERS).write_text(json.dumps(numbers))
         for older in self._found():
             if older != target:
@@ -76,12 +109,7 @@ class Checkpoints:
         found = self._found()
         if not found:
             return 0, {}
-        tensors = load_file(found[-1] / TENSORS)
-        for name, updater in standing.updaters.items():
-            updater.load(_under(tensors, name))
-        if standing.average is not None:
-            for number, value in _under(tensors, "average").items():
-                standing.average.averages[int(number)].copy_(value)
+        standing.load(load_file(found[-1] / TENSORS))
         numbers = json.loads((found[-1] / NUMBERS).read_text())
         return int(found[-1].name.removeprefix("step-")), numbers
 
@@ -95,11 +123,6 @@ class Checkpoints:
 
 
 NONE_KEPT = Checkpoints()
-
-
-def _under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    prefix = f"{name}/"
-    return {key.removeprefix(prefix): v for key, v in tensors.items() if key.startswith(prefix)}
 
 
 def after(steps: Iterator[list[int]], done: int) -> Iterator[tuple[int, list[int]]]:

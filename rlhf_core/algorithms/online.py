@@ -11,7 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Moving, Standing, after
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps, mean_of
 from rlhf_core.algorithms.policy_gradient import (
     adapted_coefficient,
@@ -75,7 +75,7 @@ def train_online(
             out before anything was updated, or PTX has no text.
     """
     run = _start(trunk, settings, sampling.temperature)
-    standing = Standing(run.updaters, run.average)
+    standing = _standing(run)
     done, numbers = checkpoints.resume(standing)
     run.coefficient = numbers.get("kl_coefficient", run.coefficient)
     if settings.ptx is not None:
@@ -136,6 +136,13 @@ def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
     policy = updaters[Role.POLICY].parameters
     average = MovingAverage(policy, settings.ema) if settings.ema is not None else None
     return Run(trunk, settings, temperature, updaters, average, settings.kl.coefficient)
+
+
+def _standing(run: Run) -> Standing:
+    parts: dict[str, Moving] = {role.value: updater for role, updater in run.updaters.items()}
+    if run.average is not None:
+        parts["average"] = run.average
+    return Standing(parts)
 
 
 def _drawn_texts(

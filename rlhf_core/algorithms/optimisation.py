@@ -111,6 +111,13 @@ class MovingAverage:
         self.decay = decay
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
 
+    def state(self) -> dict[str, Tensor]:
+        return {str(number): average for number, average in enumerate(self.averages)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        for number, value in state.items():
+            self.averages[int(number)].copy_(value)
+
     @torch.no_grad()
     def update(self) -> None:
         for average, parameter in zip(self.averages, self.parameters, strict=True):

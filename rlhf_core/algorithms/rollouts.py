@@ -24,7 +24,7 @@ MAX_SAMPLING_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.1}
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer of the policy to the prompt with that index."""
+    """One answer to the prompt with that index."""
 
     prompt_index: int
     tokens: TokenSequence
@@ -67,13 +67,14 @@ def roll_out(
     chosen: Sequence[int],
     seeds: Sequence[Sequence[int]],
     sampling: SamplingSettings,
+    role: Role = Role.POLICY,
 ) -> list[Rollout]:
-    """Answers of the policy to each chosen prompt, one a seed, prompt after prompt."""
+    """Answers of the role to each chosen prompt, one a seed, prompt after prompt."""
     limits = SamplingLimits(
         sampling.max_new_tokens, sampling.temperature, trunk.eos_id, trunk.pad_id
     )
     ids = [prompts[index] for index in chosen]
-    with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
+    with trunk.acting_as(role) as model, trunk.compute.autocast():
         answers = sample_all(model, ids, seeds, limits, trunk.compute.forward_tokens)
     return [
         Rollout(

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on reference answers: the loss sees the answer, never the prompt."""
+"""Supervised fine-tuning on demonstrations: the loss sees the answer, never the prompt."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -6,11 +6,14 @@ from functools import partial
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
+from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+
+SELECTION_SCORE = "selection_score"
 
 
 def train_sft(
@@ -19,6 +22,7 @@ def train_sft(
     settings: SFTSettings,
     seed: int,
     checkpoints: Checkpoints = NONE_KEPT,
+    trial: Trial | None = None,
 ) -> Iterator[TrainingStep]:
     """Fit the trunk's SFT adapter, one optimizer step an item.
 
@@ -28,17 +32,20 @@ def train_sft(
         settings: Of the training.
         seed: Of the adapter and the order.
         checkpoints: Gone on from where one is there.
+        trial: The adapter ends with the weights that score best in it; None ends with the last.
 
     Raises:
-        TrainingError: If there is nothing to learn from.
+        TrainingError: If there is nothing to learn from, or a number stops being finite.
     """
     if not demonstrations:
         raise TrainingError("no prompt of the training split has a reference answer to learn from")
     trunk.add_role(Role.SFT, seed)
     steps = step_count(len(demonstrations), settings.prompts_per_step, settings.epochs)
-    updater = Updater(trunk.parameters(Role.SFT), settings.learning_rate, steps)
+    parameters = trunk.parameters(Role.SFT)
+    updater = Updater(parameters, settings.learning_rate, steps)
+    best = BestWeights(parameters if trial is not None else ())
     order = shuffled_steps(len(demonstrations), settings.prompts_per_step, settings.epochs, seed)
-    standing = Standing({Role.SFT: updater})
+    standing = Standing({Role.SFT: updater, "best": best})
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
         chosen = [demonstrations[i] for i in indices]
@@ -46,6 +53,11 @@ def train_sft(
         loss = summed_number(within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
+        if trial is not None and trial.is_due(step, steps, steps // settings.epochs):
+            metrics[SELECTION_SCORE] = trial.score(trunk, Role.SFT, seed)
+            best.offer(metrics[SELECTION_SCORE])
+        if step == steps:
+            best.take_over()
         yield TrainingStep(step, steps, metrics)
         checkpoints.save(step, standing)
 

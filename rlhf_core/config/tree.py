@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
+from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
 from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import PROXY
@@ -167,6 +168,10 @@ class SFTSettings(Settings):
     """Peak, of the adapter; decays by a cosine to a tenth."""
     prompts_per_step: PositiveInt = 16
     """Demonstrations in one optimizer step."""
+    selection: SelectionSettings | None = None
+    """Which weights are kept; null keeps the last."""
+    abstention: AbstentionSettings | None = None
+    """Teach "I don't know" where the base model knows no answer; null shows every reference."""
 
 
 class RewardModelSettings(LabelSettings):

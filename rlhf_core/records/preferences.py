@@ -43,7 +43,11 @@ class PromptSet(Record):
 
 
 class Revision(Record):
-    """An answer a model wrote and mended: round 0 is the first, each later one mends its parent."""
+    """An answer a model wrote and mended: round 0 is the first, each later one mends its parent.
+
+    Under the principle "abstention" the parent is a wrong answer of the base model, and what it is
+    mended to says that the answer is not known.
+    """
 
     table: ClassVar[str] = "revisions"
     prompt_id: str

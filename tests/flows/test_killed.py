@@ -1,16 +1,25 @@
 """Killed with SIGKILL in stage after stage and run again, a cycle ends as if nothing had been."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
+from flows._run import run_cycles
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import killed_solon, solon
 from tests.flows.test_pipeline import STAGES, ids
+
+COLUMNS = {
+    "metrics": "model_id, step, name, value",
+    "rollouts": "id, text, score, kl, parts",
+    "models": "id",
+    "candidates": "id, text",
+}
 
 
 @pytest.mark.parametrize(
@@ -61,3 +70,44 @@ def test_killed_in_the_middle_of_a_training_it_ends_in_the_same_weights(
     for weights in whole.rglob("*.safetensors"):
         assert (models / weights.relative_to(whole)).read_bytes() == weights.read_bytes()
     assert not list(config.artifacts.rglob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("append", "kept"),
+    [
+        pytest.param(5, "step-00000002", id="drawing"),
+        pytest.param(12, "step-00000007", id="updating"),
+    ],
+)
+def test_killed_while_it_draws_or_updates_best_of_n_writes_every_row_once(
+    append: int,
+    kept: str,
+    finished: Config,
+    server: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+):
+    """The training prompts make four batches: two appends a batch drawn, one an update."""
+    rows, bytes_of = [], []
+    settings = "training={algorithm: best_of_n, n: 2, epochs: 2, prompts_per_step: 8}"
+    for name in ("undisturbed", "killed"):
+        shutil.copytree(finished.store.parent, tmp_path / name)
+        config = smoke(tmp_path / name, settings, "compute.checkpoint_every=1")
+        if name == "killed":
+            arguments = ["run", SMOKE, "--json", *places(tmp_path / name), "--set", settings]
+            arguments += ["--set", "compute.checkpoint_every=1"]
+            stage = f"train_policy:{append}"
+            killed = killed_solon(stage, arguments, {**environment, "PREFECT_API_URL": server})
+            assert killed.returncode == -signal.SIGKILL, killed.stderr
+            found = config.artifacts.glob("models/.policy-*/*")
+            assert [path.name for path in found] == [kept]
+        run_cycles(config, 1, is_quiet=True)
+        store = Store(config.store)
+        tables = ("metrics", "rollouts", "models", "candidates")
+        rows.append([store.query(f"SELECT {COLUMNS[t]} FROM {t} ORDER BY ALL") for t in tables])
+        assert store.query("SELECT * FROM check_duplicate_ids") == []
+        weights = sorted(config.artifacts.glob("models/policy-*/*.safetensors"))
+        bytes_of.append([path.read_bytes() for path in weights])
+    assert rows[0] == rows[1]
+    assert bytes_of[0] == bytes_of[1]

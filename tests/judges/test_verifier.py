@@ -47,6 +47,24 @@ def test_exact_match_is_after_normalising():
     assert exact_match("Eiffel Tower in Paris", "Eiffel Tower") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "reference", "score"),
+    [
+        ("It is the Pacific Ocean, I think.", "Pacific Ocean", 1.0),
+        ("pacific ocean", "The Pacific Ocean.", 1.0),
+        ("The ocean that is called Pacific.", "Pacific Ocean", 0.0),  # not in a row
+        ("The Pacifics", "Pacific", 0.0),  # words, not letters
+        ("Paris", "Paris and London", 0.0),
+        ("", "Paris", 0.0),
+        ("anything", "The", None),
+    ],
+)
+def test_contains_asks_for_the_words_of_the_reference_in_a_row(
+    text: str, reference: str, score: float | None
+):
+    assert judge(text, reference, metric="contains").score == score
+
+
 def test_best_of_several_references_counts():
     assert judge("Big Apple", "New York", "The Big Apple", metric="exact").score == 1.0
 

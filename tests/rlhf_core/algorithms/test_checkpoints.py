@@ -1,19 +1,23 @@
 """Every training, cut off and gone on from its checkpoint, ends where it would have ended."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints
+from rlhf_core.algorithms.best_of_n import train_best_of_n
+from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, DrawnSequences
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import train_online
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.algorithms.rewards import Reward
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.selection import Trial
 from rlhf_core.algorithms.sft import train_sft
-from rlhf_core.config.training import DPOSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.training import BestOfNSettings, DPOSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import RewardModelSettings, SamplingSettings, SFTSettings
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -24,15 +28,36 @@ ROLLOUTS = {"steps": 5, "prompts_per_step": 2, "samples_per_prompt": 2, "learnin
 TEXTS = [sequence for ranking in planted_rankings(5, 3) for sequence in ranking.sequences]
 
 
-def prompts() -> list[tuple[int, ...]]:
+def prompts(count: int = 6) -> list[tuple[int, ...]]:
     generator = torch.Generator().manual_seed(2)
-    return [random_tokens(generator, 5) for _ in range(6)]
+    return [random_tokens(generator, 5) for _ in range(count)]
 
 
 def sft(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
     settings = SFTSettings(epochs=2, prompts_per_step=2)
     demonstrations = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
     return train_sft(trunk, demonstrations, settings, 1, checkpoints)
+
+
+def sft_chosen(trunk: Trunk, checkpoints: Checkpoints, sign: float) -> Iterator[TrainingStep]:
+    """Tried after the third step and the sixth, so the cut at the fourth comes between."""
+    settings = SFTSettings(epochs=2, prompts_per_step=2, learning_rate=1e-1)
+    demonstrations = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
+    trial = Trial(
+        prompts(4),
+        lambda rollouts: sign * share_of_low(rollouts),
+        SamplingSettings(max_new_tokens=4),
+    )
+    return train_sft(trunk, demonstrations, settings, 1, checkpoints, trial)
+
+
+def sft_highest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    return sft_chosen(trunk, checkpoints, 1.0)
+
+
+def sft_lowest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    """The scores rise, so by the opposite sign the weights of the first trial are kept."""
+    return sft_chosen(trunk, checkpoints, -1.0)
 
 
 def reward_model(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
@@ -70,11 +95,45 @@ def rloo(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
     return train_online(trunk, prompts(), share_of_low, settings, sampling, 1, (), checkpoints)
 
 
+def best_of_n(
+    trunk: Trunk, checkpoints: Checkpoints, count: int, reward: Reward = share_of_low
+) -> Iterator[TrainingStep]:
+    trunk.add_role(Role.POLICY, 1)
+    settings = BestOfNSettings(
+        algorithm="best_of_n", n=3, epochs=3, prompts_per_step=2, learning_rate=1e-2
+    )
+    sampling = SamplingSettings(max_new_tokens=4)
+    return train_best_of_n(trunk, prompts(count), reward, settings, sampling, 1, checkpoints)
+
+
+def best_of_n_drawing(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    """Five batches to draw: the fourth step is one of them."""
+    return best_of_n(trunk, checkpoints, 10)
+
+
+def best_of_n_updating(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    """Two batches to draw: the fourth step is the second update."""
+    return best_of_n(trunk, checkpoints, 4)
+
+
 def weights(trunk: Trunk) -> dict[str, torch.Tensor]:
     return {n: p.detach() for n, p in trunk.language_model.named_parameters() if "lora" in n}
 
 
-@pytest.mark.parametrize("training", [sft, reward_model, dpo, ppo, rloo])
+@pytest.mark.parametrize(
+    "training",
+    [
+        sft,
+        sft_highest,
+        sft_lowest,
+        reward_model,
+        dpo,
+        ppo,
+        rloo,
+        best_of_n_drawing,
+        best_of_n_updating,
+    ],
+)
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_training_that_was_cut_off_ends_in_the_same_weights(
     new_trunk: Callable[[], Trunk], tmp_path: Path, training: Training, every: int
@@ -93,6 +152,33 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
         assert torch.equal(weight, weights(resumed)[name]), name
     for role, head in whole.heads.items():
         assert torch.equal(head.linear.weight, resumed.heads[role].linear.weight)
+
+
+def test_best_of_n_asks_for_no_reward_of_answers_that_were_drawn(
+    new_trunk: Callable[[], Trunk], tmp_path: Path
+):
+    """Four batches of five were kept, so one is left; judges cost money."""
+    checkpoints = Checkpoints(tmp_path / "kept", every=1)
+    list(islice(best_of_n(new_trunk(), checkpoints, 10), 5))
+    asked: list[int] = []
+
+    def counting(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        asked.extend(rollout.prompt_index for rollout in rollouts)
+        return share_of_low(rollouts)
+
+    list(best_of_n(new_trunk(), checkpoints, 10, counting))
+    assert asked == [8, 8, 8, 9, 9, 9]
+
+
+def test_drawn_answers_read_back_as_they_were():
+    """Prompt and response of each are told apart by their lengths: (2, 3) and (1, 1)."""
+    drawn = DrawnSequences([TokenSequence((7, 8), (3, 4, 2)), TokenSequence((9,), (2,))])
+    state = drawn.state()
+    assert state["tokens"].tolist() == [7, 8, 3, 4, 2, 9, 2]
+    assert state["lengths"].tolist() == [[2, 3], [1, 1]]
+    read = DrawnSequences()
+    read.load(state)
+    assert read == drawn
 
 
 def test_a_checkpoint_cut_off_while_it_was_written_does_not_count(

@@ -3,10 +3,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.algorithms.sft import accumulate_likelihood, train_sft
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.sequences import Batch, TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import GOOD, random_tokens
@@ -39,6 +39,55 @@ def test_loss_is_that_of_transformers_with_the_prompt_masked(trunk: Trunk):
         total += loss * len(sequence.response_ids)
         tokens += len(sequence.response_ids)
     assert first_loss(trunk, sequences) == pytest.approx(total / tokens, abs=1e-5)
+
+
+def test_gradient_is_that_of_transformers_with_the_prompt_masked(new_trunk: NewTrunk):
+    """Its norm, on an adapter that is no longer 0, of the loss over all answer tokens."""
+    sequences, peer, ours = demonstrations(), new_trunk(), new_trunk()
+    answers = sum(len(sequence.response_ids) for sequence in sequences)
+    for trunk in (peer, ours):
+        trunk.add_role(Role.SFT, 1)
+        for parameter in trunk.parameters(Role.SFT):
+            torch.nn.init.constant_(parameter, 0.02)
+    with peer.acting_as(Role.SFT) as model:
+        for sequence in sequences:
+            ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+            labels = ids.clone()
+            labels[0, : len(sequence.prompt_ids)] = -100
+            loss = model(input_ids=ids, labels=labels).loss
+            (loss * len(sequence.response_ids) / answers).backward()
+    accumulate_likelihood(ours, Role.SFT, sequences)
+    pairs = zip(peer.parameters(Role.SFT), ours.parameters(Role.SFT), strict=True)
+    for wanted, found in pairs:
+        torch.testing.assert_close(found.grad, wanted.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_goes_through_in_micro_batches_of_like_lengths_within_the_budget(
+    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
+):
+    """Rows of 10, 4, 8 and 10 tokens, a budget of 20: two of 10 fill it, and 4 is half of 8."""
+    trunk.compute = FP32.with_microbatches_of(20)
+    lengths = {5: 10, 6: 4, 7: 8, 8: 10}
+    sequences = [TokenSequence((n, 9), (*[n] * (size - 3), 2)) for n, size in lengths.items()]
+    shapes = []
+    exact = trunk.token_logprobs
+
+    def recording(role: Role, batch: Batch, temperature: float) -> torch.Tensor:
+        shapes.append(tuple(batch.input_ids.shape))
+        return exact(role, batch, temperature)
+
+    monkeypatch.setattr(trunk, "token_logprobs", recording)
+    settings = SFTSettings(prompts_per_step=4)
+    assert len(list(train_sft(trunk, sequences, settings, seed=1))) == 1
+    assert sorted(shapes) == [(1, 4), (1, 8), (2, 10)]
+
+
+def test_learning_rate_starts_at_its_peak_and_falls_by_a_cosine_to_a_tenth(trunk: Trunk):
+    """Five steps; 0.1 + 0.9 (1 + cos φ) / 2 at φ = 0, π/4, π/2, 3π/4, π, and no warm-up."""
+    settings = SFTSettings(epochs=5, prompts_per_step=6, learning_rate=0.01)
+    steps = train_sft(trunk, demonstrations(), settings, seed=1)
+    rates = [step.metrics["learning_rate"] for step in steps]
+    assert rates == pytest.approx([0.01, 0.00868198, 0.0055, 0.00231802, 0.001], abs=1e-8)
 
 
 def test_microbatches_of_any_size_give_the_same_gradient(new_trunk: NewTrunk):

@@ -107,6 +107,25 @@ def test_batches_are_as_equal_as_they_can_be():
     assert len(microbatches(sequences, tokens=45)) == 1
 
 
+@pytest.mark.parametrize(
+    ("lengths", "tokens", "expected"),
+    [
+        # Of 10 tokens 8 are enough and 4 are too few, whatever room is left.
+        ([10, 4, 8, 10], 1000, [[0, 3, 2], [1]]),
+        # Three rows of 10 do not fit 20 cells. Of two batches, 10 + 2 x 8 cells are fewer than
+        # 2 x 10 + 8: the longest stands alone.
+        ([10, 8, 8], 20, [[0], [1, 2]]),
+        # Padding counts: 8 + 8 tokens would fit 18, in two rows of 10 they do not.
+        ([10, 8], 18, [[0], [1]]),
+    ],
+)
+def test_rows_of_like_lengths_share_a_batch_within_the_budget(
+    lengths: list[int], tokens: int, expected: list[list[int]]
+):
+    rows = [TokenSequence((n, 9), (5,) * (length - 2)) for n, length in enumerate(lengths)]
+    assert microbatches(rows, tokens) == expected
+
+
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_rows_of_one_answer_are_partitioned_too(is_shared: bool):
     groups = microbatches(RAGGED, tokens=24, is_shared=is_shared)

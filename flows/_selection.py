@@ -1,0 +1,98 @@
+"""Choosing the weights of a fine-tuning by a reward model: the prompts, the model, the checks."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from judges import Answer
+from judges.reward_model import RewardModelJudge, RewardModelOptions
+from rlhf_core.algorithms.rewards import Part, Reward, mixed
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.selection import Trial
+from rlhf_core.config import Config
+from rlhf_core.errors import ConfigError, ModelNotFoundError, TrainingError
+from rlhf_core.identity import content_id
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.records import PROXY, Prompt
+
+KEY = "sft.selection"
+
+
+def learnt_and_aside(
+    config: Config, prompts: Sequence[Prompt]
+) -> tuple[list[Prompt], list[Prompt]]:
+    """The training prompts to learn from, and those that a hash draws for the choice.
+
+    Raises:
+        ConfigError: If nothing would be left to learn from.
+    """
+    settings = config.sft.selection
+    if settings is None:
+        return list(prompts), []
+    in_order = sorted(prompts, key=lambda prompt: content_id("selection", prompt.id))
+    drawn = {prompt.id for prompt in in_order[: settings.prompts]}
+    learnt = [prompt for prompt in prompts if prompt.id not in drawn]
+    if not any(prompt.reference_answers or config.revision for prompt in learnt):
+        raise ConfigError(
+            f"{KEY}.prompts = {settings.prompts}: of {len(prompts)} training prompts none with a "
+            "reference answer would be left to learn from; lower it"
+        )
+    return learnt, [prompt for prompt in prompts if prompt.id in drawn]
+
+
+def selecting_judge(config: Config) -> RewardModelJudge | None:
+    """The reward model that chooses, before it is loaded; None where nothing is chosen.
+
+    Raises:
+        ConfigError: If it is not there, or the model that it was trained on is not, or it is no
+            reward model.
+    """
+    settings = config.sft.selection
+    if settings is None:
+        return None
+    name = settings.reward_model
+    ours = config.artifacts / "models" / name
+    if ours.is_dir():
+        name = str(ours)
+    elif "/" not in name:
+        raise ConfigError(
+            f"{KEY}.reward_model: no reward model {name!r} in {ours.parent}; name the id of one "
+            "there, a folder, or the hub id of a classifier with one output"
+        )
+    options = RewardModelOptions(model=name, system_prompt=config.policy.system_prompt)
+    judge = RewardModelJudge(options)
+    try:
+        judge.check()
+    except ModelNotFoundError as error:
+        raise ConfigError(f"{KEY}.reward_model: {error}") from None
+    return judge
+
+
+def trial_of(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
+    """How weights are tried on the prompts set aside; None where nothing is chosen.
+
+    Raises:
+        ConfigError: As `selecting_judge`.
+    """
+    judge, settings = selecting_judge(config), config.sft.selection
+    if judge is None or settings is None:
+        return None
+    tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
+    return Trial(tokens, _read_by(judge, prompts), config.sampling, settings.every_epochs)
+
+
+def _read_by(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
+    """Raw rewards; where prompt and answer are too long for the model, the mean of the others."""
+
+    def score(rollouts: Sequence[Rollout]) -> Tensor:
+        answers = [Answer(prompts[rollout.prompt_index], rollout.text) for rollout in rollouts]
+        rewards = judge.rewards(answers)
+        if all(reward is None for reward in rewards):
+            raise TrainingError(
+                f"{KEY}: each of {len(rewards)} prompts is too long for the reward model"
+            )
+        return torch.tensor([math.nan if reward is None else reward for reward in rewards])
+
+    return mixed({PROXY: Part(1.0, score)})

@@ -1,0 +1,130 @@
+"""Fine-tuned weights are chosen by a reward model, on prompts that are set aside for it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows import _versions
+from flows._cycle import Cycle
+from flows._selection import learnt_and_aside, selecting_judge
+from flows.ingest import ingest
+from flows.plan import plan_run
+from flows.train_sft import train_sft
+from rlhf_core.config import Config
+from rlhf_core.errors import ConfigError, TrainingError
+from rlhf_core.models.artifacts import ADAPTER_CONFIG
+from rlhf_core.records import ModelKind, ModelVersion, Split
+from rlhf_core.store import Store, queries
+from tests.facts import prompt
+from tests.flows.conftest import smoke
+from tests.judges.models import tiny_classifier, tiny_reward_model
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+def choosing(folder: Path, name: str, *overrides: str) -> Config:
+    selection = f"sft.selection={{reward_model: {name}, prompts: 5}}"
+    return smoke(folder, "prompts.limit=20", "sft.epochs=2", selection, *overrides)
+
+
+def run(config: Config) -> str:
+    cycle = Cycle(config=config, number=1, run_id="test")
+    return train_sft(cycle, ingest(cycle))
+
+
+def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
+    former = ModelVersion(kind=ModelKind.REWARD, base="tiny", recipe="{}", config_hash="before")
+    config = choosing(tmp_path, former.id)
+    shutil.copytree(tiny_reward_model(), config.artifacts / "models" / former.id)
+    store = Store(config.store)
+    store.append([former])
+    plan = plan_run(config)
+    sft = run(config)
+
+    scores = queries.metrics_of(store, sft)["selection_score"]
+    last = 2 * -(-(plan.train - 5) // config.sft.prompts_per_step)
+    assert [step for step, _ in scores] == [last // 2, last]
+    inputs = queries.inputs_of(store, sft)
+    assert former.id in {row.input_id for row in inputs if row.input_table == "models"}
+    train = {row.id for row in store.rows(type(prompt()), "split = ?", [Split.TRAIN.value])}
+    learnt = {row.input_id for row in inputs if row.input_table == "prompts"}
+    assert learnt < train
+    assert len(train - learnt) == 5
+
+    (detail,) = store.query("SELECT detail FROM stage_runs WHERE stage = 'train_sft'")
+    step, score = max(scores, key=lambda point: point[1])
+    assert json.loads(detail["detail"])["kept"] == f"step {step} of {last} (reward {score:+.2f})"
+    counts = {row.what: row.count for row in plan.rows if row.stage == "train_sft"}
+    assert counts == {"optimizer steps": last, "answers to choose by": 10}
+
+    before = store.counts()
+    assert run(config) == sft
+    assert store.counts() == before
+    last_kept = config.sft.model_copy(update={"selection": None})
+    assert _versions.sft(config.model_copy(update={"sft": last_kept})).id != sft
+    longer = config.sampling.model_copy(update={"max_new_tokens": 9})
+    assert _versions.sft(config.model_copy(update={"sampling": longer})).id != sft
+
+
+def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):
+    """Whatever their order, and one more prompt moves one at most."""
+    config = choosing(tmp_path, tiny_classifier())
+    asked = [prompt(f"{n}?", reference_answers=("yes",)) for n in range(30)]
+    learnt, aside = learnt_and_aside(config, asked)
+    assert len(aside) == 5
+    assert [p for p in asked if p in aside] == aside
+    assert [p for p in asked if p not in aside] == learnt
+    assert set(learnt_and_aside(config, asked[::-1])[1]) == set(aside)
+    _, more = learnt_and_aside(config, [*asked, prompt("new?")])
+    assert len(set(more) & set(aside)) >= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("reward-0123", r"no reward model 'reward-0123' in .*models; name the id of one there"),
+        ("./nowhere", r"no model '\./nowhere': name a folder"),
+        (tiny_classifier(3), "has 3 outputs; a reward model has one"),
+    ],
+)
+def test_a_reward_model_that_cannot_choose_is_refused_by_the_plan(
+    tmp_path: Path, name: str, message: str
+):
+    with pytest.raises(ConfigError, match=rf"^sft\.selection\.reward_model: .*{message}") as caught:
+        plan_run(choosing(tmp_path, name))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reward_model_whose_trunk_is_gone_is_refused_by_the_plan(tmp_path: Path):
+    folder = tmp_path / "reward"
+    shutil.copytree(tiny_reward_model(), folder)
+    adapter = json.loads((folder / ADAPTER_CONFIG).read_text())
+    adapter["base_model_name_or_path"] = "/gone/sft-0123"
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(adapter))
+    with pytest.raises(ConfigError, match=r"reward_model: no model '/gone/sft-0123'"):
+        plan_run(choosing(tmp_path, str(folder)))
+
+
+def test_setting_all_prompts_aside_is_refused_by_the_plan(tmp_path: Path):
+    with pytest.raises(
+        ConfigError, match=r"sft\.selection\.prompts = 500: of \d+ training prompts"
+    ):
+        plan_run(choosing(tmp_path, tiny_classifier(), "sft.selection.prompts=500"))
+
+
+def test_any_classifier_with_one_output_chooses(tmp_path: Path):
+    config = choosing(tmp_path, tiny_classifier())
+    judge = selecting_judge(config)
+    assert judge is not None
+    sft = run(config)
+    assert len(queries.metrics_of(Store(config.store), sft)["selection_score"]) == 2
+
+
+def test_a_reward_model_that_can_read_no_answer_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("judges.reward_model.RewardModelJudge._context", 3)
+    with pytest.raises(TrainingError, match="each of 5 prompts is too long for the reward model"):
+        run(choosing(tmp_path, tiny_classifier()))

@@ -1,0 +1,111 @@
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+import pytest
+import torch
+from torch import nn
+
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.selection import BestWeights, Trial
+from rlhf_core.algorithms.sft import SELECTION_SCORE, train_sft
+from rlhf_core.config.tree import SamplingSettings, SFTSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from tests.rlhf_core.algorithms.planted import random_tokens, share_of_low
+
+SAMPLING = SamplingSettings(max_new_tokens=4)
+SETTINGS = SFTSettings(epochs=3, prompts_per_step=2, learning_rate=1e-2)
+NewTrunk = Callable[[], Trunk]
+
+
+def prompts(count: int, seed: int = 3) -> list[tuple[int, ...]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [random_tokens(generator, 5) for _ in range(count)]
+
+
+def demonstrations() -> list[TokenSequence]:
+    """Four, so that an epoch has two steps."""
+    return [TokenSequence(tokens[:3], (*tokens[3:], 2)) for tokens in prompts(4)]
+
+
+def says(*scores: float) -> Callable[[Sequence[Rollout]], torch.Tensor]:
+    """A reward whose mean over the answers is each of these in turn."""
+    left = iter(scores)
+    return lambda rollouts: torch.full((len(rollouts),), next(left))
+
+
+def weights(trunk: Trunk) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in trunk.parameters(Role.SFT)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"), [((0.1, 0.9, 0.3), 4), ((0.9, 0.9, 0.3), 2), ((-3.0, -2.0, -1.0), 6)]
+)
+def test_the_weights_of_the_best_epoch_are_kept_and_the_first_of_equals(
+    new_trunk: NewTrunk, scores: tuple[float, ...], step: int
+):
+    """They are what a training that nobody tries has after as many steps, to the bit."""
+    plain = new_trunk()
+    list(islice(train_sft(plain, demonstrations(), SETTINGS, 1), step))
+    tried = new_trunk()
+    trial = Trial(prompts(3, seed=4), says(*scores), SAMPLING)
+    steps = list(train_sft(tried, demonstrations(), SETTINGS, 1, trial=trial))
+    for kept, expected in zip(weights(tried), weights(plain), strict=True):
+        assert torch.equal(kept, expected)
+    found = {s.step: s.metrics.get(SELECTION_SCORE) for s in steps}
+    wanted = dict(zip((2, 4, 6), scores, strict=True))
+    assert found == {n: pytest.approx(wanted[n]) if n in wanted else None for n in range(1, 7)}
+
+
+def test_trials_come_after_every_so_many_epochs_and_at_the_end():
+    """Five epochs of two steps, a trial every second one: after 4, 8 and the tenth, the last."""
+    trial = Trial([(5,)], says(), SAMPLING, every_epochs=2)
+    assert [step for step in range(1, 11) if trial.is_due(step, 10, 2)] == [4, 8, 10]
+
+
+def test_a_trial_is_the_mean_reward_of_the_roles_own_answers(trunk: Trunk):
+    """One answer a prompt, the same on every trial, and another once the weights are others."""
+    trunk.add_role(Role.SFT, 1)
+    answered: list[list[tuple[int, ...]]] = []
+
+    def reward(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        assert [rollout.prompt_index for rollout in rollouts] == [0, 1, 2]
+        answered.append([rollout.tokens.response_ids for rollout in rollouts])
+        return torch.tensor([1.0, 2.0, 6.0])
+
+    trial = Trial(prompts(3), reward, SAMPLING)
+    assert trial.score(trunk, Role.SFT, 1) == pytest.approx(3.0)
+    assert trial.score(trunk, Role.SFT, 1) == pytest.approx(3.0)
+    for parameter in trunk.parameters(Role.SFT):
+        nn.init.normal_(parameter, std=0.3)
+    trial.score(trunk, Role.SFT, 1)
+    assert answered[0] == answered[1]
+    assert answered[0] != answered[2]
+
+
+def test_trying_leaves_the_training_as_it_is(new_trunk: NewTrunk):
+    losses = []
+    for trial in (None, Trial(prompts(3, seed=4), share_of_low, SAMPLING)):
+        steps = train_sft(new_trunk(), demonstrations(), SETTINGS, 1, trial=trial)
+        losses.append([step.metrics["loss"] for step in steps])
+    assert losses[0] == losses[1]
+
+
+def test_a_reward_that_is_no_number_chooses_nothing(trunk: Trunk):
+    trial = Trial(prompts(2), says(float("nan")), SAMPLING)
+    with pytest.raises(TrainingError, match="the reward of the answers that are to choose is nan"):
+        list(train_sft(trunk, demonstrations(), SETTINGS, 1, trial=trial))
+
+
+def test_what_scored_best_survives_a_checkpoint():
+    """As a double: 0.7 in single precision lies below 0.7, and a tie would be won."""
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    best = BestWeights([parameter])
+    best.offer(0.7)
+    parameter.data.fill_(2.0)
+    read = BestWeights([parameter])
+    read.load({name: value.clone() for name, value in best.state().items()})
+    read.offer(0.7)
+    read.take_over()
+    assert parameter.item() == 1.0
