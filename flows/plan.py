@@ -74,8 +74,8 @@ class _Sizes:
         share = (parameters or self.parameters) / self.parameters
         return UNEVEN * tokens * self.speed.forward * share
 
-    def training(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.training
+    def training(self, tokens: float, updates: int) -> float:
+        return UNEVEN * tokens * self.speed.training + updates * self.speed.update
 
     def sampling(self, tokens: float) -> float:
         return UNEVEN * tokens * self.speed.sampling
@@ -148,7 +148,7 @@ def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     demonstrations += len(train) if config.revision else 0
     steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
     tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
-    return [Row("train_sft", "optimizer steps", steps, sizes.training(tokens))]
+    return [Row("train_sft", "optimizer steps", steps, sizes.training(tokens, steps))]
 
 
 def _candidates(
@@ -173,7 +173,7 @@ def _reward_model(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Ro
     steps = step_count(len(train), settings.prompts_per_step, settings.epochs)
     row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
     tokens = len(train) * settings.epochs * row_tokens
-    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens))]
+    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens, steps))]
 
 
 def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
@@ -185,7 +185,9 @@ def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     if isinstance(settings, DPOSettings):
         row = sizes.prompt + config.sampling.candidates * sizes.answer
         tokens = len(train) * settings.epochs * row
-        seconds = sizes.training(tokens) + sizes.forward(len(train) * row)  # and the reference
+        seconds = sizes.training(tokens, updates) + sizes.forward(
+            len(train) * row
+        )  # and the reference
         return [Row("train_policy", "optimizer steps, at most", updates, seconds)]
     drawn = len(train) * settings.n
     scored = sizes.forward(len(train) * sizes.prompt + drawn * sizes.answer)
@@ -195,7 +197,7 @@ def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
             "train_policy",
             "optimizer steps",
             updates,
-            sizes.training(len(train) * settings.epochs * row),
+            sizes.training(len(train) * settings.epochs * row, updates),
         ),
     ]
 
@@ -208,8 +210,8 @@ def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
     observed = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
     updates = settings.steps * settings.epochs * settings.minibatches
     texts = updates * settings.ptx.examples if settings.ptx else 0
-    updated = (1 + with_critic) * settings.epochs * sizes.training(tokens)
-    updated += sizes.training(texts * (sizes.prompt + sizes.answer))
+    updated = (1 + with_critic) * sizes.training(settings.epochs * tokens, updates)
+    updated += sizes.training(texts * (sizes.prompt + sizes.answer), 0)
     return [
         Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
         Row("train_policy", "optimizer steps", updates, observed + updated),

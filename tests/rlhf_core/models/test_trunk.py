@@ -1,9 +1,17 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.config.tree import SFTSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate
-from rlhf_core.models.trunk import Role, ScalarHead, Trunk
+from rlhf_core.models.trunk import Role, Trunk
 
 
 @pytest.fixture
@@ -44,6 +52,45 @@ def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
     ids = torch.tensor([[10, 11, 12, 13, 14]])
     with trunk.acting_as(Role.REFERENCE) as reference:
         assert torch.equal(reference(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_after_training_the_reference_says_what_the_base_says(
+    dtype: torch.dtype, lora_rank: int | None
+):
+    """Equal to the bit to a model that never had a role, adapters off or a copy put aside."""
+    compute = Compute(torch.device("cpu"), dtype, 2048, "in tests")
+    trunk, untouched = (open_trunk("tiny-random", compute, lora_rank) for _ in range(2))
+    sequences = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22, 23))]
+    settings = SFTSettings(epochs=3, learning_rate=1e-2)
+    losses = [step.metrics["loss"] for step in train_sft(trunk, sequences, settings, seed=1)]
+    assert losses[-1] < losses[0]
+    batch = trunk.batch(sequences)
+    base, reference, trained = (
+        which.token_logprobs(role, batch, 1.0)
+        for which, role in (
+            (untouched, Role.REFERENCE),
+            (trunk, Role.REFERENCE),
+            (trunk, Role.SFT),
+        )
+    )
+    assert torch.equal(reference, base)
+    assert not torch.equal(trained, base)
+    trunk.require_reference()
+
+
+@pytest.mark.parametrize("new", ["new_trunk", "new_full_trunk"])
+def test_a_reference_that_is_not_the_base_is_refused(new: str, request: pytest.FixtureRequest):
+    """One weight of the base, changed by a little."""
+    make: Callable[[], Trunk] = request.getfixturevalue(new)
+    trunk = make()
+    trunk.add_role(Role.POLICY, 1)
+    trunk.require_reference()
+    with torch.no_grad():
+        next(trunk.language_model.base_model.layers.parameters()).view(-1)[0] += 1e-3
+    with pytest.raises(TrainingError, match="reference no longer says what the base model says"):
+        trunk.require_reference()
 
 
 def test_backward_reaches_the_role_alone(trunk: Trunk, batch: Batch):
