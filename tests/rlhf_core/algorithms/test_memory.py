@@ -11,6 +11,7 @@ from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings, SFTSettings
+from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
@@ -93,12 +94,13 @@ def test_other_errors_pass(trunk: Trunk):
     assert trunk.compute.tokens_per_microbatch == FP32.tokens_per_microbatch
 
 
-def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(new_trunk: NewTrunk):
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(lora_rank: int | None):
     """Bytes kept for the backward pass are counted, not guessed from the process."""
     losses, kept = [], []
     for is_on in (False, True):
-        trunk = new_trunk()
-        trunk.compute = replace(FP32, gradient_checkpointing=is_on)
+        compute = replace(FP32, gradient_checkpointing=is_on)
+        trunk = open_trunk("tiny-random", compute, lora_rank)
         bytes_kept = 0
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:

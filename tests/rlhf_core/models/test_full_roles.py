@@ -115,14 +115,3 @@ def test_a_reward_model_without_its_head_is_refused(
     (tmp_path / "reward" / HEAD).unlink()
     with pytest.raises(ModelNotFoundError, match=r"is no reward model: it holds no head"):
         load_role(trunk, Role.REWARD, tmp_path / "reward")
-
-
-def test_gradient_checkpointing_gives_the_same_gradient():
-    found = []
-    for is_checkpointed in (False, True):
-        compute = Compute(FP32.device, FP32.dtype, 2048, "", gradient_checkpointing=is_checkpointed)
-        trunk = open_trunk("tiny-random", compute, None)
-        trunk.add_role(Role.POLICY, 1)
-        logprobs(trunk, Role.POLICY).sum().backward()
-        found.append([parameter.grad for parameter in trunk.parameters(Role.POLICY)])
-    torch.testing.assert_close(found[0], found[1])
