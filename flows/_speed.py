@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.models.artifacts import new_roles
 from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, locate
@@ -26,14 +28,16 @@ NO_TOKEN = -1
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds a token. Sampling is per answer token, the others per token of prompt or answer."""
+    """Seconds a token, of an answer in sampling, and of prompt or answer in the other two."""
 
     sampling: float
     forward: float
     training: float
+    update: float
+    """Seconds of an optimizer step, which takes no account of tokens."""
 
 
-def measure_speed(name: str, compute: Compute, lora_rank: int) -> Speed:
+def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
     """Time the model of that name, as deep as it is, in some seconds for a small one."""
     layers = AutoConfig.from_pretrained(locate(name)).get_text_config().num_hidden_layers
     few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
@@ -45,23 +49,28 @@ def measure_speed(name: str, compute: Compute, lora_rank: int) -> Speed:
         extrapolated(few.sampling, more.sampling),
         extrapolated(few.forward, more.forward),
         extrapolated(few.training, more.training),
+        extrapolated(few.update, more.update),
     )
 
 
-def _shallow(name: str, layers: int, compute: Compute, lora_rank: int) -> Trunk:
+def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) -> Trunk:
     config = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
     text = config.get_text_config()
     text.num_hidden_layers = layers
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[:layers]
-    with torch.random.fork_rng():
+
+    def new(dtype: torch.dtype) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_config(
             config,
-            dtype=compute.dtype,
+            dtype=dtype,
             attn_implementation=attention_implementation(compute.device),
             trust_remote_code=False,
         )
-        trunk = Trunk(model.to(compute.device).eval(), load_tokenizer(name), compute, lora_rank)
+        return model.to(compute.device).eval()
+
+    with torch.random.fork_rng():
+        trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)
     trunk.add_role(Role.POLICY, seed=0)
     return trunk
 
@@ -89,9 +98,19 @@ def _measure(trunk: Trunk) -> Speed:
     def forward() -> None:
         trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().item()
 
+    updater = Updater(trunk.parameters(Role.POLICY), learning_rate=1e-5, steps=1)
+
+    def update() -> None:
+        for parameter in updater.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        updater.step()
+
     answer_tokens, tokens = PROMPTS * SAMPLES * ANSWER_TOKENS, batch.input_ids.numel()
     return Speed(
-        _seconds(sampling) / answer_tokens, _seconds(forward) / tokens, _seconds(training) / tokens
+        _seconds(sampling) / answer_tokens,
+        _seconds(forward) / tokens,
+        _seconds(training) / tokens,
+        _seconds(update),
     )
 
 

@@ -45,7 +45,7 @@ def sft(config: Config, reviser: str | None = None, seeder: str | None = None) -
 def reward(config: Config, sft_id: str, ranking_ids: Sequence[str]) -> ModelVersion:
     recipe = {
         "reward_model": config.reward_model.model_dump(mode="json"),
-        "lora_rank": config.policy.lora_rank,
+        **_weights(config),
     }
     data = content_id(sorted(ranking_ids))
     return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
@@ -60,6 +60,7 @@ def policy(
 ) -> ModelVersion:
     recipe = {
         "training": config.training.model_dump(mode="json"),
+        **_weights(config),
         "max_new_tokens": config.sampling.max_new_tokens,
         "temperature": config.sampling.temperature,
         "system_prompt": config.policy.system_prompt,
@@ -68,6 +69,10 @@ def policy(
     }
     data = content_id(sorted(prompt_ids))
     return _version(config, ModelKind.POLICY, initial_id, recipe, data, config.seed)
+
+
+def _weights(config: Config) -> dict[str, Any]:
+    return {"weights": config.policy.weights, "lora_rank": config.policy.lora_rank}
 
 
 def _version(

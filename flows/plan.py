@@ -77,8 +77,8 @@ class _Sizes:
         share = (parameters or self.parameters) / self.parameters
         return UNEVEN * tokens * self.speed.forward * share
 
-    def training(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.training
+    def training(self, tokens: float, updates: int) -> float:
+        return UNEVEN * tokens * self.speed.training + updates * self.speed.update
 
     def sampling(self, tokens: float) -> float:
         return UNEVEN * tokens * self.speed.sampling
@@ -154,7 +154,7 @@ def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
     # Beside revisions, each abstention takes the place of two demonstrations.
     at_most = ", at most" if config.sft.abstention and config.revision else ""
-    rows = [Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens))]
+    rows = [Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens, steps))]
     return [*_abstention(config, learnt, sizes), *rows, *_selection(config, len(aside), sizes)]
 
 
@@ -205,7 +205,7 @@ def _reward_model(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Ro
     steps = step_count(len(train), settings.prompts_per_step, settings.epochs)
     row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
     tokens = len(train) * settings.epochs * row_tokens
-    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens))]
+    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens, steps))]
 
 
 def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
@@ -217,7 +217,9 @@ def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     if isinstance(settings, DPOSettings):
         row = sizes.prompt + config.sampling.candidates * sizes.answer
         tokens = len(train) * settings.epochs * row
-        seconds = sizes.training(tokens) + sizes.forward(len(train) * row)  # and the reference
+        seconds = sizes.training(tokens, updates) + sizes.forward(
+            len(train) * row
+        )  # and the reference
         return [Row("train_policy", "optimizer steps, at most", updates, seconds)]
     drawn = len(train) * settings.n
     scored = sizes.forward(len(train) * sizes.prompt + drawn * sizes.answer)
@@ -227,7 +229,7 @@ def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
             "train_policy",
             "optimizer steps",
             updates,
-            sizes.training(len(train) * settings.epochs * row),
+            sizes.training(len(train) * settings.epochs * row, updates),
         ),
     ]
 
@@ -240,8 +242,8 @@ def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
     observed = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
     updates = settings.steps * settings.epochs * settings.minibatches
     texts = updates * settings.ptx.examples if settings.ptx else 0
-    updated = (1 + with_critic) * settings.epochs * sizes.training(tokens)
-    updated += sizes.training(texts * (sizes.prompt + sizes.answer))
+    updated = (1 + with_critic) * sizes.training(settings.epochs * tokens, updates)
+    updated += sizes.training(texts * (sizes.prompt + sizes.answer), 0)
     return [
         Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
         Row("train_policy", "optimizer steps", updates, observed + updated),

@@ -11,8 +11,10 @@ from transformers import PreTrainedModel
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import ComputeSettings, PolicySettings
-from rlhf_core.models.artifacts import ADAPTER_CONFIG, HEAD, load_role, open_trunk
+from rlhf_core.config.policy import PolicySettings
+from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG
+from rlhf_core.models.artifacts import HEAD, open_saved
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.classifier import (
     classifier_scores,
@@ -83,32 +85,32 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     def _rewards(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
         if self._is_ours:
-            return score_sequences(self._trunk, sequences, Role.REWARD)
+            trunk, role = self._opened
+            return score_sequences(trunk, sequences, role)
         return classifier_scores(self._classifier, sequences, self._chat.pad_id, self._compute)
 
     @property
     def _context(self) -> int:
         """Tokens the model can read."""
-        model = self._trunk.language_model if self._is_ours else self._classifier
+        model = self._opened[0].language_model if self._is_ours else self._classifier
         found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return int(found or UNKNOWN_CONTEXT)
 
     @cached_property
-    def _is_ours(self) -> bool:
-        folder = Path(self.options.model).expanduser()
-        return (folder / HEAD).exists() and (folder / ADAPTER_CONFIG).exists()
+    def _folder(self) -> Path:
+        return Path(self.options.model).expanduser()
 
     @cached_property
-    def _adapter(self) -> dict[str, object]:
-        path = Path(self.options.model).expanduser() / ADAPTER_CONFIG
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+    def _is_ours(self) -> bool:
+        return (self._folder / HEAD).exists()
 
-    @property
+    @cached_property
     def _base(self) -> str:
-        """The whole model: a classifier itself, or what our adapter stands on."""
-        return (
-            str(self._adapter["base_model_name_or_path"]) if self._is_ours else self.options.model
-        )
+        """The whole model: the named one itself, or what our adapter stands on."""
+        path = self._folder / ADAPTER_CONFIG
+        if not self._is_ours or not path.exists():
+            return self.options.model
+        return str(json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"])
 
     @cached_property
     def _compute(self) -> Compute:
@@ -119,10 +121,8 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         return ChatFormat(load_tokenizer(self._base), self.options.system_prompt)
 
     @cached_property
-    def _trunk(self) -> Trunk:
-        trunk = open_trunk(self._base, self._compute, int(str(self._adapter["r"])))
-        load_role(trunk, Role.REWARD, Path(self.options.model).expanduser())
-        return trunk
+    def _opened(self) -> tuple[Trunk, Role]:
+        return open_saved(self._folder, self._compute)
 
     @cached_property
     def _classifier(self) -> PreTrainedModel:

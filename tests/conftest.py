@@ -56,6 +56,12 @@ def new_trunk() -> Callable[[], Trunk]:
 
 
 @pytest.fixture
+def new_full_trunk() -> Callable[[], Trunk]:
+    """The same with full parameters for each role."""
+    return lambda: open_trunk("tiny-random", FP32, lora_rank=None)
+
+
+@pytest.fixture
 def trunk(new_trunk: Callable[[], Trunk]) -> Trunk:
     return new_trunk()
 

@@ -67,8 +67,9 @@ def train_best_of_n(
         checkpoints: Gone on from where one is there, whether answers were still drawn or not.
 
     Raises:
-        TrainingError: If a number stops being finite.
+        TrainingError: If a number stops being finite, or the reference is not the base.
     """
+    trunk.require_reference()
     per_step = settings.prompts_per_step
     draws = step_count(len(prompts), per_step, epochs=1)
     updates = step_count(len(prompts), per_step, settings.epochs)

@@ -39,8 +39,10 @@ def train_dpo(
         checkpoints: Gone on from where one is there.
 
     Raises:
-        TrainingError: If there is nothing to learn from, or a number stops being finite.
+        TrainingError: If there is nothing to learn from, a number stops being finite, or the
+            reference is not the base.
     """
+    trunk.require_reference()
     if not rankings:
         raise TrainingError("no ranking holds a preference to learn from: every pair is tied")
     references = [sequence_logprobs(trunk, Role.REFERENCE, r.sequences) for r in rankings]

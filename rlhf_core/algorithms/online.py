@@ -72,8 +72,9 @@ def train_online(
 
     Raises:
         TrainingError: If a number stops being finite, the policy differs from the one that rolled
-            out before anything was updated, or PTX has no text.
+            out before anything was updated, PTX has no text, or the reference is not the base.
     """
+    trunk.require_reference()
     run = _start(trunk, settings, sampling.temperature)
     standing = _standing(run)
     done, numbers = checkpoints.resume(standing)

@@ -139,7 +139,7 @@ def _backward_policy(
     settings, mask = run.settings, batch.response_mask
     hidden = run.trunk.hidden_states(Role.POLICY, batch)
     logprobs, entropy = run.trunk.logprobs_and_entropy_from(
-        hidden, batch, run.temperature, with_entropy=settings.entropy_bonus > 0
+        hidden, Role.POLICY, batch, run.temperature, with_entropy=settings.entropy_bonus > 0
     )
     loss = clipped_policy_loss(
         logprobs, own.old_logprobs, own.advantages, mask, settings.clip_range

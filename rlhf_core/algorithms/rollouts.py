@@ -131,7 +131,7 @@ def experience(
 
 def _observe(trunk: Trunk, batch: Batch, temperature: float) -> dict[str, Tensor]:
     hidden = trunk.hidden_states(Role.POLICY, batch)
-    logprobs, entropy = trunk.logprobs_and_entropy_from(hidden, batch, temperature)
+    logprobs, entropy = trunk.logprobs_and_entropy_from(hidden, Role.POLICY, batch, temperature)
     reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
     observed = {"logprobs": logprobs, "entropy": entropy, "kl": logprobs - reference}
     if Role.CRITIC in trunk.heads:

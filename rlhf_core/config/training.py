@@ -88,7 +88,7 @@ class OnlineSettings(RewardedSettings):
     minibatches: PositiveInt = 2
     """Optimizer steps in one pass."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy's adapter; decays by a cosine to a tenth."""
+    """Peak, of the policy; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
     kl: KLSettings = KLSettings()
     """The penalty against drifting away."""
     clip_range: PositiveFloat = 0.2
@@ -112,11 +112,12 @@ class PPOSettings(OnlineSettings):
     algorithm: Literal["ppo"] = "ppo"
     """The algorithm."""
     critic: Literal["separate", "shared"] = "separate"
-    """separate: an adapter of its own, begun as a copy of the reward model's. shared: a head on the
-    policy's adapter, begun as a copy of the reward model's head; half the work and memory, and the
+    """separate: weights of its own, begun as a copy of the reward model's. shared: a head on the
+    policy's weights, begun as a copy of the reward model's head; half the work and memory, and the
     two losses pull at the same weights."""
     critic_learning_rate: PositiveFloat = 1e-3
-    """Peak, of a separate critic's adapter and head; a shared one learns at the policy's."""
+    """Peak, of a separate critic; a shared one learns at the policy's. 1e-5 where policy.weights is
+    full."""
     value_coefficient: PositiveFloat = 0.1
     """Weight of the value loss beside the policy's, for a shared critic."""
     gamma: Share = 1.0
@@ -155,7 +156,7 @@ class DPOSettings(LabelSettings):
     prompts_per_step: PositiveInt = 8
     """Rankings in one optimizer step."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy's adapter; decays by a cosine to a tenth."""
+    """Peak, of the policy; decays by a cosine to a tenth. 1e-6 where policy.weights is full."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
 
@@ -172,7 +173,7 @@ class BestOfNSettings(RewardedSettings):
     prompts_per_step: PositiveInt = 16
     """Best answers in one optimizer step."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy's adapter; decays by a cosine to a tenth."""
+    """Peak, of the policy; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm."""
 

@@ -5,12 +5,13 @@ judge alone is defined in that judge's file and checked there.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
+from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
 from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
@@ -44,19 +45,6 @@ class PromptSettings(Settings):
     """Read only the first so many prompts."""
     columns: Columns = Columns()
     """Names of the columns."""
-
-
-class PolicySettings(Settings):
-    """The language model that is improved."""
-
-    model: str = "smollm2-135m-instruct"
-    """A bundled model, a local folder in Hugging Face format, or a hub id."""
-    system_prompt: str | None = "Answer briefly."
-    """System message before every prompt; null leaves it to the model's chat template."""
-    max_prompt_tokens: PositiveInt = 512
-    """A prompt that is longer, in tokens and with the chat template, is refused at ingest."""
-    lora_rank: PositiveInt = 16
-    """Rank of the adapters that hold each role (policy, critic, reward) on the shared trunk."""
 
 
 class EndpointSettings(Settings):
@@ -165,7 +153,7 @@ class SFTSettings(Settings):
     epochs: PositiveInt = 1
     """Passes over the demonstrations."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak, of the adapter; decays by a cosine to a tenth."""
+    """Peak; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
     prompts_per_step: PositiveInt = 16
     """Demonstrations in one optimizer step."""
     selection: SelectionSettings | None = None
@@ -180,14 +168,15 @@ class RewardModelSettings(LabelSettings):
     epochs: PositiveInt = 1
     """Passes over the rankings. More than one overfits (arXiv:2203.02155, appendix C.2)."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak, of the adapter and the head; decays by a cosine to a tenth."""
+    """Peak, of weights and head; decays by a cosine to a tenth. 1e-5 where policy.weights is
+    full."""
     prompts_per_step: PositiveInt = 8
     """Rankings in one optimizer step."""
     margin: Annotated[float, Field(ge=0.0)] = 0.0
     """A pair's rewards are to differ by this times its margin (arXiv:2307.09288, eq. 2); the reward
     is measured in units of its own, so 1 is little and 5 much."""
     heads: PositiveInt = 1
-    """Heads on the one adapter, each from its own start and with its own weighting of the rankings.
+    """Heads on the same weights, each from its own start and with its own weighting of rankings.
     The reward is their mean, their deviation its uncertainty (`training.reward.caution`)."""
     holdout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of the prompts whose rankings are not learnt from: accuracy, calibration and
@@ -287,6 +276,11 @@ class Config(Settings):
     tracker: Literal["auto", "none", "tensorboard", "trackio"] = "auto"
     """Where training curves go beside the store; not part of the config's hash. auto is TensorBoard
     where it is installed, with its files in artifacts/tensorboard."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _full_weights_learn_in_small_steps(cls, raw: Any) -> Any:
+        return with_small_steps(raw) if isinstance(raw, dict) else raw
 
     @model_validator(mode="after")
     def _judges_make_sense(self) -> "Config":

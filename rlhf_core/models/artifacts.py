@@ -1,26 +1,31 @@
 """Saving and loading what was trained: whole or not at all, and only when it reads back right.
 
-A fine-tuned model is saved merged, in Hugging Face format. A role is a PEFT adapter on it, with
-its head beside it: transformers loads a policy's folder as it is.
+A fine-tuned model is saved whole, in Hugging Face format. A role is a PEFT adapter on it or, of
+full parameters, whole as well; its head lies beside. transformers loads a policy's folder as it is.
 """
 
+import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_core.errors import TrainingError
+from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles
 from rlhf_core.models.device import Compute
+from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
+from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import Batch, TokenSequence
-from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.models.trunk import Trunk
 
-ADAPTER, HEAD = "adapter_model.safetensors", "head.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
+HEAD = "head.safetensors"
 PROBE_TOKENS = 8
 
 
@@ -43,43 +48,74 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def open_trunk(name: str, compute: Compute, lora_rank: int) -> Trunk:
-    """A trunk from anything the loader knows: a bundled model, a folder, a hub id."""
-    model = load_language_model(name, compute.dtype, compute.device)
-    return Trunk(model, load_tokenizer(name), compute, lora_rank)
+def new_roles(
+    load: Callable[[torch.dtype], PreTrainedModel], compute: Compute, lora_rank: int | None
+) -> Roles:
+    """Roles on a model that is loaded in the precision they need it in.
+
+    Args:
+        load: Makes the model on the compute's device, in evaluation mode.
+        compute: Device and precision.
+        lora_rank: Of each role's adapter; None gives each role full parameters of its own.
+    """
+    if lora_rank is None:
+        return FullRoles(partial(load, torch.float32), compute)
+    return AdapterRoles(load(compute.dtype), compute, lora_rank)
+
+
+def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
+    """A trunk from anything the loader knows: a bundled model, a folder, a hub id.
+
+    Args:
+        name: Of the model.
+        compute: Device and precision.
+        lora_rank: As for `new_roles`.
+    """
+
+    def load(dtype: torch.dtype) -> PreTrainedModel:
+        return load_language_model(name, dtype, compute.device)
+
+    return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
 
 def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
     """Save the plain model a role amounts to, with its tokenizer. The trunk is used up by it."""
-    model = trunk.merged(role)
+    save_plain(trunk.roles.merged(role), trunk.tokenizer, folder)
+
+
+def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save a model as transformers loads it.
+
+    Raises:
+        TrainingError: If the saved model does not answer as the one in memory does.
+    """
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
-        trunk.tokenizer.save_pretrained(unfinished)
-        saved = load_language_model(str(unfinished), trunk.compute.dtype, trunk.compute.device)
-        ids = torch.arange(PROBE_TOKENS, device=trunk.compute.device)[None]
+        tokenizer.save_pretrained(unfinished)
+        saved = load_language_model(str(unfinished), model.dtype, model.device)
+        ids = torch.arange(PROBE_TOKENS, device=model.device)[None]
         with torch.no_grad():
             _require_equal(folder, model(input_ids=ids).logits, saved(input_ids=ids).logits)
 
 
 def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
-    """Save a role's adapter, and its head where it has one.
+    """Save a role's weights, and its head where it has one.
 
     Args:
         trunk: Holds the role.
         role: Which.
         folder: Where to.
-        base: The trunk's own folder, which the adapter names as its base.
+        base: The trunk's own folder, which an adapter names as its base.
 
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
     with whole_folder(folder) as unfinished:
-        save_file(trunk.adapter(role), unfinished / ADAPTER)
-        trunk.write_adapter_config(unfinished, base)
+        trunk.roles.write(role, unfinished, base)
         if role in trunk.heads:
             save_file(trunk.heads[role].state_dict(), unfinished / HEAD)
         trunk.tokenizer.save_pretrained(unfinished)
-        load_role(trunk, Role.RELOADED, unfinished)
+        _read(trunk, Role.RELOADED, unfinished)
         probe = [TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))]
         batch = trunk.batch(probe)
         try:
@@ -91,9 +127,35 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
 
 
 def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
-    """Put a saved role onto the trunk."""
-    trunk.add_role(role, seed=0)
-    trunk.load_adapter(role, load_file(folder / ADAPTER))
+    """Put a saved role onto the trunk.
+
+    Raises:
+        ModelNotFoundError: If it needs a head and has none.
+    """
+    if role in (Role.CRITIC, Role.REWARD) and not (folder / HEAD).exists():
+        raise ModelNotFoundError(f"{folder} is no {role} model: it holds no {HEAD}")
+    _read(trunk, role, folder)
+
+
+def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
+    """What a folder of ours holds, adapter or whole model, and the role it acts in; head included.
+
+    Raises:
+        ModelNotFoundError: If a part of it is not there.
+    """
+    if (folder / ADAPTER_CONFIG).exists():
+        adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        trunk = open_trunk(adapter["base_model_name_or_path"], compute, adapter["r"])
+        _read(trunk, Role.RELOADED, folder)
+        return trunk, Role.RELOADED
+    trunk = open_trunk(str(folder), compute, None)
+    if (folder / HEAD).exists():
+        trunk.load_head(Role.REFERENCE, load_file(folder / HEAD))
+    return trunk, Role.REFERENCE
+
+
+def _read(trunk: Trunk, role: Role, folder: Path) -> None:
+    trunk.roles.read(role, folder)
     if (folder / HEAD).exists():
         trunk.load_head(role, load_file(folder / HEAD))
 

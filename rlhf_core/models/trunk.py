@@ -1,121 +1,54 @@
-"""One copy of the weights, and the roles that act on it.
+"""One language model and the roles that act on it: what each says of a batch.
 
-Each role (policy, critic, reward) is a LoRA adapter; critic and reward have a scalar head too. The
-reference is the trunk with every adapter off, so it costs nothing. Training is not here.
+roles.py says how a role's weights are held; critic and reward have a scalar head too. Training is
+not here.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
-from functools import partial
-from pathlib import Path
-from types import MethodType
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.device import Compute
 from rlhf_core.models.logprobs import chosen_logprobs
-from rlhf_core.models.lora import fused
-from rlhf_core.models.norm import speed_up_norms
 from rlhf_core.models.ranks import share
+from rlhf_core.models.roles import Role, Roles
+from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 
-
-class Role(StrEnum):
-    REFERENCE = "reference"
-    SFT = "sft"
-    POLICY = "policy"
-    CRITIC = "critic"
-    REWARD = "reward"
-    INCUMBENT = "incumbent"
-    RELOADED = "reloaded"
-    """A role just saved, read back to be compared."""
-
-
-class ScalarHead(nn.Module):
-    """A linear map from a hidden state to one number, in fp32; or several, of which it is the mean.
-
-    Weights start as N(0, 1/(H+1)), bias 0 (arXiv:2009.01325, as in the released code).
-
-    Args:
-        hidden_size: H.
-        members: Maps.
-    """
-
-    def __init__(self, hidden_size: int, members: int = 1) -> None:
-        super().__init__()
-        self.linear = nn.Linear(hidden_size, members)
-        nn.init.normal_(self.linear.weight, std=(hidden_size + 1) ** -0.5)
-        nn.init.zeros_(self.linear.bias)
-
-    @property
-    def members(self) -> int:
-        return self.linear.out_features
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(…, H) to (…)."""
-        return self.each(hidden).mean(dim=-1)
-
-    def each(self, hidden: Tensor) -> Tensor:
-        """The number of every member: (…, H) to (…, members)."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            return cast(Tensor, self.linear(hidden.float()))
-
-    @torch.no_grad()
-    def rescale(self, mean: float, deviation: float) -> None:
-        """Answer (number − mean) / deviation from now on."""
-        self.linear.weight.div_(deviation)
-        self.linear.bias.sub_(mean).div_(deviation)
+__all__ = ["Role", "Trunk"]
 
 
 class Trunk:
-    """A causal language model, frozen in the compute precision, with roles in fp32 on it.
+    """A causal language model in its roles, with heads in fp32.
 
     Args:
-        model: The weights; every role but the reference is added to them.
+        roles: The weights of every role; the reference is their base.
         tokenizer: The model's own.
         compute: Device and precision.
-        lora_rank: Rank of each role's adapter.
 
     Raises:
         ModelNotFoundError: If the model does more after its output embedding than multiply, which
             reading log-probabilities from hidden states would miss.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        compute: Compute,
-        lora_rank: int,
-    ) -> None:
+    def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> None:
+        self.roles = roles
         self.tokenizer = tokenizer
         self.compute = compute
-        self.hidden_size = int(model.config.get_text_config().hidden_size)
+        self.hidden_size = int(roles.base.config.get_text_config().hidden_size)
         self.heads: dict[Role, ScalarHead] = {}
-        self.language_model = model.requires_grad_(False)
-        if compute.device.type == "cpu":
-            speed_up_norms(model)
-        self._lora = fused(
-            LoraConfig(
-                r=lora_rank,
-                lora_alpha=2 * lora_rank,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            )
-        )
-        self._peft: PeftModel | None = None
+        self._base_states = self._reference_states()
         self._refuse_unusual_heads()
+
+    @property
+    def language_model(self) -> PreTrainedModel:
+        """The base, which every role begins as."""
+        return self.roles.base
 
     @property
     def pad_id(self) -> int:
@@ -126,26 +59,19 @@ class Trunk:
         return int(cast(int, self.tokenizer.eos_token_id))
 
     def add_role(self, role: Role, seed: int, heads: int = 1) -> None:
-        """A fresh adapter, which changes nothing yet, and a random head where the role has one."""
+        """A fresh role, which says what the base says, and a random head where it has one."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._add_adapter(role)
+            self.roles.add(role)
             if role in (Role.CRITIC, Role.REWARD):
                 self.heads[role] = ScalarHead(self.hidden_size, heads).to(self.compute.device)
 
     def copy_role(self, source: Role, target: Role) -> None:
         """A new role that begins as an exact copy of another, head included."""
-        self.add_role(target, seed=0)
-        self.load_adapter(target, self.adapter(source))
-        if source in self.heads and target in self.heads:
+        with torch.random.fork_rng():
+            self.roles.copy(source, target)
+        if source in self.heads:
             self.copy_head(source, target)
-
-    def adapter(self, role: Role) -> dict[str, Tensor]:
-        """The adapter's weights, by names that PEFT loads."""
-        return dict(get_peft_model_state_dict(self._adapted(), adapter_name=role.value))
-
-    def load_adapter(self, role: Role, weights: dict[str, Tensor]) -> None:
-        set_peft_model_state_dict(self._adapted(), weights, adapter_name=role.value)
 
     def load_head(self, role: Role, weights: dict[str, Tensor]) -> None:
         members = len(weights["linear.weight"])
@@ -153,52 +79,33 @@ class Trunk:
         self.heads[role].load_state_dict(weights)
 
     def copy_head(self, source: Role, target: Role) -> None:
-        """Give a role, beside its adapter, an exact copy of another's head."""
+        """Give a role, beside its weights, an exact copy of another's head."""
         self.load_head(target, self.heads[source].state_dict())
 
     def remove_role(self, role: Role) -> None:
-        peft = self._adapted()
-        others = [name for name in peft.peft_config if name != role.value]
-        peft.set_adapter(others[0])
-        peft.delete_adapter(role.value)
+        self.roles.remove(role)
         self.heads.pop(role, None)
 
-    def write_adapter_config(self, folder: Path, base: Path) -> None:
-        """What PEFT and transformers need beside the weights to load an adapter."""
-        config = replace(self._lora, base_model_name_or_path=str(base.resolve()))
-        config.save_pretrained(str(folder))
-
     def parameters(self, role: Role) -> list[nn.Parameter]:
-        """What is trained of a role: its adapter, and its head."""
-        marker = f".{role.value}."
-        named = self._adapted().named_parameters()
-        adapter = [parameter for name, parameter in named if marker in name]
+        """What is trained of a role: its weights, and its head."""
         head = list(self.heads[role].parameters()) if role in self.heads else []
-        return adapter + head
+        return self.roles.parameters(role) + head
 
-    @contextmanager
-    def acting_as(self, role: Role) -> Iterator[PreTrainedModel]:
+    def acting_as(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
         """The language model in that role; in evaluation mode, so without dropout."""
-        if role is Role.REFERENCE:
-            if self._peft is None:
-                yield self.language_model
-            else:
-                with self._peft.disable_adapter():
-                    yield self.language_model
-        else:
-            self._adapted().set_adapter(role.value)
-            yield self.language_model
+        return self.roles.acting_as(role)
 
-    def merged(self, role: Role) -> PreTrainedModel:
-        """The plain model that the role amounts to. The trunk is used up by it."""
-        peft = self._adapted()
-        # Added in fp32 and rounded once: bf16 alone would drop small updates.
-        peft.float()
-        merged = cast(PreTrainedModel, peft.merge_and_unload(adapter_names=[role.value]))
-        for parameter in merged.parameters():
-            # Not `merged.to(dtype)`: that would round the rotary frequencies, which are buffers.
-            parameter.data = parameter.data.to(self.compute.dtype)
-        return merged
+    def require_reference(self) -> None:
+        """Refuse to measure a distance from a reference that is no longer the base.
+
+        Raises:
+            TrainingError: If its hidden states differ from those before any role was added.
+        """
+        if not torch.equal(self._reference_states(), self._base_states):
+            raise TrainingError(
+                "the reference no longer says what the base model says: its weights were changed; "
+                "load the model anew"
+            )
 
     def batch(self, sequences: Sequence[TokenSequence]) -> Batch:
         """These sequences as this model reads them."""
@@ -249,19 +156,24 @@ class Trunk:
         Without `with_entropy` the second is 0, and costs nothing.
         """
         hidden = self.hidden_states(role, batch)
-        return self.logprobs_and_entropy_from(hidden, batch, temperature, with_entropy)
+        return self.logprobs_and_entropy_from(hidden, role, batch, temperature, with_entropy)
 
     def logprobs_and_entropy_from(
-        self, hidden: Tensor, batch: Batch, temperature: float, with_entropy: bool = True
+        self,
+        hidden: Tensor,
+        role: Role,
+        batch: Batch,
+        temperature: float,
+        with_entropy: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """The same from hidden states that are there already, (B, T, H)."""
         # Only the response positions meet the output embedding, a fifth of a small model's work.
         states = batch.at_predictors(hidden)[batch.response_mask]
-        output = self.language_model.get_output_embeddings()
+        output, dtype = self.roles.output_embedding(role), self.compute.dtype
         chosen, entropy = chosen_logprobs(
             states,
-            output.weight,
-            output.bias,
+            output.weight.to(dtype),
+            output.bias.to(dtype) if output.bias is not None else None,
             batch.response_ids[batch.response_mask],
             temperature,
             with_entropy,
@@ -294,59 +206,24 @@ class Trunk:
         )
         return mask.masked_fill(~batch.visible, hidden)
 
-    def _adapted(self) -> PeftModel:
-        if self._peft is None:
-            raise RuntimeError("the trunk has no role yet; add_role first")
-        return self._peft
+    @torch.no_grad()
+    def _reference_states(self) -> Tensor:
+        """Of two tokens, (1, 2, H): enough to tell whether any weight was changed."""
+        ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
+        with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
+            return cast(Tensor, model.base_model(input_ids=ids).last_hidden_state)
 
-    def _add_adapter(self, role: Role) -> None:
-        if self._peft is None:
-            with warnings.catch_warnings():
-                # PEFT asks transformers for a flag under its former name.
-                warnings.simplefilter("ignore", FutureWarning)
-                self._peft = get_peft_model(
-                    self.language_model, self._lora, adapter_name=role.value
-                )
-        else:
-            self._peft.add_adapter(role.value, self._lora)
-        self._peft.eval()
-        if self.compute.gradient_checkpointing:
-            self._checkpoint_layers()
-
-    def _checkpoint_layers(self) -> None:
-        """Not by transformers' switch, which asks for training mode and takes the cache away.
-
-        In training mode some layers drop out, and without its cache sampling sees the last token
-        alone.
-        """
-        modules = self.language_model.modules()
-        layers = [layer for layer in modules if isinstance(layer, GradientCheckpointingLayer)]
-        if not layers:
-            raise ModelNotFoundError(
-                f"architecture {self.language_model.config.model_type!r} has no layers that can be "
-                "computed again; set compute.gradient_checkpointing to false"
-            )
-        for layer in layers:
-            layer.forward = MethodType(_checkpointed, layer)
-
+    @torch.no_grad()
     def _refuse_unusual_heads(self) -> None:
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
-        with torch.no_grad():
-            states = self.language_model.base_model(input_ids=ids).last_hidden_state
-            ours = self.language_model.get_output_embeddings()(states)
-            theirs = self.language_model(input_ids=ids).logits
+        with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
+            ours = model.get_output_embeddings()(self._base_states)
+            theirs = model(input_ids=ids).logits
         if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
             raise ModelNotFoundError(
                 f"architecture {self.language_model.config.model_type!r} changes its logits after "
                 "the output embedding, which Solon does not do yet; choose another model"
             )
-
-
-def _checkpointed(layer: nn.Module, *arguments: Any, **options: Any) -> Any:
-    forward = partial(type(layer).forward, layer)
-    if not torch.is_grad_enabled():
-        return forward(*arguments, **options)
-    return checkpoint(forward, *arguments, use_reentrant=False, preserve_rng_state=False, **options)
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:

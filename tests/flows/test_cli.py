@@ -1,6 +1,7 @@
 """The command as its users meet it: in a process of its own, by exit code and what it prints."""
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from flows import cli
 from rlhf_core.config import Config
+from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE, places
 from tests.flows.processes import solon, start_solon
@@ -190,6 +192,52 @@ def test_report_is_written_again(monkeypatch, capsys, finished: Config):
     assert "has not ended" in capsys.readouterr().err
 
 
+def test_merge_writes_a_plain_folder_and_says_what_it_did(
+    monkeypatch, capsys, finished: Config, tmp_path: Path
+):
+    from transformers import AutoModelForCausalLM
+
+    folder = finished.store.parent
+    policy = Store(finished.store).query("SELECT id FROM models WHERE kind = 'policy'")[0]["id"]
+    arguments = ["merge", SMOKE, *places(folder), "--model", policy, "--set"]
+    arguments += ["compute.precision=fp32", "--out", str(tmp_path / "out")]
+    assert call(monkeypatch, *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert found["model"] == policy
+    assert found["precision"] == "float32"
+    assert found["parameters"] == sum(parameter.numel() for parameter in plain.parameters())
+    assert call(monkeypatch, *arguments) == 2
+    assert "out: something is there already; name a folder that is not" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "out")
+    assert call(monkeypatch, *arguments) == 0
+    assert f"{policy} written to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            ["--model", "policy-none"],
+            "--model policy-none is not in the store; name one of",
+        ),
+        (["--model", "reward"], "is a reward model; name one of policy-"),
+        (["--set", "seed=77"], "no policy of this config was promoted; name another model with"),
+        (["--set", "store=none.duckdb"], "no store at none.duckdb: nothing was trained"),
+    ],
+)
+def test_merge_refuses_what_it_cannot_merge(
+    monkeypatch, capsys, finished: Config, tmp_path: Path, changed: list[str], message: str
+):
+    if changed[1] == "reward":
+        rows = Store(finished.store).query("SELECT id FROM models WHERE kind = 'reward'")
+        changed = ["--model", rows[0]["id"]]
+    arguments = [*places(finished.store.parent), *changed, "--out", str(tmp_path / "out")]
+    assert call(monkeypatch, "merge", SMOKE, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_schema_is_the_published_one(monkeypatch, capsys):
     """After a change of the config: make schema."""
     assert call(monkeypatch, "schema") == 0
@@ -217,10 +265,12 @@ def test_schema_accepts_the_configs_and_refuses_what_solon_refuses():
 def test_help_teaches(monkeypatch, capsys):
     assert call(monkeypatch, "--help") == 0
     printed = capsys.readouterr().out
-    for command in ("run", "plan", "sql", "serve", "report", "schema", "judges"):
+    for command in ("run", "plan", "sql", "serve", "report", "merge", "schema", "judges"):
         assert f" {command} " in printed
     assert call(monkeypatch, "run", "--help") == 0
     assert "training.steps=5" in capsys.readouterr().out
+    assert call(monkeypatch, "merge", "--help") == 0
+    assert "AutoModelForCausalLM.from_pretrained" in capsys.readouterr().out
 
 
 def test_judges_are_listed(monkeypatch, capsys):

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from flows._cycle import Cycle, ended_cycles
 from flows._run import run_cycles
@@ -137,6 +139,31 @@ def test_the_next_cycle_starts_from_the_promoted_policy(tmp_path: Path):
         "WHERE kind = 'reward' GROUP BY model_id ORDER BY n"
     )
     assert learnt[-1]["n"] == rankings
+
+
+def test_a_cycle_on_full_weights(tmp_path: Path):
+    """Two of them, so that a promoted policy is gone on from, sampled from and beaten."""
+    config = smoke(
+        tmp_path, *WINS_ALWAYS, "policy={model: tiny-random, weights: full}",
+        "evaluation.baseline=incumbent", "prompts.limit=20",
+    )  # fmt: skip
+    run_cycles(config, 2, is_quiet=True)
+    store = Store(config.store)
+    assert store.query("SELECT * FROM check_orphans") == []
+    first, second = store.query("SELECT * FROM promotions ORDER BY cycle")
+    assert second["baseline_id"] == first["policy_id"]
+    folders = {path.name: path for path in (config.artifacts / "models").iterdir()}
+    kinds_ = [name.split("-")[0] for name in sorted(folders)]
+    assert kinds_ == ["policy", "policy", "reward", "reward", "sft"]
+    weights = {name: load_file(path / "model.safetensors") for name, path in folders.items()}
+    (sft,) = (name for name in folders if name.startswith("sft"))
+    for name, found in weights.items():
+        assert {weight.dtype for weight in found.values()} == {torch.float32}
+        moved = [not torch.equal(found[key], weights[sft][key]) for key in found]
+        assert all(moved) == (name != sft)
+        assert (folders[name] / "head.safetensors").exists() == name.startswith("reward")
+    recipes = [json.loads(row["recipe"]) for row in store.query("SELECT recipe FROM models")]
+    assert sum(recipe.get("weights") == "full" for recipe in recipes) == 4  # rewards and policies
 
 
 @pytest.mark.parametrize(

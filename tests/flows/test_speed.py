@@ -27,10 +27,10 @@ def deep(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["tiny-random", None])
-def test_every_kind_of_work_takes_time(name: str | None, deep: str):
-    speed = measure_speed(name or deep, FP32, lora_rank=2)
-    assert min(speed.sampling, speed.forward, speed.training) > 0
+@pytest.mark.parametrize(("name", "lora_rank"), [("tiny-random", 2), (None, 2), (None, None)])
+def test_every_kind_of_work_takes_time(name: str | None, lora_rank: int | None, deep: str):
+    speed = measure_speed(name or deep, FP32, lora_rank)
+    assert min(speed.sampling, speed.forward, speed.training, speed.update) > 0
 
 
 def test_only_a_few_layers_are_made(deep: str):

@@ -41,9 +41,9 @@ def tiny_classifier(outputs: int = 1) -> str:
 
 
 @cache
-def tiny_reward_model() -> str:
-    """The folder of a random reward model as Solon saves them."""
-    trunk = open_trunk("tiny-random", FP32, lora_rank=2)
+def tiny_reward_model(lora_rank: int | None = 2) -> str:
+    """The folder of a random reward model as Solon saves them; of full weights, without a rank."""
+    trunk = open_trunk("tiny-random", FP32, lora_rank)
     trunk.add_role(Role.REWARD, seed=1)
     for parameter in trunk.parameters(Role.REWARD):
         torch.nn.init.normal_(parameter, std=0.1)

@@ -37,12 +37,15 @@ def sequences(chat: ChatFormat) -> list[TokenSequence]:
     return [TokenSequence(question, tuple(chat.answer_ids(text))) for text in TEXTS]
 
 
-def test_our_reward_model_says_what_it_says_in_training():
-    trunk = open_trunk("tiny-random", FP32, lora_rank=2)
-    load_role(trunk, Role.REWARD, Path(tiny_reward_model()))
+@pytest.mark.parametrize("lora_rank", [2, None])
+def test_our_reward_model_says_what_it_says_in_training(lora_rank: int | None):
+    """An adapter, or a model of its own."""
+    folder = tiny_reward_model(lora_rank)
+    trunk = open_trunk("tiny-random", FP32, lora_rank)
+    load_role(trunk, Role.REWARD, Path(folder))
     chat = ChatFormat(trunk.tokenizer, "Answer briefly.")
     expected = score_sequences(trunk, sequences(chat), Role.REWARD).tolist()
-    assert rewards_of(tiny_reward_model()) == pytest.approx(expected, abs=0.05)  # bf16 where it is
+    assert rewards_of(folder) == pytest.approx(expected, abs=0.05)  # bf16 where it is
 
 
 def test_a_classifier_says_what_transformers_makes_of_it():
@@ -68,6 +71,6 @@ def test_a_model_that_is_not_there_is_refused():
 
 
 def test_what_is_there_passes():
-    for model in (tiny_classifier(), tiny_reward_model()):
+    for model in (tiny_classifier(), tiny_reward_model(), tiny_reward_model(None)):
         judge(model).check()
         assert judge(model).workload(10, 5).tokens == 15

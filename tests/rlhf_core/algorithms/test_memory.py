@@ -13,7 +13,8 @@ from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings, SFTSettings
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models import trunk as trunk_module
+from rlhf_core.models import roles
+from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
@@ -96,12 +97,13 @@ def test_other_errors_pass(trunk: Trunk):
     assert trunk.compute.tokens_per_microbatch == FP32.tokens_per_microbatch
 
 
-def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(new_trunk: NewTrunk):
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(lora_rank: int | None):
     """Bytes kept for the backward pass are counted, not guessed from the process."""
     losses, kept = [], []
     for is_on in (False, True):
-        trunk = new_trunk()
-        trunk.compute = replace(FP32, gradient_checkpointing=is_on)
+        compute = replace(FP32, gradient_checkpointing=is_on)
+        trunk = open_trunk("tiny-random", compute, lora_rank)
         bytes_kept = 0
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -118,22 +120,19 @@ def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(new_trunk: 
     assert kept[1] < 0.6 * kept[0]
 
 
-def test_gradient_checkpointing_leaves_sampling_its_cache(new_trunk: NewTrunk):
+def test_gradient_checkpointing_leaves_sampling_its_cache():
     """Transformers takes the cache away, and each token would be drawn after the last one alone."""
     drawn = []
     for is_on in (False, True):
-        trunk = new_trunk()
-        trunk.compute = replace(FP32, gradient_checkpointing=is_on)
+        trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=is_on), lora_rank=4)
         trunk.add_role(Role.POLICY, 1)
         answers = roll_out(trunk, [(10, 11, 12)], [0], [[1, 2]], SAMPLING)
         drawn.append([answer.tokens.response_ids for answer in answers])
     assert drawn[0] == drawn[1]
 
 
-def test_a_model_without_layers_to_compute_again_is_refused(
-    trunk: Trunk, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(trunk_module, "GradientCheckpointingLayer", torch.nn.Conv2d)
-    trunk.compute = replace(FP32, gradient_checkpointing=True)
+def test_a_model_without_layers_to_compute_again_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(roles, "GradientCheckpointingLayer", torch.nn.Conv2d)
+    trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=True), lora_rank=4)
     with pytest.raises(ModelNotFoundError, match="gradient_checkpointing to false"):
         trunk.add_role(Role.POLICY, 1)

@@ -297,6 +297,6 @@ def test_the_moving_average_is_what_is_left_in_the_end(new_trunk: NewTrunk):
     fresh = new_trunk()
     fresh.add_role(Role.CRITIC, 1)
     fresh.add_role(Role.POLICY, 1)
-    before, after, mean = (t.adapter(Role.POLICY) for t in (fresh, plain, averaged))
+    before, after, mean = (t.roles.weights(Role.POLICY) for t in (fresh, plain, averaged))
     for name, weight in mean.items():
         torch.testing.assert_close(weight, 0.75 * before[name] + 0.25 * after[name])

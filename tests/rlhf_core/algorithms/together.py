@@ -71,7 +71,7 @@ def main() -> None:
     steps = list(works[algorithm](trunk))
     role = Role.REWARD if algorithm.startswith("reward") else Role.POLICY
     if rank() == 0:
-        save_file(trunk.adapter(role), out)
+        save_file(trunk.roles.weights(role), out)
         metrics = [dict(step.metrics) for step in steps]
         out.with_suffix(".json").write_text(json.dumps({"world": world(), "metrics": metrics}))
 

@@ -74,6 +74,9 @@ def test_a_config_is_frozen(path: Path):
         ("judges.0.name=proxy", "the name 'proxy' is the reward model's own; take another"),
         ("judges.1.weight=1", "'1' must be a number from 0 to 0"),
         ("prompts=null", r"prompts = None"),
+        ("policy.weights=half", r"policy\.weights = 'half': .*'adapters' or 'full'"),
+        ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is an adapter's, .* remove"),
+        ("policy.lora_rank=null", "weights: adapters need a lora_rank, say 16; or set weights"),
         ("training.steps.x=5", "'steps' holds a value, not a group of keys"),
         ("training.steps", r"write it as key=value, as in training\.steps=5"),
         ("seed=[", "the value is not YAML; quote it"),
@@ -161,3 +164,19 @@ def test_where_the_store_lies_needs_no_whole_config(path: Path):
 def test_rewards_that_make_no_sense_are_refused(path: Path, override: str, message: str):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(path, override)
+
+
+def test_full_weights_have_no_rank_and_learn_in_small_steps(path: Path):
+    """Their defaults are others; what a file names stays, and a config reads back as it is."""
+    config = load(path, "policy.weights=full", "sft.learning_rate=2e-5")
+    assert config.policy.lora_rank is None
+    rates = (config.sft, config.reward_model, config.training)
+    assert [settings.learning_rate for settings in rates] == [2e-5, 1e-5, 1e-5]
+    assert config.training.critic_learning_rate == 1e-5
+    assert (
+        load(path, "policy.weights=full", "training.algorithm=dpo").training.learning_rate == 1e-6
+    )
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    adapters = load(path, "sft.learning_rate=2e-5")
+    assert (adapters.policy.lora_rank, adapters.training.learning_rate) == (16, 5e-4)
+    assert adapters.hash != config.hash

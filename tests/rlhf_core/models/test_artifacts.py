@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from rlhf_core.errors import TrainingError
@@ -30,6 +32,20 @@ def test_merged_model_loads_in_plain_transformers_and_says_the_same(trunk: Trunk
     save_merged(trunk, Role.SFT, tmp_path / "sft")
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "sft")
     torch.testing.assert_close(plain(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_is_added_in_full_precision_and_rounded_once(tmp_path: Path):
+    """The nearest in bf16 to W + 2·B·A: the sum in bf16 would lose half of small updates."""
+    compute = replace(FP32, dtype=torch.bfloat16)
+    trunk = trained(open_trunk("tiny-random", compute, 4), Role.SFT)
+    place = "base_model.model.model.layers.0.mlp.up_proj"
+    adapter = trunk.roles.weights(Role.SFT)
+    base = open_trunk("tiny-random", compute, 4).language_model.state_dict()
+    added = 2 * adapter[f"{place}.lora_B.weight"] @ adapter[f"{place}.lora_A.weight"]
+    name = f"{place.removeprefix('base_model.model.')}.weight"
+    save_merged(trunk, Role.SFT, tmp_path / "sft")
+    saved = load_file(tmp_path / "sft" / "model.safetensors")[name]
+    assert torch.equal(saved, (base[name].float() + added).bfloat16())
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own

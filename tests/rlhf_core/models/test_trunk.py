@@ -1,12 +1,19 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, OPTConfig
 
+from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.config.tree import SFTSettings
+from rlhf_core.errors import TrainingError
+from rlhf_core.models.artifacts import new_roles, open_trunk
+from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
+from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate
-from rlhf_core.models.trunk import Role, ScalarHead, Trunk
+from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 
 
@@ -48,6 +55,45 @@ def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
     ids = torch.tensor([[10, 11, 12, 13, 14]])
     with trunk.acting_as(Role.REFERENCE) as reference:
         assert torch.equal(reference(input_ids=ids).logits, plain(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_after_training_the_reference_says_what_the_base_says(
+    dtype: torch.dtype, lora_rank: int | None
+):
+    """Equal to the bit to a model that never had a role, adapters off or a copy put aside."""
+    compute = Compute(torch.device("cpu"), dtype, 2048, "in tests")
+    trunk, untouched = (open_trunk("tiny-random", compute, lora_rank) for _ in range(2))
+    sequences = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22, 23))]
+    settings = SFTSettings(epochs=3, learning_rate=1e-2)
+    losses = [step.metrics["loss"] for step in train_sft(trunk, sequences, settings, seed=1)]
+    assert losses[-1] < losses[0]
+    batch = trunk.batch(sequences)
+    base, reference, trained = (
+        which.token_logprobs(role, batch, 1.0)
+        for which, role in (
+            (untouched, Role.REFERENCE),
+            (trunk, Role.REFERENCE),
+            (trunk, Role.SFT),
+        )
+    )
+    assert torch.equal(reference, base)
+    assert not torch.equal(trained, base)
+    trunk.require_reference()
+
+
+@pytest.mark.parametrize("new", ["new_trunk", "new_full_trunk"])
+def test_a_reference_that_is_not_the_base_is_refused(new: str, request: pytest.FixtureRequest):
+    """One weight of the base, changed by a little."""
+    make: Callable[[], Trunk] = request.getfixturevalue(new)
+    trunk = make()
+    trunk.add_role(Role.POLICY, 1)
+    trunk.require_reference()
+    with torch.no_grad():
+        next(trunk.language_model.base_model.layers.parameters()).view(-1)[0] += 1e-3
+    with pytest.raises(TrainingError, match="reference no longer says what the base model says"):
+        trunk.require_reference()
 
 
 def test_backward_reaches_the_role_alone(trunk: Trunk, batch: Batch):
@@ -96,8 +142,9 @@ def test_entropy_is_that_of_the_distribution_before_each_token(trunk: Trunk, bat
     torch.testing.assert_close(entropy[1], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("lora_rank", [4, None])
 @pytest.mark.parametrize("is_checkpointed", [False, True])
-def test_nothing_drops_out_of_a_role_that_is_trained(is_checkpointed: bool):
+def test_nothing_drops_out_of_a_role_that_is_trained(is_checkpointed: bool, lora_rank: int | None):
     """OPT drops out in the layer itself, which transformers' checkpointing puts into training."""
     config = OPTConfig(
         vocab_size=259,
@@ -110,10 +157,15 @@ def test_nothing_drops_out_of_a_role_that_is_trained(is_checkpointed: bool):
         attention_dropout=0.5,
     )
     compute = replace(FP32, gradient_checkpointing=is_checkpointed)
-    model = AutoModelForCausalLM.from_config(config).eval()
-    trunk = Trunk(model, load_tokenizer("tiny-random"), compute, lora_rank=4)
+    roles = new_roles(
+        lambda dtype: AutoModelForCausalLM.from_config(config, dtype=dtype).eval(),
+        compute,
+        lora_rank,
+    )
+    trunk = Trunk(roles, load_tokenizer("tiny-random"), compute)
     trunk.add_role(Role.POLICY, 1)
     own = trunk.batch([TokenSequence((10, 11, 12), (13, 14))])
     first = trunk.token_logprobs(Role.POLICY, own, 1.0)
     assert torch.equal(first, trunk.token_logprobs(Role.POLICY, own, 1.0))
-    assert not any(module.training for module in trunk.language_model.modules())
+    with trunk.acting_as(Role.POLICY) as model:
+        assert not any(module.training for module in model.modules())

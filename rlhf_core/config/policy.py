@@ -1,0 +1,72 @@
+"""Settings of the model that is improved, and what training all its weights changes elsewhere."""
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from rlhf_core.config.base import PositiveInt, Settings
+
+FULL_LEARNING_RATES = {
+    "sft": {"learning_rate": 1e-5},
+    "reward_model": {"learning_rate": 1e-5},
+}
+"""Defaults of the stages before the policy's where every weight is trained, a hundredth of an
+adapter's (arXiv:2203.02155, appendix C)."""
+FULL_POLICY_RATES = {
+    "ppo": {"learning_rate": 1e-5, "critic_learning_rate": 1e-5},
+    "rloo": {"learning_rate": 1e-5},
+    "dpo": {"learning_rate": 1e-6},
+    "best_of_n": {"learning_rate": 1e-5},
+}
+"""The same of the policy's, by algorithm (DPO: arXiv:2305.18290, appendix B)."""
+
+
+class PolicySettings(Settings):
+    """The language model that is improved."""
+
+    model: str = "smollm2-135m-instruct"
+    """A bundled model, a local folder in Hugging Face format, or a hub id."""
+    system_prompt: str | None = "Answer briefly."
+    """System message before every prompt; null leaves it to the model's chat template."""
+    max_prompt_tokens: PositiveInt = 512
+    """A prompt that is longer, in tokens and with the chat template, is refused at ingest."""
+    weights: Literal["adapters", "full"] = "adapters"
+    """What is trained. adapters: LoRA adapters on one frozen model, one for each role (SFT, policy,
+    critic, reward). full: a model of its own for each role in all its parameters, kept in fp32; 16
+    bytes of memory a parameter for each that is trained at once, and smaller learning rates."""
+    lora_rank: PositiveInt | None = 16
+    """Rank of the adapters; null, and not to be set, where weights is full."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _full_weights_have_no_rank(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        is_full = raw.get("weights") == "full"
+        if is_full and raw.get("lora_rank") is not None:
+            raise ValueError(
+                f"lora_rank = {raw['lora_rank']} is an adapter's, and weights: full trains none; "
+                "remove lora_rank, or set weights to adapters"
+            )
+        if not is_full and raw.get("lora_rank", 16) is None:
+            raise ValueError("weights: adapters need a lora_rank, say 16; or set weights to full")
+        return {**raw, "lora_rank": None} if is_full else raw
+
+
+def with_small_steps(raw: dict[str, Any]) -> dict[str, Any]:
+    """A config with the learning rates that full weights want, where it names none itself."""
+    if _value(raw.get("policy"), "weights", "adapters") != "full":
+        return raw
+    algorithm = str(_value(raw.get("training"), "algorithm", "ppo"))
+    rates = {**FULL_LEARNING_RATES, "training": FULL_POLICY_RATES.get(algorithm, {})}
+    changed = {
+        section: {**defaults, **raw.get(section, {})}
+        for section, defaults in rates.items()
+        if isinstance(raw.get(section, {}), dict)
+    }
+    return {**raw, **changed}
+
+
+def _value(raw: Any, key: str, default: str) -> Any:
+    """Of settings that may not be checked yet."""
+    return raw.get(key, default) if isinstance(raw, dict) else getattr(raw, key, default)

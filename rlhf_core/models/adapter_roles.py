@@ -1,0 +1,116 @@
+"""Roles as LoRA adapters on one frozen model, so that each costs next to nothing.
+
+The reference is the model with every adapter off.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rlhf_core.models.device import Compute
+from rlhf_core.models.lora import fused
+from rlhf_core.models.norm import speed_up_norms
+from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
+
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+class AdapterRoles(Roles):
+    """Adapters in fp32 on a model in the compute precision.
+
+    Args:
+        base: The model; it is changed, for the adapters are put into it.
+        compute: Device and precision.
+        rank: Of each adapter.
+    """
+
+    def __init__(self, base: PreTrainedModel, compute: Compute, rank: int) -> None:
+        self.base = base.requires_grad_(False)
+        self._compute = compute
+        if compute.device.type == "cpu":
+            speed_up_norms(base)
+        self._lora = fused(
+            LoraConfig(
+                r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+            )
+        )
+        self._peft: PeftModel | None = None
+
+    def add(self, role: Role) -> None:
+        if self._peft is None:
+            with warnings.catch_warnings():
+                # PEFT asks transformers for a flag under its former name.
+                warnings.simplefilter("ignore", FutureWarning)
+                self._peft = get_peft_model(self.base, self._lora, adapter_name=role.value)
+        else:
+            self._peft.add_adapter(role.value, self._lora)
+        self._peft.eval()
+        if self._compute.gradient_checkpointing:
+            checkpoint_layers(self.base)
+
+    def copy(self, source: Role, target: Role) -> None:
+        self.add(target)
+        self._load(target, self.weights(source))
+
+    def remove(self, role: Role) -> None:
+        peft = self._adapted()
+        others = [name for name in peft.peft_config if name != role.value]
+        peft.set_adapter(others[0])
+        peft.delete_adapter(role.value)
+
+    def parameters(self, role: Role) -> list[nn.Parameter]:
+        marker = f".{role.value}."
+        named = self._adapted().named_parameters()
+        return [parameter for name, parameter in named if marker in name]
+
+    def weights(self, role: Role) -> dict[str, Tensor]:
+        return dict(get_peft_model_state_dict(self._adapted(), adapter_name=role.value))
+
+    @contextmanager
+    def acting_as(self, role: Role) -> Iterator[PreTrainedModel]:
+        if role is not Role.REFERENCE:
+            self._adapted().set_adapter(role.value)
+            yield self.base
+        elif self._peft is None:
+            yield self.base
+        else:
+            with self._peft.disable_adapter():
+                yield self.base
+
+    def output_embedding(self, role: Role) -> nn.Linear:
+        return cast(nn.Linear, self.base.get_output_embeddings())  # which has no adapter
+
+    def write(self, role: Role, folder: Path, base: Path) -> None:
+        save_file(self.weights(role), folder / ADAPTER)
+        config = replace(self._lora, base_model_name_or_path=str(base.resolve()))
+        config.save_pretrained(str(folder))
+
+    def read(self, role: Role, folder: Path) -> None:
+        self.add(role)
+        self._load(role, load_file(folder / ADAPTER))
+
+    def merged(self, role: Role) -> PreTrainedModel:
+        """In the compute precision."""
+        peft = self._adapted()
+        # Added in fp32 and rounded once: bf16 alone would drop small updates.
+        peft.float()
+        merged = cast(PreTrainedModel, peft.merge_and_unload(adapter_names=[role.value]))
+        round_parameters(merged, self._compute.dtype)
+        return merged
+
+    def _load(self, role: Role, weights: dict[str, Tensor]) -> None:
+        set_peft_model_state_dict(self._adapted(), weights, adapter_name=role.value)
+
+    def _adapted(self) -> PeftModel:
+        if self._peft is None:
+            raise RuntimeError("the trunk has no role yet; add_role first")
+        return self._peft

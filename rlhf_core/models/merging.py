@@ -1,0 +1,78 @@
+"""A saved model as one plain folder for transformers, whatever it was saved as."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models.artifacts import open_saved, save_plain
+from rlhf_core.models.device import Compute
+from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.roles import round_parameters
+
+PROBE = "The capital of France is Paris, and the river that runs through it is the Seine."
+MAX_EXACT_NATS = 1e-4
+"""What fp32 arithmetic in another order may change."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of merging a model."""
+
+    precision: str
+    parameters: int
+    size_bytes: int
+    """Of the weights on disk."""
+    divergence_nats: float
+    """KL from the model as it was saved, a token, over a sentence: what rounding changed."""
+
+
+def merge_saved(folder: Path, out: Path, compute: Compute) -> Merged:
+    """Write the model of a folder, with its adapter merged if it has one, and read it back.
+
+    Args:
+        folder: Of a fine-tuned model or a policy.
+        out: Where to; replaced if it is there.
+        compute: Device, and the precision to round to.
+
+    Raises:
+        ModelNotFoundError: If the folder holds a reward model, or misses a part.
+        TrainingError: If the merged model is not what the adapter made of its base.
+    """
+    # Merged in fp32 and rounded once, at the end.
+    trunk, role = open_saved(folder, replace(compute, dtype=torch.float32))
+    if role in trunk.heads:
+        raise ModelNotFoundError(
+            f"{folder.name} is a reward model: plain transformers would lose its head; the judge "
+            "`reward_model` reads it as it is"
+        )
+    ids = torch.tensor([trunk.tokenizer(PROBE)["input_ids"]], device=compute.device)
+    with trunk.acting_as(role) as model:
+        expected = _logprobs(model, ids)
+    merged = trunk.roles.merged(role)
+    changed = _divergence(expected, _logprobs(merged, ids))
+    if changed > MAX_EXACT_NATS:
+        raise TrainingError(f"{folder} merges wrongly (by {changed:.2g} nats a token); not written")
+    round_parameters(merged, compute.dtype)
+    save_plain(merged, trunk.tokenizer, out)
+    reloaded = load_language_model(str(out), compute.dtype, compute.device)
+    return Merged(
+        precision=str(compute.dtype).removeprefix("torch."),
+        parameters=sum(parameter.numel() for parameter in reloaded.parameters()),
+        size_bytes=sum(file.stat().st_size for file in out.glob("*.safetensors")),
+        divergence_nats=_divergence(expected, _logprobs(reloaded, ids)),
+    )
+
+
+@torch.no_grad()
+def _logprobs(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Of every next token, (T, V)."""
+    return torch.log_softmax(model(input_ids=ids).logits[0].float(), dim=-1)
+
+
+def _divergence(exact: Tensor, other: Tensor) -> float:
+    """KL(exact‖other), mean over tokens, in nats."""
+    return (exact.exp() * (exact - other)).sum(dim=-1).mean().item()

@@ -1,0 +1,99 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models.adapter_roles import AdapterRoles
+from rlhf_core.models.artifacts import open_trunk, save_merged, save_role
+from rlhf_core.models.merging import merge_saved
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
+
+BF16 = replace(FP32, dtype=torch.bfloat16)
+SEQUENCES = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22, 23))]
+
+
+def saved(folder: Path, role: Role, lora_rank: int | None) -> tuple[Trunk, Path]:
+    """A role on a fine-tuned model, both disturbed; the trunk it is on, and where it lies."""
+    fine_tuned = disturbed(open_trunk("tiny-random", FP32, lora_rank), Role.SFT)
+    save_merged(fine_tuned, Role.SFT, folder / "sft")
+    trunk = disturbed(open_trunk(str(folder / "sft"), FP32, lora_rank), role)
+    save_role(trunk, role, folder / role, folder / "sft")
+    return trunk, folder / role
+
+
+def disturbed(trunk: Trunk, role: Role) -> Trunk:
+    trunk.add_role(role, 1)
+    with torch.no_grad():
+        for parameter in trunk.parameters(role):
+            parameter += 0.05 * torch.randn_like(parameter)
+    return trunk
+
+
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_merged_policy_has_the_log_probabilities_of_the_role(tmp_path: Path, lora_rank: int | None):
+    """In plain transformers, one sequence at a time."""
+    trunk, folder = saved(tmp_path, Role.POLICY, lora_rank)
+    merged = merge_saved(folder, tmp_path / "out", FP32)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        expected = trunk.token_logprobs(Role.POLICY, trunk.batch(SEQUENCES), 1.0)
+        reference = trunk.token_logprobs(Role.REFERENCE, trunk.batch(SEQUENCES), 1.0)
+        for row, sequence in enumerate(SEQUENCES):
+            ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
+            said = torch.log_softmax(plain(input_ids=ids).logits[0, :-1], -1)
+            found = said.gather(1, ids[0, 1:, None])[len(sequence.prompt_ids) - 1 :, 0]
+            torch.testing.assert_close(expected[row, : len(found)], found, atol=1e-4, rtol=1e-4)
+    assert (expected - reference).abs().max() > 0.01
+    assert merged.precision == "float32"
+    assert merged.divergence_nats == pytest.approx(0.0, abs=1e-5)
+    assert merged.parameters == sum(parameter.numel() for parameter in plain.parameters())
+    assert merged.size_bytes >= 4 * merged.parameters
+
+
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_weights_are_added_in_full_precision_and_rounded_once(
+    tmp_path: Path, lora_rank: int | None
+):
+    """Every weight is the nearest in bf16 to the exact sum; adding in bf16 would miss some."""
+    _, folder = saved(tmp_path, Role.POLICY, lora_rank)
+    exact, rounded = (
+        AutoModelForCausalLM.from_pretrained(merge(folder, tmp_path / name, compute))
+        for name, compute in (("exact", FP32), ("rounded", BF16))
+    )
+    assert rounded.dtype == torch.bfloat16
+    for name, weight in rounded.state_dict().items():
+        assert torch.equal(weight, exact.state_dict()[name].bfloat16()), name
+
+
+def merge(folder: Path, out: Path, compute: object) -> Path:
+    found = merge_saved(folder, out, compute)  # type: ignore[arg-type]
+    assert 0 <= abs(found.divergence_nats) < 0.05
+    return out
+
+
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_a_reward_model_is_not_merged(tmp_path: Path, lora_rank: int | None):
+    _, folder = saved(tmp_path, Role.REWARD, lora_rank)
+    with pytest.raises(ModelNotFoundError, match="reward is a reward model: plain transformers"):
+        merge_saved(folder, tmp_path / "out", FP32)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, folder = saved(tmp_path, Role.POLICY, 4)
+    exact = AdapterRoles.merged
+
+    def wrong(self: AdapterRoles, role: Role) -> torch.nn.Module:
+        model = exact(self, role)
+        model.get_input_embeddings().weight.data *= 1.01
+        return model
+
+    monkeypatch.setattr(AdapterRoles, "merged", wrong)
+    with pytest.raises(TrainingError, match="merges wrongly"):
+        merge_saved(folder, tmp_path / "out", FP32)
+    assert not (tmp_path / "out").exists()
