@@ -20,13 +20,13 @@ def train_sft(
     seed: int,
     checkpoints: Checkpoints = NONE_KEPT,
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's SFT adapter, one optimizer step an item.
+    """Fit the trunk's SFT role, one optimizer step an item.
 
     Args:
         trunk: Without the role yet.
         demonstrations: At least one.
         settings: Of the training.
-        seed: Of the adapter and the order.
+        seed: Of the role and the order.
         checkpoints: Gone on from where one is there.
 
     Raises:
