@@ -29,13 +29,13 @@ def train_reward_model(
     checkpoints: Checkpoints = NONE_KEPT,
     held_out: Sequence[RankedCandidates] = (),
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's reward adapter and head with the K-wise loss, one optimizer step an item.
+    """Fit the trunk's reward role and head with the K-wise loss, one optimizer step an item.
 
     Args:
         trunk: Without the role yet.
         rankings: With a preference each.
         settings: Of the training.
-        seed: Of the adapter, the head and the order.
+        seed: Of the role, the head and the order.
         checkpoints: Gone on from where one is there.
         held_out: Measured on, and not learnt from.
 

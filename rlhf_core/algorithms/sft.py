@@ -24,13 +24,13 @@ def train_sft(
     checkpoints: Checkpoints = NONE_KEPT,
     trial: Trial | None = None,
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's SFT adapter, one optimizer step an item.
+    """Fit the trunk's SFT role, one optimizer step an item.
 
     Args:
         trunk: Without the role yet.
         demonstrations: At least one.
         settings: Of the training.
-        seed: Of the adapter and the order.
+        seed: Of the role and the order.
         checkpoints: Gone on from where one is there.
         trial: The adapter ends with the weights that score best in it; None ends with the last.
 
