@@ -59,6 +59,20 @@ def test_what_is_learnt_was_drawn_before_the_first_update(trunk: Trunk):
     assert "loss" in update.metrics
 
 
+def test_an_answer_that_does_not_end_is_not_the_best(trunk: Trunk):
+    """A random model seldom ends within six tokens, and then has −3 and not its reward of 1."""
+    trunk.add_role(Role.POLICY, 1)
+    settings = BestOfNSettings(algorithm="best_of_n", prompts_per_step=2, missing_eos_score=-3.0)
+    steps = train_best_of_n(
+        trunk, prompts(2), lambda r: torch.ones(len(r)), settings, SAMPLING, seed=1
+    )
+    drawn = next(steps)
+    assert isinstance(drawn, RolloutStep)
+    ended = [rollout.finish_reason == "eos" for rollout in drawn.rollouts]
+    assert not all(ended)
+    assert drawn.scores == tuple(1.0 if is_ended else -3.0 for is_ended in ended)
+
+
 def test_answers_of_a_policy_that_left_the_reference_have_their_distance(trunk: Trunk):
     trunk.add_role(Role.POLICY, 1)
     for parameter in trunk.parameters(Role.POLICY):

@@ -72,6 +72,8 @@ def test_logits_are_of_response_tokens_alone_and_never_all_at_once(
         return exact(states, *arguments)
 
     monkeypatch.setattr(logprobs, "_logits", counted)
+    output = trunk.language_model.get_output_embeddings()
+    output.register_forward_pre_hook(lambda _, given: rows.append(given[0].numel()))
     trunk.add_role(Role.POLICY, 1)
     batch = trunk.batch(
         [TokenSequence((7,) * 5, (8, 9, 10, 11, 12)), TokenSequence((7,) * 6, (8, 9, 10, 11))]
