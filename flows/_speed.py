@@ -89,7 +89,7 @@ def _measure(trunk: Trunk) -> Speed:
 
     def sampling() -> None:
         with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
-            sample(model, prompts, seeds, limits)
+            sample(model, prompts, seeds, limits, trunk.compute.forward_tokens)
 
     def training() -> None:
         trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()

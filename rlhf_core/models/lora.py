@@ -17,12 +17,18 @@ from torch.autograd.function import FunctionCtx
 class FusedLinear(Linear):
     """PEFT's layer, with the common case fused: one active adapter, not merged, no dropout."""
 
+    @property
+    def sole_adapter(self) -> str | None:
+        """The one adapter that acts beside the base weights, or None if it is not so simple."""
+        names = [name for name in self.active_adapters if name in self.lora_A]
+        is_simple = not self.disable_adapters and not self.merged and len(names) == 1
+        return names[0] if is_simple else None
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """(…, in) to (…, out), in the precision of the base weights."""
-        names = [name for name in self.active_adapters if name in self.lora_A]
-        if self.disable_adapters or self.merged or len(names) != 1:
+        name = self.sole_adapter
+        if name is None:
             return super().forward(x, *args, **kwargs)
-        (name,) = names
         return _LoraProduct.apply(
             x,
             self.base_layer.weight,

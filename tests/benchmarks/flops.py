@@ -69,7 +69,7 @@ def size_of(trunk: Trunk, role: Role) -> Size:
             for name, layer in linears
             if isinstance(layer, nn.Linear) and "lora_" not in name
         ),
-        trained=sum(weight.numel() for weight in trunk.adapter(role).values()),
+        trained=sum(weight.numel() for weight in trunk.roles.weights(role).values()),
         output=output.numel(),
         layers=config.num_hidden_layers,
         width=config.num_attention_heads * config.head_dim,

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 from accelerate.utils.memory import clear_device_cache
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from rlhf_core.algorithms.online import ADAM_EPS, add_critic
 from rlhf_core.algorithms.optimisation import Updater
@@ -20,6 +20,7 @@ from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.rollouts import Rollout, experience
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings
+from rlhf_core.models.artifacts import new_roles
 from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer
@@ -223,15 +224,17 @@ def _rollout(trunk: Trunk, load: Load) -> Work:
 
 
 def _trunk(config: LlamaConfig, compute: Compute) -> Trunk:
-    with torch.device(compute.device):
-        model = AutoModelForCausalLM.from_config(
-            config,
-            dtype=compute.dtype,
-            attn_implementation=attention_implementation(compute.device),
-        )
+    def new(dtype: torch.dtype) -> PreTrainedModel:
+        with torch.device(compute.device):
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=attention_implementation(compute.device)
+            )
+        return model.eval()
+
+    compute = compute.with_microbatches_of(TOKENS_AT_ONCE)
     # Of the tokenizer no more than its special tokens is used.
     tokenizer = load_tokenizer("tiny-random")
-    return Trunk(model.eval(), tokenizer, compute.with_microbatches_of(TOKENS_AT_ONCE), RANK)
+    return Trunk(new_roles(new, compute, RANK), tokenizer, compute)
 
 
 def _prompts(trunk: Trunk, load: Load) -> list[tuple[int, ...]]:
@@ -247,5 +250,6 @@ def _draw(trunk: Trunk, prompts: list[tuple[int, ...]], load: Load) -> list[list
     """Answers of full length, for no token ends them."""
     limits = SamplingLimits(load.answer_tokens, 1.0, eos_id=-1, pad_id=trunk.pad_id)
     seeds = [list(range(load.answers))] * len(prompts)
+    room = load.prompts * load.answers * (load.prompt_tokens + load.answer_tokens)
     with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
-        return sample(model, prompts, seeds, limits)
+        return sample(model, prompts, seeds, limits, room)

@@ -197,7 +197,7 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
         ones = seen.mask.float()
         found = update(run, plan, seen, Targets(ones, ones))
         assert found["updates"] == 1
-        after.append(trunk.adapter(Role.POLICY))
+        after.append(trunk.roles.weights(Role.POLICY))
     torch.testing.assert_close(after[1], after[0], atol=0, rtol=0)
 
 
