@@ -7,6 +7,7 @@ from prefect import flow
 from flows import _versions
 from flows._cycle import Cycle
 from flows._stage import StageWork, stage
+from flows._together import together
 from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.sft import train_sft as sft_steps
@@ -36,13 +37,13 @@ def _train(
     config = cycle.config
     prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
     revisions = _last_revisions(work.store, config, prompts, reviser)
-    trunk = open_trunk(config.policy.model, cycle.compute(), config.policy.lora_rank)
+    trunk = together(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     sequences = demonstrations(chat, prompts, revisions)
     settings = config.sft
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = sft_steps(trunk, sequences, settings, config.seed, checkpoints)
+    training = together(sft_steps, trunk, sequences, settings, config.seed, checkpoints)
     for step in followed(cycle, version, training, "fine-tuning", steps, _said):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))

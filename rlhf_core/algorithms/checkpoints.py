@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater
 from rlhf_core.models.artifacts import whole_folder
-from rlhf_core.models.ranks import rank
+from rlhf_core.models.ranks import of_first, rank
 from rlhf_core.models.trunk import Role
 
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
@@ -73,7 +73,7 @@ class Checkpoints:
         Returns:
             The step it was taken after, 0 where there is none, and the numbers.
         """
-        found = self._found()
+        found = of_first(self._found)
         if not found:
             return 0, {}
         tensors = load_file(found[-1] / TENSORS)
