@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows._cycle import CandidateBatch, Cycle
 from flows._progress import progress
+from flows._together import together
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id, seed_from
-from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.samplers import Completion, LocalSampler, Sampler
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Candidate, Failure, Prompt, Record, candidate_identity
@@ -23,8 +24,10 @@ Shard = tuple[tuple[int, ...], list[Prompt]]
 
 
 def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSettings) -> Sampler:
-    chat = ChatFormat(trunk.tokenizer, cycle.config.policy.system_prompt)
-    return LocalSampler(trunk, role, chat, sampling)
+    """Answers from a role of a trunk that all processes opened; each draws its share of them."""
+    system_prompt = cycle.config.policy.system_prompt
+    drawing = together(LocalSampler, trunk, role, system_prompt, sampling)
+    return partial(together, drawing)  # type: ignore[call-arg]  # arguments come later
 
 
 def missing_shards(

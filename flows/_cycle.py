@@ -68,9 +68,11 @@ class Cycle(BaseModel):
         return Store(self.config.store, self.run_id)
 
     def compute(self) -> "Compute":
+        """Of each process its own."""
+        from flows._together import together
         from rlhf_core.models.device import choose_compute
 
-        return choose_compute(self.config.compute)
+        return together(choose_compute, self.config.compute)
 
     @property
     def budget(self) -> Budget:

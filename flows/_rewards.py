@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from flows._together import FirstOnly
 from judges import Answer, Ledger, Opinion, PointwiseJudge, load
 from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
 from rlhf_core.algorithms.rollouts import Rollout
@@ -14,14 +16,18 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import RewardSettings, TrainingSettings
 from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.errors import ConfigError, TrainingError
+from rlhf_core.models.ranks import of_first
 from rlhf_core.models.trunk import Trunk
 from rlhf_core.records import PROXY, Outcome, Prompt
 
 
 def reward_of(
-    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], ledger: Ledger
+    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], ledger: FirstOnly[Ledger]
 ) -> Reward:
-    """The weighted sum that the settings name; parts of weight 0 are left out."""
+    """The weighted sum that the settings name; parts of weight 0 are left out.
+
+    Of several processes all score with the reward model, and the first one asks the judges.
+    """
     parts = {}
     if settings.reward_model > 0:
         score = reward_model_score(trunk, settings.caution)
@@ -56,11 +62,14 @@ def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> Poi
 
 
 def _judged(
-    settings: JudgeSettings, prompts: Sequence[Prompt], ledger: Ledger
+    settings: JudgeSettings, prompts: Sequence[Prompt], ledger: FirstOnly[Ledger]
 ) -> Callable[[Sequence[Rollout]], Tensor]:
-    judge = load_rewarding(settings, ledger)
+    kept = ledger.value
+    judge = load_rewarding(settings, kept) if kept is not None else None
 
-    def score(rollouts: Sequence[Rollout]) -> Tensor:
+    def ask(rollouts: Sequence[Rollout]) -> Tensor:
+        assert judge is not None
+        assert kept is not None
         asked = [
             (place, Answer(prompts[rollout.prompt_index], rollout.text))
             for place, rollout in enumerate(rollouts)
@@ -71,10 +80,10 @@ def _judged(
         _refuse_silence(settings.name, opinions)
         for (place, _), opinion in zip(asked, opinions, strict=True):
             scores[place] = math.nan if opinion.score is None else opinion.score
-        ledger.flush()
+        kept.flush()
         return torch.tensor(scores)
 
-    return score
+    return lambda rollouts: of_first(partial(ask, rollouts))
 
 
 def _refuse_silence(name: str, opinions: Sequence[Opinion]) -> None:

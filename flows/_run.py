@@ -32,8 +32,9 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
 
 
 def print_plan(found: Plan, to: Console) -> None:
+    spread = f", in {found.processes} processes" if found.processes > 1 else ""
     to.print(
-        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}",
+        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}{spread}",
         highlight=False,
     )
     to.print(

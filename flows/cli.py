@@ -2,14 +2,19 @@
 
 0 it worked; 1 it ran and failed; 2 the input was wrong, and nothing was written. Heavy imports
 happen inside the commands, so that help and errors are quick.
+
+Under torchrun (`torchrun --nproc-per-node 4 -m flows.cli run CONFIG`) the first process is the
+command, and the others follow it through a run; they take no part in other commands.
 """
 
 import atexit
 import logging
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +30,8 @@ from flows._screen import (
 )
 from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
-from rlhf_core.errors import InputError, SolonError
+from rlhf_core.errors import ConfigError, InputError, SolonError
+from rlhf_core.launch import place, processes
 
 app = typer.Typer(
     name="solon",
@@ -39,6 +45,12 @@ app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 
 
+@app.callback()
+def _first_alone(context: typer.Context) -> None:
+    if place() > 0 and context.invoked_subcommand != "run":
+        raise typer.Exit
+
+
 @app.command()
 def run(
     config: ConfigPath,
@@ -49,16 +61,20 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a config to its end. What is there already is not done again: a rerun is a resume."""
+    if place() > 0:
+        _follow()
+        return
     loaded = _load(config, overrides)
     from flows._cycle import ended_cycles
     from flows._summary import print_summary, summary
 
     added: dict[str, int] = {}
-    if ended_cycles(loaded) < cycles:
-        prepare_prefect()
-        from flows._run import run_cycles
+    with _leading():
+        if ended_cycles(loaded) < cycles:
+            prepare_prefect()
+            from flows._run import run_cycles
 
-        added = run_cycles(loaded, cycles, is_quiet=as_json)
+            added = run_cycles(loaded, cycles, is_quiet=as_json)
     found = summary(loaded, cycles, added)
     if as_json:
         print_json(found)
@@ -118,6 +134,11 @@ def serve(
     from flows._server import prefect_server
 
     _load(config, overrides)
+    if processes() > 1:
+        raise ConfigError(
+            "serve runs each cycle in a process of its own; have your scheduler call `torchrun … "
+            "-m flows.cli run` instead"
+        )
     prepare_prefect(level="INFO")
     with prefect_server() as address:
         from flows.schedule import serve as serve_config
@@ -204,7 +225,41 @@ def _load(path: Path, overrides: list[str] | None) -> Any:
     return load_config(path, overrides or [])
 
 
+def _leading() -> AbstractContextManager[None]:
+    """What a run is done within, where there are processes to lead."""
+    if processes() == 1:
+        return nullcontext()
+    from flows._together import leading
+
+    return leading()
+
+
+def _follow() -> None:
+    """Work beside the first process until it ends."""
+    from flows._together import follow
+    from rlhf_core.models.ranks import join_others
+
+    join_others()
+    report = sys.excepthook  # PyTorch's, by now, which says which process it was
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        report(kind, error, trace)
+        _end_at_once()
+
+    sys.excepthook = end
+    follow()
+
+
+def _end_at_once() -> None:
+    """Without parting from the other processes, which may be long in coming to it."""
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def _fail(error: SolonError, code: int) -> None:
+    if place() > 0:
+        typer.echo(f"solon, process {place()}: {error}", err=True)
+        _end_at_once()
     typer.echo(f"solon: {error}", err=True)
     sys.exit(code)
 
@@ -227,3 +282,7 @@ def silence_finalization() -> None:
     """
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+if __name__ == "__main__":
+    main()

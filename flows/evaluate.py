@@ -14,6 +14,7 @@ from flows._cycle import Cycle
 from flows._judging import judge_missing
 from flows._ledger import StoreLedger
 from flows._stage import stage
+from flows._together import together
 from judges import Ledger
 from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.algorithms.reward_model import score_sequences
@@ -85,11 +86,12 @@ class _Models:
     @cached_property
     def trunk(self) -> Trunk:
         config, folder = self.cycle.config, self.cycle.folder
-        trunk = open_trunk(str(folder(self.sft_id)), self.cycle.compute(), config.policy.lora_rank)
-        load_role(trunk, Role.POLICY, folder(self.policy_id))
-        load_role(trunk, Role.REWARD, folder(self.reward_id))
+        base = str(folder(self.sft_id))
+        trunk = together(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
+        together(load_role, trunk, Role.POLICY, folder(self.policy_id))
+        together(load_role, trunk, Role.REWARD, folder(self.reward_id))
         if self.incumbent is not None:
-            load_role(trunk, Role.INCUMBENT, folder(self.incumbent))
+            together(load_role, trunk, Role.INCUMBENT, folder(self.incumbent))
         return trunk
 
     @cached_property
@@ -146,7 +148,8 @@ def _score_missing(
         known = queries.known_ids(store, Judgement.table, [judgement.id for judgement in blank])
         if all(judgement.id in known for judgement in blank):
             continue
-        scores = score_sequences(models.trunk, models.sequences(prompts, group), Role.REWARD)
+        sequences = models.sequences(prompts, group)
+        scores = together(score_sequences, models.trunk, sequences, Role.REWARD)
         store.append(
             _reward_judgement(candidate, models.reward_id, score)
             for candidate, score in zip(candidates, scores.tolist(), strict=True)
@@ -202,7 +205,8 @@ def _evaluations(
     ids = {c.id for answers in (policy, baseline) for group in answers.values() for c in group}
     judgements = queries.judgements_of(store, ids, [version for _, version, _ in seats])
     temperature = cycle.config.evaluation.temperature
-    kl = sequence_kl(models.trunk, models.sequences(prompts, policy), temperature).mean().item()
+    sequences = models.sequences(prompts, policy)
+    kl = together(sequence_kl, models.trunk, sequences, temperature).mean().item()
     comparison = Comparison(prompts, policy, baseline, kl)
     return [
         comparison.evaluate(cycle.config, judgements, name, version, role)

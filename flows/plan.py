@@ -1,7 +1,7 @@
 """What a run would do, counted and estimated before any time or money is spent.
 
 Counts are exact but for pairs and rankings, which depend on ties. Times are rough: tokens times
-what a token takes on this machine.
+what a token takes on this machine, shared out over the processes that train as one.
 """
 
 import math
@@ -20,6 +20,7 @@ from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.config import Config
 from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
 from rlhf_core.config.tree import rewarding_judges
+from rlhf_core.launch import processes
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
@@ -46,6 +47,7 @@ class Row:
 class Plan:
     config_hash: str
     compute: str
+    processes: int
     policy: str
     parameters: int
     judges: list[str]
@@ -73,15 +75,19 @@ class _Sizes:
     parameters: int
     speed: Speed
 
-    def forward(self, tokens: float, parameters: int | None = None) -> float:
-        share = (parameters or self.parameters) / self.parameters
-        return UNEVEN * tokens * self.speed.forward * share
+    def asking(self, tokens: float, parameters: int) -> float:
+        """A judge's model of that size, which one process asks alone."""
+        return UNEVEN * tokens * self.speed.forward * parameters / self.parameters
+
+    def forward(self, tokens: float) -> float:
+        return UNEVEN * tokens * self.speed.forward / processes()
 
     def training(self, tokens: float, updates: int) -> float:
-        return UNEVEN * tokens * self.speed.training + updates * self.speed.update
+        passes = UNEVEN * tokens * self.speed.training / processes()
+        return passes + updates * self.speed.update
 
     def sampling(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.sampling
+        return UNEVEN * tokens * self.speed.sampling / processes()
 
 
 def plan_run(config: Config) -> Plan:
@@ -105,6 +111,7 @@ def plan_run(config: Config) -> Plan:
     return Plan(
         config_hash=config.hash,
         compute=str(compute),
+        processes=processes(),
         policy=config.policy.model,
         parameters=sizes.parameters,
         judges=[f"{panelist.version} × {panelist.settings.weight:g}" for panelist in panel],
@@ -142,7 +149,7 @@ def _revision(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
     if settings.endpoint is not None:
         read = calls * (sizes.prompt + 2 * settings.max_new_tokens)
         return [Row("revise", "calls", calls, 0.0, settings.endpoint.cost(read, written))]
-    share = parameter_count(settings.model) / sizes.parameters
+    share = processes() * parameter_count(settings.model) / sizes.parameters  # one revises alone
     return [Row("revise", "calls", calls, sizes.sampling(written) * share)]
 
 
@@ -178,7 +185,7 @@ def _selection(config: Config, aside: int, sizes: _Sizes) -> list[Row]:
         return []
     answers = aside * math.ceil(config.sft.epochs / settings.every_epochs)
     load = judge.workload(sizes.prompt, sizes.answer)
-    read = sizes.forward(answers * load.tokens, load.parameters)
+    read = sizes.asking(answers * load.tokens, load.parameters)
     seconds = sizes.sampling(answers * sizes.answer) + read
     return [Row("train_sft", "answers to choose by", answers, seconds)]
 
@@ -270,7 +277,8 @@ def _evaluation(config: Config, holdout: int, panel: list[Panelist], sizes: _Siz
 
 def _calls(stage: str, panelist: Panelist, calls: int, sizes: _Sizes) -> Row:
     load: Workload = panelist.workload(sizes.prompt, sizes.answer)
-    seconds = sizes.forward(calls * load.tokens, load.parameters) if load.tokens else 0.0
+    size = load.parameters or sizes.parameters
+    seconds = sizes.asking(calls * load.tokens, size) if load.tokens else 0.0
     name = f"judgements by {panelist.settings.name}"
     return Row(stage, name, calls, seconds, calls * load.cost_usd)
 

@@ -6,6 +6,7 @@ from flows import _versions
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import CandidateBatch, Cycle
 from flows._stage import stage
+from flows._together import together
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.samplers import EndpointSampler, Sampler
 from rlhf_core.models.trunk import Role
@@ -40,9 +41,10 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
         return EndpointSampler(
             config.sampling.endpoint, config.policy.system_prompt, config.sampling, cycle.budget
         )
-    trunk = open_trunk(str(cycle.folder(sft_id)), cycle.compute(), config.policy.lora_rank)
+    base = str(cycle.folder(sft_id))
+    trunk = together(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     incumbent = cycle.incumbent(store)
     if incumbent is None:
         return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
-    load_role(trunk, Role.POLICY, cycle.folder(incumbent))
+    together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))
     return local_sampler(cycle, trunk, Role.POLICY, config.sampling)

@@ -12,6 +12,7 @@ from flows._ledger import StoreLedger
 from flows._rankings import ranked_candidates, training_rankings
 from flows._rewards import check_rewards, reward_of
 from flows._stage import StageWork, stage
+from flows._together import FirstOnly, together
 from flows._training import add_model, checkpoints_of, followed, keep_metrics, ptx_texts
 from judges import Ledger
 from rlhf_core.algorithms.best_of_n import train_best_of_n
@@ -56,19 +57,19 @@ def _train(
     prompts: Sequence[Prompt],
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
-    trunk = open_trunk(str(base), cycle.compute(), config.policy.lora_rank)
-    load_role(trunk, Role.REWARD, cycle.folder(reward_id))
+    trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+    together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
     if incumbent is None:
-        trunk.add_role(Role.POLICY, config.seed)
+        together(trunk.add_role, Role.POLICY, config.seed)
     else:
-        load_role(trunk, Role.POLICY, cycle.folder(incumbent))
+        together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     if isinstance(settings, DPOSettings):
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
-        steps: Iterator[TrainingStep] = train_dpo(
-            trunk, learnable, settings, config.seed, checkpoints
+        steps: Iterator[TrainingStep] = together(
+            train_dpo, trunk, learnable, settings, config.seed, checkpoints
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
@@ -99,17 +100,32 @@ def _steps_against_reward(
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
-    reward = reward_of(settings.reward, trunk, prompts, ledger)
+    reward = together(reward_of, settings.reward, trunk, prompts, FirstOnly(ledger))
     if isinstance(settings, BestOfNSettings):
-        return train_best_of_n(
-            trunk, tokens, reward, settings, config.sampling, config.seed, checkpoints
+        return together(
+            train_best_of_n,
+            trunk,
+            tokens,
+            reward,
+            settings,
+            config.sampling,
+            config.seed,
+            checkpoints,
         )
     assert isinstance(settings, OnlineSettings)
     if isinstance(settings, PPOSettings):
-        add_critic(trunk, settings)
+        together(add_critic, trunk, settings)
     texts = ptx_texts(settings.ptx, chat, prompts) if settings.ptx else []
-    return train_online(
-        trunk, tokens, reward, settings, config.sampling, config.seed, texts, checkpoints
+    return together(
+        train_online,
+        trunk,
+        tokens,
+        reward,
+        settings,
+        config.sampling,
+        config.seed,
+        texts,
+        checkpoints,
     )
 
 

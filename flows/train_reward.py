@@ -8,6 +8,7 @@ from flows import _versions
 from flows._cycle import Cycle
 from flows._rankings import ranked_candidates, training_rankings
 from flows._stage import StageWork, stage
+from flows._together import together
 from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
@@ -43,23 +44,26 @@ def _train(
     rankings: Sequence[Ranking],
 ) -> None:
     config = cycle.config
-    trunk = open_trunk(str(cycle.folder(sft_id)), cycle.compute(), config.policy.lora_rank)
+    base = cycle.folder(sft_id)
+    trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings = config.reward_model
     learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
     learnt, held_out = hold_out(learnable, settings.holdout)
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = train_reward_model(trunk, learnt, settings, config.seed, checkpoints, held_out)
+    training = together(
+        train_reward_model, trunk, learnt, settings, config.seed, checkpoints, held_out
+    )
     for step in followed(cycle, version, training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
-    mean, deviation = normalise(trunk, demonstrations(chat, prompts) or _all_sequences(learnable))
+    references = demonstrations(chat, prompts) or _all_sequences(learnable)
+    mean, deviation = together(normalise, trunk, references)
     found = {"reference_mean": mean, "reference_deviation": deviation}
     work.store.append(
         Metric(model_id=version.id, step=steps, name=name, value=value)
         for name, value in found.items()
     )
-    base = cycle.folder(sft_id)
     save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
     add_model(work.store, version, rankings)
     checkpoints.clear()

@@ -11,6 +11,7 @@ from flows._cycle import Cycle
 from flows._ledger import StoreLedger
 from flows._selection import learnt_and_aside, trial_of
 from flows._stage import StageWork, stage
+from flows._together import together
 from flows._training import (
     Metrics,
     add_model,
@@ -59,9 +60,9 @@ def _train(
     config = cycle.config
     learnt, aside = learnt_and_aside(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
-    trunk = open_trunk(config.policy.model, cycle.compute(), config.policy.lora_rank)
+    trunk = together(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
-    settings, trial = config.sft, trial_of(config, chat, aside)
+    settings, trial = config.sft, together(trial_of, config, chat, aside)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:
         shown[revision.prompt_id] += 1
@@ -71,7 +72,7 @@ def _train(
     sequences = demonstrations(chat, learnt, revisions, abstentions)
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = sft_steps(trunk, sequences, settings, config.seed, checkpoints, trial)
+    training = together(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
     for step in followed(cycle, version, training, "fine-tuning", steps, _speaker()):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))

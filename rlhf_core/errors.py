@@ -11,6 +11,7 @@ SolonError
 │   └── SchemaError         written by a newer version, or migrated by other hands
 ├── ShapeError            tensors that would broadcast instead of matching
 ├── TrainingError         a run that cannot go on (no data, loss not finite)
+├── LostProcessError      of several processes that work as one, another ended
 └── EndpointError         a remote model did not answer usefully
     ├── BudgetError         … it was not asked: the budget does not hold the call
     └── TransientError      … and asking again may help: the one leaf that is retried
@@ -58,6 +59,10 @@ class ShapeError(SolonError):
 
 
 class TrainingError(SolonError):
+    pass
+
+
+class LostProcessError(SolonError):
     pass
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf_core.models.artifacts import whole_folder
-from rlhf_core.models.ranks import rank
+from rlhf_core.models.ranks import of_first, rank
 from rlhf_core.models.sequences import TokenSequence
 
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
@@ -106,7 +106,7 @@ class Checkpoints:
         Returns:
             The step it was taken after, 0 where there is none, and the numbers.
         """
-        found = self._found()
+        found = of_first(self._found)
         if not found:
             return 0, {}
         standing.load(load_file(found[-1] / TENSORS))

@@ -10,7 +10,7 @@ import torch
 
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
-from rlhf_core.models.ranks import join_others
+from rlhf_core.launch import local_place, local_processes
 
 # Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
@@ -55,15 +55,17 @@ class Compute:
 def choose_compute(settings: ComputeSettings) -> Compute:
     """The device and precision that the settings ask for, or the best there are.
 
-    On a CPU the process keeps the memory that tensors free from now on.
+    On a CPU the process keeps the memory that tensors free from now on. Of several processes on a
+    machine with GPUs each has its own.
 
     Raises:
-        ConfigError: If the device named is not there.
+        ConfigError: If the device named is not there, or is one for several processes.
     """
     device = _device(settings.device)
-    join_others(is_cpu=device.type == "cpu")
     if device.type == "cpu":
         _keep_freed_memory()
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     if settings.precision == "auto":
         dtype, reason = _best_precision(device)
     else:
@@ -94,7 +96,9 @@ def _keep_freed_memory() -> None:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and local_processes() > 1:
+        name = _own_gpu(name)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -102,6 +106,22 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"compute.device = {name!r}: {reason}; use auto or cpu") from None
     return device
+
+
+def _own_gpu(name: str) -> str:
+    """That of this process, among several on this machine."""
+    count, gpus = local_processes(), torch.cuda.device_count()
+    if name != "cuda":
+        raise ConfigError(
+            f"compute.device = {name!r} is one GPU for the {count} processes of this machine; use "
+            "auto, and each has its own"
+        )
+    if count > gpus > 0:
+        raise ConfigError(
+            f"torchrun started {count} processes on this machine, which has {gpus} GPUs; use "
+            f"--nproc-per-node {gpus}"
+        )
+    return f"cuda:{local_place()}"
 
 
 def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:

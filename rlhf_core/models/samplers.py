@@ -54,14 +54,15 @@ class LocalSampler:
     Args:
         trunk: The model.
         role: Whose answers.
-        chat: How prompts become tokens.
+        system_prompt: Before every prompt, where there is one.
         sampling: Length and temperature.
     """
 
     def __init__(
-        self, trunk: Trunk, role: Role, chat: ChatFormat, sampling: SamplingSettings
+        self, trunk: Trunk, role: Role, system_prompt: str | None, sampling: SamplingSettings
     ) -> None:
-        self.trunk, self.role, self.chat = trunk, role, chat
+        self.trunk, self.role = trunk, role
+        self.chat = ChatFormat(trunk.tokenizer, system_prompt)
         self.limits = SamplingLimits(
             sampling.max_new_tokens, sampling.temperature, trunk.eos_id, trunk.pad_id
         )

@@ -11,6 +11,7 @@ Dimensions: B rows, T tokens of the longest row, N responses, R tokens of the lo
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -108,13 +109,14 @@ def collate(
 
 
 def microbatches(
-    sequences: Sequence[TokenSequence], tokens: int, is_shared: bool = True
+    sequences: Sequence[TokenSequence], tokens: int, is_shared: bool = True, shares: int = 1
 ) -> list[list[int]]:
     """Indices in groups of similar row length that fit a budget of tokens, padding included.
 
     Responses to the same prompt stay together, in one row if they share it. What is longer than the
-    budget stands alone. The groups partition the indices, and are as few as the budget allows and
-    then as equal: a full batch and a remnant take longer than two halves.
+    budget stands alone. The groups partition the indices, and are as few as the budget allows, but
+    a multiple of the shares that processes take of them, and then as equal as can be: a full batch
+    and a remnant take longer than two halves.
     """
     groups = by_prompt(sequences)
     rows = [1 if is_shared else len(group) for group in groups]
@@ -122,7 +124,7 @@ def microbatches(
         len(_row(sequences, group).ids) if is_shared else max(len(sequences[i]) for i in group)
         for group in groups
     ]
-    most = len(_filled(lengths, rows, tokens))
+    most = shares * ceil(len(_filled(lengths, rows, tokens)) / shares)
     fitting = range(1, tokens + 1)
     least = fitting[bisect_left(fitting, -most, key=lambda t: -len(_filled(lengths, rows, t)))]
     return [

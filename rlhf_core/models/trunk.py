@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.device import Compute
 from rlhf_core.models.logprobs import chosen_logprobs
-from rlhf_core.models.ranks import share
+from rlhf_core.models.ranks import share, world
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
@@ -119,17 +119,18 @@ class Trunk:
 
         Of several processes each gets its share.
         """
-        compute = self.compute
-        groups = microbatches(sequences, compute.tokens_per_microbatch, compute.share_prompts)
-        for group in share(groups):
-            yield group, self.batch([sequences[index] for index in group])
+        return self._shared_out(sequences, self.compute.tokens_per_microbatch)
 
     def forward_batches(
         self, sequences: Sequence[TokenSequence]
     ) -> Iterator[tuple[list[int], Batch]]:
         """The same for a forward pass alone, which has room for more."""
-        compute = self.compute
-        groups = microbatches(sequences, compute.forward_tokens, compute.share_prompts)
+        return self._shared_out(sequences, self.compute.forward_tokens)
+
+    def _shared_out(
+        self, sequences: Sequence[TokenSequence], tokens: int
+    ) -> Iterator[tuple[list[int], Batch]]:
+        groups = microbatches(sequences, tokens, self.compute.share_prompts, world())
         for group in share(groups):
             yield group, self.batch([sequences[index] for index in group])
 

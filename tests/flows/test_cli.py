@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows import cli, plan
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -99,6 +99,39 @@ def test_plan_prints_and_does_nothing(monkeypatch, capsys, tmp_path: Path):
     assert found["seconds"] > 0
     assert {row["stage"] for row in found["rows"]} >= {"sample", "judge", "train_policy"}
     assert not (tmp_path / "out").exists()
+
+
+class TestUnderTorchrun:
+    def test_the_plan_says_how_many_processes_there_are_and_shares_the_time_out(
+        self, monkeypatch, capsys, tmp_path: Path
+    ):
+        speed = plan.Speed(sampling=1.0, forward=1.0, training=1.0)
+        monkeypatch.setattr(plan, "measure_speed", lambda *_: speed)
+        rows = {}
+        for processes in ("1", "4"):
+            monkeypatch.setenv("WORLD_SIZE", processes)
+            assert call(monkeypatch, "plan", SMOKE, "--json", *places(tmp_path)) == 0
+            found = json.loads(capsys.readouterr().out)
+            assert found["processes"] == int(processes)
+            rows[processes] = {(row["stage"], row["what"]): row["seconds"] for row in found["rows"]}
+        for (stage, what), seconds in rows["1"].items():
+            share = 1 if "judgements" in what else 4
+            assert rows["4"][stage, what] == pytest.approx(seconds / share), what
+        assert call(monkeypatch, "plan", SMOKE, *places(tmp_path)) == 0
+        assert ", in 4 processes" in capsys.readouterr().out
+
+    def test_only_the_first_process_answers_what_is_no_run(
+        self, monkeypatch, capsys, tmp_path: Path
+    ):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", "1")
+        assert call(monkeypatch, "plan", SMOKE, *places(tmp_path)) == 0
+        assert capsys.readouterr() == ("", "")
+
+    def test_a_schedule_of_several_processes_is_refused(self, monkeypatch, capsys, tmp_path: Path):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert call(monkeypatch, "serve", SMOKE, "--cron", "0 3 * * *", *places(tmp_path)) == 2
+        assert "have your scheduler call" in capsys.readouterr().err
 
 
 def test_plan_prices_remote_models(monkeypatch, capsys, tmp_path: Path):

@@ -21,7 +21,7 @@ from rlhf_core.config.training import DPOSettings, PPOSettings
 from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.ranks import rank, world
+from rlhf_core.models.ranks import join_others, leave_others, rank, world
 from rlhf_core.models.trunk import Role, Trunk
 from tests.rlhf_core.algorithms.planted import planted_rankings, random_tokens, share_of_low
 
@@ -65,6 +65,7 @@ def ppo(trunk: Trunk) -> Iterator[TrainingStep]:
 
 def main() -> None:
     algorithm, out = sys.argv[1], Path(sys.argv[2])
+    join_others()
     settings = ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=TOKENS)
     trunk = open_trunk("tiny-random", choose_compute(settings), lora_rank=4)
     works = {"reward": reward, "reward_short": reward_short, "dpo": dpo, "ppo": ppo}
@@ -74,6 +75,7 @@ def main() -> None:
         save_file(trunk.roles.weights(role), out)
         metrics = [dict(step.metrics) for step in steps]
         out.with_suffix(".json").write_text(json.dumps({"world": world(), "metrics": metrics}))
+    leave_others()
 
 
 if __name__ == "__main__":

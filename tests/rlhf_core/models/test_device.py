@@ -76,3 +76,30 @@ def test_memory_that_is_freed_is_kept_for_the_next_one():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_auto_takes_the_gpu():
     assert compute(device="auto").device.type == "cuda"
+
+
+class TestSeveralProcessesOnAMachine:
+    @pytest.fixture(autouse=True)
+    def _second_of_two(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+
+    @pytest.mark.parametrize("name", ["auto", "cuda"])
+    def test_each_has_a_gpu_of_its_own(self, name: str):
+        assert compute(device=name, precision="fp32").device == torch.device("cuda", 1)
+
+    def test_on_the_cpu_nothing_changes(self):
+        assert compute(precision="fp32").device == torch.device("cpu")
+
+    def test_one_gpu_named_for_all_is_refused(self):
+        with pytest.raises(ConfigError, match=r"'cuda:0' is one GPU for the 2 processes"):
+            compute(device="cuda:0")
+
+    def test_more_processes_than_gpus_are_refused(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        with pytest.raises(ConfigError, match=r"2 processes .* 1 GPUs; use --nproc-per-node 1"):
+            compute(device="auto")

@@ -7,7 +7,6 @@ import pytest
 from rlhf_core.config.tree import BudgetSettings, EndpointSettings, SamplingSettings
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.models.budget import Budget
-from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.samplers import EndpointSampler, LocalSampler, Sampler
 from rlhf_core.models.trunk import Role
 from tests.facts import prompt
@@ -43,7 +42,7 @@ def test_remote_answers_are_reported_where_they_belong():
 
 
 def test_local_answers_are_reported_alike(trunk):
-    check_places(LocalSampler(trunk, Role.REFERENCE, ChatFormat(trunk.tokenizer, None), SAMPLING))
+    check_places(LocalSampler(trunk, Role.REFERENCE, None, SAMPLING))
 
 
 @pytest.mark.parametrize("calls", [1, 3])

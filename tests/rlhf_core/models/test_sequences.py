@@ -100,6 +100,14 @@ def test_a_row_longer_than_the_budget_stands_alone():
     assert microbatches(RAGGED, tokens=1) == [[0, 2, 3], [1, 4]]
 
 
+def test_every_process_has_a_micro_batch_where_there_is_work_for_it():
+    """Four rows of 10 fit one budget, and are two and two for two, which three cannot better."""
+    sequences = [TokenSequence((prompt,) * 5, (1,) * 5) for prompt in range(4)]
+    assert [len(microbatches(sequences, 40, shares=n)) for n in (1, 2, 3, 9)] == [1, 2, 2, 4]
+    assert [len(group) for group in microbatches(sequences, 40, shares=2)] == [2, 2]
+    assert len(microbatches(sequences[:3], 20, shares=2)) == 2
+
+
 def test_batches_are_as_equal_as_they_can_be():
     """Nine rows of 5 tokens and a budget of eight: not eight and one, but five and four."""
     sequences = [TokenSequence((10, 11, number), (20, 21)) for number in range(9)]

@@ -1,0 +1,28 @@
+"""Runs `solon` with these arguments; the process that follows fails at its first optimizer step.
+
+python -m tests.flows.follower_fails error|bug|kill run CONFIG …
+"""
+
+import os
+import signal
+import sys
+
+from flows import cli
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.errors import TrainingError
+from rlhf_core.launch import place
+
+how = sys.argv.pop(1)
+
+
+def step(self: Updater) -> tuple[float, float]:
+    if how == "error":
+        raise TrainingError("the follower has had enough")
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ZeroDivisionError
+
+
+if place() == 1:
+    Updater.step = step  # type: ignore[method-assign]
+cli.main()

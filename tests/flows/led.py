@@ -1,0 +1,108 @@
+"""Samples, trains and scores the tiny model through `together`: alone, or under torchrun.
+
+    python -m tests.flows.led OUT.safetensors [fail]
+
+No Prefect and no store. The reward is the reward model's and a judge's. With fail, what follows
+meets a bug at its first optimizer step.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from flows._rewards import reward_of
+from flows._together import FirstOnly, leading, together
+from flows.cli import _follow
+from judges import Ledger
+from rlhf_core.algorithms.online import add_critic, train_online
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.algorithms.reward_model import score_sequences
+from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.config import JudgeSettings
+from rlhf_core.config.training import PPOSettings, RewardSettings
+from rlhf_core.config.tree import ComputeSettings, SamplingSettings, SFTSettings
+from rlhf_core.launch import place, processes
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.device import choose_compute
+from rlhf_core.models.ranks import world
+from rlhf_core.models.samplers import Completion, LocalSampler
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role
+from rlhf_core.records import Mode, Prompt, Split
+
+PROMPTS = [
+    Prompt(text=f"Say {'so ' * n}.", mode=Mode.KNOWLEDGE_SEEKING, split=Split.TRAIN)
+    for n in range(1, 8)
+]
+SAMPLING = SamplingSettings(max_new_tokens=6)
+
+
+class Counting(Ledger):
+    """Says how often it was flushed: a judge was asked."""
+
+    asked = 0
+
+    def flush(self) -> None:
+        assert world() == 1
+        self.asked += 1
+
+
+def broken(self: Updater) -> tuple[float, float]:
+    raise ZeroDivisionError
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    if place() > 0:
+        if sys.argv[2:] == ["fail"]:
+            Updater.step = broken  # type: ignore[method-assign]
+        _follow()
+        services = sorted({"prefect", "duckdb"} & set(sys.modules))
+        out.with_suffix(f".{place()}.json").write_text(json.dumps(services))
+        return
+    with leading():
+        assert world() == 1
+        save(out, *run())
+
+
+def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
+    compute = together(
+        choose_compute, ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=64)
+    )
+    trunk = together(open_trunk, "tiny-random", compute, 4)
+    sampler = together(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
+    drawn = together(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
+    answers = [one for row in drawn for one in row if isinstance(one, Completion)]
+    prompts = [tuple(sampler.chat.prompt_ids(prompt.instruction)) for prompt in PROMPTS]
+    shown = [TokenSequence(prompt, (5, 6, 7)) for prompt in prompts]
+    steps = list(together(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
+    for role in (Role.POLICY, Role.REWARD):
+        together(trunk.add_role, role, 1)
+    settings = PPOSettings(steps=2, prompts_per_step=4, samples_per_prompt=2)
+    together(add_critic, trunk, settings)
+    ledger = Counting()
+    judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
+    reward = together(reward_of, judged, trunk, PROMPTS, FirstOnly(ledger))
+    online = together(train_online, trunk, prompts, reward, settings, SAMPLING, 1)
+    steps += list(online)
+    scores = together(score_sequences, trunk, shown, Role.REWARD)
+    found = {
+        "processes": processes(),
+        "asked": ledger.asked,
+        "texts": [one.text for one in answers],
+        "metrics": [dict(step.metrics) for step in steps],
+        "scores": scores.tolist(),
+    }
+    return found, {role: trunk.adapter(role) for role in (Role.SFT, Role.POLICY, Role.CRITIC)}
+
+
+def save(out: Path, found: dict[str, object], weights: dict[Role, dict[str, object]]) -> None:
+    tensors = {f"{role}.{name}": value for role in weights for name, value in weights[role].items()}
+    save_file(tensors, out)  # type: ignore[arg-type]
+    out.with_suffix(".json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
