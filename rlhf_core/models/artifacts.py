@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from rlhf_core.errors import TrainingError
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.sequences import Batch, TokenSequence
+from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Role, Trunk
 
 ADAPTER, HEAD = "adapter_model.safetensors", "head.safetensors"
@@ -45,12 +47,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 def open_trunk(name: str, compute: Compute, lora_rank: int) -> Trunk:
     """A trunk from anything the loader knows: a bundled model, a folder, a hub id."""
-    model = load_language_model(name, compute.dtype, compute.device)
+    device = torch.device("cpu") if compute.shard else compute.device
+    model = load_language_model(name, compute.dtype, device)
     return Trunk(model, load_tokenizer(name), compute, lora_rank)
 
 
 def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
     """Save the plain model a role amounts to, with its tokenizer. The trunk is used up by it."""
+    if is_sharded(trunk.language_model):
+        trunk = _whole(trunk, role)
     model = trunk.merged(role)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
@@ -79,6 +84,10 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         if role in trunk.heads:
             save_file(trunk.heads[role].state_dict(), unfinished / HEAD)
         trunk.tokenizer.save_pretrained(unfinished)
+        if is_sharded(trunk.language_model):
+            # One process alone cannot ask it anything.
+            _require_same_weights(folder, trunk.adapter(role), load_file(unfinished / ADAPTER))
+            return
         load_role(trunk, Role.RELOADED, unfinished)
         probe = [TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))]
         batch = trunk.batch(probe)
@@ -98,11 +107,28 @@ def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
         trunk.load_head(role, load_file(folder / HEAD))
 
 
+def _whole(trunk: Trunk, role: Role) -> Trunk:
+    """The trunk on the CPU, from where its weights came, with that role alone."""
+    name = str(trunk.language_model.name_or_path)
+    compute = replace(trunk.compute, device=torch.device("cpu"), shard=False)
+    whole = open_trunk(name, compute, trunk.lora_rank)
+    whole.add_role(role, seed=0)
+    whole.load_adapter(role, {key: value.cpu() for key, value in trunk.adapter(role).items()})
+    return whole
+
+
 @torch.no_grad()
 def _answer(trunk: Trunk, role: Role, batch: Batch) -> torch.Tensor:
     if role in trunk.heads:
         return trunk.sequence_scores(role, batch)
     return trunk.token_logprobs(role, batch, temperature=1.0)
+
+
+def _require_same_weights(
+    folder: Path, kept: dict[str, torch.Tensor], reloaded: dict[str, torch.Tensor]
+) -> None:
+    for name, weights in kept.items():
+        _require_equal(folder, weights.cpu(), reloaded[name])
 
 
 def _require_equal(folder: Path, kept: torch.Tensor, reloaded: torch.Tensor) -> None:

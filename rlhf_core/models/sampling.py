@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from rlhf_core.models.ranks import share, united, world
 from rlhf_core.models.sequences import length_batches, pad
+from rlhf_core.models.sharding import in_lockstep
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped when fewer than this share of the batch still grows."""
@@ -45,9 +46,10 @@ def sample_all(
     """`sample` in batches of prompts of similar length that fit a budget of tokens."""
     samples: dict[int, list[Sample]] = {}
     row_tokens = [len(seeds[0]) * (len(prompt) + limits.max_new_tokens) for prompt in prompts]
-    for batch in share(length_batches(row_tokens, tokens // world())):
-        drawn = sample(model, [prompts[i] for i in batch], [seeds[i] for i in batch], limits)
-        samples.update(zip(batch, drawn, strict=True))
+    with in_lockstep(model):
+        for batch in share(length_batches(row_tokens, tokens // world())):
+            drawn = sample(model, [prompts[i] for i in batch], [seeds[i] for i in batch], limits)
+            samples.update(zip(batch, drawn, strict=True))
     samples = united(samples)
     return [samples[index] for index in range(len(prompts))]
 

@@ -26,6 +26,7 @@ from rlhf_core.models.lora import fused
 from rlhf_core.models.norm import speed_up_norms
 from rlhf_core.models.ranks import share, world
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
+from rlhf_core.models.sharding import in_lockstep, shard
 
 
 class Role(StrEnum):
@@ -79,7 +80,8 @@ class Trunk:
     """A causal language model, frozen in the compute precision, with roles in fp32 on it.
 
     Args:
-        model: The weights; every role but the reference is added to them.
+        model: The weights, on the CPU if they are to be in shards; every role but the reference
+            is added to them.
         tokenizer: The model's own.
         compute: Device and precision.
         lora_rank: Rank of each role's adapter.
@@ -98,11 +100,14 @@ class Trunk:
     ) -> None:
         self.tokenizer = tokenizer
         self.compute = compute
+        self.lora_rank = lora_rank
         self.hidden_size = int(model.config.get_text_config().hidden_size)
         self.heads: dict[Role, ScalarHead] = {}
         self.language_model = model.requires_grad_(False)
         if compute.device.type == "cpu":
             speed_up_norms(model)
+        if compute.shard:
+            shard(model, compute.device)
         self._lora = fused(
             LoraConfig(
                 r=lora_rank,
@@ -221,8 +226,9 @@ class Trunk:
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
         groups = microbatches(sequences, tokens, self.compute.share_prompts, world())
-        for group in share(groups):
-            yield group, self.batch([sequences[index] for index in group])
+        with in_lockstep(self.language_model):
+            for group in share(groups):
+                yield group, self.batch([sequences[index] for index in group])
 
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:
         """Last hidden states, (B, T, H)."""
