@@ -8,6 +8,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.models.ranks import any_of
+from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ def within_memory(
     Raises:
         RuntimeError: As PyTorch does where even the smallest micro-batch does not fit.
     """
+    if is_sharded(trunk.language_model):
+        return work()  # passes are made together, so one process cannot begin again by itself
     while True:
         has_failed = False
         tokens = trunk.compute.tokens_per_microbatch // 2

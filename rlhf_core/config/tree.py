@@ -219,7 +219,8 @@ class ComputeSettings(Settings):
     """Where the arithmetic happens. Not part of the config's hash."""
 
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
+    """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one; of several processes
+    (torchrun) each takes its own."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
     tokens_per_microbatch: PositiveInt = 3072
@@ -232,6 +233,9 @@ class ComputeSettings(Settings):
     gradient_checkpointing: bool = False
     """Keep each layer's input alone for the backward pass and compute the rest again: a third more
     time, and room for micro-batches several times as large."""
+    shard: bool = False
+    """Of several processes (torchrun), let each hold a share of the policy's layers instead of a
+    copy: slower, for models that do not fit one GPU. Memory that runs out is then an error."""
     checkpoint_every: PositiveInt = 5
     """Steps of a training after which it is kept on disk; one that is killed goes on from there, to
     the same weights."""
@@ -289,6 +293,11 @@ class Config(Settings):
         if not any(judge.weight > 0 for judge in self.judges):
             raise ValueError("judges: every weight is 0, so nothing could be ranked; raise one")
         _refuse_unusable_rewards(self)
+        if self.compute.shard and self.policy.weights == "full":
+            raise ValueError(
+                "compute.shard: layers lie in shards beside adapters alone; set policy.weights to "
+                "adapters, or compute.shard to false"
+            )
         judging = (*self.judges, *rewarding_judges(self.training))
         trainers = {judge.identity: judge.name for judge in judging if judge.weight > 0}
         for judge in self.evaluation.judges:

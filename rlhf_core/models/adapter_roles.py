@@ -4,12 +4,13 @@ The reference is the model with every adapter off.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
@@ -20,6 +21,7 @@ from rlhf_core.models.device import Compute
 from rlhf_core.models.lora import fused
 from rlhf_core.models.norm import speed_up_norms
 from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
+from rlhf_core.models.sharding import shard
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -28,16 +30,18 @@ class AdapterRoles(Roles):
     """Adapters in fp32 on a model in the compute precision.
 
     Args:
-        base: The model; it is changed, for the adapters are put into it.
+        load: Makes the model, on the CPU if its layers are to lie in shards.
         compute: Device and precision.
         rank: Of each adapter.
     """
 
-    def __init__(self, base: PreTrainedModel, compute: Compute, rank: int) -> None:
-        self.base = base.requires_grad_(False)
-        self._compute = compute
+    def __init__(self, load: Callable[[], PreTrainedModel], compute: Compute, rank: int) -> None:
+        self.base = load().requires_grad_(False)
+        self._new, self._compute, self._rank = load, compute, rank
         if compute.device.type == "cpu":
-            speed_up_norms(base)
+            speed_up_norms(self.base)
+        if compute.shard:
+            shard(self.base, compute.device)
         self._lora = fused(
             LoraConfig(
                 r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
@@ -99,7 +103,13 @@ class AdapterRoles(Roles):
         self._load(role, load_file(folder / ADAPTER))
 
     def merged(self, role: Role) -> PreTrainedModel:
-        """In the compute precision."""
+        """In the compute precision; of a base in shards a whole copy, on the CPU."""
+        if self._compute.shard:
+            compute = replace(self._compute, device=torch.device("cpu"), shard=False)
+            whole = AdapterRoles(self._new, compute, self._rank)
+            whole.add(role)
+            whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
+            return whole.merged(role)
         peft = self._adapted()
         # Added in fp32 and rounded once: bf16 alone would drop small updates.
         peft.float()

@@ -22,7 +22,8 @@ from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.roles import Role, Roles
-from rlhf_core.models.sequences import Batch, TokenSequence
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
 
 HEAD = "head.safetensors"
@@ -54,13 +55,14 @@ def new_roles(
     """Roles on a model that is loaded in the precision they need it in.
 
     Args:
-        load: Makes the model on the compute's device, in evaluation mode.
+        load: Makes the model, in evaluation mode, on the compute's device; on the CPU where its
+            layers are to lie in shards.
         compute: Device and precision.
         lora_rank: Of each role's adapter; None gives each role full parameters of its own.
     """
     if lora_rank is None:
         return FullRoles(partial(load, torch.float32), compute)
-    return AdapterRoles(load(compute.dtype), compute, lora_rank)
+    return AdapterRoles(partial(load, compute.dtype), compute, lora_rank)
 
 
 def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
@@ -73,7 +75,8 @@ def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
     """
 
     def load(dtype: torch.dtype) -> PreTrainedModel:
-        return load_language_model(name, dtype, compute.device)
+        device = torch.device("cpu") if compute.shard else compute.device
+        return load_language_model(name, dtype, device)
 
     return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
@@ -116,12 +119,8 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
             save_file(trunk.heads[role].state_dict(), unfinished / HEAD)
         trunk.tokenizer.save_pretrained(unfinished)
         _read(trunk, Role.RELOADED, unfinished)
-        probe = [TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))]
-        batch = trunk.batch(probe)
         try:
-            _require_equal(
-                folder, _answer(trunk, role, batch), _answer(trunk, Role.RELOADED, batch)
-            )
+            _require_equal(folder, _shown(trunk, role), _shown(trunk, Role.RELOADED))
         finally:
             trunk.remove_role(Role.RELOADED)
 
@@ -161,7 +160,11 @@ def _read(trunk: Trunk, role: Role, folder: Path) -> None:
 
 
 @torch.no_grad()
-def _answer(trunk: Trunk, role: Role, batch: Batch) -> torch.Tensor:
+def _shown(trunk: Trunk, role: Role) -> torch.Tensor:
+    """What tells a role from others: its answer, or its weights where no process can ask alone."""
+    if is_sharded(trunk.language_model):
+        return torch.cat([weights.flatten() for weights in trunk.parameters(role)])
+    batch = trunk.batch([TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))])
     if role in trunk.heads:
         return trunk.sequence_scores(role, batch)
     return trunk.token_logprobs(role, batch, temperature=1.0)

@@ -11,6 +11,7 @@ import torch
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.launch import local_place, local_processes
+from rlhf_core.models.ranks import world
 
 # Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
@@ -32,6 +33,8 @@ class Compute:
     """Whether responses to one prompt stand in one row."""
     gradient_checkpointing: bool = False
     """Whether a backward pass computes again what its forward pass did not keep."""
+    shard: bool = False
+    """Whether the layers of a trunk lie in shards over all processes."""
 
     @property
     def forward_tokens(self) -> int:
@@ -78,6 +81,7 @@ def choose_compute(settings: ComputeSettings) -> Compute:
         reason,
         settings.share_prompts,
         settings.gradient_checkpointing,
+        settings.shard and world() > 1,
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_core.models.lora import FusedLinear
+from rlhf_core.models.sharding import is_sharded
 
 MOST_BYTES = 4 * 2**30
 """Of the copy. A larger model keeps its layers: memory is worth more there than a fifth of time."""
@@ -24,7 +25,9 @@ Forward = Callable[[Tensor], Tensor]
 @contextmanager
 @torch.no_grad()
 def packed_linears(model: nn.Module) -> Iterator[None]:
-    """Faster linear layers within, for forward passes alone; a model on another device keeps its.
+    """Faster linear layers within, for forward passes alone.
+
+    A model on another device keeps its own, and so does one whose layers lie in shards.
 
     What acts at the start acts throughout: adapters must not change within.
     """
@@ -39,6 +42,8 @@ def packed_linears(model: nn.Module) -> Iterator[None]:
 
 
 def _is_worth_it(model: nn.Module) -> bool:
+    if is_sharded(model):
+        return False
     parameters = list(model.parameters())
     size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     is_on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)

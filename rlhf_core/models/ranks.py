@@ -119,6 +119,15 @@ def any_of(is_true: bool) -> bool:
     return any(_gathered(is_true))
 
 
+def largest(own: int) -> int:
+    """The largest of the numbers that the processes have."""
+    number = torch.tensor(own)
+    if world() > 1:
+        with _meeting():
+            distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return int(number)
+
+
 @torch.no_grad()
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Give every process the sum of all gradients; a parameter that took no part counts 0."""

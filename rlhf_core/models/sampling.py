@@ -18,6 +18,7 @@ from rlhf_core.models.kv_cache import GrowingCache, Rows, joined, new_cache
 from rlhf_core.models.packed import packed_linears
 from rlhf_core.models.ranks import share, united
 from rlhf_core.models.sequences import length_batches, pad
+from rlhf_core.models.sharding import in_lockstep
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped when fewer than this share of the batch still grows."""
@@ -55,7 +56,8 @@ def sample_all(
 ) -> list[list[Sample]]:
     """`sample`, by all processes where there are several, each with a share of the prompts."""
     own = share(_from_long_to_short(prompts))
-    drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
+    with in_lockstep(model):
+        drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
     samples = united(dict(zip(own, drawn, strict=True)))
     return [samples[index] for index in range(len(prompts))]
 

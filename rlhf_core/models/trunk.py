@@ -19,6 +19,7 @@ from rlhf_core.models.ranks import share, world
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
+from rlhf_core.models.sharding import in_lockstep
 
 __all__ = ["Role", "Trunk"]
 
@@ -131,8 +132,9 @@ class Trunk:
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
         groups = microbatches(sequences, tokens, self.compute.share_prompts, world())
-        for group in share(groups):
-            yield group, self.batch([sequences[index] for index in group])
+        with in_lockstep(self.language_model):
+            for group in share(groups):
+                yield group, self.batch([sequences[index] for index in group])
 
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:
         """Last hidden states, (B, T, H)."""

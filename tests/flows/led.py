@@ -1,9 +1,9 @@
 """Samples, trains and scores the tiny model through `together`: alone, or under torchrun.
 
-    python -m tests.flows.led OUT.safetensors [fail]
+    python -m tests.flows.led OUT.safetensors [fail|shard]
 
 No Prefect and no store. The reward is the reward model's and a judge's. With fail, what follows
-meets a bug at its first optimizer step.
+meets a bug at its first optimizer step; with shard, the layers lie in shards.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 
 from flows._rewards import reward_of
 from flows._together import FirstOnly, leading, together
@@ -29,13 +30,14 @@ from rlhf_core.models.device import choose_compute
 from rlhf_core.models.ranks import world
 from rlhf_core.models.samplers import Completion, LocalSampler
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.models.trunk import Role
+from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Mode, Prompt, Split
 
 PROMPTS = [
     Prompt(text=f"Say {'so ' * n}.", mode=Mode.KNOWLEDGE_SEEKING, split=Split.TRAIN)
     for n in range(1, 8)
 ]
+SHARD = "shard" in sys.argv
 SAMPLING = SamplingSettings(max_new_tokens=6)
 
 
@@ -68,10 +70,10 @@ def main() -> None:
 
 
 def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
-    compute = together(
-        choose_compute, ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=64)
+    settings = ComputeSettings(
+        device="cpu", precision="fp32", tokens_per_microbatch=64, shard=SHARD
     )
-    trunk = together(open_trunk, "tiny-random", compute, 4)
+    trunk = together(open_trunk, "tiny-random", together(choose_compute, settings), 4)
     sampler = together(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
     drawn = together(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
     answers = [one for row in drawn for one in row if isinstance(one, Completion)]
@@ -80,22 +82,30 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     steps = list(together(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
     for role in (Role.POLICY, Role.REWARD):
         together(trunk.add_role, role, 1)
-    settings = PPOSettings(steps=2, prompts_per_step=4, samples_per_prompt=2)
-    together(add_critic, trunk, settings)
+    ppo = PPOSettings(steps=2, prompts_per_step=4, samples_per_prompt=2)
+    together(add_critic, trunk, ppo)
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
     reward = together(reward_of, judged, trunk, PROMPTS, FirstOnly(ledger))
-    online = together(train_online, trunk, prompts, reward, settings, SAMPLING, 1)
+    online = together(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
     steps += list(online)
     scores = together(score_sequences, trunk, shown, Role.REWARD)
     found = {
         "processes": processes(),
+        "held": layer_weights_held(trunk),
         "asked": ledger.asked,
         "texts": [one.text for one in answers],
         "metrics": [dict(step.metrics) for step in steps],
         "scores": scores.tolist(),
     }
     return found, {role: trunk.adapter(role) for role in (Role.SFT, Role.POLICY, Role.CRITIC)}
+
+
+def layer_weights_held(trunk: Trunk) -> int:
+    """By this process, of the frozen ones."""
+    named = trunk.language_model.base_model.layers.named_parameters()
+    frozen = [weights for name, weights in named if "lora" not in name]
+    return sum(w.to_local().numel() if isinstance(w, DTensor) else w.numel() for w in frozen)
 
 
 def save(out: Path, found: dict[str, object], weights: dict[Role, dict[str, object]]) -> None:

@@ -51,15 +51,26 @@ def test_what_stays_with_the_first_process_arrives_empty():
     assert pickle.loads(pickle.dumps(FirstOnly("a ledger"))) == FirstOnly(None)
 
 
-def test_led_and_following_they_come_to_what_one_does_alone(tmp_path: Path):
-    """Answers, metrics, weights, scores; the first alone asks the judges."""
-    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    ended = _ended([sys.executable, "-m", "tests.flows.led", str(one)])
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a process that is alone comes to."""
+    path = tmp_path_factory.mktemp("alone") / "one.safetensors"
+    ended = _ended([sys.executable, "-m", "tests.flows.led", str(path)])
     assert ended.returncode == 0, ended.stderr[-3000:]
-    ended = spread("tests.flows.led", [str(two)])
+    return path
+
+
+@pytest.mark.parametrize(("how", "held"), [([], 1.0), (["shard"], 0.5)], ids=["copies", "shards"])
+def test_led_and_following_they_come_to_what_one_does_alone(
+    one: Path, tmp_path: Path, how: list[str], held: float
+):
+    """Answers, metrics, weights, scores; the first alone asks the judges."""
+    two = tmp_path / "two.safetensors"
+    ended = spread("tests.flows.led", [str(two), *how])
     assert ended.returncode == 0, ended.stderr[-3000:]
     alone, both = (json.loads(path.with_suffix(".json").read_text()) for path in (one, two))
     assert (alone["processes"], both["processes"]) == (1, 2)
+    assert both["held"] == held * alone["held"]
     assert alone["asked"] == both["asked"] == 2
     assert alone["texts"] == both["texts"]
     torch.testing.assert_close(load_file(two), load_file(one), atol=1e-5, rtol=1e-4)
@@ -70,8 +81,9 @@ def test_led_and_following_they_come_to_what_one_does_alone(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_sharded", ["false", "true"])
 def test_a_cycle_of_two_processes_is_that_of_one(
-    server: str, environment: dict[str, str], tmp_path: Path
+    server: str, environment: dict[str, str], tmp_path: Path, is_sharded: str
 ):
     """All facts the same, metrics to 1e-4, weights to 1e-5."""
     from flows._run import run_cycles
@@ -80,6 +92,7 @@ def test_a_cycle_of_two_processes_is_that_of_one(
     alone, both = smoke(tmp_path / "one", precise), smoke(tmp_path / "two", precise)
     run_cycles(alone, 1, is_quiet=True)
     arguments = ["run", SMOKE, "--json", *places(tmp_path / "two"), "--set", precise]
+    arguments += ["--set", f"compute.shard={is_sharded}"]
     ended = spread("flows.cli", arguments, {**environment, "PREFECT_API_URL": server})
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads(ended.stdout)["cycle"] == 1
