@@ -60,7 +60,13 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("how", "held"), [([], 1.0), (["shard"], 0.5)], ids=["copies", "shards"])
+@pytest.mark.parametrize(
+    ("how", "held"),
+    [
+        pytest.param([], 1.0, id="copies"),
+        pytest.param(["shard"], 0.5, id="shards", marks=pytest.mark.slow),
+    ],
+)
 def test_led_and_following_they_come_to_what_one_does_alone(
     one: Path, tmp_path: Path, how: list[str], held: float
 ):
