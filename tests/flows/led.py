@@ -98,7 +98,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
         "metrics": [dict(step.metrics) for step in steps],
         "scores": scores.tolist(),
     }
-    return found, {role: trunk.adapter(role) for role in (Role.SFT, Role.POLICY, Role.CRITIC)}
+    return found, {role: trunk.roles.weights(role) for role in (Role.SFT, Role.POLICY, Role.CRITIC)}
 
 
 def layer_weights_held(trunk: Trunk) -> int:

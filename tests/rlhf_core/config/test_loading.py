@@ -180,3 +180,8 @@ def test_full_weights_have_no_rank_and_learn_in_small_steps(path: Path):
     adapters = load(path, "sft.learning_rate=2e-5")
     assert (adapters.policy.lora_rank, adapters.training.learning_rate) == (16, 5e-4)
     assert adapters.hash != config.hash
+
+
+def test_shards_are_refused_where_every_parameter_is_trained(path: Path):
+    with pytest.raises(ConfigError, match=r"compute\.shard: .*set policy\.weights to adapters"):
+        load(path, "policy.weights=full", "compute.shard=true")
