@@ -5,6 +5,7 @@ done before, and base and adapter are one product, [x, x Aᵀ] [W, s B]ᵀ, summ
 merged into bf16 weights would lose most of a small update. Costs a second copy of the weights.
 """
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from rlhf_core.models.lora import FusedLinear
 from rlhf_core.models.sharding import is_sharded
 
-MOST_BYTES = 4 * 2**30
+MOST_BYTES = 2 * 2**30
 """Of the copy. A larger model keeps its layers: memory is worth more there than a fifth of time."""
 ROWS = 32
 """The layout is best for about so many rows, and right for all."""
+X86 = ("x86_64", "AMD64")
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -42,12 +44,17 @@ def packed_linears(model: nn.Module) -> Iterator[None]:
 
 
 def _is_worth_it(model: nn.Module) -> bool:
-    if is_sharded(model):
+    """Whether the processor has the products, in these precisions, and memory the room."""
+    if is_sharded(model) or platform.machine() not in X86:
         return False
+    if not torch.backends.mkldnn.is_available():
+        return False
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    possible = {torch.float32, torch.bfloat16} if has_bf16 else {torch.float32}
     parameters = list(model.parameters())
     size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    is_on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
-    return is_on_cpu and torch.backends.mkldnn.is_available() and size <= MOST_BYTES
+    is_possible = all(p.device.type == "cpu" and _precision(p) in possible for p in parameters)
+    return is_possible and size <= MOST_BYTES
 
 
 def _linears(model: nn.Module) -> dict[nn.Module, Forward]:

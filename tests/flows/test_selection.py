@@ -88,6 +88,7 @@ def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):
         ("./nowhere", r"no model '\./nowhere': name a folder"),
         (tiny_classifier(3), "has 3 outputs; a reward model has one"),
     ],
+    ids=["no id of ours", "no folder", "three outputs"],
 )
 def test_a_reward_model_that_cannot_choose_is_refused_by_the_plan(
     tmp_path: Path, name: str, message: str
