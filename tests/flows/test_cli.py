@@ -105,7 +105,7 @@ class TestUnderTorchrun:
     def test_the_plan_says_how_many_processes_there_are_and_shares_the_time_out(
         self, monkeypatch, capsys, tmp_path: Path
     ):
-        speed = plan.Speed(sampling=1.0, forward=1.0, training=1.0)
+        speed = plan.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
         monkeypatch.setattr(plan, "measure_speed", lambda *_: speed)
         rows = {}
         for processes in ("1", "4"):

@@ -96,6 +96,6 @@ def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):
         policy, PROMPTS, [2, 0], seeds, SamplingSettings(max_new_tokens=12, temperature=TEMPERATURE)
     )
     with policy.acting_as(Role.POLICY) as model:
-        drawn = sample(model, [PROMPTS[2], PROMPTS[0]], seeds, limits)
+        drawn = sample(model, [PROMPTS[2], PROMPTS[0]], seeds, limits, 1000)
     assert [r.tokens.response_ids for r in rollouts] == [a.token_ids for row in drawn for a in row]
     assert [r.tokens.prompt_ids for r in rollouts] == [PROMPTS[2]] * 2 + [PROMPTS[0]] * 2
