@@ -7,7 +7,7 @@ import torch
 
 from tests.benchmarks.result import Result, compare
 
-REPEATS = 5
+REPEATS = 3
 
 
 def ratio(
@@ -20,7 +20,7 @@ def ratio(
     amount: float | None = None,
     unit: str = "seconds",
 ) -> Result:
-    """Seconds of five turns, after one to warm up; or with an `amount`, that a second."""
+    """Seconds of three turns, after one to warm up; or with an `amount`, that a second."""
     ours()
     theirs()
     turns = [(seconds(ours), seconds(theirs)) for _ in range(REPEATS)]

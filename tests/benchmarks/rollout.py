@@ -6,7 +6,7 @@ budget, from long to short, and a batch of its ends with its longest answer.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,20 +30,17 @@ END_LOGPROB = -3.0
 NO_TOKEN = -1
 
 
-def run(compute: Compute) -> list[Result]:
+def run(compute: Compute) -> Iterator[Result]:
     """All 48 tokens of each answer, of the base and of a policy; and answers that end at random.
 
     Ours keeps the log-probabilities of the tokens too.
     """
     trunk = open_trunk(MODEL, compute, RANK)
-    results = [
-        _whole(trunk, Role.REFERENCE, "base", prompts, samples) for prompts, samples in SHAPES
-    ]
+    for prompts, samples in SHAPES:
+        yield _whole(trunk, Role.REFERENCE, "base", prompts, samples)
     trunk.add_role(Role.POLICY, seed=1)
-    results += [
-        _whole(trunk, Role.POLICY, "adapter", prompts, samples) for prompts, samples in SHAPES
-    ]
-    return [*results, _ragged(open_trunk(MODEL, compute, RANK))]
+    yield _whole(trunk, Role.POLICY, "adapter", *SHAPES[0])
+    yield _ragged(open_trunk(MODEL, compute, RANK))
 
 
 def _whole(trunk: Trunk, role: Role, name: str, prompts: int, samples: int) -> Result:

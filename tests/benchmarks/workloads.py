@@ -103,10 +103,15 @@ def ppo_to_reward(
     folder: str,
     target: str,
 ) -> Iterator[TrainingStep]:
-    """With the defaults of a config, until the mean of two steps' scores is the target."""
+    """Until the mean of two steps' scores is the target.
+
+    With the defaults of a config but for a shared critic, and two passes over each step's answers.
+    """
     trunk.add_role(Role.POLICY, seed=1)
     load_role(trunk, Role.REWARD, Path(folder) / "role")
-    settings = PPOSettings(steps=len(rankings) // int(per_step), missing_eos_score=None)
+    settings = PPOSettings(
+        steps=len(rankings) // int(per_step), critic="shared", epochs=2, missing_eos_score=None
+    )
     add_critic(trunk, settings)
     scores: list[float] = []
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
