@@ -131,7 +131,14 @@ def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
     if isinstance(settings, PPOSettings) and settings.critic == "separate":
         rates[Role.CRITIC] = settings.critic_learning_rate
     updaters = {
-        role: Updater(trunk.parameters(role), rate, steps, settings.max_grad_norm, ADAM_EPS)
+        role: Updater(
+            trunk.parameters(role),
+            rate,
+            steps,
+            settings.max_grad_norm,
+            ADAM_EPS,
+            settings.warmup_updates,
+        )
         for role, rate in rates.items()
     }
     policy = updaters[Role.POLICY].parameters

@@ -30,7 +30,9 @@ class TrainingStep:
 
 
 class Updater:
-    """AdamW on some parameters, gradient clipping, and a cosine from the peak to a tenth of it.
+    """AdamW on some parameters, gradient clipping, and a learning rate that rises and falls.
+
+    It rises from a tenth of the peak over the warm-up, and falls to a tenth again by a cosine.
 
     Args:
         parameters: fp32, trained together.
@@ -38,6 +40,7 @@ class Updater:
         steps: Optimizer steps in all.
         max_grad_norm: Gradients are scaled down to this norm.
         eps: Adam's; 1e-5 for PPO (arXiv:2005.12729).
+        warm_up: Of the steps, those before the peak.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Updater:
         steps: int,
         max_grad_norm: float = 1.0,
         eps: float = 1e-8,
+        warm_up: int = 0,
     ) -> None:
         self.parameters = list(parameters)
         self.max_grad_norm = max_grad_norm
@@ -54,6 +58,7 @@ class Updater:
         """Optimizer steps so far."""
         self._peak = learning_rate
         self._steps = steps
+        self._warm_up = warm_up
         self._optimizer = torch.optim.AdamW(
             self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0, fused=True
         )
@@ -62,7 +67,7 @@ class Updater:
         """Apply and clear the gradients; their norm before clipping, and the learning rate."""
         sum_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-        learning_rate = self._peak * cosine_to_floor(self.taken, self._steps)
+        learning_rate = self._peak * share_of_peak(self.taken, self._steps, self._warm_up)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.step()
@@ -128,6 +133,19 @@ class MovingAverage:
         """Give the parameters their averages as values."""
         for average, parameter in zip(self.averages, self.parameters, strict=True):
             parameter.copy_(average)
+
+
+def share_of_peak(step: int, steps: int, warm_up: int) -> float:
+    """Share of the peak learning rate: a line from a tenth up to 1, then a cosine down again.
+
+    Args:
+        step: From 0.
+        steps: In all.
+        warm_up: Before the peak.
+    """
+    if step < warm_up:
+        return LEARNING_RATE_FLOOR + (1 - LEARNING_RATE_FLOOR) * step / warm_up
+    return cosine_to_floor(step - warm_up, steps - warm_up)
 
 
 def cosine_to_floor(step: int, steps: int) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_number, summed_report
+from rlhf_core.models.ranks import summed_report
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -74,7 +75,8 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
     reports: list[dict[str, float]] = []
     is_stopped = False
     for rows in plan * run.settings.epochs:
-        accumulate = partial(_accumulate, run, rows, seen, targets)
+        texts = next(run.texts, ())
+        accumulate = partial(_accumulate, run, rows, seen, targets, texts)
         report = summed_report(within_memory(run.trunk, accumulate, run.updaters.values()))
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
@@ -85,14 +87,8 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
         if is_stopped:
             for updater in run.updaters.values():
                 updater.discard()
+            run.texts = chain([texts], run.texts)  # for the next update that is made
             break
-        if run.settings.ptx is not None:
-            # Both gradients meet in the same buffers, before the one step.
-            report["ptx_loss"] = summed_number(
-                accumulate_likelihood(
-                    run.trunk, Role.POLICY, next(run.texts), run.settings.ptx.coefficient
-                )
-            )
         for role, updater in run.updaters.items():
             norm, report[f"{role}_learning_rate"] = updater.step()
             report[f"{role}_grad_norm"] = norm
@@ -108,9 +104,16 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
 
 
 def _accumulate(
-    run: Run, rows: Sequence[int], seen: Experience, targets: Targets
+    run: Run,
+    rows: Sequence[int],
+    seen: Experience,
+    targets: Targets,
+    texts: Sequence[TokenSequence],
 ) -> dict[str, float]:
-    """Gradients of one minibatch, in its micro-batches; this process's share of the report."""
+    """Gradients of one minibatch, in its micro-batches; this process's share of the report.
+
+    Those of PTX's texts, where there are any, meet them in the same buffers before the one step.
+    """
     tokens = int(seen.mask[list(rows)].sum())
     report: dict[str, float] = {}
     for group, batch in run.trunk.training_batches([seen.sequences[row] for row in rows]):
@@ -125,6 +128,9 @@ def _accumulate(
         if Role.CRITIC in run.updaters:
             parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
+    if run.settings.ptx is not None:
+        weight = run.settings.ptx.coefficient
+        report["ptx_loss"] = accumulate_likelihood(run.trunk, Role.POLICY, texts, weight)
     return report
 
 

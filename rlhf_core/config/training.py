@@ -89,6 +89,9 @@ class OnlineSettings(RewardedSettings):
     """Optimizer steps in one pass."""
     learning_rate: PositiveFloat = 5e-4
     """Peak, of the policy; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
+    warmup_updates: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps over which the learning rates first rise from a tenth to their peak; 10 in
+    arXiv:2203.02155, appendix C.4."""
     kl: KLSettings = KLSettings()
     """The penalty against drifting away."""
     clip_range: PositiveFloat = 0.2

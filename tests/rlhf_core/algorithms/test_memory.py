@@ -15,6 +15,7 @@ from rlhf_core.config.tree import RewardModelSettings, SFTSettings
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models import roles
 from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
@@ -68,14 +69,31 @@ def test_training_goes_on_with_less_at_once_to_the_same_losses(
         assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-5)
 
 
-def test_ppo_goes_on_too(new_trunk: NewTrunk, small_memory: list[int]):
-    chosen = settings(PPOSettings, steps=2, prompts_per_step=6, minibatches=1, epochs=2)
+@pytest.mark.parametrize(
+    ("prompts_per_step", "ptx"), [(6, None), (1, {"examples": 16})], ids=["rollouts", "texts"]
+)
+def test_ppo_goes_on_too(
+    new_trunk: NewTrunk,
+    small_memory: list[int],
+    prompts_per_step: int,
+    ptx: dict[str, int] | None,
+):
+    """Whether the rollouts are too many at once, or only the texts beside them."""
+    texts = [TokenSequence((number,), (5, 6, 7, 8, 9, 10, 11)) for number in range(20, 36)]
+    chosen = settings(
+        PPOSettings,
+        steps=2,
+        prompts_per_step=prompts_per_step,
+        minibatches=1,
+        epochs=2,
+        ptx=ptx,
+    )
     trunk = new_trunk()
-    found = train(trunk, chosen)
+    found = train(trunk, chosen, texts=texts)
     assert max(small_memory) > ENOUGH
     roomy = new_trunk()
     roomy.compute = replace(FP32, tokens_per_microbatch=ENOUGH)
-    for ours, theirs in zip(found, train(roomy, chosen), strict=True):
+    for ours, theirs in zip(found, train(roomy, chosen, texts=texts), strict=True):
         assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-4)
 
 

@@ -9,6 +9,7 @@ from rlhf_core.algorithms.optimisation import (
     Updater,
     cosine_to_floor,
     endless_steps,
+    share_of_peak,
     shuffled_steps,
     step_count,
 )
@@ -20,6 +21,12 @@ def test_learning_rate_falls_by_a_cosine_to_a_tenth():
     assert cosine_to_floor(0, 11) == pytest.approx(1.0)
     assert cosine_to_floor(5, 11) == pytest.approx(0.55)
     assert cosine_to_floor(10, 11) == pytest.approx(0.1)
+
+
+def test_learning_rate_rises_from_a_tenth_before_it_falls():
+    """Ten steps up to the peak and the eleven of the cosine: half way up lies 0.55 too."""
+    found = [share_of_peak(step, 21, warm_up=10) for step in (0, 5, 10, 15, 20)]
+    assert found == pytest.approx([0.1, 0.55, 1.0, 0.55, 0.1])
 
 
 def test_updater_clips_the_gradient_and_reports_its_norm_before():

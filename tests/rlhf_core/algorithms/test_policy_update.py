@@ -18,6 +18,7 @@ from rlhf_core.config.training import (
     RLOOSettings,
 )
 from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.rlhf_core.algorithms.planted import share_of_low
 from tests.rlhf_core.algorithms.ragged import PROMPTS, disturb, ragged_rollouts
@@ -199,6 +200,17 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
         assert found["updates"] == 1
         after.append(trunk.roles.weights(Role.POLICY))
     torch.testing.assert_close(after[1], after[0], atol=0, rtol=0)
+
+
+def test_texts_of_an_update_that_is_not_made_are_those_of_the_next(trunk: Trunk):
+    """Else a training that is gone on with, which counts updates, would see others."""
+    chosen = PPOSettings(minibatches=1, epochs=3, kl=KLSettings(stop_at=1e-12), ptx=PTXSettings())
+    run, plan, seen = ready(trunk, chosen)
+    texts = [[TokenSequence((number,), (5, 6))] for number in range(20, 24)]
+    run.texts = iter(texts)
+    ones = seen.mask.float()
+    assert update(run, plan, seen, Targets(ones, ones))["updates"] == 1
+    assert next(run.texts) == texts[1]
 
 
 def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
