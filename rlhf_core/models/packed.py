@@ -29,9 +29,8 @@ Forward = Callable[[Tensor], Tensor]
 def packed_linears(model: nn.Module) -> Iterator[None]:
     """Faster linear layers within, for forward passes alone.
 
-    A model on another device keeps its own, and so does one whose layers lie in shards.
-
-    What acts at the start acts throughout: adapters must not change within.
+    A model on another device keeps its own, and so does one whose layers lie in shards. What acts
+    at the start acts throughout: adapters must not change within.
     """
     packed = _linears(model) if _is_worth_it(model) else {}
     for module, forward in packed.items():
