@@ -165,12 +165,13 @@ def _drawn_texts(
 
 def _targets(seen: Experience, scores: Tensor, run: Run) -> Targets:
     settings = run.settings
+    coefficient = run.coefficient if settings.kl.place == "reward" else 0.0
     if isinstance(settings, RLOOSettings):
-        penalised = scores - run.coefficient * (seen.kl * seen.mask).sum(dim=1)
+        penalised = scores - coefficient * (seen.kl * seen.mask).sum(dim=1)
         advantages = baseline_advantages(penalised, settings.samples_per_prompt, settings.baseline)
         return Targets(advantages[:, None] * seen.mask, torch.zeros_like(seen.values))
     assert isinstance(settings, PPOSettings)
-    rewards = token_rewards(scores, seen.kl, seen.mask, run.coefficient)
+    rewards = token_rewards(scores, seen.kl, seen.mask, coefficient)
     if settings.whiten_rewards:
         rewards = whiten(rewards, seen.mask, keep_mean=True)
     advantages, returns = generalized_advantages(

@@ -129,6 +129,24 @@ def clipped_policy_loss(
     return torch.maximum(-advantages * ratio, -advantages * clipped) * mask
 
 
+def squared_kl_loss(logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) -> Tensor:
+    """½·(log π − log π_reference)², per token: the k2 estimate of KL.
+
+    A KL in the loss is there for its gradient. On the policy's own tokens that of k2 is in
+    expectation the gradient of KL(π, reference); that of k1 is 0 (arXiv:2506.09477, section 3).
+
+    Args:
+        logprobs: Under the policy that is trained, (B, R).
+        reference_logprobs: (B, R).
+        mask: (B, R).
+
+    Returns:
+        (B, R), in nats, to be minimised.
+    """
+    require_same_shape(logprobs=logprobs, reference_logprobs=reference_logprobs, mask=mask)
+    return 0.5 * ((logprobs - reference_logprobs) * mask) ** 2
+
+
 def clipped_value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip_range: float
 ) -> Tensor:

@@ -10,7 +10,11 @@ from torch import Tensor
 
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
-from rlhf_core.algorithms.policy_gradient import clipped_policy_loss, clipped_value_loss
+from rlhf_core.algorithms.policy_gradient import (
+    clipped_policy_loss,
+    clipped_value_loss,
+    squared_kl_loss,
+)
 from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
@@ -55,6 +59,7 @@ class _Cells:
     """What a micro-batch's tokens were worth before the first update; all (n, R)."""
 
     old_logprobs: Tensor
+    reference_logprobs: Tensor
     advantages: Tensor
     old_values: Tensor
     returns: Tensor
@@ -121,7 +126,13 @@ def _accumulate(
         own = _Cells(
             *(
                 of_all[cells].to(batch.input_ids.device)
-                for of_all in (seen.logprobs, targets.advantages, seen.values, targets.returns)
+                for of_all in (
+                    seen.logprobs,
+                    seen.logprobs - seen.kl,
+                    targets.advantages,
+                    seen.values,
+                    targets.returns,
+                )
             )
         )
         parts = _backward_policy(run, batch, own, tokens, len(rows))
@@ -150,6 +161,8 @@ def _backward_policy(
     loss = clipped_policy_loss(
         logprobs, own.old_logprobs, own.advantages, mask, settings.clip_range
     )
+    if settings.kl.place == "loss":
+        loss = loss + run.coefficient * squared_kl_loss(logprobs, own.reference_logprobs, mask)
     divisor = answers if isinstance(settings, RLOOSettings) else tokens
     bonus = settings.entropy_bonus * entropy.sum() / tokens
     objective = loss.sum() / divisor - bonus

@@ -25,7 +25,10 @@ class KLSettings(Settings):
     """What keeps the policy near the SFT model."""
 
     coefficient: NonNegative = 0.05
-    """Weight of the per-token penalty log π(y|x) − log π_SFT(y|x) in the reward, per nat."""
+    """Weight of the penalty on log π(y|x) − log π_SFT(y|x), per nat."""
+    place: Literal["reward", "loss"] = "reward"
+    """reward: the difference is taken off each token's reward, so credit is given across tokens.
+    loss: half its square is added to the loss of each token, which pulls at that token alone."""
     target: PositiveFloat | None = None
     """Nats of a whole answer to steer to: the coefficient then rises while the policy is farther
     and falls while it is nearer (arXiv:1909.08593, section 2.2). null keeps it fixed."""

@@ -7,6 +7,7 @@ from rlhf_core.algorithms.policy_gradient import (
     clipped_policy_loss,
     clipped_value_loss,
     generalized_advantages,
+    squared_kl_loss,
     token_rewards,
 )
 from rlhf_core.errors import ShapeError
@@ -129,6 +130,29 @@ def test_value_loss_by_hand(value: float, old: float, target: float, loss: float
     assert found.item() == pytest.approx(loss, abs=1e-6)
 
 
+def test_squared_kl_loss_by_hand():
+    """½·(−1 + 3)² = 2 where a token is real, of either sign, and 0 where none is."""
+    found = squared_kl_loss(
+        torch.tensor([[-1.0, -3.0, -1.0], [-1.0, 9.0, 9.0]]),
+        torch.tensor([[-3.0, -1.0, -1.0], [-2.0, 5.0, 5.0]]),
+        MASK,
+    )
+    torch.testing.assert_close(found, torch.tensor([[2.0, 2.0, 0.0], [0.5, 0.0, 0.0]]))
+
+
+def test_the_squared_kl_loss_pulls_as_kl_does_in_expectation():
+    """Over all tokens, each as likely as the policy has it; with k1 the pull would be 0."""
+    logits = torch.tensor([0.3, -1.2, 0.8], requires_grad=True)
+    reference = torch.tensor([0.5, 0.2, 0.3]).log()
+    policy = logits.log_softmax(0)
+    (exact,) = torch.autograd.grad((policy.exp() * (policy - reference)).sum(), logits)
+    policy = logits.log_softmax(0)
+    losses = squared_kl_loss(policy[None], reference[None], torch.ones(1, 3, dtype=torch.bool))[0]
+    (found,) = torch.autograd.grad((policy.detach().exp() * losses).sum(), logits)
+    assert exact.abs().min() > 0.01
+    torch.testing.assert_close(found, exact, atol=1e-6, rtol=0)
+
+
 def test_all_of_it_refuses_to_broadcast():
     flat, column, mask = torch.zeros(2), torch.zeros(2, 1), torch.ones(2, 3, dtype=torch.bool)
     table = torch.zeros(2, 3)
@@ -142,6 +166,8 @@ def test_all_of_it_refuses_to_broadcast():
         clipped_policy_loss(table, table, column, mask, 0.2)
     with pytest.raises(ShapeError):
         clipped_value_loss(table, table, column, mask, 0.2)
+    with pytest.raises(ShapeError):
+        squared_kl_loss(table, column, mask)
 
 
 def test_leave_one_out_advantages_by_hand():

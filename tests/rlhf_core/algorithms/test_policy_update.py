@@ -134,6 +134,24 @@ def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
     assert found.advantages.tolist() == [[2.0, 2.0, 2.0], [-2.0, 0.0, 0.0]]
 
 
+def test_a_kl_in_the_loss_is_half_its_square_and_leaves_the_rewards_alone(trunk: Trunk):
+    """β = 0.1, each token 2 nats from the reference: 0.1·½·2² = 0.2 a token, 16 of 8 answers."""
+    kl = KLSettings(coefficient=0.1, place="loss")
+    of_ppo = PPOSettings(minibatches=1, gae_lambda=1.0, kl=kl)
+    of_rloo = RLOOSettings(algorithm="rloo", samples_per_prompt=2, minibatches=1, kl=kl)
+    for settings, expected in ((of_ppo, 0.2), (of_rloo, 0.2 * 16 / 8)):
+        run, plan, seen = ready(trunk, settings)
+        zeros = torch.zeros(seen.mask.shape)
+        found = update(run, plan, shifted(seen, kl=2.0), Targets(zeros, zeros))
+        assert found["policy_loss"] == pytest.approx(expected, abs=1e-5)
+        trunk.remove_role(Role.POLICY)
+    seen = known([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    returns = _targets(seen, torch.tensor([3.0, 5.0]), run_of(trunk, of_ppo)).returns
+    assert returns.tolist() == [[3.0, 3.0, 3.0], [5.0, 0.0, 0.0]]
+    advantages = _targets(seen, torch.tensor([10.0, 4.0]), run_of(trunk, of_rloo)).advantages
+    assert advantages.tolist() == [[6.0, 6.0, 6.0], [-6.0, 0.0, 0.0]]
+
+
 def test_ppo_averages_over_tokens_and_rloo_over_answers(trunk: Trunk):
     """Advantage 1 at each of 16 tokens of 8 answers: PPO's loss is −1, RLOO's −16/8."""
     for settings, expected in (
