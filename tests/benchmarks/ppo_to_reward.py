@@ -1,8 +1,8 @@
 """Seconds of PPO until answers reach a mean reward on a fixed reward model, against TRL.
 
 The reward model has learnt to prefer some common words to others, and is the same on both sides.
-Ours runs with its defaults but for a shared critic and two epochs; the peer with the step of the
-benchmark ppo_step and the same learning rate, KL coefficient and length.
+Ours rolls out two answers to each of eight prompts and passes over them twice; the peer takes the
+step of the benchmark ppo_step, with the same learning rate, KL coefficient and length.
 """
 
 import json

@@ -56,7 +56,7 @@ def main() -> None:
             temperature=1.0,
             stop_token="eos",
             num_sample_generations=0,
-            learning_rate=5e-4 if goal else 1e-4,
+            learning_rate=1.5e-3 if goal else 1e-4,
             **SETTINGS,
         )
         trainer = PPOTrainer(
