@@ -116,7 +116,7 @@ def sql(
 
     answer = audit(store_path(config, overrides or []), query)
     if as_json:
-        print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+        print_json(answer.as_dicts())
     else:
         print_table(answer.columns, answer.rows)
 

@@ -1,6 +1,6 @@
 """DuckDB: the only package that imports it."""
 
-from rlhf_core.store.audit import Answer, audit
+from rlhf_core.store.audit import Answer, Snapshot, audit, reading
 from rlhf_core.store.store import Store
 
-__all__ = ["Answer", "Store", "audit"]
+__all__ = ["Answer", "Snapshot", "Store", "audit", "reading"]

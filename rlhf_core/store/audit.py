@@ -5,6 +5,8 @@ waiting: copying takes about 20 ms a MB, and readers get at most a tenth of the 
 """
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,28 +36,54 @@ class Answer:
     rows: list[tuple[Any, ...]]
     age_seconds: float
 
+    def as_dicts(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
-def audit(path: Path | str, sql: str) -> Answer:
-    """Run one read-only statement against the store's snapshot.
+
+class Snapshot:
+    """A store as it was at one moment. Made by `reading`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, age_seconds: float) -> None:
+        self._connection = connection
+        self.age_seconds = age_seconds
+
+    def ask(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Answer:
+        """Run one statement, its parameters bound: $1 or ? by place, $name by name.
+
+        Raises:
+            QueryError: If the SQL is wrong, is more than one statement, or tries anything but to
+                read.
+        """
+        try:
+            if len(self._connection.extract_statements(sql)) != 1:
+                raise QueryError("write exactly one SQL statement")
+            result = self._connection.execute(sql, parameters)
+            columns = [column[0] for column in result.description or []]
+            return Answer(columns, result.fetchall(), self.age_seconds)
+        except duckdb.Error as error:
+            raise QueryError(" ".join(str(error).split())) from None
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[Snapshot]:
+    """The store's snapshot, refreshed where that keeps no writer waiting; it can only be read.
 
     Raises:
         StoreError: If there is no store at `path`.
-        QueryError: If the SQL is wrong, is more than one statement, or tries anything but to read.
     """
     files = StoreFiles.at(path)
     if not files.database.exists():
         raise StoreError(f"no store at {files.database}; `solon run CONFIG` makes one")
     _refresh(files)
+    age_seconds = time.time() - files.snapshot.stat().st_mtime
     with duckdb.connect(str(files.snapshot), read_only=True, config=AUDIT_SETTINGS) as connection:
-        try:
-            if len(connection.extract_statements(sql)) != 1:
-                raise QueryError("write exactly one SQL statement")
-            result = connection.execute(sql)
-            columns = [column[0] for column in result.description or []]
-            rows = result.fetchall()
-        except duckdb.Error as error:
-            raise QueryError(" ".join(str(error).split())) from None
-    return Answer(columns, rows, time.time() - files.snapshot.stat().st_mtime)
+        yield Snapshot(connection, age_seconds)
+
+
+def audit(path: Path | str, sql: str) -> Answer:
+    """What one statement of an auditor finds in the store at `path`; see `reading` and `ask`."""
+    with reading(path) as snapshot:
+        return snapshot.ask(sql)
 
 
 def _refresh(files: StoreFiles) -> None:

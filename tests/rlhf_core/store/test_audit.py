@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from rlhf_core.errors import QueryError, StoreError
-from rlhf_core.store import Store, audit
+from rlhf_core.store import Store, audit, reading
 from rlhf_core.store.files import locked
 from tests.facts import candidate, prompt
 
@@ -23,6 +23,14 @@ def test_answers_with_columns_rows_and_age(filled: Store):
     assert answer.columns == ["sample_index", "text"]
     assert answer.rows == [(0, "one"), (1, "two")]
     assert 0 <= answer.age_seconds < 60
+
+
+def test_what_a_question_is_asked_of_is_bound_and_not_pasted(filled: Store):
+    """A quote in it closes nothing."""
+    with reading(filled.files.database) as snapshot:
+        sql = "SELECT text FROM candidates WHERE text IN ($one, $other)"
+        found = snapshot.ask(sql, {"one": "one", "other": "') OR true --"})
+    assert found.as_dicts() == [{"text": "one"}]
 
 
 @pytest.mark.parametrize(
