@@ -4,6 +4,7 @@ SolonError
 ├── InputError            the user can mend it; the command line exits with 2
 │   ├── ConfigError         a key, a value or a combination in the config
 │   ├── DataFileError       a file of prompts or labels, with its line
+│   ├── RecordError         rows that are not the records they are said to be
 │   ├── ModelNotFoundError  a model that is not where its name says
 │   └── QueryError          SQL that the audit refuses or cannot run
 ├── StoreError            the store cannot be used as it is
@@ -31,6 +32,10 @@ class ConfigError(InputError):
 
 
 class DataFileError(InputError):
+    pass
+
+
+class RecordError(InputError):
     pass
 
 

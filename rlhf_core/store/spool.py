@@ -1,46 +1,78 @@
-"""Where a batch waits while the store is locked: a file, whole or not there at all.
+"""Where a batch waits while the store is locked: a folder of Parquet files, whole or not there.
 
-Rows carry content ids, so draining a file twice after a crash adds nothing twice.
+One file a table. Rows carry content ids, so draining a batch twice after a crash adds nothing
+twice. What is damaged is put aside, named `*.damaged`, and keeps nobody waiting.
 """
 
-import json
-import os
+import logging
+import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-Batch = Mapping[str, Sequence[Mapping[str, Any]]]
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlhf_core.store.files import LEFTOVER_SECONDS, fsync, quarantine, unwritable
+
+logger = logging.getLogger(__name__)
+
+Batch = Mapping[str, pa.Table]
+"""Rows by the name of their table."""
 
 
 def spool(folder: Path, batch: Batch) -> None:
-    """Write a batch so that it survives a crash: temporary name, fsync, rename, fsync."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a batch so that it survives a crash: temporary name, fsync, rename, fsync.
+
+    Raises:
+        StoreError: If the folder cannot be written, or the disk is full.
+    """
     temporary = folder / f".{uuid.uuid4().hex}"
-    with temporary.open("w", encoding="utf-8") as stream:
+    try:
+        temporary.mkdir(parents=True)
         for table, rows in batch.items():
-            for row in rows:
-                stream.write(json.dumps([table, row]) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(folder / f"{temporary.name[1:]}.jsonl")
-    _fsync_folder(folder)
+            path = temporary / f"{table}.parquet"
+            pq.write_table(rows, path, write_page_checksum=True)
+            fsync(path)
+        fsync(temporary)
+        temporary.rename(folder / temporary.name[1:])
+        fsync(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise unwritable(folder, error) from None
 
 
-def spooled(folder: Path) -> Iterator[tuple[Path, dict[str, list[dict[str, Any]]]]]:
-    """Every waiting file with its batch, oldest first."""
-    waiting = sorted(folder.glob("*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    for path in waiting:
-        batch: dict[str, list[dict[str, Any]]] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            table, row = json.loads(line)
-            batch.setdefault(table, []).append(row)
+def spooled(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
+    """Every batch that waits, with its path, oldest first."""
+    _sweep(folder)
+    paths = [path for path in folder.iterdir() if path.is_dir() and "." not in path.name]
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        try:
+            batch = {
+                file.stem: pq.read_table(file, page_checksum_verification=True)
+                for file in sorted(path.glob("*.parquet"))
+            }
+        except (pa.ArrowInvalid, pa.ArrowSerializationError, OSError) as error:
+            put_aside(path, error)
+            continue
         yield path, batch
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def drained(path: Path) -> None:
+    """Forget a batch whose rows are in the store."""
+    shutil.rmtree(path)
+
+
+def put_aside(path: Path, error: Exception) -> None:
+    """Keep a batch that cannot be read or added, where no drain meets it again."""
+    reason = str(error).splitlines()[0]
+    logger.error("a batch that waited is damaged and lies in %s now: %s", quarantine(path), reason)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what writers left that were killed before they acknowledged anything."""
+    oldest = time.time() - LEFTOVER_SECONDS
+    for path in folder.glob(".*"):
+        if path.stat().st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)

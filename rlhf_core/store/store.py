@@ -8,7 +8,7 @@ import logging
 import os
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,23 +16,19 @@ from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from rlhf_core.errors import StoreBusyError, StoreError
-from rlhf_core.identity import code_version
+from rlhf_core.errors import RecordError, StoreBusyError, StoreError
 from rlhf_core.records import Record
-from rlhf_core.store.files import StoreFiles, locked, prepare_folder
+from rlhf_core.store.columns import check_table, table_of, with_provenance
+from rlhf_core.store.files import StoreFiles, copy_file, fsync, locked, prepare_folder
 from rlhf_core.store.migrations import migrate
-from rlhf_core.store.spool import Batch, spool, spooled
+from rlhf_core.store.opening import first_line, opened
+from rlhf_core.store.spool import Batch, drained, put_aside, spool, spooled
 
 logger = logging.getLogger(__name__)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
-# Readable by every DuckDB shell since 1.4; no extension is ever fetched because of a typo.
-CONNECTION_SETTINGS: dict[str, Any] = {
-    "storage_compatibility_version": "v1.4.0",
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 APPEND_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
 
@@ -59,25 +55,41 @@ class Store:
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self.read_timeout_seconds = read_timeout_seconds
         prepare_folder(self.files)
-        with self._connection(read_timeout_seconds) as connection:
+        with connected(self.files, read_timeout_seconds) as connection:
             migrate(connection)
 
     def append(self, records: Iterable[Record]) -> int:
-        """Add the facts that are not there yet, in one transaction; the only way to write.
+        """Add the facts that are not there yet, all in one transaction.
 
         Returns:
             How many rows are new. 0 too when the batch had to wait in the spool.
+
+        Raises:
+            StoreError: If it could neither be added nor spooled; nothing of it is lost by appending
+                it again.
         """
-        batch = self._rows(records)
-        if not batch:
-            return 0
-        try:
-            with self._connection(APPEND_TIMEOUT_SECONDS) as connection:
-                return _insert(connection, batch)
-        except StoreBusyError:
-            logger.warning("store is busy; the batch waits in %s", self.files.spool)
-            spool(self.files.spool, batch)
-            return 0
+        kinds: defaultdict[type[Record], dict[str, Record]] = defaultdict(dict)
+        for record in records:
+            kinds[type(record)][record.id] = record
+        return self._write({kind: table_of(kind, kinds[kind].values()) for kind in kinds})
+
+    def append_table(self, record_type: type[Record], table: pa.Table) -> int:
+        """Add many facts of one kind at once, as `append` does, from an Arrow table.
+
+        Args:
+            record_type: What the rows are.
+            table: The record's columns, `id` among them, in any order; not those that the store
+                adds. Ids are taken as they are: make them as `Record.id` does, since a fact under
+                two ids is stored twice.
+
+        Raises:
+            RecordError: If the rows are not such records, or two have the same id. Nothing was
+                written.
+            StoreError: As of `append`.
+        """
+        check_table(record_type, table)
+        _refuse_repeated_ids(record_type, table)
+        return self._write({record_type: table})
 
     def rows(
         self, record_type: type[AnyRecord], where: str = "true", parameters: Sequence[Any] = ()
@@ -88,14 +100,14 @@ class Store:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query of ours; an auditor's go through audit.py."""
-        with self._connection(self.read_timeout_seconds) as connection:
+        with connected(self.files, self.read_timeout_seconds) as connection:
             result = connection.execute(sql, list(parameters))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
-        with self._connection(self.read_timeout_seconds) as connection:
+        with connected(self.files, self.read_timeout_seconds) as connection:
             tables = connection.execute(
                 "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' ORDER BY 1"
             ).fetchall()
@@ -104,94 +116,152 @@ class Store:
             }
 
     def publish(self) -> Path:
-        """Copy the store into its snapshot, which auditors may hold open for as long as they like.
+        """Bring the snapshot up to the store; auditors may hold it open for as long as they like.
 
         A reader of the former snapshot keeps its consistent view: the file is replaced, not
         changed.
         """
-        target = self.files.snapshot.with_name(f".{uuid.uuid4().hex}.duckdb")
-        try:
-            with self._connection(self.read_timeout_seconds) as connection:
-                connection.execute(f"ATTACH '{_quoted(target)}' AS snapshot")
-                database = _one(connection.execute("SELECT current_database()"))
-                connection.execute(f'COPY FROM DATABASE "{database}" TO snapshot')
-                connection.execute("DETACH snapshot")
-            os.replace(target, self.files.snapshot)
-        finally:
-            target.unlink(missing_ok=True)
-        return self.files.snapshot
+        return publish(self.files, self.read_timeout_seconds)
 
-    def _rows(self, records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
-        provenance = {
-            "created_at": datetime.now(UTC).isoformat(),
-            "run_id": self.run_id,
-            "code_version": code_version(),
-        }
-        batch: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        for record in records:
-            batch[record.table][record.id] = {**record.model_dump(mode="json"), **provenance}
-        return {table: list(rows.values()) for table, rows in batch.items()}
+    def rewrite(self) -> None:
+        """Write the database and the snapshot anew, so that deleted rows leave the disk.
 
-    @contextmanager
-    def _connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        with locked(self.files, timeout_seconds):
-            connection = _connect(self.files.database)
+        DuckDB only marks rows as deleted. Nobody writes meanwhile, for some 20 ms a MB. A reader
+        that holds the former snapshot open keeps it, and its room on disk, until it ends. What was
+        put aside as damaged stays: delete `*.damaged` beside the store by hand.
+
+        Raises:
+            StoreError: If there is no room for a second copy; the store is as it was.
+        """
+        copy = self.files.new_copy()
+        with locked(self.files, self.read_timeout_seconds):
             try:
-                _drain(connection, self.files.spool)
-                yield connection
+                with opened(self.files) as connection:
+                    _drain(connection, self.files.spool)
+                    connection.execute("CHECKPOINT")
+                    _copy_rows(connection, copy)
+                if self.files.log.exists():
+                    raise StoreError(f"store {self.files.database} was written to; run again")
+                fsync(copy)
+                os.replace(copy, self.files.database)
             finally:
-                connection.close()
+                copy.unlink(missing_ok=True)
+            _publish(self.files)
+
+    def _write(self, tables: dict[type[Record], pa.Table]) -> int:
+        """Add rows, or spool them while the store is busy; the only way to write."""
+        now = datetime.now(UTC)
+        batch = {
+            kind.table: with_provenance(table, now, self.run_id)
+            for kind, table in tables.items()
+            if len(table)
+        }
+        if not batch:
+            return 0
+        try:
+            with connected(self.files, APPEND_TIMEOUT_SECONDS) as connection:
+                return _insert(connection, batch)
+        except StoreBusyError:
+            logger.warning("store is busy; the batch waits in %s", self.files.spool)
+            spool(self.files.spool, batch)
+            return 0
 
 
-def _connect(database: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(str(database), config=CONNECTION_SETTINGS)
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
-            raise StoreBusyError(
-                f"store {database} is held open by another program; close it there and read "
-                "through `solon sql`"
-            ) from None
-        raise StoreError(f"store {database} cannot be opened: {_first_line(error)}") from None
-    except duckdb.Error as error:
-        raise StoreError(f"store {database} cannot be opened: {_first_line(error)}") from None
+@contextmanager
+def connected(files: StoreFiles, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The one connection to the database, with all in it that waited in the spool."""
+    with locked(files, timeout_seconds), opened(files) as connection:
+        _drain(connection, files.spool)
+        yield connection
+
+
+def publish(files: StoreFiles, timeout_seconds: float) -> Path:
+    """As `Store.publish`, of a store whose schema is left as it is."""
+    with connected(files, timeout_seconds) as connection:
+        connection.execute("CHECKPOINT")
+        if _is_current(files):
+            os.utime(files.snapshot)
+        else:
+            _publish(files)
+    return files.snapshot
 
 
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     for path, batch in spooled(folder) if folder.is_dir() else ():
-        _insert(connection, batch)
-        path.unlink()
+        try:
+            _insert(connection, batch)
+        except (RecordError, duckdb.ProgrammingError) as error:
+            put_aside(path, error)
+        else:
+            drained(path)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
     added = 0
     connection.execute("BEGIN")
-    for table, rows in batch.items():
-        connection.register("batch", _arrow(rows))
-        added += _one(
-            connection.execute(
-                f"INSERT INTO {table} BY NAME "
-                f"SELECT batch.* FROM batch ANTI JOIN {table} USING (id)"
-            )
-        )
-        connection.unregister("batch")
+    try:
+        for table, rows in batch.items():
+            connection.register("batch", _new(connection, table, rows))
+            added += _one(connection.execute(f"INSERT INTO {table} BY NAME FROM batch"))
+            connection.unregister("batch")
+    except (duckdb.DataError, duckdb.IntegrityError) as error:
+        connection.execute("ROLLBACK")
+        raise RecordError(f"rows that the store cannot hold: {first_line(error)}") from None
+    except duckdb.ProgrammingError:
+        connection.execute("ROLLBACK")
+        raise
     connection.execute("COMMIT")
     return added
 
 
-def _arrow(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([dict(row) for row in rows])
+def _new(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> pa.Table:
+    """The rows whose ids the table has not, in their order, which an anti-join would not keep."""
+    connection.register("batch", rows.select(["id"]))
+    found = connection.sql(f"SELECT id FROM {table} SEMI JOIN batch USING (id)").to_arrow_table()
+    connection.unregister("batch")
+    if not len(found):
+        return rows
+    ids = rows.column("id").cast(pa.string())
+    return rows.filter(pc.invert(pc.is_in(ids, value_set=found.column("id"))))
+
+
+def _refuse_repeated_ids(record_type: type[Record], table: pa.Table) -> None:
+    with duckdb.connect() as memory:
+        memory.register("batch", table.select(["id"]))
+        if _one(memory.execute("SELECT count(DISTINCT id) FROM batch")) == len(table):
+            return
+        repeated = "SELECT id FROM batch GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+        example = _one(memory.execute(repeated))
+    raise RecordError(f"{record_type.table}: several rows have the id {example!r}")
+
+
+def _is_current(files: StoreFiles) -> bool:
+    """Whether the snapshot is younger than what was last written; the caller has a checkpoint."""
+    if not files.snapshot.exists():
+        return False
+    return files.snapshot.stat().st_mtime_ns >= files.database.stat().st_mtime_ns
+
+
+def _publish(files: StoreFiles) -> None:
+    """Replace the snapshot by the database file, which is whole: nobody writes to it now."""
+    copy = files.new_copy()
+    try:
+        copy_file(files.database, copy)
+        os.replace(copy, files.snapshot)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _copy_rows(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Copy everything but deleted rows into a database file of its own."""
+    quoted = str(target).replace("'", "''")
+    connection.execute(f"ATTACH '{quoted}' AS copy")
+    database = _one(connection.execute("SELECT current_database()"))
+    connection.execute(f'COPY FROM DATABASE "{database}" TO copy')
+    connection.execute("DETACH copy")
 
 
 def _one(result: duckdb.DuckDBPyConnection) -> Any:
     row = result.fetchone()
     assert row is not None, "an aggregate always has a row"
     return row[0]
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,14 +70,14 @@ def test_every_row_says_when_by_which_run_and_code(store: Store):
 
 
 def test_a_batch_is_added_whole_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch):
-    exact = store_module._arrow
+    exact = store_module._new
 
-    def fail_on_candidates(rows):
-        if "sample_index" in rows[0]:
+    def fail_on_candidates(connection, table, rows):
+        if table == "candidates":
             raise MemoryError
-        return exact(rows)
+        return exact(connection, table, rows)
 
-    monkeypatch.setattr(store_module, "_arrow", fail_on_candidates)
+    monkeypatch.setattr(store_module, "_new", fail_on_candidates)
     with pytest.raises(MemoryError):
         store.append([prompt(), candidate("one")])
     monkeypatch.undo()
@@ -98,21 +99,21 @@ def test_a_writer_that_cannot_get_the_lock_spools_and_the_next_one_drains(
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
     with locked(store.files, 1):
         assert store.append([prompt("waited?")]) == 0
-    assert len(list(store.files.spool.glob("*.jsonl"))) == 1
+    assert len(list(store.files.spool.iterdir())) == 1
     assert [found.text for found in store.rows(Prompt)] == ["waited?"]
-    assert not list(store.files.spool.glob("*.jsonl"))
+    assert list(store.files.spool.iterdir()) == []
 
 
 def test_draining_twice_after_a_crash_adds_nothing_twice(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
     with locked(store.files, 1):
         store.append([prompt("waited?"), candidate("x")])
-    (waiting,) = store.files.spool.glob("*.jsonl")
-    content = waiting.read_bytes()
+    (waiting,) = store.files.spool.iterdir()
+    copy = shutil.copytree(waiting, tmp_path / "copy")
     store.counts()
-    waiting.write_bytes(content)  # as if the crash came between commit and unlink
+    copy.rename(waiting)  # as if the crash came between commit and removal
     assert store.counts()["prompts"] == 1
 
 

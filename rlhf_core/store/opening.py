@@ -1,0 +1,110 @@
+"""Connections to the database file, and what DuckDB's errors mean for whoever uses the store.
+
+Whoever opens it holds the store's lock.
+"""
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.store.files import DISK_FULL, StoreFiles, quarantine
+
+# Readable by every DuckDB shell since 1.4; no extension is ever fetched because of a typo.
+CONNECTION_SETTINGS: dict[str, Any] = {
+    "storage_compatibility_version": "v1.4.0",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+LOG_START = bytes.fromhex("640062")
+"""How a write-ahead log of DuckDB begins: its first entry is the version."""
+DYING_SECONDS = 0.5
+"""How long a killed process may keep DuckDB's lock after ours: its files close in any order."""
+DAMAGED_LOG = "while replaying WAL file"
+
+
+@contextmanager
+def opened(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the database, with what a killed writer had committed.
+
+    Raises:
+        StoreBusyError: If another program holds the file.
+        StoreError: If it cannot be opened, or read or written while it is open.
+    """
+    _refuse_foreign_log(files)
+    connection = _connect(files)
+    try:
+        yield connection
+    except (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalException) as error:
+        raise _failed(files, error) from None
+    finally:
+        connection.close()
+
+
+def _connect(files: StoreFiles) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + DYING_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(files.database), config=CONNECTION_SETTINGS)
+        except duckdb.Error as error:
+            if not _is_lock(error):
+                raise _not_opened(files, error) from None
+            if time.monotonic() > deadline:
+                raise StoreBusyError(
+                    f"store {files.database} is held open by another program; close it there and "
+                    "read through `solon sql`"
+                ) from None
+        time.sleep(0.01)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _refuse_foreign_log(files: StoreFiles) -> None:
+    """DuckDB would write over a log it does not know as one."""
+    try:
+        with files.log.open("rb") as stream:
+            start = stream.read(len(LOG_START))
+    except FileNotFoundError:
+        return
+    if not LOG_START.startswith(start):
+        raise _log_put_aside(files, "it does not begin as a log does")
+
+
+def _not_opened(files: StoreFiles, error: duckdb.Error) -> StoreError:
+    text = str(error)
+    if DAMAGED_LOG in text and not _is_disk_full(text):
+        return _log_put_aside(files, first_line(error))
+    if isinstance(error, duckdb.IOException) and _is_disk_full(text):
+        return _failed(files, error)
+    return StoreError(f"store {files.database} cannot be opened: {first_line(error)}")
+
+
+def _log_put_aside(files: StoreFiles, reason: str) -> StoreError:
+    aside = quarantine(files.log)
+    return StoreError(
+        f"store {files.database}: its write-ahead log was damaged ({reason}) and lies in {aside} "
+        "now, with the newest batches in it; the store opens without them: run again"
+    )
+
+
+def _failed(files: StoreFiles, error: duckdb.Error) -> StoreError:
+    if _is_disk_full(str(error)):
+        mend = "free space there and run again; what got in is not added twice"
+    else:
+        mend = "run again; what got in is not added twice"
+    return StoreError(f"store {files.database}: {first_line(error)}; {mend}")
+
+
+def _is_lock(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.IOException) and "could not set lock" in str(error).lower()
+
+
+def _is_disk_full(text: str) -> bool:
+    return any(os.strerror(number) in text for number in (*DISK_FULL, errno.EIO))
