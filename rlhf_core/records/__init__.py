@@ -14,6 +14,15 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.intake import (
+    Deletion,
+    PrivacyFinding,
+    PromptRemoval,
+    PromptTombstone,
+    PromptUser,
+    Removal,
+    user_hash,
+)
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -25,6 +34,7 @@ from rlhf_core.records.preferences import (
     Revision,
     candidate_identity,
     split_of,
+    split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
@@ -46,6 +56,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "Deletion",
     "Evaluation",
     "Failure",
     "JudgeBenchmark",
@@ -59,11 +70,16 @@ __all__ = [
     "Pair",
     "PairOutcome",
     "Presented",
+    "PrivacyFinding",
     "Promotion",
     "Prompt",
+    "PromptRemoval",
     "PromptSet",
+    "PromptTombstone",
+    "PromptUser",
     "Ranking",
     "Record",
+    "Removal",
     "Response",
     "Revision",
     "Rollout",
@@ -71,6 +87,8 @@ __all__ = [
     "StageRun",
     "candidate_identity",
     "split_of",
+    "split_of_user",
+    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -92,4 +110,9 @@ RECORDS: tuple[type[Record], ...] = (
     StageRun,
     Failure,
     JudgeBenchmark,
+    PromptUser,
+    PromptRemoval,
+    PrivacyFinding,
+    Deletion,
+    PromptTombstone,
 )
