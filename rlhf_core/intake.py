@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.hygiene import LeftOut, left_out
-from rlhf_core.privacy import masked, personal_data
+from rlhf_core.privacy import masked
 from rlhf_core.prompts import Asked, asked_prompts
 from rlhf_core.records import (
     PrivacyFinding,
@@ -65,7 +65,7 @@ class Intake:
     @property
     def personal_data(self) -> dict[str, int]:
         """Places with personal data, by kind."""
-        return dict(sorted(_spans([*self.findings.values(), *self.dropped.values()]).items()))
+        return dict(sorted(_sum([*self.findings.values(), *self.dropped.values()]).items()))
 
     def records(self) -> list[Record]:
         """All there is to keep of it."""
@@ -106,7 +106,7 @@ class Intake:
                     spans=spans,
                     prompts=sum(kind in kinds for kinds in self.dropped.values()),
                 )
-                for kind, spans in _spans(self.dropped.values()).items()
+                for kind, spans in _sum(self.dropped.values()).items()
             ),
         ]
 
@@ -177,15 +177,15 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
     if settings.policy == "off":
         return prompt
     texts = [prompt.text, prompt.context or "", *prompt.reference_answers]
-    spans = [personal_data(text, settings) for text in texts]
-    kinds: Counter[str] = Counter(span.kind for found in spans for span in found)
+    looked_through = [masked(text, settings) for text in texts]
+    kinds = _sum(kinds for _, kinds in looked_through)
     if not kinds:
         return prompt
     if settings.policy == "drop":
         intake.dropped[prompt.id] = kinds
         return None
     if settings.policy == "mask":
-        text, context, *references = map(masked, texts, spans)
+        text, context, *references = [text for text, _ in looked_through]
         prompt = Prompt(
             text=text,
             context=context or None,
@@ -198,7 +198,7 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
     return prompt
 
 
-def _spans(found: Iterable[Counter[str]]) -> Counter[str]:
+def _sum(found: Iterable[Counter[str]]) -> Counter[str]:
     return sum(found, Counter())
 
 

@@ -5,7 +5,8 @@ loaded, and nothing is sent anywhere. Names and addresses of people are out of t
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -59,11 +60,21 @@ def personal_data(text: str, settings: PrivacySettings) -> list[Span]:
     return sorted(apart, key=lambda span: span.start)
 
 
-def masked(text: str, spans: Iterable[Span]) -> str:
-    """The text with a placeholder such as [EMAIL] in the place of each span."""
-    for span in sorted(spans, key=lambda span: span.start, reverse=True):
-        text = f"{text[: span.start]}[{span.kind.upper()}]{text[span.end :]}"
-    return text
+def masked(text: str, settings: PrivacySettings) -> tuple[str, Counter[str]]:
+    """The text with placeholders such as [EMAIL], and how many of each kind it took.
+
+    It is looked through again until nothing is found: of two numbers that stand side by side, one
+    can keep the other from being seen.
+
+    Raises:
+        ConfigError: If the packages that find it are not installed.
+    """
+    kinds: Counter[str] = Counter()
+    while spans := personal_data(text, settings):
+        kinds.update(span.kind for span in spans)
+        for span in reversed(spans):
+            text = f"{text[: span.start]}[{span.kind.upper()}]{text[span.end :]}"
+    return text, kinds
 
 
 @cache

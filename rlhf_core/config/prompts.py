@@ -67,9 +67,10 @@ class PrivacySettings(Settings):
         "secret",
     )
     """What to look for. secret is API keys, tokens, private keys and passwords in addresses."""
-    phone_regions: Annotated[tuple[str, ...], Field(min_length=1)] = ("US", "GB", "DE", "FR")
+    phone_regions: Annotated[tuple[str, ...], Field(min_length=1)] = ("US", "GB", "FR")
     """Countries (ISO 3166) whose phone numbers are found without a country code; those that begin
-    with + are found everywhere."""
+    with + are found everywhere. DE is a country whose numbers can be so short that prices and sums
+    look like them."""
 
 
 class PromptSettings(Settings):

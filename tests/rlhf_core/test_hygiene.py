@@ -36,12 +36,12 @@ def test_of_near_duplicates_one_stays_in_whatever_order_they_are_read():
     """Case, spaces and a mark at the end aside, three are one; the birch has other words."""
     first, *others = sorted(QUESTIONS[:3], key=lambda one: one.id)
     expected = {one.id: LeftOut(Removal.NEAR_DUPLICATE, first.id) for one in others}
-    for order in itertools.permutations(QUESTIONS):
+    for order in itertools.permutations(QUESTIONS[:4]):
         assert out(list(order), near_duplicate=0.9) == expected
 
 
 def test_similarity_is_the_exact_share_of_pieces():
-    """abcdefghij has 6 pieces of five characters, abcdefghiX 6: five in common, seven in all."""
+    """Ten letters are six pieces of five; with another last one, five in common of seven."""
     alike = [prompt("abcdefghij"), prompt("abcdefghiX")]
     assert len(out(alike, near_duplicate=5 / 7)) == 1
     assert out(alike, near_duplicate=5 / 7 + 1e-9) == {}

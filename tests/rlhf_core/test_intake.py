@@ -21,8 +21,8 @@ from rlhf_core.records import (
 )
 
 USERS = {"columns": {"user": "user_id"}}
-ANN, BOB, CAT = "u1", "u2", "u6"
-"""Half held out, Ann and Cat are trained on and Bob is not; see the test of it."""
+ANN, BOB, CAT = "u1", "u3", "u2"
+"""With half held out, Ann and Cat are trained on and Bob is not; a test says so."""
 
 
 def read(folder: Path, rows: list[dict[str, Any]], deleted: Any = (), **settings: Any) -> Intake:
