@@ -23,6 +23,7 @@ from rlhf_core.records.intake import (
     Removal,
     user_hash,
 )
+from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -59,6 +60,7 @@ __all__ = [
     "Deletion",
     "Evaluation",
     "Failure",
+    "HumanVerdict",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -84,7 +86,9 @@ __all__ = [
     "Revision",
     "Rollout",
     "Split",
+    "SpotCheck",
     "StageRun",
+    "Strategy",
     "candidate_identity",
     "split_of",
     "split_of_user",
@@ -115,4 +119,5 @@ RECORDS: tuple[type[Record], ...] = (
     PrivacyFinding,
     Deletion,
     PromptTombstone,
+    SpotCheck,
 )
