@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import duckdb
 
+from rlhf_core.config.address import PREFIX
 from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.store.files import StoreFiles, locked, prepare_folder
-from rlhf_core.store.lake import PREFIX, Lake
+from rlhf_core.store.lake import Lake
 
 # Readable by every DuckDB shell since 1.4; no extension is ever fetched because of a typo.
 CONNECTION_SETTINGS: dict[str, Any] = {
@@ -71,9 +72,14 @@ class DatabaseFile:
 
 def open_database(address: Path | str) -> Database:
     """The lake of a `ducklake:` address, else the file of that path."""
-    if str(address).startswith(PREFIX):
-        return Lake(str(address))
+    if isinstance(address, str) and address.startswith(PREFIX):
+        return Lake(address)
     return DatabaseFile(address)
+
+
+def store_exists(address: Path | str) -> bool:
+    """Whether there is a store at an address; none is made by asking."""
+    return open_database(address).exists()
 
 
 def _connect(database: Path) -> duckdb.DuckDBPyConnection:

@@ -10,53 +10,20 @@ never from the address, which is written into logs and configs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import duckdb
 
-from rlhf_core.errors import ConfigError, StoreBusyError, StoreError
+from rlhf_core.config.address import LakeAddress
+from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.identity import digest
 from rlhf_core.store.files import StoreFiles, prepare_folder
 
-PREFIX = "ducklake:"
-EXAMPLE = "ducklake:postgresql://solon@db.example.com/solon?data=/mnt/shared/solon"
 LAKE, GUARD = "lake", "guard"
 METADATA_SCHEMA = "solon"
-CONNECT_TIMEOUT_SECONDS = 10
 LOCK_KEY = int(digest(b"solon's store")[:15], 16)
 """What the advisory lock is called, the same on every machine."""
-
-
-@dataclass(frozen=True)
-class LakeAddress:
-    """Where a lake's catalog and its rows are."""
-
-    catalog: str
-    """Of PostgreSQL, as libpq reads it; holds no password."""
-    data: str
-    """Folder, the same on every machine, or a prefix in an object store."""
-
-    @classmethod
-    def parse(cls, url: str) -> "LakeAddress":
-        """Read `ducklake:postgresql://USER@HOST:PORT/DATABASE?data=FOLDER`.
-
-        Raises:
-            ConfigError: If a part is missing, or there is a password in it.
-        """
-        parts = urlsplit(url.removeprefix(PREFIX))
-        options = parse_qs(parts.query)
-        if parts.password is not None or "password" in options:
-            raise ConfigError("store: an address holds no password; put it into PGPASSWORD")
-        database = parts.path.strip("/")
-        if parts.scheme not in ("postgresql", "postgres") or not database or "data" not in options:
-            raise ConfigError(f"store: {url!r} is no address of a lake; write one like {EXAMPLE}")
-        data = options.pop("data")[-1]
-        options.setdefault("connect_timeout", [str(CONNECT_TIMEOUT_SECONDS)])
-        catalog = urlunsplit(parts._replace(query=urlencode(options, doseq=True)))
-        return cls(catalog, data)
 
 
 class Lake:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_core.config.address import LakeAddress
+from rlhf_core.config.loading import load_config, store_path
 from rlhf_core.errors import ConfigError
-from rlhf_core.store.lake import LakeAddress
 from tests.rlhf_core.store.lakes import PostgreSQL, lake_command, lake_libraries, postgresql
 
 
@@ -35,6 +36,17 @@ def test_an_address_is_split_into_catalog_and_rows():
 def test_an_address_that_cannot_be_used_is_refused(address: str, said: str):
     with pytest.raises(ConfigError, match=said) as caught:
         LakeAddress.parse(address)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_config_names_a_lake_or_a_file(in_root: Path):
+    address = "ducklake:postgresql://solon@db/solon?data=/mnt/x"
+    smoke = in_root / "deploy" / "configs" / "smoke.yaml"
+    assert load_config(smoke, [f"store={address}"], {}).store == address
+    assert store_path(None, [f"store={address}"], {}) == address
+    assert load_config(smoke, ["store=a.duckdb"], {}).store == Path("a.duckdb")
+    with pytest.raises(ConfigError, match="store: .*PGPASSWORD") as caught:
+        load_config(smoke, [f"store={address.replace('solon@', 'solon:hunter2@')}"], {})
     assert "hunter2" not in str(caught.value)
 
 
@@ -108,7 +120,7 @@ def test_processes_that_write_the_same_rows_at_once_add_each_once(lake: Lake):
 @pytest.mark.slow
 def test_a_killed_writer_leaves_whole_batches_and_no_lock(lake: Lake):
     lake.said("counts")
-    for first in range(0, 5000, 1000):
+    for first in range(0, 3000, 1000):
         process = lake.start("append", str(first), "1000")
         assert process.stdout is not None
         stored = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -123,7 +135,7 @@ def test_a_killed_writer_leaves_whole_batches_and_no_lock(lake: Lake):
 
 @pytest.mark.slow
 def test_a_batch_waits_while_the_catalog_is_gone(lake: Lake, server: PostgreSQL):
-    process = lake.start("append", "0", "400")
+    process = lake.start("append", "0", "150")
     assert process.stdout is not None
     acknowledged = json.loads(process.stdout.readline())
     server.stop()
@@ -132,5 +144,5 @@ def test_a_batch_waits_while_the_catalog_is_gone(lake: Lake, server: PostgreSQL)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     acknowledged += [id for line in out.splitlines() for id in json.loads(line)]
-    assert len(acknowledged) == 400
+    assert len(acknowledged) == 150
     assert sorted(lake.ids()) == sorted(acknowledged)
