@@ -45,7 +45,7 @@ def test_a_config_names_a_lake_or_a_file(in_root: Path):
     assert load_config(smoke, [f"store={address}"], {}).store == address
     assert store_path(None, [f"store={address}"], {}) == address
     assert load_config(smoke, ["store=a.duckdb"], {}).store == Path("a.duckdb")
-    with pytest.raises(ConfigError, match="store: .*PGPASSWORD") as caught:
+    with pytest.raises(ConfigError, match=r"store: .*PGPASSWORD") as caught:
         load_config(smoke, [f"store={address.replace('solon@', 'solon:hunter2@')}"], {})
     assert "hunter2" not in str(caught.value)
 
