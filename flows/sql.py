@@ -21,58 +21,58 @@ GRACE_SECONDS = 5.0
 FORMATS = "table, csv, json, jsonl or parquet"
 
 
+Query = Annotated[str | None, typer.Argument(help="One statement that reads, in DuckDB's SQL.")]
+Name = Annotated[
+    str | None, typer.Option("--query", metavar="NAME", help="Ask a query kept as a file.")
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="Bound where it says $NAME. Repeatable."),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries", help="Where more named queries lie; deploy/queries here, if there is one."
+    ),
+]
+Lists = Annotated[bool, typer.Option("--list", help="List the named queries, their parameters.")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}; else what --out ends in."),
+]
+Target = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="A new file; the screen if none.")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help=f"Rows at most; {ROWS_ON_SCREEN} in a table, else all.")
+]
+Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="When it is stopped.")]
+
+
 def sql(
-    query: Annotated[
-        str | None, typer.Argument(help="One statement that reads, in DuckDB's SQL.")
-    ] = None,
+    query: Query = None,
     overrides: Overrides = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option("--query", metavar="NAME", help="Ask a query kept as a file.")
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--param", metavar="NAME=VALUE", help="Bound where it says $NAME. Repeatable."
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--queries", help="Where more named queries lie; deploy/queries here, if there is one."
-        ),
-    ] = None,
-    lists: Annotated[
-        bool, typer.Option("--list", help="List the named queries and their parameters.")
-    ] = False,
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}; else what --out ends in."),
-    ] = None,
+    name: Name = None,
+    parameters: Given = None,
+    folder: Folder = None,
+    lists: Lists = False,
+    kind: Kind = None,
     as_json: AsJson = False,
-    target: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="A new file; the screen if none.")
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help=f"Rows at most; {ROWS_ON_SCREEN} in a table, else all."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="When a query is stopped.")
-    ] = 60.0,
+    target: Target = None,
+    limit: Limit = None,
+    timeout: Timeout = 60.0,
 ) -> None:
     """Ask the store, also while a run goes on. The query sees a snapshot and can only read.
 
-    Without a query it says which tables and views there are. Begin with
-    [bold]solon sql "SELECT * FROM pair_texts LIMIT 5"[/bold], and list the columns of one with
-    [bold]solon sql "SELECT column_name, comment FROM duckdb_columns() WHERE table_name =
-    'pairs'"[/bold].
+    Without a query it says which tables and views there are; deploy/docs/store.md explains every
+    column. Begin with [bold]solon sql "SELECT * FROM pair_texts LIMIT 5"[/bold].
 
-    [bold]solon sql --list[/bold] lists the queries that have a name, as
-    [bold]solon sql --query closest_pairs --param rows=5 --out closest.csv[/bold]. Files hold every
-    row. What is stopped by --timeout, or takes half of the machine's memory, writes nothing.
+    Some queries have a name, which --list tells, as in
+    [bold]solon sql --query closest_pairs --param rows=5 --out closest.csv[/bold]. A file gets every
+    row. A query that takes longer than --timeout, or half of the machine's memory, is stopped.
     """
     from flows._answers import Format
     from rlhf_core.config import store_path
