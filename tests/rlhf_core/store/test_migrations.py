@@ -1,6 +1,7 @@
 """Stores that were made by every earlier schema open today, and hold what they held."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,6 @@ from tests.facts import prompt
 
 KNOWN = all_migrations()
 VALUES: dict[str, Any] = {
-    "mode": "creative",
-    "split": "train",
-    "presented": "alone",
-    "kind": "policy",
     "input_table": "prompts",
     "parent_id": None,  # or a model would be its own ancestor
     "recipe": "{}",
@@ -26,13 +23,21 @@ VALUES: dict[str, Any] = {
     "parts": "{}",
     "probabilities": "{}",
 }
-OUTCOMES = {"judgements": "scored", "pairs": "preferred"}
+CLOSED_SETS = {
+    (record.table, name): field.annotation
+    for record in RECORDS
+    for name, field in record.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StrEnum)
+}
 BY_TYPE: dict[str, Any] = {
     "VARCHAR": "one",
     "VARCHAR[]": ["one"],
     "INTEGER": 1,
     "BIGINT": 1,
     "DOUBLE": 0.5,
+    "FLOAT": 0.5,
+    "JSON": "{}",
+    "DATE": date(2026, 11, 24),
     "INTEGER[]": [1],
     "FLOAT[]": [0.5],
     "DOUBLE[]": [0.5],
@@ -69,8 +74,8 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[st
 
 
 def value_of(table: str, name: str, kind: str) -> Any:
-    if name == "outcome":
-        return OUTCOMES[table]
+    if (table, name) in CLOSED_SETS:
+        return next(iter(CLOSED_SETS[table, name])).value
     return VALUES[name] if name in VALUES else BY_TYPE[kind]
 
 
