@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 from rlhf_core.errors import RecordError, StoreBusyError, StoreError
 from rlhf_core.records import Record
 from rlhf_core.store.columns import check_table, table_of, with_provenance
-from rlhf_core.store.files import StoreFiles, copy_file, fsync, locked, prepare_folder
+from rlhf_core.store.database import Database, DatabaseFile, open_database
+from rlhf_core.store.files import locked
 from rlhf_core.store.migrations import migrate
-from rlhf_core.store.opening import first_line, opened
+from rlhf_core.store.opening import copy_rows, first_line, opened
 from rlhf_core.store.spool import Batch, drained, put_aside, spool, spooled
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,10 @@ READ_TIMEOUT_SECONDS = 60.0
 
 
 class Store:
-    """One DuckDB file of facts.
+    """A database of facts.
 
     Args:
-        path: The file; it and its folder are made where they are missing.
+        path: A DuckDB file, or the address of a lake; made where it is missing.
         run_id: Written into every appended row.
         read_timeout_seconds: How long a read waits for the store's lock.
 
@@ -51,11 +52,11 @@ class Store:
         run_id: str = "",
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
-        self.files = StoreFiles.at(path)
+        self._database = open_database(path)
+        self.files = self._database.files
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self.read_timeout_seconds = read_timeout_seconds
-        prepare_folder(self.files)
-        with connected(self.files, read_timeout_seconds) as connection:
+        with connected(self._database, read_timeout_seconds) as connection:
             migrate(connection)
 
     def append(self, records: Iterable[Record]) -> int:
@@ -100,16 +101,17 @@ class Store:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query of ours; an auditor's go through audit.py."""
-        with connected(self.files, self.read_timeout_seconds) as connection:
+        with connected(self._database, self.read_timeout_seconds) as connection:
             result = connection.execute(sql, list(parameters))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
-        with connected(self.files, self.read_timeout_seconds) as connection:
+        with connected(self._database, self.read_timeout_seconds) as connection:
             tables = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' ORDER BY 1"
+                "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
+                "AND database_name = current_database() ORDER BY 1"
             ).fetchall()
             return {
                 name: _one(connection.execute(f"SELECT count(*) FROM {name}")) for (name,) in tables
@@ -121,7 +123,7 @@ class Store:
         A reader of the former snapshot keeps its consistent view: the file is replaced, not
         changed.
         """
-        return publish(self.files, self.read_timeout_seconds)
+        return publish(self._database, self.read_timeout_seconds)
 
     def rewrite(self) -> None:
         """Write the database and the snapshot anew, so that deleted rows leave the disk.
@@ -131,22 +133,25 @@ class Store:
         put aside as damaged stays: delete `*.damaged` beside the store by hand.
 
         Raises:
-            StoreError: If there is no room for a second copy; the store is as it was.
+            StoreError: If there is no room for a second copy, and the store is as it was, or if
+                it is a lake.
         """
+        if not isinstance(self._database, DatabaseFile):
+            raise StoreError("only a database file is written anew, not a lake")
         copy = self.files.new_copy()
         with locked(self.files, self.read_timeout_seconds):
             try:
                 with opened(self.files) as connection:
                     _drain(connection, self.files.spool)
                     connection.execute("CHECKPOINT")
-                    _copy_rows(connection, copy)
+                    copy_rows(connection, copy)
                 if self.files.log.exists():
                     raise StoreError(f"store {self.files.database} was written to; run again")
-                fsync(copy)
                 os.replace(copy, self.files.database)
             finally:
                 copy.unlink(missing_ok=True)
-            _publish(self.files)
+            with opened(self.files) as connection:
+                _replace_snapshot(self._database, connection)
 
     def _write(self, tables: dict[type[Record], pa.Table]) -> int:
         """Add rows, or spool them while the store is busy; the only way to write."""
@@ -159,7 +164,7 @@ class Store:
         if not batch:
             return 0
         try:
-            with connected(self.files, APPEND_TIMEOUT_SECONDS) as connection:
+            with connected(self._database, APPEND_TIMEOUT_SECONDS) as connection:
                 return _insert(connection, batch)
         except StoreBusyError:
             logger.warning("store is busy; the batch waits in %s", self.files.spool)
@@ -168,22 +173,22 @@ class Store:
 
 
 @contextmanager
-def connected(files: StoreFiles, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(database: Database, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """The one connection to the database, with all in it that waited in the spool."""
-    with locked(files, timeout_seconds), opened(files) as connection:
-        _drain(connection, files.spool)
+    with database.connection(timeout_seconds) as connection:
+        _drain(connection, database.files.spool)
         yield connection
 
 
-def publish(files: StoreFiles, timeout_seconds: float) -> Path:
+def publish(database: Database, timeout_seconds: float) -> Path:
     """As `Store.publish`, of a store whose schema is left as it is."""
-    with connected(files, timeout_seconds) as connection:
-        connection.execute("CHECKPOINT")
-        if _is_current(files):
-            os.utime(files.snapshot)
+    snapshot = database.files.snapshot
+    with connected(database, timeout_seconds) as connection:
+        if snapshot.exists() and not database.changed_since(snapshot.stat().st_mtime_ns):
+            os.utime(snapshot)
         else:
-            _publish(files)
-    return files.snapshot
+            _replace_snapshot(database, connection)
+    return snapshot
 
 
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -235,30 +240,13 @@ def _refuse_repeated_ids(record_type: type[Record], table: pa.Table) -> None:
     raise RecordError(f"{record_type.table}: several rows have the id {example!r}")
 
 
-def _is_current(files: StoreFiles) -> bool:
-    """Whether the snapshot is younger than what was last written; the caller has a checkpoint."""
-    if not files.snapshot.exists():
-        return False
-    return files.snapshot.stat().st_mtime_ns >= files.database.stat().st_mtime_ns
-
-
-def _publish(files: StoreFiles) -> None:
-    """Replace the snapshot by the database file, which is whole: nobody writes to it now."""
-    copy = files.new_copy()
+def _replace_snapshot(database: Database, connection: duckdb.DuckDBPyConnection) -> None:
+    copy = database.files.new_copy()
     try:
-        copy_file(files.database, copy)
-        os.replace(copy, files.snapshot)
+        database.copy(connection, copy)
+        os.replace(copy, database.files.snapshot)
     finally:
         copy.unlink(missing_ok=True)
-
-
-def _copy_rows(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-    """Copy everything but deleted rows into a database file of its own."""
-    quoted = str(target).replace("'", "''")
-    connection.execute(f"ATTACH '{quoted}' AS copy")
-    database = _one(connection.execute("SELECT current_database()"))
-    connection.execute(f'COPY FROM DATABASE "{database}" TO copy')
-    connection.execute("DETACH copy")
 
 
 def _one(result: duckdb.DuckDBPyConnection) -> Any:

@@ -1,0 +1,88 @@
+"""Which database a store's address names, and connections to it: one file, or a lake.
+
+A connection is short and, while it lasts, the only one that writes.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from rlhf_core.config.address import PREFIX
+from rlhf_core.store.files import StoreFiles, copy_file, locked, prepare_folder
+from rlhf_core.store.lake import Lake
+from rlhf_core.store.opening import opened
+
+
+class Database(Protocol):
+    """What a store is kept in."""
+
+    @property
+    def files(self) -> StoreFiles:
+        """Where the lock, the spool and the snapshot lie on this machine."""
+
+    def exists(self) -> bool:
+        """Whether there is a store; none is made by asking."""
+
+    def changed_since(self, moment_ns: int) -> bool:
+        """Whether there may be facts that a snapshot of that moment has not."""
+
+    def connection(
+        self, timeout_seconds: float
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """The one connection that may write.
+
+        Raises:
+            StoreBusyError: If it could not be had in time.
+            StoreError: If the database cannot be opened, or read or written while it is open.
+        """
+
+    def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+        """Put all facts into a database file of their own, over the connection that may write.
+
+        Raises:
+            StoreError: If there is no room.
+        """
+
+
+class DatabaseFile:
+    """One DuckDB file, behind a lock beside it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.files = StoreFiles.at(path)
+
+    def exists(self) -> bool:
+        return self.files.database.exists()
+
+    def changed_since(self, moment_ns: int) -> bool:
+        """Be it in the database, in a killed writer's log or in the spool."""
+        for path in (self.files.database, self.files.log, self.files.spool):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns > moment_ns:
+                    return True
+        return False
+
+    @contextmanager
+    def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        prepare_folder(self.files)
+        with locked(self.files, timeout_seconds), opened(self.files) as connection:
+            yield connection
+
+    def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+        """A copy of the file, which is whole after a checkpoint: nobody writes to it now."""
+        connection.execute("CHECKPOINT")
+        copy_file(self.files.database, target)
+
+
+def open_database(address: Path | str) -> Database:
+    """The lake of a `ducklake:` address, else the file of that path."""
+    if isinstance(address, str) and address.startswith(PREFIX):
+        return Lake(address)
+    return DatabaseFile(address)
+
+
+def store_exists(address: Path | str) -> bool:
+    """Whether there is a store at an address; none is made by asking."""
+    return open_database(address).exists()
