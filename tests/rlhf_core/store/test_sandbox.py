@@ -198,6 +198,19 @@ def test_an_audit_that_may_be_answered_learns_no_secret_and_changes_nothing(
     assert audit(database, "SELECT count(*) FROM candidates").rows == [(2,)]
 
 
+def test_each_wall_stands_by_itself(database: Path):
+    """Any of them stops most attempts, so none would be missed above."""
+    names = ["access_mode", "disabled_filesystems", "enable_external_access", "lock_configuration"]
+    found = audit(
+        database,
+        "SELECT name, value FROM duckdb_settings() WHERE name IN ('access_mode', "
+        "'disabled_filesystems', 'enable_external_access', 'lock_configuration') ORDER BY name",
+    )
+    assert found.rows == list(
+        zip(names, ["read_only", "LocalFileSystem", "false", "true"], strict=True)
+    )
+
+
 def test_what_reads_is_answered(database: Path):
     for sql in (
         "FROM candidates",
