@@ -28,7 +28,7 @@ class Gap:
     cost_usd: float | None
     """The missing ones at the judge's mean cost so far; None where it never judged."""
     seconds: float | None
-    """The same at its mean latency, one after another."""
+    """The same at its mean latency, one after another; None too where it keeps no latency."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Saving:
     judge_version: str
     judgements: int
     cost_usd: float
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class _Study:
             missing=missing,
             candidates_never_judged=never,
             cost_usd=None if share is None else share * spent.cost_usd,
-            seconds=None if share is None else share * spent.seconds,
+            seconds=None if share is None or spent.seconds is None else share * spent.seconds,
         )
 
 

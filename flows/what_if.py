@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table, shown
 from rlhf_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,25 +120,27 @@ def _print(found: "WhatIf") -> None:
     )
     for gap in found.gaps:
         if gap.missing:
-            cost = "unknown" if gap.cost_usd is None else f"{gap.cost_usd:.4f} US dollars"
-            seconds = "" if gap.seconds is None else f" and {gap.seconds:,.0f} s, one by one"
-            out.print(
+            price = _price(gap.cost_usd, gap.seconds) or "unknown"
+            _say(
                 f"missing of {gap.judge}: {gap.missing:,} of {gap.wanted:,} judgements, "
-                f"{gap.candidates_never_judged:,} candidates it never judged; to ask: {cost}"
-                f"{seconds}",
-                highlight=False,
-                markup=False,
+                f"{gap.candidates_never_judged:,} candidates it never judged; to ask: {price}"
             )
     for saving in found.savings:
-        out.print(
-            f"{saving.judge} has cost {saving.cost_usd:.4f} US dollars and "
-            f"{saving.seconds:,.0f} s for {saving.judgements:,} judgements so far",
-            highlight=False,
-            markup=False,
-        )
+        price = _price(saving.cost_usd, saving.seconds)
+        _say(f"{saving.judge} has cost {price} for {saving.judgements:,} judgements so far")
     if found.examples:
-        columns = ["prompt", "chosen now", "chosen then", "margin now", "margin then"]
+        columns = ["prompt", "chosen now", "chosen what if", "margin now", "margin what if"]
         print_table(columns, [_example(words) for words in found.examples])
+
+
+def _say(line: str) -> None:
+    out.print(shown(line), highlight=False, markup=False)
+
+
+def _price(cost_usd: float | None, seconds: float | None) -> str:
+    """Seconds are left out where a judge keeps no time."""
+    cost = "" if cost_usd is None else f"{cost_usd:.4f} US dollars"
+    return cost if seconds is None else f"{cost} and {seconds:,.0f} s"
 
 
 def _counts(found: "Comparison") -> tuple[Any, ...]:

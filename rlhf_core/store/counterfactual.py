@@ -23,8 +23,10 @@ class Spending:
     """What one judge version has been asked, over the whole store."""
 
     judgements: int
+    """Those it gave; what was unavailable is in the costs alone."""
     cost_usd: float
-    seconds: float
+    seconds: float | None
+    """Their latencies together; None where the judge keeps none, as those without a model."""
     is_pairwise: bool
 
 
@@ -108,7 +110,7 @@ def known_judges(snapshot: Snapshot) -> list[str]:
 
 def spending(snapshot: Snapshot, version: str) -> Spending:
     (row,) = snapshot.ask(
-        "SELECT count(*), coalesce(sum(cost_usd), 0), coalesce(sum(latency_seconds), 0), "
+        "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), nullif(sum(latency_seconds), 0), "
         "count(opponent_id) > 0 FROM judgements WHERE judge_version = ?",
         [version],
     ).rows

@@ -24,12 +24,12 @@ ANSWERS = {
 }
 
 
-@pytest.fixture
-def config(store: Store) -> Config:
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """`short` decides twice as much as `exact`; `watcher` is recorded and decides nothing."""
     return Config.model_validate(
         {
-            "store": str(store.files.database),
+            "store": str(tmp_path_factory.mktemp("store") / "solon.duckdb"),
             "prompts": {"path": "none.jsonl"},
             "judges": [
                 {"kind": "brevity", "name": "short", "weight": 2},
@@ -58,6 +58,18 @@ def said(asked: Prompt, judge: str, version: str, *scores: float | None) -> list
     ]
 
 
+def unavailable(asked: Prompt, judge: str, version: str) -> Judgement:
+    """A question that was never answered: it is still to be asked."""
+    return Judgement(
+        prompt_id=asked.id,
+        judge=judge,
+        judge_version=version,
+        candidate_id=ANSWERS[asked.id][0].id,
+        outcome=Outcome.UNAVAILABLE,
+        attempt="run",
+    )
+
+
 def contests(judge: str, version: str) -> list[Judgement]:
     """All six orders of the factual prompt's answers; each later answer beats those before it."""
     return [
@@ -77,9 +89,9 @@ def contests(judge: str, version: str) -> list[Judgement]:
     ]
 
 
-@pytest.fixture
-def filled(store: Store, config: Config) -> Store:
-    """As the stages leave it.
+@pytest.fixture(scope="module")
+def filled(config: Config) -> Store:
+    """As the stages leave it; nothing here writes to it.
 
     Factual: (2 · short + exact) / 3 is 0.7, 0.5, 0.3. Creative: `short` alone, 0.6, 0.6, 0.1.
     """
@@ -89,6 +101,7 @@ def filled(store: Store, config: Config) -> Store:
         *said(FACTUAL, "exact", versions["exact"], 0.1, 0.3, 0.5),
         *said(CREATIVE, "short", versions["short"], 0.6, 0.6, 0.1),
         *said(FACTUAL, "watcher", versions["watcher"], 0.2, 0.4, None),
+        unavailable(CREATIVE, "exact", versions["exact"]),
         *contests("duel", "duel-1"),
         *said(FACTUAL, "old", "old-1", 0.1, 0.2, 0.3),
         *said(FACTUAL, "old", "old-2", 0.3, 0.2, 0.1),
@@ -97,6 +110,7 @@ def filled(store: Store, config: Config) -> Store:
     rankings, pairs = rankings_and_pairs(ANSWERS.values(), judgements, combination, config.hash)
     answers = [answer for group in ANSWERS.values() for answer in group]
     run = ConfigVersion(config_hash=config.hash, config="{}")
+    store = Store(config.store)
     store.append([run, FACTUAL, CREATIVE, *answers, *judgements, *rankings, *pairs])
     return store
 
@@ -129,6 +143,14 @@ def test_what_a_judge_that_leaves_has_cost_and_what_is_missing_of_those_that_sta
     assert (gap.cost_usd, gap.seconds) == (pytest.approx(1.5), pytest.approx(6.0))
 
 
+def test_a_judge_is_not_missed_on_prompts_that_are_not_for_it(filled, config: Config):
+    short, exact, watcher = config.judges
+    exact = exact.model_copy(update={"modes": (Mode.KNOWLEDGE_SEEKING,)})
+    limited = config.model_copy(update={"judges": (short, exact, watcher)})
+    (gap,) = what_if(limited, PanelChanges(drops=["short"])).gaps
+    assert (gap.wanted, gap.missing, gap.candidates_never_judged) == (3, 0, 0)
+
+
 def test_weights_are_counted_anew(filled, config: Config):
     """(0.5 · short + 2 · exact) / 2.5 is 0.28, 0.36, 0.44: flipped; the creative ones stay."""
     found = what_if(config, PanelChanges(weights=["short=0.5", "exact=2"]))
@@ -156,6 +178,7 @@ def test_a_judge_of_the_store_that_the_config_does_not_name_can_be_swapped_in(fi
     assert found.by_mode["knowledge_seeking"].flipped == 3
     (gap,) = found.gaps
     assert (gap.wanted, gap.missing, gap.candidates_never_judged) == (12, 6, 3)
+    assert (gap.cost_usd, gap.seconds) == (0.0, None)  # it keeps no time
     assert {saving.judge for saving in found.savings} == {"short", "exact"}
 
 
@@ -203,6 +226,7 @@ def test_two_judges_can_change_places(filled, config: Config):
 
 
 def test_a_panel_that_ranked_nothing_yet_says_so(store: Store, config: Config):
+    config = config.model_copy(update={"store": store.files.database})
     with pytest.raises(ConfigError, match="no ranking by this config's panel"):
         what_if(config, PanelChanges(drops=["short"]))
 
