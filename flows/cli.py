@@ -29,6 +29,7 @@ from flows._screen import (
     print_table,
 )
 from flows.constitution_cli import app as constitution_app
+from flows.forget import forget
 from flows.judges_cli import app as judges_app
 from flows.spot_check import spot_check
 from rlhf_core.errors import ConfigError, InputError, SolonError
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("spot-check")(spot_check)
+app.command("forget")(forget)
 
 
 @app.callback()
