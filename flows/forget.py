@@ -38,12 +38,12 @@ def forget(
     """
     from rlhf_core.config import artifacts_path, store_path
     from rlhf_core.errors import StoreError
-    from rlhf_core.store import Store
+    from rlhf_core.store import Store, store_exists
     from rlhf_core.store.forgetting import forget as forget_user
     from rlhf_core.store.forgetting import plan_forgetting
 
     path = store_path(config, overrides or [])
-    if not path.exists():
+    if not store_exists(path):
         raise StoreError(f"no store at {path}; name its config with --config")
     store = Store(path)
     found = plan_forgetting(store, user)

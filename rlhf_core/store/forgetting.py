@@ -14,9 +14,10 @@ from typing import Any
 
 import duckdb
 
-from rlhf_core.errors import UnknownUserError
+from rlhf_core.errors import StoreError, UnknownUserError
 from rlhf_core.identity import code_version
 from rlhf_core.records import Deletion, PromptTombstone, Record, user_hash
+from rlhf_core.store.database import DatabaseFile
 from rlhf_core.store.rewriting import rewrite
 from rlhf_core.store.store import Store
 
@@ -66,7 +67,9 @@ def plan_forgetting(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
+        StoreError: If the store is a lake, whose files keep what was deleted.
     """
+    _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
         return _doom(connection, user_id)
 
@@ -80,7 +83,9 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
+        StoreError: If the store is a lake, whose files keep what was deleted.
     """
+    _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
         found = _doom(connection, user_id)
         deletion = Deletion(
@@ -101,6 +106,14 @@ def forget(store: Store, user_id: str) -> Forgetting:
         connection.execute("COMMIT")
     rewrite(store)
     return found
+
+
+def _refuse_lakes(store: Store) -> None:
+    if not isinstance(store._database, DatabaseFile):
+        raise StoreError(
+            "a lake keeps deleted rows in the files of its earlier snapshots; `solon forget` works "
+            "on stores that are one DuckDB file"
+        )
 
 
 def _doom(connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:

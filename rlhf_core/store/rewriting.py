@@ -6,8 +6,9 @@ import uuid
 import duckdb
 
 from rlhf_core.errors import StoreError
+from rlhf_core.store.database import CONNECTION_SETTINGS
 from rlhf_core.store.files import locked
-from rlhf_core.store.store import CONNECTION_SETTINGS, Store
+from rlhf_core.store.store import Store
 
 
 def rewrite(store: Store) -> None:
