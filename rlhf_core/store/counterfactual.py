@@ -110,8 +110,9 @@ def known_judges(snapshot: Snapshot) -> list[str]:
 
 def spending(snapshot: Snapshot, version: str) -> Spending:
     (row,) = snapshot.ask(
-        "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), nullif(sum(latency_seconds), 0), "
-        "count(opponent_id) > 0 FROM judgements WHERE judge_version = ?",
+        "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), "
+        "nullif(sum(latency_seconds), 0), count(opponent_id) > 0 "
+        "FROM judgements WHERE judge_version = ?",
         [version],
     ).rows
     return Spending(*row)
