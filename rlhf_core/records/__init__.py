@@ -29,6 +29,7 @@ from rlhf_core.records.preferences import (
 from rlhf_core.records.runs import (
     ConfigVersion,
     Failure,
+    Retraction,
     StageRun,
 )
 from rlhf_core.records.training import (
@@ -65,6 +66,7 @@ __all__ = [
     "Ranking",
     "Record",
     "Response",
+    "Retraction",
     "Revision",
     "Rollout",
     "Split",
@@ -91,5 +93,6 @@ RECORDS: tuple[type[Record], ...] = (
     Promotion,
     StageRun,
     Failure,
+    Retraction,
     JudgeBenchmark,
 )
