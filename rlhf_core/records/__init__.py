@@ -14,6 +14,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -49,6 +50,7 @@ __all__ = [
     "ConfigVersion",
     "Evaluation",
     "Failure",
+    "HumanVerdict",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -70,7 +72,9 @@ __all__ = [
     "Revision",
     "Rollout",
     "Split",
+    "SpotCheck",
     "StageRun",
+    "Strategy",
     "candidate_identity",
     "split_of",
 ]
@@ -95,4 +99,5 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    SpotCheck,
 )
