@@ -153,7 +153,8 @@ def test_what_was_mended_of_an_unknown_answer_is_not_shown_either(
         assert answers == [seeded[name]] if name in seeded else answers[-1] == "A mended answer."
     learnt = {row.input_id for row in store.rows(ModelInput, "input_table = 'revisions'")}
     verdicts = store.query(
-        "SELECT DISTINCT text FROM model_judgements JOIN judgements ON judgements.id = judgement_id "
+        "SELECT DISTINCT text FROM model_judgements "
+        "JOIN judgements ON judgements.id = judgement_id "
         "JOIN prompts ON prompts.id = prompt_id WHERE model_id = ? AND through = 'judgements'",
         [sft],
     )
