@@ -87,7 +87,7 @@ def _label(branch: "Branch") -> Text:
         if branch.is_repeated:
             text.append(", as above" if not branch.tainted else ", as above,")
         if branch.tainted:
-            text.append(" learnt from retracted facts", style="red not dim")
+            text.append(f" {branch.tainted:,} rows on retracted facts", style="red not dim")
         return text
     text.append(f"{branch.count:,} {_words(branch.table, branch.count)}", style="not dim")
     if branch.note:

@@ -67,6 +67,14 @@ JOIN candidates USING (id)""",
         "SELECT pairs.id, pairs.outcome AS note FROM pairs JOIN mine ON ranking_id = mine.id",
     ),
 )
+ALL_BEHIND = Step(
+    "all behind it",
+    "rankings",
+    """SELECT DISTINCT input_id AS id, '' AS note
+FROM model_inputs WHERE input_table = 'rankings' AND model_id IN (SELECT unnest($models))""",
+    BEHIND_RANKINGS,
+)
+"""From several models at once, so that what they share counts once."""
 
 
 def _inputs(table: str, note: str = "''") -> str:
@@ -77,7 +85,7 @@ def _inputs(table: str, note: str = "''") -> str:
 UP: dict[str, tuple[Step, ...]] = {
     "models": (
         Step("learnt from", "prompts", _inputs("prompts")),
-        Step("learnt from", "rankings", _inputs("rankings"), BEHIND_RANKINGS),
+        Step("learnt from", "rankings", _inputs("rankings")),
         Step("learnt from", "revisions", _inputs("revisions", "coalesce(principle, '')")),
         Step(
             "learnt what it does not know by",

@@ -1,7 +1,7 @@
 """What a fact came from, and what came of it, as a tree with counts and samples.
 
-Groups of rows are counted, with a few ids of each; models are followed one by one, and each of them
-is told in full where it comes first.
+Groups of rows are counted, with a few ids of each; models, which are few, are followed one by one,
+and each of them is told in full where it comes first.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import IdError
-from rlhf_core.store._lineage_steps import DOWN, MINE, UP, Step
+from rlhf_core.store._lineage_steps import ALL_BEHIND, DOWN, MINE, UP, Step
 from rlhf_core.store.audit import Snapshot
 
 LISTED = 10
@@ -21,9 +21,13 @@ TAINTED = {
     "candidates": "SELECT subject_id FROM retracted WHERE subject_table = 'candidates'",
     "prompts": "SELECT subject_id FROM retracted WHERE subject_table = 'prompts'",
     "judge_versions": "SELECT subject_id FROM retracted WHERE subject_table = 'judge_versions'",
-    "models": "SELECT model_id FROM tainted_models",
 }
 """Ids of a table's rows that are retracted, or rest on something that is."""
+TAINTED_ROWS = "SELECT model_id, own_rows + inherited_rows FROM tainted_models"
+EDGES = (
+    "SELECT model_id, source_id, relation FROM model_sources "
+    "JOIN models ON models.id = model_id ORDER BY created_at, model_id, source_id"
+)
 JUDGE_VERSIONS = (
     "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
     "UNION SELECT judge_version FROM model_judges WHERE role = 'reward'"
@@ -52,7 +56,8 @@ class Branch:
     ids: tuple[str, ...]
     """Of the first of them; of a model its one."""
     tainted: int = 0
-    """How many are retracted, or rest on something that is."""
+    """How many are retracted, or rest on something that is. Of a model, how many of the rows that
+    it and the models behind it learnt from; in the branches of a model they are not counted."""
     is_repeated: bool = False
     """Whether this model's own branches stand further up."""
     branches: tuple["Branch", ...] = ()
@@ -89,13 +94,23 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
 
 
 def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
-    """What a fact came from, up to base models and prompts; up to `limit` ids of each group."""
-    return _Walk(snapshot, UP, "source_id", "model_id", limit).of(subject)
+    """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
+
+    The rankings of all models together are counted at the end, with what is behind them.
+    """
+    walk = _Walk(snapshot, UP, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(model_id, []).append((source_id, relation))
+    found = walk.of(subject)
+    return (*found, *walk.together()) if walk.met else found
 
 
 def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
     """What came of a fact, down to the last policy; up to `limit` ids of each group."""
-    return _Walk(snapshot, DOWN, "model_id", "source_id", limit).of(subject)
+    walk = _Walk(snapshot, DOWN, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(source_id, []).append((model_id, relation))
+    return walk.of(subject)
 
 
 def _ids(table: str) -> str:
@@ -105,89 +120,88 @@ def _ids(table: str) -> str:
 class _Walk:
     """One direction, and the models met on it."""
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        steps: dict[str, tuple[Step, ...]],
-        following: str,
-        standing: str,
-        limit: int,
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, steps: dict[str, tuple[Step, ...]], limit: int) -> None:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
-        self.models_sql = (
-            f"SELECT {following}, string_agg(DISTINCT relation, ', ' ORDER BY relation), "
-            f"any_value(kind) FROM model_sources JOIN models ON models.id = {following} "
-            f"WHERE {standing} = $id GROUP BY {following} ORDER BY min(created_at), {following}"
-        )
+        self.edges: dict[str, list[tuple[str, str]]] = {}
+        self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
         self.has_retracted = bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
-        self.tainted_models = self._tainted_models()
+        tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
+        self.tainted_rows: dict[str, int] = dict(tainted)
         self.met: set[str] = set()
 
     def of(self, subject: Subject) -> tuple[Branch, ...]:
+        """The branches of what is asked about."""
         if subject.table == "models":
-            self.met.add(subject.id)
+            return self._of_model(subject.id)
+        mine, values = MINE[subject.table], {"id": subject.id}
         found: list[Branch] = []
         for step in self.steps[subject.table]:
-            found += self._branches(step, MINE[subject.table], subject.id)
-        if subject.table == "models":
-            found += [
-                self._model(model_id, relation, kind)
-                for model_id, relation, kind in self._ask(self.models_sql, subject.id)
-            ]
+            if step.table == "models":
+                found += self._models(step, mine, values)
+            else:
+                found += self._branches(step, mine, values, counts_tainted=self.has_retracted)
         return tuple(found)
 
-    def _branches(self, step: Step, mine: str, identity: str) -> list[Branch]:
-        if step.table == "models":
-            return self._models(step, mine, identity)
-        tainted = "id IN (" + TAINTED[step.table] + ")" if self._is_tainting(step) else "false"
-        rows = self._ask(
+    def together(self) -> list[Branch]:
+        """The rankings of all models met, with what is behind them."""
+        values = {"models": sorted(self.met)}
+        return self._branches(ALL_BEHIND, "SELECT 1", values, counts_tainted=self.has_retracted)
+
+    def _of_model(self, model_id: str) -> tuple[Branch, ...]:
+        self.met.add(model_id)
+        found: list[Branch] = []
+        for step in self.steps["models"]:
+            found += self._branches(step, MINE["models"], {"id": model_id}, counts_tainted=False)
+        relations: dict[str, list[str]] = {}
+        for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
+            relations.setdefault(other, []).append(relation)
+        found += [self._model(other, ", ".join(names)) for other, names in relations.items()]
+        return tuple(found)
+
+    def _models(self, step: Step, mine: str, values: dict[str, Any]) -> list[Branch]:
+        sql = (
             f"WITH mine AS ({mine}), found AS ({step.sql}) "
-            f"SELECT note, count(*), list(id ORDER BY id)[:$limit], "
-            f"count(*) FILTER (is_tainted) FROM (SELECT *, {tainted} AS is_tainted FROM found) "
-            "GROUP BY note ORDER BY count(*) DESC, note",
-            identity,
-            {"limit": self.limit},
+            "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
+            "ORDER BY min(created_at), id"
         )
-        further: tuple[Branch, ...] = ()
+        return [self._model(row[0], step.relation) for row in self.snapshot.ask(sql, values).rows]
+
+    def _model(self, model_id: str, relation: str) -> Branch:
+        kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
+        is_repeated = model_id in self.met
+        branches = () if is_repeated else self._of_model(model_id)
+        return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
+
+    def _branches(
+        self, step: Step, mine: str, values: dict[str, Any], counts_tainted: bool
+    ) -> list[Branch]:
+        is_counted = counts_tainted and step.table in TAINTED
+        tainted = f"id IN ({TAINTED[step.table]})" if is_counted else "false"
+        sql = (
+            f"WITH mine AS ({mine}), found AS ({step.sql}) "
+            "SELECT note, count(*), min(id, $limit), count(*) FILTER (is_tainted) "
+            f"FROM (SELECT *, {tainted} AS is_tainted FROM found) "
+            "GROUP BY note ORDER BY count(*) DESC, note"
+        )
+        # None asked for are still one to DuckDB.
+        rows = self.snapshot.ask(sql, {**values, "limit": max(self.limit, 1)}).rows
+        further: list[Branch] = []
         if step.further and rows:
             reached = (
                 f"WITH mine AS ({mine}) SELECT * FROM {step.table} "
                 f"SEMI JOIN ({step.sql}) AS found USING (id)"
             )
-            further = tuple(
-                branch for one in step.further for branch in self._branches(one, reached, identity)
-            )
+            for one in step.further:
+                further += self._branches(one, reached, values, counts_tainted)
         return [
-            Branch(step.relation, step.table, note, count, tuple(ids), tainted, branches=further)
+            Branch(
+                step.relation,
+                step.table,
+                note,
+                count,
+                tuple(ids[: self.limit]),
+                tainted,
+                branches=tuple(further),
+            )
             for note, count, ids, tainted in rows
         ]
-
-    def _models(self, step: Step, mine: str, identity: str) -> list[Branch]:
-        sql = (
-            f"WITH mine AS ({mine}), found AS ({step.sql}) "
-            "SELECT id, any_value(kind) FROM found LEFT JOIN models USING (id) "
-            "GROUP BY id ORDER BY min(created_at), id"
-        )
-        return [
-            self._model(model_id, step.relation, kind or "not in this store")
-            for model_id, kind in self._ask(sql, identity)
-        ]
-
-    def _model(self, model_id: str, relation: str, kind: str) -> Branch:
-        is_repeated = model_id in self.met
-        branches = () if is_repeated else self.of(Subject("models", model_id))
-        tainted = self.tainted_models.get(model_id, 0)
-        return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
-
-    def _tainted_models(self) -> dict[str, int]:
-        if not self.has_retracted:
-            return {}
-        return {model_id: 1 for (model_id,) in self.snapshot.ask(TAINTED["models"]).rows}
-
-    def _is_tainting(self, step: Step) -> bool:
-        return self.has_retracted and step.table in TAINTED
-
-    def _ask(
-        self, sql: str, identity: str, values: dict[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]:
-        return self.snapshot.ask(sql, {"id": identity, **(values or {})}).rows

@@ -32,7 +32,8 @@ def test_a_policy_leads_back_to_every_row_of_its_cycle(
     counts = store.counts()
     branches = every(found["up"])
     assert sum(b["count"] for b in branches if b["table"] == "pairs") == counts["pairs"]
-    assert sum(b["count"] for b in branches if b["table"] == "rankings") == counts["rankings"]
+    (together,) = [b for b in found["up"] if b["relation"] == "all behind it"]
+    assert together["count"] == counts["rankings"]
     models = {b["ids"][0] for b in branches if b["table"] == "models"}
     assert len(models | {policy["id"]}) == counts["models"]
     judged = {b["note"] for b in branches if b["table"] == "judgements"}

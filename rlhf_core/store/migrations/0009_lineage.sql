@@ -266,13 +266,15 @@ COMMENT ON COLUMN tainted_inputs.subject_table IS 'Of what was retracted.';
 COMMENT ON COLUMN tainted_inputs.subject_id IS 'Of what was retracted.';
 
 CREATE VIEW tainted_models AS
+WITH own AS (
+    SELECT model_id, count(DISTINCT input_id) AS rows FROM tainted_inputs GROUP BY model_id
+)
 SELECT model_ancestry.model_id, models.kind,
-       count(DISTINCT input_table || input_id)
-           FILTER (tainted_inputs.model_id = model_ancestry.model_id) AS own_rows,
-       count(DISTINCT input_table || input_id) AS all_rows,
-       count(DISTINCT subject_table || subject_id) AS retracted
-FROM tainted_inputs
-JOIN model_ancestry ON ancestor_id = tainted_inputs.model_id
+       coalesce(sum(own.rows) FILTER (own.model_id = model_ancestry.model_id), 0)::BIGINT AS own_rows,
+       coalesce(sum(own.rows) FILTER (own.model_id <> model_ancestry.model_id), 0)::BIGINT
+           AS inherited_rows
+FROM own
+JOIN model_ancestry ON ancestor_id = own.model_id
 JOIN models ON models.id = model_ancestry.model_id
 GROUP BY model_ancestry.model_id, models.kind;
 COMMENT ON VIEW tainted_models IS
@@ -281,13 +283,12 @@ COMMENT ON VIEW tainted_models IS
 COMMENT ON COLUMN tainted_models.model_id IS 'models.id.';
 COMMENT ON COLUMN tainted_models.kind IS 'models.kind.';
 COMMENT ON COLUMN tainted_models.own_rows IS 'How many such rows it learnt from itself; 0 where only models behind it did.';
-COMMENT ON COLUMN tainted_models.all_rows IS 'How many it and the models behind it learnt from.';
-COMMENT ON COLUMN tainted_models.retracted IS 'How many retractions are behind them.';
+COMMENT ON COLUMN tainted_models.inherited_rows IS 'How many such rows the models behind it learnt from, each model by itself: one that two of them learnt from counts twice.';
 
 CREATE VIEW check_models_on_retracted AS
 SELECT 'models' AS what, model_id AS id,
-       'learnt from ' || own_rows || ' rows that rest on retracted facts itself, and from '
-       || all_rows || ' with the models behind it; train it again without them' AS detail
+       'learnt from ' || own_rows || ' rows that rest on retracted facts, and the models behind it '
+       || 'from ' || inherited_rows || '; train it again without them' AS detail
 FROM tainted_models;
 COMMENT ON VIEW check_models_on_retracted IS
     'Must be empty: models that learnt from facts that were retracted later.';

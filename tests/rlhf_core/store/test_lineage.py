@@ -162,7 +162,7 @@ def test_upwards_a_policy_leads_to_all_that_is_behind_it(known: Store):
     found = up(known, NEXT.id)
     assert models(found) == {POLICY.id, REWARD.id, SFT.id, BASE.id}
     counted = {(b.table, b.note): b.count for b in flat(found) if b.table != "models"}
-    assert counted[("rankings", "")] == 1
+    assert [b.count for b in found if b.relation == "all behind it"] == [1]
     assert counted[("candidates", SFT.id)] == 3
     assert counted[("judgements", "one-1")] == counted[("judgements", "other-1")] == 3
     assert counted[("pairs", "preferred")] == 3
@@ -282,13 +282,13 @@ def test_what_rests_on_a_retracted_fact_is_tainted(
 
 def test_tainted_models_count_their_own_rows_and_those_behind_them(filled: Store):
     filled.append([retraction("judgements", JUDGEMENTS[0].id), retraction("prompts", SHOWN.id)])
-    rows = filled.query("SELECT model_id, own_rows, all_rows, retracted FROM tainted_models")
+    rows = filled.query("SELECT model_id, own_rows, inherited_rows FROM tainted_models")
     found = {row.pop("model_id"): tuple(row.values()) for row in rows}
-    assert found == {  # reward: the ranking; sft and policy: the prompt, each an input of its own
-        SFT.id: (1, 1, 1),
-        REWARD.id: (1, 2, 2),
-        POLICY.id: (1, 2, 2),
-        NEXT.id: (0, 2, 2),
+    assert found == {  # sft and policy: the prompt; reward: the ranking
+        SFT.id: (1, 0),
+        REWARD.id: (1, 1),
+        POLICY.id: (1, 2),
+        NEXT.id: (0, 3),
     }
 
 
