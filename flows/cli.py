@@ -31,6 +31,7 @@ from flows._screen import (
 from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
+from flows.spot_check import spot_check
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("lineage")(lineage)
+app.command("spot-check")(spot_check)
 
 
 @app.callback()

@@ -14,6 +14,15 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.intake import (
+    Deletion,
+    PrivacyFinding,
+    PromptRemoval,
+    PromptTombstone,
+    PromptUser,
+    Removal,
+    user_hash,
+)
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
@@ -26,6 +35,7 @@ from rlhf_core.records.preferences import (
     Revision,
     candidate_identity,
     split_of,
+    split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
@@ -48,6 +58,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "Deletion",
     "Evaluation",
     "Failure",
     "HumanVerdict",
@@ -62,11 +73,16 @@ __all__ = [
     "Pair",
     "PairOutcome",
     "Presented",
+    "PrivacyFinding",
     "Promotion",
     "Prompt",
+    "PromptRemoval",
     "PromptSet",
+    "PromptTombstone",
+    "PromptUser",
     "Ranking",
     "Record",
+    "Removal",
     "Response",
     "Retraction",
     "Revision",
@@ -77,6 +93,8 @@ __all__ = [
     "Strategy",
     "candidate_identity",
     "split_of",
+    "split_of_user",
+    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -99,5 +117,10 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    PromptUser,
+    PromptRemoval,
+    PrivacyFinding,
+    Deletion,
+    PromptTombstone,
     SpotCheck,
 )
