@@ -30,6 +30,7 @@ from flows._screen import (
 from flows.constitution_cli import app as constitution_app
 from flows.forget import forget
 from flows.judges_cli import app as judges_app
+from flows.lineage import lineage
 from flows.spot_check import spot_check
 from flows.sql import sql
 from flows.what_if import what_if
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("lineage")(lineage)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
