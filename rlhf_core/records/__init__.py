@@ -14,6 +14,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigVersion",
     "Evaluation",
     "Failure",
+    "HumanVerdict",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -68,7 +70,9 @@ __all__ = [
     "Revision",
     "Rollout",
     "Split",
+    "SpotCheck",
     "StageRun",
+    "Strategy",
     "candidate_identity",
     "split_of",
 ]
@@ -92,4 +96,5 @@ RECORDS: tuple[type[Record], ...] = (
     StageRun,
     Failure,
     JudgeBenchmark,
+    SpotCheck,
 )
