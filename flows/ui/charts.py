@@ -59,7 +59,7 @@ def _label(cell: Any) -> str:
 
 
 def lineage(found: ModelDetail) -> dict[str, Any]:
-    """Models from the earliest, at the left, to the latest; what taught each stands below its name."""
+    """Models from the earliest, at the left, to the latest, with what each learnt from."""
     depths = sorted({row["depth"] for row in found.models})
     seen: dict[int, int] = {}
     nodes = []

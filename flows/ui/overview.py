@@ -1,5 +1,6 @@
 """Page: what the store holds, what judges did and cost, what ran and was promoted last."""
 
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
@@ -9,6 +10,7 @@ from flows.ui.parts import box, frame, load, snapshot_age, table, words
 from flows.ui.source import Source
 from rlhf_core.store import Snapshot
 from rlhf_core.store.pages import (
+    Row,
     costs,
     judge_summaries,
     recent_promotions,
@@ -64,7 +66,7 @@ def model_path(model_id: str) -> str:
     return f"/models/{quote(model_id, safe='')}"
 
 
-def _gathered(snapshot: Snapshot) -> dict[str, list[dict[str, object]]]:
+def _gathered(snapshot: Snapshot) -> dict[str, list[Row]]:
     return {
         "tables": table_counts(snapshot),
         "judges": judge_summaries(snapshot),
@@ -74,7 +76,7 @@ def _gathered(snapshot: Snapshot) -> dict[str, list[dict[str, object]]]:
     }
 
 
-def _section(title: str, label: str, rows: list[dict[str, object]], columns: list[str]) -> None:
+def _section(title: str, label: str, rows: list[Row], columns: list[str]) -> None:
     words("h2", title)
     table(
         label,
@@ -83,5 +85,5 @@ def _section(title: str, label: str, rows: list[dict[str, object]], columns: lis
     )
 
 
-def _joined(cell: object) -> object:
+def _joined(cell: Any) -> Any:
     return ", ".join(map(str, cell)) if isinstance(cell, list) else cell

@@ -25,6 +25,7 @@ PAGES = {
     "/pairs": "Pairs",
     "/models": "Models",
     "/sql": "SQL",
+    "/spot-check": "Spot check",
 }
 THEME_COOKIE = "solon_theme"
 THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
@@ -62,7 +63,7 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
                 if path == current:
                     entry.props["aria-current"] = "page"
         _theme_toggle(theme if theme in THEMES else "system", dark)
-    with box("main", "page"):
+    with box("div", "page"):
         words("h1", title)
         yield
 
@@ -86,15 +87,17 @@ def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
 def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
     """Fill a place once the page is there; what goes wrong stands in its place."""
 
+    place.clear()
+    with place:
+        waiting = words("p", "asking the store …", "soft")
+
     async def drawn() -> None:
-        place.clear()
         with place:
-            waiting = words("p", "asking the store …", "soft")
             try:
                 await draw()
             except SolonError as error:
                 complain(error)
-            waiting.delete()
+        waiting.delete()
 
     background_tasks.create(drawn())
 
@@ -122,10 +125,13 @@ def table(
     rows: Sequence[Sequence[Any]],
     links: dict[int, Callable[[Any], str]] | None = None,
 ) -> ui.table:
-    """Rows as text; `links` says where cells of a column lead.
+    """Rows as text, some of it linked.
 
     Args:
         label: What the table holds, for those who hear the page.
+        columns: Their names.
+        rows: A cell a column each.
+        links: By column, the path that a cell leads to.
     """
     numeric = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
     found = ui.table(

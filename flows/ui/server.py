@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
 
-from flows.ui import model, overview, pair, pairs, sql
+from flows.ui import model, overview, pair, pairs, spot_check, sql
 from flows.ui.guard import Guard, is_loopback
 from flows.ui.source import Source
 from rlhf_core.errors import ConfigError
@@ -49,7 +49,7 @@ def serve(store: Path, host: str, port: int, should_open: bool) -> None:
 def guarded(store: Path, port: int, token: str | None) -> Guard:
     """The application of all pages over one store."""
     source = Source(store)
-    for page in (overview, pairs, pair, model, sql):
+    for page in (overview, pairs, pair, model, sql, spot_check):
         page.register(source)
     app = FastAPI(openapi_url=None)
     ui.run_with(

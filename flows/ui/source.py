@@ -1,10 +1,9 @@
 """Asking the store without holding up the page: in a thread, over a snapshot of its own."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
-
-from nicegui import run
 
 from rlhf_core.store import Snapshot, reading
 
@@ -37,4 +36,4 @@ class Source:
                 self.age_seconds = snapshot.age_seconds
                 return question(snapshot, *args, **kwargs)
 
-        return await run.io_bound(asked)
+        return await asyncio.to_thread(asked)

@@ -1,22 +1,23 @@
 """Pages: pairs labelled blind, a key each, and how far judges agree with the people who did."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
 
 from fastapi import Request
-from nicegui import run, ui
+from nicegui import ui
 from nicegui.element import Element
 from nicegui.events import KeyEventArguments
-from rlhf_core.spot_checks import MIXED, Check, choose
-from rlhf_core.store.spot_checks import checkable, record
 
 from flows.ui.parts import box, complain, frame, link, load, words
 from flows.ui.source import Source
 from flows.ui.spot_check_report import draw_report
 from rlhf_core.errors import SolonError
 from rlhf_core.records import HumanVerdict, Split, Strategy
+from rlhf_core.spot_checks import MIXED, Check, CheckablePair, choose
 from rlhf_core.store import Store
+from rlhf_core.store.spot_checks import checkable, record
 
 KEYS = {
     "1": (HumanVerdict.LEFT, "the left, or first, is better"),
@@ -84,7 +85,7 @@ class Session:
         elif key in KEYS:
             self._is_keeping = True
             try:
-                await run.io_bound(self._record, KEYS[key][0])
+                await asyncio.to_thread(self._record, KEYS[key][0])
             except SolonError as error:
                 with self._place:
                     complain(error)
@@ -109,8 +110,8 @@ class Session:
 def register(source: Source) -> None:
     @ui.page("/spot-check")
     def spot_check(request: Request) -> None:
-        with frame(request, "Spot check", "/spot-check"), box() as place:
-            _draw_form(source, place)
+        with frame(request, "Spot check", "/spot-check"), box() as page, box() as place:
+            _draw_form(source, page, place)
 
     @ui.page("/spot-check/report")
     def report(request: Request) -> None:
@@ -118,7 +119,7 @@ def register(source: Source) -> None:
             load(place, lambda: draw_report(source))
 
 
-def _draw_form(source: Source, place: Element) -> None:
+def _draw_form(source: Source, page: Element, place: Element) -> None:
     words(
         "p",
         "You read a prompt and two answers and say which is better. Nothing shows what judges "
@@ -131,7 +132,10 @@ def _draw_form(source: Source, place: Element) -> None:
         )
         strategies = [MIXED, *(strategy.value for strategy in Strategy)]
         strategy = ui.select(strategies, label="chosen by", value=MIXED).props("dense outlined")
-        splits = {None: "both", **{split.value: split.value for split in Split}}
+        splits: dict[str | None, str] = {
+            None: "both",
+            **{split.value: split.value for split in Split},
+        }
         split = ui.select(splits, label="split", value=None).props("dense outlined")
     message = words("p", "", "error")
 
@@ -143,9 +147,7 @@ def _draw_form(source: Source, place: Element) -> None:
         wanted = Split(split.value) if split.value else None
         seed = secrets.randbelow(2**31)
         try:
-            pairs = await run.io_bound(
-                lambda: checkable(Store(source.store), name, wanted, seed=seed)
-            )
+            pairs = await asyncio.to_thread(_checkable, source, name, wanted, seed)
         except SolonError as error:
             message.text = str(error)
             return
@@ -160,10 +162,14 @@ def _draw_form(source: Source, place: Element) -> None:
             if event.action.keydown and not (modifiers.ctrl or modifiers.alt or modifiers.meta):
                 await session.press(event.key.name.lower())
 
-        with place.parent_slot.parent:
+        with page:
             ui.keyboard(pressed, repeating=False, ignore=["input", "select", "textarea"])
 
     person.on("keydown.enter", start)
     with box("div", "pager"):
         ui.button("start", on_click=start).props("unelevated dense no-caps").classes("primary")
         link("Agreement of judges with people", "/spot-check/report")
+
+
+def _checkable(source: Source, person: str, split: Split | None, seed: int) -> list[CheckablePair]:
+    return checkable(Store(source.store), person, split, seed)

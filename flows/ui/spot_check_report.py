@@ -1,8 +1,7 @@
 """How far judges agree with people, as `solon spot-check --report` has it, on a page."""
 
+import asyncio
 from typing import Any
-
-from nicegui import run
 
 from flows._spot_check_report import spot_check_report
 from flows.ui.parts import table, words
@@ -11,7 +10,7 @@ from rlhf_core.evaluation.shares import Share
 
 
 async def draw_report(source: Source) -> None:
-    found = await run.io_bound(spot_check_report, source.store)
+    found = await asyncio.to_thread(spot_check_report, source.store)
     if not found.verdicts:
         words("p", "No pair was checked yet, or the snapshot is older than the first check.")
         return

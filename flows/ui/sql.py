@@ -3,13 +3,11 @@
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request
 from nicegui import ui
 
-from flows._screen import shown
-from flows.ui.charts import CHARTS, MOST_POINTS, chart, is_number
+from flows.ui.answer_chart import draw_chart
 from flows.ui.parts import box, frame, load, snapshot_age, table, words
 from flows.ui.source import Source
 from rlhf_core.store import Answer, Snapshot
@@ -39,24 +37,23 @@ def _draw(source: Source, queries: dict[str, str]) -> None:
         "views.",
         "soft",
     )
-    if queries:
-        picked = ui.select(list(queries), label="named queries").props(
-            "dense outlined options-dense"
-        )
-        picked.classes("named").on_value_change(
-            lambda event: statement.set_value(queries[event.value])
-        )
     statement = ui.textarea("SQL", value=EXAMPLE).props("outlined autogrow spellcheck=false")
     statement.classes("sql")
-    place = box("div", "answer-table")
+    controls, place = box("div", "pager"), box()
 
     def run() -> None:
         load(place, lambda: _ask(source, statement.value or ""))
 
-    with box("div", "pager"):
+    statement.on("keydown.ctrl.enter.prevent", run)
+    with controls:
         ui.button("run", on_click=run).props("unelevated dense no-caps").classes("primary")
         words("span", "or Ctrl+Enter", "soft")
-    statement.on("keydown.ctrl.enter.prevent", run)
+        if queries:
+            ui.select(list(queries), label="named queries").props(
+                "dense outlined options-dense"
+            ).classes("named").on_value_change(
+                lambda event: statement.set_value(queries[event.value])
+            )
 
 
 async def _ask(source: Source, statement: str) -> None:
@@ -70,7 +67,7 @@ async def _ask(source: Source, statement: str) -> None:
         ui.button("CSV", on_click=lambda: _download(answer)).props("flat dense no-caps")
         snapshot_age(source)
     if answer.rows:
-        _chart(answer)
+        draw_chart(answer)
     table("rows", answer.columns, rows)
 
 
@@ -84,49 +81,3 @@ def csv_text(answer: Answer) -> str:
     writer.writerow(answer.columns)
     writer.writerows(answer.rows)
     return stream.getvalue()
-
-
-def _chart(answer: Answer) -> None:
-    """Controls for a chart of two columns, where there are numbers to draw."""
-    columns = {n: shown(name) for n, name in enumerate(answer.columns)}
-    numbers = {n: name for n, name in columns.items() if any(is_number(r[n]) for r in answer.rows)}
-    if not numbers:
-        return
-    first_y = list(numbers)[-1]
-    first_x = next((n for n in columns if n != first_y), first_y)
-    chosen: dict[str, Any] = {"kind": None, "x": first_x, "y": first_y}
-
-    def draw() -> None:
-        place.clear()
-        if chosen["kind"] is None:
-            return
-        with place:
-            x, y = chosen["x"], chosen["y"]
-            ui.echart(
-                chart(
-                    chosen["kind"],
-                    [row[x] for row in answer.rows],
-                    [row[y] for row in answer.rows],
-                    (answer.columns[x], answer.columns[y]),
-                )
-            ).classes("chart")
-            if len(answer.rows) > MOST_POINTS:
-                words("p", f"the first {MOST_POINTS:,} rows are drawn", "soft")
-
-    def choose(name: str) -> Any:
-        def chose(event: Any) -> None:
-            chosen[name] = event.value
-            draw()
-
-        return chose
-
-    with box("div", "filters"):
-        for name, label, options in (
-            ("kind", "chart", {None: "none", **{kind: kind for kind in CHARTS}}),
-            ("x", "across", columns),
-            ("y", "up", numbers),
-        ):
-            ui.select(options, label=label, value=chosen[name]).props(
-                "dense outlined options-dense"
-            ).on_value_change(choose(name))
-    place = box("div")

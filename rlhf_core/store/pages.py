@@ -171,7 +171,7 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _with_texts(snapshot: Snapshot, ids: Sequence[str]) -> list[Row]:
-    """The pairs of these ids in this order. Texts are asked for by id: a join would read them all."""
+    """The pairs of these ids in this order; texts are asked for by id, as a join reads them all."""
     pairs = snapshot.ask(
         "SELECT id, created_at, outcome, margin, agreement, len(judgement_ids) AS votes, run_id, "
         "prompt_id, coalesce(chosen_id, left_id) AS first_id, "

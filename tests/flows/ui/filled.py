@@ -40,18 +40,11 @@ POLICY = ModelVersion(
 def fill(path: Path, pairs: int = 0) -> Store:
     """The store at that path, with the pair on rainbows and so many others."""
     store = Store(path, run_id="night-1")
-    store.append([ConfigVersion(config_hash="c", config="{}"), *_models()])
+    facts = [ConfigVersion(config_hash="c", config="{}"), *_models()]
     for number in range(pairs):
-        store.append(facts_of(prompt(f"What is {number} plus one?"), str(number + 1), "No idea."))
-    store.append(
-        facts_of(
-            prompt(RAINBOW, reference_answers=("Refraction.",), context="On light and water."),
-            CHOSEN,
-            REJECTED,
-            RATIONALE,
-            learners=(REWARD,),
-        )
-    )
+        facts += facts_of(prompt(f"What is {number} plus one?"), str(number + 1), "No idea.")
+    rainbow = prompt(RAINBOW, reference_answers=("Refraction.",), context="On light and water.")
+    store.append([*facts, *facts_of(rainbow, CHOSEN, REJECTED, RATIONALE, (REWARD,))])
     return store
 
 
@@ -61,13 +54,14 @@ def facts_of(
     rejected: str,
     rationale: str | None = None,
     learners: tuple[ModelVersion, ...] = (),
+    judge: str = JUDGE,
 ) -> list[Record]:
     """A pair with all that it comes from: two votes on it, in both orders."""
     sampled = {"prompt_id": asked.id, "model_id": SFT.id}
     one, other = candidate(chosen, 0, **sampled), candidate(rejected, 1, **sampled)
     votes = [
-        _vote(one, other, Presented.FORWARD, Outcome.FIRST, 0.875, rationale),
-        _vote(other, one, Presented.REVERSED, Outcome.SECOND, 0.25, rationale),
+        _vote(one, other, Presented.FORWARD, Outcome.FIRST, 0.875, rationale, judge),
+        _vote(other, one, Presented.REVERSED, Outcome.SECOND, 0.25, rationale, judge),
     ]
     told = tuple(vote.id for vote in votes)
     ranking = Ranking(
@@ -90,7 +84,7 @@ def facts_of(
         margin=0.625,
         agreement=1.0,
         judgement_ids=told,
-        judge_versions=(JUDGE,),
+        judge_versions=(judge,),
         config_hash="c",
     )
     learnt = [
@@ -107,16 +101,18 @@ def _vote(
     outcome: Outcome,
     probability: float,
     reason: str | None,
+    judge: str,
 ) -> Judgement:
     return Judgement(
         prompt_id=first.prompt_id,
-        judge="pairwise",
-        judge_version=JUDGE,
+        judge=judge.partition("-")[0],
+        judge_version=judge,
         candidate_id=first.id,
         opponent_id=second.id,
         presented=presented,
         outcome=outcome,
         probability=probability,
+        raw_output=reason,
         reason=reason,
         cost_usd=0.001,
     )
