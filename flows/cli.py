@@ -30,6 +30,7 @@ from flows._screen import (
 )
 from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
+from flows.spot_check import spot_check
 from flows.ui_cli import ui
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("spot-check")(spot_check)
 app.command("ui")(ui)
 
 

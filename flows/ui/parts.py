@@ -86,7 +86,6 @@ def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
 
 def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
     """Fill a place once the page is there; what goes wrong stands in its place."""
-
     place.clear()
     with place:
         waiting = words("p", "asking the store …", "soft")

@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
-from flows._spot_check_report import spot_check_report
 from flows.ui.parts import table, words
 from flows.ui.source import Source
 from rlhf_core.evaluation.shares import Share
 
 
 async def draw_report(source: Source) -> None:
+    from flows._spot_check_report import spot_check_report  # loads SciPy
+
     found = await asyncio.to_thread(spot_check_report, source.store)
     if not found.verdicts:
         words("p", "No pair was checked yet, or the snapshot is older than the first check.")

@@ -14,6 +14,15 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.intake import (
+    Deletion,
+    PrivacyFinding,
+    PromptRemoval,
+    PromptTombstone,
+    PromptUser,
+    Removal,
+    user_hash,
+)
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
@@ -26,6 +35,7 @@ from rlhf_core.records.preferences import (
     Revision,
     candidate_identity,
     split_of,
+    split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
@@ -47,6 +57,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "Deletion",
     "Evaluation",
     "Failure",
     "HumanVerdict",
@@ -61,11 +72,16 @@ __all__ = [
     "Pair",
     "PairOutcome",
     "Presented",
+    "PrivacyFinding",
     "Promotion",
     "Prompt",
+    "PromptRemoval",
     "PromptSet",
+    "PromptTombstone",
+    "PromptUser",
     "Ranking",
     "Record",
+    "Removal",
     "Response",
     "Revision",
     "Rollout",
@@ -75,6 +91,8 @@ __all__ = [
     "Strategy",
     "candidate_identity",
     "split_of",
+    "split_of_user",
+    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -96,5 +114,10 @@ RECORDS: tuple[type[Record], ...] = (
     StageRun,
     Failure,
     JudgeBenchmark,
+    PromptUser,
+    PromptRemoval,
+    PrivacyFinding,
+    Deletion,
+    PromptTombstone,
     SpotCheck,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 from rlhf_core.records import HumanVerdict, Split, SpotCheck
 from rlhf_core.spot_checks import Check, CheckablePair, Shown
-from rlhf_core.store.audit import reading
+from rlhf_core.store.audit import Snapshot, reading
 from rlhf_core.store.store import Store
 
 POOL = 1000
@@ -137,3 +137,46 @@ def _rounds(store: Store, pair: CheckablePair, person: str) -> int:
         [pair.left.id, pair.right.id, person],
     )
     return int(row["rounds"])
+
+
+def votes_beside_people(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Each verdict beside each judge's vote and the label on the same pair; see the view."""
+    return snapshot.ask(
+        "SELECT source, judge, judge_version, votes.prompt_id, strategy, agrees, mode, "
+        "strftime(date_trunc('week', checked_at), '%Y-%m-%d') AS week "
+        "FROM judge_human_votes AS votes JOIN prompts ON prompts.id = votes.prompt_id "
+        "ORDER BY source DESC, judge, judge_version, check_id"
+    ).as_dicts()
+
+
+def verdicts_of_people(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What each person now holds of each two candidates, with the prompt."""
+    return snapshot.ask(
+        "SELECT prompt_id, left_id, right_id, person, verdict, seconds FROM human_verdicts "
+        "ORDER BY left_id, right_id, person"
+    ).as_dicts()
+
+
+def disputes(snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
+    """Pairs where people and judges differ most: most votes against, then the surest label."""
+    return snapshot.ask(
+        """
+        SELECT pair_id, prompts.text AS prompt, one.text AS left_text, other.text AS right_text,
+               list(DISTINCT person || ': ' || verdict ORDER BY person || ': ' || verdict)
+                   AS people,
+               sum((agrees = 0)::INTEGER) FILTER (source = 'judge') AS against,
+               count(agrees) FILTER (source = 'judge') AS votes,
+               any_value(votes.margin) FILTER (source = 'label') AS label_margin
+        FROM judge_human_votes AS votes
+        JOIN pairs ON pairs.id = votes.pair_id
+        JOIN prompts ON prompts.id = votes.prompt_id
+        JOIN candidates AS one ON one.id = pairs.left_id
+        JOIN candidates AS other ON other.id = pairs.right_id
+        GROUP BY pair_id, prompt, left_text, right_text
+        HAVING against > 0
+        ORDER BY against / count(agrees) FILTER (source = 'judge') DESC,
+                 abs(label_margin) DESC, pair_id
+        LIMIT ?
+        """,
+        [count],
+    ).as_dicts()

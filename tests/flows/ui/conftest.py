@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from rlhf_core.store import Store
 from tests.conftest import ROOT
+from tests.flows.ui.filled import fill
+from tests.flows.ui.hostile import fill_hostile
 
 START_TIMEOUT_SECONDS = 90
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -67,6 +70,20 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.05)
     raise TimeoutError(f"nothing serves on {port}")
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """61 harmless pairs and a hostile one."""
+    path = tmp_path_factory.mktemp("page") / "solon.duckdb"
+    fill(path, pairs=60)
+    return fill_hostile(path)
+
+
+@pytest.fixture(scope="session")
+def address(shown: Store) -> Iterator[str]:
+    with page_of(shown.files.database) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,37 +1,23 @@
 """The page in a real browser, over a store filled with facts: browse, ask, label."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rlhf_core.records import HumanVerdict, SpotCheck
 from rlhf_core.store import Store
-from tests.flows.ui.conftest import page_of
-from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT, fill
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return fill(tmp_path_factory.mktemp("page") / "solon.duckdb", pairs=60)
-
-
-@pytest.fixture(scope="module")
-def address(store: Store) -> Iterator[str]:
-    with page_of(store.files.database) as found:
-        yield found
+from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
 
 
 def test_a_pair_is_filtered_out_of_many_and_opened_with_its_votes(
     address: str, visit: Callable[..., Any]
 ):
-    """61 pairs are two pages; the words of an answer find the one."""
+    """62 pairs are two pages; the words of an answer find the one."""
     page, seen = visit(f"{address}pairs")
-    page.get_by_text("pairs 1 to 50 of 61").wait_for()
+    page.get_by_text("pairs 1 to 50 of 62").wait_for()
     page.get_by_role("button", name="next").click()
-    page.get_by_text("pairs 51 to 61 of 61").wait_for()
+    page.get_by_text("pairs 51 to 62 of 62").wait_for()
     page.get_by_label("text contains").fill("bend RED light less")
     page.get_by_text("pairs 1 to 1 of 1").wait_for()
     assert "text=bend+RED+light+less" in page.url
@@ -53,29 +39,29 @@ def test_a_pair_is_filtered_out_of_many_and_opened_with_its_votes(
 
 
 def test_sql_answers_in_a_table_a_chart_and_a_file_and_cannot_write(
-    address: str, visit: Callable[..., Any], store: Store
+    address: str, visit: Callable[..., Any], shown: Store
 ):
     page, seen = visit(f"{address}sql")
     statement = page.get_by_label("SQL", exact=True)
     statement.fill("SELECT split, count(*) AS prompts FROM prompts GROUP BY split")
     statement.press("Control+Enter")
-    page.get_by_role("cell", name="61").wait_for()
+    page.get_by_role("cell", name="62").wait_for()
     page.get_by_label("chart", exact=True).click()
     page.get_by_role("option", name="bar").click()
     page.locator(".chart canvas").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
-    assert Path(download.value.path()).read_text().split() == ["split,prompts", "train,61"]
+    assert Path(download.value.path()).read_text().split() == ["split,prompts", "train,62"]
     statement.fill("DELETE FROM prompts")
     page.get_by_role("button", name="run").click()
     page.get_by_role("alert").wait_for()
     assert "read" in page.get_by_role("alert").inner_text().lower()
-    assert store.counts()["prompts"] == 61
+    assert shown.counts()["prompts"] == 62
     assert seen.nothing()
 
 
 def test_a_person_labels_by_keys_and_sees_no_judge(
-    address: str, visit: Callable[..., Any], store: Store
+    address: str, visit: Callable[..., Any], shown: Store
 ):
     """What is stored speaks of the pair's own left and right, wherever they were shown."""
     page, seen = visit(f"{address}spot-check")
@@ -92,10 +78,10 @@ def test_a_person_labels_by_keys_and_sees_no_judge(
     page.get_by_text("pair 3 of 20").wait_for()
     page.keyboard.press("q")
     page.get_by_text("2 verdicts kept").wait_for()
-    kept = store.rows(SpotCheck)
+    kept = shown.rows(SpotCheck)
     assert [check.person for check in kept] == ["Ada", "Ada"]
     assert kept[1].verdict is HumanVerdict.UNSURE
     held_better = {HumanVerdict.LEFT: kept[0].left_id, HumanVerdict.RIGHT: kept[0].right_id}
-    (row,) = store.query("SELECT text FROM candidates WHERE id = ?", [held_better[kept[0].verdict]])
+    (row,) = shown.query("SELECT text FROM candidates WHERE id = ?", [held_better[kept[0].verdict]])
     assert row["text"] == first
     assert seen.nothing()

@@ -53,12 +53,10 @@ def filled(store: Store) -> Store:
 
 
 def ask(store: Store, person: str, left: str, right: str) -> Check:
-    (found,) = [
-        pair
-        for pair in checkable(store, person)
-        if (pair.left.text, pair.right.text) == (left, right) and pair.left.id == ANSWERS[0].id
-    ][:1]
-    return Check(found, Strategy.RANDOM)
+    """The pair of these words, or the first of them."""
+    words = (left, right)
+    found = [p for p in checkable(store, person) if (p.left.text, p.right.text) == words]
+    return Check(found[0], Strategy.RANDOM)
 
 
 def say(store: Store, check: Check, person: str, verdict: HumanVerdict, **fields) -> SpotCheck:
@@ -127,18 +125,22 @@ def test_a_changed_mind_is_a_new_row_and_the_newest_counts(filled: Store):
 
 
 def test_judges_and_label_are_counted_against_people(filled: Store):
-    """By hand. Of best against good `one` and the label take best, `other` takes good."""
+    """By hand. Of best against good `one` and the label take best, `other` takes good.
+
+    Of poor against good all take good, the right one.
+    """
     good, poor = ask(filled, "ada", "best", "good"), ask(filled, "ada", "best", "poor")
     say(filled, good, "ada", VERDICT.RIGHT)
     say(filled, poor, "ada", VERDICT.LEFT)
+    say(filled, ask(filled, "ada", "poor", "good"), "ada", VERDICT.RIGHT)
     say(filled, good, "bob", VERDICT.TIE)
     say(filled, poor, "bob", VERDICT.UNSURE)
     found = {row["judge"]: row for row in filled.query("SELECT * FROM judge_human_agreement")}
     counts = ("checks", "decided", "agreed", "person_tied", "judge_tied", "person_unsure")
     assert {judge: tuple(row[c] for c in counts) for judge, row in found.items()} == {
-        "one": (4, 2, 1, 1, 0, 1),
-        "other": (4, 2, 2, 1, 0, 1),
-        None: (4, 2, 1, 1, 0, 1),
+        "one": (5, 3, 2, 1, 0, 1),
+        "other": (5, 3, 3, 1, 0, 1),
+        None: (5, 3, 2, 1, 0, 1),
     }
     assert found[None]["source"] == "label"
     assert found["other"]["agreement"] == 1.0
