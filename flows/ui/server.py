@@ -23,7 +23,7 @@ SHORTEST_TOKEN = 16
 OPEN_AFTER_SECONDS = 1.0
 
 
-def serve(store: Path, host: str, port: int, should_open: bool) -> None:
+def serve(store: Path | str, host: str, port: int, should_open: bool) -> None:
     """Serve the store's pages until interrupted.
 
     Raises:
@@ -46,7 +46,7 @@ def serve(store: Path, host: str, port: int, should_open: bool) -> None:
     )
 
 
-def guarded(store: Path, port: int, token: str | None) -> Guard:
+def guarded(store: Path | str, port: int, token: str | None) -> Guard:
     """The application of all pages over one store."""
     source = Source(store)
     for page in (overview, pairs, pair, model, sql, spot_check):

@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 class Source:
     """The store that the pages show."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path | str) -> None:
         self.store = store
         self.age_seconds = 0.0
         """Of the snapshot that was asked last."""

@@ -51,7 +51,12 @@ def test_sql_answers_in_a_table_a_chart_and_a_file_and_cannot_write(
     page.locator(".chart canvas").wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
-    assert Path(download.value.path()).read_text().split() == ["split,prompts", "train,62"]
+    assert Path(download.value.path()).read_text().split() == ['"split","prompts"', '"train",62']
+    page.get_by_label("named queries").click()
+    page.get_by_role("option", name="closest_pairs").click()
+    page.get_by_label("$rows").fill("3")
+    page.get_by_role("button", name="run").click()
+    page.get_by_text("3 rows").wait_for()
     statement.fill("DELETE FROM prompts")
     page.get_by_role("button", name="run").click()
     page.get_by_role("alert").wait_for()
