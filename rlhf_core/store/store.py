@@ -52,11 +52,12 @@ class Store:
         run_id: str = "",
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
+        self.address = path
         self._database = open_database(path)
         self.files = self._database.files
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self.read_timeout_seconds = read_timeout_seconds
-        with connected(self._database, read_timeout_seconds) as connection:
+        with self._connection(read_timeout_seconds) as connection:
             migrate(connection)
 
     def append(self, records: Iterable[Record]) -> int:
@@ -101,14 +102,14 @@ class Store:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of a query of ours; an auditor's go through audit.py."""
-        with connected(self._database, self.read_timeout_seconds) as connection:
+        with self._connection(self.read_timeout_seconds) as connection:
             result = connection.execute(sql, list(parameters))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def counts(self) -> dict[str, int]:
         """Rows of every table."""
-        with connected(self._database, self.read_timeout_seconds) as connection:
+        with self._connection(self.read_timeout_seconds) as connection:
             tables = connection.execute(
                 "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
                 "AND database_name = current_database() ORDER BY 1"
@@ -164,12 +165,17 @@ class Store:
         if not batch:
             return 0
         try:
-            with connected(self._database, APPEND_TIMEOUT_SECONDS) as connection:
+            with self._connection(APPEND_TIMEOUT_SECONDS) as connection:
                 return _insert(connection, batch)
         except StoreBusyError:
             logger.warning("store is busy; the batch waits in %s", self.files.spool)
             spool(self.files.spool, batch)
             return 0
+
+    @contextmanager
+    def _connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        with connected(self._database, timeout_seconds) as connection:
+            yield connection
 
 
 @contextmanager
