@@ -31,6 +31,7 @@ from flows.constitution_cli import app as constitution_app
 from flows.forget import forget
 from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
+from flows.retract import retract
 from flows.spot_check import spot_check
 from flows.sql import sql
 from rlhf_core.errors import ConfigError, InputError, SolonError
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("lineage")(lineage)
+app.command("retract")(retract)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
