@@ -34,6 +34,7 @@ from flows.lineage import lineage
 from flows.retract import retract
 from flows.spot_check import spot_check
 from flows.sql import sql
+from flows.what_if import what_if
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
@@ -52,6 +53,7 @@ app.command("retract")(retract)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
+app.command("what-if")(what_if)
 
 
 @app.callback()
