@@ -32,6 +32,7 @@ from flows.forget import forget
 from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
 from flows.retract import retract
+from flows.show import show
 from flows.spot_check import spot_check
 from flows.sql import sql
 from flows.what_if import what_if
@@ -50,6 +51,7 @@ app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("lineage")(lineage)
 app.command("retract")(retract)
+app.command("show")(show)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
