@@ -29,6 +29,8 @@ from flows._screen import (
     print_table,
 )
 from flows.constitution_cli import app as constitution_app
+from flows.export_cli import export
+from flows.import_cli import import_
 from flows.judges_cli import app as judges_app
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
@@ -43,6 +45,8 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("export")(export)
+app.command("import")(import_)
 
 
 @app.callback()

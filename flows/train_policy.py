@@ -67,7 +67,7 @@ def _train(
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     if isinstance(settings, DPOSettings):
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
+        learnable = ranked_candidates(work.store, chat, rankings, settings, config)
         steps: Iterator[TrainingStep] = together(
             train_dpo, trunk, learnable, settings, config.seed, checkpoints
         )

@@ -14,6 +14,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.exchange import Import, ImportedRow
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -48,6 +49,8 @@ __all__ = [
     "ConfigVersion",
     "Evaluation",
     "Failure",
+    "Import",
+    "ImportedRow",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -92,4 +95,6 @@ RECORDS: tuple[type[Record], ...] = (
     StageRun,
     Failure,
     JudgeBenchmark,
+    Import,
+    ImportedRow,
 )

@@ -63,6 +63,15 @@ class Snapshot:
         except duckdb.Error as error:
             raise QueryError(" ".join(str(error).split())) from None
 
+    def stream(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), batch: int = 1000
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a statement of ours, so many in memory; ask nothing else before the last."""
+        result = self._connection.execute(sql, parameters)
+        columns = [column[0] for column in result.description or []]
+        while rows := result.fetchmany(batch):
+            yield from (dict(zip(columns, row, strict=True)) for row in rows)
+
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[Snapshot]:
