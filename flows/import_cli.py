@@ -1,7 +1,7 @@
 """`solon import`: preference data from elsewhere into the store."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,13 +107,16 @@ def _import(
 
 def _keep(opened: "Store", source: "Source", importer: "Importer", survey: "Survey") -> int:
     """The second reading: facts are added batch by batch, and last that all of them were."""
-    added = opened.append([importer.config, importer.model])
+    from rlhf_core.records import ImportedRow
+
+    ended = importer.record(survey.rows, sum(survey.left_out.values()), len(survey.bad))
+    begun: list[Record] = [importer.config, importer.model]
+    groups = chain([begun], _facts(importer, source), [[ended]])
+    added = 0
     with progress("importing", survey.rows) as advance:
-        for batch in _batches(_facts(importer, source)):
-            added += opened.append(record for row in batch for record in row)
-            advance(len(batch), "")
-    left_out = sum(survey.left_out.values())
-    added += opened.append([importer.record(survey.rows, left_out, len(survey.bad))])
+        while facts := [fact for group in islice(groups, ROWS_A_BATCH) for fact in group]:
+            added += opened.append(facts)
+            advance(sum(isinstance(fact, ImportedRow) for fact in facts), "")
     opened.publish()
     return added
 
@@ -132,8 +135,8 @@ def _survey(source: "Source", name: str, holdout: float) -> "tuple[Survey, set[s
         else:
             prompt_ids.add(importer.prompt(example).id)
             pairs += len(example.utilities) * (len(example.utilities) - 1) // 2
-    records = demonstrations(importer, shown)
-    prompt_ids |= {record.id for record in records if isinstance(record, Prompt)}
+    facts = chain.from_iterable(demonstrations(importer, shown))
+    prompt_ids |= {fact.id for fact in facts if isinstance(fact, Prompt)}
     return found, prompt_ids, pairs
 
 
@@ -144,18 +147,12 @@ def _known(store: Path, prompt_ids: set[str]) -> set[str]:
 
 
 def _facts(importer: "Importer", source: "Source") -> "Iterator[list[Record]]":
-    """The facts of each row; of demonstrations, each fact by itself."""
+    """The facts of each row; of demonstrations, those of each prompt."""
     from rlhf_core.exchange.facts import demonstrations
 
     if importer.form == "sft":
-        return ([record] for record in demonstrations(importer, source.examples()))
+        return demonstrations(importer, source.examples())
     return (list(importer.facts(example)) for example in source.examples())
-
-
-def _batches(rows: "Iterable[list[Record]]") -> "Iterator[Sequence[list[Record]]]":
-    remaining = iter(rows)
-    while batch := list(islice(remaining, ROWS_A_BATCH)):
-        yield batch
 
 
 def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:

@@ -241,17 +241,16 @@ class Importer:
             )
 
 
-def demonstrations(importer: Importer, examples: Iterable[Example]) -> Iterator[Record]:
-    """Prompts with all the answers that a file shows to each, as references, first one first."""
+def demonstrations(importer: Importer, examples: Iterable[Example]) -> Iterator[list[Record]]:
+    """Of each prompt, its facts: all the answers that a file shows to it are its references."""
     by_prompt: dict[str, list[Example]] = {}
     for example in examples:
         by_prompt.setdefault(importer.prompt(example).id, []).append(example)
     for shown in by_prompt.values():
         references = tuple(example.answers[0].text for example in shown)
         prompt = importer.prompt(shown[0], references)
-        yield prompt
-        for part, example in enumerate(shown):
-            yield importer.row(example, prompt, prompt, part)
+        rows = (importer.row(example, prompt, prompt, part) for part, example in enumerate(shown))
+        yield [prompt, *rows]
 
 
 def _two_by_two(

@@ -117,7 +117,7 @@ def test_prompts_are_split_by_their_own_words():
 def test_demonstrations_are_references_of_their_prompt():
     rows = [("Q", "one"), ("R", "two"), ("Q", "three")]
     shown = [example({"prompt": q, "completion": a}, "sft") for q, a in rows]
-    records = list(demonstrations(importer("sft"), shown))
+    records = [fact for group in demonstrations(importer("sft"), shown) for fact in group]
     references = {prompt.text: prompt.reference_answers for prompt in of(Prompt, records)}
     assert references == {"Q": ("one", "three"), "R": ("two",)}
     assert [row.part for row in of(ImportedRow, records)] == [0, 1, 0]
