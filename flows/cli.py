@@ -32,6 +32,7 @@ from flows.constitution_cli import app as constitution_app
 from flows.export_cli import export
 from flows.import_cli import import_
 from flows.judges_cli import app as judges_app
+from flows.spot_check import spot_check
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
@@ -47,6 +48,7 @@ app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("export")(export)
 app.command("import")(import_)
+app.command("spot-check")(spot_check)
 
 
 @app.callback()

@@ -109,9 +109,10 @@ def _keep(opened: "Store", source: "Source", importer: "Importer", survey: "Surv
     """The second reading: facts are added batch by batch, and last that all of them were."""
     from rlhf_core.records import ImportedRow
 
-    ended = importer.record(survey.rows, sum(survey.left_out.values()), len(survey.bad))
     begun: list[Record] = [importer.config, importer.model]
-    groups = chain([begun], _facts(importer, source), [[ended]])
+    left_out = sum(survey.left_out.values())
+    ended: list[Record] = [importer.record(survey.rows, left_out, len(survey.bad))]
+    groups = chain([begun], _facts(importer, source), [ended])
     added = 0
     with progress("importing", survey.rows) as advance:
         while facts := [fact for group in islice(groups, ROWS_A_BATCH) for fact in group]:

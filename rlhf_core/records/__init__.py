@@ -15,6 +15,16 @@ from rlhf_core.records.base import (
     Split,
 )
 from rlhf_core.records.exchange import Import, ImportedRow
+from rlhf_core.records.intake import (
+    Deletion,
+    PrivacyFinding,
+    PromptRemoval,
+    PromptTombstone,
+    PromptUser,
+    Removal,
+    user_hash,
+)
+from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -26,6 +36,7 @@ from rlhf_core.records.preferences import (
     Revision,
     candidate_identity,
     split_of,
+    split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
@@ -47,8 +58,10 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "Deletion",
     "Evaluation",
     "Failure",
+    "HumanVerdict",
     "Import",
     "ImportedRow",
     "JudgeBenchmark",
@@ -62,18 +75,27 @@ __all__ = [
     "Pair",
     "PairOutcome",
     "Presented",
+    "PrivacyFinding",
     "Promotion",
     "Prompt",
+    "PromptRemoval",
     "PromptSet",
+    "PromptTombstone",
+    "PromptUser",
     "Ranking",
     "Record",
+    "Removal",
     "Response",
     "Revision",
     "Rollout",
     "Split",
+    "SpotCheck",
     "StageRun",
+    "Strategy",
     "candidate_identity",
     "split_of",
+    "split_of_user",
+    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -97,4 +119,10 @@ RECORDS: tuple[type[Record], ...] = (
     JudgeBenchmark,
     Import,
     ImportedRow,
+    PromptUser,
+    PromptRemoval,
+    PrivacyFinding,
+    Deletion,
+    PromptTombstone,
+    SpotCheck,
 )
