@@ -14,7 +14,7 @@ from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.records import Import, Pair, PairOutcome, Prompt, Ranking
-from rlhf_core.store import Store, exchange, queries
+from rlhf_core.store import Store, exchange, queries, store_exists
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def count_imported(config: Config) -> int:
     """
     if config.preferences.imported is None:
         return 0
-    if not config.store.exists():
+    if not store_exists(config.store):
         raise ConfigError(
             f"preferences.imported: there is no store {config.store} yet; read the files in with "
             "`solon import FILE`"

@@ -132,7 +132,7 @@ def _refuse_idle_filters(subject: str, given: set[str]) -> None:
 
 
 def _export(
-    store: Path,
+    store: Path | str,
     path: Path,
     container: "Container",
     form: Form,

@@ -79,7 +79,7 @@ def import_(
 
 
 def _import(
-    store: Path, source: "Source", name: str, holdout: float, plans: bool
+    store: Path | str, source: "Source", name: str, holdout: float, plans: bool
 ) -> dict[str, Any]:
     from rlhf_core.exchange.facts import Importer
     from rlhf_core.store import Store
@@ -141,10 +141,10 @@ def _survey(source: "Source", name: str, holdout: float) -> "tuple[Survey, set[s
     return found, prompt_ids, pairs
 
 
-def _known(store: Path, prompt_ids: set[str]) -> set[str]:
-    from rlhf_core.store import Store, queries
+def _known(store: Path | str, prompt_ids: set[str]) -> set[str]:
+    from rlhf_core.store import Store, queries, store_exists
 
-    return queries.known_ids(Store(store), "prompts", prompt_ids) if store.exists() else set()
+    return queries.known_ids(Store(store), "prompts", prompt_ids) if store_exists(store) else set()
 
 
 def _facts(importer: "Importer", source: "Source") -> "Iterator[list[Record]]":

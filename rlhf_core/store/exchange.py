@@ -12,6 +12,8 @@ from rlhf_core.records import Import, Mode, Ranking, Split
 from rlhf_core.store.audit import Snapshot
 from rlhf_core.store.store import Store
 
+TIMEOUT_SECONDS = 24 * 3600.0
+"""Of an export, which writes while it reads."""
 IS_EMPTY = "trim({}, ' ' || chr(9) || chr(10) || chr(13)) = ''"
 
 
@@ -58,7 +60,9 @@ def selected(snapshot: Snapshot, subject: str, selection: Selection) -> Iterator
     """
     first_id = f"coalesce(json_extract_string(said, '$.{ID_COLUMNS[subject]}'), id)"
     sql = f"WITH {SELECTIONS[subject]} SELECT * FROM found WHERE reason IS NULL ORDER BY {first_id}"
-    return snapshot.stream(sql, selection.parameters_of(sql))
+    with snapshot.asking(sql, selection.parameters_of(sql), TIMEOUT_SECONDS) as cursor:
+        for batch in cursor.batches:
+            yield from (dict(zip(cursor.columns, row, strict=True)) for row in batch)
 
 
 def counted(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
@@ -73,7 +77,8 @@ def counted(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
         "FROM found GROUP BY reason ORDER BY reason"
     )
     found = {
-        row["reason"]: row for row in snapshot.ask(sql, selection.parameters_of(sql)).as_dicts()
+        row["reason"]: row
+        for row in snapshot.ask(sql, selection.parameters_of(sql), TIMEOUT_SECONDS).as_dicts()
     }
     kept = found.pop(None, {"rows": 0})
     return Counts(
