@@ -24,49 +24,61 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
 """What the filters can be asked of; the others hold everywhere."""
 
 
+Target = Annotated[
+    Path,
+    typer.Argument(
+        help="File to write: .jsonl, .parquet, or without an ending the folder of a data set."
+    ),
+]
+FormName = Annotated[str, typer.Option("--format", help="preference, ranking, sft or kto.")]
+ContainerName = Annotated[
+    str | None,
+    typer.Option("--as", help="jsonl, parquet or datasets, whatever the name ends in."),
+]
+WhichSplit = Annotated[
+    Split, typer.Option(help="Which prompts. Nobody should train on the held-out ones.")
+]
+Completions = Annotated[
+    str, typer.Option("--from", help="For sft: references, rankings (their best) or revisions.")
+]
+MinMargin = Annotated[
+    float | None, typer.Option(min=0, help="Leave out pairs that differ by less.")
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Leave out pairs on which a smaller share agrees."),
+]
+OnlyMode = Annotated[Mode | None, typer.Option(help="Only prompts of this mode.")]
+OnlyRun = Annotated[str | None, typer.Option(help="Only what the run of this id wrote.")]
+OnlyConfig = Annotated[
+    str | None, typer.Option(help="Only what was ranked under the config of this hash.")
+]
+Conversational = Annotated[
+    bool | None,
+    typer.Option(
+        "--conversational/--plain",
+        help="Lists of role and content, or texts. Texts, unless conversations were imported.",
+    ),
+]
+StoreOf = Annotated[
+    Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
+]
+
+
 def export(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="File to write: .jsonl, .parquet, or without an ending the folder of a data set."
-        ),
-    ],
-    form: Annotated[
-        str, typer.Option("--format", help="preference, ranking, sft or kto.")
-    ] = "preference",
-    container: Annotated[
-        str | None,
-        typer.Option("--as", help="jsonl, parquet or datasets, whatever the name ends in."),
-    ] = None,
-    split: Annotated[
-        Split, typer.Option(help="Which prompts. Nobody should train on the held-out ones.")
-    ] = Split.TRAIN,
-    completions: Annotated[
-        str, typer.Option("--from", help="For sft: references, rankings (their best) or revisions.")
-    ] = "references",
-    min_margin: Annotated[
-        float | None, typer.Option(min=0, help="Leave out pairs that differ by less.")
-    ] = None,
-    min_agreement: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Leave out pairs on which a smaller share agrees."),
-    ] = None,
-    mode: Annotated[Mode | None, typer.Option(help="Only prompts of this mode.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only what the run of this id wrote.")] = None,
-    config_hash: Annotated[
-        str | None, typer.Option(help="Only what was ranked under the config of this hash.")
-    ] = None,
-    conversational: Annotated[
-        bool | None,
-        typer.Option(
-            "--conversational/--plain",
-            help="Lists of role and content, or texts. Texts, unless conversations were imported.",
-        ),
-    ] = None,
+    path: Target,
+    form: FormName = "preference",
+    container: ContainerName = None,
+    split: WhichSplit = Split.TRAIN,
+    completions: Completions = "references",
+    min_margin: MinMargin = None,
+    min_agreement: MinAgreement = None,
+    mode: OnlyMode = None,
+    run: OnlyRun = None,
+    config_hash: OnlyConfig = None,
+    conversational: Conversational = None,
     overrides: Overrides = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
-    ] = None,
+    config: StoreOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Write pairs, rankings, demonstrations or labelled answers for other trainers.

@@ -23,34 +23,38 @@ ROWS_A_BATCH = 500
 SHOWN_BAD_ROWS = 5
 
 
+SourcePath = Annotated[
+    Path,
+    typer.Argument(help="A .jsonl, .jsonl.gz, .json or .parquet file, or a data set's folder."),
+]
+Name = Annotated[str | None, typer.Option(help="What to keep it under; the file's name, if none.")]
+FormName = Annotated[
+    str | None,
+    typer.Option("--format", help="preference, ranking, sft or kto; told by the columns."),
+]
+Holdout = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of the prompts that are held out.")
+]
+ScaleText = Annotated[str, typer.Option(help="Lowest and highest score there can be, as in 1:10.")]
+SkipsBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and go on.")
+]
+Plans = Annotated[bool, typer.Option("--plan", help="Say what would be added, and add nothing.")]
+StoreOf = Annotated[
+    Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
+]
+
+
 def import_(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A .jsonl, .jsonl.gz, .json or .parquet file, or a data set's folder."),
-    ],
-    name: Annotated[
-        str | None, typer.Option(help="What to keep it under; the file's name, if none.")
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", help="preference, ranking, sft or kto; told by the columns."),
-    ] = None,
-    holdout: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the prompts that are held out.")
-    ] = 0.2,
-    scale: Annotated[
-        str, typer.Option(help="Lowest and highest score there can be, as in 1:10.")
-    ] = "0:1",
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and go on.")
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be added, and add nothing.")
-    ] = False,
+    path: SourcePath,
+    name: Name = None,
+    form: FormName = None,
+    holdout: Holdout = 0.2,
+    scale: ScaleText = "0:1",
+    skip_bad: SkipsBad = False,
+    plan: Plans = False,
     overrides: Overrides = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
-    ] = None,
+    config: StoreOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Read pairs, rankings, demonstrations or labelled answers of other people into the store.
