@@ -57,6 +57,16 @@ def store_path(
     return store_address(tree.get("store", Config.model_fields["store"].default))
 
 
+def artifacts_path(path: Path | str | None, overrides: Sequence[str] = ()) -> Path:
+    """Where models and reports lie, as `store_path` finds the store.
+
+    Raises:
+        ConfigError: As `store_path`.
+    """
+    tree = _part_of_config(path, overrides, None)
+    return Path(tree.get("artifacts", Config.model_fields["artifacts"].default))
+
+
 def load_panel(
     path: Path | str,
     overrides: Sequence[str] = (),

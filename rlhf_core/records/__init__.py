@@ -41,6 +41,7 @@ from rlhf_core.records.preferences import (
 from rlhf_core.records.runs import (
     ConfigVersion,
     Failure,
+    Retraction,
     StageRun,
 )
 from rlhf_core.records.training import (
@@ -86,6 +87,7 @@ __all__ = [
     "Record",
     "Removal",
     "Response",
+    "Retraction",
     "Revision",
     "Rollout",
     "Split",
@@ -116,6 +118,7 @@ RECORDS: tuple[type[Record], ...] = (
     Promotion,
     StageRun,
     Failure,
+    Retraction,
     JudgeBenchmark,
     Import,
     ImportedRow,

@@ -26,6 +26,7 @@ FROZEN_MIGRATIONS = {
     "0006_revisions.sql": "c5e3c2fabd3891174d5b",
     "0007_reward_parts.sql": "fe13fca861f0a9546ded",
     "0008_column_comments.sql": "0b1679e8bf05b0d1599e",
+    "0009_lineage.sql": "68524fd302cc657c7a69",
 }
 
 
