@@ -28,6 +28,7 @@ from flows._screen import (
     print_json,
     print_table,
 )
+from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
 from rlhf_core.errors import ConfigError, InputError, SolonError
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("check")(check)
 
 
 @app.callback()
