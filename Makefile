@@ -40,8 +40,9 @@ format: $(VENV)/.dev  ## Format, and mend what lint can mend
 bench: $(VENV)/.dev  ## Measure speed and memory as ratios to peers
 	$(BIN)/python -m tests.benchmarks
 
-schema: $(VENV)/.run  ## Write deploy/config.schema.json anew
+schema: $(VENV)/.run  ## Write deploy/config.schema.json and deploy/docs/store.md anew
 	$(BIN)/solon schema > deploy/config.schema.json
+	$(BIN)/solon schema --store > deploy/docs/store.md
 
 clean:  ## Remove the environment and all caches; runs/ stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

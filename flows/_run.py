@@ -1,6 +1,7 @@
 """Running cycles from the command line: the plan first, then stage after stage."""
 
 import logging
+from collections.abc import Mapping
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
@@ -42,12 +43,20 @@ def print_plan(found: Plan, to: Console) -> None:
         f"judges: {', '.join(found.judges)}; evaluated by {', '.join(found.evaluation_judges)}",
         highlight=False,
     )
+    _print_counts("left out", found.left_out, to)
+    _print_counts("personal data found", found.personal_data, to)
     table = Table("stage", "what", "count", "about", "US dollars")
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
         table.add_row(row.stage, row.what, f"{row.count:,}", _duration(row.seconds), cost)
     table.add_row("", "in all", "", _duration(found.seconds), f"{found.cost_usd:.2f}")
     to.print(table)
+
+
+def _print_counts(title: str, counts: Mapping[str, int], to: Console) -> None:
+    if counts:
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+        to.print(f"{title}: {shown}", highlight=False)
 
 
 class _ConsoleLog(logging.Handler):

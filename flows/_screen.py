@@ -43,11 +43,11 @@ def print_json(found: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
-        table.add_row(*(Text(_shown(cell)) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     out.print(table)
 
 
-def _shown(cell: Any) -> str:
+def shown(cell: Any) -> str:
     """A cell as text that cannot steer the terminal: what a model wrote is data."""
     if cell is None:
         return ""

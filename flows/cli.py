@@ -26,11 +26,12 @@ from flows._screen import (
     out,
     prepare_prefect,
     print_json,
-    print_table,
 )
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.judges_cli import app as judges_app
+from flows.spot_check import spot_check
+from flows.sql import sql
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
@@ -45,6 +46,8 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("check")(check)
+app.command("spot-check")(spot_check)
+app.command("sql")(sql)
 
 
 @app.callback()
@@ -97,30 +100,6 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
         print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
     else:
         print_plan(found, out)
-
-
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One statement that reads, in DuckDB's SQL.")],
-    overrides: Overrides = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the store, also while a run goes on. The query sees a snapshot and can only read.
-
-    Start with [bold]SELECT * FROM pair_texts LIMIT 5[/bold], or list what there is with
-    [bold]SELECT table_name, comment FROM duckdb_tables()[/bold] and the same of duckdb_views().
-    """
-    from rlhf_core.config import store_path
-    from rlhf_core.store import audit
-
-    answer = audit(store_path(config, overrides or []), query)
-    if as_json:
-        print_json(answer.as_dicts())
-    else:
-        print_table(answer.columns, answer.rows)
 
 
 @app.command()
@@ -202,8 +181,20 @@ def merge(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of the config, for editors that check YAML as you type."""
+def schema(
+    of_store: Annotated[
+        bool, typer.Option("--store", help="Print the tables and views of the store instead.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of the config, for editors that check YAML as you type.
+
+    With --store, print what deploy/docs/store.md holds: every table, view and column of a store.
+    """
+    if of_store:
+        from flows._store_page import store_page
+
+        typer.echo(store_page(), nl=False)
+        return
     from flows._schema import config_schema
 
     print_json(config_schema())

@@ -8,11 +8,11 @@ from flows._cycle import Cycle
 from flows._stage import stage
 from rlhf_core.config import Config
 from rlhf_core.errors import DataFileError
+from rlhf_core.intake import Intake, read_prompts
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.prompts import read_prompts
-from rlhf_core.records import ConfigVersion, Prompt, PromptSet, Split
-from rlhf_core.store import queries
+from rlhf_core.records import ConfigVersion, Prompt, Split
+from rlhf_core.store import Store, queries
 
 
 @flow(name="ingest")
@@ -20,28 +20,34 @@ def ingest(cycle: Cycle) -> str:
     """Add the prompts that are new; the id of the set the source holds now."""
     config = cycle.config
     with stage(cycle, "ingest") as work:
-        prompts = read_checked_prompts(config)
-        found = PromptSet(source=config.prompts.path, prompt_ids=tuple(p.id for p in prompts))
+        intake = read_checked_prompts(config)
+        found = intake.prompt_set
         version = ConfigVersion(config_hash=config.hash, config=config.model_dump_json())
         known = queries.known_ids(work.store, "prompts", found.prompt_ids)
-        work.store.append([version, *prompts, found])
+        work.store.append([version, *intake.records()])
         work.detail = {
-            "prompts": len(prompts),
+            "prompts": len(intake.prompts),
             "train": len(queries.prompts_of(work.store, found.id, Split.TRAIN)),
             "holdout": len(queries.prompts_of(work.store, found.id, Split.HOLDOUT)),
+            **{f"left out as {reason}": count for reason, count in intake.left_out.items()},
+            **{f"found of {kind}": spans for kind, spans in intake.personal_data.items()},
         }
-        work.news = f"{len(prompts) - len(known)} new"
+        work.news = f"{len(intake.prompts) - len(known)} new"
     return found.id
 
 
-def read_checked_prompts(config: Config) -> list[Prompt]:
-    """The prompts of the source, when a run can use all of them.
+def read_checked_prompts(config: Config) -> Intake:
+    """The prompts of the source but for those that were deleted, when a run can use all of them.
 
     Raises:
-        DataFileError: If one is too long, or a split has none.
+        DataFileError: If one is too long, a split has none, or a user would be on both sides.
     """
-    prompts = read_prompts(config.prompts)
+    store = Store(config.store) if config.store.exists() else None
+    intake = read_prompts(config.prompts, queries.tombstones(store) if store else ())
+    prompts = intake.prompts
     _refuse_empty_splits(config, prompts)
+    if store is not None and intake.users:
+        _refuse_other_splits(config, prompts, store)
     chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
     for prompt in prompts:
         length = len(chat.prompt_ids(prompt.instruction))
@@ -51,7 +57,19 @@ def read_checked_prompts(config: Config) -> list[Prompt]:
                 f"than policy.max_prompt_tokens = {config.policy.max_prompt_tokens}; shorten it or "
                 "raise the limit"
             )
-    return prompts
+    return intake
+
+
+def _refuse_other_splits(config: Config, prompts: Sequence[Prompt], store: Store) -> None:
+    """A prompt in the store keeps its split, so one split without its user stays where it is."""
+    kept = queries.splits_of(store, [prompt.id for prompt in prompts])
+    moved = sum(kept.get(prompt.id, prompt.split) is not prompt.split for prompt in prompts)
+    if moved:
+        raise DataFileError(
+            f"{config.prompts.path}: {moved} prompts are in {config.store} in another split than "
+            "their users draw; name prompts.columns.user and prompts.holdout from the first run "
+            "on, or take another store"
+        )
 
 
 def _refuse_empty_splits(config: Config, prompts: Sequence[Prompt]) -> None:

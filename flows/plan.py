@@ -55,6 +55,10 @@ class Plan:
     prompts: int
     train: int
     holdout: int
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Prompts of the source that will not be used, by reason."""
+    personal_data: dict[str, int] = field(default_factory=dict)
+    """Places in the texts, by kind, that prompts.privacy found."""
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -100,7 +104,8 @@ def plan_run(config: Config) -> Plan:
     jury = [Panelist(settings) for settings in config.evaluation.judges]
     for panelist in [*panel, *jury]:
         panelist.check()
-    prompts = read_checked_prompts(config)
+    intake = read_checked_prompts(config)
+    prompts = intake.prompts
     train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
     compute = choose_compute(config.compute)
     sizes = _sizes(config, prompts, compute)
@@ -119,6 +124,8 @@ def plan_run(config: Config) -> Plan:
         prompts=len(prompts),
         train=len(train),
         holdout=holdout,
+        left_out=intake.left_out,
+        personal_data=intake.personal_data,
         rows=[
             *_revision(config, train, sizes),
             *_sft(config, train, sizes),
@@ -136,7 +143,7 @@ def revision_calls(config: Config, train: int | None = None) -> int:
     if config.revision is None:
         return 0
     if train is None:
-        train = sum(p.split is Split.TRAIN for p in read_checked_prompts(config))
+        train = sum(p.split is Split.TRAIN for p in read_checked_prompts(config).prompts)
     return train * (1 + 2 * config.revision.rounds)
 
 

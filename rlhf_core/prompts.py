@@ -4,10 +4,12 @@ A row that cannot be used is an error that names its line; nothing is skipped in
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rlhf_core.config.tree import PromptSettings
+from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.records import Mode, Prompt, split_of
 from rlhf_core.rows import Row, read_rows
@@ -15,21 +17,22 @@ from rlhf_core.rows import Row, read_rows
 HUB_PREFIX = "hf:"
 
 
-def read_prompts(settings: PromptSettings) -> list[Prompt]:
-    """All prompts of the source, in its order, each once.
+@dataclass(frozen=True)
+class Asked:
+    """A row as it stands in the source: the prompt, split by its own words, and who sent it."""
+
+    prompt: Prompt
+    user_id: str | None
+
+
+def asked_prompts(settings: PromptSettings) -> Iterator[Asked]:
+    """Every row of the source, in its order.
 
     Raises:
-        DataFileError: If the source is missing or empty, or a row is broken; with its line.
+        DataFileError: If the source is missing, or a row is broken; with its line.
     """
-    prompts: dict[str, Prompt] = {}
-    for number, (place, cells) in enumerate(_rows(settings.path)):
-        if settings.limit is not None and number >= settings.limit:
-            break
-        prompt = _prompt(place, cells, settings)
-        prompts.setdefault(prompt.id, prompt)
-    if not prompts:
-        raise DataFileError(f"{settings.path} holds no prompt")
-    return list(prompts.values())
+    for place, cells in islice(_rows(settings.path), settings.limit):
+        yield Asked(_prompt(place, cells, settings), _user(place, cells, settings.columns.user))
 
 
 def _rows(source: str) -> Iterator[Row]:
@@ -84,6 +87,19 @@ def _prompt(place: str, cells: Mapping[str, Any], settings: PromptSettings) -> P
         reference_answers=references,
         split=split_of(text, context, settings.holdout),
     )
+
+
+def _user(place: str, cells: Mapping[str, Any], column: str | None) -> str | None:
+    if column is None:
+        return None
+    if column not in cells:
+        raise DataFileError(f"{place}: no column {column!r}; name another in prompts.columns.user")
+    cell = cells[column]
+    if isinstance(cell, bool) or not isinstance(cell, str | int | None):
+        raise DataFileError(
+            f"{place}: {column!r} must be a text or a whole number, not {type(cell).__name__}"
+        )
+    return None if cell is None else str(cell).strip() or None
 
 
 def _text(place: str, column: str, cell: Any) -> str | None:

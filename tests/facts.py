@@ -1,6 +1,7 @@
 """Records made by hand, as short as a test wants them. Imports no torch."""
 
 from rlhf_core.records import Candidate, Mode, Prompt, Response, Split
+from rlhf_core.spot_checks import CheckablePair, Shown
 
 
 def prompt(text: str = "Why?", **fields: object) -> Prompt:
@@ -27,3 +28,19 @@ def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
 def response(text: str = "", **fields: object) -> Response:
     defaults = {"request_hash": text, "model": "m", "finish_reason": "eos", "prompt_tokens": 9}
     return Response.model_validate({"text": text, **defaults, **fields})
+
+
+def checkable_pair(one: str, other: str, **fields: object) -> CheckablePair:
+    """A pair of answers by their words; ids are the words too."""
+    defaults: dict[str, object] = {
+        "pair_id": f"{one}|{other}",
+        "prompt_id": prompt().id,
+        "prompt": "Why?",
+        "context": None,
+        "left": Shown(one, one),
+        "right": Shown(other, other),
+        "dissent": 0.0,
+        "margin": 0.5,
+        "weight": 0.0,
+    }
+    return CheckablePair(**{**defaults, **fields})  # type: ignore[arg-type]

@@ -12,39 +12,11 @@ from pydantic import Field, model_validator
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
+from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
 from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import PROXY
-
-
-class Columns(Settings):
-    """Which column of the prompt file holds what."""
-
-    prompt: str = "prompt"
-    """The instruction or question. The only column that must exist."""
-    context: str = "context"
-    """The text that a text-grounded prompt is about."""
-    mode: str = "mode"
-    """text_grounded, knowledge_seeking or creative. Where it is missing or empty: text_grounded
-    for a row with a context, creative for one without a reference, else knowledge_seeking."""
-    reference: str = "reference"
-    """The reference answer: a text, or a list of several."""
-
-
-class PromptSettings(Settings):
-    """Where prompts come from, and how many are held out."""
-
-    path: str
-    """A .jsonl, .csv or .parquet file, a folder written by datasets' `save_to_disk`, or
-    `hf:owner/name` with an optional `:split` for a data set on the hub."""
-    holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """Share of the prompts kept for evaluation. Which ones follows from each prompt's own text,
-    so the split never moves when prompts are added."""
-    limit: PositiveInt | None = None
-    """Read only the first so many prompts."""
-    columns: Columns = Columns()
-    """Names of the columns."""
 
 
 class EndpointSettings(Settings):

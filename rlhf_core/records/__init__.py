@@ -14,6 +14,16 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.intake import (
+    Deletion,
+    PrivacyFinding,
+    PromptRemoval,
+    PromptTombstone,
+    PromptUser,
+    Removal,
+    user_hash,
+)
+from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
     Judgement,
@@ -25,6 +35,7 @@ from rlhf_core.records.preferences import (
     Revision,
     candidate_identity,
     split_of,
+    split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
@@ -46,8 +57,10 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "Deletion",
     "Evaluation",
     "Failure",
+    "HumanVerdict",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -59,18 +72,27 @@ __all__ = [
     "Pair",
     "PairOutcome",
     "Presented",
+    "PrivacyFinding",
     "Promotion",
     "Prompt",
+    "PromptRemoval",
     "PromptSet",
+    "PromptTombstone",
+    "PromptUser",
     "Ranking",
     "Record",
+    "Removal",
     "Response",
     "Revision",
     "Rollout",
     "Split",
+    "SpotCheck",
     "StageRun",
+    "Strategy",
     "candidate_identity",
     "split_of",
+    "split_of_user",
+    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -92,4 +114,10 @@ RECORDS: tuple[type[Record], ...] = (
     StageRun,
     Failure,
     JudgeBenchmark,
+    PromptUser,
+    PromptRemoval,
+    PrivacyFinding,
+    Deletion,
+    PromptTombstone,
+    SpotCheck,
 )

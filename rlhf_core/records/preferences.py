@@ -31,6 +31,11 @@ def split_of(text: str, context: str | None, holdout: float) -> Split:
     return Split.HOLDOUT if drawn < holdout else Split.TRAIN
 
 
+def split_of_user(user_id: str, holdout: float) -> Split:
+    """The split of all that a user sent, so that no user is on both sides."""
+    return Split.HOLDOUT if unit_interval("split of user", user_id) < holdout else Split.TRAIN
+
+
 class PromptSet(Record):
     """The prompts a source held at one moment: a version of the data set."""
 

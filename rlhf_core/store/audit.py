@@ -12,20 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from rlhf_core.errors import QueryError, StoreBusyError, StoreError
 from rlhf_core.store.files import StoreFiles
+from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stopped_after
 from rlhf_core.store.store import Store
 
 COPY_SECONDS_PER_MB = 0.02
 REFRESH_TIMEOUT_SECONDS = 2.0
+ROWS_AT_ONCE = 10_000
 AUDIT_SETTINGS: dict[str, Any] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
-    "lock_configuration": True,
+    "temp_directory": "",
 }
+# A PIVOT is a MULTI: it makes a type for the values it finds, then selects.
+READING = (
+    duckdb.StatementType.SELECT,
+    duckdb.StatementType.EXPLAIN,
+    duckdb.StatementType.MULTI,
+)
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,22 @@ class Answer:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+@dataclass(frozen=True)
+class Cursor:
+    """A query's answer while it is read, some rows at a time."""
+
+    columns: list[str]
+    batches: Iterator[list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class ArrowCursor:
+    """A query's answer with the types of its columns."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
 class Snapshot:
     """A store as it was at one moment. Made by `reading`."""
 
@@ -47,21 +73,99 @@ class Snapshot:
         self._connection = connection
         self.age_seconds = age_seconds
 
-    def ask(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Answer:
+    def ask(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
+    ) -> Answer:
         """Run one statement, its parameters bound: $1 or ? by place, $name by name.
 
         Raises:
-            QueryError: If the SQL is wrong, is more than one statement, or tries anything but to
-                read.
+            QueryError: If the SQL is wrong, is more than one statement, tries anything but to
+                read, or takes more time or memory than an audit may.
         """
-        try:
-            if len(self._connection.extract_statements(sql)) != 1:
-                raise QueryError("write exactly one SQL statement")
+        with self.asking(sql, parameters, timeout_seconds) as cursor:
+            rows = [row for batch in cursor.batches for row in batch]
+            return Answer(cursor.columns, rows, self.age_seconds)
+
+    @contextmanager
+    def asking(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
+    ) -> Iterator[Cursor]:
+        """As `ask`, for answers that need not fit into memory; the time ends when they are read."""
+        with self._limited(sql, timeout_seconds):
             result = self._connection.execute(sql, parameters)
             columns = [column[0] for column in result.description or []]
-            return Answer(columns, result.fetchall(), self.age_seconds)
-        except duckdb.Error as error:
-            raise QueryError(" ".join(str(error).split())) from None
+            yield Cursor(columns, iter(lambda: result.fetchmany(ROWS_AT_ONCE), []))
+
+    @contextmanager
+    def asking_arrow(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
+    ) -> Iterator[ArrowCursor]:
+        """As `asking`, in Arrow's types."""
+        with self._limited(sql, timeout_seconds):
+            # Only a relation streams: a result of execute() is copied whole before the first batch.
+            relation = self._connection.sql(sql, params=parameters or None)
+            reader = relation.to_arrow_reader(ROWS_AT_ONCE)
+            yield ArrowCursor(reader.schema, _read(reader))
+
+    @contextmanager
+    def _limited(self, sql: str, timeout_seconds: float) -> Iterator[None]:
+        with stopped_after(self._connection, timeout_seconds) as is_over:
+            try:
+                _check_reads(self._connection, sql)
+                yield
+            except (duckdb.Error, MemoryError) as error:
+                if is_over.is_set():
+                    raise QueryError(
+                        f"the query took longer than {timeout_seconds:g} s and was stopped; ask "
+                        "for less, or allow it more time"
+                    ) from None
+                if isinstance(error, MemoryError) or "Out of Memory" in str(error):
+                    raise QueryError(
+                        f"the query needs more than {memory_bytes() / 2**30:.1f} GiB of memory, "
+                        "half of what this machine has; filter or aggregate first"
+                    ) from None
+                raise QueryError(" ".join(str(error).split())) from None
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except (OSError, pa.ArrowException) as error:  # what Arrow makes of DuckDB's errors
+        raise duckdb.Error(str(error)) from None
+
+
+def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError("write exactly one SQL statement")
+    try:
+        kind = statements[0].type
+    except ValueError:  # a statement DuckDB knows and its Python does not
+        kind = duckdb.StatementType.INVALID
+    if kind not in READING:
+        raise QueryError(
+            f"the store is read-only, and {kind.name} is not a question: write SELECT, WITH, FROM, "
+            "PIVOT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
+        )
+
+
+def _seal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file system behind the open snapshot, and lock that.
+
+    Without external access DuckDB still lets the database's own files be read and overwritten:
+    COPY … TO the snapshot, or beside it a log that would be replayed into it.
+    """
+    connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
+    connection.execute("SET lock_configuration = true")
 
 
 @contextmanager
@@ -76,7 +180,9 @@ def reading(path: Path | str) -> Iterator[Snapshot]:
         raise StoreError(f"no store at {files.database}; `solon run CONFIG` makes one")
     _refresh(files)
     age_seconds = time.time() - files.snapshot.stat().st_mtime
-    with duckdb.connect(str(files.snapshot), read_only=True, config=AUDIT_SETTINGS) as connection:
+    settings = {**AUDIT_SETTINGS, "memory_limit": f"{memory_bytes()}B"}
+    with duckdb.connect(str(files.snapshot), read_only=True, config=settings) as connection:
+        _seal(connection)
         yield Snapshot(connection, age_seconds)
 
 

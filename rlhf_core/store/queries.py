@@ -90,6 +90,18 @@ def prompts_by_id(store: Store, ids: Collection[str]) -> dict[str, Prompt]:
     return {prompt.id: prompt for prompt in found}
 
 
+def splits_of(store: Store, ids: Collection[str]) -> dict[str, Split]:
+    """The split of each of these prompts that is in the store, by its id."""
+    found = store.query("SELECT id, split FROM prompts WHERE id IN (SELECT unnest(?))", [list(ids)])
+    return {row["id"]: Split(row["split"]) for row in found}
+
+
+def tombstones(store: Store) -> set[tuple[str, str]]:
+    """Each deleted prompt's id with the hash of the user who had it deleted."""
+    found = store.query("SELECT prompt_id, user_hash FROM prompt_tombstones")
+    return {(row["prompt_id"], row["user_hash"]) for row in found}
+
+
 def revisions_by(store: Store, reviser: str) -> dict[str, list[Revision]]:
     """What one reviser made of each prompt, by prompt id, rounds ascending."""
     found: dict[str, list[Revision]] = {}

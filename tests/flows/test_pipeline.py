@@ -16,9 +16,11 @@ from flows.plan import plan_run
 from judges import kinds
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError, EndpointError
-from rlhf_core.records import ModelKind
+from rlhf_core.records import HumanVerdict, ModelKind, Pair, SpotCheck
+from rlhf_core.spot_checks import choose
 from rlhf_core.store import Store, reading
 from rlhf_core.store.checks import Severity, run_checks
+from rlhf_core.store.spot_checks import checkable, record
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
 
@@ -101,6 +103,19 @@ def test_running_again_adds_nothing(copied: Config):
     assert run_cycles(copied, 1, is_quiet=True) == {}
     pipeline(Cycle(config=copied, number=1, run_id="again"))
     assert ids(copied) == before
+
+
+def test_what_people_say_of_pairs_trains_nothing(copied: Config):
+    """People who contradict every label change no ranking, no pair and no model's inputs."""
+    store, before = Store(copied.store), ids(copied)
+    pairs = store.rows(Pair)
+    checks = choose(checkable(store, "ada"), 1000, "mixed", seed=1)
+    for check in checks[:20]:
+        record(store, check, "ada", HumanVerdict.LEFT, 1.0)
+    pipeline(Cycle(config=copied, number=1, run_id="again"))
+    assert {**ids(copied), "spot_checks": []} == before
+    assert store.rows(Pair) == pairs
+    assert len(store.rows(SpotCheck)) == min(20, len(checks)) > 0
 
 
 def test_two_runs_from_one_seed_are_equal(finished: Config, tmp_path: Path):

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rlhf_core.config.tree import PromptSettings
+from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
-from rlhf_core.prompts import read_prompts
+from rlhf_core.intake import read_prompts
 from rlhf_core.records import Mode, Prompt, Split, split_of
 
 ROWS = [
@@ -21,7 +21,7 @@ ROWS = [
 
 
 def read(path: Path | str, **settings: Any) -> list[Prompt]:
-    return read_prompts(PromptSettings(path=str(path), **settings))
+    return read_prompts(PromptSettings(path=str(path), **settings)).prompts
 
 
 def write_jsonl(path: Path) -> None:

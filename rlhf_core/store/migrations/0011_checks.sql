@@ -190,7 +190,7 @@ COMMENT ON VIEW check_identical_texts IS
 CREATE VIEW check_margins AS
 SELECT 'margin' AS what, id, coalesce(margin::VARCHAR, 'none') || ' of a pair ' || outcome AS detail
 FROM pairs
-WHERE NOT coalesce(margin BETWEEN 0 AND 2, outcome = 'unscored')
+WHERE NOT coalesce(margin BETWEEN 0 AND 2, outcome = 'unscored' OR len(judgement_ids) = 0)
 UNION ALL
 SELECT 'agreement', id, agreement::VARCHAR FROM pairs
 WHERE NOT coalesce(agreement BETWEEN 0 AND 1, true);

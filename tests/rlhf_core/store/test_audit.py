@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from rlhf_core.errors import QueryError, StoreError
+from rlhf_core.errors import StoreError
 from rlhf_core.store import Store, audit, reading
 from rlhf_core.store.files import locked
 from tests.facts import candidate, prompt
@@ -31,43 +31,6 @@ def test_what_a_question_is_asked_of_is_bound_and_not_pasted(filled: Store):
         sql = "SELECT text FROM candidates WHERE text IN ($one, $other)"
         found = snapshot.ask(sql, {"one": "one", "other": "') OR true --"})
     assert found.as_dicts() == [{"text": "one"}]
-
-
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "INSERT INTO prompts (id) VALUES ('x')",
-        "UPDATE candidates SET text = 'changed'",
-        "DELETE FROM candidates",
-        "DROP TABLE candidates",
-        "CREATE TABLE mine (x INTEGER)",
-        "COPY candidates TO '{folder}/out.csv'",
-        "COPY candidates FROM '{folder}/secret.csv'",
-        "EXPORT DATABASE '{folder}/out'",
-        "ATTACH '{folder}/other.duckdb' AS other",
-        "SELECT * FROM read_csv('{folder}/secret.csv')",
-        "SELECT * FROM '{folder}/secret.csv'",
-        "SELECT * FROM read_text('/etc/passwd')",
-        "SELECT * FROM glob('/*')",
-        "INSTALL httpfs",
-        "LOAD httpfs",
-        "SET enable_external_access = true",
-        "SET lock_configuration = false",
-        "SELECT 1; DELETE FROM candidates",
-        "SELECT * FROM pyproject",
-        "",
-        "SELEC 1",
-    ],
-)
-def test_an_audit_can_only_read_the_facts(filled: Store, tmp_path: Path, attempt: str):
-    (tmp_path / "secret.csv").write_text("key\nhunter2\n")
-    before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(QueryError) as caught:
-        audit(filled.files.database, attempt.format(folder=tmp_path))
-    assert "\n" not in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert audit(filled.files.database, "SELECT count(*) FROM candidates").rows == [(2,)]
 
 
 def test_a_snapshot_is_refreshed_when_the_store_moved_on(filled: Store):
@@ -105,14 +68,3 @@ def test_no_store_is_an_error_and_makes_none(tmp_path: Path):
     with pytest.raises(StoreError, match="`solon run CONFIG` makes one"):
         audit(tmp_path / "none.duckdb", "SELECT 1")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_tables_and_views_are_documented(filled: Store):
-    for kind in ("tables", "views"):
-        answer = audit(
-            filled.files.database,
-            f"SELECT * FROM duckdb_{kind}() WHERE comment IS NULL "
-            "AND NOT internal AND schema_name = 'main'",
-        )
-        names = [row[answer.columns.index(f"{kind[:-1]}_name")] for row in answer.rows]
-        assert [name for name in names if name != "migrations"] == []

@@ -24,6 +24,8 @@ FROZEN_MIGRATIONS = {
     "0004_judge_benchmarks.sql": "951470ac943fa4782ec6",
     "0005_abstention.sql": "e93a993e2ba27b5b6390",
     "0006_revisions.sql": "c5e3c2fabd3891174d5b",
+    "0007_reward_parts.sql": "fe13fca861f0a9546ded",
+    "0008_column_comments.sql": "0b1679e8bf05b0d1599e",
 }
 
 

@@ -1,0 +1,7 @@
+-- Pairs whose better answer won by the smallest margin, in words.
+-- $rows = 20: how many
+SELECT pair_id, margin, agreement, prompt, chosen, rejected
+FROM pair_texts
+WHERE outcome = 'preferred'
+ORDER BY margin, pair_id
+LIMIT $rows;

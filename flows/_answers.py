@@ -1,0 +1,158 @@
+"""A query's answer as CSV, JSON, JSON lines or Parquet, batch by batch: nothing is held whole."""
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from flows._screen import shown
+from rlhf_core.errors import QueryError
+from rlhf_core.store.audit import ArrowCursor, Cursor
+
+Row = Sequence[Any]
+
+
+class Stream(Protocol):
+    """Where text is written to."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+def rows_of(cursor: Cursor, limit: int | None) -> Iterator[Row]:
+    rows = (row for batch in cursor.batches for row in batch)
+    return islice(rows, limit)
+
+
+def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) -> int:
+    """Write the answer as text; how many rows it had."""
+    writers: dict[Format, Callable[[Sequence[str], Iterator[Row], Stream], int]] = {
+        Format.CSV: _csv,
+        Format.JSON: _json,
+        Format.JSONL: _jsonl,
+    }
+    return writers[kind](cursor.columns, rows_of(cursor, limit), stream)
+
+
+def write_parquet(cursor: ArrowCursor, limit: int | None, path: Path) -> int:
+    """Write the answer as a Parquet file, with the types of its columns; how many rows it had."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    written = 0
+    try:
+        with parquet.ParquetWriter(path, cursor.schema) as writer:
+            for batch in cursor.batches:
+                rest = batch if limit is None else batch[: limit - written]
+                writer.write_batch(rest)
+                written += rest.num_rows
+                if written == limit:
+                    break
+    except pa.ArrowNotImplementedError as error:
+        raise QueryError(f"not to be had as Parquet: {error}; cast the column to VARCHAR") from None
+    return written
+
+
+def partial(path: Path) -> Path:
+    """Where a file is written until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes `path` when all went well, and leaves nothing when not.
+
+    Raises:
+        QueryError: If there is a file already, or the place cannot be written to.
+    """
+    if path.exists():
+        raise QueryError(f"{path} exists; remove it, or name another")
+    temporary = partial(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def standard_output() -> Iterator[Stream]:
+    """What is printed; where it is a terminal, nothing in it steers that."""
+    with suppress(BrokenPipeError):  # `| head` has read enough
+        yield _Terminal() if sys.stdout.isatty() else sys.stdout
+        sys.stdout.flush()
+
+
+class _Terminal:
+    def write(self, text: str) -> int:
+        return sys.stdout.write(shown(text))
+
+
+def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+    """Texts in quotes and unchanged, so that 00123 stays a text; a null is an empty cell."""
+    writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow(columns)
+    written = 0
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+        written += 1
+    return written
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, int | float | str | None) else _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    return _dump(value) if isinstance(value, list | tuple | dict) else str(value)
+
+
+def _json(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+    written = 0
+    for row in rows:
+        stream.write(",\n" if written else "[\n")
+        stream.write(_dump(dict(zip(columns, row, strict=True))))
+        written += 1
+    stream.write("\n]\n" if written else "[]\n")
+    return written
+
+
+def _jsonl(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+    written = 0
+    for row in rows:
+        stream.write(_dump(dict(zip(columns, row, strict=True))) + "\n")
+        written += 1
+    return written
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(_finite(value), default=str, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """The value with nan, inf and -inf as texts: JSON has no such numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    return value

@@ -1,0 +1,119 @@
+"""Which prompts repeat others, and which are more than a user's share (arXiv:2203.02155, 3.2).
+
+Everything follows from the set of prompts, never from the order in which they were read. Contexts
+are not compared: questions about one long text share most of their words and are not the same.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from datasketch import MinHash, MinHashLSH
+
+from rlhf_core.config.prompts import HygieneSettings
+from rlhf_core.identity import content_id
+from rlhf_core.records import Prompt, Removal
+
+PIECE_CHARS = 5
+PERMUTATIONS = 128
+MISSES_OVER_FALSE_ALARMS = (0.05, 0.95)
+"""MinHash only proposes pairs, and each is compared exactly: so it should miss few."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a prompt is left out, and which one stands for it."""
+
+    reason: Removal
+    kept_id: str | None = None
+
+
+def left_out(
+    prompts: Collection[Prompt], users: Mapping[str, Collection[str]], settings: HygieneSettings
+) -> dict[str, LeftOut]:
+    """The prompts to leave out.
+
+    Args:
+        prompts: All prompts of a source, each once.
+        users: Who sent each prompt, by its id.
+        settings: The rules; one that is null does not apply.
+
+    Returns:
+        By prompt id.
+    """
+    out: dict[str, LeftOut] = {}
+    staying = sorted(prompts, key=lambda prompt: prompt.id)
+    if settings.shared_prefix_chars is not None:
+        first = _first_with_the_prefix(staying, settings.shared_prefix_chars)
+        out |= _repetitions(first, Removal.SHARED_PREFIX)
+        staying = [prompt for prompt in staying if prompt.id not in out]
+    if settings.near_duplicate is not None:
+        first = _first_of_the_group(staying, settings.near_duplicate)
+        out |= _repetitions(first, Removal.NEAR_DUPLICATE)
+        staying = [prompt for prompt in staying if prompt.id not in out]
+    if settings.max_per_user is not None:
+        beyond = _beyond_the_share(staying, users, settings.max_per_user)
+        out |= {id: LeftOut(Removal.PER_USER) for id in beyond}
+    return out
+
+
+def _repetitions(first: Mapping[str, str], reason: Removal) -> dict[str, LeftOut]:
+    return {id: LeftOut(reason, kept) for id, kept in first.items() if id != kept}
+
+
+def _first_with_the_prefix(prompts: Iterable[Prompt], chars: int) -> dict[str, str]:
+    """The first prompt with the same beginning, by the id of each that is long enough."""
+    first: dict[tuple[str | None, str], str] = {}
+    return {
+        prompt.id: first.setdefault((prompt.context, prompt.text[:chars]), prompt.id)
+        for prompt in prompts
+        if len(prompt.text) >= chars
+    }
+
+
+def _first_of_the_group(prompts: Iterable[Prompt], share: float) -> dict[str, str]:
+    """The first prompt of each group that hangs together, by the id of each in it."""
+    index = MinHashLSH(share, PERMUTATIONS, MISSES_OVER_FALSE_ALARMS)
+    by_id = {prompt.id: prompt for prompt in prompts}
+    first = {id: id for id in by_id}
+
+    def root(id: str) -> str:
+        while first[id] != id:
+            id = first[id]
+        return id
+
+    for prompt in by_id.values():
+        pieces = _pieces(prompt)
+        sketch = MinHash(PERMUTATIONS)
+        sketch.update_batch([piece.encode("utf-8", "surrogatepass") for piece in pieces])
+        for other in index.query(sketch):
+            one, two = sorted((root(prompt.id), root(other)))
+            if one != two and _jaccard(pieces, _pieces(by_id[other])) >= share:
+                first[two] = one
+        index.insert(prompt.id, sketch)
+    return {id: root(id) for id in by_id}
+
+
+def _pieces(prompt: Prompt) -> frozenset[str]:
+    """Pieces of a prompt's text; prompts about different texts have none in common."""
+    text = " ".join(prompt.text.casefold().split())
+    about = content_id(prompt.context)
+    starts = range(max(1, len(text) - PIECE_CHARS + 1))
+    return frozenset(about + text[start : start + PIECE_CHARS] for start in starts)
+
+
+def _jaccard(one: frozenset[str], two: frozenset[str]) -> float:
+    return len(one & two) / len(one | two)
+
+
+def _beyond_the_share(
+    prompts: Iterable[Prompt], users: Mapping[str, Collection[str]], limit: int
+) -> Iterator[str]:
+    """Prompts of which a sender has enough already, by id: by chance, as ids are hashes."""
+    sent: Counter[str] = Counter()
+    for prompt in prompts:
+        senders = users.get(prompt.id, ())
+        if any(sent[user] >= limit for user in senders):
+            yield prompt.id
+        else:
+            sent.update(senders)

@@ -1,0 +1,105 @@
+-- What people hold of the pairs, beside what judges held. Nothing that trains reads these rows.
+
+CREATE TABLE spot_checks (
+    id VARCHAR NOT NULL, pair_id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
+    left_id VARCHAR NOT NULL, right_id VARCHAR NOT NULL, person VARCHAR NOT NULL,
+    verdict VARCHAR NOT NULL, note VARCHAR, strategy VARCHAR NOT NULL,
+    shown_left VARCHAR NOT NULL, seconds DOUBLE NOT NULL, round INTEGER NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE spot_checks IS
+    'What people said of pairs, blind to the judges: evidence about judges, never training data. '
+    'A changed mind is a row of a higher round; human_verdicts has the newest.';
+COMMENT ON COLUMN spot_checks.id IS 'Hash of candidates, person, round, verdict and note.';
+COMMENT ON COLUMN spot_checks.pair_id IS 'The pair that was shown; pairs.id.';
+COMMENT ON COLUMN spot_checks.prompt_id IS 'Its prompt; prompts.id.';
+COMMENT ON COLUMN spot_checks.left_id IS 'The pair''s left candidate; not always shown on the left.';
+COMMENT ON COLUMN spot_checks.right_id IS 'The pair''s right candidate.';
+COMMENT ON COLUMN spot_checks.person IS 'Who checked, by a name of their choice.';
+COMMENT ON COLUMN spot_checks.verdict IS
+    'left or right: left_id or right_id is better, wherever it was shown; tie; unsure.';
+COMMENT ON COLUMN spot_checks.note IS 'What the person wrote to it; null if nothing.';
+COMMENT ON COLUMN spot_checks.strategy IS
+    'Why it was chosen: disagreement, low_margin, high_weight or random. Only random speaks for '
+    'all pairs; the others look where labels are likely wrong or matter most.';
+COMMENT ON COLUMN spot_checks.shown_left IS
+    'The candidate shown on the left, drawn at random for each pair and person.';
+COMMENT ON COLUMN spot_checks.seconds IS 'From the pair''s appearing to the verdict.';
+COMMENT ON COLUMN spot_checks.round IS '1 at first; one more each time the person says again.';
+COMMENT ON COLUMN spot_checks.created_at IS 'When the row was written.';
+COMMENT ON COLUMN spot_checks.run_id IS 'The session that wrote it.';
+COMMENT ON COLUMN spot_checks.code_version IS 'Solon''s version that wrote it.';
+
+CREATE VIEW human_verdicts AS
+SELECT id, pair_id, prompt_id, left_id, right_id, person, verdict,
+       CASE verdict WHEN 'left' THEN 1 WHEN 'right' THEN -1 WHEN 'tie' THEN 0 END AS preference,
+       note, strategy, shown_left, seconds, round, created_at AS checked_at
+FROM spot_checks
+QUALIFY row_number() OVER (
+    PARTITION BY left_id, right_id, person ORDER BY round DESC, created_at DESC, id DESC
+) = 1;
+COMMENT ON VIEW human_verdicts IS
+    'What each person now holds of each two candidates: SELECT verdict, count(*) FROM '
+    'human_verdicts GROUP BY ALL.';
+COMMENT ON COLUMN human_verdicts.preference IS
+    '1 for the left candidate, -1 for the right, 0 for a tie, null for unsure.';
+COMMENT ON COLUMN human_verdicts.checked_at IS 'When the person said so last.';
+
+CREATE VIEW judge_human_votes AS
+-- Margins as pairing takes them: of two scores, or of a contest that was readable in both orders.
+WITH scores AS (
+    SELECT verdicts.id, one.judge, one.judge_version, one.score - other.score AS margin
+    FROM human_verdicts AS verdicts
+    JOIN opinions AS one ON one.candidate_id = verdicts.left_id AND one.presented = 'alone'
+    JOIN opinions AS other ON other.candidate_id = verdicts.right_id
+        AND other.presented = 'alone' AND other.judge_version = one.judge_version
+), contests AS (
+    SELECT verdicts.id, judge, judge_version, 2 * probability - 1 AS margin
+    FROM human_verdicts AS verdicts
+    JOIN opinions ON candidate_id = verdicts.left_id AND opponent_id = verdicts.right_id
+    UNION ALL
+    SELECT verdicts.id, judge, judge_version, 1 - 2 * probability
+    FROM human_verdicts AS verdicts
+    JOIN opinions ON candidate_id = verdicts.right_id AND opponent_id = verdicts.left_id
+), votes AS (
+    SELECT id, 'judge' AS source, judge, judge_version, margin FROM scores
+    UNION ALL
+    SELECT id, 'judge', judge, judge_version, avg(margin) FROM contests
+    GROUP BY id, judge, judge_version HAVING count(*) = 2
+    UNION ALL
+    SELECT verdicts.id, 'label', NULL, NULL,
+           -- An imported label may have no margin.
+           CASE WHEN outcome = 'tie' THEN 0 WHEN chosen_id = verdicts.left_id
+                THEN coalesce(margin, 1) ELSE -coalesce(margin, 1) END
+    FROM human_verdicts AS verdicts JOIN pairs ON pairs.id = verdicts.pair_id
+    WHERE outcome <> 'unscored'
+)
+SELECT verdicts.id AS check_id, verdicts.pair_id, verdicts.prompt_id, verdicts.person,
+       verdicts.strategy, verdicts.checked_at, source, judge, judge_version, verdict, preference,
+       margin, CASE WHEN preference <> 0 AND margin <> 0
+                    THEN (sign(preference) = sign(margin))::INTEGER END AS agrees
+FROM votes JOIN human_verdicts AS verdicts USING (id);
+COMMENT ON VIEW judge_human_votes IS
+    'Each verdict of a person beside what each judge, and the final label, made of the same pair.';
+COMMENT ON COLUMN judge_human_votes.source IS
+    'judge, or label: the pair''s own outcome, as all judges together made it.';
+COMMENT ON COLUMN judge_human_votes.margin IS
+    'By how much the judge or label prefers the left candidate, -1 to 1; 0 is a tie.';
+COMMENT ON COLUMN judge_human_votes.agrees IS
+    '1 if both prefer the same candidate, 0 if not, null where either has no preference.';
+
+CREATE VIEW judge_human_agreement AS
+SELECT source, judge, judge_version, count(*) AS checks, count(agrees) AS decided,
+       sum(agrees)::BIGINT AS agreed, avg(agrees) AS agreement,
+       count(*) FILTER (preference = 0) AS person_tied,
+       count(*) FILTER (margin = 0 AND preference <> 0) AS judge_tied,
+       count(*) FILTER (preference IS NULL) AS person_unsure
+FROM judge_human_votes GROUP BY source, judge, judge_version;
+COMMENT ON VIEW judge_human_agreement IS
+    'How often each judge version, and the final label, sides with people: SELECT judge, decided, '
+    'agreement FROM judge_human_agreement. Intervals: `solon spot-check --report`.';
+COMMENT ON COLUMN judge_human_agreement.checks IS 'Verdicts of people on pairs it has a vote on.';
+COMMENT ON COLUMN judge_human_agreement.decided IS 'Those where both have a preference.';
+COMMENT ON COLUMN judge_human_agreement.agreed IS 'Those where it is the same.';
+COMMENT ON COLUMN judge_human_agreement.agreement IS 'agreed of decided; 0.5 is what chance gives.';
+COMMENT ON COLUMN judge_human_agreement.judge_tied IS 'The person prefers one, the judge neither.';

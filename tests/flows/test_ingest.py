@@ -1,0 +1,76 @@
+"""Ingest as it writes, without a server; what is read of rows is tests/rlhf_core/test_intake.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows._cycle import Cycle
+from flows.ingest import ingest
+from flows.plan import plan_run
+from rlhf_core.config import Config
+from rlhf_core.errors import DataFileError
+from rlhf_core.records import StageRun
+from rlhf_core.store import Store, audit
+from tests.flows.conftest import smoke
+
+RULES = ("prompts.columns.user=user_id", "prompts.privacy.policy=mask", "prompts.holdout=0.5")
+SENT = [
+    ("u1", "Please answer ann.lee@example.com today"),
+    ("u1", "Why is the sky blue in the day?"),
+    ("u2", "Why is the sky blue in the day ?"),
+    ("u2", "How long is a mile?"),
+    ("u3", "How long is a mile?"),
+    ("u3", "Name a river."),
+]
+
+
+def config_of(folder: Path, *rules: str) -> Config:
+    rows = [json.dumps({"user_id": user, "prompt": text}) for user, text in SENT]
+    (folder / "p.jsonl").write_text("\n".join(rows))
+    return smoke(folder, f"prompts.path={folder / 'p.jsonl'}", "prompts.limit=99", *rules)
+
+
+def take_in(config: Config) -> str:
+    return ingest.fn(Cycle(config=config, number=1, run_id="r"))
+
+
+def test_plan_and_ingest_agree_and_the_store_never_sees_what_is_masked(tmp_path: Path):
+    config = config_of(tmp_path, *RULES, "prompts.hygiene.near_duplicate=0.8")
+    planned = plan_run(config)
+    assert (planned.prompts, planned.train, planned.holdout) == (3, 2, 1)
+    assert planned.left_out == {"both_splits": 1, "near_duplicate": 1}
+    assert planned.personal_data == {"email": 1}
+    take_in(config)
+    (run,) = Store(config.store).rows(StageRun)
+    assert json.loads(run.detail) == {
+        "prompts": 3,
+        "train": 2,
+        "holdout": 1,
+        "left out as both_splits": 1,
+        "left out as near_duplicate": 1,
+        "found of email": 1,
+    }
+    assert audit(config.store, "SELECT kind, action, prompts, spans FROM privacy_summary").rows == [
+        ("email", "masked", 1, 1)
+    ]
+    held = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.suffix != ".jsonl")
+    assert b"Please answer [EMAIL] today" in held
+    assert b"ann.lee" not in held
+
+
+def test_ingest_again_adds_nothing(tmp_path: Path):
+    config = config_of(tmp_path, *RULES, "prompts.hygiene.max_per_user=1")
+    take_in(config)
+    before = Store(config.store).counts()
+    take_in(config)
+    assert Store(config.store).counts() == before
+    assert before["prompt_users"] == before["prompts"] > 0
+    assert before["prompt_removals"] > 0
+
+
+def test_a_prompt_that_is_stored_in_another_split_stops_the_run(tmp_path: Path):
+    """It keeps the split it was stored with, so its user would be on both sides."""
+    take_in(config_of(tmp_path, "prompts.holdout=0.5"))
+    with pytest.raises(DataFileError, match="in another split than their users draw"):
+        take_in(config_of(tmp_path, *RULES[::2]))
