@@ -16,7 +16,7 @@ from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.identity import content_id, seed_from
 from rlhf_core.models.budget import Budget
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, queries, store_exists
 
 if TYPE_CHECKING:
     from rlhf_core.models.device import Compute
@@ -40,7 +40,7 @@ def new_run_id() -> str:
 
 def ended_cycles(config: Config) -> int:
     """How many cycles of this config went through all stages; 0 where there is no store yet."""
-    if not config.store.exists():
+    if not store_exists(config.store):
         return 0
     return len(queries.stage_runs_of(Store(config.store), config.hash, LAST_STAGE))
 

@@ -46,7 +46,7 @@ class SpotCheckReport:
         return asdict(self)
 
 
-def spot_check_report(path: Path) -> SpotCheckReport:
+def spot_check_report(path: Path | str) -> SpotCheckReport:
     """The figures of the store at `path`.
 
     Raises:

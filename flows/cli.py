@@ -29,6 +29,7 @@ from flows._screen import (
 )
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
+from flows.forget import forget
 from flows.judges_cli import app as judges_app
 from flows.spot_check import spot_check
 from flows.sql import sql
@@ -47,6 +48,7 @@ app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("check")(check)
 app.command("spot-check")(spot_check)
+app.command("forget")(forget)
 app.command("sql")(sql)
 
 

@@ -12,7 +12,7 @@ from rlhf_core.intake import Intake, read_prompts
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.records import ConfigVersion, Prompt, Split
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, queries, store_exists
 
 
 @flow(name="ingest")
@@ -42,7 +42,7 @@ def read_checked_prompts(config: Config) -> Intake:
     Raises:
         DataFileError: If one is too long, a split has none, or a user would be on both sides.
     """
-    store = Store(config.store) if config.store.exists() else None
+    store = Store(config.store) if store_exists(config.store) else None
     intake = read_prompts(config.prompts, queries.tombstones(store) if store else ())
     prompts = intake.prompts
     _refuse_empty_splits(config, prompts)

@@ -9,7 +9,7 @@ from rlhf_core.errors import InputError, ModelNotFoundError
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, queries, store_exists
 
 MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
 
@@ -22,7 +22,7 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: something is there already; name a folder that is not")
-    if not config.store.exists():
+    if not store_exists(config.store):
         raise ModelNotFoundError(f"no store at {config.store}: nothing was trained; run it first")
     store = Store(config.store)
     version = _version(config, store, model_id)

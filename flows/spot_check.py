@@ -79,7 +79,7 @@ def _login_name() -> str:
         raise ConfigError("nobody is logged in; say who checks with --person NAME") from None
 
 
-def _report(path: Path, as_json: bool) -> None:
+def _report(path: Path | str, as_json: bool) -> None:
     from flows._spot_check_report import print_report, spot_check_report
 
     found = spot_check_report(path)

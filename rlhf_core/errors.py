@@ -5,7 +5,8 @@ SolonError
 │   ├── ConfigError         a key, a value or a combination in the config
 │   ├── DataFileError       a file of prompts or labels, with its line
 │   ├── ModelNotFoundError  a model that is not where its name says
-│   └── QueryError          SQL that the audit refuses or cannot run
+│   ├── QueryError          SQL that the audit refuses or cannot run
+│   └── UnknownUserError    a user of whom the store has no prompt
 ├── StoreError            the store cannot be used as it is
 │   ├── StoreBusyError      another process held the lock for too long
 │   └── SchemaError         written by a newer version, or migrated by other hands
@@ -39,6 +40,10 @@ class ModelNotFoundError(InputError):
 
 
 class QueryError(InputError):
+    pass
+
+
+class UnknownUserError(InputError):
     pass
 
 

@@ -3,6 +3,7 @@
 from rlhf_core.config.base import Settings
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.loading import (
+    artifacts_path,
     load_config,
     load_panel,
     read_overrides,
@@ -16,6 +17,7 @@ __all__ = [
     "JudgeSettings",
     "Panel",
     "Settings",
+    "artifacts_path",
     "load_config",
     "load_panel",
     "read_overrides",

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
+from rlhf_core.config.address import store_address
 from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
 
@@ -46,14 +47,24 @@ def store_path(
     path: Path | str | None,
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-) -> Path:
+) -> Path | str:
     """Where the store lies, by the same sources; a config file is not needed for it.
 
     Raises:
         ConfigError: As `load_config`, but for required keys, which may be missing here.
     """
     tree = _part_of_config(path, overrides, environment)
-    return Path(tree.get("store", Config.model_fields["store"].default))
+    return store_address(tree.get("store", Config.model_fields["store"].default))
+
+
+def artifacts_path(path: Path | str | None, overrides: Sequence[str] = ()) -> Path:
+    """Where models and reports lie, as `store_path` finds the store.
+
+    Raises:
+        ConfigError: As `store_path`.
+    """
+    tree = _part_of_config(path, overrides, None)
+    return Path(tree.get("artifacts", Config.model_fields["artifacts"].default))
 
 
 def load_panel(

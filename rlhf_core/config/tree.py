@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
@@ -216,8 +217,9 @@ class ComputeSettings(Settings):
 class Config(Settings):
     """One run, whole."""
 
-    store: Path = Path("runs/solon.duckdb")
-    """The DuckDB file; made where it is missing."""
+    store: StoreAddress = Path("runs/solon.duckdb")
+    """The DuckDB file; or, for several machines, the address of a lake, as in
+    ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER. Made where it is missing."""
     artifacts: Path = Path("runs/artifacts")
     """Folder of the trained models and reports."""
     seed: int = 1
@@ -291,7 +293,7 @@ class Config(Settings):
 class Panel(Settings):
     """The part of a config that measuring its judges takes."""
 
-    store: Path = Config.model_fields["store"].default
+    store: StoreAddress = Config.model_fields["store"].default
     """As in a whole config."""
     artifacts: Path = Config.model_fields["artifacts"].default
     """As in a whole config."""

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from rlhf_core.errors import QueryError, StoreBusyError, StoreError
-from rlhf_core.store.files import StoreFiles
+from rlhf_core.store.database import Database, open_database
 from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stopped_after
 from rlhf_core.store.store import Store
 
@@ -175,10 +175,11 @@ def reading(path: Path | str) -> Iterator[Snapshot]:
     Raises:
         StoreError: If there is no store at `path`.
     """
-    files = StoreFiles.at(path)
-    if not files.database.exists():
-        raise StoreError(f"no store at {files.database}; `solon run CONFIG` makes one")
-    _refresh(files)
+    database = open_database(path)
+    files = database.files
+    if not files.snapshot.exists() and not database.exists():
+        raise StoreError(f"no store at {path}; `solon run CONFIG` makes one")
+    _refresh(path, database)
     age_seconds = time.time() - files.snapshot.stat().st_mtime
     settings = {**AUDIT_SETTINGS, "memory_limit": f"{memory_bytes()}B"}
     with duckdb.connect(str(files.snapshot), read_only=True, config=settings) as connection:
@@ -192,18 +193,18 @@ def audit(path: Path | str, sql: str) -> Answer:
         return snapshot.ask(sql)
 
 
-def _refresh(files: StoreFiles) -> None:
-    if not files.snapshot.exists():
-        Store(files.database).publish()
-    elif _is_worth_copying(files):
+def _refresh(path: Path | str, database: Database) -> None:
+    if not database.files.snapshot.exists():
+        Store(path).publish()
+    elif _is_worth_copying(database):
         try:
-            Store(files.database, read_timeout_seconds=REFRESH_TIMEOUT_SECONDS).publish()
+            Store(path, read_timeout_seconds=REFRESH_TIMEOUT_SECONDS).publish()
         except StoreBusyError:
             return
 
 
-def _is_worth_copying(files: StoreFiles) -> bool:
-    database, snapshot = files.database.stat(), files.snapshot.stat()
-    copy_seconds = database.st_size / 1e6 * COPY_SECONDS_PER_MB
-    is_stale = database.st_mtime_ns > snapshot.st_mtime_ns
+def _is_worth_copying(database: Database) -> bool:
+    snapshot = database.files.snapshot.stat()
+    copy_seconds = snapshot.st_size / 1e6 * COPY_SECONDS_PER_MB
+    is_stale = database.changed_since(snapshot.st_mtime_ns)
     return is_stale and time.time() - snapshot.st_mtime > 10 * copy_seconds

@@ -17,31 +17,25 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.errors import StoreBusyError
 from rlhf_core.identity import code_version
 from rlhf_core.records import Record
-from rlhf_core.store.files import StoreFiles, locked, prepare_folder
+from rlhf_core.store.database import open_database
 from rlhf_core.store.migrations import migrate
 from rlhf_core.store.spool import Batch, spool, spooled
 
 logger = logging.getLogger(__name__)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
-# Readable by every DuckDB shell since 1.4; no extension is ever fetched because of a typo.
-CONNECTION_SETTINGS: dict[str, Any] = {
-    "storage_compatibility_version": "v1.4.0",
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 APPEND_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
 
 
 class Store:
-    """One DuckDB file of facts.
+    """A database of facts.
 
     Args:
-        path: The file; it and its folder are made where they are missing.
+        path: A DuckDB file, or the address of a lake; made where it is missing.
         run_id: Written into every appended row.
         read_timeout_seconds: How long a read waits for the store's lock.
 
@@ -55,10 +49,10 @@ class Store:
         run_id: str = "",
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
-        self.files = StoreFiles.at(path)
+        self._database = open_database(path)
+        self.files = self._database.files
         self.run_id = run_id or uuid.uuid4().hex[:12]
         self.read_timeout_seconds = read_timeout_seconds
-        prepare_folder(self.files)
         with self._connection(read_timeout_seconds) as connection:
             migrate(connection)
 
@@ -97,7 +91,8 @@ class Store:
         """Rows of every table."""
         with self._connection(self.read_timeout_seconds) as connection:
             tables = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' ORDER BY 1"
+                "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
+                "AND database_name = current_database() ORDER BY 1"
             ).fetchall()
             return {
                 name: _one(connection.execute(f"SELECT count(*) FROM {name}")) for (name,) in tables
@@ -134,27 +129,9 @@ class Store:
 
     @contextmanager
     def _connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        with locked(self.files, timeout_seconds):
-            connection = _connect(self.files.database)
-            try:
-                _drain(connection, self.files.spool)
-                yield connection
-            finally:
-                connection.close()
-
-
-def _connect(database: Path) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(str(database), config=CONNECTION_SETTINGS)
-    except duckdb.IOException as error:
-        if "lock" in str(error).lower():
-            raise StoreBusyError(
-                f"store {database} is held open by another program; close it there and read "
-                "through `solon sql`"
-            ) from None
-        raise StoreError(f"store {database} cannot be opened: {_first_line(error)}") from None
-    except duckdb.Error as error:
-        raise StoreError(f"store {database} cannot be opened: {_first_line(error)}") from None
+        with self._database.connection(timeout_seconds) as connection:
+            _drain(connection, self.files.spool)
+            yield connection
 
 
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -191,7 +168,3 @@ def _one(result: duckdb.DuckDBPyConnection) -> Any:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,0 +1,224 @@
+"""Deleting one user's prompts and all that came from them: the one exception to facts that stay.
+
+What comes from a prompt is found by the ids in the rows. Ids are hashes of content with the table's
+name in it, so one set of them serves all tables: a row with a doomed id in a column that ends in
+_id is doomed, and what refers to it too. That holds for tables that are added later as well.
+"""
+
+import getpass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from rlhf_core.errors import StoreError, UnknownUserError
+from rlhf_core.identity import code_version
+from rlhf_core.records import Deletion, PromptTombstone, Record, user_hash
+from rlhf_core.store.database import DatabaseFile
+from rlhf_core.store.rewriting import rewrite
+from rlhf_core.store.store import Store
+
+STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
+"""Tables whose rows stay: they say what happened, and hold no text of a user."""
+MODELS_BEHIND = """
+WITH RECURSIVE steps AS (
+    SELECT parent_id AS origin, id FROM models
+    UNION ALL SELECT input_id, model_id FROM model_inputs
+), affected AS (
+    SELECT id FROM steps WHERE origin IN (SELECT id FROM doomed)
+    UNION ALL SELECT model_id FROM rollouts WHERE id IN (SELECT id FROM doomed)
+), reached AS (
+    SELECT id FROM affected
+    UNION SELECT steps.id FROM steps JOIN reached ON steps.origin = reached.id
+)
+SELECT DISTINCT id FROM reached ORDER BY id
+"""
+SHORTER_SETS = """
+SELECT id, coalesce(list(prompt_id) FILTER (NOT is_doomed), []) AS prompt_ids
+FROM (
+    SELECT id, prompt_id, prompt_id IN (SELECT id FROM doomed) AS is_doomed
+    FROM (SELECT id, unnest(prompt_ids) AS prompt_id FROM prompt_sets)
+)
+GROUP BY id HAVING bool_or(is_doomed)
+"""
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What deleting a user's prompts takes with it."""
+
+    rows: dict[str, int]
+    """Rows to delete, by table; tables without any are not named."""
+    shared_prompts: int
+    """Prompts of the user that stay, because others sent them too."""
+    prompt_sets: int
+    """Prompt sets that become shorter; they keep their ids."""
+    models: tuple[str, ...]
+    """Models that learnt from the rows, or come from one that did; their weights stay."""
+    texts: tuple[str, ...]
+    """The prompts' own words, to find them in files."""
+
+
+def plan_forgetting(store: Store, user_id: str) -> Forgetting:
+    """What `forget` would do; no fact is changed.
+
+    Raises:
+        UnknownUserError: If the store knows no such user.
+        StoreError: If the store is a lake, whose files keep what was deleted.
+    """
+    _refuse_lakes(store)
+    with store._connection(store.read_timeout_seconds) as connection:
+        return _doom(connection, user_id)
+
+
+def forget(store: Store, user_id: str) -> Forgetting:
+    """Delete a user's prompts that no other user sent, and all that came from them.
+
+    The rows go in one transaction with the fact of the deletion and the tombstones that keep the
+    prompts from coming back; then database and snapshot are written anew, so that the bytes leave
+    the disk. After a crash in between, the same call does what is left to do.
+
+    Raises:
+        UnknownUserError: If the store knows no such user.
+        StoreError: If the store is a lake, whose files keep what was deleted.
+    """
+    _refuse_lakes(store)
+    with store._connection(store.read_timeout_seconds) as connection:
+        found = _doom(connection, user_id)
+        deletion = Deletion(
+            user_hash=user_hash(user_id),
+            requested_by=getpass.getuser(),
+            deletion=store.run_id,
+            deleted_rows=json.dumps(found.rows),
+            model_ids=found.models,
+        )
+        connection.execute("BEGIN")
+        _insert(connection, [*_tombstones(connection, user_id), deletion], store.run_id)
+        connection.execute(
+            "UPDATE prompt_sets SET prompt_ids = shorter.prompt_ids "
+            f"FROM ({SHORTER_SETS}) AS shorter WHERE shorter.id = prompt_sets.id"
+        )
+        for table in found.rows:
+            connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM doomed)")
+        connection.execute("COMMIT")
+    rewrite(store)
+    return found
+
+
+def _refuse_lakes(store: Store) -> None:
+    if not isinstance(store._database, DatabaseFile):
+        raise StoreError(
+            "a lake keeps deleted rows in the files of its earlier snapshots; `solon forget` works "
+            "on stores that are one DuckDB file"
+        )
+
+
+def _doom(connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+    """Gather the ids of all that is to go in the temporary table doomed."""
+    sent = _column(
+        connection,
+        "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
+        "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
+        {"user": user_id, "hash": user_hash(user_id)},
+    )
+    if not sent:
+        raise UnknownUserError(f"no prompt of the user {user_id!r}; see SELECT * FROM prompt_users")
+    others = "SELECT prompt_id FROM prompt_users WHERE user_id <> $user"
+    connection.execute("CREATE OR REPLACE TEMP TABLE doomed (id VARCHAR)")
+    connection.execute(
+        "INSERT INTO doomed SELECT id FROM prompt_users WHERE user_id = $user "
+        f"UNION SELECT unnest($sent) AS id EXCEPT ({others})",
+        {"user": user_id, "sent": sent},
+    )
+    while _spread(connection):
+        pass
+    tables = [table for table in _columns(connection, "id") if table not in STAYING]
+    rows = {
+        table: _one(connection, f"SELECT count(*) FROM {table} WHERE id IN (SELECT id FROM doomed)")
+        for table in tables
+    }
+    texts = "SELECT text FROM prompts WHERE id IN (SELECT id FROM doomed)"
+    return Forgetting(
+        rows={table: count for table, count in rows.items() if count},
+        shared_prompts=_one(
+            connection,
+            "SELECT count(DISTINCT prompt_id) FROM prompt_users WHERE user_id = $user "
+            f"AND prompt_id IN ({others})",
+            {"user": user_id},
+        ),
+        prompt_sets=_one(connection, f"SELECT count(*) FROM ({SHORTER_SETS})"),
+        models=tuple(_column(connection, MODELS_BEHIND)),
+        texts=tuple(_column(connection, texts)),
+    )
+
+
+def _spread(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Doom what refers to doomed rows, and responses that doomed rows alone were read from."""
+    before = _one(connection, "SELECT count(*) FROM doomed")
+    for table, columns in _columns(connection, "%\\_id").items():
+        if table not in STAYING:
+            refers = " OR ".join(f"{column} IN (SELECT id FROM doomed)" for column in columns)
+            connection.execute(
+                f"INSERT INTO doomed SELECT id FROM {table} "
+                f"WHERE ({refers}) AND id NOT IN (SELECT id FROM doomed)"
+            )
+    read = " UNION ALL ".join(
+        f"SELECT unnest(response_ids) AS response_id, id FROM {table}"
+        for table in _columns(connection, "response\\_ids")
+    )
+    connection.execute(
+        f"INSERT INTO doomed SELECT response_id FROM ({read}) GROUP BY response_id "
+        "HAVING bool_and(id IN (SELECT id FROM doomed)) "
+        "AND response_id NOT IN (SELECT id FROM doomed)"
+    )
+    return bool(_one(connection, "SELECT count(*) FROM doomed") > before)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, list[str]]:
+    """The columns whose names are like the pattern, by table of the store."""
+    found = connection.execute(
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "SEMI JOIN duckdb_tables() AS tables USING (database_name, schema_name, table_name) "
+        "WHERE database_name = current_database() AND column_name LIKE $1 ESCAPE '\\' "
+        "GROUP BY table_name ORDER BY table_name",
+        [pattern],
+    )
+    return dict(found.fetchall())
+
+
+def _tombstones(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[PromptTombstone]:
+    """One for each prompt the user sent, but for those that there are already."""
+    sent = _column(
+        connection,
+        "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
+        "EXCEPT SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
+        {"user": user_id, "hash": user_hash(user_id)},
+    )
+    return [PromptTombstone(prompt_id=id, user_hash=user_hash(user_id)) for id in sent]
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, records: Iterable[Record], run_id: str) -> None:
+    written = {
+        "created_at": datetime.now(UTC),
+        "run_id": run_id,
+        "code_version": code_version(),
+    }
+    for record in records:
+        row = {**record.model_dump(mode="json"), **written}
+        names, values = ", ".join(row), ", ".join(f"${name}" for name in row)
+        connection.execute(f"INSERT INTO {record.table} ({names}) VALUES ({values})", row)
+
+
+def _column(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> list[Any]:
+    return [value for (value,) in connection.execute(sql, parameters).fetchall()]
+
+
+def _one(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> Any:
+    return _column(connection, sql, parameters)[0]

@@ -1,0 +1,156 @@
+"""The store of several machines: DuckLake, its catalog in PostgreSQL, its rows in Parquet files.
+
+The schema is the same and so is the rule of one writer at a time: an advisory lock in PostgreSQL
+stands where a file's lock stands for one machine, so the anti-join on ids holds here too. Readers
+need no lock, for each sees the catalog's last commit.
+
+PostgreSQL's password comes from PGPASSWORD or a password file, as for every program of libpq, and
+never from the address, which is written into logs and configs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+
+import duckdb
+
+from rlhf_core.config.address import LakeAddress
+from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.identity import digest
+from rlhf_core.store.files import StoreFiles, prepare_folder
+
+LAKE, GUARD = "lake", "guard"
+METADATA_SCHEMA = "solon"
+LOCK_KEY = int(digest(b"solon's store")[:15], 16)
+"""What the advisory lock is called, the same on every machine."""
+
+
+class Lake:
+    """A database on DuckLake.
+
+    What belongs to one machine (batches that wait, the copy its auditors read) lies in that user's
+    cache folder there.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.address = LakeAddress.parse(url)
+        name = digest(repr(self.address).encode())
+        folder = Path.home() / ".cache" / "solon" / "lakes" / name
+        self.files = StoreFiles.at(folder / "lake.duckdb")
+
+    def exists(self) -> bool:
+        with self._attached() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM duckdb_tables() "
+                "WHERE database_name = current_database() AND table_name = 'migrations'"
+            ).fetchone()
+        return bool(found and found[0])
+
+    def changed_since(self, moment_ns: int) -> bool:
+        """Other machines may always have written."""
+        return True
+
+    @contextmanager
+    def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose current database is the lake, the only one that writes to it.
+
+        Raises:
+            StoreBusyError: If another writer kept the lock for longer, or PostgreSQL is not there.
+            StoreError: If an extension is not installed, or the lake is not one we can use.
+        """
+        prepare_folder(self.files)
+        try:
+            with (
+                self._attached() as connection,
+                _guarded(connection, self.address, timeout_seconds),
+            ):
+                yield connection
+        except duckdb.IOException as error:
+            raise StoreBusyError(
+                f"store {self.address.catalog}: the catalog went away: {_reason(error)}"
+            ) from None
+
+    @contextmanager
+    def _attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = duckdb.connect(
+            config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        )
+        try:
+            _attach(connection, self.address)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, address: LakeAddress) -> None:
+    for extension in ("postgres_scanner", "ducklake"):
+        _load(connection, extension)
+    try:
+        connection.execute(f"ATTACH '{_quoted(address.catalog)}' AS {GUARD} (TYPE postgres)")
+    except duckdb.Error as error:
+        raise StoreBusyError(f"store: no catalog at {address.catalog}: {_reason(error)}") from None
+    options = f"DATA_PATH '{_quoted(address.data)}', METADATA_SCHEMA '{METADATA_SCHEMA}'"
+    try:
+        connection.execute(
+            f"ATTACH 'ducklake:postgres:{_quoted(address.catalog)}' AS {LAKE} ({options})"
+        )
+        connection.execute(f"USE {LAKE}")
+    except duckdb.Error as error:
+        raise StoreError(f"store {address.catalog} is no lake of ours: {_reason(error)}") from None
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension from its wheel, or where the user installed it with INSTALL."""
+    try:
+        folder = Path(str(import_module(f"duckdb_extension_{extension}").__file__)).parent
+        source = folder / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+        connection.execute(f"LOAD '{_quoted(str(source))}'")
+    except ImportError:
+        try:
+            connection.execute(f"LOAD {extension}")
+        except duckdb.Error:
+            raise StoreError(
+                f"a store on DuckLake needs DuckDB's extension {extension}, which DuckDB "
+                f"{duckdb.__version__} does not have here: `pip install 'solon[lake]'`"
+            ) from None
+    except duckdb.Error as error:
+        raise StoreError(f"extension {extension} cannot be loaded: {_reason(error)}") from None
+
+
+@contextmanager
+def _guarded(
+    connection: duckdb.DuckDBPyConnection, address: LakeAddress, timeout_seconds: float
+) -> Iterator[None]:
+    """Hold the catalog's advisory lock; PostgreSQL lets go of it where this process ends."""
+    guard = connection.cursor()
+    milliseconds = max(1, round(timeout_seconds * 1000))
+    guard.execute("BEGIN")
+    _ask(guard, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
+    try:
+        _ask(guard, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+    except duckdb.Error as error:
+        guard.close()
+        raise StoreBusyError(
+            f"store {address.catalog} was locked for {timeout_seconds:.0f} s by another machine or "
+            f"process: {_reason(error)}"
+        ) from None
+    try:
+        yield
+    finally:
+        # A connection whose server is gone must not roll back as it closes: DuckDB would abort.
+        with suppress(duckdb.Error):
+            guard.execute("ROLLBACK")
+        guard.close()
+
+
+def _ask(guard: duckdb.DuckDBPyConnection, sql: str) -> None:
+    guard.execute(f"SELECT * FROM postgres_query('{GUARD}', $sql)", {"sql": sql}).fetchall()
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
