@@ -22,7 +22,7 @@ from rlhf_core.config.sft import AbstentionSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.identity import content_id
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.records import Candidate, Mode, Prompt, Revision
+from rlhf_core.records import Candidate, Judgement, Mode, Prompt, Revision
 from rlhf_core.store import Store, queries
 
 KEY = "sft.abstention"
@@ -32,11 +32,15 @@ PRINCIPLE = "abstention"
 
 @dataclass(frozen=True)
 class Answered:
-    """A prompt with the base model's answers, and the score of each, if the judge had one."""
+    """A prompt with the base model's answers, and the judgement of each that has a score."""
 
     prompt: Prompt
     answers: Sequence[Candidate]
-    scores: Sequence[float | None]
+    judgements: Sequence[Judgement | None]
+
+    @property
+    def scores(self) -> list[float | None]:
+        return [judgement.score if judgement else None for judgement in self.judgements]
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ class Seeder:
         trunk: Trunk,
         learnt: Sequence[Prompt],
         shown: Mapping[str, int],
-    ) -> list[Revision]:
-        """Add the answers, verdicts and abstentions that are missing; the abstentions.
+    ) -> tuple[list[Revision], list[Judgement]]:
+        """Add the answers, verdicts and abstentions that are missing.
 
         Args:
             cycle: Of the config.
@@ -98,13 +102,17 @@ class Seeder:
             trunk: Whose reference is the base model.
             learnt: Prompts that are fine-tuned on.
             shown: How many demonstrations each of them has, by id.
+
+        Returns:
+            The abstentions, and the judgements that they follow from.
         """
         threshold = self.settings.threshold
         found = self._judged(work.store, self._answers(cycle, work.store, trunk, learnt))
         unknown = [one.prompt.id for one in found if is_unknown(one.scores, threshold)]
         known = sum(any((s or 0.0) >= threshold for s in one.scores) for one in found)
         chosen = set(taught(unknown, shown, self.settings.max_share))
-        chains = [self._chain(one) for one in found if one.prompt.id in chosen]
+        unanswered = [one for one in found if one.prompt.id in chosen]
+        chains = [self._chain(one) for one in unanswered]
         work.store.append([revision for chain in chains for revision in chain])
         work.logger.info(
             "of %d knowledge-seeking prompts the base model knows %d and does not know %d "
@@ -115,7 +123,8 @@ class Seeder:
             len(found) - known - len(unknown),
             len(chains),
         )
-        return [abstention for _, abstention in chains]
+        behind = [said for one in unanswered for said in one.judgements if said is not None]
+        return [abstention for _, abstention in chains], behind
 
     def _answers(
         self, cycle: Cycle, store: Store, trunk: Trunk, learnt: Sequence[Prompt]
@@ -143,13 +152,13 @@ class Seeder:
         ]
         judge_missing(store, self.ledger, [self.judge], lambda _: tasks, "judging")
         shown = [task.candidate.id for task in tasks]
-        scores = {
-            judgement.candidate_id: judgement.score
+        said = {
+            judgement.candidate_id: judgement
             for judgement in queries.judgements_of(store, shown, [self.judge.version])
             if judgement.score is not None
         }
         return [
-            Answered(prompt, answers, [scores.get(answer.id) for answer in answers])
+            Answered(prompt, answers, [said.get(answer.id) for answer in answers])
             for prompt, answers in answered
         ]
 

@@ -71,7 +71,7 @@ def _show(check: Check, person: str, progress: str, to: Console) -> None:
     left, right = check.pair.shown_to(person)
     if to.is_terminal:
         to.clear()
-    to.rule(progress)
+    to.print(Text(f"— {progress} —"))
     if check.pair.context:
         to.print(Text(shown(check.pair.context), style="dim"))
     to.print(Text(shown(check.pair.prompt), style="bold"))

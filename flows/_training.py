@@ -11,6 +11,7 @@ from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.training import OnlineSettings, PTXSettings, TrainingSettings
 from rlhf_core.errors import DataFileError
+from rlhf_core.identity import digest
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.records import Metric, ModelInput, ModelVersion, Prompt, Record, Revision
@@ -54,14 +55,21 @@ def ptx_texts(
     return found
 
 
+def ptx_files(settings: TrainingSettings) -> list[Path]:
+    """The file of texts that PTX models, where there is one."""
+    if isinstance(settings, OnlineSettings) and settings.ptx and settings.ptx.path:
+        return [Path(settings.ptx.path)]
+    return []
+
+
 def check_texts(settings: TrainingSettings) -> None:
     """Refuse a file of PTX texts that is not there or broken, before hours are spent.
 
     Raises:
         DataFileError: As `read_texts`.
     """
-    if isinstance(settings, OnlineSettings) and settings.ptx and settings.ptx.path:
-        read_texts(Path(settings.ptx.path))
+    for path in ptx_files(settings):
+        read_texts(path)
 
 
 def read_texts(path: Path) -> list[str]:
@@ -128,10 +136,30 @@ def keep_metrics(store: Store, model_id: str, step: TrainingStep) -> None:
     )
 
 
-def add_model(store: Store, version: ModelVersion, learnt_from: Sequence[Record]) -> None:
-    """Add a model whose files are in place, and its lineage, in one transaction."""
+def add_model(
+    store: Store,
+    version: ModelVersion,
+    learnt_from: Sequence[Record],
+    files: Sequence[Path] = (),
+) -> None:
+    """Add a model whose files are in place, and its lineage, in one transaction.
+
+    Args:
+        store: Where to.
+        version: The model.
+        learnt_from: Rows.
+        files: Texts that are in no row; they are kept by name and the hash of what they hold.
+    """
     inputs = [
         ModelInput(model_id=version.id, input_table=record.table, input_id=record.id)
         for record in learnt_from
+    ]
+    inputs += [
+        ModelInput(
+            model_id=version.id,
+            input_table="files",
+            input_id=f"{path}@{digest(path.read_bytes())}",
+        )
+        for path in files
     ]
     store.append([version, *inputs])

@@ -31,8 +31,10 @@ from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.forget import forget
 from flows.judges_cli import app as judges_app
+from flows.lineage import lineage
 from flows.spot_check import spot_check
 from flows.sql import sql
+from flows.what_if import what_if
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
@@ -47,9 +49,11 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("check")(check)
+app.command("lineage")(lineage)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
+app.command("what-if")(what_if)
 
 
 @app.callback()

@@ -5,8 +5,8 @@ from prefect import flow
 from flows._cycle import CandidateBatch, Cycle
 from flows._stage import stage
 from judges._panel import Panelist, combination
-from rlhf_core.preferences import pairs_of, rank
-from rlhf_core.records import Judgement, Pair, PairOutcome, Ranking, Split
+from rlhf_core.preferences import rankings_and_pairs
+from rlhf_core.records import PairOutcome, Split
 from rlhf_core.store import queries
 
 
@@ -23,17 +23,8 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
         )
         ids = {candidate.id for group in candidates.values() for candidate in group}
         judgements = queries.judgements_of(work.store, ids, combined.weights.keys())
-        by_prompt: dict[str, list[Judgement]] = {prompt.id: [] for prompt in prompts}
-        for judgement in judgements:
-            by_prompt[judgement.prompt_id].append(judgement)
-        rankings: list[Ranking] = []
-        pairs: list[Pair] = []
-        for prompt in prompts:
-            group, said = candidates[prompt.id], by_prompt[prompt.id]
-            ranking = rank(group, said, combined)
-            if ranking is not None:
-                rankings.append(ranking)
-                pairs += pairs_of(ranking, group, said, combined, config.hash)
+        groups = [candidates[prompt.id] for prompt in prompts]
+        rankings, pairs = rankings_and_pairs(groups, judgements, combined, config.hash)
         work.news = f"{work.store.append([*rankings, *pairs])} new rows"
         outcomes = [found.outcome for found in pairs]
         work.detail = {

@@ -13,7 +13,14 @@ from flows._rankings import ranked_candidates, training_rankings
 from flows._rewards import check_rewards, reward_of
 from flows._stage import StageWork, stage
 from flows._together import FirstOnly, together
-from flows._training import add_model, checkpoints_of, followed, keep_metrics, ptx_texts
+from flows._training import (
+    add_model,
+    checkpoints_of,
+    followed,
+    keep_metrics,
+    ptx_files,
+    ptx_texts,
+)
 from judges import Ledger
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
@@ -26,7 +33,7 @@ from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettin
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.records import ModelVersion, Prompt, Rollout, Split
+from rlhf_core.records import ModelVersion, Prompt, Record, Rollout, Split
 from rlhf_core.store import queries
 
 
@@ -65,8 +72,9 @@ def _train(
         together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
+    learnt_from: Sequence[Record]
     if isinstance(settings, DPOSettings):
-        rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
+        learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
         steps: Iterator[TrainingStep] = together(
             train_dpo, trunk, learnable, settings, config.seed, checkpoints
@@ -76,14 +84,14 @@ def _train(
         ledger = StoreLedger(work.store, cycle.budget)
         steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, ledger)
         total = steps_against_reward(settings, len(prompts))
+        reward_version = queries.model(work.store, reward_id)
+        learnt_from = [*prompts, *([reward_version] if reward_version else [])]
     for step in followed(cycle, version, steps, "policy", total, _said):
         keep_metrics(work.store, version.id, step)
         if isinstance(step, RolloutStep):
             work.store.append(_rollout_records(version.id, step, prompts))
     save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
-    reward_version = queries.model(work.store, reward_id)
-    learnt_from = [*prompts, *([reward_version] if reward_version else [])]
-    add_model(work.store, version, learnt_from)
+    add_model(work.store, version, learnt_from, ptx_files(settings))
     checkpoints.clear()
 
 

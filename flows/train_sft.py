@@ -66,7 +66,7 @@ def _train(
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:
         shown[revision.prompt_id] += 1
-    abstentions = seeder.seed(cycle, work, trunk, learnt, shown) if seeder else []
+    abstentions, verdicts = seeder.seed(cycle, work, trunk, learnt, shown) if seeder else ([], [])
     unknown = {abstention.prompt_id for abstention in abstentions}
     revisions = [revision for revision in revisions if revision.prompt_id not in unknown]
     sequences = demonstrations(chat, learnt, revisions, abstentions)
@@ -79,7 +79,8 @@ def _train(
     work.store.append([_versions.base(config)])
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
     chosen_by = _chosen_by(work.store, config)
-    add_model(work.store, version, [*referenced, *revisions, *abstentions, *chosen_by])
+    learnt_from = [*referenced, *revisions, *abstentions, *verdicts, *chosen_by]
+    add_model(work.store, version, learnt_from)
     checkpoints.clear()
 
 

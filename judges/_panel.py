@@ -136,5 +136,4 @@ def ranking_tasks(
 
 def combination(panelists: Sequence[Panelist], tie_margin: float) -> Combination:
     """How the panel's judgements are combined: only judges with a weight decide."""
-    weights = {p.version: p.settings.weight for p in panelists if p.settings.weight > 0}
-    return Combination(weights, tie_margin)
+    return Combination.of([(p.version, p.settings.weight) for p in panelists], tie_margin)

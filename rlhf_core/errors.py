@@ -6,6 +6,7 @@ SolonError
 │   ├── DataFileError       a file of prompts or labels, with its line
 │   ├── ModelNotFoundError  a model that is not where its name says
 │   ├── QueryError          SQL that the audit refuses or cannot run
+│   ├── IdError             an id that nothing in the store has, or several things
 │   └── UnknownUserError    a user of whom the store has no prompt
 ├── StoreError            the store cannot be used as it is
 │   ├── StoreBusyError      another process held the lock for too long
@@ -40,6 +41,10 @@ class ModelNotFoundError(InputError):
 
 
 class QueryError(InputError):
+    pass
+
+
+class IdError(InputError):
     pass
 
 

@@ -5,6 +5,7 @@ verdict is no vote, and a pairwise judge counts for a pair only when both orders
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class Combination:
     """Of each judge version that decides; above 0."""
     tie_margin: float
     """Utilities that differ by no more than this are tied."""
+
+    @classmethod
+    def of(cls, judges: Iterable[tuple[str, float]], tie_margin: float) -> "Combination":
+        """Of judge versions and their weights: only those with a weight decide."""
+        return cls({version: weight for version, weight in judges if weight > 0}, tie_margin)
 
     @property
     def recipe(self) -> str:
@@ -58,6 +64,34 @@ class Votes:
         ]
         chosen = scores if scores[0] is not None else orders
         return [judgement for judgement in chosen if judgement is not None]
+
+
+def rankings_and_pairs(
+    groups: Iterable[Sequence[Candidate]],
+    judgements: Iterable[Judgement],
+    combination: Combination,
+    config_hash: str,
+) -> tuple[list[Ranking], list[Pair]]:
+    """What pairing makes of all that was judged.
+
+    Args:
+        groups: Candidates that are ranked together, each group of one prompt.
+        judgements: Of these candidates, by any judges.
+        combination: How they are combined.
+        config_hash: Written into the pairs.
+    """
+    by_prompt: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for judgement in judgements:
+        by_prompt[judgement.prompt_id].append(judgement)
+    rankings: list[Ranking] = []
+    pairs: list[Pair] = []
+    for group in groups:
+        said = by_prompt[group[0].prompt_id] if group else []
+        ranking = rank(group, said, combination)
+        if ranking is not None:
+            rankings.append(ranking)
+            pairs += pairs_of(ranking, group, said, combination, config_hash)
+    return rankings, pairs
 
 
 def rank(

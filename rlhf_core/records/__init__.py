@@ -40,6 +40,7 @@ from rlhf_core.records.preferences import (
 from rlhf_core.records.runs import (
     ConfigVersion,
     Failure,
+    Retraction,
     StageRun,
 )
 from rlhf_core.records.training import (
@@ -83,6 +84,7 @@ __all__ = [
     "Record",
     "Removal",
     "Response",
+    "Retraction",
     "Revision",
     "Rollout",
     "Split",
@@ -113,6 +115,7 @@ RECORDS: tuple[type[Record], ...] = (
     Promotion,
     StageRun,
     Failure,
+    Retraction,
     JudgeBenchmark,
     PromptUser,
     PromptRemoval,

@@ -41,3 +41,24 @@ class Failure(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.stage, self.subject_id, self.attempt)
+
+
+class Retraction(Record):
+    """A decision that a fact must not be relied on, or, where withdrawn, may be again.
+
+    Facts stay as they are: of the decisions about one subject the last one counts.
+    """
+
+    table: ClassVar[str] = "retractions"
+    subject_table: str
+    """judgements, judge_versions (all judgements of it), pairs, candidates or prompts."""
+    subject_id: str
+    number: int
+    """Which decision about this subject it is, from 1: who decides on a decision that another has
+    just followed adds nothing."""
+    withdrawn: bool = False
+    reason: str
+    retracted_by: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.subject_table, self.subject_id, self.number)

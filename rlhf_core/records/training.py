@@ -34,7 +34,7 @@ class ModelVersion(Record):
 
 
 class ModelInput(Record):
-    """One row that a model learnt from: a prompt, a ranking, or another model."""
+    """One row that a model learnt from: a prompt, a ranking, another model; or a file of texts."""
 
     table: ClassVar[str] = "model_inputs"
     model_id: str

@@ -76,7 +76,7 @@ def checkable(
         "seed": seed,
         "pool": pool,
     }
-    with reading(store.files.database) as snapshot:
+    with reading(store.address) as snapshot:
         return [_pair(row) for row in snapshot.ask(CHECKABLE, parameters).as_dicts()]
 
 

@@ -49,6 +49,7 @@ class Store:
         run_id: str = "",
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
+        self.address = path
         self._database = open_database(path)
         self.files = self._database.files
         self.run_id = run_id or uuid.uuid4().hex[:12]

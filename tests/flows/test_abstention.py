@@ -152,6 +152,13 @@ def test_what_was_mended_of_an_unknown_answer_is_not_shown_either(
     for name, answers in shown.items():
         assert answers == [seeded[name]] if name in seeded else answers[-1] == "A mended answer."
     learnt = {row.input_id for row in store.rows(ModelInput, "input_table = 'revisions'")}
+    verdicts = store.query(
+        "SELECT DISTINCT text FROM model_judgements "
+        "JOIN judgements ON judgements.id = judgement_id "
+        "JOIN prompts ON prompts.id = prompt_id WHERE model_id = ? AND through = 'judgements'",
+        [sft],
+    )
+    assert {row["text"] for row in verdicts} == set(seeded)
     mended = [row for row in store.rows(Revision, "reviser = 'mender'") if row.id in learnt]
     assert len(seeded) + len(mended) == len(learnt) == len(shown)
     assert len(seeded) <= 0.25 * sum(map(len, shown.values()))

@@ -205,6 +205,13 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
         [config.hash],
     )
     assert row["n"] > 0
+    learnt = Store(config.store).query(
+        "SELECT DISTINCT input_table FROM model_inputs JOIN models ON models.id = model_id "
+        "WHERE kind = 'policy' AND config_hash = ?",
+        [config.hash],
+    )
+    from_what = {"rankings"} if "dpo" in training else {"prompts", "models"}
+    assert {row["input_table"] for row in learnt} == from_what
     assert not list((config.artifacts / "models").glob(".*.training"))
 
 

@@ -7,14 +7,15 @@ import torch
 
 from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
-from flows._training import ptx_texts, read_texts
+from flows._training import add_model, ptx_files, ptx_texts, read_texts
 from judges import Opinion
-from rlhf_core.config.training import LabelSettings, PTXSettings
+from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings
 from rlhf_core.errors import DataFileError, TrainingError
+from rlhf_core.identity import digest
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.records import Outcome, Pair, PairOutcome, Ranking
-from rlhf_core.store import Store
+from rlhf_core.records import ModelKind, ModelVersion, Outcome, Pair, PairOutcome, Ranking
+from rlhf_core.store import Store, queries
 from tests.facts import candidate, prompt
 
 
@@ -132,3 +133,15 @@ def test_a_judge_nobody_can_reach_is_not_rewarded_by():
     _refuse_silence("far", [])
     with pytest.raises(TrainingError, match=r"'far' answered none of 2 .*connection refused"):
         _refuse_silence("far", [missed, missed])
+
+
+def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Path):
+    """By its name and its content: the same name may hold other texts tomorrow."""
+    path = tmp_path / "texts.txt"
+    path.write_text("One text.")
+    files = ptx_files(PPOSettings(ptx=PTXSettings(path=str(path))))
+    version = ModelVersion(kind=ModelKind.POLICY, base="tiny", recipe="{}", config_hash="hash")
+    add_model(store, version, [prompt()], files)
+    found = {row.input_table: row.input_id for row in queries.inputs_of(store, version.id)}
+    assert found == {"prompts": prompt().id, "files": f"{path}@{digest(b'One text.')}"}
+    assert ptx_files(PPOSettings(ptx=PTXSettings())) == []

@@ -1,5 +1,6 @@
 -- The questions auditors ask, each with a query in deploy/queries/. A filter by id, run or judge
--- reaches the tables, since groups keep the columns that one filters by.
+-- reaches the tables, since groups keep the columns that one filters by. Votes, biases and drift are
+-- of opinions, which leave out what was retracted; costs and health are of all judgements.
 
 CREATE VIEW judge_contests AS
 SELECT forward.judge, forward.judge_version, forward.prompt_id, forward.candidate_id AS left_id,
@@ -8,8 +9,8 @@ SELECT forward.judge, forward.judge_version, forward.prompt_id, forward.candidat
        forward.outcome = reversed.outcome AND forward.outcome <> 'tie' AS is_flipped,
        nullif(concat_ws(' | ', forward.reason, reversed.reason), '') AS rationale,
        forward.created_at AS judged_at
-FROM judgements AS forward
-JOIN judgements AS reversed
+FROM opinions AS forward
+JOIN opinions AS reversed
     ON reversed.candidate_id = forward.opponent_id AND reversed.opponent_id = forward.candidate_id
     AND reversed.judge_version = forward.judge_version
 WHERE forward.presented = 'forward' AND forward.outcome IN ('first', 'second', 'tie')
@@ -36,8 +37,8 @@ SELECT pair.id AS pair_id, one.judge_version,
        nullif(concat_ws(' | ', one.reason, other.reason), '') AS rationale,
        one.created_at AS judged_at
 FROM labelled AS pair
-JOIN judgements AS one ON one.candidate_id = pair.left_id
-JOIN judgements AS other
+JOIN opinions AS one ON one.candidate_id = pair.left_id
+JOIN opinions AS other
     ON other.candidate_id = pair.right_id AND other.judge_version = one.judge_version
 WHERE one.presented = 'alone' AND one.outcome = 'scored'
     AND other.presented = 'alone' AND other.outcome = 'scored'
@@ -142,8 +143,8 @@ CREATE VIEW position_bias_by_week AS
 SELECT date_trunc('week', created_at)::DATE AS week, judge, judge_version, count(*) AS comparisons,
        avg((outcome = 'first')::INTEGER) AS chose_first,
        avg((outcome = 'second')::INTEGER) AS chose_second, avg(probability) AS mean_probability
-FROM judgements
-WHERE opponent_id IS NOT NULL AND outcome IN ('first', 'second', 'tie')
+FROM opinions
+WHERE opponent_id IS NOT NULL
 GROUP BY week, judge, judge_version;
 COMMENT ON VIEW position_bias_by_week IS
     'position_bias, week by week: SELECT week, chose_first FROM position_bias_by_week '
@@ -189,8 +190,8 @@ SELECT earlier.judge, earlier.judge_version, later.judge_version AS later_judge_
        count(*) AS candidates, avg(later.score - earlier.score) AS mean_shift,
        avg(abs(later.score - earlier.score)) AS mean_change,
        corr(earlier.score, later.score) AS correlation
-FROM judgements AS earlier
-JOIN judgements AS later
+FROM opinions AS earlier
+JOIN opinions AS later
     ON later.candidate_id = earlier.candidate_id AND later.judge = earlier.judge
 WHERE earlier.outcome = 'scored' AND later.outcome = 'scored'
     AND earlier.presented = 'alone' AND later.presented = 'alone'

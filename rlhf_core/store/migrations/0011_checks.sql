@@ -429,3 +429,7 @@ WHERE stage_runs.stage = 'promote';
 COMMENT ON VIEW check_stages_without_rows IS
     'error: A stage signed off, and what it should have added is not there. Rows were '
     'deleted; restore a backup, or run the config again in a new store.';
+
+COMMENT ON VIEW check_models_on_retracted IS
+    'error: A model learnt from facts that were retracted later. Train it again without them; until '
+    'then, do not promote it.';

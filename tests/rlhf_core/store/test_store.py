@@ -26,8 +26,9 @@ FROZEN_MIGRATIONS = {
     "0006_revisions.sql": "c5e3c2fabd3891174d5b",
     "0007_reward_parts.sql": "fe13fca861f0a9546ded",
     "0008_column_comments.sql": "0b1679e8bf05b0d1599e",
-    "0010_audit_views.sql": "547d14e641e650c03ee2",
-    "0011_checks.sql": "0980098238dd48ae3981",
+    "0009_lineage.sql": "68524fd302cc657c7a69",
+    "0010_audit_views.sql": "61d212a168135556acaf",
+    "0011_checks.sql": "6fb701ef9306899c5cbe",
 }
 
 

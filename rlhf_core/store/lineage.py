@@ -1,0 +1,207 @@
+"""What a fact came from, and what came of it, as a tree with counts and samples.
+
+Groups of rows are counted, with a few ids of each; models, which are few, are followed one by one,
+and each of them is told in full where it comes first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_core.errors import IdError
+from rlhf_core.store._lineage_steps import ALL_BEHIND, DOWN, MINE, UP, Step
+from rlhf_core.store.audit import Snapshot
+
+LISTED = 10
+"""How many of several things that an id may mean are named."""
+TAINTED = {
+    "rankings": "SELECT ranking_id FROM tainted_rankings",
+    "pairs": "SELECT pair_id FROM tainted_pairs",
+    "judgements": "SELECT judgement_id FROM retracted_judgements",
+    "candidates": "SELECT subject_id FROM retracted WHERE subject_table = 'candidates'",
+    "prompts": "SELECT subject_id FROM retracted WHERE subject_table = 'prompts'",
+    "judge_versions": "SELECT subject_id FROM retracted WHERE subject_table = 'judge_versions'",
+}
+"""Ids of a table's rows that are retracted, or rest on something that is."""
+TAINTED_ROWS = "SELECT model_id, own_rows + inherited_rows FROM tainted_models"
+EDGES = (
+    "SELECT model_id, source_id, relation FROM model_sources "
+    "JOIN models ON models.id = model_id ORDER BY created_at, model_id, source_id"
+)
+JUDGE_VERSIONS = (
+    "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
+    "UNION SELECT judge_version FROM model_judges WHERE role = 'reward'"
+)
+"""Without reward models, which are models."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an id means."""
+
+    table: str
+    """Where the row is; judge_versions for a judge's version, which has no row."""
+    id: str
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Some rows of one table that stand in one relation to those above them."""
+
+    relation: str
+    table: str
+    note: str
+    """What they have in common: their judge, model, outcome, kind."""
+    count: int
+    ids: tuple[str, ...]
+    """Of the first of them; of a model its one."""
+    tainted: int = 0
+    """How many are retracted, or rest on something that is. Of a model, how many of the rows that
+    it and the models behind it learnt from; in the branches of a model they are not counted."""
+    is_repeated: bool = False
+    """Whether this model's own branches stand further up."""
+    branches: tuple["Branch", ...] = ()
+
+
+def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MINE)) -> Subject:
+    """What an id means, or the beginning of one that only one thing has.
+
+    Args:
+        snapshot: Of the store.
+        wanted: A row's id, a judge's version, or how it begins.
+        tables: Where to look; by default wherever there is lineage.
+
+    Raises:
+        IdError: If nothing has it, or several things.
+    """
+    looks = [
+        f"SELECT '{table}' AS name, id FROM ({_ids(table)}) WHERE starts_with(id, $wanted)"
+        for table in tables
+    ]
+    sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
+    found = snapshot.ask(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
+    if not found:
+        where = ", ".join(name.replace("_", " ") for name in tables)
+        raise IdError(
+            f"no id begins with {wanted!r}; looked among {where}. "
+            'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
+        )
+    if len(found) > 1 and found[0][1] != wanted:
+        named = ", ".join(f"{identity} ({name})" for name, identity in found[:LISTED])
+        more = ", and more" if len(found) > LISTED else ""
+        raise IdError(f"{wanted!r} begins several ids: {named}{more}; write more of it")
+    return Subject(*found[0])
+
+
+def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
+    """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
+
+    The rankings of all models together are counted at the end, with what is behind them.
+    """
+    walk = _Walk(snapshot, UP, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(model_id, []).append((source_id, relation))
+    found = walk.of(subject)
+    return (*found, *walk.together()) if walk.met else found
+
+
+def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
+    """What came of a fact, down to the last policy; up to `limit` ids of each group."""
+    walk = _Walk(snapshot, DOWN, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(source_id, []).append((model_id, relation))
+    return walk.of(subject)
+
+
+def _ids(table: str) -> str:
+    return JUDGE_VERSIONS if table == "judge_versions" else f"SELECT id FROM {table}"
+
+
+class _Walk:
+    """One direction, and the models met on it."""
+
+    def __init__(self, snapshot: Snapshot, steps: dict[str, tuple[Step, ...]], limit: int) -> None:
+        self.snapshot, self.steps, self.limit = snapshot, steps, limit
+        self.edges: dict[str, list[tuple[str, str]]] = {}
+        self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
+        self.has_retracted = bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+        tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
+        self.tainted_rows: dict[str, int] = dict(tainted)
+        self.met: set[str] = set()
+
+    def of(self, subject: Subject) -> tuple[Branch, ...]:
+        """The branches of what is asked about."""
+        if subject.table == "models":
+            return self._of_model(subject.id)
+        mine, values = MINE[subject.table], {"id": subject.id}
+        found: list[Branch] = []
+        for step in self.steps[subject.table]:
+            if step.table == "models":
+                found += self._models(step, mine, values)
+            else:
+                found += self._branches(step, mine, values, counts_tainted=self.has_retracted)
+        return tuple(found)
+
+    def together(self) -> list[Branch]:
+        """The rankings of all models met, with what is behind them."""
+        values = {"models": sorted(self.met)}
+        return self._branches(ALL_BEHIND, "SELECT 1", values, counts_tainted=self.has_retracted)
+
+    def _of_model(self, model_id: str) -> tuple[Branch, ...]:
+        self.met.add(model_id)
+        found: list[Branch] = []
+        for step in self.steps["models"]:
+            found += self._branches(step, MINE["models"], {"id": model_id}, counts_tainted=False)
+        relations: dict[str, list[str]] = {}
+        for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
+            relations.setdefault(other, []).append(relation)
+        found += [self._model(other, ", ".join(names)) for other, names in relations.items()]
+        return tuple(found)
+
+    def _models(self, step: Step, mine: str, values: dict[str, Any]) -> list[Branch]:
+        sql = (
+            f"WITH mine AS ({mine}), found AS ({step.sql}) "
+            "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
+            "ORDER BY min(created_at), id"
+        )
+        return [self._model(row[0], step.relation) for row in self.snapshot.ask(sql, values).rows]
+
+    def _model(self, model_id: str, relation: str) -> Branch:
+        kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
+        is_repeated = model_id in self.met
+        branches = () if is_repeated else self._of_model(model_id)
+        return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
+
+    def _branches(
+        self, step: Step, mine: str, values: dict[str, Any], counts_tainted: bool
+    ) -> list[Branch]:
+        is_counted = counts_tainted and step.table in TAINTED
+        tainted = f"id IN ({TAINTED[step.table]})" if is_counted else "false"
+        sql = (
+            f"WITH mine AS ({mine}), found AS ({step.sql}) "
+            "SELECT note, count(*), min(id, $limit), count(*) FILTER (is_tainted) "
+            f"FROM (SELECT *, {tainted} AS is_tainted FROM found) "
+            "GROUP BY note ORDER BY count(*) DESC, note"
+        )
+        # None asked for are still one to DuckDB.
+        rows = self.snapshot.ask(sql, {**values, "limit": max(self.limit, 1)}).rows
+        further: list[Branch] = []
+        if step.further and rows:
+            reached = (
+                f"WITH mine AS ({mine}) SELECT * FROM {step.table} "
+                f"SEMI JOIN ({step.sql}) AS found USING (id)"
+            )
+            for one in step.further:
+                further += self._branches(one, reached, values, counts_tainted)
+        return [
+            Branch(
+                step.relation,
+                step.table,
+                note,
+                count,
+                tuple(ids[: self.limit]),
+                tainted,
+                branches=tuple(further),
+            )
+            for note, count, ids, tainted in rows
+        ]
