@@ -34,6 +34,7 @@ from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
 from flows.spot_check import spot_check
 from flows.sql import sql
+from flows.ui_cli import ui
 from flows.what_if import what_if
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
@@ -53,6 +54,7 @@ app.command("lineage")(lineage)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)
+app.command("ui")(ui)
 app.command("what-if")(what_if)
 
 

@@ -4,6 +4,7 @@ The snapshot is refreshed first when the store has moved on, unless that would k
 waiting: copying takes about 20 ms a MB, and readers get at most a tenth of the writers' time.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ READING = (
     duckdb.StatementType.MULTI,
 )
 Parameters = Sequence[Any] | Mapping[str, Any]
+_sealing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,14 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
     """Close the file system behind the open snapshot, and lock that.
 
     Without external access DuckDB still lets the database's own files be read and overwritten:
-    COPY … TO the snapshot, or beside it a log that would be replayed into it.
+    COPY … TO the snapshot, or beside it a log that would be replayed into it. Readers of one
+    process share an instance, which the first of them seals for all.
     """
-    connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
-    connection.execute("SET lock_configuration = true")
+    with _sealing:
+        sealed = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
+        if not sealed[0][0]:
+            connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
+            connection.execute("SET lock_configuration = true")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import QueryError, StoreError
 from rlhf_core.store import Store, audit, reading
 from rlhf_core.store.files import locked
 from tests.facts import candidate, prompt
@@ -68,3 +68,12 @@ def test_no_store_is_an_error_and_makes_none(tmp_path: Path):
     with pytest.raises(StoreError, match="`solon run CONFIG` makes one"):
         audit(tmp_path / "none.duckdb", "SELECT 1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_readers_of_one_process_are_served_at_once(filled: Store):
+    """They share an instance whose settings the first has locked."""
+    with reading(filled.files.database) as one, reading(filled.files.database) as other:
+        for snapshot in (one, other):
+            assert snapshot.ask("SELECT count(*) FROM candidates").rows == [(2,)]
+            with pytest.raises(QueryError):
+                snapshot.ask("SELECT * FROM read_text('/etc/passwd')")

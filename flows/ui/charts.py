@@ -1,0 +1,118 @@
+"""Charts as ECharts options. Everything is drawn on a canvas, so no text becomes an element."""
+
+import datetime
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from flows._screen import shown
+from rlhf_core.store.page_details import ModelDetail
+
+CHARTS = ("bar", "line", "scatter")
+MOST_POINTS = 2000
+INK = "#8792a5"  # readable on both grounds
+LINE = "#8792a544"
+COLOURS = {
+    "base": "#8792a5",
+    "endpoint": "#8792a5",
+    "sft": "#3b82c4",
+    "reward": "#b7791f",
+    "policy": "#2f9e6e",
+}
+COLUMN_WIDTH, ROW_HEIGHT = 230, 84
+
+
+def is_number(cell: Any) -> bool:
+    return (
+        isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(float(cell))
+    )
+
+
+def chart(kind: str, x: Sequence[Any], y: Sequence[Any], names: tuple[str, str]) -> dict[str, Any]:
+    """Points of two columns; x is an axis of numbers where all are, of names else."""
+    points = [(a, b) for a, b in zip(x, y, strict=True) if is_number(b)][:MOST_POINTS]
+    has_numbers = kind != "bar" and bool(points) and all(is_number(a) for a, _ in points)
+    axis = {"nameTextStyle": {"color": INK}, "axisLabel": {"color": INK},
+            "splitLine": {"lineStyle": {"color": LINE}}}  # fmt: skip
+    labels = [_label(a) for a, _ in points]
+    values = [[a, b] for a, b in points] if has_numbers else [b for _, b in points]
+    across = (
+        {"type": "value", "scale": True} if has_numbers else {"type": "category", "data": labels}
+    )
+    return {
+        "animation": False,
+        "tooltip": {"trigger": "item", "renderMode": "richText"},
+        "grid": {"left": 60, "right": 24, "top": 36, "bottom": 52},
+        "xAxis": {**axis, **across, "name": shown(names[0]), "nameLocation": "middle",
+                  "nameGap": 30},
+        "yAxis": {**axis, "type": "value", "scale": kind != "bar", "name": shown(names[1])},
+        "series": [{"type": kind, "data": values, "itemStyle": {"color": COLOURS["sft"]},
+                    "symbolSize": 6}],
+    }  # fmt: skip
+
+
+def _label(cell: Any) -> str:
+    if isinstance(cell, datetime.datetime):
+        return f"{cell:%Y-%m-%d %H:%M}"
+    text = shown(cell)
+    return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def lineage(found: ModelDetail) -> dict[str, Any]:
+    """Models from the earliest, at the left, to the latest, with what each learnt from."""
+    depths = sorted({row["depth"] for row in found.models})
+    seen: dict[int, int] = {}
+    nodes = []
+    for row in found.models:
+        place = seen[row["depth"]] = seen.get(row["depth"], -1) + 1
+        is_asked = row["id"] == found.model["id"]
+        nodes.append(
+            {
+                "id": row["id"],
+                "name": shown(row["id"]),
+                "x": depths.index(row["depth"]) * COLUMN_WIDTH,
+                "y": place * ROW_HEIGHT,
+                "symbol": "roundRect",
+                "symbolSize": [190, 54],
+                "itemStyle": {
+                    "color": COLOURS.get(row["kind"], INK),
+                    "borderColor": "#e8a33d" if is_asked else "transparent",
+                    "borderWidth": 4,
+                },
+                "label": {"show": True, "color": "#fff", "fontSize": 11, "lineHeight": 15,
+                          "formatter": _node_text(found, row)},
+            }
+        )  # fmt: skip
+    return {
+        "animation": False,
+        "series": [
+            {
+                "type": "graph",
+                "layout": "none",
+                "left": 112,
+                "right": 112,
+                "roam": True,
+                "edgeSymbol": ["none", "arrow"],
+                "edgeSymbolSize": 8,
+                "data": nodes,
+                "links": [_link(*edge) for edge in found.sources],
+                "lineStyle": {"color": INK, "width": 1.5},
+                "emphasis": {"disabled": True},
+            }
+        ],
+    }
+
+
+def _node_text(found: ModelDetail, row: dict[str, Any]) -> str:
+    """Name and counts. Braces would be ECharts' own place holders."""
+    name = shown(row["id"])
+    short = name if len(name) <= 28 else f"{name[:27]}…"
+    inputs = found.inputs.get(row["id"], {})
+    counts = ", ".join(f"{count:,} {table}" for table, count in inputs.items())
+    text = f"{short}\n{shown(counts)}" if counts else short
+    return text.replace("{", "(").replace("}", ")")
+
+
+def _link(later: str, earlier: str, relation: str) -> dict[str, Any]:
+    kind = "solid" if relation == "parent" else "dashed"
+    return {"source": earlier, "target": later, "lineStyle": {"type": kind}}

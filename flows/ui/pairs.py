@@ -1,0 +1,200 @@
+"""Page: pairs, filtered and a page at a time; each row opens its pair."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from nicegui import ui
+from nicegui.events import ValueChangeEventArguments
+
+from flows._screen import shown
+from flows.ui.parts import alignment, box, cell_text, frame, load, snapshot_age, words
+from flows.ui.source import Source
+from rlhf_core.records import Mode, PairOutcome, Split
+from rlhf_core.store.pages import (
+    COUNTED_ROWS,
+    PAGE_ROWS,
+    PairFilter,
+    PairOrder,
+    PairPage,
+    pair_choices,
+    pair_count,
+    pair_page,
+)
+
+COLUMNS = {
+    "prompt": "prompt",
+    "chosen": "chosen, or left",
+    "rejected": "rejected, or right",
+    "outcome": "outcome",
+    "margin": "margin",
+    "agreement": "agreement",
+    "mode": "mode",
+    "split": "split",
+    "votes": "votes",
+    "run_id": "run",
+    "created_at": "made at",
+}
+# The prompt's link covers its row: keys, middle clicks and screen readers find it as a link.
+BODY = """
+<q-tr :props="props">
+  <q-td v-for="col in props.cols" :key="col.name" :props="props"
+        :class="'cell-' + col.name" :data-label="col.label">
+    <a v-if="col.name === 'prompt'" class="opens"
+       :href="'/pairs/' + encodeURIComponent(props.row.id)">{{ col.value || '(no text)' }}</a>
+    <span v-else>{{ col.value }}</span>
+  </q-td>
+</q-tr>
+"""
+
+
+@dataclass
+class Browsing:
+    """What one visitor looks at, and the keys their pages began after."""
+
+    wanted: PairFilter = field(default_factory=PairFilter)
+    order: PairOrder = PairOrder.NEWEST
+    starts: list[tuple[Any, str] | None] = field(default_factory=lambda: [None])
+
+    def path(self) -> str:
+        chosen = {k: v for k, v in asdict(self.wanted).items() if v not in (None, "")}
+        if self.order is not PairOrder.NEWEST:
+            chosen["order"] = self.order.value
+        return "/pairs" + (f"?{urlencode(chosen)}" if chosen else "")
+
+
+def register(source: Source) -> None:
+    @ui.page("/pairs")
+    def pairs(request: Request) -> None:
+        browsing = _from_query(dict(request.query_params))
+        with frame(request, "Pairs", "/pairs"):
+            filters, place = box("div", "filters"), box("div", "pairs")
+
+            def show() -> None:
+                load(place, lambda: _draw(source, browsing, show))
+
+            def change(**changed: Any) -> None:
+                browsing.order = changed.pop("order", browsing.order)
+                browsing.wanted = replace(browsing.wanted, **changed)
+                browsing.starts = [None]
+                ui.navigate.history.replace(browsing.path())
+                show()
+
+            load(filters, lambda: _draw_filters(source, browsing, change))
+            show()
+
+
+def _from_query(query: dict[str, str]) -> Browsing:
+    """What a link asks for; what it cannot mean is left out."""
+    margins = {k: _number(query.pop(k, None)) for k in ("margin_low", "margin_high")}
+    order = query.pop("order", "")
+    known = {k: v for k, v in query.items() if k in PairFilter.__dataclass_fields__}
+    wanted = PairFilter(**known, **margins)  # type: ignore[arg-type]
+    return Browsing(wanted, PairOrder(order) if order in set(PairOrder) else PairOrder.NEWEST)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+async def _draw_filters(source: Source, browsing: Browsing, change: Any) -> None:
+    choices = await source.ask(pair_choices)
+    selects = {
+        "mode": ("mode", [mode.value for mode in Mode]),
+        "split": ("split", [split.value for split in Split]),
+        "outcome": ("outcome", [outcome.value for outcome in PairOutcome]),
+        "judge_version": ("judge", choices["judge_versions"]),
+        "run_id": ("run", choices["runs"]),
+    }
+    for name, (label, values) in selects.items():
+        chosen = getattr(browsing.wanted, name)
+        options = {value: shown(value) for value in values}
+        if chosen is not None:
+            options.setdefault(chosen, shown(chosen))
+        ui.select(options, label=label, value=chosen, clearable=True).props(
+            "dense outlined options-dense"
+        ).on_value_change(_changes(change, name))
+    for name, label in (("margin_low", "margin from"), ("margin_high", "margin to")):
+        ui.number(label, min=0, max=1, step=0.05, value=getattr(browsing.wanted, name)).props(
+            "dense outlined debounce=400"
+        ).classes("narrow").on_value_change(_changes(change, name))
+    ui.select(list(PairOrder), label="order", value=browsing.order).props(
+        "dense outlined options-dense"
+    ).classes("order").on_value_change(_changes(change, "order"))
+    ui.input("text contains", value=browsing.wanted.text).props(
+        "dense outlined clearable debounce=400 type=search"
+    ).classes("wide").on_value_change(lambda event: change(text=event.value or ""))
+
+
+def _changes(change: Any, name: str) -> Any:
+    def changed(event: ValueChangeEventArguments[Any]) -> None:
+        change(**{name: event.value})
+
+    return changed
+
+
+async def _draw(source: Source, browsing: Browsing, show: Any) -> None:
+    start = browsing.starts[-1]
+    found = await source.ask(pair_page, browsing.wanted, browsing.order, start)
+    with box("div", "pager"):
+        count = words("span", _span(browsing, found), "soft")
+        _pager(browsing, found, show)
+        snapshot_age(source)
+    if found.rows:
+        _table(found)
+        total = await source.ask(pair_count, browsing.wanted)
+        more = "more than " if total > COUNTED_ROWS else ""
+        count.text = f"{count.text} of {more}{min(total, COUNTED_ROWS):,}"
+
+
+def _span(browsing: Browsing, found: PairPage) -> str:
+    before = (len(browsing.starts) - 1) * PAGE_ROWS
+    if not found.rows:
+        return "no pair is like that"
+    return f"pairs {before + 1:,} to {before + len(found.rows):,}"
+
+
+def _pager(browsing: Browsing, found: PairPage, show: Any) -> None:
+    def back() -> None:
+        browsing.starts.pop()
+        show()
+
+    def forth() -> None:
+        browsing.starts.append(found.last)
+        show()
+
+    previous = ui.button("previous", on_click=back).props("flat dense no-caps")
+    previous.set_enabled(len(browsing.starts) > 1)
+    ui.button("next", on_click=forth).props("flat dense no-caps").set_enabled(
+        found.last is not None
+    )
+
+
+def _table(found: PairPage) -> None:
+    numbers = ("margin", "agreement", "votes")
+    table = ui.table(
+        columns=[
+            {
+                "name": name,
+                "field": name,
+                "label": label,
+                "align": alignment(name in numbers),
+            }
+            for name, label in COLUMNS.items()
+        ],
+        rows=[
+            {"id": row["id"], **{name: cell_text(_spaced(name, row[name])) for name in COLUMNS}}
+            for row in found.rows
+        ],
+        row_key="id",
+    ).classes("rows pair-rows")
+    table.props("dense flat wrap-cells")
+    table.add_slot("body", BODY)
+
+
+def _spaced(name: str, cell: Any) -> Any:
+    return cell.replace("_", " ") if name == "mode" and cell else cell

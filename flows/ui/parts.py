@@ -1,0 +1,181 @@
+"""What pages are made of: the frame around them, text that is only text, tables.
+
+What people and models wrote reaches the browser as text nodes and table cells, never as HTML,
+markdown or a template; characters that steer terminals or turn lines around are spelled out.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any, Literal
+
+from fastapi import Request
+from nicegui import background_tasks, ui
+from nicegui.element import Element
+from nicegui.elements.mixins.text_element import TextElement
+
+from flows._screen import shown
+from flows.ui.source import Source
+from rlhf_core.errors import SolonError
+
+STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
+PAGES = {
+    "/": "Overview",
+    "/pairs": "Pairs",
+    "/models": "Models",
+    "/sql": "SQL",
+    "/spot-check": "Spot check",
+}
+THEME_COOKIE = "solon_theme"
+THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
+
+
+def words(tag: str, text: Any, classes: str = "") -> TextElement:
+    """An element that holds nothing but this text."""
+    return TextElement(tag=tag, text=shown(text)).classes(classes)
+
+
+def box(tag: str = "div", classes: str = "") -> Element:
+    return ui.element(tag).classes(classes)
+
+
+def link(text: Any, path: str, classes: str = "") -> TextElement:
+    """A link to a page of ours; whatever an id holds is quoted by who makes the path."""
+    found = words("a", text, classes)
+    found.props["href"] = path
+    return found
+
+
+@contextmanager
+def frame(request: Request, title: str, current: str) -> Iterator[None]:
+    """A page: what is drawn inside stands below the navigation."""
+    ui.page_title(f"{shown(title)} · Solon")
+    ui.add_css(STYLE)
+    theme = request.cookies.get(THEME_COOKIE, "system")
+    dark = ui.dark_mode(THEMES.get(theme))
+    with box("header", "top"):
+        link("Solon", "/", "brand")
+        with box("nav") as navigation:
+            navigation.props["aria-label"] = "Pages"
+            for path, name in PAGES.items():
+                entry = link(name, path)
+                if path == current:
+                    entry.props["aria-current"] = "page"
+        _theme_toggle(theme if theme in THEMES else "system", dark)
+    with box("div", "page"):
+        words("h1", title)
+        yield
+
+
+def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
+    button = ui.button(f"theme: {theme}").props("flat dense no-caps").classes("theme")
+    button.props["aria-label"] = "Change between the system's, dark and light colours"
+
+    def change() -> None:
+        names = list(THEMES)
+        name = names[(names.index(button.text.removeprefix("theme: ")) + 1) % len(names)]
+        button.text = f"theme: {name}"
+        dark.value = THEMES[name]
+        ui.run_javascript(
+            f"document.cookie = '{THEME_COOKIE}={name}; path=/; max-age=31536000; SameSite=Lax'"
+        )
+
+    button.on_click(change)
+
+
+def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
+    """Fill a place once the page is there; what goes wrong stands in its place."""
+    place.clear()
+    with place:
+        waiting = words("p", "asking the store …", "soft")
+
+    async def drawn() -> None:
+        with place:
+            try:
+                await draw()
+            except SolonError as error:
+                complain(error)
+        waiting.delete()
+
+    background_tasks.create(drawn())
+
+
+def complain(error: SolonError) -> None:
+    found = words("p", str(error), "error")
+    found.props["role"] = "alert"
+
+
+def snapshot_age(source: Source) -> None:
+    """How old what is shown is."""
+    words("p", f"snapshot of {_age(source.age_seconds)} ago", "soft age")
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def table(
+    label: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    links: dict[int, Callable[[Any], str]] | None = None,
+) -> ui.table:
+    """Rows as text, some of it linked.
+
+    Args:
+        label: What the table holds, for those who hear the page.
+        columns: Their names.
+        rows: A cell a column each.
+        links: By column, the path that a cell leads to.
+    """
+    numeric = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
+    found = ui.table(
+        columns=[
+            {
+                "name": f"c{n}",
+                "field": f"c{n}",
+                "label": shown(name),
+                "align": alignment(numeric[n]),
+            }
+            for n, name in enumerate(columns)
+        ],
+        rows=[
+            {"key": place, **{f"c{n}": cell_text(cell) for n, cell in enumerate(row)}}
+            | {f"to{n}": path(row[n]) for n, path in (links or {}).items() if row[n]}
+            for place, row in enumerate(rows)
+        ],
+        row_key="key",
+    ).classes("rows")
+    found.props("dense flat wrap-cells hide-no-data binary-state-sort")
+    found.props["table-aria-label"] = label
+    for n in links or {}:
+        found.add_slot(
+            f"body-cell-c{n}",
+            f'<q-td :props="props"><a v-if="props.row.to{n}" :href="props.row.to{n}">'
+            "{{ props.value }}</a></q-td>",
+        )
+    if not rows:
+        words("p", f"no {label}", "soft")
+    return found
+
+
+def cell_text(cell: Any) -> str:
+    """A cell in few characters: times to the second, in UTC, as the store keeps them."""
+    if isinstance(cell, datetime):
+        return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
+    return shown(cell)
+
+
+def alignment(is_numeric: bool) -> Literal["left", "right"]:
+    return "right" if is_numeric else "left"
+
+
+def _is_numeric(cells: Sequence[Any]) -> bool:
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(
+        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known
+    )

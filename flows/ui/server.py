@@ -1,0 +1,78 @@
+"""Serving the page: one process, behind the guard, until interrupted."""
+
+import os
+import secrets
+import socket
+import webbrowser
+from pathlib import Path
+from threading import Timer
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+from nicegui import ui
+
+from flows.ui import model, overview, pair, pairs, spot_check, sql
+from flows.ui.guard import Guard, is_loopback
+from flows.ui.source import Source
+from rlhf_core.errors import ConfigError
+from rlhf_core.store import reading
+
+TOKEN_VARIABLE = "SOLON_UI_TOKEN"
+SHORTEST_TOKEN = 16
+OPEN_AFTER_SECONDS = 1.0
+
+
+def serve(store: Path | str, host: str, port: int, should_open: bool) -> None:
+    """Serve the store's pages until interrupted.
+
+    Raises:
+        StoreError: If there is no store at that path.
+        ConfigError: If the port is taken, or SOLON_UI_TOKEN too short to be a secret.
+    """
+    with reading(store):  # a missing store is an error here, not on every page
+        pass
+    token = _token(host)
+    _check_free(host, port)
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
+    if token is not None:
+        address += f"?token={token}"
+    typer.echo(f"the store {store} is shown at {address}", err=True)
+    if should_open:
+        Timer(OPEN_AFTER_SECONDS, webbrowser.open, [address]).start()
+    uvicorn.run(
+        guarded(store, port, token), host=host, port=port, log_level="warning", access_log=False
+    )
+
+
+def guarded(store: Path | str, port: int, token: str | None) -> Guard:
+    """The application of all pages over one store."""
+    source = Source(store)
+    for page in (overview, pairs, pair, model, sql, spot_check):
+        page.register(source)
+    app = FastAPI(openapi_url=None)
+    ui.run_with(
+        app, title="Solon", dark=None, tailwind=False, show_welcome_message=False, language="en-US"
+    )
+    return Guard(app, port, token)
+
+
+def _token(host: str) -> str | None:
+    """The token visitors need: the one that was set, or, off loopback, a new one."""
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given is not None and len(given) < SHORTEST_TOKEN:
+        raise ConfigError(f"{TOKEN_VARIABLE} has fewer than {SHORTEST_TOKEN} characters")
+    return given or (None if is_loopback(host) else secrets.token_urlsafe(32))
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot serve on {host} port {port}: {error.strerror}; choose another --port"
+            ) from None

@@ -1,0 +1,92 @@
+"""The page in a real browser, over a store filled with facts: browse, ask, label."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rlhf_core.records import HumanVerdict, SpotCheck
+from rlhf_core.store import Store
+from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
+
+
+def test_a_pair_is_filtered_out_of_many_and_opened_with_its_votes(
+    address: str, visit: Callable[..., Any]
+):
+    """62 pairs are two pages; the words of an answer find the one."""
+    page, seen = visit(f"{address}pairs")
+    page.get_by_text("pairs 1 to 50 of 62").wait_for()
+    page.get_by_role("button", name="next").click()
+    page.get_by_text("pairs 51 to 62 of 62").wait_for()
+    page.get_by_label("text contains").fill("bend RED light less")
+    page.get_by_text("pairs 1 to 1 of 1").wait_for()
+    assert "text=bend+RED+light+less" in page.url
+    page.get_by_role("link", name=RAINBOW).click()
+    page.get_by_text(RATIONALE).first.wait_for()
+    assert page.locator(".answer.chosen mark").all_inner_texts() == ["less", "blue"]
+    assert page.locator(".answer.chosen pre").inner_text() == CHOSEN
+    votes = page.locator(".vote .facts").all_inner_texts()
+    assert len(votes) == 2
+    for vote in votes:
+        assert JUDGE in vote
+        assert "prefers chosen" in vote
+    page.get_by_role("link", name=REWARD.id).click()
+    page.get_by_role("heading", name=f"Model {REWARD.id}").wait_for()
+    page.get_by_role("link", name=POLICY.id).wait_for()
+    assert f"{SFT.id} (parent)" in page.locator(".rows").inner_text()
+    assert page.locator(".graph canvas").count() == 1
+    assert seen.nothing()
+
+
+def test_sql_answers_in_a_table_a_chart_and_a_file_and_cannot_write(
+    address: str, visit: Callable[..., Any], shown: Store
+):
+    page, seen = visit(f"{address}sql")
+    statement = page.get_by_label("SQL", exact=True)
+    statement.fill("SELECT split, count(*) AS prompts FROM prompts GROUP BY split")
+    statement.press("Control+Enter")
+    page.get_by_role("cell", name="62").wait_for()
+    page.get_by_label("chart", exact=True).click()
+    page.get_by_role("option", name="bar").click()
+    page.locator(".chart canvas").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert Path(download.value.path()).read_text().split() == ['"split","prompts"', '"train",62']
+    page.get_by_label("named queries").click()
+    page.get_by_role("option", name="closest_pairs").click()
+    page.get_by_label("$rows").fill("3")
+    page.get_by_role("button", name="run").click()
+    page.get_by_text("3 rows").wait_for()
+    statement.fill("DELETE FROM prompts")
+    page.get_by_role("button", name="run").click()
+    page.get_by_role("alert").wait_for()
+    assert "read" in page.get_by_role("alert").inner_text().lower()
+    assert shown.counts()["prompts"] == 62
+    assert seen.nothing()
+
+
+def test_a_person_labels_by_keys_and_sees_no_judge(
+    address: str, visit: Callable[..., Any], shown: Store
+):
+    """What is stored speaks of the pair's own left and right, wherever they were shown."""
+    page, seen = visit(f"{address}spot-check")
+    page.get_by_role("button", name="start").click()
+    page.get_by_text("write your name first").wait_for()
+    page.get_by_label("your name").fill("Ada")
+    page.get_by_label("your name").press("Enter")
+    page.get_by_text("pair 1 of 20").wait_for()
+    assert not re.search(f"{JUDGE}|preferred|margin|prob", page.locator("main").inner_text())
+    first = page.locator(".answer pre").first.inner_text()
+    page.keyboard.press("1")
+    page.get_by_text("pair 2 of 20").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("pair 3 of 20").wait_for()
+    page.keyboard.press("q")
+    page.get_by_text("2 verdicts kept").wait_for()
+    kept = shown.rows(SpotCheck)
+    assert [check.person for check in kept] == ["Ada", "Ada"]
+    assert kept[1].verdict is HumanVerdict.UNSURE
+    held_better = {HumanVerdict.LEFT: kept[0].left_id, HumanVerdict.RIGHT: kept[0].right_id}
+    (row,) = shown.query("SELECT text FROM candidates WHERE id = ?", [held_better[kept[0].verdict]])
+    assert row["text"] == first
+    assert seen.nothing()
