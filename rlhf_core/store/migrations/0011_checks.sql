@@ -242,7 +242,7 @@ UNION ALL
 SELECT 'prompts.split', id, split FROM prompts WHERE split NOT IN ('train', 'holdout')
 UNION ALL
 SELECT 'models.kind', id, kind FROM models
-WHERE kind NOT IN ('base', 'endpoint', 'sft', 'reward', 'policy');
+WHERE kind NOT IN ('base', 'endpoint', 'external', 'sft', 'reward', 'policy');
 COMMENT ON VIEW check_closed_sets IS
     'error: A value is not one of its closed set, so that views and stages pass the row '
     'over. It was not written by Solon, or by a newer version.';
