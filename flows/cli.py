@@ -27,6 +27,7 @@ from flows._screen import (
     prepare_prefect,
     print_json,
 )
+from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.export_cli import export
 from flows.forget import forget
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("check")(check)
 app.command("export")(export)
 app.command("import")(import_)
 app.command("lineage")(lineage)
