@@ -27,7 +27,9 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
     with stage(cycle, "train_reward") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        version = _versions.reward(cycle.config, sft_id, [ranking.id for ranking in rankings])
+        ids = [ranking.id for ranking in rankings]
+        left_out = queries.retracted_pairs(work.store, rankings)
+        version = _versions.reward(cycle.config, sft_id, ids, left_out)
         if queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, version, prompts, rankings)
             work.news = "trained"
@@ -48,7 +50,7 @@ def _train(
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings = config.reward_model
-    learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
+    learnable = ranked_candidates(work.store, chat, rankings, settings, config)
     learnt, held_out = hold_out(learnable, settings.holdout)
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
