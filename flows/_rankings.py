@@ -1,5 +1,6 @@
 """Rankings out of the store, as what reward models and DPO learn from."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -7,35 +8,85 @@ from torch import Tensor
 
 from flows._cycle import Cycle
 from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.config import Config
 from rlhf_core.config.training import LabelSettings
+from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Pair, PairOutcome, Prompt, Ranking
-from rlhf_core.store import Store, queries
+from rlhf_core.records import Import, Pair, PairOutcome, Prompt, Ranking
+from rlhf_core.store import Store, exchange, queries, store_exists
+
+logger = logging.getLogger(__name__)
 
 
 def training_rankings(
     cycle: Cycle, store: Store, sft_id: str, recipe: str, prompts: Sequence[Prompt]
 ) -> list[Ranking]:
-    """Of this cycle's candidates and those of the cycles before it."""
+    """Of this cycle's candidates and those of the cycles before it, and those that are imported."""
     batches = cycle.training_batches(store, sft_id)
     keys = {(batch.model_id, batch.seed) for batch in batches}
-    return queries.rankings_of(store, recipe, keys, prompts)
+    own = queries.rankings_of(store, recipe, keys, prompts)
+    return own + exchange.rankings_imported(store, wanted_imports(store, cycle.config))
+
+
+def wanted_imports(store: Store, config: Config) -> list[Import]:
+    """The imports that a config learns from.
+
+    Raises:
+        ConfigError: If one is not in the store, or holds no rankings.
+    """
+    settings = config.preferences.imported
+    names = settings.sources if settings else ()
+    if not names:
+        return []
+    found = exchange.newest_imports(store, names)
+    for name in names:
+        if name not in found:
+            raise ConfigError(
+                f"preferences.imported: {name!r} is not in {config.store}; read it in with `solon "
+                f"import FILE --name {name}`"
+            )
+        if found[name].form not in ("preference", "ranking"):
+            raise ConfigError(
+                f"preferences.imported: {name!r} holds rows of format {found[name].form}, which "
+                "rank nothing; name an import of preferences or rankings"
+            )
+    return list({found[name].id: found[name] for name in names}.values())
+
+
+def count_imported(config: Config) -> int:
+    """How many imported rankings a config may learn from.
+
+    Raises:
+        ConfigError: As `wanted_imports`, also where there is no store yet.
+    """
+    if config.preferences.imported is None:
+        return 0
+    if not store_exists(config.store):
+        raise ConfigError(
+            f"preferences.imported: there is no store {config.store} yet; read the files in with "
+            "`solon import FILE`"
+        )
+    store = Store(config.store)
+    return len(exchange.rankings_imported(store, wanted_imports(store, config)))
 
 
 def ranked_candidates(
     store: Store,
     chat: ChatFormat,
-    prompts: Sequence[Prompt],
     rankings: Sequence[Ranking],
     labels: LabelSettings,
+    config: Config,
 ) -> list[RankedCandidates]:
-    """Rankings as tokens, without those that prefer nothing to anything."""
-    by_id = {prompt.id: prompt for prompt in prompts}
+    """Rankings as tokens, without those that prefer nothing, or are imported and too long."""
+    by_id = queries.prompts_by_id(store, {ranking.prompt_id for ranking in rankings})
+    imports = wanted_imports(store, config)
+    external = {imported.judge_version for imported in imports}
     pairs = queries.pairs_of_rankings(store, rankings)
     ids = {candidate_id for ranking in rankings for candidate_id in ranking.candidate_ids}
     candidates = queries.candidates_by_id(store, ids)
     found = []
+    too_long = 0
     for ranking in rankings:
         preferences = preference_matrix(ranking.candidate_ids, pairs[ranking.id], labels)
         if preferences.any():
@@ -45,10 +96,29 @@ def ranked_candidates(
                 TokenSequence(prompt_ids, member.token_ids or tuple(chat.answer_ids(member.text)))
                 for member in members
             )
+            if ranking.recipe in external and not _fits(sequences, config):
+                too_long += 1
+                continue
             utilities = torch.tensor(ranking.utilities)
             margins = utilities[:, None] - utilities
             found.append(RankedCandidates(sequences, preferences, margins))
+    if too_long:
+        logger.warning(
+            "%d imported rankings are not learnt from: a prompt or an answer is too long "
+            "(policy.max_prompt_tokens, preferences.imported.max_answer_tokens)",
+            too_long,
+        )
     return found
+
+
+def _fits(sequences: Sequence[TokenSequence], config: Config) -> bool:
+    settings = config.preferences.imported
+    assert settings is not None, "only a config that imports has imported rankings"
+    longest = max(len(sequence.response_ids) for sequence in sequences)
+    return (
+        len(sequences[0].prompt_ids) <= config.policy.max_prompt_tokens
+        and longest <= settings.max_answer_tokens
+    )
 
 
 def preference_matrix(
@@ -63,7 +133,8 @@ def preference_matrix(
     for pair in pairs:
         if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
             cell = place[pair.chosen_id], place[pair.rejected_id]
-            margin = (pair.margin or 0.0) if labels.labels == "soft" else 1.0
+            # Among three or more, utilities can differ by more than a certain win.
+            margin = min(1.0, pair.margin or 0.0) if labels.labels == "soft" else 1.0
             preferences[cell] = (1 + margin) / 2
             preferences[cell[::-1]] = (1 - margin) / 2
         elif pair.outcome is PairOutcome.TIE and labels.ties == "half":

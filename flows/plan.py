@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
+from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
 from flows._speed import Speed, measure_speed
@@ -110,6 +111,7 @@ def plan_run(config: Config) -> Plan:
     compute = choose_compute(config.compute)
     sizes = _sizes(config, prompts, compute)
     holdout = len(prompts) - len(train)
+    ranked = len(train) + count_imported(config)
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
@@ -130,8 +132,8 @@ def plan_run(config: Config) -> Plan:
             *_revision(config, train, sizes),
             *_sft(config, train, sizes),
             *_candidates(config, train, panel, sizes),
-            *_reward_model(config, train, sizes),
-            *_policy(config, train, sizes),
+            *_reward_model(config, ranked, sizes),
+            *_policy(config, train, ranked, sizes),
             *_rewards(config, len(train), sizes),
             *_evaluation(config, holdout, [*jury, *panel], sizes),
         ],
@@ -214,27 +216,27 @@ def _candidates(
     return rows
 
 
-def _reward_model(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
+def _reward_model(config: Config, ranked: int, sizes: _Sizes) -> list[Row]:
+    """Of rankings; those that are imported count as if they were as long as the run's own."""
     settings = config.reward_model
-    steps = step_count(len(train), settings.prompts_per_step, settings.epochs)
+    steps = step_count(ranked, settings.prompts_per_step, settings.epochs)
     row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
-    tokens = len(train) * settings.epochs * row_tokens
+    tokens = ranked * settings.epochs * row_tokens
     return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens, steps))]
 
 
-def _policy(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
+def _policy(config: Config, train: list[Prompt], ranked: int, sizes: _Sizes) -> list[Row]:
     settings = config.training
     if isinstance(settings, OnlineSettings):
         return _online(settings, sizes)
+    if isinstance(settings, DPOSettings):
+        updates = step_count(ranked, settings.prompts_per_step, settings.epochs)
+        row = sizes.prompt + config.sampling.candidates * sizes.answer
+        learnt = sizes.training(ranked * settings.epochs * row, updates)
+        observed = sizes.forward(ranked * row)  # by the reference
+        return [Row("train_policy", "optimizer steps, at most", updates, learnt + observed)]
     updates = step_count(len(train), settings.prompts_per_step, settings.epochs)
     row = sizes.prompt + sizes.answer
-    if isinstance(settings, DPOSettings):
-        row = sizes.prompt + config.sampling.candidates * sizes.answer
-        tokens = len(train) * settings.epochs * row
-        seconds = sizes.training(tokens, updates) + sizes.forward(
-            len(train) * row
-        )  # and the reference
-        return [Row("train_policy", "optimizer steps, at most", updates, seconds)]
     drawn = len(train) * settings.n
     scored = sizes.forward(len(train) * sizes.prompt + drawn * sizes.answer)
     return [

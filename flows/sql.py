@@ -46,7 +46,10 @@ Target = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help=f"Rows at most; {ROWS_ON_SCREEN} in a table, else all.")
 ]
-Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="When it is stopped.")]
+Timeout = Annotated[
+    float,
+    typer.Option(min=0.1, metavar="SECONDS", help="When it is stopped, writing included."),
+]
 
 
 def sql(

@@ -75,7 +75,7 @@ def _train(
     learnt_from: Sequence[Record]
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
+        learnable = ranked_candidates(work.store, chat, rankings, settings, config)
         steps: Iterator[TrainingStep] = together(
             train_dpo, trunk, learnable, settings, config.seed, checkpoints
         )

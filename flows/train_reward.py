@@ -48,7 +48,7 @@ def _train(
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings = config.reward_model
-    learnable = ranked_candidates(work.store, chat, prompts, rankings, settings)
+    learnable = ranked_candidates(work.store, chat, rankings, settings, config)
     learnt, held_out = hold_out(learnable, settings.holdout)
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)

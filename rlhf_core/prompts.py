@@ -12,9 +12,7 @@ from typing import Any
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.records import Mode, Prompt, split_of
-from rlhf_core.rows import Row, read_rows
-
-HUB_PREFIX = "hf:"
+from rlhf_core.rows import HUB_PREFIX, Row, data_set_rows, read_rows
 
 
 @dataclass(frozen=True)
@@ -37,34 +35,13 @@ def asked_prompts(settings: PromptSettings) -> Iterator[Asked]:
 
 def _rows(source: str) -> Iterator[Row]:
     if source.startswith(HUB_PREFIX):
-        return _data_set_rows(source)
+        return data_set_rows(source)
     path = Path(source).expanduser()
     if not path.exists():
         raise DataFileError(f"no prompt file {source}; set prompts.path to an existing one")
     if path.is_dir():
-        return _data_set_rows(source)
+        return data_set_rows(source)
     return read_rows(path)
-
-
-def _data_set_rows(source: str) -> Iterator[Row]:
-    try:
-        import datasets
-    except ImportError:
-        raise DataFileError(
-            f"{source}: reading data sets needs `pip install 'solon[datasets]'`"
-        ) from None
-    try:
-        if source.startswith(HUB_PREFIX):
-            name, _, split = source.removeprefix(HUB_PREFIX).partition(":")
-            found = datasets.load_dataset(name, split=split or "train")
-        else:
-            found = datasets.load_from_disk(source)
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"{source}: {' '.join(str(error).split())}") from None
-    if isinstance(found, datasets.DatasetDict):
-        names = ", ".join(found)
-        raise DataFileError(f"{source} holds several splits ({names}); name the folder of one")
-    return ((f"{source} row {number}", cells) for number, cells in enumerate(found, start=1))
 
 
 def _prompt(place: str, cells: Mapping[str, Any], settings: PromptSettings) -> Prompt:

@@ -1,4 +1,4 @@
-"""Rows of JSONL, JSON, CSV and Parquet files, each with the place it stands at.
+"""Rows of JSONL, JSON, CSV and Parquet files and of data sets, each with the place it stands at.
 
 A line that cannot be read is an error that names it; nothing is skipped in silence.
 """
@@ -18,6 +18,7 @@ from rlhf_core.errors import DataFileError
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for errors, and its cells."""
+HUB_PREFIX = "hf:"
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -37,6 +38,32 @@ def read_rows(path: Path) -> Iterator[Row]:
         if path.name.lower().endswith(ending):
             return reader(path)
     raise DataFileError(f"{path}: format not known; use {', '.join(readers)}")
+
+
+def data_set_rows(source: str) -> Iterator[Row]:
+    """The rows of a data set: a folder that `save_to_disk` wrote, or `hf:owner/name[:split]`.
+
+    Raises:
+        DataFileError: If `datasets` is not installed, or there is no such data set.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise DataFileError(
+            f"{source}: reading data sets needs `pip install 'solon[datasets]'`"
+        ) from None
+    try:
+        if source.startswith(HUB_PREFIX):
+            name, _, split = source.removeprefix(HUB_PREFIX).partition(":")
+            found = datasets.load_dataset(name, split=split or "train")
+        else:
+            found = datasets.load_from_disk(source)
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"{source}: {' '.join(str(error).split())}") from None
+    if isinstance(found, datasets.DatasetDict):
+        names = ", ".join(found)
+        raise DataFileError(f"{source} holds several splits ({names}); name the folder of one")
+    return ((f"{source} row {number}", cells) for number, cells in enumerate(found, start=1))
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
@@ -100,8 +127,12 @@ def _csv_rows(path: Path) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
+    number = 0
     try:
-        rows = pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield f"{path} row {number}", cells
     except (pa.ArrowException, OSError) as error:
         raise DataFileError(f"{path}: not readable as Parquet ({error})") from None
-    return ((f"{path} row {number}", cells) for number, cells in enumerate(rows, start=1))

@@ -94,12 +94,26 @@ class SamplingSettings(Settings):
     """Sample the candidates from this remote model instead of the policy itself."""
 
 
+class ImportedSettings(Settings):
+    """Preferences of others, read into the store by `solon import`."""
+
+    sources: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names they were imported under: the newest import of each is learnt from. A judge version of
+    the table `imports` names one of them for good."""
+    max_answer_tokens: PositiveInt = 512
+    """Rankings with a longer answer, or with a prompt longer than `policy.max_prompt_tokens`, are
+    not learnt from."""
+
+
 class PreferenceSettings(Settings):
     """How judgements become rankings and pairs."""
 
     tie_margin: Share = 0.02
     """Two candidates whose combined scores (0 to 1) differ by no more than this are tied. Ties are
     kept in the store; whether they are trained on, `reward_model.ties` says."""
+    imported: ImportedSettings | None = None
+    """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
+    prompts that are held out anywhere in the store; null does not."""
 
 
 class RevisionSettings(Settings):

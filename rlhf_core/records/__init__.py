@@ -14,6 +14,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.exchange import Import, ImportedRow
 from rlhf_core.records.intake import (
     Deletion,
     PrivacyFinding,
@@ -62,6 +63,8 @@ __all__ = [
     "Evaluation",
     "Failure",
     "HumanVerdict",
+    "Import",
+    "ImportedRow",
     "JudgeBenchmark",
     "Judgement",
     "Metric",
@@ -117,6 +120,8 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    Import,
+    ImportedRow,
     PromptUser,
     PromptRemoval,
     PrivacyFinding,

@@ -51,6 +51,7 @@ class PairOutcome(StrEnum):
 class ModelKind(StrEnum):
     BASE = "base"
     ENDPOINT = "endpoint"
+    EXTERNAL = "external"
     SFT = "sft"
     REWARD = "reward"
     POLICY = "policy"

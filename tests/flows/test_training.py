@@ -9,6 +9,7 @@ from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
 from flows._training import add_model, ptx_files, ptx_texts, read_texts
 from judges import Opinion
+from rlhf_core.config import load_config
 from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings
 from rlhf_core.errors import DataFileError, TrainingError
 from rlhf_core.identity import digest
@@ -17,6 +18,7 @@ from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.records import ModelKind, ModelVersion, Outcome, Pair, PairOutcome, Ranking
 from rlhf_core.store import Store, queries
 from tests.facts import candidate, prompt
+from tests.flows.conftest import SMOKE
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,25 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
     torch.testing.assert_close(found, torch.tensor(expected), check_dtype=False)
 
 
+def test_no_margin_makes_a_label_that_is_no_probability():
+    """Of three answers, the best and the worst can differ by 4/3 where each verdict is certain."""
+    widest = Pair(
+        prompt_id="p",
+        ranking_id="r",
+        left_id="a",
+        right_id="b",
+        outcome=PairOutcome.PREFERRED,
+        chosen_id="a",
+        rejected_id="b",
+        margin=4 / 3,
+        judgement_ids=(),
+        judge_versions=(),
+        config_hash="h",
+    )
+    soft = LabelSettings.model_validate({"labels": "soft"})
+    assert preference_matrix(("a", "b"), [widest], soft).tolist() == [[0.0, 1.0], [0.0, 0.0]]
+
+
 def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
     """The text of the first encodes to other tokens; of the second no tokens are known."""
     drawn = candidate("b\ufffd", 0, token_ids=(200, 201, 2))
@@ -116,9 +137,10 @@ def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
         judge_versions=(),
         config_hash="h",
     )
-    store.append([drawn, remote, ranking, pair])
+    store.append([prompt(), drawn, remote, ranking, pair])
+    config = load_config(SMOKE, environment={})
     chat = ChatFormat(load_tokenizer("tiny-random"), None)
-    (found,) = ranked_candidates(store, chat, [prompt()], [ranking], LabelSettings())
+    (found,) = ranked_candidates(store, chat, [ranking], LabelSettings(), config)
     assert found.sequences[0].response_ids == (200, 201, 2)
     assert found.sequences[1].response_ids == tuple(chat.answer_ids("a"))
     assert found.margins is not None

@@ -198,6 +198,20 @@ def test_an_audit_that_may_be_answered_learns_no_secret_and_changes_nothing(
     assert audit(database, "SELECT count(*) FROM candidates").rows == [(2,)]
 
 
+def test_walls_that_stand_behind_others_stand(database: Path):
+    """Attempts above end before they come to them, so none of those would tell."""
+    found = audit(
+        database,
+        "SELECT name, value FROM duckdb_settings() WHERE name IN ('access_mode', "
+        "'enable_external_access', 'lock_configuration') ORDER BY name",
+    )
+    assert found.rows == [
+        ("access_mode", "read_only"),
+        ("enable_external_access", "false"),
+        ("lock_configuration", "true"),
+    ]
+
+
 def test_what_reads_is_answered(database: Path):
     for sql in (
         "FROM candidates",

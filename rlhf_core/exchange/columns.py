@@ -1,0 +1,130 @@
+"""What an exported row holds: the columns that trainers read, and where each row came from.
+
+Names and types are those of TRL's data set formats, so that files load into its trainers as they
+are: texts, or messages of `role` and `content`; `label` is true or false.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from rlhf_core.exchange import Form
+from rlhf_core.exchange.words import ASSISTANT, USER, Message, Words
+from rlhf_core.store.exchange import OPTIONAL
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+TEXTS = pa.list_(pa.string())
+WORDS: dict[Form, tuple[str, ...]] = {
+    "preference": ("prompt", "chosen", "rejected"),
+    "ranking": ("prompt",),
+    "kto": ("prompt", "completion"),
+    "sft": ("prompt", "completion"),
+}
+"""Columns that are texts or messages; the answers of a ranking are lists of either."""
+LABELS: dict[Form, dict[str, pa.DataType]] = {
+    "preference": dict.fromkeys(
+        ("score_chosen", "score_rejected", "margin", "agreement"), pa.float64()
+    ),
+    "ranking": {"utilities": pa.list_(pa.float64())},
+    "kto": {"label": pa.bool_()},
+    "sft": {},
+}
+ORIGINS: dict[Form, dict[str, pa.DataType]] = {
+    "preference": {
+        "pair_id": pa.string(),
+        "ranking_id": pa.string(),
+        "judge_versions": TEXTS,
+        "config_hash": pa.string(),
+        "run_id": pa.string(),
+    },
+    "ranking": {
+        "ranking_id": pa.string(),
+        "model_id": pa.string(),
+        "recipe": pa.string(),
+        "run_id": pa.string(),
+    },
+    "kto": {"candidate_id": pa.string(), "judge_versions": TEXTS},
+    "sft": {"origin": pa.string(), "origin_id": pa.string()},
+}
+"""Where a row came from. An imported row that says so itself is believed."""
+
+
+def schema_of(form: Form, is_conversation: bool, filled: Iterable[str]) -> pa.Schema:
+    """The columns of an export, in their order.
+
+    Args:
+        form: Of its rows.
+        is_conversation: Whether words are messages.
+        filled: Those of OPTIONAL that any row fills.
+    """
+    words = MESSAGES if is_conversation else pa.string()
+    found: dict[str, pa.DataType] = dict.fromkeys(WORDS[form], words)
+    if form == "ranking":
+        found["answers"] = pa.list_(words)
+    found |= LABELS[form]
+    found |= {"context": pa.string(), "mode": pa.string(), "split": pa.string()}
+    found |= {"reference_answers": TEXTS, **ORIGINS[form]}
+    empty = set(OPTIONAL) - set(filled)
+    return pa.schema([(name, kind) for name, kind in found.items() if name not in empty])
+
+
+def exported(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[str, Any]:
+    """A row of the store's selection as one of the file."""
+    own = {**row, f"{'pair' if form == 'preference' else form}_id": row["id"]}
+    own |= {"candidate_id": row["id"], "origin_id": row["id"]}
+    said = json.loads(row["said"] or "{}")
+    messages = json.loads(row["messages"] or "{}")
+    words = _Writer(messages, is_conversation)
+    found: dict[str, Any] = {"prompt": words.write("prompt", _instruction(row), USER)}
+    if form == "ranking":
+        found["answers"] = [
+            words.write(str(place), text, ASSISTANT) for place, text in enumerate(row["answers"])
+        ]
+    for place, name in enumerate(WORDS[form][1:]):
+        found[name] = words.write(str(place), row[name], ASSISTANT)
+    for name in (*LABELS[form], "context", "mode", "split", "reference_answers"):
+        found[name] = own[name]
+    for name, kind in ORIGINS[form].items():
+        found[name] = said[name] if _is_of(kind, said.get(name)) else own[name]
+    return found
+
+
+def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rankings with each answer once, at its best place, and no empty one; two at least."""
+    for row in rows:
+        places: dict[str, int] = {}
+        for place, text in enumerate(row["answers"]):
+            if text.strip():
+                places.setdefault(text, place)
+        if len(places) > 1:
+            kept = list(places.values())
+            yield {
+                **row,
+                "answers": [row["answers"][place] for place in kept],
+                "utilities": [row["utilities"][place] for place in kept],
+            }
+
+
+class _Writer:
+    """Writes words as texts or as messages; `messages` are those that were imported, by column."""
+
+    def __init__(self, messages: Mapping[str, list[Message]], is_conversation: bool) -> None:
+        self.messages, self.is_conversation = messages, is_conversation
+
+    def write(self, column: str, text: str, role: str) -> str | list[Message]:
+        kept = self.messages.get(column)
+        words = Words(text, tuple(kept) if kept else None)
+        return words.as_messages(role) if self.is_conversation else words.text
+
+
+def _instruction(row: Mapping[str, Any]) -> str:
+    """What the model reads, as `Prompt.instruction`."""
+    return f"{row['context']}\n\n{row['prompt']}" if row["context"] else str(row["prompt"])
+
+
+def _is_of(kind: pa.DataType, cell: Any) -> bool:
+    if kind == TEXTS:
+        return isinstance(cell, list) and all(isinstance(text, str) for text in cell)
+    return isinstance(cell, str)

@@ -1,0 +1,132 @@
+"""Files that exports are written to: JSON lines, Parquet, or the folder of a data set.
+
+Each is written under a temporary name and takes its place when it is whole.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlhf_core.errors import DataFileError
+
+Container = Literal["jsonl", "parquet", "datasets"]
+CONTAINERS: tuple[Container, ...] = get_args(Container)
+ROWS_A_BATCH = 1000
+Rows = Iterable[dict[str, Any]]
+
+
+def container_of(path: Path, name: str | None = None) -> Container:
+    """The container of that name, or the one that the ending of the path tells.
+
+    Raises:
+        DataFileError: If there is none, or it cannot be written here.
+    """
+    by_ending: dict[str, Container] = {".jsonl": "jsonl", ".parquet": "parquet", "": "datasets"}
+    found = name or by_ending.get(path.suffix.lower())
+    for container in CONTAINERS:
+        if container == found:
+            _check(path, container)
+            return container
+    raise DataFileError(
+        f"{path}: no container {name or path.suffix!r}; end the name in .jsonl or .parquet, or in "
+        f"nothing for the folder of a data set, or name --as {', '.join(CONTAINERS)}"
+    )
+
+
+def write_rows(path: Path, container: Container, schema: pa.Schema, rows: Rows) -> int:
+    """Write the rows, replacing a file that is there; how many they are.
+
+    Raises:
+        DataFileError: If the place cannot be written to; nothing is left there then.
+    """
+    writers: dict[Container, Callable[[Path, pa.Schema, Rows], int]] = {
+        "jsonl": _write_jsonl,
+        "parquet": _write_parquet,
+        "datasets": _write_data_set,
+    }
+    try:
+        with _replacing(path) as temporary:
+            return writers[container](temporary, schema, rows)
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _check(path: Path, container: Container) -> None:
+    if container != "datasets":
+        if path.is_dir():
+            raise DataFileError(f"{path} is a folder; name a file for {container}")
+        return
+    try:
+        import datasets  # noqa: F401 - is it there?
+    except ImportError:
+        raise DataFileError(
+            f"{path}: writing data sets needs `pip install 'solon[datasets]'`; a name that ends in "
+            ".parquet needs nothing"
+        ) from None
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        raise DataFileError(f"{path} is there already and not empty; name a new folder")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+
+
+def _write_jsonl(path: Path, schema: pa.Schema, rows: Rows) -> int:
+    written = 0
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        for row in rows:
+            line = {name: row[name] for name in schema.names}
+            stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            written += 1
+    return written
+
+
+def _write_parquet(path: Path, schema: pa.Schema, rows: Rows) -> int:
+    with pq.ParquetWriter(path, schema) as writer:
+        return sum(_written(writer, table) for table in _tables(schema, rows))
+
+
+def _write_data_set(path: Path, schema: pa.Schema, rows: Rows) -> int:
+    import datasets
+
+    was_shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    streamed = path.with_name(f"{path.name}.arrow")
+    try:
+        with pa.OSFile(str(streamed), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+            written = sum(_written(writer, table) for table in _tables(schema, rows))
+        datasets.Dataset.from_file(str(streamed)).save_to_disk(str(path))
+    finally:
+        streamed.unlink(missing_ok=True)
+        if was_shown:
+            datasets.enable_progress_bars()
+    return written
+
+
+def _tables(schema: pa.Schema, rows: Rows) -> Iterator[pa.Table]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, ROWS_A_BATCH)):
+        yield pa.Table.from_pylist(batch, schema=schema)
+
+
+def _written(writer: Any, table: pa.Table) -> int:
+    writer.write_table(table)
+    return table.num_rows

@@ -1,0 +1,274 @@
+"""What an export selects, and which imports there are: the questions that exchange asks the store.
+
+Every selection has a column `reason`: why a row is left out, null for those that go out. `said` is
+what an imported row held beside words and labels, so that it goes out as it came in.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_core.records import Import, Mode, Ranking, Split
+from rlhf_core.store.audit import Snapshot
+from rlhf_core.store.store import Store
+
+TIMEOUT_SECONDS = 24 * 3600.0
+"""Of an export, which writes while it reads."""
+IS_EMPTY = "trim({}, ' ' || chr(9) || chr(10) || chr(13)) = ''"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows go out. None leaves a filter open."""
+
+    split: Split = Split.TRAIN
+    mode: Mode | None = None
+    run: str | None = None
+    config_hash: str | None = None
+    min_margin: float | None = None
+    min_agreement: float | None = None
+
+    def parameters_of(self, sql: str) -> dict[str, Any]:
+        """Those that the statement names: DuckDB refuses others."""
+        known = {
+            "split": self.split.value,
+            "mode": self.mode.value if self.mode else None,
+            "run": self.run,
+            "config_hash": self.config_hash,
+            "min_margin": self.min_margin,
+            "min_agreement": self.min_agreement,
+        }
+        return {name: value for name, value in known.items() if f"${name}" in sql}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a selection comes to."""
+
+    rows: int
+    left_out: dict[str, int]
+    """Rows that do not go out, by the reason."""
+    has_conversations: bool
+    columns: set[str]
+    """Those of OPTIONAL that any row fills."""
+
+
+def selected(snapshot: Snapshot, subject: str, selection: Selection) -> Iterator[dict[str, Any]]:
+    """The rows of a subject of SELECTIONS that go out, a batch in memory at a time.
+
+    Sorted by the id under which they were first exported, so that stores can be compared.
+    """
+    first_id = f"coalesce(json_extract_string(said, '$.{ID_COLUMNS[subject]}'), id)"
+    sql = f"WITH {SELECTIONS[subject]} SELECT * FROM found WHERE reason IS NULL ORDER BY {first_id}"
+    with snapshot.asking(sql, selection.parameters_of(sql), TIMEOUT_SECONDS) as cursor:
+        for batch in cursor.batches:
+            yield from (dict(zip(cursor.columns, row, strict=True)) for row in batch)
+
+
+def counted(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
+    known = ", ".join(
+        f"bool_or({test}) AS {name}"
+        for name, test in OPTIONAL.items()
+        if subject == "preference" or name in ("context", "reference_answers")
+    )
+    sql = (
+        f"WITH {SELECTIONS[subject]} SELECT reason, count(*) AS rows, "
+        f"bool_or(is_conversation) AS has_conversations, {known} "
+        "FROM found GROUP BY reason ORDER BY reason"
+    )
+    found = {
+        row["reason"]: row
+        for row in snapshot.ask(sql, selection.parameters_of(sql), TIMEOUT_SECONDS).as_dicts()
+    }
+    kept = found.pop(None, {"rows": 0})
+    return Counts(
+        rows=kept["rows"],
+        left_out={reason: row["rows"] for reason, row in found.items()},
+        has_conversations=bool(kept.get("has_conversations")),
+        columns={name for name in OPTIONAL if kept.get(name)},
+    )
+
+
+def newest_imports(store: Store, names: Sequence[str]) -> dict[str, Import]:
+    """The last import under each name that has one; a name is a source or a judge version."""
+    wanted = "source IN (SELECT unnest($1)) OR judge_version IN (SELECT unnest($1))"
+    return {
+        name: found
+        for found in store.rows(Import, wanted, [list(names)])
+        for name in (found.source, found.judge_version)
+        if name in names
+    }
+
+
+def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking]:
+    """Rankings of imports, by id, but for prompts whose words are held out in the store."""
+    words = "trim(concat_ws(chr(10) || chr(10), context, text))"
+    found = store.rows(
+        Ranking,
+        "recipe IN (SELECT unnest($1)) AND prompt_id IN (SELECT id FROM prompts WHERE "
+        f"{words} NOT IN (SELECT {words} FROM prompts WHERE split = $2))",
+        [[imported.judge_version for imported in imports], Split.HOLDOUT.value],
+    )
+    return sorted(found, key=lambda ranking: ranking.id)
+
+
+OPTIONAL = {
+    "context": "context IS NOT NULL",
+    "reference_answers": "len(reference_answers) > 0",
+    "score_chosen": "score_chosen IS NOT NULL",
+    "score_rejected": "score_rejected IS NOT NULL",
+    "agreement": "agreement IS NOT NULL",
+}
+"""Columns that an export leaves out where no row fills them, and when a row does."""
+ID_COLUMNS = {
+    "preference": "pair_id",
+    "ranking": "ranking_id",
+    "kto": "candidate_id",
+    "references": "origin_id",
+    "rankings": "origin_id",
+    "revisions": "origin_id",
+}
+"""By subject, the exported column that names the fact a row was made from."""
+# Judges that scored a pair's answers alone, weighted as the config that made the pair says.
+_PAIRS = """
+chosen_pairs AS (
+    SELECT pairs.*, prompts.text AS prompt, prompts.context, prompts.mode, prompts.split,
+           prompts.reference_answers
+    FROM pairs JOIN prompts ON prompts.id = pairs.prompt_id
+    WHERE prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)
+      AND ($run IS NULL OR pairs.run_id = $run)
+      AND ($config_hash IS NULL OR pairs.config_hash = $config_hash)
+), judge_weights AS (
+    SELECT config_hash, judge.name AS judge, judge.weight AS weight
+    FROM (SELECT config_hash, unnest(from_json(
+              json_extract(try_cast(config AS JSON), '$.judges'),
+              '[{"name": "VARCHAR", "weight": "DOUBLE"}]')) AS judge
+          FROM configs)
+), scored AS (
+    SELECT pair.id AS pair_id, judgements.candidate_id,
+           sum(score * coalesce(weight, 1)) / sum(coalesce(weight, 1)) AS score
+    FROM (SELECT id, config_hash, unnest(judgement_ids) AS judgement_id FROM chosen_pairs) AS pair
+    JOIN judgements ON judgements.id = pair.judgement_id AND judgements.outcome = 'scored'
+    LEFT JOIN judge_weights ON judge_weights.config_hash = pair.config_hash
+        AND judge_weights.judge = judgements.judge
+    GROUP BY pair.id, judgements.candidate_id
+), pair_words AS (
+    SELECT pairs.*, chosen.text AS chosen, rejected.text AS rejected,
+           CASE WHEN outcome = 'tie' THEN 'tie' WHEN outcome <> 'preferred' THEN 'unscored'
+                WHEN margin < $min_margin THEN 'margin below --min-margin'
+                WHEN agreement IS NULL AND $min_agreement IS NOT NULL THEN 'agreement unknown'
+                WHEN agreement < $min_agreement THEN 'agreement below --min-agreement'
+                WHEN chosen.text = rejected.text THEN 'chosen equals rejected'
+                WHEN {chosen_is_empty} OR {rejected_is_empty} THEN 'empty answer'
+           END AS reason
+    FROM chosen_pairs AS pairs
+    LEFT JOIN candidates AS chosen ON chosen.id = pairs.chosen_id
+    LEFT JOIN candidates AS rejected ON rejected.id = pairs.rejected_id
+)""".replace("{chosen_is_empty}", IS_EMPTY.format("chosen.text")).replace(
+    "{rejected_is_empty}", IS_EMPTY.format("rejected.text")
+)
+_SAID = "imported.is_conversation, imported.messages, imported.columns AS said"
+_IMPORTED = """LEFT JOIN imported_rows AS imported
+        ON imported.subject_table = '{}' AND imported.subject_id = found_one.id"""
+_OF_PROMPT = (
+    "prompts.text AS prompt, prompts.context, prompts.mode, prompts.split, reference_answers"
+)
+_WANTED = "prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)"
+_OWN = "NULL AS is_conversation, NULL AS messages, NULL AS said"
+
+_RANKINGS = f"""
+found_one AS (
+    SELECT rankings.*, {_OF_PROMPT}
+    FROM rankings JOIN prompts ON prompts.id = rankings.prompt_id
+    WHERE {_WANTED} AND ($run IS NULL OR rankings.run_id = $run)
+      AND ($config_hash IS NULL OR rankings.id IN (
+          SELECT ranking_id FROM pairs WHERE pairs.config_hash = $config_hash))
+), places AS (
+    SELECT id, unnest(candidate_ids) AS candidate_id, generate_subscripts(candidate_ids, 1) AS place
+    FROM found_one
+), words AS (
+    SELECT places.id, list(candidates.text ORDER BY place) AS answers
+    FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
+), found AS (
+    SELECT found_one.*, words.answers, {_SAID},
+           CASE WHEN utilities[1] = utilities[-1] THEN 'tie'
+                WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
+           END AS reason
+    FROM found_one JOIN words USING (id) {_IMPORTED.format("rankings")}
+)"""
+
+SELECTIONS: dict[str, str] = {
+    "preference": f"""{_PAIRS}, found AS (
+    SELECT found_one.*, best.score AS score_chosen, worst.score AS score_rejected, {_SAID}
+    FROM pair_words AS found_one
+    LEFT JOIN scored AS best ON best.pair_id = found_one.id
+        AND best.candidate_id = found_one.chosen_id
+    LEFT JOIN scored AS worst ON worst.pair_id = found_one.id
+        AND worst.candidate_id = found_one.rejected_id
+    {_IMPORTED.format("pairs")}
+)""",
+    "ranking": _RANKINGS,
+    # A candidate is desirable where it won more of the pairs that go out than it lost.
+    "kto": f"""{_PAIRS}, sides AS (
+    SELECT pairs.*, {_SAID}, side.candidate_id, side.completion, side.won,
+           json_object('prompt', json_extract(imported.messages, '$.prompt'),
+                       '0', json_extract(imported.messages, side.place)) AS part
+    FROM pair_words AS pairs
+    LEFT JOIN imported_rows AS imported
+        ON imported.subject_table = 'pairs' AND imported.subject_id = pairs.id,
+    LATERAL (SELECT chosen_id AS candidate_id, chosen AS completion, 1 AS won, '$."0"' AS place
+             UNION ALL SELECT rejected_id, rejected, -1, '$."1"') AS side
+    WHERE reason IS NULL
+), found AS (
+    SELECT candidate_id AS id, any_value(prompt) AS prompt, any_value(context) AS context,
+           any_value(mode) AS mode, any_value(split) AS split,
+           any_value(reference_answers) AS reference_answers,
+           any_value(completion) AS completion, sum(won) > 0 AS label,
+           list_sort(list_distinct(flatten(list(judge_versions)))) AS judge_versions,
+           bool_or(is_conversation) AS is_conversation, any_value(part) AS messages, NULL AS said,
+           CASE WHEN sum(won) = 0 THEN 'won as often as lost' END AS reason
+    FROM sides GROUP BY candidate_id
+    UNION ALL
+    SELECT candidates.id, {_OF_PROMPT}, candidates.text, judgements.score > 0.5,
+           [judgements.judge_version], {_SAID},
+           CASE WHEN $min_margin IS NOT NULL OR $min_agreement IS NOT NULL
+                THEN 'margin and agreement unknown' END
+    FROM imported_rows AS imported
+    JOIN judgements ON imported.subject_table = 'judgements'
+        AND judgements.id = imported.subject_id
+    JOIN candidates ON candidates.id = judgements.candidate_id
+    JOIN prompts ON prompts.id = imported.prompt_id
+    JOIN imports ON imports.id = imported.import_id
+    WHERE {_WANTED} AND ($run IS NULL OR judgements.run_id = $run)
+      AND ($config_hash IS NULL OR imports.config_hash = $config_hash)
+)""",
+    "references": f"""found_one AS (
+    SELECT prompts.*, unnest(reference_answers) AS completion,
+           generate_subscripts(reference_answers, 1) - 1 AS part
+    FROM prompts WHERE {_WANTED} AND ($run IS NULL OR run_id = $run)
+), found AS (
+    SELECT found_one.id, found_one.text AS prompt, context, mode, split, [] AS reference_answers,
+           completion, {_SAID},
+           CASE WHEN {IS_EMPTY.format("completion")} THEN 'empty answer' END AS reason
+    FROM found_one {_IMPORTED.format("prompts")} AND imported.part = found_one.part
+)""",
+    "rankings": _RANKINGS.replace("found AS (", "ranked AS (")
+    + f""", found AS (
+    SELECT candidate_ids[1] AS id, prompt, context, mode, split, [] AS reference_answers,
+           answers[1] AS completion, is_conversation, messages, NULL AS said,
+           CASE WHEN {IS_EMPTY.format("answers[1]")} THEN 'empty answer' ELSE reason END AS reason
+    FROM ranked
+)""",
+    "revisions": f"""latest AS (
+    SELECT prompt_id, arg_max(id, round) AS id, arg_max(text, round) AS completion,
+           max(round) AS round
+    FROM revisions WHERE $run IS NULL OR run_id = $run GROUP BY prompt_id, reviser
+), found AS (
+    SELECT latest.id, {_OF_PROMPT}, completion, {_OWN},
+           CASE WHEN round = 0 THEN 'never revised'
+                WHEN {IS_EMPTY.format("completion")} THEN 'empty answer' END AS reason
+    FROM latest JOIN prompts ON prompts.id = latest.prompt_id
+    WHERE {_WANTED}
+)""",
+}
+"""What each subject selects from, as common table expressions that end in `found`."""

@@ -1,0 +1,132 @@
+"""What an imported row is in the store."""
+
+from typing import Any
+
+import pytest
+
+from rlhf_core.exchange import Form
+from rlhf_core.exchange.examples import UNIT, Example, read_example
+from rlhf_core.exchange.facts import Importer, demonstrations
+from rlhf_core.records import (
+    Candidate,
+    ImportedRow,
+    Judgement,
+    Outcome,
+    Pair,
+    PairOutcome,
+    Prompt,
+    Ranking,
+    Record,
+    Split,
+)
+from rlhf_core.store import Store
+
+PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+
+
+def importer(form: Form = "preference", digest: str = "d", holdout: float = 0.0) -> Importer:
+    return Importer("theirs", form, digest, holdout)
+
+
+def example(cells: dict[str, Any], form: Form = "preference") -> Example:
+    return read_example("f line 1", dict(cells), form, UNIT)
+
+
+def facts(cells: dict[str, Any], form: Form = "preference") -> list[Record]:
+    return list(importer(form).facts(example(cells, form)))
+
+
+def of(kind: type, records: list[Record]) -> list[Any]:
+    return [record for record in records if type(record) is kind]
+
+
+def test_a_preference_is_one_verdict_on_two_candidates():
+    records = facts({**PAIR, "margin": 0.5})
+    (verdict,), (pair,) = of(Judgement, records), of(Pair, records)
+    texts = {candidate.id: candidate.text for candidate in of(Candidate, records)}
+    assert (texts[pair.chosen_id], texts[pair.rejected_id]) == ("a", "b")
+    assert (pair.margin, pair.agreement, pair.outcome) == (0.5, 1.0, PairOutcome.PREFERRED)
+    assert pair.judgement_ids == (verdict.id,)
+    is_first = verdict.candidate_id == pair.chosen_id
+    assert verdict.outcome is (Outcome.FIRST if is_first else Outcome.SECOND)
+    assert verdict.probability == (0.75 if is_first else 0.25)
+    assert (verdict.judge, verdict.judge_version) == ("theirs", importer().judge_version)
+
+
+def test_which_answer_stands_first_says_nothing_of_which_is_better():
+    """Else the judge of every import would seem to prefer what it saw first."""
+    firsts = 0
+    for number in range(200):
+        records = facts({**PAIR, "prompt": f"Q{number}"})
+        firsts += of(Judgement, records)[0].outcome is Outcome.FIRST
+    assert 70 < firsts < 130
+
+
+def test_scores_are_judgements_of_a_second_version():
+    records = facts({**PAIR, "score_chosen": 0.75, "score_rejected": 0.25})
+    scored = [j for j in of(Judgement, records) if j.outcome is Outcome.SCORED]
+    assert [judgement.score for judgement in scored] == [0.75, 0.25]
+    assert {judgement.judge_version for judgement in scored} == {importer().scores_version}
+    (pair,) = of(Pair, records)
+    assert len(pair.judgement_ids) == 3
+    assert pair.judge_versions == (importer().judge_version, importer().scores_version)
+
+
+def test_a_ranking_is_a_verdict_on_every_two():
+    records = facts(
+        {"prompt": "Q", "answers": ["a", "b", "c"], "utilities": [0.5, 0.5, -1.0]}, "ranking"
+    )
+    (ranking,) = of(Ranking, records)
+    assert ranking.utilities == (0.5, 0.5, -1.0)
+    outcomes = [pair.outcome for pair in of(Pair, records)]
+    assert outcomes == [PairOutcome.TIE, PairOutcome.PREFERRED, PairOutcome.PREFERRED]
+    verdicts = [j.outcome for j in of(Judgement, records) if j.outcome is not Outcome.SCORED]
+    assert len(verdicts) == 3
+    assert verdicts.count(Outcome.TIE) == 1
+
+
+def test_a_label_is_a_score_of_1_or_0():
+    records = facts({"prompt": "Q", "completion": "a", "label": False}, "kto")
+    (label,), (row,) = of(Judgement, records), of(ImportedRow, records)
+    assert (label.outcome, label.score) == (Outcome.SCORED, 0.0)
+    assert (row.subject_table, row.subject_id) == ("judgements", label.id)
+
+
+def test_rows_that_contradict_each_other_are_both_kept(store: Store):
+    swapped = {"prompt": "Q", "chosen": "b", "rejected": "a"}
+    store.append([*facts(PAIR), *facts(swapped), *facts({**PAIR, "run": "another"})])
+    counts = store.counts()
+    assert [counts[table] for table in ("candidates", "judgements", "pairs")] == [2, 3, 3]
+
+
+def test_answers_are_shared_by_the_versions_of_a_file_and_verdicts_are_not():
+    before = list(importer(digest="d").facts(example(PAIR)))
+    after = list(importer(digest="e").facts(example(PAIR)))
+    shared = {record.id for record in before} & {record.id for record in after}
+    assert shared == {record.id for record in before if isinstance(record, Prompt | Candidate)}
+
+
+def test_prompts_are_split_by_their_own_words():
+    held_out = list(importer(holdout=1.0).facts(example(PAIR)))
+    assert of(Prompt, held_out)[0].split is Split.HOLDOUT
+    padded = importer(holdout=0.5).prompt(example({**PAIR, "prompt": " Q\n"}))
+    assert padded.text == " Q\n"
+    assert padded.split is importer(holdout=0.5).prompt(example(PAIR)).split
+
+
+def test_demonstrations_are_references_of_their_prompt():
+    rows = [("Q", "one"), ("R", "two"), ("Q", "three")]
+    shown = [example({"prompt": q, "completion": a}, "sft") for q, a in rows]
+    records = [fact for group in demonstrations(importer("sft"), shown) for fact in group]
+    references = {prompt.text: prompt.reference_answers for prompt in of(Prompt, records)}
+    assert references == {"Q": ("one", "three"), "R": ("two",)}
+    assert [row.part for row in of(ImportedRow, records)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("view", ["check_orphans", "check_duplicate_ids"])
+def test_the_checks_find_nothing_wrong_with_an_import(store: Store, view: str):
+    writes = importer()
+    store.append([writes.config, writes.model, *facts(PAIR), writes.record(1, 0, 0)])
+    assert store.query(f"SELECT * FROM {view}") == []
+    (vote,) = store.query("SELECT * FROM judge_votes")
+    assert abs(vote["margin"]) == 1.0
