@@ -27,12 +27,15 @@ from flows._screen import (
     prepare_prefect,
     print_json,
 )
+from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.export_cli import export
 from flows.forget import forget
 from flows.import_cli import import_
 from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
+from flows.retract import retract
+from flows.show import show
 from flows.spot_check import spot_check
 from flows.sql import sql
 from flows.ui_cli import ui
@@ -50,9 +53,12 @@ app = typer.Typer(
 )
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
+app.command("check")(check)
 app.command("export")(export)
 app.command("import")(import_)
 app.command("lineage")(lineage)
+app.command("retract")(retract)
+app.command("show")(show)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)

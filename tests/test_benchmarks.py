@@ -10,7 +10,7 @@ from transformers import LlamaConfig
 
 from rlhf_core.models.trunk import Role, Trunk
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import gpu
+from tests.benchmarks import gpu, store_views
 from tests.benchmarks.flops import Row, Size, sampling_bytes, size_of, training_flops
 from tests.benchmarks.hardware import Peak, peak_of
 from tests.conftest import FP32
@@ -154,6 +154,14 @@ def test_the_others_go_on_without_what_is_not_here(
     out, err = capsys.readouterr()
     assert '"ours": 2.0' in out
     assert err == "gpu: not here\n"
+
+
+def test_every_view_is_timed_over_a_big_store_made_small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SOLON_BENCH_STORE_SCALE", "0.0001")
+    monkeypatch.setattr(store_views, "TURNS", 1)
+    found = {result.detail.split(":")[0].split(" WHERE")[0] for result in store_views.run(FP32)}
+    assert set(store_views.FILTERS) <= found
+    assert "check_orphans" in found
 
 
 def _of(*names: str) -> Callable[[object], list[object]]:

@@ -19,7 +19,8 @@ from rlhf_core.models.device import choose_compute
 from tests.benchmarks.result import NotHereError, Result
 
 NO_BENCHMARKS = {
-    "__main__", "accuracy", "flops", "hardware", "peers", "ratio", "result", "versus", "workloads"
+    "__main__", "accuracy", "big_store", "flops", "hardware", "peers", "ratio", "result", "versus",
+    "workloads",
 }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError, EndpointError
 from rlhf_core.records import HumanVerdict, ModelKind, Pair, SpotCheck
 from rlhf_core.spot_checks import choose
-from rlhf_core.store import Store
+from rlhf_core.store import Store, reading
+from rlhf_core.store.checks import Severity, run_checks
 from rlhf_core.store.spot_checks import checkable, record
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
@@ -63,8 +64,9 @@ def test_every_stage_signs_off_once_in_order(finished: Config):
 
 def test_what_is_stored_fits_together(finished: Config):
     store = Store(finished.store)
-    assert store.query("SELECT * FROM check_orphans") == []
-    assert store.query("SELECT * FROM check_duplicate_ids") == []
+    with reading(finished.store) as snapshot:
+        checks = run_checks(snapshot)
+    assert [c for c in checks if c.found and c.severity is Severity.ERROR] == []
     counts = store.counts()
     assert counts["failures"] == 0
     train = store.query("SELECT count(*) AS n FROM prompts WHERE split = 'train'")[0]["n"]

@@ -27,6 +27,8 @@ FROZEN_MIGRATIONS = {
     "0007_reward_parts.sql": "fe13fca861f0a9546ded",
     "0008_column_comments.sql": "0b1679e8bf05b0d1599e",
     "0009_lineage.sql": "68524fd302cc657c7a69",
+    "0010_audit_views.sql": "61d212a168135556acaf",
+    "0011_checks.sql": "0df978ff833928775cdb",
 }
 
 

@@ -2,69 +2,9 @@
 
 import pytest
 
-from rlhf_core.preferences import Combination, pairs_of, rank
-from rlhf_core.records import (
-    ConfigVersion,
-    Judgement,
-    ModelInput,
-    ModelKind,
-    ModelVersion,
-    Outcome,
-    Presented,
-)
 from rlhf_core.store import Store
-from tests.facts import candidate, prompt
-
-ASKED = prompt("Why?")
-LONG = candidate("a b c d", 0, prompt_id=ASKED.id)
-SHORT = candidate("a", 1, prompt_id=ASKED.id)
-
-
-def judgement(judge: str, of, value: float | None = None, **fields: object) -> Judgement:
-    return Judgement.model_validate(
-        {
-            "prompt_id": ASKED.id,
-            "judge": judge,
-            "judge_version": f"{judge}-1",
-            "candidate_id": of.id,
-            "outcome": Outcome.SCORED,
-            "score": value,
-            **fields,
-        }
-    )
-
-
-def contest(first, second, probability: float, presented: Presented) -> Judgement:
-    outcome = Outcome.FIRST if probability > 0.5 else Outcome.SECOND
-    fields = {"opponent_id": second.id, "presented": presented, "outcome": outcome}
-    return judgement("pairwise", first, None, probability=probability, **fields)
-
-
-JUDGEMENTS = [
-    judgement("one", LONG, 0.9),
-    judgement("one", SHORT, 0.2),
-    judgement("other", LONG, 0.1),
-    judgement("other", SHORT, 0.6),
-    contest(LONG, SHORT, 0.9, Presented.FORWARD),
-    contest(SHORT, LONG, 0.7, Presented.REVERSED),
-    judgement("silent", LONG, None, outcome=Outcome.UNPARSED),
-]
-
-
-@pytest.fixture
-def filled(store: Store) -> Store:
-    combination = Combination({"one-1": 1.0}, 0.02)
-    ranking = rank([LONG, SHORT], JUDGEMENTS, combination)
-    assert ranking is not None
-    pairs = pairs_of(ranking, [LONG, SHORT], JUDGEMENTS, combination, "hash")
-    base = ModelVersion(kind=ModelKind.BASE, base="tiny", recipe="{}", config_hash="hash")
-    sft = ModelVersion(
-        kind=ModelKind.SFT, base="tiny", parent_id=base.id, recipe="{}", config_hash="hash"
-    )
-    inputs = [ModelInput(model_id=sft.id, input_table="rankings", input_id=ranking.id)]
-    config = ConfigVersion(config_hash="hash", config="{}")
-    store.append([config, ASKED, LONG, SHORT, *JUDGEMENTS, ranking, *pairs, base, sft, *inputs])
-    return store
+from tests.facts import candidate
+from tests.rlhf_core.store.judged import ASKED
 
 
 def test_pairs_with_their_words(filled: Store):
@@ -128,6 +68,4 @@ def test_checks_are_empty_and_find_what_is_wrong(filled: Store):
     assert filled.query("SELECT * FROM check_orphans") == []
     assert filled.query("SELECT * FROM check_duplicate_ids") == []
     filled.append([candidate("lost", 5, prompt_id="nowhere")])
-    assert [row["table_name"] for row in filled.query("SELECT * FROM check_orphans")] == [
-        "candidates"
-    ]
+    assert [row["what"] for row in filled.query("SELECT * FROM check_orphans")] == ["candidates"]

@@ -1,0 +1,6 @@
+-- Prompts of which no judge was asked.
+-- $split = train: train or holdout
+SELECT prompt_id, mode, has_candidates, prompt
+FROM unjudged_prompts
+WHERE split = $split
+ORDER BY prompt_id;

@@ -1,0 +1,234 @@
+"""What auditors ask: each view against facts whose answer is counted by hand."""
+
+import json
+import re
+
+import pytest
+
+from rlhf_core.preferences import Combination, pairs_of, rank
+from rlhf_core.records import ConfigVersion, Outcome, Presented, Revision, Split, StageRun
+from rlhf_core.store import Store, reading
+from tests.conftest import ROOT
+from tests.facts import candidate, prompt
+from tests.rlhf_core.store.judged import ASKED, JUDGEMENTS, LONG, SHORT, contest, judged, judgement
+
+QUERIES = sorted((ROOT / "deploy" / "queries").glob("*.sql"))
+
+
+def later(store: Store, run_id: str) -> Store:
+    return Store(store.files.database, run_id=run_id)
+
+
+def test_a_pair_with_both_texts_and_every_vote(filled: Store):
+    found = {row["judge"]: row for row in filled.query("SELECT * FROM pair_votes")}
+    assert set(found) == {"one", "other", "pairwise"}
+    assert {row["left_text"] for row in found.values()} == {LONG.text}
+    assert {row["label"] for row in found.values()} == {"left"}
+    assert [found[judge]["is_counted"] for judge in ("one", "other")] == [True, False]
+    assert (found["one"]["left_score"], found["one"]["right_score"]) == (0.9, 0.2)
+    assert found["pairwise"]["left_when_first"] == 0.9
+    assert found["pairwise"]["left_when_second"] == pytest.approx(0.3)
+
+
+def test_reasons_of_both_sides_stand_beside_a_vote(filled: Store):
+    said = [
+        judgement("wordy", LONG, 0.5, reason="fine"),
+        judgement("wordy", SHORT, 0.1, reason="short"),
+    ]
+    filled.append(said)
+    rows = filled.query("SELECT judge, rationale FROM judge_votes ORDER BY judge DESC LIMIT 2")
+    assert rows[0] == {"judge": "wordy", "rationale": "fine | short"}
+    assert rows[1]["rationale"] is None
+
+
+def test_a_contest_read_in_one_order_is_no_vote(store: Store):
+    """As in the making of pairs: a preference for a place would not cancel out."""
+    kept = [fact for fact in judged() if getattr(fact, "presented", None) != Presented.REVERSED]
+    store.append(kept)
+    assert store.query("SELECT * FROM judge_votes WHERE judge = 'pairwise'") == []
+
+
+def test_who_prefers_what_was_rejected(filled: Store):
+    (row,) = filled.query("SELECT * FROM dissenting_votes")
+    assert (row["judge"], row["label"], row["margin"]) == ("other", "left", pytest.approx(-0.5))
+
+
+def test_what_members_of_a_jury_said(store: Store):
+    said = {
+        "members": [
+            {"name": "a", "outcome": "first", "probability": 0.8, "reason": None},
+            {"name": "b", "outcome": "second", "probability": 0.3, "reason": "shorter"},
+            {"name": "c", "outcome": None, "reason": "not its mode"},
+        ],
+        "spread": 0.5,
+    }
+    heard = contest(LONG, SHORT, 0.7, Presented.FORWARD)
+    store.append([heard.model_copy(update={"raw_output": json.dumps(said)})])
+    rows = store.query("SELECT * FROM jury_members ORDER BY member")
+    assert [row["is_overruled"] for row in rows] == [False, True, None]
+    assert (rows[1]["member_probability"], rows[1]["member_reason"]) == (0.3, "shorter")
+
+
+def test_agreement_says_who_and_how_many_were_undecided(filled: Store):
+    filled.append([judgement("same", of, 0.5) for of in (LONG, SHORT)])
+    filled.append([judgement("same", SHORT, 0.5), judgement("even", LONG, 0.5)])
+    rows = filled.query("SELECT * FROM judge_agreement ORDER BY judge, other_judge")
+    assert [(row["judge_name"], row["other_judge_name"]) for row in rows] == [
+        ("one", "other"),
+        ("one", "pairwise"),
+        ("other", "pairwise"),
+    ]
+    assert [row["undecided"] for row in rows] == [0, 0, 0]
+
+
+def test_biases_by_judge_and_week(filled: Store):
+    (position,) = filled.query("SELECT * FROM position_bias_by_week")
+    assert (position["judge"], position["comparisons"], position["chose_first"]) == (
+        "pairwise",
+        2,
+        1,
+    )
+    assert position["mean_probability"] == pytest.approx(0.8)
+    assert position["week"].weekday() == 0
+    found = filled.query("SELECT judge, longer_preferred FROM length_bias_by_week ORDER BY judge")
+    assert [tuple(row.values()) for row in found] == [("one", 1), ("other", 0), ("pairwise", 1)]
+
+
+def test_a_label_that_changes_under_other_judges_is_drift(filled: Store):
+    combination = Combination({"other-1": 1.0}, 0.02)
+    ranking = rank([LONG, SHORT], JUDGEMENTS, combination)
+    assert ranking is not None
+    assert filled.query("SELECT * FROM label_drift") == []
+    again = pairs_of(ranking, [LONG, SHORT], JUDGEMENTS, combination, "second")
+    later(filled, "second").append([ranking, *again])
+    (row,) = filled.query("SELECT * FROM label_drift")
+    assert (row["label"], row["later_label"]) == ("left", "right")
+    assert (row["run_id"], row["later_run_id"]) == ("test", "second")
+    assert (row["judge_versions"], row["later_judge_versions"]) == (["one-1"], ["other-1"])
+
+
+def test_two_versions_of_a_judge_are_compared_on_the_same_candidates(filled: Store):
+    mended = [
+        judgement("one", LONG, 0.7, judge_version="one-2"),
+        judgement("one", SHORT, 0.4, judge_version="one-2"),
+    ]
+    filled.append(mended)
+    (row,) = filled.query("SELECT * FROM judge_drift")
+    assert (row["judge"], row["candidates"]) == ("one", 2)
+    assert row["mean_shift"] == pytest.approx(0)
+    assert row["mean_change"] == pytest.approx(0.2)
+
+
+def test_what_was_never_judged(filled: Store):
+    unread = candidate("unread", 7, prompt_id=ASKED.id)
+    filled.append(
+        [
+            prompt("Never?"),
+            unread,
+            candidate("never", 8, prompt_id=ASKED.id),
+            judgement("silent", unread, None, outcome=Outcome.UNPARSED),
+        ]
+    )
+    (row,) = filled.query("SELECT * FROM unjudged_prompts")
+    assert (row["prompt"], row["has_candidates"]) == ("Never?", False)
+    rows = filled.query("SELECT text, without_opinion FROM unjudged_candidates ORDER BY text")
+    assert [tuple(row.values()) for row in rows] == [("never", 0), ("unread", 1)]
+
+
+def test_prompts_of_the_same_words_and_of_nearly_the_same(store: Store):
+    store.append(
+        [
+            prompt("What is the capital of France, and why?"),
+            prompt("what is the capital of  France and why", split=Split.HOLDOUT),
+            prompt("What is the capital of Spain, and why?"),
+            prompt("What is the capital of France, and why not?"),
+            prompt("Who wrote it?"),
+        ]
+    )
+    (same,) = store.query("SELECT * FROM duplicate_prompts")
+    assert (same["copies"], set(same["splits"])) == (2, {"train", "holdout"})
+    near = store.query("SELECT DISTINCT jaccard FROM near_duplicate_prompts ORDER BY 1")
+    # Of eight words seven are shared with "… not", and seven of nine with "Spain" are too few.
+    assert [row["jaccard"] for row in near] == [pytest.approx(8 / 9), 1.0]
+
+
+def test_answers_of_the_same_words(filled: Store):
+    filled.append([candidate(" A  b c\nd", 4, prompt_id=ASKED.id), candidate("a b c d", 4)])
+    (row,) = filled.query("SELECT * FROM duplicate_candidates")
+    assert (row["prompt_id"], row["copies"]) == (ASKED.id, 2)
+    assert row["candidate_ids"][0] == LONG.id
+
+
+def test_judges_that_are_constant_and_flip(filled: Store):
+    others = [candidate(f"{n}", n, prompt_id=ASKED.id) for n in range(2, 30)]
+    filled.append([*others, *(judgement("flat", one, 0.5) for one in others)])
+    assert filled.query("SELECT judge, reasons FROM suspicious_judges ORDER BY judge") == [
+        {"judge": "flat", "reasons": ["constant"]},
+        {"judge": "pairwise", "reasons": ["flips between orders"]},
+        {"judge": "silent", "reasons": ["often unparsed"]},
+    ]
+
+
+def test_costs_by_judge_and_by_stage(store: Store):
+    held = prompt("Held?", split=Split.HOLDOUT)
+    tested = candidate("tested", 0, prompt_id=held.id, cost_usd=0.5)
+    spent = {"cost_usd": 0.25, "prompt_tokens": 10, "completion_tokens": 2, "latency_seconds": 3}
+    store.append([ASKED, held, LONG, tested])
+    store.append([judgement("one", LONG, 1, **spent)])
+    store.append([judgement("one", tested, 1, **spent, prompt_id=held.id)])
+    store.append(
+        [Revision(prompt_id=ASKED.id, reviser="r", model="m", round=0, text="", cost_usd=1)]
+    )
+    store.append([StageRun(config_hash="h", cycle=1, stage="judge", seconds=9, detail="{}")])
+    (judge,) = store.query("SELECT * FROM judge_costs")
+    assert (judge["judgements"], judge["cost_usd"], judge["seconds"]) == (2, 0.5, 6)
+    found = store.query("SELECT stage, calls, cost_usd, seconds FROM stage_costs ORDER BY stage")
+    assert [tuple(row.values()) for row in found] == [
+        ("evaluate", 2, 0.75, None),
+        ("judge", 1, 0.25, 9),
+        ("revise", 1, 1.0, None),
+        ("sample", 1, 0.0, None),
+    ]
+
+
+def test_what_changed_between_two_runs(store: Store):
+    for run, steps in (("first", 1), ("second", 2)):
+        config = ConfigVersion(config_hash=run, config=json.dumps({"training": {"steps": steps}}))
+        stage = StageRun(config_hash=run, cycle=1, stage="judge", seconds=1, detail="{}")
+        later(store, run).append([config, stage])
+    later(store, "second").append([judgement("one", LONG, 0.5)])
+    found = store.query("SELECT what, former, value FROM run_changes ORDER BY what")
+    assert [tuple(row.values()) for row in found] == [
+        ("judge one one-1", None, "1"),
+        ("rows of judgements", None, "1"),
+        ("setting $.training.steps", "1", "2"),
+    ]
+
+
+def test_over_abstaining_judges_are_told(filled: Store):
+    filled.append(
+        [judgement("shy", LONG, None, outcome=Outcome.ABSTAINS), judgement("shy", SHORT, 1)]
+    )
+    (row,) = filled.query("SELECT * FROM over_abstaining")
+    assert (row["who"], row["name"], row["asked"], row["share"]) == ("judge", "shy", 2, 0.5)
+
+
+def test_every_named_query_runs_on_an_empty_store(store: Store):
+    ask_all(store)
+
+
+def test_every_named_query_runs_on_facts(filled: Store):
+    ask_all(filled)
+
+
+def ask_all(store: Store) -> None:
+    """A file's first line says what it answers, the next ones what to filter by."""
+    with reading(store.files.database) as snapshot:
+        for path in QUERIES:
+            sql = path.read_text()
+            assert sql.startswith("-- "), path
+            defaults = re.findall(r"^-- \$(\w+)(?: = ([^:]*\S))?: ", sql, re.MULTILINE)
+            parameters = {
+                name: int(value) if value.isdigit() else value or "none" for name, value in defaults
+            }
+            assert snapshot.ask(sql, parameters).columns, path
