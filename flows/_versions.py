@@ -42,12 +42,15 @@ def sft(config: Config, reviser: str | None = None, seeder: str | None = None) -
     return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)
 
 
-def reward(config: Config, sft_id: str, ranking_ids: Sequence[str]) -> ModelVersion:
+def reward(
+    config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
+) -> ModelVersion:
+    """The reward model of these rankings, without the pairs of them that are left out."""
     recipe = {
         "reward_model": config.reward_model.model_dump(mode="json"),
         **_weights(config),
     }
-    data = content_id(sorted(ranking_ids))
+    data = content_id(sorted(ranking_ids), *([sorted(left_out)] if left_out else []))
     return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
 
 

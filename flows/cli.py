@@ -34,6 +34,8 @@ from flows.forget import forget
 from flows.import_cli import import_
 from flows.judges_cli import app as judges_app
 from flows.lineage import lineage
+from flows.retract import retract
+from flows.show import show
 from flows.spot_check import spot_check
 from flows.sql import sql
 from flows.ui_cli import ui
@@ -55,6 +57,8 @@ app.command("check")(check)
 app.command("export")(export)
 app.command("import")(import_)
 app.command("lineage")(lineage)
+app.command("retract")(retract)
+app.command("show")(show)
 app.command("spot-check")(spot_check)
 app.command("forget")(forget)
 app.command("sql")(sql)

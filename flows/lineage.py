@@ -1,6 +1,6 @@
 """`solon lineage`: what a model, prompt, judgement or any other fact came from and led to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -68,10 +68,14 @@ def lineage(
         return
     titles = {"up": "came from", "down": "led to"}
     for way, roots in found.items():
-        title = f"{subject.id} ({_words(subject.table, 1)}) {titles[way]}"
-        out.print(_grown(Tree(Text(shown(title), style="bold")), roots))
-        if not roots:
-            out.print("  nothing")
+        print_branches(f"{subject.id} ({_words(subject.table, 1)}) {titles[way]}", roots)
+
+
+def print_branches(title: str, branches: "Sequence[Branch]") -> None:
+    """A tree of what stands in relation to something."""
+    out.print(_grown(Tree(Text(shown(title), style="bold")), branches))
+    if not branches:
+        out.print("  nothing")
 
 
 def _grown(tree: Tree, branches: "Iterable[Branch]") -> Tree:

@@ -27,7 +27,9 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
     with stage(cycle, "train_reward") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        version = _versions.reward(cycle.config, sft_id, [ranking.id for ranking in rankings])
+        ids = [ranking.id for ranking in rankings]
+        left_out = queries.retracted_pairs(work.store, rankings)
+        version = _versions.reward(cycle.config, sft_id, ids, left_out)
         if queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, version, prompts, rankings)
             work.news = "trained"

@@ -25,10 +25,14 @@ from rlhf_core.store.store import Store
 
 
 def prompts_of(store: Store, prompt_set_id: str, split: Split) -> list[Prompt]:
-    """The prompts of a set that fall into a split, by id, so in the same order on every run."""
+    """The prompts of a set that fall into a split, by id, so in the same order on every run.
+
+    Retracted ones are left out.
+    """
     found = store.rows(
         Prompt,
-        "split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?)",
+        "split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?) "
+        "AND id NOT IN (SELECT subject_id FROM retracted WHERE subject_table = 'prompts')",
         [split.value, prompt_set_id],
     )
     return sorted(found, key=lambda prompt: prompt.id)
@@ -66,11 +70,13 @@ def candidates_by_id(store: Store, ids: Collection[str]) -> dict[str, Candidate]
 def judgements_of(
     store: Store, candidate_ids: Collection[str], versions: Collection[str]
 ) -> list[Judgement]:
-    """Judgements by these judges that show one of the candidates first."""
+    """Judgements by these judges that show one of the candidates first, but the retracted."""
+    ids = list(candidate_ids)
     return store.rows(
         Judgement,
-        "candidate_id IN (SELECT unnest(?)) AND judge_version IN (SELECT unnest(?))",
-        [list(candidate_ids), list(versions)],
+        "candidate_id IN (SELECT unnest(?)) AND judge_version IN (SELECT unnest(?)) AND id IN "
+        "(SELECT id FROM standing_judgements WHERE candidate_id IN (SELECT unnest(?)))",
+        [ids, list(versions), ids],
     )
 
 
@@ -123,21 +129,37 @@ def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str
 def rankings_of(
     store: Store, recipe: str, batches: Collection[tuple[str, int]], prompts: Sequence[Prompt]
 ) -> list[Ranking]:
-    """Rankings made by one recipe from the candidates of some (model, seed) batches, by id."""
+    """Rankings made by one recipe from the candidates of some (model, seed) batches, by id.
+
+    None that rests on something retracted. Of several rankings of a prompt's candidates, as they
+    come of a retraction that was withdrawn, the one by most judgements.
+    """
     wanted = {prompt.id for prompt in prompts}
-    found = [
-        ranking
-        for ranking in store.rows(Ranking, "recipe = ?", [recipe])
-        if (ranking.model_id, ranking.seed) in batches and ranking.prompt_id in wanted
-    ]
-    return sorted(found, key=lambda ranking: ranking.id)
+    standing = "recipe = ? AND id NOT IN (SELECT ranking_id FROM tainted_rankings)"
+    found: dict[tuple[str, str, int], Ranking] = {}
+    for ranking in store.rows(Ranking, standing, [recipe]):
+        key = (ranking.prompt_id, ranking.model_id, ranking.seed)
+        if key[1:] in batches and ranking.prompt_id in wanted:
+            known = found.get(key)
+            if known is None or len(ranking.judgement_ids) > len(known.judgement_ids):
+                found[key] = ranking
+    return sorted(found.values(), key=lambda ranking: ranking.id)
+
+
+def retracted_pairs(store: Store, rankings: Sequence[Ranking]) -> list[str]:
+    """Ids of the pairs of these rankings that were retracted by themselves."""
+    sql = "SELECT pair_id FROM tainted_pairs WHERE ranking_id IN (SELECT unnest(?)) ORDER BY 1"
+    found = store.query(sql, [[ranking.id for ranking in rankings]])
+    return [row["pair_id"] for row in found]
 
 
 def pairs_of_rankings(store: Store, rankings: Sequence[Ranking]) -> dict[str, list[Pair]]:
-    """The pairs of each ranking, by ranking id."""
+    """The pairs of each ranking but the retracted, by ranking id."""
     pairs: dict[str, list[Pair]] = {ranking.id: [] for ranking in rankings}
+    left_out = set(retracted_pairs(store, rankings))
     for pair in store.rows(Pair, "ranking_id IN (SELECT unnest(?))", [list(pairs)]):
-        pairs[pair.ranking_id].append(pair)
+        if pair.id not in left_out:
+            pairs[pair.ranking_id].append(pair)
     return pairs
 
 

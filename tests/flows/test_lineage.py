@@ -1,12 +1,15 @@
 """`solon lineage` over what a real cycle left."""
 
+import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from rlhf_core.config import Config
 from rlhf_core.store import Store
-from tests.flows.conftest import SMOKE
+from tests.flows.conftest import SMOKE, smoke
 from tests.flows.test_cli import call
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -59,3 +62,26 @@ def test_an_unknown_id_is_wrong_input(
 ):
     assert call(monkeypatch, *asked(finished, "lineage", "nowhere")) == 2
     assert "no id begins with 'nowhere'; looked among " in capsys.readouterr().err
+
+
+def test_retracting_asks_first_and_shows_in_the_lineage_of_models(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    finished: Config,
+    tmp_path: Path,
+):
+    shutil.copytree(finished.store.parent, tmp_path / "copy")
+    config = smoke(tmp_path / "copy")
+    store = Store(config.store)
+    (ranking,) = store.query("SELECT judgement_ids[1] AS judgement FROM rankings LIMIT 1")
+    arguments = ["retract", ranking["judgement"], "--reason", "broken"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert call(monkeypatch, *asked(config, *arguments)) == 1
+    assert f"on {ranking['judgement']} rest" in capsys.readouterr().out
+    assert store.query("SELECT * FROM retractions") == []
+    assert call(monkeypatch, *asked(config, *arguments, "--yes", "--by", "me")) == 0
+    rows = store.query("SELECT kind FROM tainted_models ORDER BY kind")
+    assert [row["kind"] for row in rows] == ["policy", "reward"]
+    capsys.readouterr()
+    assert call(monkeypatch, *asked(config, "lineage", "policy-")) == 0
+    assert "1 rows on retracted facts" in capsys.readouterr().out

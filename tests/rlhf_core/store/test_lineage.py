@@ -16,12 +16,15 @@ from rlhf_core.records import (
     ModelKind,
     ModelVersion,
     Outcome,
+    PromptSet,
     Record,
     Retraction,
     Revision,
+    Split,
 )
-from rlhf_core.store import Store, reading
-from rlhf_core.store.lineage import Branch, lineage_down, lineage_up, subject_of
+from rlhf_core.store import Store, queries, reading
+from rlhf_core.store.lineage import Branch, Subject, lineage_down, lineage_up, subject_of
+from rlhf_core.store.retracting import retract
 from tests.facts import candidate, prompt
 
 COMBINATION = Combination({"one-1": 1.0, "other-1": 1.0}, 0.02)
@@ -310,3 +313,47 @@ def test_lineage_shows_the_taint(filled: Store):
     assert {i for table, i in found if table == "models"} == {POLICY.id, REWARD.id}
     (judgements,) = [b for b in flat(up(filled, PAIRS[0].id)) if b.note == "one-1"]
     assert (judgements.count, judgements.tainted) == (2, 1)
+
+
+def test_stages_leave_out_what_is_retracted_and_take_it_back(filled: Store):
+    shown = [answer.id for answer in ANSWERS]
+    batches = {(SFT.id, ANSWERS[0].seed)}
+
+    def read() -> tuple[int, list[str]]:
+        judgements = queries.judgements_of(filled, shown, COMBINATION.weights.keys())
+        rankings = queries.rankings_of(filled, COMBINATION.recipe, batches, [RANKED])
+        return len(judgements), [ranking.id for ranking in rankings]
+
+    assert read() == (6, [RANKING.id])
+    retract(filled, Subject("judge_versions", "other-1"), "broken", "me")
+    assert read() == (3, [])
+    left = queries.judgements_of(filled, shown, COMBINATION.weights.keys())
+    again = rank(ANSWERS, left, COMBINATION)
+    assert again is not None
+    filled.append([again])
+    assert read() == (3, [again.id])
+    retract(filled, Subject("judge_versions", "other-1"), "mended", "me", withdrawn=True)
+    assert read() == (6, [RANKING.id])  # and not both
+
+
+def test_a_retracted_pair_is_left_out_of_its_ranking(filled: Store):
+    retract(filled, Subject("pairs", PAIRS[0].id), "broken", "me")
+    assert queries.retracted_pairs(filled, [RANKING]) == [PAIRS[0].id]
+    (kept,) = queries.pairs_of_rankings(filled, [RANKING]).values()
+    assert {pair.id for pair in kept} == {PAIRS[1].id, PAIRS[2].id}
+
+
+def test_a_retracted_prompt_is_asked_no_more(filled: Store):
+    known = PromptSet(source="s", prompt_ids=(RANKED.id, SHOWN.id))
+    filled.append([known])
+    retract(filled, Subject("prompts", SHOWN.id), "broken", "me")
+    assert queries.prompts_of(filled, known.id, Split.TRAIN) == [RANKED]
+
+
+def test_what_is_retracted_cannot_be_retracted_nor_the_rest_be_taken_back(filled: Store):
+    subject = Subject("pairs", PAIRS[0].id)
+    with pytest.raises(IdError, match="nothing to withdraw"):
+        retract(filled, subject, "why", "me", withdrawn=True)
+    retract(filled, subject, "broken", "me")
+    with pytest.raises(IdError, match="retracted already, by me: broken"):
+        retract(filled, subject, "again", "you")

@@ -1,0 +1,43 @@
+"""What `solon show` marks, and that it shows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.show import marked
+from rlhf_core.store import Store
+from tests.facts import candidate, prompt
+from tests.flows.test_cli import call
+
+
+def test_words_that_differ_are_marked_without_colours_too():
+    left, right = marked("the cat sat", "the dog sat down", has_colours=False)
+    assert left.plain == "the [-cat-] sat"
+    assert right.plain == "the {+dog+} sat{+ down+}"
+
+
+def test_colours_leave_the_words_alone():
+    left, right = marked("a b", "a c", has_colours=True)
+    assert (left.plain, right.plain) == ("a b", "a c")
+    assert [str(span.style) for span in (*left.spans, *right.spans)] == ["bold red", "bold green"]
+
+
+def test_an_answer_cannot_steer_the_terminal():
+    left, _ = marked("one \x1b[2J", "two", has_colours=False)
+    assert "\x1b" not in left.plain
+
+
+def test_a_candidate_is_shown_to_people_and_programs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    store = Store(tmp_path / "solon.duckdb")
+    told = candidate("[bold]an answer", logprobs=(-1.0, -2.0))
+    store.append([prompt(), told])
+    arguments = ["show", "candidate", told.id[:9], "--set", f"store={store.files.database}"]
+    assert call(monkeypatch, *arguments) == 0
+    assert "[bold]an answer" in capsys.readouterr().out
+    assert call(monkeypatch, *arguments, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["mean_logprob"] == -1.5
+    assert call(monkeypatch, "show", "pair", *arguments[2:]) == 2
+    assert "looked among pairs" in capsys.readouterr().err
