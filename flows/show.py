@@ -48,8 +48,8 @@ def show(
         print_json(story)
         return
     if kind is Kind.PAIR:
-        left, right = (story.pop("answers")[side] for side in ("left", "right"))
-        _print_sides(left, right, story["chosen_id"])
+        answers = story.pop("answers")
+        _print_sides(answers["left"], answers["right"], story["chosen_id"])
     for name, value in story.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             out.print(Text(f"\n{name.replace('_', ' ')}", style="bold"))

@@ -18,7 +18,7 @@ def draw_chart(answer: Answer) -> None:
     numbers = {n: name for n, name in columns.items() if any(is_number(r[n]) for r in answer.rows)}
     if not numbers:
         return
-    up = list(numbers)[-1]
+    up = next((n for n in numbers if n > 0), 0)
     across = next((n for n in columns if n != up), up)
     chosen: dict[str, Any] = {"kind": None, "across": across, "up": up}
     kinds: dict[str | None, str] = {None: "none", **{kind: kind for kind in CHARTS}}

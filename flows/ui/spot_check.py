@@ -138,6 +138,7 @@ def _draw_form(source: Source, page: Element, place: Element) -> None:
         }
         split = ui.select(splits, label="split", value=None).props("dense outlined")
     message = words("p", "", "error")
+    sessions: list[Session] = []
 
     async def start() -> None:
         name = (person.value or "").strip()
@@ -155,16 +156,17 @@ def _draw_form(source: Source, page: Element, place: Element) -> None:
         if not checks:
             message.text = "no pair is left to check: all are unscored, alike or answered by you"
             return
-        session = Session(source, place, name, checks)
+        sessions.append(Session(source, place, name, checks))
 
-        async def pressed(event: KeyEventArguments) -> None:
-            modifiers = event.modifiers
-            if event.action.keydown and not (modifiers.ctrl or modifiers.alt or modifiers.meta):
-                await session.press(event.key.name.lower())
+    async def pressed(event: KeyEventArguments) -> None:
+        modifiers = event.modifiers
+        is_plain = not (modifiers.ctrl or modifiers.alt or modifiers.meta)
+        if sessions and event.action.keydown and is_plain:
+            await sessions[-1].press(event.key.name.lower())
 
-        with page:
-            ui.keyboard(pressed, repeating=False, ignore=["input", "select", "textarea"])
-
+    # There from the start: a key pressed while the browser still loads it would be lost.
+    with page:
+        ui.keyboard(pressed, repeating=False, ignore=["input", "select", "textarea"])
     person.on("keydown.enter", start)
     with box("div", "pager"):
         ui.button("start", on_click=start).props("unelevated dense no-caps").classes("primary")

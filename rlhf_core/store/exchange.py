@@ -105,7 +105,8 @@ def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking
     words = "trim(concat_ws(chr(10) || chr(10), context, text))"
     found = store.rows(
         Ranking,
-        "recipe IN (SELECT unnest($1)) AND prompt_id IN (SELECT id FROM prompts WHERE "
+        "recipe IN (SELECT unnest($1)) AND id NOT IN (SELECT ranking_id FROM tainted_rankings) "
+        "AND prompt_id IN (SELECT id FROM prompts WHERE "
         f"{words} NOT IN (SELECT {words} FROM prompts WHERE split = $2))",
         [[imported.judge_version for imported in imports], Split.HOLDOUT.value],
     )
@@ -154,7 +155,8 @@ chosen_pairs AS (
     GROUP BY pair.id, judgements.candidate_id
 ), pair_words AS (
     SELECT pairs.*, chosen.text AS chosen, rejected.text AS rejected,
-           CASE WHEN outcome = 'tie' THEN 'tie' WHEN outcome <> 'preferred' THEN 'unscored'
+           CASE WHEN pairs.id IN (SELECT pair_id FROM tainted_pairs) THEN 'retracted'
+                WHEN outcome = 'tie' THEN 'tie' WHEN outcome <> 'preferred' THEN 'unscored'
                 WHEN margin < $min_margin THEN 'margin below --min-margin'
                 WHEN agreement IS NULL AND $min_agreement IS NOT NULL THEN 'agreement unknown'
                 WHEN agreement < $min_agreement THEN 'agreement below --min-agreement'
@@ -191,7 +193,8 @@ found_one AS (
     FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
 ), found AS (
     SELECT found_one.*, words.answers, {_SAID},
-           CASE WHEN utilities[1] = utilities[-1] THEN 'tie'
+           CASE WHEN found_one.id IN (SELECT ranking_id FROM tainted_rankings) THEN 'retracted'
+                WHEN utilities[1] = utilities[-1] THEN 'tie'
                 WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
            END AS reason
     FROM found_one JOIN words USING (id) {_IMPORTED.format("rankings")}

@@ -19,9 +19,10 @@ SELECT judgements.id, judge, judge_version, candidate_id, opponent_id, presented
        (SELECT list(text) FROM responses WHERE list_contains(response_ids, responses.id)) AS said
 FROM judgements WHERE {} ORDER BY judge_version, presented, created_at, id"""
 MODELS = """
-SELECT model_ancestry.model_id AS id, ancestor_kind AS kind,
+SELECT model_ancestry.model_id AS id, models.kind,
        bool_or(model_ancestry.model_id = ancestor_id) AS is_direct
 FROM ({}) AS learnt JOIN model_ancestry ON ancestor_id = learnt.model_id
+JOIN models ON models.id = model_ancestry.model_id
 GROUP BY ALL ORDER BY is_direct DESC, id"""
 LEARNT_PROMPT = "SELECT DISTINCT model_id FROM model_prompts WHERE prompt_id = $id"
 LEARNT_RANKING = "SELECT DISTINCT model_id FROM model_inputs WHERE input_id = $ranking"

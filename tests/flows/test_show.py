@@ -9,6 +9,7 @@ from flows.show import marked
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
 from tests.flows.test_cli import call
+from tests.rlhf_core.store.test_lineage import ANSWERS, FACTS, PAIRS
 
 
 def test_words_that_differ_are_marked_without_colours_too():
@@ -41,3 +42,17 @@ def test_a_candidate_is_shown_to_people_and_programs(
     assert json.loads(capsys.readouterr().out)["mean_logprob"] == -1.5
     assert call(monkeypatch, "show", "pair", *arguments[2:]) == 2
     assert "looked among pairs" in capsys.readouterr().err
+
+
+def test_a_pair_is_shown_side_by_side_with_its_votes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    store = Store(tmp_path / "solon.duckdb")
+    store.append(FACTS)
+    (pair,) = [one for one in PAIRS if {one.left_id, one.right_id} == {a.id for a in ANSWERS[:2]}]
+    assert call(monkeypatch, "show", "pair", pair.id, "--set", f"store={store.files.database}") == 0
+    printed = capsys.readouterr().out
+    assert f"{ANSWERS[0].id}, chosen" in printed
+    assert "[-good-]" in printed
+    assert "{+bad+}" in printed
+    assert printed.count("one-1") >= 2

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows._screen import shown as shown_text
 from rlhf_core.records import HumanVerdict, SpotCheck
 from rlhf_core.store import Store
 from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
@@ -88,5 +89,5 @@ def test_a_person_labels_by_keys_and_sees_no_judge(
     assert kept[1].verdict is HumanVerdict.UNSURE
     held_better = {HumanVerdict.LEFT: kept[0].left_id, HumanVerdict.RIGHT: kept[0].right_id}
     (row,) = shown.query("SELECT text FROM candidates WHERE id = ?", [held_better[kept[0].verdict]])
-    assert row["text"] == first
+    assert shown_text(row["text"]) == first
     assert seen.nothing()

@@ -14,6 +14,7 @@ from rlhf_core.records import (
     PairOutcome,
     Ranking,
     Record,
+    Retraction,
     Revision,
     Split,
 )
@@ -180,6 +181,19 @@ def test_demonstrations_come_from_references_rankings_or_revisions(own: Store):
     assert shown == {"references": ["Because."], "rankings": ["best"], "revisions": ["second"]}
     assert counts(own, "references").left_out == {"empty answer": 1}
     assert counts(own, "revisions").left_out == {"never revised": 1}
+
+
+def test_what_was_retracted_does_not_go_out(own: Store):
+    decided = Retraction(
+        subject_table="judgements",
+        subject_id=SCORES[0].id,
+        number=1,
+        reason="wrong",
+        retracted_by="me",
+    )
+    own.append([decided])
+    assert rows(own, "preference") == []
+    assert counts(own, "preference").left_out == {"retracted": 5}
 
 
 def test_an_empty_store_exports_nothing(store: Store):

@@ -43,6 +43,7 @@ def test_a_pair_is_told_with_answers_votes_and_models(known: Path):
     assert found["answers"]["left"]["text"] == "good"
     retracted = {vote["id"]: vote["is_retracted"] for vote in found["votes"]}
     assert retracted == {one: one == JUDGEMENTS[0].id for one in PAIR.judgement_ids}
+    assert all(row["id"].startswith(row["kind"]) for row in found["models"])
     learnt = {row["id"]: row["is_direct"] for row in found["models"]}
     assert learnt == {REWARD.id: True, POLICY.id: False, NEXT.id: False}
     assert found["tainted_by"] == [{"subject_table": "judgements", "subject_id": JUDGEMENTS[0].id}]
