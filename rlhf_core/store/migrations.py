@@ -1,5 +1,6 @@
 """The schema, by numbered SQL files, each applied once and recorded with its hash."""
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -7,6 +8,8 @@ import duckdb
 
 from rlhf_core.errors import SchemaError
 from rlhf_core.identity import digest
+
+COLUMN_COMMENT = re.compile(r"COMMENT ON COLUMN (\w+)\.\w+\s+IS\s+(?:'(?:[^']|'')*'\s*)+;")
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,20 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
 
 
 def _for_this_database(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The statements as they are, but that DuckLake knows no list as a default.
+    """The statements as they are, but for what DuckLake has no place for.
 
-    None is needed there: what a default is for is rows older than their column.
+    A list as a default: none is needed there, for a default is for rows older than their column.
+    And comments on columns of views.
     """
     found = connection.execute(
         "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
     ).fetchone()
-    return sql.replace(" DEFAULT []", "") if found == ("ducklake",) else sql
+    if found != ("ducklake",):
+        return sql
+    names = connection.execute(
+        "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
+    ).fetchall()
+    views = {name for (name,) in names} | set(re.findall(r"\bVIEW (\w+)", sql))
+    return COLUMN_COMMENT.sub(
+        lambda comment: "" if comment[1] in views else comment[0], sql.replace(" DEFAULT []", "")
+    )
