@@ -90,13 +90,15 @@ def _import(
 
     survey, prompt_ids, pairs = _survey(source, name, holdout)
     importer = Importer(name, survey.form, survey.digest, holdout, source.scale)
+    deleted = prompt_ids & _deleted(store)
     found: dict[str, Any] = {
         "source": name,
         "format": survey.form,
         "judge_version": importer.judge_version,
         "rows": survey.rows,
         "prompts": len(prompt_ids),
-        "new_prompts": len(prompt_ids - _known(store, prompt_ids)),
+        "new_prompts": len(prompt_ids - _known(store, prompt_ids) - deleted),
+        "deleted_prompts": len(deleted),
         "pairs": pairs,
         "left_out": dict(survey.left_out),
         "bad": len(survey.bad),
@@ -116,7 +118,7 @@ def _keep(opened: "Store", source: "Source", importer: "Importer", survey: "Surv
     begun: list[Record] = [importer.config, importer.model]
     left_out = sum(survey.left_out.values())
     ended: list[Record] = [importer.record(survey.rows, left_out, len(survey.bad))]
-    groups = chain([begun], _facts(importer, source), [ended])
+    groups = chain([begun], _facts(importer, source, _deleted(opened.address)), [ended])
     added = 0
     with progress("importing", survey.rows) as advance:
         while facts := [fact for group in islice(groups, ROWS_A_BATCH) for fact in group]:
@@ -151,13 +153,28 @@ def _known(store: Path | str, prompt_ids: set[str]) -> set[str]:
     return queries.known_ids(Store(store), "prompts", prompt_ids) if store_exists(store) else set()
 
 
-def _facts(importer: "Importer", source: "Source") -> "Iterator[list[Record]]":
-    """The facts of each row; of demonstrations, those of each prompt."""
-    from rlhf_core.exchange.facts import demonstrations
+def _deleted(store: Path | str) -> set[str]:
+    """Prompts that a user had deleted, and that must not come back."""
+    from rlhf_core.store import Store, queries, store_exists
 
-    if importer.form == "sft":
-        return demonstrations(importer, source.examples())
-    return (list(importer.facts(example)) for example in source.examples())
+    if not store_exists(store):
+        return set()
+    return {prompt_id for prompt_id, _ in queries.tombstones(Store(store))}
+
+
+def _facts(importer: "Importer", source: "Source", deleted: set[str]) -> "Iterator[list[Record]]":
+    """The facts of each row; of demonstrations, those of each prompt. None of deleted prompts."""
+    from rlhf_core.exchange.facts import demonstrations
+    from rlhf_core.records import Prompt
+
+    groups = (
+        demonstrations(importer, source.examples())
+        if importer.form == "sft"
+        else (list(importer.facts(example)) for example in source.examples())
+    )
+    for group in groups:
+        if not any(isinstance(fact, Prompt) and fact.id in deleted for fact in group):
+            yield group
 
 
 def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:
@@ -165,7 +182,8 @@ def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:
     console.print(
         f"{found['rows']:,} rows of format {found['format']}: {found['pairs']:,} pairs, "
         f"{found['prompts']:,} prompts, {found['new_prompts']:,} of them new; left out: "
-        f"{left_out or 'none'}; bad: {found['bad']:,}",
+        f"{left_out or 'none'}; bad: {found['bad']:,}; prompts that a user had deleted, which stay "
+        f"out: {found['deleted_prompts']:,}",
         highlight=False,
         markup=False,
     )

@@ -16,6 +16,7 @@ from rlhf_core.exchange import FORMS
 from rlhf_core.exchange.columns import WORDS
 from rlhf_core.exchange.examples import form_of
 from rlhf_core.exchange.source import Source
+from rlhf_core.records import Mode, Prompt, PromptTombstone, Split
 from rlhf_core.rows import data_set_rows, read_rows
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
@@ -298,6 +299,17 @@ def test_imported_rankings_are_learnt_from_but_for_held_out_prompts(solon: Solon
     rankings = training_rankings(Cycle(config=config, number=1, run_id="r"), store, "s", "x", [])
     assert {ranking.recipe for ranking in rankings} == {imported.judge_version}
     assert len(rankings) == 20 - held
+
+
+def test_a_prompt_that_was_deleted_does_not_come_back(solon: Solon, tmp_path: Path):
+    rows = [{"prompt": p, "chosen": "a", "rejected": "b"} for p in ("Mine?", "Other?")]
+    source = written(tmp_path / "pairs.jsonl", rows)
+    store = Store(tmp_path / "solon.duckdb")
+    mine = Prompt(text="Mine?", mode=Mode.CREATIVE, split=Split.TRAIN)
+    store.append([PromptTombstone(prompt_id=mine.id, user_hash="u")])
+    assert solon("import", str(source), *at(tmp_path)) == 0
+    assert [row["text"] for row in store.query("SELECT text FROM prompts")] == ["Other?"]
+    assert store.counts()["pairs"] == 1
 
 
 def test_labels_alone_rank_nothing(solon: Solon, tmp_path: Path):
