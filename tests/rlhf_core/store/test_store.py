@@ -30,6 +30,10 @@ FROZEN_MIGRATIONS = {
     "0009_lineage.sql": "68524fd302cc657c7a69",
     "0010_audit_views.sql": "61d212a168135556acaf",
     "0011_checks.sql": "0df978ff833928775cdb",
+    "0012_spot_checks.sql": "ef0f2b7bd54b9175d43f",
+    "0013_privacy.sql": "d72eee1b95532fec85ec",
+    "0014_exchange.sql": "c44eb0a58299e357f72b",
+    "0015_imported_votes.sql": "4f740c3ffd772fc310a8",
 }
 
 
