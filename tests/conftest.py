@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,9 +67,18 @@ def trunk(new_trunk: Callable[[], Trunk]) -> Trunk:
     return new_trunk()
 
 
+@pytest.fixture(scope="session")
+def _empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without facts: to copy it is quicker than to make the schema again."""
+    return Store(tmp_path_factory.mktemp("empty") / "solon.duckdb").files.database
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store" / "solon.duckdb", run_id="test")
+def store(tmp_path: Path, _empty_store: Path) -> Store:
+    path = tmp_path / "store" / "solon.duckdb"
+    path.parent.mkdir()
+    shutil.copy(_empty_store, path)
+    return Store(path, run_id="test")
 
 
 @pytest.fixture

@@ -22,20 +22,14 @@ COLUMNS = {
 }
 
 
-@pytest.mark.parametrize(
-    "stages", [("judge", "train_policy"), pytest.param(STAGES, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
 def test_killed_in_stages_one_after_another(
-    stages: tuple[str, ...],
-    finished: Config,
-    server: str,
-    environment: dict[str, str],
-    tmp_path: Path,
+    finished: Config, server: str, environment: dict[str, str], tmp_path: Path
 ):
     config = smoke(tmp_path)
     environment = {**environment, "PREFECT_API_URL": server}
     arguments = ["run", SMOKE, "--json", *places(tmp_path)]
-    for stage in stages:
+    for stage in STAGES:
         killed = killed_solon(stage, arguments, environment)
         assert killed.returncode == -signal.SIGKILL, (stage, killed.stderr)
         rows = Store(config.store).query("SELECT stage FROM stage_runs")

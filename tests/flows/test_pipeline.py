@@ -158,6 +158,7 @@ def test_the_next_cycle_starts_from_the_promoted_policy(tmp_path: Path):
     assert learnt[-1]["n"] == rankings
 
 
+@pytest.mark.slow
 def test_a_cycle_on_full_weights(tmp_path: Path):
     """Two of them, so that a promoted policy is gone on from, sampled from and beaten."""
     config = smoke(
