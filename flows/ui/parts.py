@@ -4,11 +4,13 @@ What people and models wrote reaches the browser as text nodes and table cells, 
 markdown or a template; characters that steer terminals or turn lines around are spelled out.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -19,7 +21,9 @@ from flows._screen import shown
 from flows.ui.source import Source
 from rlhf_core.errors import SolonError
 
-STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = (
+    (files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+)
 PAGES = {
     "/": "Overview",
     "/pairs": "Pairs",
@@ -27,6 +31,17 @@ PAGES = {
     "/sql": "SQL",
     "/spot-check": "Spot check",
 }
+KEYS = {
+    "?": "this help",
+    "/": "write: into the text filter, into the SQL box",
+    "j k": "next, previous pair of the list; Enter opens it",
+    "n p": "next, previous page of the list",
+    "Ctrl Enter": "run the SQL",
+    "1 2 0 u q": "while spot-checking: left, right, alike, unsure, quit",
+    "Esc": "close this help",
+}
+MOST_CHARACTERS = 5000
+"""Of a cell on a page."""
 THEME_COOKIE = "solon_theme"
 THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
 
@@ -52,6 +67,7 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
     """A page: what is drawn inside stands below the navigation."""
     ui.page_title(f"{shown(title)} · Solon")
     ui.add_css(STYLE)
+    ui.add_body_html(f"<script>{SCRIPT}</script>")
     theme = request.cookies.get(THEME_COOKIE, "system")
     dark = ui.dark_mode(THEMES.get(theme))
     with box("header", "top"):
@@ -62,10 +78,31 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
                 entry = link(name, path)
                 if path == current:
                     entry.props["aria-current"] = "page"
+        keys = ui.button("keys").props("flat dense no-caps data-opens-keys").classes("theme")
+        keys.props["aria-label"] = "Which keys do what"
         _theme_toggle(theme if theme in THEMES else "system", dark)
+    _key_help()
     with box("div", "page"):
         words("h1", title)
         yield
+
+
+def _key_help() -> None:
+    with box("dialog", "keys") as dialog:
+        dialog.props["id"] = "keys"
+        words("h2", "Keys")
+        with box("dl", "origin"):
+            for keys, meaning in KEYS.items():
+                with box("dt"):
+                    for key in keys.split():
+                        words("kbd", key)
+                words("dd", meaning)
+
+
+def copied(text: str) -> None:
+    """A button that copies an id."""
+    button = ui.button("copy id").props("flat dense no-caps").classes("copies")
+    button.props["data-copies"] = text
 
 
 def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
@@ -84,11 +121,20 @@ def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
     button.on_click(change)
 
 
+_loading: "WeakKeyDictionary[Element, asyncio.Task[None]]" = WeakKeyDictionary()
+
+
 def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
-    """Fill a place once the page is there; what goes wrong stands in its place."""
+    """Fill a place once the page is there; what goes wrong stands in its place.
+
+    What the place was being filled with before is given up.
+    """
+    if place in _loading:
+        _loading[place].cancel()
     place.clear()
     with place:
-        waiting = words("p", "asking the store …", "soft")
+        waiting = words("p", "asking the store …", "soft waiting")
+        waiting.props["role"] = "status"
 
     async def drawn() -> None:
         with place:
@@ -98,7 +144,7 @@ def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
                 complain(error)
         waiting.delete()
 
-    background_tasks.create(drawn())
+    _loading[place] = background_tasks.create(drawn())
 
 
 def complain(error: SolonError) -> None:
@@ -123,7 +169,8 @@ def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Any]],
     links: dict[int, Callable[[Any], str]] | None = None,
-) -> ui.table:
+    empty: str | None = None,
+) -> None:
     """Rows as text, some of it linked.
 
     Args:
@@ -131,7 +178,11 @@ def table(
         columns: Their names.
         rows: A cell a column each.
         links: By column, the path that a cell leads to.
+        empty: What is said instead of no rows.
     """
+    if not rows:
+        words("p", empty or f"no {label}", "soft")
+        return
     numeric = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
     found = ui.table(
         columns=[
@@ -158,16 +209,16 @@ def table(
             f'<q-td :props="props"><a v-if="props.row.to{n}" :href="props.row.to{n}">'
             "{{ props.value }}</a></q-td>",
         )
-    if not rows:
-        words("p", f"no {label}", "soft")
-    return found
 
 
 def cell_text(cell: Any) -> str:
     """A cell in few characters: times to the second, in UTC, as the store keeps them."""
     if isinstance(cell, datetime):
         return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
-    return shown(cell)
+    text = shown(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
+    if len(text) > MOST_CHARACTERS:
+        return f"{shown(text[:MOST_CHARACTERS])}… ({len(text):,} characters)"
+    return shown(text)
 
 
 def alignment(is_numeric: bool) -> Literal["left", "right"]:

@@ -124,6 +124,15 @@ def costs(snapshot: Snapshot) -> list[Row]:
     ).as_dicts()
 
 
+def model_list(snapshot: Snapshot) -> list[Row]:
+    """The newest models, with what came of them where they were put up for promotion."""
+    return snapshot.ask(
+        "SELECT models.id, models.kind, base, models.created_at, models.run_id, promoted "
+        "FROM models LEFT JOIN promotions ON policy_id = models.id "
+        "ORDER BY models.created_at DESC, models.id LIMIT 500"
+    ).as_dicts()
+
+
 def recent_runs(snapshot: Snapshot) -> list[Row]:
     return snapshot.ask(
         "SELECT run_id, max(created_at) AS ended_at, list(stage ORDER BY created_at) AS stages, "
