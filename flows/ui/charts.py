@@ -12,14 +12,15 @@ CHARTS = ("bar", "line", "scatter")
 MOST_POINTS = 2000
 INK = "#8792a5"  # readable on both grounds
 LINE = "#8792a544"
+# White is readable on each.
 COLOURS = {
-    "base": "#8792a5",
-    "endpoint": "#8792a5",
-    "sft": "#3b82c4",
-    "reward": "#b7791f",
-    "policy": "#2f9e6e",
+    "base": "#5b6675",
+    "endpoint": "#5b6675",
+    "sft": "#2d6da9",
+    "reward": "#96600f",
+    "policy": "#1f7a52",
 }
-OTHER = "#64748b"
+OTHER = "#5b6675"
 FRAME = "#e8a33d"
 LINES = {"parent": "solid", "input": "dashed", "sampler": "dotted"}
 COLUMN_WIDTH, ROW_HEIGHT = 230, 84
@@ -81,7 +82,7 @@ def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
                 "x": depths.index(row["depth"]) * COLUMN_WIDTH,
                 "y": place * ROW_HEIGHT,
                 "symbol": "roundRect",
-                "symbolSize": [190, 54],
+                "symbolSize": [190, 62],
                 "itemStyle": {
                     "color": COLOURS.get(row["kind"], OTHER),
                     "borderColor": FRAME if is_asked else "transparent",
@@ -103,8 +104,8 @@ def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 8,
                 "data": nodes,
-                "links": [_link(*edge) for edge in found.sources],
-                "lineStyle": {"color": INK, "width": 1.5},
+                "links": _links(found, depths),
+                "lineStyle": {"color": INK, "width": 2},
                 "emphasis": {"disabled": True},
             }
         ],
@@ -121,5 +122,14 @@ def _node_text(found: LineageGraph, row: dict[str, Any]) -> str:
     return "\n".join(line for line in lines if line).replace("{", "(").replace("}", ")")
 
 
-def _link(later: str, earlier: str, relation: str) -> dict[str, Any]:
-    return {"source": earlier, "target": later, "lineStyle": {"type": LINES.get(relation, "solid")}}
+def _links(found: LineageGraph, depths: list[int]) -> list[dict[str, Any]]:
+    """Straight to the next column; else, or beside another between the same two, in a bow."""
+    columns = {row["id"]: depths.index(row["depth"]) for row in found.models}
+    seen: dict[tuple[str, str], int] = {}
+    links = []
+    for later, earlier, relation in found.sources:
+        beside = seen[later, earlier] = seen.get((later, earlier), -1) + 1
+        is_far = columns[later] - columns[earlier] > 1
+        line = {"type": LINES.get(relation, "solid"), "curveness": 0.2 * (beside + is_far)}
+        links.append({"source": earlier, "target": later, "lineStyle": line})
+    return links

@@ -6,8 +6,9 @@ from nicegui.events import EChartPointClickEventArguments
 
 from flows.ui.charts import COLUMN_WIDTH, ROW_HEIGHT, lineage
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, load, snapshot_age, table, words
+from flows.ui.parts import box, copied, frame, load, snapshot_age, words
 from flows.ui.source import Source
+from flows.ui.tables import table
 from rlhf_core.store import Snapshot
 from rlhf_core.store.lineage_graph import (
     MODELS_SHOWN,
@@ -53,6 +54,7 @@ async def _draw_list(source: Source) -> None:
             for model in found
         ],
         links={0: model_path},
+        optional=["decision", "retracted rows"],
         empty="No model yet: `solon run CONFIG` trains the first.",
     )
 
@@ -124,10 +126,16 @@ def _graph(found: LineageGraph, model_id: str) -> None:
         if event.data_type == "node":
             ui.navigate.to(model_path(found.models[event.data_index]["id"]))
 
-    with box("div", "scrolls"):
+    with box("div", "scrolls") as scrolled:
         graph = ui.echart(lineage(found, model_id), on_point_click=opened).classes("graph")
     graph.style(f"height: {min(720, 90 + tallest * ROW_HEIGHT)}px")
     graph.style(f"min-width: {(len(set(depths)) + 0.5) * COLUMN_WIDTH}px")
+    # Where not all of it fits, the model itself is in sight.
+    earlier = sum(depth < 0 for depth in set(depths)) / max(1, len(set(depths)) - 1)
+    ui.run_javascript(
+        f"const place = getHtmlElement({scrolled.id}); "
+        f"place.scrollLeft = {earlier} * (place.scrollWidth - place.clientWidth)"
+    )
     graph.props["role"] = "img"
     graph.props["aria-label"] = "Lineage as a graph; the table below holds the same"
 
@@ -151,6 +159,7 @@ def _table(found: LineageGraph) -> None:
             for row in sorted(found.models, key=lambda row: row["depth"])
         ],
         links={0: model_path},
+        optional=["learnt from", "judges behind its pairs", "retracted rows"],
     )
     if len(found.models) == MODELS_SHOWN:
         words("p", f"Only the nearest {MODELS_SHOWN} models are shown.", "soft")

@@ -5,8 +5,9 @@ from nicegui import ui
 
 from flows.ui.differences import marked
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, link, load, table, words
+from flows.ui.parts import box, copied, frame, link, load, words
 from flows.ui.source import Source
+from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
 from rlhf_core.store.stories import Story, told
 
@@ -30,18 +31,19 @@ async def _draw(source: Source, pair_id: str) -> None:
     names = side_names(pair)
     table(
         "spot checks",
-        ["person", "verdict", "note", "chosen by", "checked at"],
+        ["person", "verdict", "note", "why asked", "checked at"],
         [
             (
                 check["person"],
                 _verdict(check["verdict"], {"left": names[pair["left_id"]],
                                             "right": names[pair["right_id"]]}),
                 check["note"],
-                check["strategy"],
+                check["strategy"].replace("_", " "),
                 check["checked_at"],
             )
             for check in pair["spot_checks"]
         ],
+        optional=["note"],
         empty="Nobody checked these two answers yet; Spot check, above, asks people about pairs.",
     )  # fmt: skip
     words("h2", "Models that learnt from it")
@@ -134,7 +136,6 @@ def _sampling(answer: Story) -> None:
         words(
             "span",
             f"{answer['completion_tokens']} tokens, ended by {answer['finish_reason']}; "
-            f"sample {answer['sample_index']}, seed {answer['seed']}, "
             f"temperature {answer['temperature']:.3g}",
         )
         if answer["mean_logprob"] is not None:

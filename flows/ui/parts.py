@@ -1,15 +1,14 @@
-"""What pages are made of: the frame around them, text that is only text, tables.
+"""What pages are made of: the frame around them, and text that is only text.
 
 What people and models wrote reaches the browser as text nodes and table cells, never as HTML,
 markdown or a template; characters that steer terminals or turn lines around are spelled out.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from fastapi import Request
@@ -40,8 +39,6 @@ KEYS = {
     "1 2 0 u q": "while spot-checking: left, right, alike, unsure, quit",
     "Esc": "close this help",
 }
-MOST_CHARACTERS = 5000
-"""Of a cell on a page."""
 THEME_COOKIE = "solon_theme"
 THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
 
@@ -78,7 +75,9 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
                 entry = link(name, path)
                 if path == current:
                     entry.props["aria-current"] = "page"
-        keys = ui.button("keys").props("flat dense no-caps data-opens-keys").classes("theme")
+        keys = (
+            ui.button("keys").props("flat dense no-caps data-opens-keys").classes("theme by-keys")
+        )
         keys.props["aria-label"] = "Which keys do what"
         _theme_toggle(theme if theme in THEMES else "system", dark)
     _key_help()
@@ -91,7 +90,7 @@ def _key_help() -> None:
     with box("dialog", "keys") as dialog:
         dialog.props["id"] = "keys"
         words("h2", "Keys")
-        with box("dl", "origin"):
+        with box("dl", "key-list"):
             for keys, meaning in KEYS.items():
                 with box("dt"):
                     for key in keys.split():
@@ -162,71 +161,3 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def table(
-    label: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    links: dict[int, Callable[[Any], str]] | None = None,
-    empty: str | None = None,
-) -> None:
-    """Rows as text, some of it linked.
-
-    Args:
-        label: What the table holds, for those who hear the page.
-        columns: Their names.
-        rows: A cell a column each.
-        links: By column, the path that a cell leads to.
-        empty: What is said instead of no rows.
-    """
-    if not rows:
-        words("p", empty or f"no {label}", "soft")
-        return
-    numeric = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
-    found = ui.table(
-        columns=[
-            {
-                "name": f"c{n}",
-                "field": f"c{n}",
-                "label": shown(name),
-                "align": alignment(numeric[n]),
-            }
-            for n, name in enumerate(columns)
-        ],
-        rows=[
-            {"key": place, **{f"c{n}": cell_text(cell) for n, cell in enumerate(row)}}
-            | {f"to{n}": path(row[n]) for n, path in (links or {}).items() if row[n]}
-            for place, row in enumerate(rows)
-        ],
-        row_key="key",
-    ).classes("rows")
-    found.props("dense flat wrap-cells hide-no-data binary-state-sort")
-    found.props["table-aria-label"] = label
-    for n in links or {}:
-        found.add_slot(
-            f"body-cell-c{n}",
-            f'<q-td :props="props"><a v-if="props.row.to{n}" :href="props.row.to{n}">'
-            "{{ props.value }}</a></q-td>",
-        )
-
-
-def cell_text(cell: Any) -> str:
-    """A cell in few characters: times to the second, in UTC, as the store keeps them."""
-    if isinstance(cell, datetime):
-        return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
-    text = shown(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
-    if len(text) > MOST_CHARACTERS:
-        return f"{shown(text[:MOST_CHARACTERS])}… ({len(text):,} characters)"
-    return shown(text)
-
-
-def alignment(is_numeric: bool) -> Literal["left", "right"]:
-    return "right" if is_numeric else "left"
-
-
-def _is_numeric(cells: Sequence[Any]) -> bool:
-    known = [cell for cell in cells if cell is not None]
-    return bool(known) and all(
-        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known
-    )

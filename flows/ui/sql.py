@@ -8,14 +8,19 @@ from fastapi import Request
 from nicegui import ui
 
 from flows.ui.answer_chart import draw_chart
-from flows.ui.parts import box, complain, frame, load, snapshot_age, table, words
+from flows.ui.overview import model_path, pair_path
+from flows.ui.parts import box, complain, frame, load, snapshot_age, words
 from flows.ui.source import Source
 from flows.ui.statements import ROWS_IN_FILE, ROWS_READ, as_csv, rows_found
+from flows.ui.tables import table
 from rlhf_core.errors import SolonError
+from rlhf_core.store.describe import relations
 from rlhf_core.store.named import NamedQuery, named_queries, read_parameters
 
 EXAMPLE = "SELECT prompt, chosen, rejected, margin\nFROM pair_texts\nORDER BY margin DESC\nLIMIT 20"
 ROWS_SHOWN = 200
+PATHS = {"pair_id": pair_path, "model_id": model_path, "policy_id": model_path}
+"""Where ids in an answer lead, by the name that the column has in every view."""
 
 
 def register(source: Source) -> None:
@@ -34,11 +39,14 @@ def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str])
     """The box with what a link asks for in it: the statement `sql`, and its parameters."""
     words(
         "p",
-        "One statement that reads a snapshot of the store; it can write nothing and reach no file. "
-        "SELECT table_name, comment FROM duckdb_tables() lists the tables, duckdb_views() the "
-        "views.",
+        "One statement that reads a snapshot of the store; it can write nothing and reach no file, "
+        f"and is stopped after {source.timeout_seconds:g} s.",
         "soft",
     )
+    with box("details") as details:
+        words("summary", "tables and views")
+        known = box()
+    details.on("toggle", lambda: load(known, lambda: _draw_schema(source)), args=[])
     statement = ui.textarea("SQL", value=query.pop("sql", EXAMPLE)).props(
         "outlined autogrow spellcheck=false"
     )
@@ -57,9 +65,9 @@ def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str])
         parameters.clear()
         with parameters:
             for name, meaning in meanings.items():
-                ui.input(f"${name}{meaning}").props("dense outlined").classes("wide").bind_value(
-                    given, name
-                )
+                ui.input(f"${name}{meaning}").props("dense outlined").classes(
+                    "parameter"
+                ).bind_value(given, name)
 
     def pick(name: str) -> None:
         named = queries[name]
@@ -73,13 +81,27 @@ def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str])
 
     statement.on("keydown.ctrl.enter.prevent", run)
     with controls:
-        ui.button("run", on_click=run).props("unelevated dense no-caps").classes("primary")
+        ui.button("run", on_click=run, color=None).props("unelevated dense no-caps").classes(
+            "primary"
+        )
         words("span", "or Ctrl+Enter", "soft")
         if queries:
             options = {name: f"{name}: {query.summary}" for name, query in queries.items()}
             ui.select(options, label="named queries").props("dense outlined options-dense").classes(
                 "named"
             ).on_value_change(lambda event: pick(event.value))
+
+
+async def _draw_schema(source: Source) -> None:
+    found = await source.ask(relations)
+    table(
+        "tables and views",
+        ["name", "kind", "what it holds", "columns"],
+        [
+            (one.name, one.kind, one.comment, ", ".join(column.name for column in one.columns))
+            for one in found
+        ],
+    )
 
 
 async def _ask(source: Source, statement: str, values: Mapping[str, Any]) -> None:
@@ -108,4 +130,5 @@ async def _ask(source: Source, statement: str, values: Mapping[str, Any]) -> Non
     told = box()
     if answer.rows:
         draw_chart(answer)
-    table("rows", answer.columns, rows)
+    links = {n: PATHS[name] for n, name in enumerate(answer.columns) if name in PATHS}
+    table("rows", answer.columns, rows, links, "No row answers that.", is_exact=True)
