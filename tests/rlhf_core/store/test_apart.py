@@ -4,6 +4,8 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(tmp_path_factory.mktemp("apart") / "solon.duckdb")
     store.append([candidate("one", 0), candidate("two", 1)])
     store.publish()
+    apart.prepare(__name__)
     return store.files.database
 
 
@@ -45,11 +48,8 @@ def ask(database: Path) -> Callable[..., Any]:
 
 
 def test_an_answer_comes_back_with_its_types(ask: Callable[..., Any]):
-    (row,) = ask(
-        "SELECT count(*), 1.5::DECIMAL(3, 1), DATE '2026-11-24', [1, NULL] FROM candidates"
-    )
-    assert row[0] == 2
-    assert [type(cell).__name__ for cell in row] == ["int", "Decimal", "date", "list"]
+    (row,) = ask("SELECT count(*), 1.5::DECIMAL(3, 1), DATE '2026-11-24', [1] FROM candidates")
+    assert row == (2, Decimal("1.5"), date(2026, 11, 24), [1])
 
 
 def test_a_query_deaf_to_being_stopped_is_ended(
