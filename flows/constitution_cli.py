@@ -19,7 +19,7 @@ app = typer.Typer(help="Let a model criticise and mend its answers by a constitu
 
 @app.callback()
 def constitution() -> None:
-    """Critique and revision by a constitution."""
+    """Let a model criticise and mend its own answers by the principles of a constitution."""
 
 
 @app.command()
