@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlhf_core.config import Config
     from rlhf_core.records import Prompt, Revision
 
-app = typer.Typer(help="Let a model criticise and mend its answers by a constitution.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
