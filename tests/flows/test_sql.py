@@ -68,7 +68,9 @@ def test_json_is_the_same_by_either_option_and_the_age_is_beside_it(ask):
 
 
 def test_texts_in_csv_are_quoted(ask):
-    printed = ask("SELECT 'it''s' AS a, '007' AS b, 7 AS c, true AS d, NULL AS e", "--format", "csv")
+    printed = ask(
+        "SELECT 'it''s' AS a, '007' AS b, 7 AS c, true AS d, NULL AS e", "--format", "csv"
+    )
     assert printed[1] == '"a","b","c","d","e"\n"it\'s","007",7,"true",""\n'
 
 
@@ -88,7 +90,9 @@ def test_no_text_in_csv_is_a_formula(ask, tmp_path: Path):
 
 
 def test_numbers_in_csv_stay_numbers(ask):
-    query = "SELECT -7 AS a, -0.5::DOUBLE AS b, -1.50::DECIMAL(9, 2) AS c, '-2.5e3' AS d, '-1-1' AS e"
+    query = (
+        "SELECT -7 AS a, -0.5::DOUBLE AS b, -1.50::DECIMAL(9, 2) AS c, '-2.5e3' AS d, '-1-1' AS e"
+    )
     assert ask(query, "--format", "csv")[1].splitlines()[1] == '-7,-0.5,-1.50,"-2.5e3","\'-1-1"'
 
 
