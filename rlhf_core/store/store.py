@@ -167,8 +167,8 @@ class Store:
         try:
             with self._connection(APPEND_TIMEOUT_SECONDS) as connection:
                 return _insert(connection, batch)
-        except StoreBusyError:
-            logger.warning("store is busy; the batch waits in %s", self.files.spool)
+        except StoreBusyError as error:
+            logger.warning("%s; the batch waits in %s", error, self.files.spool)
             spool(self.files.spool, batch)
             return 0
 

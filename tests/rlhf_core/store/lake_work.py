@@ -1,7 +1,8 @@
 """Work on a lake in a process of its own: python -m tests.rlhf_core.store.lake_work ADDRESS WHAT.
 
-WHAT is `append FIRST COUNT` (candidates in batches of five, whose ids are printed once they are
-stored), `counts`, `texts` (of the candidates as they read back) or `audit SQL`; all print JSON.
+WHAT is `append FIRST COUNT [BATCH]` (candidates in batches of five, or of so many; their ids are
+printed once they are stored), `counts`, `texts` (of the candidates as they read back) or
+`audit SQL`; all print JSON. DuckLake keeps the rows of batches below ten in its catalog.
 """
 
 import json
@@ -11,13 +12,11 @@ from rlhf_core.records import Candidate
 from rlhf_core.store import Store, audit
 from tests.facts import candidate, prompt
 
-BATCH = 5
 
-
-def append(store: Store, first: int, count: int) -> None:
+def append(store: Store, first: int, count: int, batch: int = 5) -> None:
     store.append([prompt()])
-    for start in range(first, first + count, BATCH):
-        numbers = range(start, min(start + BATCH, first + count))
+    for start in range(first, first + count, batch):
+        numbers = range(start, min(start + batch, first + count))
         facts = [candidate(f"text '{n}' 日本", n, token_ids=(n, 2)) for n in numbers]
         store.append(facts)
         print(json.dumps([fact.id for fact in facts]), flush=True)
@@ -31,7 +30,7 @@ def main() -> None:
         return
     store = Store(address, run_id="lake")
     if what == "append":
-        append(store, int(arguments[0]), int(arguments[1]))
+        append(store, *map(int, arguments))
     elif what == "counts":
         print(json.dumps(store.counts()))
     elif what == "texts":
