@@ -29,6 +29,7 @@ from flows._screen import (
 )
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
+from flows.copy_cli import copy
 from flows.export_cli import export
 from flows.forget import forget
 from flows.import_cli import import_
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(judges_app, name="judges")
 app.add_typer(constitution_app, name="constitution")
 app.command("check")(check)
+app.command("copy")(copy)
 app.command("export")(export)
 app.command("import")(import_)
 app.command("lineage")(lineage)
