@@ -23,7 +23,6 @@ OF_A_LAKE = [
     "CALL ducklake_expire_snapshots('lake', older_than => now())",
     "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)",
     "INSERT INTO lake.candidates SELECT * FROM candidates",
-    "SELECT * FROM lake.main.candidates",
     "SELECT * FROM __ducklake_metadata_lake.solon.ducklake_table",
     "SELECT * FROM read_parquet('{rows}/main/candidates/*.parquet')",
     "SELECT * FROM glob('{rows}/*')",
