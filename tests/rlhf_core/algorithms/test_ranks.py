@@ -27,13 +27,8 @@ def train_in_two_processes(algorithm: str, out: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        "ppo",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("reward", "reward_short", "dpo")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "reward", "reward_short", "dpo"])
 def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
     """After several optimizer steps, so every gradient on the way was the same."""
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
