@@ -22,7 +22,6 @@ from rlhf_core.records.intake import (
     PromptTombstone,
     PromptUser,
     Removal,
-    user_hash,
 )
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
@@ -97,7 +96,6 @@ __all__ = [
     "candidate_identity",
     "split_of",
     "split_of_user",
-    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
