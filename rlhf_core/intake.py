@@ -218,6 +218,4 @@ def _is_deleted(
 ) -> bool:
     """Whether a user had it deleted, before or after its personal data was masked."""
     users = tombs.get(asked.prompt.id, set()) | tombs.get(prompt.id, set())
-    if not users or asked.user_id is None:
-        return bool(users)
-    return bool(users & hashes.of(asked.user_id)) or not all(map(hashes.can_read, users))
+    return bool(users) and (asked.user_id is None or hashes.may_be(asked.user_id, users))

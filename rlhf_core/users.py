@@ -6,6 +6,7 @@ from before keys have such hashes, and they still count. Where the key is lies i
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rlhf_core.identity import content_id, digest
@@ -31,6 +32,10 @@ class UserHashes:
     def of(self, user_id: str) -> set[str]:
         """All that may stand for a user, the hash without a key among them."""
         return {content_id("user", user_id), *(_keyed(key, user_id) for key in self.keys)}
+
+    def may_be(self, user_id: str, hashes: Collection[str]) -> bool:
+        """Whether one of these stands for the user, or may: its key is not at hand."""
+        return not self.of(user_id).isdisjoint(hashes) or not all(map(self.can_read, hashes))
 
     def can_read(self, user_hash: str) -> bool:
         """Whether it can be told of a hash whose it is; not where its key is not at hand."""
