@@ -30,7 +30,7 @@ class ModelDetail:
     models: list[Row]
     """The model, those it stands on and those that stand on it; those before it have depth < 0."""
     sources: list[tuple[str, str, str]]
-    """Edges between them: the later model, the earlier one, and how (parent or input)."""
+    """Edges between them: the later model, the earlier one, and how, as in model_sources."""
     inputs: dict[str, dict[str, int]]
     """By model, how many rows of which table it learnt from."""
     judges: dict[str, list[tuple[str, int]]]
@@ -55,7 +55,8 @@ def pair_detail(snapshot: Snapshot, pair_id: str) -> PairDetail | None:
     models = snapshot.ask(
         "SELECT DISTINCT models.id, kind, input_table AS learnt_from, models.created_at "
         "FROM model_inputs JOIN models ON models.id = model_inputs.model_id "
-        "WHERE input_id IN ($ranking, $prompt) ORDER BY models.created_at, models.id",
+        "WHERE input_id IN ($ranking, $prompt) AND role = 'learnt' "
+        "ORDER BY models.created_at, models.id",
         {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"]},
     ).as_dicts()
     said = snapshot.ask(
@@ -82,10 +83,10 @@ def model_list(snapshot: Snapshot) -> list[Row]:
     ).as_dicts()
 
 
+# Whose answers were ranked is told by the rankings; most often it is the parent.
 _SOURCES = (
-    "SELECT id AS later, parent_id AS earlier, 'parent' AS relation FROM models "
-    "WHERE parent_id IS NOT NULL UNION ALL "
-    "SELECT model_id, input_id, 'input' FROM model_inputs WHERE input_table = 'models'"
+    "SELECT model_id AS later, source_id AS earlier, relation FROM model_sources "
+    "WHERE relation <> 'sampler'"
 )
 # The depth is bounded, so a cycle in the facts ends the walk instead of the process.
 _AROUND = f"""
@@ -123,6 +124,7 @@ def model_detail(snapshot: Snapshot, model_id: str) -> ModelDetail | None:
     for name, table, rows in snapshot.ask(
         "SELECT model_id, input_table, count(*) FROM model_inputs "
         "WHERE model_id IN (SELECT unnest($ids)) AND input_table <> 'models' "
+        "AND role <> 'left_out' "
         "GROUP BY ALL ORDER BY ALL",
         ids,
     ).rows:

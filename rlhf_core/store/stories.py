@@ -26,6 +26,8 @@ JOIN models ON models.id = model_ancestry.model_id
 GROUP BY ALL ORDER BY is_direct DESC, id"""
 LEARNT_PROMPT = "SELECT DISTINCT model_id FROM model_prompts WHERE prompt_id = $id"
 LEARNT_RANKING = "SELECT DISTINCT model_id FROM model_inputs WHERE input_id = $ranking"
+LEARNT_PAIR = f"""{LEARNT_RANKING}
+EXCEPT SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'"""
 
 
 def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
@@ -42,7 +44,9 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
         "prompt": _prompt(snapshot, pair["prompt_id"]),
         "answers": {side: _candidate(snapshot, one) for side, one in sides.items()},
         "votes": votes,
-        "models": _rows(snapshot, MODELS.format(LEARNT_RANKING), {"ranking": pair["ranking_id"]}),
+        "models": _rows(
+            snapshot, MODELS.format(LEARNT_PAIR), {"ranking": pair["ranking_id"], "id": pair_id}
+        ),
         "tainted_by": _rows(
             snapshot,
             "SELECT subject_table, subject_id FROM tainted_pairs WHERE pair_id = $id",
@@ -141,7 +145,7 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
         ),
         "learnt_from": _rows(
             snapshot,
-            "SELECT input_table, count(*) AS rows FROM model_inputs WHERE model_id = $id "
+            "SELECT input_table, role, count(*) AS rows FROM model_inputs WHERE model_id = $id "
             "GROUP BY ALL ORDER BY ALL",
             asked,
         ),
