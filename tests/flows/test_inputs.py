@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 
 from flows import _versions
-from flows._cycle import Cycle
 from flows._inputs import add_model
 from flows._judging import name_models
-from flows.ingest import ingest
-from flows.train_sft import _standing, train_sft
+from flows._run import run_cycles
+from flows.train_sft import _standing
 from judges import load
-from rlhf_core.config import JudgeSettings, load_config
+from rlhf_core.config import Config, JudgeSettings, load_config
 from rlhf_core.records import (
-    InputRole,
     ModelInput,
     ModelKind,
     ModelVersion,
+    PromptSet,
     Retraction,
     Revision,
     Split,
 )
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, queries, reading
+from rlhf_core.store.checks import Check, Severity, run_checks
 from rlhf_core.store.lineage import Subject
 from rlhf_core.store.retracting import retract
 from tests.flows.conftest import SMOKE, smoke
@@ -132,17 +132,26 @@ def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("server")
-def test_the_stage_trains_again_without_the_retracted_prompt(tmp_path: Path):
-    config = smoke(tmp_path, "prompts.limit=20")
-    cycle = Cycle(config=config, number=1, run_id="test")
-    prompt_set = ingest(cycle)
-    first = train_sft(cycle, prompt_set)
+def test_the_cycle_after_a_retraction_begins_at_a_new_sft_model(tmp_path: Path):
+    """The policy that was promoted stands on the one before, and is not gone on from."""
+    wins = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000"]
+    config = smoke(tmp_path, "prompts.limit=20", *wins)
+    run_cycles(config, 1, is_quiet=True)
     store = Store(config.store)
-    wrong = next(p for p in queries.prompts_of(store, prompt_set, Split.TRAIN))
+    (prompt_set,) = store.rows(PromptSet)
+    wrong = queries.prompts_of(store, prompt_set.id, Split.TRAIN)[0]
     retract(store, Subject("prompts", wrong.id), "wrong", "me")
-    again = train_sft(cycle, prompt_set)
-    assert again != first
-    learnt = {row.input_id for row in queries.inputs_of(store, again)}
-    assert learnt == {row.input_id for row in queries.inputs_of(store, first)} - {wrong.id}
-    assert train_sft(cycle, prompt_set) == again
-    assert {row.role for row in queries.inputs_of(store, again)} == {InputRole.LEARNT}
+    before = {model.id for model in store.rows(ModelVersion)}
+    run_cycles(config, 2, is_quiet=True)
+    new = {model.kind: model for model in store.rows(ModelVersion) if model.id not in before}
+    assert set(new) == {ModelKind.SFT, ModelKind.REWARD, ModelKind.POLICY}
+    assert new[ModelKind.POLICY].parent_id == new[ModelKind.SFT].id
+    assert wrong.id not in {row.input_id for row in queries.inputs_of(store, new[ModelKind.SFT].id)}
+    tainted = {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
+    assert tainted == before - {_versions.base(config).id}
+    assert not any(check.found for check in errors(config) if check.name != "models_on_retracted")
+
+
+def errors(config: Config) -> list[Check]:
+    with reading(config.store) as snapshot:
+        return [check for check in run_checks(snapshot) if check.severity is Severity.ERROR]
