@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,10 @@ from rlhf_core.errors import QueryError
 from rlhf_core.store.audit import ArrowCursor, Cursor
 
 Row = Sequence[Any]
+NUMBERS = (int, float, Decimal, type(None))
+"""What is written to CSV as it is; a null is an empty cell."""
+FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""First letters of formulas in one spreadsheet or another; the last four are their wide forms."""
 
 
 class Stream(Protocol):
@@ -105,9 +110,13 @@ class _Terminal:
 
 
 def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
-    """Texts in quotes and unchanged, so that 00123 stays a text; a null is an empty cell."""
+    """Texts in quotes, so that 00123 stays a text; a null is an empty cell.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front: models and users
+    wrote it (https://owasp.org/www-community/attacks/CSV_Injection).
+    """
     writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow([_cell(name) for name in columns])
     written = 0
     for row in rows:
         writer.writerow([_cell(value) for value in row])
@@ -116,9 +125,22 @@ def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
+    kind = type(value)
+    if kind in NUMBERS:
+        return value
+    if kind is bool:
         return "true" if value else "false"
-    return value if isinstance(value, int | float | str | None) else _as_text(value)
+    text = value if kind is str else _as_text(value)
+    return f"'{text}" if text[:1] in FORMULA_STARTS and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a signed number, which is no formula."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_text(value: Any) -> str:
@@ -143,8 +165,15 @@ def _jsonl(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
     return written
 
 
+_encode = json.JSONEncoder(default=str, ensure_ascii=False, allow_nan=False).encode
+"""Made once: json.dumps makes an encoder a call."""
+
+
 def _dump(value: Any) -> str:
-    return json.dumps(_finite(value), default=str, ensure_ascii=False, allow_nan=False)
+    try:
+        return _encode(value)
+    except (ValueError, TypeError):  # a number that JSON has not, or a key that is no text
+        return _encode(_finite(value))
 
 
 def _finite(value: Any) -> Any:
@@ -154,5 +183,8 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
+        return {
+            key if isinstance(key, str | int | None) else str(key): _finite(part)
+            for key, part in value.items()
+        }
     return value

@@ -3,16 +3,31 @@
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from flows._panel_changes import PanelChanges, Seat, changed, combination_of, panel_of
 from rlhf_core.config import Config
 from rlhf_core.counterfactual import Change, Comparison, PairChange, Tally, pair_changes
 from rlhf_core.errors import ConfigError
-from rlhf_core.preferences import Combination, rankings_and_pairs
-from rlhf_core.records import Candidate, Judgement, Outcome, Pair, Prompt
+from rlhf_core.preferences import (
+    Combination,
+    Preference,
+    Said,
+    Votes,
+    margins_of,
+    preferences_of,
+    utilities_of,
+)
+from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.store import Snapshot, reading
-from rlhf_core.store.counterfactual import Page, ranked_pages, spending
+from rlhf_core.store.counterfactual import (
+    Group,
+    Page,
+    prompts_with_answers,
+    ranked_pages,
+    spending,
+)
 
 
 @dataclass(frozen=True)
@@ -60,13 +75,15 @@ class WhatIf:
 
 
 Keep = Callable[[dict[str, Any]], Any]
+Asked = tuple[str, str | None]
+"""Candidate and opponent that a judge was asked about; no opponent where it scores."""
 
 
 def what_if(
     config: Config,
     changes: PanelChanges,
     examples: int = 0,
-    keep: Keep = lambda _: None,
+    keep: Keep | None = None,
     page_size: int | None = None,
 ) -> WhatIf:
     """Rank and pair twice, by the panel of the config and by the changed one; write nothing.
@@ -85,7 +102,7 @@ def what_if(
     with reading(config.store) as snapshot:
         panel = panel_of(config)
         other = changed(panel, changes, snapshot)
-        study = _Study(config, panel, other, examples, keep)
+        study = _Study(snapshot, config, panel, other, examples, keep)
         sizes = () if page_size is None else (page_size,)
         for page in ranked_pages(snapshot, study.before.recipe, study.versions, *sizes):
             study.read(page)
@@ -93,24 +110,28 @@ def what_if(
             raise ConfigError(
                 "the store has no ranking by this config's panel; `solon run CONFIG` makes them"
             )
-        return study.outcome(snapshot)
+        return study.outcome()
 
 
 class _Study:
     """Gathers page by page what becomes of the pairs."""
 
     def __init__(
-        self, config: Config, panel: list[Seat], other: list[Seat], examples: int, keep: Keep
+        self,
+        snapshot: Snapshot,
+        config: Config,
+        panel: list[Seat],
+        other: list[Seat],
+        examples: int,
+        keep: Keep | None,
     ) -> None:
-        self.config, self.panel, self.other = config, panel, other
+        self.snapshot, self.panel, self.other = snapshot, panel, other
         self.before = combination_of(panel, config)
         self.after = combination_of(other, config)
         self.versions = {*self.before.weights, *self.after.weights}
         self.has_pages = False
         self._examples, self._keep = examples, keep
-        self._overall = Tally()
-        self._by_mode: dict[str, Tally] = {}
-        self._by_split: dict[str, Tally] = {}
+        self._tallies: dict[tuple[Mode, Split], Tally] = {}
         self._flipped: list[tuple[float, str, dict[str, Any]]] = []
         self._wanted = {seat.version: [0, 0, 0] for seat in self._deciding()}
 
@@ -119,51 +140,53 @@ class _Study:
 
     def read(self, page: Page) -> None:
         self.has_pages = True
-        texts = {one.id: one.text for group in page.groups for one in group}
-        for change in pair_changes(*(self._pairs(page, c) for c in (self.before, self.after))):
-            prompt = page.prompts[change.pair.prompt_id]
-            for tally in (
-                self._overall,
-                self._by_mode.setdefault(prompt.mode.value, Tally()),
-                self._by_split.setdefault(prompt.split.value, Tally()),
-            ):
-                tally.add(change)
-            if change.kind is not Change.NONE:
-                self._show(change, prompt, texts)
+        found: list[tuple[str, PairChange]] = []
+        for group in page.groups:
+            tally = self._tallies.setdefault((group.mode, group.split), Tally())
+            votes = Votes(page.said.get(group.prompt_id, ()))
+            preferences = [_preferences(group, votes, c) for c in (self.before, self.after)]
+            for change in pair_changes(*preferences):
+                if tally.add(change, group.prompt_id) is not Change.NONE:
+                    found.append((group.prompt_id, change))
+        if found and (self._keep or self._examples):
+            self._show(found)
         for seat in self._deciding():
-            counts = _gap(seat, page.groups, page.judgements, page.prompts)
+            counts = _gap(seat, page)
             so_far = self._wanted[seat.version]
             self._wanted[seat.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
 
-    def _pairs(self, page: Page, combination: Combination) -> list[Pair]:
-        return rankings_and_pairs(page.groups, page.judgements, combination, self.config.hash)[1]
+    def _show(self, found: list[tuple[str, PairChange]]) -> None:
+        prompts, texts = prompts_with_answers(self.snapshot, {prompt_id for prompt_id, _ in found})
+        for prompt_id, change in found:
+            words = _in_words(change, prompts[prompt_id], texts)
+            if self._keep:
+                self._keep(words)
+            if change.kind is Change.FLIPPED and self._examples:
+                heapq.heappush(self._flipped, (change.size, change.pair.left_id, words))
+                if len(self._flipped) > self._examples:
+                    heapq.heappop(self._flipped)
 
-    def _show(self, change: PairChange, prompt: Prompt, texts: dict[str, str]) -> None:
-        words = _in_words(change, prompt, texts)
-        self._keep(words)
-        if change.kind is Change.FLIPPED and self._examples:
-            heapq.heappush(self._flipped, (change.size, change.pair.left_id, words))
-            if len(self._flipped) > self._examples:
-                heapq.heappop(self._flipped)
-
-    def outcome(self, snapshot: Snapshot) -> WhatIf:
+    def outcome(self) -> WhatIf:
         stays = {seat.version for seat in self._deciding()}
         leaving = {seat.version: seat for seat in self.panel if seat.weight > 0}.keys() - stays
+        by_mode, by_split = _by_name(self._tallies, 0), _by_name(self._tallies, 1)
         return WhatIf(
             panel=self.panel,
             changed_panel=self.other,
-            overall=self._overall.comparison(),
-            by_mode={name: tally.comparison() for name, tally in sorted(self._by_mode.items())},
-            by_split={name: tally.comparison() for name, tally in sorted(self._by_split.items())},
-            gaps=[self._gap(seat, snapshot) for seat in self._deciding()],
-            savings=[_saving(seat, snapshot) for seat in self.panel if seat.version in leaving],
+            overall=sum(self._tallies.values(), Tally()).comparison(),
+            by_mode={name: tally.comparison() for name, tally in by_mode.items()},
+            by_split={name: tally.comparison() for name, tally in by_split.items()},
+            gaps=[self._gap(seat) for seat in self._deciding()],
+            savings=[
+                _saving(seat, self.snapshot) for seat in self.panel if seat.version in leaving
+            ],
             examples=[words for _, _, words in sorted(self._flipped, reverse=True)],
-            age_seconds=snapshot.age_seconds,
+            age_seconds=self.snapshot.age_seconds,
         )
 
-    def _gap(self, seat: Seat, snapshot: Snapshot) -> Gap:
+    def _gap(self, seat: Seat) -> Gap:
         wanted, missing, never = self._wanted[seat.version]
-        spent = spending(snapshot, seat.version)
+        spent = spending(self.snapshot, seat.version)
         share = missing / spent.judgements if spent.judgements else None
         return Gap(
             judge=seat.judge,
@@ -181,29 +204,41 @@ def _saving(seat: Seat, snapshot: Snapshot) -> Saving:
     return Saving(seat.judge, seat.version, spent.judgements, spent.cost_usd, spent.seconds)
 
 
-def _gap(
-    seat: Seat,
-    groups: Sequence[Sequence[Candidate]],
-    judgements: Sequence[Judgement],
-    prompts: dict[str, Prompt],
-) -> tuple[int, int, int]:
+def _preferences(group: Group, votes: Votes[Said], combination: Combination) -> list[Preference]:
+    """Of every two candidates; none where nothing can be ranked."""
+    ids = group.candidate_ids
+    utilities = utilities_of(ids, margins_of(ids, votes, combination))
+    return preferences_of(ids, utilities, combination.tie_margin) if utilities else []
+
+
+def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, Tally]:
+    found: dict[str, Tally] = {}
+    for names, tally in sorted(tallies.items()):
+        found[names[part].value] = found.get(names[part].value, Tally()) + tally
+    return dict(sorted(found.items()))
+
+
+def _gap(seat: Seat, page: Page) -> tuple[int, int, int]:
     """Judgements wanted and missing, and candidates never judged, of the seat's modes."""
-    answered = {
-        (said.candidate_id, said.opponent_id)
-        for said in judgements
-        if said.judge_version == seat.version and said.outcome is not Outcome.UNAVAILABLE
-    }
-    judged = {candidate_id for ids in answered for candidate_id in ids}
-    own = [g for g in groups if prompts[g[0].prompt_id].mode in seat.modes]
-    wanted = [key for group in own for key in _asked(seat, group)]
-    never = sum(one.id not in judged for group in own for one in group)
-    return len(wanted), sum(key not in answered for key in wanted), never
+    wanted = missing = never = 0
+    for group in page.groups:
+        if group.mode not in seat.modes:
+            continue
+        answered = {
+            (said.candidate_id, said.opponent_id)
+            for said in page.said.get(group.prompt_id, ())
+            if said.judge_version == seat.version
+        }
+        judged = {candidate_id for ids in answered for candidate_id in ids}
+        asked = _asked(seat, group.candidate_ids)
+        wanted += len(asked)
+        missing += len(asked) - len(answered.intersection(asked))
+        never += len(group.candidate_ids) - len(judged.intersection(group.candidate_ids))
+    return wanted, missing, never
 
 
-def _asked(seat: Seat, group: Sequence[Candidate]) -> list[tuple[str, str | None]]:
-    if not seat.is_pairwise:
-        return [(one.id, None) for one in group]
-    return [(one.id, other.id) for one in group for other in group if one is not other]
+def _asked(seat: Seat, ids: Sequence[str]) -> list[Asked]:
+    return list(permutations(ids, 2)) if seat.is_pairwise else [(id, None) for id in ids]
 
 
 def _in_words(change: PairChange, prompt: Prompt, texts: dict[str, str]) -> dict[str, Any]:

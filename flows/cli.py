@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -51,19 +52,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.add_typer(judges_app, name="judges")
-app.add_typer(constitution_app, name="constitution")
-app.command("check")(check)
-app.command("export")(export)
-app.command("import")(import_)
-app.command("lineage")(lineage)
-app.command("retract")(retract)
-app.command("show")(show)
-app.command("spot-check")(spot_check)
-app.command("forget")(forget)
-app.command("sql")(sql)
-app.command("ui")(ui)
-app.command("what-if")(what_if)
 
 
 @app.callback()
@@ -72,7 +60,6 @@ def _first_alone(context: typer.Context) -> None:
         raise typer.Exit
 
 
-@app.command()
 def run(
     config: ConfigPath,
     overrides: Overrides = None,
@@ -103,7 +90,6 @@ def run(
         print_summary(found, out)
 
 
-@app.command()
 def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print what a run would do, how long it would take and what it would cost; do nothing."""
     loaded = _load(config, overrides)
@@ -118,7 +104,6 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
         print_plan(found, out)
 
 
-@app.command()
 def serve(
     config: ConfigPath,
     cron: Annotated[str, typer.Option(help='When to run, as in "0 3 * * *" for three at night.')],
@@ -145,7 +130,6 @@ def serve(
         serve_config(config, cron, overrides or [])
 
 
-@app.command()
 def report(
     config: ConfigPath,
     overrides: Overrides = None,
@@ -160,7 +144,6 @@ def report(
     typer.echo(write_report(described.open_store(), described))
 
 
-@app.command()
 def merge(
     config: ConfigPath,
     out: Annotated[Path, typer.Option(help="Folder to write; it must be new, or empty.")],
@@ -196,7 +179,6 @@ def merge(
         )
 
 
-@app.command()
 def schema(
     of_store: Annotated[
         bool, typer.Option("--store", help="Print the tables and views of the store instead.")
@@ -214,6 +196,34 @@ def schema(
     from flows._schema import config_schema
 
     print_json(config_schema())
+
+
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Cycles": {
+        "run": run,
+        "plan": plan,
+        "serve": serve,
+        "report": report,
+        "merge": merge,
+        "schema": schema,
+    },
+    "Audit": {
+        "sql": sql,
+        "show": show,
+        "lineage": lineage,
+        "check": check,
+        "what-if": what_if,
+        "spot-check": spot_check,
+        "retract": retract,
+        "ui": ui,
+    },
+    "Data": {"import": import_, "export": export, "forget": forget},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(judges_app, name="judges", rich_help_panel="Judges")
+app.add_typer(constitution_app, name="constitution", rich_help_panel="Judges")
 
 
 def main() -> None:

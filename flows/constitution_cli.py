@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rlhf_core.config import Config
     from rlhf_core.records import Prompt, Revision
 
-app = typer.Typer(help="Critique and revision by a constitution.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()
 def constitution() -> None:
-    """Critique and revision by a constitution."""
+    """Let a model criticise and mend its own answers by the principles of a constitution."""
 
 
 @app.command()

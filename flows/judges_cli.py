@@ -11,7 +11,7 @@ from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_
 if TYPE_CHECKING:
     from rlhf_core.text_pairs import PairFormat
 
-app = typer.Typer(help="The judges by themselves.", no_args_is_help=True)
+app = typer.Typer(help="List, measure, train and use judges by themselves.", no_args_is_help=True)
 Kind = Annotated[str, typer.Argument(help="A judge's name, as `solon judges list` shows it.")]
 Columns = Annotated[
     str | None,

@@ -75,7 +75,9 @@ def sql(
 
     Some queries have a name, which --list tells, as in
     [bold]solon sql --query closest_pairs --param rows=5 --out closest.csv[/bold]. A file gets every
-    row. A query that takes longer than --timeout, or half of the machine's memory, is stopped.
+    row. In CSV a text that a spreadsheet would run as a formula gets an apostrophe in front; JSON
+    and Parquet hold texts as they are. A query that takes longer than --timeout, or half of the
+    machine's memory, is stopped.
     """
     from flows._answers import Format
     from rlhf_core.config import store_path

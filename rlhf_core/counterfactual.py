@@ -1,12 +1,15 @@
 """What another panel would have made of the same judgements, pair by pair."""
 
 import math
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from rlhf_core.evaluation.shares import Share, share
-from rlhf_core.records import Pair, PairOutcome
+from rlhf_core.preferences import Preference
+from rlhf_core.records import PairOutcome
 
 
 class Change(StrEnum):
@@ -21,15 +24,14 @@ class Change(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True)
-class PairChange:
+class PairChange(NamedTuple):
     """One pair before and after; None where its prompt has no ranking."""
 
-    before: Pair | None
-    after: Pair | None
+    before: Preference | None
+    after: Preference | None
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> Preference:
         found = self.before or self.after
         assert found is not None, "a pair is there before or after"
         return found
@@ -53,29 +55,34 @@ class PairChange:
         return math.fsum(margins)
 
 
-def _outcome(pair: Pair | None) -> PairOutcome:
+def _outcome(pair: Preference | None) -> PairOutcome:
     return pair.outcome if pair else PairOutcome.UNSCORED
 
 
-def pair_changes(before: Iterable[Pair], after: Iterable[Pair]) -> list[PairChange]:
-    """Every pair that is there before or after, matched by its two candidates."""
-    old = {(pair.left_id, pair.right_id): pair for pair in before}
-    new = {(pair.left_id, pair.right_id): pair for pair in after}
-    return [PairChange(old.get(key), new.get(key)) for key in {**old, **new}]
+def pair_changes(before: Sequence[Preference], after: Sequence[Preference]) -> Iterable[PairChange]:
+    """Every two candidates of one group; a side is empty where nothing could be ranked."""
+    nothing = [None] * max(len(before), len(after))
+    return map(PairChange, before or nothing, after or nothing)
+
+
+def _numbers() -> "array[float]":
+    return array("d")
 
 
 @dataclass
 class Tally:
-    """Counts changes as they come, so that nothing of a large store is kept in memory."""
+    """Counts changes as they come: of each pair a few numbers stay in memory."""
 
     kinds: dict[Change, int] = field(default_factory=lambda: dict.fromkeys(Change, 0))
-    margins_before: list[float] = field(default_factory=list)
-    margins_after: list[float] = field(default_factory=list)
-    sides: list[float] = field(default_factory=list)
+    margins_before: "array[float]" = field(default_factory=_numbers)
+    margins_after: "array[float]" = field(default_factory=_numbers)
+    sides: "array[float]" = field(default_factory=_numbers)
     prompts: list[str] = field(default_factory=list)
 
-    def add(self, change: PairChange) -> None:
-        self.kinds[change.kind] += 1
+    def add(self, change: PairChange, prompt_id: str) -> Change:
+        """Count it; what it is."""
+        kind = change.kind
+        self.kinds[kind] += 1
         for pair, margins in (
             (change.before, self.margins_before),
             (change.after, self.margins_after),
@@ -83,8 +90,18 @@ class Tally:
             if pair and pair.outcome is PairOutcome.PREFERRED:
                 margins.append(pair.margin or 0.0)
         if _outcome(change.before) is _outcome(change.after) is PairOutcome.PREFERRED:
-            self.sides.append(float(change.kind is Change.NONE))
-            self.prompts.append(change.pair.prompt_id)
+            self.sides.append(float(kind is Change.NONE))
+            self.prompts.append(prompt_id)
+        return kind
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            {kind: count + other.kinds[kind] for kind, count in self.kinds.items()},
+            self.margins_before + other.margins_before,
+            self.margins_after + other.margins_after,
+            self.sides + other.sides,
+            self.prompts + other.prompts,
+        )
 
     def comparison(self) -> "Comparison":
         unchanged = self.kinds[Change.NONE]
@@ -125,5 +142,5 @@ class Comparison:
     """Among pairs preferred by both, how many have the same chosen answer; prompts are clusters."""
 
 
-def _mean(values: list[float]) -> float | None:
+def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None

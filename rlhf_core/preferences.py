@@ -8,6 +8,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Generic, NamedTuple, TypeVar
 
 from rlhf_core.identity import content_id
 from rlhf_core.records import Candidate, Judgement, Outcome, Pair, PairOutcome, Ranking
@@ -35,35 +37,116 @@ class Combination:
         return content_id("combination", dict(self.weights), self.tie_margin)
 
 
-class Votes:
+class Said(NamedTuple):
+    """What counts of a judgement, for those who only count: a tenth of a record's work."""
+
+    prompt_id: str
+    judge_version: str
+    candidate_id: str
+    opponent_id: str | None
+    outcome: str
+    score: float | None
+    probability: float | None
+
+
+AnyJudgement = TypeVar("AnyJudgement", Judgement, Said)
+
+
+class Votes(Generic[AnyJudgement]):
     """The readable judgements of a set of candidates, by judge version."""
 
-    def __init__(self, judgements: Iterable[Judgement]) -> None:
-        self._opinions: dict[tuple[str, str, str | None], Judgement] = {
+    def __init__(self, judgements: Iterable[AnyJudgement]) -> None:
+        self._opinions: dict[tuple[str, str, str | None], AnyJudgement] = {
             (judgement.judge_version, judgement.candidate_id, judgement.opponent_id): judgement
             for judgement in judgements
             if judgement.outcome in OPINIONS
         }
+        self._margins: dict[tuple[str, str, str], float | None] = {}
 
     def margin(self, version: str, left: str, right: str) -> float | None:
         """By how much a judge prefers left to right, −1 to 1; None where it has no opinion."""
+        key = version, left, right
+        if key not in self._margins:
+            self._margins[key] = self._margin(version, left, right)
+        return self._margins[key]
+
+    def _margin(self, version: str, left: str, right: str) -> float | None:
         opinions = self.behind(version, left, right)
         if len(opinions) < 2:
             return None
-        if opinions[0].opponent_id is None:
-            return _score(opinions[0]) - _score(opinions[1])
+        one, other = opinions
+        if one.opponent_id is None:
+            return (one.score or 0.0) - (other.score or 0.0)
         # Shown in both orders, so that a preference for a place cancels out.
-        return _probability(opinions[0]) - _probability(opinions[1])
+        return _probability(one) - _probability(other)
 
-    def behind(self, version: str, left: str, right: str) -> list[Judgement]:
+    def behind(self, version: str, left: str, right: str) -> list[AnyJudgement]:
         """The judgements that a margin is made of: two scores, or a contest in both orders."""
-        scores = [self._opinions.get((version, one, None)) for one in (left, right)]
-        orders = [
-            self._opinions.get((version, one, other))
-            for one, other in ((left, right), (right, left))
-        ]
-        chosen = scores if scores[0] is not None else orders
-        return [judgement for judgement in chosen if judgement is not None]
+        opinions = self._opinions
+        one = opinions.get((version, left, None))
+        if one is not None:
+            other = opinions.get((version, right, None))
+        else:
+            one = opinions.get((version, left, right))
+            other = opinions.get((version, right, left))
+        return [judgement for judgement in (one, other) if judgement is not None]
+
+
+Margins = dict[tuple[str, str], float]
+"""By how much all judges together prefer one to the other, of every two that they can compare."""
+
+
+def margins_of(ids: Sequence[str], votes: Votes[AnyJudgement], combination: Combination) -> Margins:
+    """Of every two candidates, each pair once, in the order of `ids`."""
+    return {
+        (left, right): margin
+        for left, right in combinations(ids, 2)
+        if (margin := _combined(votes, combination, left, right)) is not None
+    }
+
+
+def utilities_of(ids: Sequence[str], margins: Margins) -> dict[str, float]:
+    """What each candidate is worth; empty where no two can be compared.
+
+    A candidate's utility is its mean margin over the others, which for scores is the score itself
+    but for a constant; contradictory pairwise verdicts average out (Borda's rule). The candidate
+    counts among the others, with a margin of 0: so of K candidates that can all be compared,
+    utilities differ by 2 − 2/K at most, where one wins and another loses against all.
+    """
+    won: dict[str, list[float]] = {id: [] for id in ids}
+    for (left, right), margin in margins.items():
+        won[left].append(margin)
+        won[right].append(-margin)
+    return {id: math.fsum(over) / (len(over) + 1) for id, over in won.items() if over}
+
+
+class Preference(NamedTuple):
+    """What two candidates come to. Chosen and rejected are None for ties and the unscored."""
+
+    left_id: str
+    right_id: str
+    outcome: PairOutcome
+    chosen_id: str | None = None
+    rejected_id: str | None = None
+    margin: float | None = None
+
+
+def preferences_of(
+    ids: Sequence[str], utilities: Mapping[str, float], tie_margin: float
+) -> list[Preference]:
+    """Every two candidates: preferred by their utilities, tied, or unscored."""
+    found = []
+    for left, right in combinations(ids, 2):
+        if left not in utilities or right not in utilities:
+            found.append(Preference(left, right, PairOutcome.UNSCORED))
+            continue
+        margin = utilities[left] - utilities[right]
+        if abs(margin) <= tie_margin:
+            found.append(Preference(left, right, PairOutcome.TIE, margin=abs(margin)))
+            continue
+        sides = (left, right) if margin > 0 else (right, left)
+        found.append(Preference(left, right, PairOutcome.PREFERRED, *sides, abs(margin)))
+    return found
 
 
 def rankings_and_pairs(
@@ -97,27 +180,16 @@ def rankings_and_pairs(
 def rank(
     candidates: Sequence[Candidate], judgements: Iterable[Judgement], combination: Combination
 ) -> Ranking | None:
-    """The candidates of one prompt from best to worst; None where no two can be compared.
-
-    A candidate's utility is its mean margin over the others, which for scores is the score itself
-    but for a constant; contradictory pairwise verdicts average out (Borda's rule).
-    """
+    """The candidates of one prompt from best to worst; None where no two can be compared."""
     votes = Votes(judgements)
     ids = [candidate.id for candidate in candidates]
-    utilities: dict[str, float] = {}
-    used: set[str] = set()
-    for one in ids:
-        margins = []
-        for other in ids:
-            combined = _combined(votes, combination, one, other) if other != one else None
-            if combined is not None:
-                margins.append(combined)
-                used |= {j.id for v in combination.weights for j in votes.behind(v, one, other)}
-        if margins:
-            utilities[one] = math.fsum(margins) / (len(margins) + 1)
-    if len(utilities) < 2:
+    margins = margins_of(ids, votes, combination)
+    utilities = utilities_of(ids, margins)
+    if not utilities:
         return None
     ordered = sorted(utilities, key=lambda candidate_id: -utilities[candidate_id])
+    compared = [two for left, right in margins for two in ((left, right), (right, left))]
+    used = {j.id for two in compared for v in combination.weights for j in votes.behind(v, *two)}
     return Ranking(
         prompt_id=candidates[0].prompt_id,
         model_id=candidates[0].model_id,
@@ -136,54 +208,43 @@ def pairs_of(
     combination: Combination,
     config_hash: str,
 ) -> list[Pair]:
-    """Every two candidates of a ranking: preferred by their utilities, tied, or unscored."""
+    """Every two candidates of a ranking."""
     votes = Votes(judgements)
     utilities = dict(zip(ranking.candidate_ids, ranking.utilities, strict=True))
     ordered = sorted(candidates, key=lambda candidate: candidate.sample_index)
     ids = [candidate.id for candidate in ordered]
     return [
-        _pair(ranking, left, right, utilities, votes, combination, config_hash)
-        for place, left in enumerate(ids)
-        for right in ids[place + 1 :]
+        _pair(ranking, preference, votes, combination, config_hash)
+        for preference in preferences_of(ids, utilities, combination.tie_margin)
     ]
 
 
 def _pair(
     ranking: Ranking,
-    left: str,
-    right: str,
-    utilities: Mapping[str, float],
-    votes: Votes,
+    preference: Preference,
+    votes: Votes[Judgement],
     combination: Combination,
     config_hash: str,
 ) -> Pair:
+    left, right = preference.left_id, preference.right_id
     behind = [j for version in combination.weights for j in votes.behind(version, left, right)]
-    fields = {
-        "prompt_id": ranking.prompt_id,
-        "ranking_id": ranking.id,
-        "left_id": left,
-        "right_id": right,
-        "judgement_ids": tuple(judgement.id for judgement in behind),
-        "judge_versions": tuple(sorted({judgement.judge_version for judgement in behind})),
-        "config_hash": config_hash,
-    }
-    if left not in utilities or right not in utilities:
-        return Pair(outcome=PairOutcome.UNSCORED, **fields)
-    margin = utilities[left] - utilities[right]
-    if abs(margin) <= combination.tie_margin:
-        return Pair(outcome=PairOutcome.TIE, margin=abs(margin), **fields)
-    chosen, rejected = (left, right) if margin > 0 else (right, left)
+    agreement = None
+    if preference.chosen_id and preference.rejected_id:
+        agreement = _agreement(votes, combination, preference.chosen_id, preference.rejected_id)
     return Pair(
-        outcome=PairOutcome.PREFERRED,
-        chosen_id=chosen,
-        rejected_id=rejected,
-        margin=abs(margin),
-        agreement=_agreement(votes, combination, chosen, rejected),
-        **fields,
+        prompt_id=ranking.prompt_id,
+        ranking_id=ranking.id,
+        **preference._asdict(),
+        agreement=agreement,
+        judgement_ids=tuple(judgement.id for judgement in behind),
+        judge_versions=tuple(sorted({judgement.judge_version for judgement in behind})),
+        config_hash=config_hash,
     )
 
 
-def _combined(votes: Votes, combination: Combination, left: str, right: str) -> float | None:
+def _combined(
+    votes: Votes[AnyJudgement], combination: Combination, left: str, right: str
+) -> float | None:
     """Weighted mean of the margins of the judges that have one."""
     total = weights = 0.0
     for version, weight in combination.weights.items():
@@ -194,7 +255,9 @@ def _combined(votes: Votes, combination: Combination, left: str, right: str) -> 
     return total / weights if weights else None
 
 
-def _agreement(votes: Votes, combination: Combination, chosen: str, rejected: str) -> float | None:
+def _agreement(
+    votes: Votes[Judgement], combination: Combination, chosen: str, rejected: str
+) -> float | None:
     """Weighted share of the judges with a preference that side with the chosen one."""
     sides = [
         (weight, margin > 0)
@@ -205,9 +268,5 @@ def _agreement(votes: Votes, combination: Combination, chosen: str, rejected: st
     return sum(weight for weight, agrees in sides if agrees) / total if sides else None
 
 
-def _score(judgement: Judgement) -> float:
-    return judgement.score if judgement.score is not None else 0.0
-
-
-def _probability(judgement: Judgement) -> float:
+def _probability(judgement: AnyJudgement) -> float:
     return judgement.probability if judgement.probability is not None else 0.5

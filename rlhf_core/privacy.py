@@ -28,6 +28,27 @@ LEAST_SCORE = 0.4
 VISIBLE = re.compile(r"[!#-&(-;=?-_a-~]*")
 """What a secret goes on with: ASCII that can be seen, but no quotes and no angle brackets."""
 KEY_EDGE = "-----"
+KEY_LINE = r"BEGIN ENCRYPTED PRIVATE KEY|PuTTY-User-Key-File-3"
+# After a prefix, so much that no word or name goes on like this. [\w-] alone would also take names
+# of many words with hyphens, so there a digit and a capital must come.
+TOKENS = (
+    r"github_pat_\w{22,}",
+    r"sk-(?:ant|svcacct|admin|or)-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{24,}",
+    r"(?:xai|nvapi|pplx|xapp)-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{32,}",
+    r"(?:hf|gsk|npm|r8|lin_api|whsec)_[A-Za-z0-9]{30,}",
+    r"(?:(?:dop_v1|shpat|shpss|sbp)_|dapi)[0-9a-f]{32,}",
+    r"[rs]k_test_[A-Za-z0-9]{24,}",
+    r"AIza[\w-]{35}",
+    r"GOCSPX-[\w-]{28}",
+    r"hvs\.\w[\w-]{23,}",
+    r"ya29\.[\w-]{30,}",
+    r"ATATT3[\w=-]{40,}",
+    r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}",
+    r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
+)
+"""Tokens that detect-secrets does not know; of GitHub, Anthropic, OpenAI, OpenRouter, xAI, NVIDIA,
+Perplexity, Slack, Hugging Face, Groq, npm, Replicate, Linear, Svix, DigitalOcean, Shopify,
+Supabase, Databricks, Stripe, Google, Vault, Atlassian, Terraform and age."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,14 @@ def _secrets() -> Iterator[Finder]:
     from detect_secrets.plugins.jwt import JwtTokenDetector
     from detect_secrets.plugins.private_key import PrivateKeyDetector
 
+    class MoreKeys(RegexBasedDetector):
+        secret_type = "More private keys"
+        denylist = (re.compile(KEY_LINE),)
+
+    class MoreTokens(RegexBasedDetector):
+        secret_type = "More tokens"
+        denylist = tuple(re.compile(rf"(?<![A-Za-z0-9]){token}", re.ASCII) for token in TOKENS)
+
     def finder(detector: RegexBasedDetector) -> Finder:
         # Its own analyze_string gives parts of what it found, and not where they stand.
         def find(text: str) -> Iterator[Span]:
@@ -143,13 +172,13 @@ def _secrets() -> Iterator[Finder]:
                         match.group()
                     ):
                         continue
-                    is_key = isinstance(detector, PrivateKeyDetector)
+                    is_key = isinstance(detector, PrivateKeyDetector | MoreKeys)
                     yield _whole_secret(text, match.start(), match.end(), is_key)
 
         return find
 
-    detectors: list[type] = list(get_mapping_from_secret_type_to_class().values())
-    for detector in detectors:
+    known: list[type] = list(get_mapping_from_secret_type_to_class().values())
+    for detector in (*known, MoreKeys, MoreTokens):
         if issubclass(detector, RegexBasedDetector) and detector is not IPPublicDetector:
             yield finder(detector())
 

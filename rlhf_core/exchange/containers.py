@@ -91,10 +91,10 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def _write_jsonl(path: Path, schema: pa.Schema, rows: Rows) -> int:
     written = 0
+    names, encode = schema.names, json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
-            line = {name: row[name] for name in schema.names}
-            stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            stream.write(encode({name: row[name] for name in names}) + "\n")
             written += 1
     return written
 

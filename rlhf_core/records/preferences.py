@@ -168,8 +168,9 @@ class Ranking(Record):
 class Pair(Record):
     """Two candidates of one ranking. Chosen and rejected are null for ties and the unscored.
 
-    Margin is the difference of their utilities (0 to 1); agreement is the weighted share of the
-    judges with an opinion that side with the chosen one.
+    Margin is the difference of their utilities: 0 to 2 − 2/K in a ranking of K candidates, so 0 to
+    1 of two, and of more where every judge scored them all; 0 to 2 of imported pairs. Agreement is
+    the weighted share of the judges with an opinion that side with the chosen one.
     """
 
     table: ClassVar[str] = "pairs"

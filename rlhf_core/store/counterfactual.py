@@ -1,21 +1,33 @@
-"""What a counterfactual reads of a snapshot, a page of prompts at a time."""
+"""What a counterfactual reads of a snapshot, a page of prompts at a time: what it counts."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from rlhf_core.records import Candidate, Judgement, Prompt
+from rlhf_core.preferences import Said
+from rlhf_core.records import Mode, Outcome, Prompt, Split
 from rlhf_core.store.audit import Snapshot
 
-PROMPTS_A_PAGE = 2000
+PROMPTS_A_PAGE = 10_000
+
+
+class Group(NamedTuple):
+    """Candidates that are ranked together, in the order they were sampled in, and their prompt."""
+
+    prompt_id: str
+    mode: Mode
+    split: Split
+    candidate_ids: list[str]
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some prompts with their candidates, by what was ranked together, and what judges said."""
+    """The groups of some prompts, and what judges said of each prompt's candidates."""
 
-    prompts: dict[str, Prompt]
-    groups: list[list[Candidate]]
-    judgements: list[Judgement]
+    groups: list[Group]
+    said: dict[str, list[Said]] = field(default_factory=dict)
+    """By prompt id, without what was unavailable."""
 
 
 @dataclass(frozen=True)
@@ -56,41 +68,56 @@ def ranked_pages(
     ids = [row[0] for row in snapshot.ask(asked, wanted).rows]
     for start in range(0, len(ids), size):
         some = ids[start : start + size]
-        found = snapshot.ask(
-            f"SELECT * EXCLUDE (token_ids, logprobs) FROM candidates {of_batches} "
+        groups = snapshot.ask(
+            "SELECT prompt_id, any_value(mode), any_value(split), "
+            "list(candidates.id ORDER BY sample_index) "
+            f"FROM candidates {of_batches} JOIN prompts ON prompts.id = prompt_id "
             "WHERE prompt_id IN (SELECT unnest($ids)) "
-            "ORDER BY prompt_id, model_id, sampling, seed, sample_index",
+            "GROUP BY prompt_id, model_id, sampling, candidates.seed "
+            "ORDER BY prompt_id, model_id, sampling, candidates.seed",
             {**wanted, "ids": some},
         )
-        candidates = [Candidate.model_validate(row) for row in found.as_dicts()]
         yield Page(
-            _prompts(snapshot, some), _grouped(candidates), _judgements(snapshot, some, versions)
+            [
+                Group(id, Mode(mode), Split(split), answers)
+                for id, mode, split, answers in groups.rows
+            ],
+            _said(snapshot, some, versions),
         )
 
 
-def _grouped(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    groups: dict[tuple[str, str, str, int], list[Candidate]] = {}
-    for one in candidates:
-        key = one.prompt_id, one.model_id, one.sampling, one.seed
-        groups.setdefault(key, []).append(one)
-    return list(groups.values())
-
-
-def _prompts(snapshot: Snapshot, ids: Sequence[str]) -> dict[str, Prompt]:
-    found = snapshot.ask("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", [ids])
-    return {row["id"]: Prompt.model_validate(row) for row in found.as_dicts()}
-
-
-def _judgements(
+def _said(
     snapshot: Snapshot, prompt_ids: Sequence[str], versions: Collection[str]
-) -> list[Judgement]:
+) -> dict[str, list[Said]]:
     found = snapshot.ask(
-        "SELECT * EXCLUDE (raw_output, reason, response_ids) FROM judgements "
-        "WHERE prompt_id IN (SELECT unnest($ids)) "
+        f"SELECT {', '.join(Said._fields)} FROM judgements "
+        "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
-        {"ids": prompt_ids, "versions": list(versions)},
+        {
+            "ids": prompt_ids,
+            "versions": list(versions),
+            "unavailable": Outcome.UNAVAILABLE.value,
+        },
     )
-    return [Judgement.model_validate(row) for row in found.as_dicts()]
+    by_prompt: defaultdict[str, list[Said]] = defaultdict(list)
+    for said in map(Said._make, found.rows):
+        by_prompt[said.prompt_id].append(said)
+    return by_prompt
+
+
+def prompts_with_answers(
+    snapshot: Snapshot, prompt_ids: Collection[str]
+) -> tuple[dict[str, Prompt], dict[str, str]]:
+    """Prompts by id, and the text of each of their candidates by its id."""
+    ids = [list(prompt_ids)]
+    prompts = snapshot.ask("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", ids)
+    texts = snapshot.ask(
+        "SELECT id, text FROM candidates WHERE prompt_id IN (SELECT unnest(?))", ids
+    )
+    return (
+        {row["id"]: Prompt.model_validate(row) for row in prompts.as_dicts()},
+        dict(texts.rows),
+    )
 
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:

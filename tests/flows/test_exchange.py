@@ -274,7 +274,7 @@ def test_a_full_disk_leaves_the_old_file(
     def fails(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rlhf_core.exchange.containers.json.dumps", fails)
+    monkeypatch.setattr("rlhf_core.exchange.containers.json.JSONEncoder.encode", fails)
     assert solon("export", out, *at(tmp_path / "store")) == 2
     assert out.read_bytes() == kept
     assert list(out.parent.iterdir()) == [out]

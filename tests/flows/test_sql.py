@@ -53,7 +53,7 @@ def test_the_formats_hold_the_same_rows(ask, tmp_path: Path):
     assert [json.loads(line) for line in lines] == objects
     with (tmp_path / "rows.csv").open(newline="") as stream:
         cells = list(csv.reader(stream))
-    assert cells[1:] == [["0", HOSTILE, "", "", "nan"], ["1", "two", "[1, 2]", "", "nan"]]
+    assert cells[1:] == [["0", f"'{HOSTILE}", "", "", "nan"], ["1", "two", "[1, 2]", "", "nan"]]
     table = parquet.read_table(tmp_path / "rows.parquet")
     assert table.column("token_ids").to_pylist() == [None, [1, 2]]
     assert table.column("text").to_pylist() == [HOSTILE, "two"]
@@ -67,10 +67,33 @@ def test_json_is_the_same_by_either_option_and_the_age_is_beside_it(ask):
     assert json.loads(ask("SELECT 1 AS one WHERE false", "--json")[1]) == []
 
 
-def test_texts_in_csv_are_quoted_and_unchanged(ask):
-    """A spreadsheet may take =1+1 for a formula: quoting does not hinder it, changing it lies."""
-    printed = ask("SELECT '=1+1' AS a, '007' AS b, 7 AS c, true AS d, NULL AS e", "--format", "csv")
-    assert printed[1] == '"a","b","c","d","e"\n"=1+1","007",7,"true",""\n'
+def test_texts_in_csv_are_quoted(ask):
+    printed = ask(
+        "SELECT 'it''s' AS a, '007' AS b, 7 AS c, true AS d, NULL AS e", "--format", "csv"
+    )
+    assert printed[1] == '"a","b","c","d","e"\n"it\'s","007",7,"true",""\n'
+
+
+def test_no_text_in_csv_is_a_formula(ask, tmp_path: Path):
+    """A model's words must not run where a person opens the file; names of columns neither."""
+    starts = ["=", "+", "-", "@", "\t=", "\r=", "\n=", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+    bound = ["--param", f"starts={json.dumps(starts)}", "--param", "rest=cmd|'/C calc'!A0"]
+    query = (
+        "SELECT s || $rest, 'x' || s || $rest, 1 AS \"=SUM(A1)\" "
+        "FROM (SELECT unnest(from_json($starts, '[\"VARCHAR\"]')) AS s)"
+    )
+    assert ask(query, *bound, "--out", str(tmp_path / "a.csv"))[0] == 0
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        names, *rows = csv.reader(stream)
+    assert names[2] == "'=SUM(A1)"
+    assert rows == [[f"'{s}cmd|'/C calc'!A0", f"x{s}cmd|'/C calc'!A0", "1"] for s in starts]
+
+
+def test_numbers_in_csv_stay_numbers(ask):
+    query = (
+        "SELECT -7 AS a, -0.5::DOUBLE AS b, -1.50::DECIMAL(9, 2) AS c, '-2.5e3' AS d, '-1-1' AS e"
+    )
+    assert ask(query, "--format", "csv")[1].splitlines()[1] == '-7,-0.5,-1.50,"-2.5e3","\'-1-1"'
 
 
 def test_on_a_terminal_csv_and_json_do_not_steer_it(ask, monkeypatch: pytest.MonkeyPatch):

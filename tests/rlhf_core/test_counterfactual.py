@@ -3,24 +3,15 @@
 import pytest
 
 from rlhf_core.counterfactual import Change, PairChange, Tally, pair_changes
-from rlhf_core.records import Pair, PairOutcome
+from rlhf_core.preferences import Preference
+from rlhf_core.records import PairOutcome
 
 
-def pair(outcome: PairOutcome, chosen: str | None = None, margin: float | None = None) -> Pair:
+def pair(
+    outcome: PairOutcome, chosen: str | None = None, margin: float | None = None
+) -> Preference:
     rejected = {"l": "r", "r": "l", None: None}[chosen]
-    return Pair(
-        prompt_id="p",
-        ranking_id="ranking",
-        left_id="l",
-        right_id="r",
-        outcome=outcome,
-        chosen_id=chosen,
-        rejected_id=rejected,
-        margin=margin,
-        judgement_ids=(),
-        judge_versions=(),
-        config_hash="hash",
-    )
+    return Preference("l", "r", outcome, chosen, rejected, margin)
 
 
 LEFT = pair(PairOutcome.PREFERRED, "l", 0.5)
@@ -44,24 +35,26 @@ UNSCORED = pair(PairOutcome.UNSCORED)
         (None, TIE, Change.NONE),
     ],
 )
-def test_every_transition_has_one_name(before: Pair | None, after: Pair | None, kind: Change):
+def test_every_transition_has_one_name(
+    before: Preference | None, after: Preference | None, kind: Change
+):
     assert PairChange(before, after).kind is kind
 
 
-def test_pairs_are_matched_by_their_candidates_not_by_their_ranking():
-    """The other panel's ranking has another id, and so its pairs have."""
-    moved = RIGHT.model_copy(update={"ranking_id": "another"})
-    alone = LEFT.model_copy(update={"right_id": "x"})
-    assert pair_changes([LEFT], [moved]) == [PairChange(LEFT, moved)]
-    assert pair_changes([LEFT], [alone]) == [PairChange(LEFT, None), PairChange(None, alone)]
+def test_where_nothing_could_be_ranked_a_side_is_missing():
+    assert list(pair_changes([LEFT, TIE], [RIGHT, TIE])) == [(LEFT, RIGHT), (TIE, TIE)]
+    assert list(pair_changes([LEFT, TIE], [])) == [(LEFT, None), (TIE, None)]
+    assert list(pair_changes([], [LEFT])) == [(None, LEFT)]
+    assert list(pair_changes([], [])) == []
 
 
 def test_what_is_counted():
     """Preferred before: 0.5, 0.5, 0.5; after: 0.5, 0.3, 0.3. One of two chosen alike."""
-    tally = Tally()
-    for change in ((LEFT, LEFT), (LEFT, RIGHT), (LEFT, TIE), (None, RIGHT), (TIE, UNSCORED)):
-        tally.add(PairChange(*change))
-    found = tally.comparison()
+    tallies = Tally(), Tally()
+    changes = ((LEFT, LEFT), (LEFT, RIGHT), (LEFT, TIE), (None, RIGHT), (TIE, UNSCORED))
+    for number, change in enumerate(changes):
+        tallies[number % 2].add(PairChange(*change), "p")
+    found = (tallies[0] + tallies[1]).comparison()
     assert (found.pairs, found.preferred_before, found.preferred_after) == (5, 3, 3)
     assert (found.changed, found.flipped, found.became_tie, found.appeared) == (3, 1, 1, 1)
     assert found.became_unscored == 0

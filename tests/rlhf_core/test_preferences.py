@@ -1,6 +1,6 @@
 """Rankings and pairs against values worked out by hand."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import pytest
 
@@ -135,6 +135,38 @@ def test_judges_count_by_their_weight():
     assert pair.chosen_id == A.id
     assert pair.margin == pytest.approx(0.75 * 0.4 - 0.25 * 0.8)
     assert pair.agreement == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(("others", "widest"), [(0, 1.0), (1, 4 / 3), (2, 1.5), (8, 1.8)])
+def test_one_wins_and_one_loses_against_all_by_two_minus_two_k_ths(others: int, widest: float):
+    """Utilities of K certain contests are (K − 1) / K and its opposite, of two ½ and −½."""
+    answers = [candidate(f"answer {place}", place) for place in range(others + 2)]
+    best, *middle, worst = answers
+    certain = [
+        judgement
+        for one, other in [
+            (best, worst),
+            *((best, m) for m in middle),
+            *((m, worst) for m in middle),
+        ]
+        for judgement in both_orders(one, other, 1.0, 0.0)
+    ]
+    ties = [j for two in combinations(middle, 2) for j in both_orders(*two, 0.5, 0.5)]
+    _, pairs = outcomes([*certain, *ties], candidates=answers)
+    assert max(pair.margin for pair in pairs.values()) == pytest.approx(widest)
+
+
+def test_scores_of_all_never_differ_by_more_than_one():
+    _, pairs = outcomes([score(A, 1.0), score(B, 0.0), score(C, 0.0)])
+    assert max(pair.margin for pair in pairs.values()) == pytest.approx(1.0)
+
+
+def test_a_ranking_rests_on_each_judgement_of_two_that_were_compared():
+    """The other judge scored only B: no vote, but it was looked at."""
+    judgements = [score(A, 0.2), score(B, 0.9), score(B, 0.5, "other")]
+    ranking = rank((A, B), judgements, Combination({"judge": 1.0, "other": 1.0}, 0.02))
+    assert ranking is not None
+    assert ranking.judgement_ids == tuple(sorted(judgement.id for judgement in judgements))
 
 
 def test_a_judge_without_weight_decides_nothing():
