@@ -39,17 +39,19 @@ def show(
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
-    from rlhf_core.store.lineage import subject_of
-    from rlhf_core.store.stories import story_of
+    from rlhf_core.store.stories import told
 
     with reading(store_path(config, overrides or [])) as snapshot:
-        story = story_of(snapshot, subject_of(snapshot, identity, [f"{kind}s"]))
+        story = told(snapshot, f"{kind}s", identity)
     if as_json:
         print_json(story)
         return
     if kind is Kind.PAIR:
         answers = story.pop("answers")
-        _print_sides(answers["left"], answers["right"], story["chosen_id"])
+        left, right = (
+            answers[side] or {"id": story[f"{side}_id"], "text": ""} for side in ("left", "right")
+        )
+        _print_sides(left, right, story["chosen_id"])
     for name, value in story.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             out.print(Text(f"\n{name.replace('_', ' ')}", style="bold"))

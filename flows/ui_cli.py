@@ -20,6 +20,9 @@ def ui(
         str, typer.Option(help="Address to serve on; any but loopback asks visitors for a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8787,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="When a query of its is stopped.")
+    ] = 60.0,
     should_open: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
@@ -38,4 +41,4 @@ def ui(
     from flows.ui.server import serve
     from rlhf_core.config import store_path
 
-    serve(store_path(config, overrides or []), host, port, should_open)
+    serve(store_path(config, overrides or []), host, port, should_open, timeout)

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows._screen import shown
-from rlhf_core.store.page_details import ModelDetail
+from rlhf_core.store.lineage_graph import LineageGraph
 
 CHARTS = ("bar", "line", "scatter")
 MOST_POINTS = 2000
 INK = "#8792a5"  # readable on both grounds
 LINE = "#8792a544"
+# White is readable on each.
 COLOURS = {
-    "base": "#8792a5",
-    "endpoint": "#8792a5",
-    "sft": "#3b82c4",
-    "reward": "#b7791f",
-    "policy": "#2f9e6e",
+    "base": "#5b6675",
+    "endpoint": "#5b6675",
+    "sft": "#2d6da9",
+    "reward": "#96600f",
+    "policy": "#1f7a52",
 }
+OTHER = "#5b6675"
+FRAME = "#e8a33d"
+LINES = {"parent": "solid", "input": "dashed", "sampler": "dotted"}
 COLUMN_WIDTH, ROW_HEIGHT = 230, 84
 
 
@@ -54,18 +58,23 @@ def chart(kind: str, x: Sequence[Any], y: Sequence[Any], names: tuple[str, str])
 def _label(cell: Any) -> str:
     if isinstance(cell, datetime.datetime):
         return f"{cell:%Y-%m-%d %H:%M}"
-    text = shown(cell)
+    text = shown(cell[:25] if isinstance(cell, str) else cell)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
-def lineage(found: ModelDetail) -> dict[str, Any]:
-    """Models from the earliest, at the left, to the latest, with what each learnt from."""
+def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
+    """Models from the earliest, at the left, to the latest, with what each learnt from.
+
+    Args:
+        found: The models, and what led to what.
+        model_id: The one that is asked about, which is framed.
+    """
     depths = sorted({row["depth"] for row in found.models})
     seen: dict[int, int] = {}
     nodes = []
     for row in found.models:
         place = seen[row["depth"]] = seen.get(row["depth"], -1) + 1
-        is_asked = row["id"] == found.model["id"]
+        is_asked = row["id"] == model_id
         nodes.append(
             {
                 "id": row["id"],
@@ -73,10 +82,10 @@ def lineage(found: ModelDetail) -> dict[str, Any]:
                 "x": depths.index(row["depth"]) * COLUMN_WIDTH,
                 "y": place * ROW_HEIGHT,
                 "symbol": "roundRect",
-                "symbolSize": [190, 54],
+                "symbolSize": [190, 62],
                 "itemStyle": {
-                    "color": COLOURS.get(row["kind"], INK),
-                    "borderColor": "#e8a33d" if is_asked else "transparent",
+                    "color": COLOURS.get(row["kind"], OTHER),
+                    "borderColor": FRAME if is_asked else "transparent",
                     "borderWidth": 4,
                 },
                 "label": {"show": True, "color": "#fff", "fontSize": 11, "lineHeight": 15,
@@ -95,24 +104,32 @@ def lineage(found: ModelDetail) -> dict[str, Any]:
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 8,
                 "data": nodes,
-                "links": [_link(*edge) for edge in found.sources],
-                "lineStyle": {"color": INK, "width": 1.5},
+                "links": _links(found, depths),
+                "lineStyle": {"color": INK, "width": 2},
                 "emphasis": {"disabled": True},
             }
         ],
     }
 
 
-def _node_text(found: ModelDetail, row: dict[str, Any]) -> str:
-    """Name and counts. Braces would be ECharts' own place holders."""
+def _node_text(found: LineageGraph, row: dict[str, Any]) -> str:
+    """Name, counts, taint. Braces would be ECharts' own place holders."""
     name = shown(row["id"])
     short = name if len(name) <= 28 else f"{name[:27]}…"
-    inputs = found.inputs.get(row["id"], {})
-    counts = ", ".join(f"{count:,} {table}" for table, count in inputs.items())
-    text = f"{short}\n{shown(counts)}" if counts else short
-    return text.replace("{", "(").replace("}", ")")
+    counts = ", ".join(f"{n:,} {table}" for table, n in found.inputs.get(row["id"], {}).items())
+    tainted = found.tainted.get(row["id"])
+    lines = [short, shown(counts), f"{tainted:,} rows retracted" if tainted else ""]
+    return "\n".join(line for line in lines if line).replace("{", "(").replace("}", ")")
 
 
-def _link(later: str, earlier: str, relation: str) -> dict[str, Any]:
-    kind = "solid" if relation == "parent" else "dashed"
-    return {"source": earlier, "target": later, "lineStyle": {"type": kind}}
+def _links(found: LineageGraph, depths: list[int]) -> list[dict[str, Any]]:
+    """Straight to the next column; else, or beside another between the same two, in a bow."""
+    columns = {row["id"]: depths.index(row["depth"]) for row in found.models}
+    seen: dict[tuple[str, str], int] = {}
+    links = []
+    for later, earlier, relation in found.sources:
+        beside = seen[later, earlier] = seen.get((later, earlier), -1) + 1
+        is_far = columns[later] - columns[earlier] > 1
+        line = {"type": LINES.get(relation, "solid"), "curveness": 0.2 * (beside + is_far)}
+        links.append({"source": earlier, "target": later, "lineStyle": line})
+    return links

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_PARAMETER = "token"
@@ -23,6 +23,15 @@ POLICY = (
     "connect-src 'self' {socket}; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
+WELCOME = f"""<!doctype html><html lang="en"><title>Token · Solon</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<style>body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 34em; margin: 14vh auto;
+padding: 0 20px }} input, button {{ font: inherit; padding: 4px 10px }}
+input {{ width: 18em; max-width: 100% }}</style>
+<h1>Solon</h1><p>This store is shown to those who have its token: open the URL that
+<code>solon ui</code> printed, or write the token here.</p>
+<form><label>Token <input name="{TOKEN_PARAMETER}" type="password" required autofocus></label>
+<button>open</button></form></html>"""
 HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -79,7 +88,7 @@ class Guard:
         query = parse_qsl(scope["query_string"].decode("latin-1"))
         if scope["type"] == "http" and self._holds(dict(query).get(TOKEN_PARAMETER)):
             return self._welcome(scope["path"], query)
-        return PlainTextResponse("open the URL with the token that `solon ui` printed", 401)
+        return HTMLResponse(WELCOME, 401)
 
     def _holds(self, offered: str | None) -> bool:
         wanted = (self._token or "").encode()

@@ -6,14 +6,20 @@ from nicegui.events import EChartPointClickEventArguments
 
 from flows.ui.charts import COLUMN_WIDTH, ROW_HEIGHT, lineage
 from flows.ui.overview import model_path
-from flows.ui.parts import box, frame, load, snapshot_age, table, words
+from flows.ui.parts import box, copied, frame, load, snapshot_age, words
 from flows.ui.source import Source
-from rlhf_core.store.page_details import (
+from flows.ui.tables import table
+from rlhf_core.store import Snapshot
+from rlhf_core.store.lineage_graph import (
     MODELS_SHOWN,
-    ModelDetail,
-    model_detail,
-    model_list,
+    LineageGraph,
+    lineage_graph,
+    tainted_rows,
 )
+from rlhf_core.store.pages import model_list
+from rlhf_core.store.stories import Story, told
+
+DECISIONS = {None: "", True: "promoted", False: "refused"}
 
 
 def register(source: Source) -> None:
@@ -30,45 +36,89 @@ def register(source: Source) -> None:
 
 async def _draw_list(source: Source) -> None:
     found = await source.ask(model_list)
+    tainted = await source.ask(tainted_rows)
     snapshot_age(source)
-    decisions = {None: "", True: "promoted", False: "refused"}
     table(
         "models",
-        ["model", "kind", "base", "decision", "run", "made at"],
+        ["model", "kind", "base", "decision", "retracted rows", "run", "made at"],
         [
-            (m["id"], m["kind"], m["base"], decisions[m["promoted"]], m["run_id"], m["created_at"])
-            for m in found
+            (
+                model["id"],
+                model["kind"],
+                model["base"],
+                DECISIONS[model["promoted"]],
+                tainted.get(model["id"]),
+                model["run_id"],
+                model["created_at"],
+            )
+            for model in found
         ],
         links={0: model_path},
+        optional=["decision", "retracted rows"],
+        empty="No model yet: `solon run CONFIG` trains the first.",
     )
 
 
+def _told_with_graph(snapshot: Snapshot, model_id: str) -> tuple[Story, LineageGraph]:
+    model = told(snapshot, "models", model_id)
+    return model, lineage_graph(snapshot, model["id"])
+
+
 async def _draw(source: Source, model_id: str) -> None:
-    found = await source.ask(model_detail, model_id)
-    if found is None:
-        words("p", "The store holds no such model, or the snapshot is older than it.", "error")
-        return
-    model = found.model
+    model, graph = await source.ask(_told_with_graph, model_id)
     with box("p", "facts"):
         words("b", model["kind"])
         words("span", f"on {model['base']}")
         words("span", f"seed {model['seed']}")
         words("span", f"made {model['created_at']:%Y-%m-%d %H:%M} by run {model['run_id']}")
+        copied(model["id"])
+    for taint in model["taint"]:
+        words(
+            "p",
+            f"It learnt from {taint['own_rows']:,} rows that rest on something retracted, and the "
+            f"models behind it from {taint['inherited_rows']:,}. Train it again without them: the "
+            "next `solon run` leaves them out.",
+            "warning",
+        )
     words("h2", "Lineage")
     words(
         "p",
-        "Earlier models left, later ones right; solid: initialised from, dashed: taught by. Click "
-        "a model to open it.",
+        "Earlier models left, later ones right. Solid: initialised from; dashed: taught by; "
+        "dotted: learnt from its answers. Click a model to open it.",
         "soft",
     )
-    _graph(found)
-    _table(found)
+    _graph(graph, model["id"])
+    _table(graph)
+    _figures(model)
     with box("details"):
         words("summary", "recipe")
         words("pre", model["recipe"], "text")
 
 
-def _graph(found: ModelDetail) -> None:
+def _figures(model: Story) -> None:
+    """How its training ended and how it did, where there is any of that."""
+    if model["promotions"]:
+        words("h2", "Decisions")
+        table(
+            "decisions",
+            ["cycle", "decision", "reasons"],
+            [
+                (row["cycle"], DECISIONS[row["promoted"]], "; ".join(row["reasons"]))
+                for row in model["promotions"]
+            ],
+        )
+    for name, title in (("evaluations", "Evaluations"), ("curves", "End of its training")):
+        if model[name]:
+            words("h2", title)
+            columns = list(model[name][0])
+            table(
+                title.lower(),
+                [column.replace("_", " ") for column in columns],
+                [[row[column] for column in columns] for row in model[name]],
+            )
+
+
+def _graph(found: LineageGraph, model_id: str) -> None:
     depths = [row["depth"] for row in found.models]
     tallest = max(depths.count(depth) for depth in depths)
 
@@ -76,32 +126,40 @@ def _graph(found: ModelDetail) -> None:
         if event.data_type == "node":
             ui.navigate.to(model_path(found.models[event.data_index]["id"]))
 
-    with box("div", "scrolls"):
-        graph = ui.echart(lineage(found), on_point_click=opened).classes("graph")
+    with box("div", "scrolls") as scrolled:
+        graph = ui.echart(lineage(found, model_id), on_point_click=opened).classes("graph")
     graph.style(f"height: {min(720, 90 + tallest * ROW_HEIGHT)}px")
     graph.style(f"min-width: {(len(set(depths)) + 0.5) * COLUMN_WIDTH}px")
+    # Where not all of it fits, the model itself is in sight.
+    earlier = sum(depth < 0 for depth in set(depths)) / max(1, len(set(depths)) - 1)
+    ui.run_javascript(
+        f"const place = getHtmlElement({scrolled.id}); "
+        f"place.scrollLeft = {earlier} * (place.scrollWidth - place.clientWidth)"
+    )
     graph.props["role"] = "img"
     graph.props["aria-label"] = "Lineage as a graph; the table below holds the same"
 
 
-def _table(found: ModelDetail) -> None:
+def _table(found: LineageGraph) -> None:
     taught: dict[str, list[str]] = {}
     for later, earlier, relation in found.sources:
         taught.setdefault(later, []).append(f"{earlier} ({relation})")
     table(
         "models of this lineage",
-        ["model", "kind", "stands on", "learnt from", "judges behind its pairs"],
+        ["model", "kind", "stands on", "learnt from", "judges behind its pairs", "retracted rows"],
         [
             (
                 row["id"],
                 row["kind"],
-                ", ".join(taught.get(row["id"], [])),
-                ", ".join(f"{n:,} {t}" for t, n in found.inputs.get(row["id"], {}).items()),
-                ", ".join(f"{j}: {n:,} pairs" for j, n in found.judges.get(row["id"], [])),
+                ",\n".join(taught.get(row["id"], [])),
+                ",\n".join(f"{n:,} {t}" for t, n in found.inputs.get(row["id"], {}).items()),
+                ",\n".join(f"{j}: {n:,} pairs" for j, n in found.judges.get(row["id"], [])),
+                found.tainted.get(row["id"]),
             )
             for row in sorted(found.models, key=lambda row: row["depth"])
         ],
         links={0: model_path},
+        optional=["learnt from", "judges behind its pairs", "retracted rows"],
     )
     if len(found.models) == MODELS_SHOWN:
         words("p", f"Only the nearest {MODELS_SHOWN} models are shown.", "soft")

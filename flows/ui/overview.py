@@ -1,13 +1,15 @@
 """Page: what the store holds, what judges did and cost, what ran and was promoted last."""
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from nicegui import ui
 
-from flows.ui.parts import box, frame, load, snapshot_age, table, words
+from flows.ui.parts import box, frame, load, snapshot_age, words
 from flows.ui.source import Source
+from flows.ui.tables import table
 from rlhf_core.store import Snapshot
 from rlhf_core.store.pages import (
     Row,
@@ -17,6 +19,9 @@ from rlhf_core.store.pages import (
     recent_runs,
     table_counts,
 )
+
+UNITS = {"cost usd": "cost, USD", "seconds": "time, s", "median latency seconds": "median time, s"}
+NO_RUN = "Nothing ran yet: `solon run deploy/configs/smoke.yaml` takes a minute and fills it."
 
 
 def register(source: Source) -> None:
@@ -29,21 +34,28 @@ def register(source: Source) -> None:
 async def _draw(source: Source) -> None:
     found = await source.ask(_gathered)
     snapshot_age(source)
-    with box("dl", "tiles"):
-        for row in found["tables"]:
-            with box("div", "tile") as tile:
-                tile.props["title"] = row["comment"]
-                words("dt", row["table_name"].replace("_", " "))
-                words("dd", f"{row['rows']:,}")
+    _tiles(found["tables"])
     _section(
         "Judges",
-        "judge summaries",
         found["judges"],
         ["judge", "judge_version", "judgements", "unscored", "mean_score", "score_deviation",
          "tie_rate", "median_latency_seconds", "cost_usd"],
+        {1: judged_path},
+        empty="No judge was asked yet.",
     )  # fmt: skip
-    _section("Costs", "costs", found["costs"], ["work", "by_whom", "cost_usd", "tokens"])
-    _section("Newest runs", "runs", found["runs"], ["run_id", "ended_at", "stages", "seconds"])
+    _section(
+        "Costs",
+        found["costs"],
+        ["work", "by_whom", "cost_usd", "tokens"],
+        empty="Nothing was sampled or judged yet.",
+    )
+    _section(
+        "Newest runs",
+        found["runs"],
+        ["run_id", "ended_at", "stages", "seconds"],
+        {0: lambda run: f"/pairs?{urlencode({'run_id': run})}"},
+        empty=NO_RUN,
+    )
     words("h2", "Newest promotions")
     table(
         "promotions",
@@ -59,11 +71,21 @@ async def _draw(source: Source) -> None:
             for row in found["promotions"]
         ],
         links={2: model_path},
+        empty="No cycle came to its decision yet.",
     )
 
 
 def model_path(model_id: str) -> str:
     return f"/models/{quote(model_id, safe='')}"
+
+
+def pair_path(pair_id: str) -> str:
+    return f"/pairs/{quote(pair_id, safe='')}"
+
+
+def judged_path(judge_version: str) -> str:
+    """To the pairs that a judge had a say in."""
+    return f"/pairs?{urlencode({'judge_version': judge_version})}"
 
 
 def _gathered(snapshot: Snapshot) -> dict[str, list[Row]]:
@@ -76,12 +98,35 @@ def _gathered(snapshot: Snapshot) -> dict[str, list[Row]]:
     }
 
 
-def _section(title: str, label: str, rows: list[Row], columns: list[str]) -> None:
+def _tiles(tables: list[Row]) -> None:
+    """A tile for each table that holds anything, the others named below."""
+    with box("dl", "tiles"):
+        for row in tables:
+            if row["rows"]:
+                with box("div", "tile") as tile:
+                    tile.props["title"] = row["comment"]
+                    words("dt", row["table_name"].replace("_", " "))
+                    words("dd", f"{row['rows']:,}")
+    empty = [row["table_name"].replace("_", " ") for row in tables if not row["rows"]]
+    if empty:
+        words("p", f"Empty: {', '.join(empty)}.", "soft")
+
+
+def _section(
+    title: str,
+    rows: list[Row],
+    columns: list[str],
+    links: dict[int, Callable[[Any], str]] | None = None,
+    empty: str = "",
+) -> None:
     words("h2", title)
+    names = [name.replace("_", " ") for name in columns]
     table(
-        label,
-        [name.replace("_", " ") for name in columns],
+        title.lower(),
+        [UNITS.get(name, name) for name in names],
         [[_joined(row[name]) for name in columns] for row in rows],
+        links,
+        empty,
     )
 
 

@@ -1,16 +1,15 @@
 """Page: one pair, with both answers, every vote and the models that learnt from it."""
 
-from typing import Any
-
 from fastapi import Request
 from nicegui import ui
 
 from flows.ui.differences import marked
 from flows.ui.overview import model_path
-from flows.ui.parts import box, frame, link, load, table, words
+from flows.ui.parts import box, copied, frame, link, load, words
 from flows.ui.source import Source
-from flows.ui.votes import draw_votes
-from rlhf_core.store.page_details import PairDetail, pair_detail
+from flows.ui.tables import table
+from flows.ui.votes import draw_votes, side_names
+from rlhf_core.store.stories import Story, told
 
 
 def register(source: Source) -> None:
@@ -21,36 +20,81 @@ def register(source: Source) -> None:
 
 
 async def _draw(source: Source, pair_id: str) -> None:
-    found = await source.ask(pair_detail, pair_id)
-    if found is None:
-        words("p", "The store holds no such pair, or the snapshot is older than it.", "error")
-        return
-    _outcome(found.pair)
-    _prompt(found.prompt)
-    _answers(found)
+    pair = await source.ask(told, "pairs", pair_id)
+    _outcome(pair)
+    _taint(pair)
+    _prompt(pair["prompt"])
+    _answers(pair)
     words("h2", "Votes")
-    draw_votes(found)
+    draw_votes(pair)
+    words("h2", "What people said")
+    names = side_names(pair)
+    table(
+        "spot checks",
+        ["person", "verdict", "note", "why asked", "checked at"],
+        [
+            (
+                check["person"],
+                _verdict(check["verdict"], {"left": names[pair["left_id"]],
+                                            "right": names[pair["right_id"]]}),
+                check["note"],
+                check["strategy"].replace("_", " "),
+                check["checked_at"],
+            )
+            for check in pair["spot_checks"]
+        ],
+        optional=["note"],
+        empty="Nobody checked these two answers yet; Spot check, above, asks people about pairs.",
+    )  # fmt: skip
     words("h2", "Models that learnt from it")
     table(
         "models that learnt from it",
-        ["model", "kind", "by", "made at"],
-        [(m["id"], m["kind"], m["learnt_from"], m["created_at"]) for m in found.models],
+        ["model", "kind", "how", "made at"],
+        [
+            (
+                model["id"],
+                model["kind"],
+                f"from its {model['learnt_from']}" if model["is_direct"]
+                else "by a model behind it",
+                model["created_at"],
+            )
+            for model in pair["models"]
+        ],
         links={0: model_path},
-    )
+        empty="None yet: `solon run` trains on new pairs in its next cycle.",
+    )  # fmt: skip
     words("h2", "Where it comes from")
-    _origin(found)
+    _origin(pair)
 
 
-def _outcome(pair: dict[str, Any]) -> None:
+def _verdict(said: str, names: dict[str, str]) -> str:
+    return f"prefers {names[said]}" if said in names else said
+
+
+def _outcome(pair: Story) -> None:
     with box("p", "facts"):
         words("b", pair["outcome"], f"outcome {pair['outcome']}")
         for name in ("margin", "agreement"):
             if pair[name] is not None:
                 words("span", f"{name} {pair[name]:.3g}")
-        words("span", f"{len(pair['judgement_ids'])} judgements counted")
+        counted = len(pair["judgement_ids"])
+        words("span", f"{counted} judgement{'' if counted == 1 else 's'} counted")
+        copied(pair["id"])
 
 
-def _prompt(prompt: dict[str, Any] | None) -> None:
+def _taint(pair: Story) -> None:
+    """What it rests on that was retracted."""
+    for cause in pair["tainted_by"]:
+        with box("p", "warning"):
+            what = cause["subject_table"].removesuffix("s").replace("_", " ")
+            words(
+                "span",
+                f"Not relied on any more: {what} {cause['subject_id']} was retracted by "
+                f"{cause['retracted_by']} ({cause['reason']}).",
+            )
+
+
+def _prompt(prompt: Story | None) -> None:
     words("h2", "Prompt")
     if prompt is None:
         words("p", "The prompt is not in the store.", "error")
@@ -65,18 +109,15 @@ def _prompt(prompt: dict[str, Any] | None) -> None:
             words("pre", reference, "text")
 
 
-def _answers(found: PairDetail) -> None:
+def _answers(pair: Story) -> None:
     words("h2", "Answers")
-    texts = [answer["text"] if answer else "" for answer in (found.first, found.second)]
-    both = marked(*texts)
-    is_preferred = found.pair["outcome"] == "preferred"
-    names = ("chosen", "rejected") if is_preferred else ("left", "right")
+    by_id = {pair[f"{side}_id"]: answer for side, answer in pair["answers"].items()}
+    shown = [(name, by_id[identity]) for identity, name in side_names(pair).items()]
+    both = marked(*(answer["text"] if answer else "" for _, answer in shown))
     if both is None:
         words("p", "The answers are too long for differing words to be marked.", "soft")
     with box("div", "answers"):
-        for place, (name, answer) in enumerate(
-            zip(names, (found.first, found.second), strict=True)
-        ):
+        for place, (name, answer) in enumerate(shown):
             with box("section", f"answer {name}"):
                 words("h3", name)
                 if answer is None:
@@ -87,23 +128,25 @@ def _answers(found: PairDetail) -> None:
                 else:
                     # Escaped by `marked`, and sanitized once more where it is shown.
                     ui.html(str(both[place]), tag="pre").classes("text")
-                words(
-                    "p",
-                    f"{answer['completion_tokens']} tokens, ended by {answer['finish_reason']}; "
-                    f"sample {answer['sample_index']} of {answer['model_id']}, seed "
-                    f"{answer['seed']}, temperature {answer['temperature']:.3g}",
-                    "soft",
-                )
+                _sampling(answer)
 
 
-def _origin(found: PairDetail) -> None:
-    pair, answer = found.pair, found.first or found.second
+def _sampling(answer: Story) -> None:
+    with box("p", "soft sampled"):
+        words(
+            "span",
+            f"{answer['completion_tokens']} tokens, ended by {answer['finish_reason']}; "
+            f"temperature {answer['temperature']:.3g}",
+        )
+        if answer["mean_logprob"] is not None:
+            words("span", f", {answer['mean_logprob']:.3g} nats a token")
+        words("span", "; sampled from ")
+        link(answer["model_id"], model_path(answer["model_id"]))
+
+
+def _origin(pair: Story) -> None:
     with box("dl", "origin"):
         for name in ("id", "ranking_id", "prompt_id", "left_id", "right_id", "config_hash",
                      "run_id", "code_version", "created_at"):  # fmt: skip
             words("dt", name.removesuffix("_id").replace("_", " ") if name != "id" else "pair")
             words("dd", pair[name])
-        if answer is not None:
-            words("dt", "sampled from")
-            with box("dd"):
-                link(answer["model_id"], model_path(answer["model_id"]))

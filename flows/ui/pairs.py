@@ -1,6 +1,7 @@
 """Page: pairs, filtered and a page at a time; each row opens its pair."""
 
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,8 +10,9 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from flows._screen import shown
-from flows.ui.parts import alignment, box, cell_text, frame, load, snapshot_age, words
+from flows.ui.parts import box, frame, link, load, snapshot_age, words
 from flows.ui.source import Source
+from flows.ui.tables import alignment, figure
 from rlhf_core.records import Mode, PairOutcome, Split
 from rlhf_core.store.pages import (
     COUNTED_ROWS,
@@ -43,6 +45,8 @@ BODY = """
         :class="'cell-' + col.name" :data-label="col.label">
     <a v-if="col.name === 'prompt'" class="opens"
        :href="'/pairs/' + encodeURIComponent(props.row.id)">{{ col.value || '(no text)' }}</a>
+    <span v-else-if="col.name === 'outcome'" :class="'outcome ' + col.value"
+      >{{ col.value }}</span>
     <span v-else>{{ col.value }}</span>
   </q-td>
 </q-tr>
@@ -56,11 +60,16 @@ class Browsing:
     wanted: PairFilter = field(default_factory=PairFilter)
     order: PairOrder = PairOrder.NEWEST
     starts: list[tuple[Any, str] | None] = field(default_factory=lambda: [None])
+    page: int = 1
+    """Which of all; a link may begin at a later one, and those before it are not known then."""
 
     def path(self) -> str:
         chosen = {k: v for k, v in asdict(self.wanted).items() if v not in (None, "")}
         if self.order is not PairOrder.NEWEST:
             chosen["order"] = self.order.value
+        start = self.starts[-1]
+        if start is not None:
+            chosen |= {"page": self.page, "key": str(start[0]), "after": start[1]}
         return "/pairs" + (f"?{urlencode(chosen)}" if chosen else "")
 
 
@@ -77,7 +86,7 @@ def register(source: Source) -> None:
             def change(**changed: Any) -> None:
                 browsing.order = changed.pop("order", browsing.order)
                 browsing.wanted = replace(browsing.wanted, **changed)
-                browsing.starts = [None]
+                browsing.starts, browsing.page = [None], 1
                 ui.navigate.history.replace(browsing.path())
                 show()
 
@@ -88,10 +97,22 @@ def register(source: Source) -> None:
 def _from_query(query: dict[str, str]) -> Browsing:
     """What a link asks for; what it cannot mean is left out."""
     margins = {k: _number(query.pop(k, None)) for k in ("margin_low", "margin_high")}
-    order = query.pop("order", "")
+    order = (
+        PairOrder(given) if (given := query.get("order")) in set(PairOrder) else PairOrder.NEWEST
+    )
+    start, page = _start(query, order)
     known = {k: v for k, v in query.items() if k in PairFilter.__dataclass_fields__}
     wanted = PairFilter(**known, **margins)  # type: ignore[arg-type]
-    return Browsing(wanted, PairOrder(order) if order in set(PairOrder) else PairOrder.NEWEST)
+    return Browsing(wanted, order, [start], page)
+
+
+def _start(query: dict[str, str], order: PairOrder) -> tuple[tuple[Any, str] | None, int]:
+    """Where the page of a link begins, and its number."""
+    read = datetime.fromisoformat if order is PairOrder.NEWEST else float
+    try:
+        return (read(query["key"]), query["after"]), max(1, int(query["page"]))
+    except (KeyError, ValueError):
+        return None, 1
 
 
 def _number(text: str | None) -> float | None:
@@ -127,7 +148,7 @@ async def _draw_filters(source: Source, browsing: Browsing, change: Any) -> None
     ).classes("order").on_value_change(_changes(change, "order"))
     ui.input("text contains", value=browsing.wanted.text).props(
         "dense outlined clearable debounce=400 type=search"
-    ).classes("wide").on_value_change(lambda event: change(text=event.value or ""))
+    ).classes("wide on-slash").on_value_change(lambda event: change(text=event.value or ""))
 
 
 def _changes(change: Any, name: str) -> Any:
@@ -142,9 +163,12 @@ async def _draw(source: Source, browsing: Browsing, show: Any) -> None:
     found = await source.ask(pair_page, browsing.wanted, browsing.order, start)
     with box("div", "pager"):
         count = words("span", _span(browsing, found), "soft")
-        _pager(browsing, found, show)
+        if found.rows or browsing.page > 1:
+            _pager(browsing, found, show)
         snapshot_age(source)
-    if found.rows:
+    if not found.rows:
+        _empty(browsing)
+    else:
         _table(found)
         total = await source.ask(pair_count, browsing.wanted)
         more = "more than " if total > COUNTED_ROWS else ""
@@ -152,26 +176,43 @@ async def _draw(source: Source, browsing: Browsing, show: Any) -> None:
 
 
 def _span(browsing: Browsing, found: PairPage) -> str:
-    before = (len(browsing.starts) - 1) * PAGE_ROWS
+    before = (browsing.page - 1) * PAGE_ROWS
     if not found.rows:
-        return "no pair is like that"
+        return "no pairs"
     return f"pairs {before + 1:,} to {before + len(found.rows):,}"
 
 
 def _pager(browsing: Browsing, found: PairPage, show: Any) -> None:
+    def turn() -> None:
+        ui.navigate.history.replace(browsing.path())
+        show()
+
     def back() -> None:
         browsing.starts.pop()
-        show()
+        browsing.page -= 1
+        if not browsing.starts:  # a link began here
+            browsing.starts, browsing.page = [None], 1
+        turn()
 
     def forth() -> None:
         browsing.starts.append(found.last)
-        show()
+        browsing.page += 1
+        turn()
 
-    previous = ui.button("previous", on_click=back).props("flat dense no-caps")
-    previous.set_enabled(len(browsing.starts) > 1)
-    ui.button("next", on_click=forth).props("flat dense no-caps").set_enabled(
+    previous = ui.button("previous", on_click=back).props("flat dense no-caps data-key=p")
+    previous.set_enabled(browsing.page > 1)
+    ui.button("next", on_click=forth).props("flat dense no-caps data-key=n").set_enabled(
         found.last is not None
     )
+
+
+def _empty(browsing: Browsing) -> None:
+    """What to do where there is nothing to see."""
+    if browsing.wanted == PairFilter():
+        words("p", "The store holds no pairs yet: `solon run CONFIG` samples, judges, pairs.")
+        return
+    words("p", "No pair is like that.")
+    link("Clear all filters", "/pairs")
 
 
 def _table(found: PairPage) -> None:
@@ -187,7 +228,7 @@ def _table(found: PairPage) -> None:
             for name, label in COLUMNS.items()
         ],
         rows=[
-            {"id": row["id"], **{name: cell_text(_spaced(name, row[name])) for name in COLUMNS}}
+            {"id": row["id"], **{name: figure(_spaced(name, row[name])) for name in COLUMNS}}
             for row in found.rows
         ],
         row_key="id",

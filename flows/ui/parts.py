@@ -1,14 +1,15 @@
-"""What pages are made of: the frame around them, text that is only text, tables.
+"""What pages are made of: the frame around them, and text that is only text.
 
 What people and models wrote reaches the browser as text nodes and table cells, never as HTML,
 markdown or a template; characters that steer terminals or turn lines around are spelled out.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import Request
 from nicegui import background_tasks, ui
@@ -19,13 +20,24 @@ from flows._screen import shown
 from flows.ui.source import Source
 from rlhf_core.errors import SolonError
 
-STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = (
+    (files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+)
 PAGES = {
     "/": "Overview",
     "/pairs": "Pairs",
     "/models": "Models",
     "/sql": "SQL",
     "/spot-check": "Spot check",
+}
+KEYS = {
+    "?": "this help",
+    "/": "write: into the text filter, into the SQL box",
+    "j k": "next, previous pair of the list; Enter opens it",
+    "n p": "next, previous page of the list",
+    "Ctrl Enter": "run the SQL",
+    "1 2 0 u q": "while spot-checking: left, right, alike, unsure, quit",
+    "Esc": "close this help",
 }
 THEME_COOKIE = "solon_theme"
 THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
@@ -52,6 +64,7 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
     """A page: what is drawn inside stands below the navigation."""
     ui.page_title(f"{shown(title)} · Solon")
     ui.add_css(STYLE)
+    ui.add_body_html(f"<script>{SCRIPT}</script>")
     theme = request.cookies.get(THEME_COOKIE, "system")
     dark = ui.dark_mode(THEMES.get(theme))
     with box("header", "top"):
@@ -62,10 +75,33 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
                 entry = link(name, path)
                 if path == current:
                     entry.props["aria-current"] = "page"
+        keys = (
+            ui.button("keys").props("flat dense no-caps data-opens-keys").classes("theme by-keys")
+        )
+        keys.props["aria-label"] = "Which keys do what"
         _theme_toggle(theme if theme in THEMES else "system", dark)
+    _key_help()
     with box("div", "page"):
         words("h1", title)
         yield
+
+
+def _key_help() -> None:
+    with box("dialog", "keys") as dialog:
+        dialog.props["id"] = "keys"
+        words("h2", "Keys")
+        with box("dl", "key-list"):
+            for keys, meaning in KEYS.items():
+                with box("dt"):
+                    for key in keys.split():
+                        words("kbd", key)
+                words("dd", meaning)
+
+
+def copied(text: str) -> None:
+    """A button that copies an id."""
+    button = ui.button("copy id").props("flat dense no-caps").classes("copies")
+    button.props["data-copies"] = text
 
 
 def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
@@ -84,11 +120,20 @@ def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
     button.on_click(change)
 
 
+_loading: "WeakKeyDictionary[Element, asyncio.Task[None]]" = WeakKeyDictionary()
+
+
 def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
-    """Fill a place once the page is there; what goes wrong stands in its place."""
+    """Fill a place once the page is there; what goes wrong stands in its place.
+
+    What the place was being filled with before is given up.
+    """
+    if place in _loading:
+        _loading[place].cancel()
     place.clear()
     with place:
-        waiting = words("p", "asking the store …", "soft")
+        waiting = words("p", "asking the store …", "soft waiting")
+        waiting.props["role"] = "status"
 
     async def drawn() -> None:
         with place:
@@ -98,7 +143,7 @@ def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
                 complain(error)
         waiting.delete()
 
-    background_tasks.create(drawn())
+    _loading[place] = background_tasks.create(drawn())
 
 
 def complain(error: SolonError) -> None:
@@ -116,66 +161,3 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def table(
-    label: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    links: dict[int, Callable[[Any], str]] | None = None,
-) -> ui.table:
-    """Rows as text, some of it linked.
-
-    Args:
-        label: What the table holds, for those who hear the page.
-        columns: Their names.
-        rows: A cell a column each.
-        links: By column, the path that a cell leads to.
-    """
-    numeric = [_is_numeric([row[n] for row in rows]) for n in range(len(columns))]
-    found = ui.table(
-        columns=[
-            {
-                "name": f"c{n}",
-                "field": f"c{n}",
-                "label": shown(name),
-                "align": alignment(numeric[n]),
-            }
-            for n, name in enumerate(columns)
-        ],
-        rows=[
-            {"key": place, **{f"c{n}": cell_text(cell) for n, cell in enumerate(row)}}
-            | {f"to{n}": path(row[n]) for n, path in (links or {}).items() if row[n]}
-            for place, row in enumerate(rows)
-        ],
-        row_key="key",
-    ).classes("rows")
-    found.props("dense flat wrap-cells hide-no-data binary-state-sort")
-    found.props["table-aria-label"] = label
-    for n in links or {}:
-        found.add_slot(
-            f"body-cell-c{n}",
-            f'<q-td :props="props"><a v-if="props.row.to{n}" :href="props.row.to{n}">'
-            "{{ props.value }}</a></q-td>",
-        )
-    if not rows:
-        words("p", f"no {label}", "soft")
-    return found
-
-
-def cell_text(cell: Any) -> str:
-    """A cell in few characters: times to the second, in UTC, as the store keeps them."""
-    if isinstance(cell, datetime):
-        return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
-    return shown(cell)
-
-
-def alignment(is_numeric: bool) -> Literal["left", "right"]:
-    return "right" if is_numeric else "left"
-
-
-def _is_numeric(cells: Sequence[Any]) -> bool:
-    known = [cell for cell in cells if cell is not None]
-    return bool(known) and all(
-        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known
-    )

@@ -17,13 +17,16 @@ from flows.ui.guard import Guard, is_loopback
 from flows.ui.source import Source
 from rlhf_core.errors import ConfigError
 from rlhf_core.store import reading
+from rlhf_core.store.apart import prepare
 
 TOKEN_VARIABLE = "SOLON_UI_TOKEN"
 SHORTEST_TOKEN = 16
 OPEN_AFTER_SECONDS = 1.0
 
 
-def serve(store: Path | str, host: str, port: int, should_open: bool) -> None:
+def serve(
+    store: Path | str, host: str, port: int, should_open: bool, timeout_seconds: float
+) -> None:
     """Serve the store's pages until interrupted.
 
     Raises:
@@ -41,14 +44,13 @@ def serve(store: Path | str, host: str, port: int, should_open: bool) -> None:
     typer.echo(f"the store {store} is shown at {address}", err=True)
     if should_open:
         Timer(OPEN_AFTER_SECONDS, webbrowser.open, [address]).start()
-    uvicorn.run(
-        guarded(store, port, token), host=host, port=port, log_level="warning", access_log=False
-    )
+    prepare("flows.ui.statements")
+    application = guarded(Source(store, timeout_seconds), port, token)
+    uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
 
 
-def guarded(store: Path | str, port: int, token: str | None) -> Guard:
+def guarded(source: Source, port: int, token: str | None) -> Guard:
     """The application of all pages over one store."""
-    source = Source(store)
     for page in (overview, pairs, pair, model, sql, spot_check):
         page.register(source)
     app = FastAPI(openapi_url=None)

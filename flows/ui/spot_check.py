@@ -104,7 +104,9 @@ class Session:
     def _end(self) -> None:
         plural = "" if self._answered == 1 else "s"
         words("p", f"{self._answered} verdict{plural} kept. Thank you.", "kept")
-        link("Agreement of judges with people", "/spot-check/report")
+        with box("p", "facts"):
+            link("Check others", "/spot-check")
+            link("Agreement of judges with people", "/spot-check/report")
 
 
 def register(source: Source) -> None:
@@ -130,8 +132,10 @@ def _draw_form(source: Source, page: Element, place: Element) -> None:
         count = ui.number("pairs", value=20, min=1, max=MOST_PAIRS, precision=0).props(
             "dense outlined"
         )
-        strategies = [MIXED, *(strategy.value for strategy in Strategy)]
-        strategy = ui.select(strategies, label="chosen by", value=MIXED).props("dense outlined")
+        strategies = {
+            name: name.replace("_", " ") for name in (MIXED, *(value.value for value in Strategy))
+        }
+        strategy = ui.select(strategies, label="which pairs", value=MIXED).props("dense outlined")
         splits: dict[str | None, str] = {
             None: "both",
             **{split.value: split.value for split in Split},
@@ -169,7 +173,9 @@ def _draw_form(source: Source, page: Element, place: Element) -> None:
         ui.keyboard(pressed, repeating=False, ignore=["input", "select", "textarea"])
     person.on("keydown.enter", start)
     with box("div", "pager"):
-        ui.button("start", on_click=start).props("unelevated dense no-caps").classes("primary")
+        ui.button("start", on_click=start, color=None).props("unelevated dense no-caps").classes(
+            "primary"
+        )
         link("Agreement of judges with people", "/spot-check/report")
 
 

@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
-from flows.ui.parts import table, words
+from flows.ui.overview import pair_path
+from flows.ui.parts import link, words
 from flows.ui.source import Source
+from flows.ui.tables import table
 from rlhf_core.evaluation.shares import Share
 
 
@@ -13,7 +15,8 @@ async def draw_report(source: Source) -> None:
 
     found = await asyncio.to_thread(spot_check_report, source.store)
     if not found.verdicts:
-        words("p", "No pair was checked yet, or the snapshot is older than the first check.")
+        words("p", "No pair was checked yet. Check some, and this page says which judges agree.")
+        link("Check pairs", "/spot-check")
         return
     random = {(row.judge, row.judge_version): row.agreement for row in found.random_judges}
     words("h2", "Judges")
@@ -48,7 +51,8 @@ async def draw_report(source: Source) -> None:
         "disputes",
         ["pair", "prompt", "people", "judges against"],
         [_dispute(row) for row in found.disputes],
-        links={0: lambda pair: f"/pairs/{pair}"},
+        links={0: pair_path},
+        empty="Nowhere: every judge says what people say.",
     )
 
 

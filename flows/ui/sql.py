@@ -1,25 +1,26 @@
 """Page: one statement that reads, its rows as a table, a chart, a CSV file."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from nicegui import ui
 
-from flows._answers import Format, rows_of, write_rows
 from flows.ui.answer_chart import draw_chart
-from flows.ui.parts import box, complain, frame, load, snapshot_age, table, words
+from flows.ui.overview import model_path, pair_path
+from flows.ui.parts import box, complain, frame, load, snapshot_age, words
 from flows.ui.source import Source
+from flows.ui.statements import ROWS_IN_FILE, ROWS_READ, as_csv, rows_found
+from flows.ui.tables import table
 from rlhf_core.errors import SolonError
-from rlhf_core.store import Answer, Snapshot
+from rlhf_core.store.describe import relations
 from rlhf_core.store.named import NamedQuery, named_queries, read_parameters
 
 EXAMPLE = "SELECT prompt, chosen, rejected, margin\nFROM pair_texts\nORDER BY margin DESC\nLIMIT 20"
 ROWS_SHOWN = 200
-ROWS_READ = 10_000
-"""Of which a chart is drawn."""
-ROWS_IN_FILE = 200_000
+PATHS = {"pair_id": pair_path, "model_id": model_path, "policy_id": model_path}
+"""Where ids in an answer lead, by the name that the column has in every view."""
 
 
 def register(source: Source) -> None:
@@ -31,42 +32,58 @@ def register(source: Source) -> None:
             except SolonError as error:  # a file of the user's that is none
                 complain(error)
                 queries = {}
-            _draw(source, queries)
+            _draw(source, queries, dict(request.query_params))
 
 
-def _draw(source: Source, queries: dict[str, NamedQuery]) -> None:
+def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str]) -> None:
+    """The box with what a link asks for in it: the statement `sql`, and its parameters."""
     words(
         "p",
-        "One statement that reads a snapshot of the store; it can write nothing and reach no file. "
-        "SELECT table_name, comment FROM duckdb_tables() lists the tables, duckdb_views() the "
-        "views.",
+        "One statement that reads a snapshot of the store; it can write nothing and reach no file, "
+        f"and is stopped after {source.timeout_seconds:g} s.",
         "soft",
     )
-    statement = ui.textarea("SQL", value=EXAMPLE).props("outlined autogrow spellcheck=false")
-    statement.classes("sql")
+    with box("details") as details:
+        words("summary", "tables and views")
+        known = box()
+    details.on("toggle", lambda: load(known, lambda: _draw_schema(source)), args=[])
+    statement = ui.textarea("SQL", value=query.pop("sql", EXAMPLE)).props(
+        "outlined autogrow spellcheck=false"
+    )
+    statement.classes("sql on-slash")
     controls, parameters, place = box("div", "pager"), box("div", "filters"), box()
     given: dict[str, str] = {}
 
     def run() -> None:
         asked = statement.value or ""
-        used = [f"{name}={value}" for name, value in given.items() if f"${name}" in asked]
-        load(place, lambda: _ask(source, asked, read_parameters(used)))
+        used = {name: value for name, value in given.items() if f"${name}" in asked}
+        ui.navigate.history.replace(f"/sql?{urlencode({**used, 'sql': asked})}")
+        values = read_parameters([f"{name}={value}" for name, value in used.items()])
+        load(place, lambda: _ask(source, asked, values))
 
-    def pick(name: str) -> None:
-        query = queries[name]
-        statement.set_value(query.sql)
-        given.clear()
-        given.update({name: str(query.defaults.get(name, "")) for name in query.meanings})
+    def offer(meanings: Mapping[str, str]) -> None:
         parameters.clear()
         with parameters:
-            for name, meaning in query.meanings.items():
-                ui.input(f"${name}: {meaning}").props("dense outlined").classes("wide").bind_value(
-                    given, name
-                )
+            for name, meaning in meanings.items():
+                ui.input(f"${name}{meaning}").props("dense outlined").classes(
+                    "parameter"
+                ).bind_value(given, name)
+
+    def pick(name: str) -> None:
+        named = queries[name]
+        statement.set_value(named.sql)
+        given.clear()
+        given.update({name: str(named.defaults.get(name, "")) for name in named.meanings})
+        offer({name: f": {meaning}" for name, meaning in named.meanings.items()})
+
+    given |= {name: value for name, value in query.items() if name.isidentifier()}
+    offer(dict.fromkeys(given, ""))
 
     statement.on("keydown.ctrl.enter.prevent", run)
     with controls:
-        ui.button("run", on_click=run).props("unelevated dense no-caps").classes("primary")
+        ui.button("run", on_click=run, color=None).props("unelevated dense no-caps").classes(
+            "primary"
+        )
         words("span", "or Ctrl+Enter", "soft")
         if queries:
             options = {name: f"{name}: {query.summary}" for name, query in queries.items()}
@@ -75,8 +92,20 @@ def _draw(source: Source, queries: dict[str, NamedQuery]) -> None:
             ).on_value_change(lambda event: pick(event.value))
 
 
+async def _draw_schema(source: Source) -> None:
+    found = await source.ask(relations)
+    table(
+        "tables and views",
+        ["name", "kind", "what it holds", "columns"],
+        [
+            (one.name, one.kind, one.comment, ", ".join(column.name for column in one.columns))
+            for one in found
+        ],
+    )
+
+
 async def _ask(source: Source, statement: str, values: Mapping[str, Any]) -> None:
-    answer = await source.ask(_answer, statement, values)
+    answer = await source.ask_apart(rows_found, statement, values)
     rows = answer.rows[:ROWS_SHOWN]
     with box("div", "pager"):
         read = len(answer.rows)
@@ -88,24 +117,18 @@ async def _ask(source: Source, statement: str, values: Mapping[str, Any]) -> Non
         words("span", count, "soft")
 
         async def download() -> None:
-            text = await source.ask(_csv, statement, values)
+            try:
+                text = await source.ask_apart(as_csv, statement, values)
+            except SolonError as error:
+                with told:
+                    complain(error)
+                return
             ui.download.content(text.encode(), "solon.csv", "text/csv")
 
         ui.button("CSV", on_click=download).props("flat dense no-caps")
         snapshot_age(source)
+    told = box()
     if answer.rows:
         draw_chart(answer)
-    table("rows", answer.columns, rows)
-
-
-def _answer(snapshot: Snapshot, statement: str, values: Mapping[str, Any]) -> Answer:
-    with snapshot.asking(statement, values) as cursor:
-        rows = [tuple(row) for row in rows_of(cursor, ROWS_READ + 1)]
-        return Answer(cursor.columns, rows, snapshot.age_seconds)
-
-
-def _csv(snapshot: Snapshot, statement: str, values: Mapping[str, Any]) -> str:
-    stream = io.StringIO()
-    with snapshot.asking(statement, values) as cursor:
-        write_rows(Format.CSV, cursor, ROWS_IN_FILE, stream)
-    return stream.getvalue()
+    links = {n: PATHS[name] for n, name in enumerate(answer.columns) if name in PATHS}
+    table("rows", answer.columns, rows, links, "No row answers that.", is_exact=True)

@@ -1,36 +1,34 @@
 """Every vote on a pair: who judged, in which order, what came of it, and why."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flows.ui.parts import box, words
-from rlhf_core.store.page_details import PairDetail
+from rlhf_core.store.stories import Story
 
 MOST_VOTES = 100
 
 
-def draw_votes(found: PairDetail) -> None:
-    if not found.votes:
-        words("p", "no judge was asked", "soft")
-    names = _names(found)
-    with box("div", "votes"):
-        for vote in found.votes[:MOST_VOTES]:
-            _draw_vote(vote, names, found.responses)
-    if len(found.votes) > MOST_VOTES:
-        words(
-            "p", f"{len(found.votes) - MOST_VOTES} more are not shown; ask for them in SQL", "soft"
-        )
-
-
-def _names(found: PairDetail) -> dict[str, str]:
-    """What each candidate is called here."""
-    pair = found.pair
+def side_names(pair: Story) -> dict[str, str]:
+    """What each of the two candidates is called here, the one that is shown first in front."""
     if pair["chosen_id"]:
         return {pair["chosen_id"]: "chosen", pair["rejected_id"]: "rejected"}
     return {pair["left_id"]: "left", pair["right_id"]: "right"}
 
 
-def _draw_vote(vote: dict[str, Any], names: dict[str, str], said: dict[str, str]) -> None:
-    with box("article", "vote"):
+def draw_votes(pair: Story) -> None:
+    votes, names = pair["votes"], side_names(pair)
+    if not votes:
+        words("p", "No judge was asked.", "soft")
+    with box("div", "votes"):
+        for vote in votes[:MOST_VOTES]:
+            _draw_vote(vote, names)
+    if len(votes) > MOST_VOTES:
+        words("p", f"{len(votes) - MOST_VOTES} more are not shown; ask for them in SQL.", "soft")
+
+
+def _draw_vote(vote: Story, names: Mapping[str, str]) -> None:
+    with box("article", "vote retracted" if vote["is_retracted"] else "vote"):
         with box("div", "facts"):
             words("b", vote["judge"])
             words("span", vote["judge_version"], "soft")
@@ -39,25 +37,27 @@ def _draw_vote(vote: dict[str, Any], names: dict[str, str], said: dict[str, str]
             for name in ("score", "probability"):
                 if vote[name] is not None:
                     words("span", f"{name} {vote[name]:.3g}")
-            words("span", "counted" if vote["counted"] else "not counted", "soft")
+            words("span", "counted" if vote["is_counted"] else "not counted", "soft")
+            if vote["is_retracted"]:
+                words("span", "retracted", "badge bad")
             if vote["cost_usd"]:
                 words("span", f"{vote['cost_usd']:.4g} USD", "soft")
         if vote["reason"]:
             words("pre", vote["reason"], "text rationale")
-        for text in _outputs(vote, said):
+        for text in _outputs(vote):
             with box("details"):
                 words("summary", "what it wrote")
                 words("pre", text, "text")
 
 
-def order_shown(vote: dict[str, Any], names: dict[str, str]) -> str:
+def order_shown(vote: Mapping[str, Any], names: Mapping[str, str]) -> str:
     first = names.get(vote["candidate_id"], "?")
     if vote["opponent_id"] is None:
         return f"shown {first} alone"
     return f"shown {first} first, then {names.get(vote['opponent_id'], '?')}"
 
 
-def verdict(vote: dict[str, Any], names: dict[str, str]) -> str:
+def verdict(vote: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """What the judge said, in this pair's words: `first` and `second` are only places."""
     if vote["outcome"] == "first":
         return f"prefers {names.get(vote['candidate_id'], '?')}"
@@ -66,6 +66,5 @@ def verdict(vote: dict[str, Any], names: dict[str, str]) -> str:
     return str(vote["outcome"])
 
 
-def _outputs(vote: dict[str, Any], said: dict[str, str]) -> list[str]:
-    responses = [said[name] for name in vote["response_ids"] or [] if name in said]
-    return responses or ([vote["raw_output"]] if vote["raw_output"] else [])
+def _outputs(vote: Story) -> list[str]:
+    return vote["said"] or ([vote["raw_output"]] if vote["raw_output"] else [])

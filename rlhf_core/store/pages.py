@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from rlhf_core.records import RECORDS
 from rlhf_core.store.audit import Snapshot
 
 PAGE_ROWS = 50
@@ -101,11 +102,13 @@ def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
 
 
 def table_counts(snapshot: Snapshot) -> list[Row]:
-    """Every table with its rows, as DuckDB keeps count, and what it holds."""
-    return snapshot.ask(
+    """Every table with its rows, as DuckDB counts them, and its comment; as a cycle fills them."""
+    found = snapshot.ask(
         "SELECT table_name, estimated_size AS rows, comment FROM duckdb_tables() "
-        "WHERE table_name <> 'migrations' ORDER BY table_name"
+        "WHERE table_name <> 'migrations'"
     ).as_dicts()
+    places = {record.table: place for place, record in enumerate(RECORDS)}
+    return sorted(found, key=lambda row: places[row["table_name"]])
 
 
 def judge_summaries(snapshot: Snapshot) -> list[Row]:
@@ -121,6 +124,15 @@ def costs(snapshot: Snapshot) -> list[Row]:
         "sum(prompt_tokens) + sum(completion_tokens) FROM judgements GROUP BY judge "
         "UNION ALL SELECT 'revising', model, sum(cost_usd), NULL FROM revisions GROUP BY model "
         "ORDER BY cost_usd DESC, tokens DESC NULLS LAST LIMIT 50"
+    ).as_dicts()
+
+
+def model_list(snapshot: Snapshot) -> list[Row]:
+    """The newest models, with what came of them where they were put up for promotion."""
+    return snapshot.ask(
+        "SELECT models.id, models.kind, base, models.created_at, models.run_id, promoted "
+        "FROM models LEFT JOIN promotions ON policy_id = models.id "
+        "ORDER BY models.created_at DESC, models.id LIMIT 500"
     ).as_dicts()
 
 

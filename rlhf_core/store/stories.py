@@ -7,49 +7,80 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlhf_core.store.audit import Snapshot
-from rlhf_core.store.lineage import Subject
+from rlhf_core.store.lineage import Subject, subject_of
 
 Story = dict[str, Any]
 
 VOTES = """
-SELECT judgements.id, judge, judge_version, candidate_id, opponent_id, presented, outcome, score,
-       probability, reason, raw_output, cost_usd, created_at,
-       id NOT IN (SELECT id FROM standing_judgements WHERE prompt_id = judgements.prompt_id)
-           AS is_retracted,
-       (SELECT list(text) FROM responses WHERE list_contains(response_ids, responses.id)) AS said
-FROM judgements WHERE {} ORDER BY judge_version, presented, created_at, id"""
+SELECT id, judge, judge_version, candidate_id, opponent_id, presented, outcome, score,
+       probability, reason, raw_output, response_ids, cost_usd, run_id, created_at
+FROM judgements WHERE {} ORDER BY judge_version, presented, candidate_id, created_at, id"""
+RETRACTED = """
+SELECT DISTINCT judgements.id FROM judgements JOIN retracted
+ON (subject_table = 'judgements' AND subject_id = judgements.id)
+OR (subject_table = 'judge_versions' AND subject_id = judge_version)
+OR (subject_table = 'candidates' AND subject_id IN (candidate_id, opponent_id))
+OR (subject_table = 'prompts' AND subject_id = prompt_id)
+WHERE judgements.id IN (SELECT unnest($ids))"""
 MODELS = """
 SELECT model_ancestry.model_id AS id, models.kind,
-       bool_or(model_ancestry.model_id = ancestor_id) AS is_direct
+       bool_or(model_ancestry.model_id = ancestor_id) AS is_direct,
+       string_agg(DISTINCT input_table, ', ' ORDER BY input_table)
+           FILTER (model_ancestry.model_id = ancestor_id) AS learnt_from,
+       models.created_at
 FROM ({}) AS learnt JOIN model_ancestry ON ancestor_id = learnt.model_id
 JOIN models ON models.id = model_ancestry.model_id
-GROUP BY ALL ORDER BY is_direct DESC, id"""
-LEARNT_PROMPT = "SELECT DISTINCT model_id FROM model_prompts WHERE prompt_id = $id"
-LEARNT_RANKING = "SELECT DISTINCT model_id FROM model_inputs WHERE input_id = $ranking"
-LEARNT_PAIR = f"""{LEARNT_RANKING}
-EXCEPT SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'"""
+GROUP BY model_ancestry.model_id, models.kind, models.created_at
+ORDER BY is_direct DESC, models.created_at, id"""
+PROMPT = "SELECT id, text, context, mode, split, reference_answers FROM prompts WHERE id = $id"
+CANDIDATE = """
+SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, seed, sample_index,
+       finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
+FROM candidates WHERE id = $id"""
+LEARNT_PROMPT = "SELECT model_id, 'prompts' AS input_table FROM model_prompts WHERE prompt_id = $id"
+LEARNT_FROM = """
+SELECT DISTINCT model_id, input_table FROM model_inputs
+WHERE input_id IN ({}) AND role = 'learnt'"""
+LEARNT_PAIR = f"""{LEARNT_FROM.format("$ranking, $prompt")} AND NOT (
+    input_id = $ranking AND model_id IN
+        (SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'))"""
 
 
 def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
-    """A pair: prompt, both answers, what came of it, every vote, the models that learnt from it."""
+    """A pair: prompt, both answers, all votes on them, what people said, who learnt from it.
+
+    `is_counted` says which votes made the label.
+    """
     pair = _row(snapshot, "SELECT * FROM pairs WHERE id = $id", pair_id)
     sides = {"left": pair["left_id"], "right": pair["right_id"]}
-    votes = _rows(
+    votes = _votes(
         snapshot,
-        VOTES.format("prompt_id = $prompt AND list_contains($ids, judgements.id)"),
-        {"prompt": pair["prompt_id"], "ids": pair["judgement_ids"]},
+        "prompt_id = $prompt AND candidate_id IN ($left, $right) "
+        "AND (opponent_id IS NULL OR opponent_id IN ($left, $right))",
+        {"prompt": pair["prompt_id"], **sides},
     )
+    counted = set(pair["judgement_ids"])
     return {
         **pair,
         "prompt": _prompt(snapshot, pair["prompt_id"]),
         "answers": {side: _candidate(snapshot, one) for side, one in sides.items()},
-        "votes": votes,
+        "votes": [{**vote, "is_counted": vote["id"] in counted} for vote in votes],
+        "spot_checks": _rows(
+            snapshot,
+            "SELECT person, verdict, note, strategy, checked_at FROM human_verdicts "
+            "WHERE left_id = $left AND right_id = $right ORDER BY checked_at, person",
+            sides,
+        ),
         "models": _rows(
-            snapshot, MODELS.format(LEARNT_PAIR), {"ranking": pair["ranking_id"], "id": pair_id}
+            snapshot,
+            MODELS.format(LEARNT_PAIR),
+            {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"], "id": pair_id},
         ),
         "tainted_by": _rows(
             snapshot,
-            "SELECT subject_table, subject_id FROM tainted_pairs WHERE pair_id = $id",
+            "SELECT subject_table, subject_id, reason, retracted_by, retracted_at "
+            "FROM tainted_pairs JOIN retracted USING (subject_table, subject_id) "
+            "WHERE pair_id = $id ORDER BY ALL",
             {"id": pair_id},
         ),
     }
@@ -68,7 +99,7 @@ FROM candidates WHERE prompt_id = $id ORDER BY model_id, seed, sample_index""",
         {"id": prompt_id},
     )
     return {
-        **_prompt(snapshot, prompt_id),
+        **_row(snapshot, PROMPT, prompt_id),
         "candidates": candidates,
         "judges": _rows(
             snapshot,
@@ -82,15 +113,13 @@ FROM candidates WHERE prompt_id = $id ORDER BY model_id, seed, sample_index""",
 
 def candidate_story(snapshot: Snapshot, candidate_id: str) -> Story:
     """An answer: how it was sampled, how likely it was, what judges said, its pairs."""
-    found = _candidate(snapshot, candidate_id)
+    found = _row(snapshot, CANDIDATE, candidate_id)
     asked = {"id": candidate_id, "prompt": found["prompt_id"]}
     return {
         **found,
         "prompt": _prompt(snapshot, found["prompt_id"]),
-        "votes": _rows(
-            snapshot,
-            VOTES.format("prompt_id = $prompt AND $id IN (candidate_id, opponent_id)"),
-            asked,
+        "votes": _votes(
+            snapshot, "prompt_id = $prompt AND $id IN (candidate_id, opponent_id)", asked
         ),
         "pairs": _rows(
             snapshot,
@@ -103,13 +132,13 @@ def candidate_story(snapshot: Snapshot, candidate_id: str) -> Story:
 
 def judgement_story(snapshot: Snapshot, judgement_id: str) -> Story:
     """A judgement: what was asked, shown and said."""
-    (vote,) = _rows(snapshot, VOTES.format("judgements.id = $id"), {"id": judgement_id})
+    (vote,) = _votes(snapshot, "id = $id", {"id": judgement_id})
     shown = [one for one in (vote["candidate_id"], vote["opponent_id"]) if one]
-    answers = [_candidate(snapshot, one) for one in shown]
+    asked = _row(snapshot, "SELECT prompt_id FROM judgements WHERE id = $id", judgement_id)
     return {
         **vote,
-        "prompt": _prompt(snapshot, answers[0]["prompt_id"]),
-        "answers": answers,
+        "prompt": _prompt(snapshot, asked["prompt_id"]),
+        "answers": [_candidate(snapshot, one) for one in shown],
     }
 
 
@@ -120,15 +149,17 @@ def ranking_story(snapshot: Snapshot, ranking_id: str) -> Story:
         **ranking,
         "prompt": _prompt(snapshot, ranking["prompt_id"]),
         "answers": [
-            {"utility": utility, **_candidate(snapshot, one)}
+            {"utility": utility, **(_candidate(snapshot, one) or {"id": one})}
             for one, utility in zip(ranking["candidate_ids"], ranking["utilities"], strict=True)
         ],
-        "votes": _rows(
+        "votes": _votes(
             snapshot,
-            VOTES.format("prompt_id = $prompt AND list_contains($ids, judgements.id)"),
+            "prompt_id = $prompt AND id IN (SELECT unnest($ids))",
             {"prompt": ranking["prompt_id"], "ids": ranking["judgement_ids"]},
         ),
-        "models": _rows(snapshot, MODELS.format(LEARNT_RANKING), {"ranking": ranking_id}),
+        "models": _rows(
+            snapshot, MODELS.format(LEARNT_FROM.format("$ranking")), {"ranking": ranking_id}
+        ),
     }
 
 
@@ -185,21 +216,44 @@ STORIES: Mapping[str, Callable[[Snapshot, str], Story]] = {
 
 
 def story_of(snapshot: Snapshot, subject: Subject) -> Story:
-    """The story of what an id means, of one of the tables of STORIES."""
+    """The story of what an id means, of one of the tables of STORIES.
+
+    A prompt or an answer in it is None where the store no longer holds it.
+    """
     return STORIES[subject.table](snapshot, subject.id)
 
 
-def _prompt(snapshot: Snapshot, prompt_id: str) -> Story:
-    sql = "SELECT id, text, context, mode, split, reference_answers FROM prompts WHERE id = $id"
-    return _row(snapshot, sql, prompt_id)
+def told(snapshot: Snapshot, table: str, wanted: str) -> Story:
+    """The story of the row of a table that has this id, or the only one whose id begins so.
+
+    Raises:
+        IdError: If there is none, or several.
+    """
+    return story_of(snapshot, subject_of(snapshot, wanted, [table]))
 
 
-def _candidate(snapshot: Snapshot, candidate_id: str) -> Story:
-    sql = """
-SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, seed, sample_index,
-       finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
-FROM candidates WHERE id = $id"""
-    return _row(snapshot, sql, candidate_id)
+def _prompt(snapshot: Snapshot, prompt_id: str) -> Story | None:
+    return next(iter(_rows(snapshot, PROMPT, {"id": prompt_id})), None)
+
+
+def _candidate(snapshot: Snapshot, candidate_id: str) -> Story | None:
+    return next(iter(_rows(snapshot, CANDIDATE, {"id": candidate_id})), None)
+
+
+def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> list[Story]:
+    """Judgements, each with whether it is retracted and what the models behind it said."""
+    votes = _rows(snapshot, VOTES.format(condition), values)
+    retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
+    responses = [name for vote in votes for name in vote["response_ids"] or []]
+    said = dict(
+        snapshot.ask(
+            "SELECT id, text FROM responses WHERE id IN (SELECT unnest($ids))", {"ids": responses}
+        ).rows
+    )
+    for vote in votes:
+        vote["is_retracted"] = (vote["id"],) in retracted
+        vote["said"] = [said[name] for name in vote.pop("response_ids") or [] if name in said]
+    return votes
 
 
 def _row(snapshot: Snapshot, sql: str, identity: str) -> Story:

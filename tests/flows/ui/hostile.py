@@ -3,7 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from rlhf_core.records import ModelKind, ModelVersion, Promotion, StageRun
+from rlhf_core.records import (
+    HumanVerdict,
+    Judgement,
+    ModelKind,
+    ModelVersion,
+    Pair,
+    Promotion,
+    Retraction,
+    SpotCheck,
+    StageRun,
+    Strategy,
+)
 from rlhf_core.store import Store
 from tests.facts import prompt
 from tests.flows.ui.filled import facts_of
@@ -32,7 +43,10 @@ document.querySelectorAll(
 
 
 def fill_hostile(path: Path) -> Store:
-    """One pair, a model and a decision whose every text is hostile, added to the store there."""
+    """One pair, a model and a decision whose every text is hostile, added to the store there.
+
+    A vote is retracted and a person checked the pair, in such words.
+    """
     store = Store(path, run_id=HOSTILE)
     model = ModelVersion(kind=ModelKind.REWARD, base=HOSTILE, recipe=HOSTILE, config_hash=HOSTILE)
     asked = prompt(HOSTILE, context=HOSTILE, reference_answers=(HOSTILE, HOSTILE))
@@ -47,7 +61,30 @@ def fill_hostile(path: Path) -> Store:
         reasons=(HOSTILE,),
     )
     ended = StageRun(config_hash=HOSTILE, cycle=1, stage=HOSTILE, seconds=1, detail=HOSTILE)
-    store.append([model, *facts, decided, ended])
+    vote = next(fact for fact in facts if isinstance(fact, Judgement))
+    pair = next(fact for fact in facts if isinstance(fact, Pair))
+    retracted = Retraction(
+        subject_table="judgements",
+        subject_id=vote.id,
+        number=1,
+        withdrawn=False,
+        reason=HOSTILE,
+        retracted_by=HOSTILE,
+    )
+    checked = SpotCheck(
+        pair_id=pair.id,
+        prompt_id=pair.prompt_id,
+        left_id=pair.left_id,
+        right_id=pair.right_id,
+        person=HOSTILE,
+        verdict=HumanVerdict.LEFT,
+        note=HOSTILE,
+        strategy=Strategy.RANDOM,
+        shown_left=pair.left_id,
+        seconds=1.0,
+        round=1,
+    )
+    store.append([model, *facts, decided, ended, retracted, checked])
     return store
 
 

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flows._screen import shown as shown_text
 from rlhf_core.records import HumanVerdict, SpotCheck
 from rlhf_core.store import Store
+from tests.flows.ui.conftest import page_of
 from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
 
 
@@ -84,10 +87,71 @@ def test_a_person_labels_by_keys_and_sees_no_judge(
     page.get_by_text("pair 3 of 20").wait_for()
     page.keyboard.press("q")
     page.get_by_text("2 verdicts kept").wait_for()
-    kept = shown.rows(SpotCheck)
-    assert [check.person for check in kept] == ["Ada", "Ada"]
+    kept = shown.rows(SpotCheck, "person = 'Ada'")
+    assert len(kept) == 2
     assert kept[1].verdict is HumanVerdict.UNSURE
     held_better = {HumanVerdict.LEFT: kept[0].left_id, HumanVerdict.RIGHT: kept[0].right_id}
     (row,) = shown.query("SELECT text FROM candidates WHERE id = ?", [held_better[kept[0].verdict]])
     assert shown_text(row["text"]) == first
     assert seen.nothing()
+
+
+def test_what_was_retracted_is_marked_on_pair_and_model(
+    address: str, visit: Callable[..., Any], shown: Store
+):
+    (row,) = shown.query(
+        "SELECT pairs.id, model_id FROM pairs JOIN model_inputs ON input_id = ranking_id "
+        "JOIN retractions ON list_contains(judgement_ids, subject_id)"
+    )
+    page, seen = visit(f"{address}pairs/{row['id'][:12]}")
+    page.get_by_text("Not relied on any more").wait_for()
+    assert page.locator(".vote .badge").all_inner_texts() == ["retracted"]
+    assert page.locator(".vote").count() == 2
+    page.goto(f"{address}models/{row['model_id']}")
+    page.get_by_text("It learnt from 1 rows that rest on something retracted").wait_for()
+    assert seen.nothing()
+
+
+def test_a_link_or_going_back_leads_to_the_page_that_was_left(
+    address: str, visit: Callable[..., Any]
+):
+    """By keys alone; what is copied is the pair's whole id."""
+    page, seen = visit(f"{address}pairs?split=train", permissions=["clipboard-read"])
+    page.get_by_text("pairs 1 to 50 of 62").wait_for()
+    page.keyboard.press("n")
+    page.get_by_text("pairs 51 to 62 of 62").wait_for()
+    assert "split=train" in page.url
+    assert "page=2" in page.url
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="copy id").click()
+    page.get_by_text("copied").wait_for()
+    assert page.url.endswith("/pairs/" + page.evaluate("navigator.clipboard.readText()"))
+    page.go_back()
+    page.get_by_text("pairs 51 to 62 of 62").wait_for()
+    page.keyboard.press("?")
+    page.get_by_text("next, previous pair of the list").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    page.get_by_text("pairs 1 to 50 of 62").wait_for()
+    assert seen.nothing()
+
+
+@pytest.mark.slow  # a server of its own, and seconds of grace
+def test_a_query_deaf_to_being_stopped_is_ended_and_the_page_lives(
+    visit: Callable[..., Any], shown: Store
+):
+    with page_of(shown.files.database, "--timeout=0.2") as served:
+        page, seen = visit(f"{served}sql")
+        statement = page.get_by_label("SQL", exact=True)
+        statement.fill("SELECT length(repeat('x' || range, 1000000000)) FROM range(90)")
+        statement.press("Control+Enter")
+        page.get_by_text("asking the store").wait_for()
+        other, _ = visit(f"{served}pairs")
+        other.get_by_text("of 62").wait_for()
+        page.get_by_text("longer than 0.2 s and its process was ended").wait_for()
+        statement.fill("SELECT 6 * 7 AS answer")
+        statement.press("Control+Enter")
+        page.get_by_role("cell", name="42").wait_for()
+        assert "SELECT+6" in page.url
+        assert seen.nothing()

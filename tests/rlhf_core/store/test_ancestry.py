@@ -76,7 +76,6 @@ RESTING: list[Record] = [
     *(CHOSEN, CENTRING, FORMER, PROMOTION, ROLLOUT, VERDICT),
     rests(SFT, CHOSEN, InputRole.CHOSEN_ON),
     rests(REWARD, CENTRING, InputRole.NORMALISED_ON),
-    rests(REWARD, SFT, InputRole.SAMPLER),
     rests(REWARD, FORMER, InputRole.JUDGE),
     JudgeModel(judge_version="one-1", model_id=FORMER.id),
 ]

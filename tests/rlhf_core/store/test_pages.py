@@ -7,7 +7,6 @@ import pytest
 from rlhf_core.records import Mode, Pair, PairOutcome, Split
 from rlhf_core.store import Store, reading
 from rlhf_core.store import pages as asked
-from rlhf_core.store.page_details import model_detail, pair_detail
 from rlhf_core.store.pages import PairFilter, PairOrder, pair_count, pair_page
 from tests.facts import candidate, prompt
 
@@ -98,9 +97,3 @@ def test_counting_stops_where_it_is_told(filled: Store, monkeypatch: pytest.Monk
     with reading(filled.files.database) as snapshot:
         assert pair_count(snapshot, PairFilter()) == 4
         assert pair_count(snapshot, replace(PairFilter(), mode="creative")) == 2
-
-
-def test_what_is_not_there_is_none(filled: Store):
-    with reading(filled.files.database) as snapshot:
-        assert pair_detail(snapshot, "' OR true --") is None
-        assert model_detail(snapshot, "nothing") is None

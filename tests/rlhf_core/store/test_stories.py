@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_core.errors import IdError
+from rlhf_core.records import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.store import Store, reading
 from rlhf_core.store.lineage import Subject
-from rlhf_core.store.stories import STORIES, Story, story_of
+from rlhf_core.store.stories import STORIES, Story, story_of, told
 from tests.rlhf_core.store.test_lineage import (
     ANSWERS,
     FACTS,
@@ -18,6 +20,7 @@ from tests.rlhf_core.store.test_lineage import (
     RANKING,
     REWARD,
     SFT,
+    judged,
     retraction,
 )
 
@@ -27,7 +30,21 @@ PAIR = next(pair for pair in PAIRS if pair.chosen_id == ANSWERS[0].id)
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(tmp_path_factory.mktemp("stories") / "solon.duckdb", run_id="test")
-    store.append([*FACTS, retraction("judgements", JUDGEMENTS[0].id)])
+    aside = judged("aside", ANSWERS[0], 0.3)
+    checked = SpotCheck(
+        pair_id=PAIR.id,
+        prompt_id=PAIR.prompt_id,
+        left_id=PAIR.left_id,
+        right_id=PAIR.right_id,
+        person="Ada",
+        verdict=HumanVerdict.RIGHT,
+        note="too short",
+        strategy=Strategy.RANDOM,
+        shown_left=PAIR.left_id,
+        seconds=2.0,
+        round=1,
+    )
+    store.append([*FACTS, retraction("judgements", JUDGEMENTS[0].id), aside, checked])
     store.publish()
     return store.files.database
 
@@ -41,12 +58,37 @@ def test_a_pair_is_told_with_answers_votes_and_models(known: Path):
     found = story(known, "pairs", PAIR.id)
     assert found["prompt"]["text"] == "Why?"
     assert found["answers"]["left"]["text"] == "good"
-    retracted = {vote["id"]: vote["is_retracted"] for vote in found["votes"]}
+    counted = [vote for vote in found["votes"] if vote["is_counted"]]
+    retracted = {vote["id"]: vote["is_retracted"] for vote in counted}
     assert retracted == {one: one == JUDGEMENTS[0].id for one in PAIR.judgement_ids}
     assert all(row["id"].startswith(row["kind"]) for row in found["models"])
     learnt = {row["id"]: row["is_direct"] for row in found["models"]}
     assert learnt == {REWARD.id: True, POLICY.id: False, NEXT.id: False}
-    assert found["tainted_by"] == [{"subject_table": "judgements", "subject_id": JUDGEMENTS[0].id}]
+    (cause,) = found["tainted_by"]
+    assert (cause["subject_table"], cause["subject_id"]) == ("judgements", JUDGEMENTS[0].id)
+    assert cause["reason"] == "broken"
+
+
+def test_a_pair_is_told_with_votes_that_did_not_count_and_what_people_said(known: Path):
+    found = story(known, "pairs", PAIR.id)
+    (other,) = [vote for vote in found["votes"] if not vote["is_counted"]]
+    assert (other["judge"], other["score"], other["is_retracted"]) == ("aside", 0.3, False)
+    (check,) = found["spot_checks"]
+    assert (check["person"], check["verdict"], check["note"]) == ("Ada", "right", "too short")
+
+
+def test_the_beginning_of_an_id_is_enough_and_an_unknown_one_is_an_error(known: Path):
+    with reading(known) as snapshot:
+        assert told(snapshot, "pairs", PAIR.id[:8])["id"] == PAIR.id
+        with pytest.raises(IdError, match="no id begins with"):
+            told(snapshot, "pairs", "' OR true --")
+
+
+def test_an_answer_that_is_gone_is_none_in_the_story_of_its_pair(tmp_path: Path):
+    store = Store(tmp_path / "solon.duckdb")
+    store.append([RANKED, ANSWERS[0], PAIR])
+    answers = story(store.files.database, "pairs", PAIR.id)["answers"]
+    assert sorted(answers[side] is None for side in answers) == [False, True]
 
 
 def test_a_prompt_is_told_with_its_answers_and_their_utilities(known: Path):
@@ -54,7 +96,7 @@ def test_a_prompt_is_told_with_its_answers_and_their_utilities(known: Path):
     best = next(one for one in found["candidates"] if one["id"] == ANSWERS[0].id)
     assert best["utilities"] == [pytest.approx(RANKING.utilities[0])]
     counted = {row["judge_version"]: row["judgements"] for row in found["judges"]}
-    assert counted == {"one-1": 3, "other-1": 3}
+    assert counted == {"aside-1": 1, "one-1": 3, "other-1": 3}
 
 
 def test_a_model_is_told_with_sources_data_and_taint(known: Path):
