@@ -6,6 +6,7 @@ The store adds to every row when it was written, by which run and by which versi
 
 from rlhf_core.records.base import (
     PROXY,
+    InputRole,
     Mode,
     ModelKind,
     Outcome,
@@ -46,11 +47,13 @@ from rlhf_core.records.runs import (
 from rlhf_core.records.training import (
     Evaluation,
     JudgeBenchmark,
+    JudgeModel,
     Metric,
     ModelInput,
     ModelVersion,
     Promotion,
     Rollout,
+    RolloutVerdict,
 )
 
 __all__ = [
@@ -64,7 +67,9 @@ __all__ = [
     "HumanVerdict",
     "Import",
     "ImportedRow",
+    "InputRole",
     "JudgeBenchmark",
+    "JudgeModel",
     "Judgement",
     "Metric",
     "Mode",
@@ -89,6 +94,7 @@ __all__ = [
     "Retraction",
     "Revision",
     "Rollout",
+    "RolloutVerdict",
     "Split",
     "SpotCheck",
     "StageRun",
@@ -118,6 +124,8 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    JudgeModel,
+    RolloutVerdict,
     Import,
     ImportedRow,
     PromptUser,
