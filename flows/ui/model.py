@@ -75,9 +75,9 @@ async def _draw(source: Source, model_id: str) -> None:
     for taint in model["taint"]:
         words(
             "p",
-            f"It learnt from {taint['own_rows']:,} rows that rest on something retracted, and the "
-            f"models behind it from {taint['inherited_rows']:,}. Train it again without them: the "
-            "next `solon run` leaves them out.",
+            "Rows it learnt from that rest on something retracted: "
+            f"{taint['own_rows']:,} of its own, {taint['inherited_rows']:,} of the models behind "
+            "it. Train it again without them: the next `solon run` leaves them out.",
             "warning",
         )
     words("h2", "Lineage")
