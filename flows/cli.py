@@ -30,6 +30,7 @@ from flows._screen import (
 )
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
+from flows.copy_cli import copy
 from flows.export_cli import export
 from flows.forget import forget
 from flows.import_cli import import_
@@ -217,7 +218,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "retract": retract,
         "ui": ui,
     },
-    "Data": {"import": import_, "export": export, "forget": forget},
+    "Data": {"import": import_, "export": export, "copy": copy, "forget": forget},
 }
 for panel, commands in PANELS.items():
     for name, command in commands.items():

@@ -1,6 +1,7 @@
 """`solon show`: the story of one pair, prompt, answer, judgement, ranking or model on a screen."""
 
 import difflib
+import json
 import re
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,6 +13,9 @@ from rich.text import Text
 
 from flows._screen import AsJson, Overrides, out, print_json, print_table, shown
 from flows.lineage import StoreConfig, SubjectId
+
+# What would make a table of votes too wide to read.
+FOR_PROGRAMS = {"judge", "raw_output", "cost_usd", "run_id", "created_at"}
 
 
 class Kind(StrEnum):
@@ -52,23 +56,51 @@ def show(
             answers[side] or {"id": story[f"{side}_id"], "text": ""} for side in ("left", "right")
         )
         _print_sides(left, right, story["chosen_id"])
+    print_table(["", story["id"]], list(_fields(story)))
+    sides = {story.get("left_id"): "left", story.get("right_id"): "right"}
     for name, value in story.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             out.print(Text(f"\n{name.replace('_', ' ')}", style="bold"))
-            print_table(list(value[0]), [list(row.values()) for row in value])
-    print_table(["", story["id"]], list(_fields(story)))
+            columns = _columns(value)
+            print_table(
+                columns,
+                [[_cell(row[column], sides) for column in columns] for row in value],
+            )
 
 
 def _fields(story: dict[str, Any], above: str = "") -> "Sequence[tuple[str, Any]]":
-    """Single values, those of nested facts by a path."""
+    """Single values, those of nested facts and of recipes by a path."""
     found: list[tuple[str, Any]] = []
     for name, value in story.items():
+        if name == "recipe":
+            value = _opened(value)
         if isinstance(value, dict):
             found += _fields(value, f"{above}{name}.")
         elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
             is_empty = value is None or value == []
             found += [] if is_empty else [(f"{above}{name}", value)]
     return found
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Those that hold something in any row and are for people; --json has all."""
+    names = [name for name in rows[0] if name not in FOR_PROGRAMS]
+    return [name for name in names if any(row[name] not in (None, "", []) for row in rows)]
+
+
+def _cell(value: Any, sides: dict[Any, str]) -> Any:
+    if isinstance(value, list):
+        return "\n".join(str(one) for one in value)
+    return sides.get(value, value) if isinstance(value, str) else value
+
+
+def _opened(recipe: Any) -> Any:
+    """A model's recipe with its settings one by one; of a ranking it is a hash, which stays."""
+    try:
+        settings = json.loads(recipe)
+    except ValueError:
+        return recipe
+    return settings if isinstance(settings, dict) else recipe
 
 
 def _print_sides(left: dict[str, Any], right: dict[str, Any], chosen_id: str | None) -> None:

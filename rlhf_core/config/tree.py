@@ -233,7 +233,8 @@ class Config(Settings):
 
     store: StoreAddress = Path("runs/solon.duckdb")
     """The DuckDB file; or, for several machines, the address of a lake, as in
-    ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER. Made where it is missing."""
+    ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER, or with data=s3://BUCKET/PREFIX, &region=
+    and &endpoint= where rows lie in an object store. Made where it is missing."""
     artifacts: Path = Path("runs/artifacts")
     """Folder of the trained models and reports."""
     seed: int = 1

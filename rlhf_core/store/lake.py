@@ -1,5 +1,7 @@
 """The store of several machines: DuckLake, its catalog in PostgreSQL, its rows in Parquet files.
 
+The files lie in a folder that all machines see, or in an object store.
+
 The schema is the same and so is the rule of one writer at a time: an advisory lock in PostgreSQL
 stands where a file's lock stands for one machine, so the anti-join on ids holds here too. Readers
 need no lock, for each sees the catalog's last commit.
@@ -19,6 +21,7 @@ from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.identity import digest
 from rlhf_core.store.files import StoreFiles, prepare_folder
+from rlhf_core.store.objects import open_object_store, refused
 from rlhf_core.store.opening import copy_rows
 
 LAKE, GUARD = "lake", "guard"
@@ -57,8 +60,11 @@ class Lake:
         """A connection whose current database is the lake, the only one that writes to it.
 
         Raises:
-            StoreBusyError: If another writer kept the lock for longer, or PostgreSQL is not there.
-            StoreError: If an extension is not installed, or the lake is not one we can use.
+            StoreBusyError: If another writer kept the lock for longer, or PostgreSQL or the object
+                store is not there.
+            StoreError: If an extension is not installed, the lake is not one we can use, or the
+                object store refuses us.
+            ConfigError: If the keys to the object store are missing.
         """
         prepare_folder(self.files)
         try:
@@ -67,9 +73,11 @@ class Lake:
                 _guarded(connection, self.address, timeout_seconds),
             ):
                 yield connection
+        except duckdb.HTTPException as error:
+            raise refused(self.address, error) from None
         except duckdb.IOException as error:
             raise StoreBusyError(
-                f"store {self.address.catalog}: the catalog went away: {_reason(error)}"
+                f"store {self.address.catalog}: the catalog or the rows went away: {_reason(error)}"
             ) from None
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
@@ -90,6 +98,9 @@ class Lake:
 def _attach(connection: duckdb.DuckDBPyConnection, address: LakeAddress) -> None:
     for extension in ("postgres_scanner", "ducklake"):
         _load(connection, extension)
+    if address.is_in_object_store:
+        _load(connection, "httpfs")
+        open_object_store(connection, address)
     try:
         connection.execute(f"ATTACH '{_quoted(address.catalog)}' AS {GUARD} (TYPE postgres)")
     except duckdb.Error as error:

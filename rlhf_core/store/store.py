@@ -166,9 +166,9 @@ class Store:
             return 0
         try:
             with self._connection(APPEND_TIMEOUT_SECONDS) as connection:
-                return _insert(connection, batch)
-        except StoreBusyError:
-            logger.warning("store is busy; the batch waits in %s", self.files.spool)
+                return insert(connection, batch)
+        except StoreBusyError as error:
+            logger.warning("%s; the batch waits in %s", error, self.files.spool)
             spool(self.files.spool, batch)
             return 0
 
@@ -200,14 +200,19 @@ def publish(database: Database, timeout_seconds: float) -> Path:
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     for path, batch in spooled(folder) if folder.is_dir() else ():
         try:
-            _insert(connection, batch)
+            insert(connection, batch)
         except (RecordError, duckdb.ProgrammingError) as error:
             put_aside(path, error)
         else:
             drained(path)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+def insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
+    """Add the rows whose ids are not there, over the connection that may write, or none of them.
+
+    Raises:
+        RecordError: If the columns cannot hold them.
+    """
     added = 0
     connection.execute("BEGIN")
     try:

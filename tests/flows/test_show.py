@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.show import marked
+from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
 from tests.flows.test_cli import call
@@ -56,3 +57,20 @@ def test_a_pair_is_shown_side_by_side_with_its_votes(
     assert "[-good-]" in printed
     assert "{+bad+}" in printed
     assert printed.count("one-1") >= 2
+    record, votes = printed.index("ranking_id"), printed.index("presented")
+    assert record < votes
+    assert "raw_output" not in printed
+    assert ANSWERS[0].id not in printed[votes:]  # which is "left" there
+
+
+def test_a_models_recipe_is_shown_setting_by_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    store = Store(tmp_path / "solon.duckdb")
+    recipe = '{"training": {"kl": {"place": "loss"}}}'
+    model = ModelVersion(kind=ModelKind.SFT, base="b", recipe=recipe, config_hash="c")
+    store.append([model])
+    assert (
+        call(monkeypatch, "show", "model", model.id, "--set", f"store={store.files.database}") == 0
+    )
+    assert "recipe.training.kl.place" in capsys.readouterr().out

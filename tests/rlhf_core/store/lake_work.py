@@ -1,26 +1,61 @@
 """Work on a lake in a process of its own: python -m tests.rlhf_core.store.lake_work ADDRESS WHAT.
 
-WHAT is `append FIRST COUNT` (candidates in batches of five, whose ids are printed once they are
-stored), `counts`, `texts` (of the candidates as they read back) or `audit SQL`; all print JSON.
+WHAT is one of these; all print JSON:
+    append FIRST COUNT [BATCH]   candidates in batches of five, or of so many; their ids are printed
+                                 once they are stored. DuckLake keeps less than ten in its catalog.
+    counts                       of the rows of every table
+    texts                        of the candidates, as they read back
+    audit SQL
+    attempt                      each line of standard input, as an auditor: its answer or its error
+    same FILE                    which views and named queries find other rows than over that file
 """
 
 import json
 import sys
 
+from rlhf_core.errors import QueryError
 from rlhf_core.records import Candidate
-from rlhf_core.store import Store, audit
+from rlhf_core.store import Store, audit, reading
+from rlhf_core.store.describe import relations
+from rlhf_core.store.named import named_queries
 from tests.facts import candidate, prompt
 
-BATCH = 5
 
-
-def append(store: Store, first: int, count: int) -> None:
+def append(store: Store, first: int, count: int, batch: int = 5) -> None:
     store.append([prompt()])
-    for start in range(first, first + count, BATCH):
-        numbers = range(start, min(start + BATCH, first + count))
+    for start in range(first, first + count, batch):
+        numbers = range(start, min(start + batch, first + count))
         facts = [candidate(f"text '{n}' 日本", n, token_ids=(n, 2)) for n in numbers]
         store.append(facts)
         print(json.dumps([fact.id for fact in facts]), flush=True)
+
+
+def attempt(address: str) -> None:
+    with reading(address) as snapshot:
+        for sql in sys.stdin:
+            try:
+                found = {"rows": snapshot.ask(sql, timeout_seconds=5).rows}
+            except QueryError as error:
+                found = {"refused": str(error)}
+            print(json.dumps(found, default=str), flush=True)
+
+
+def same(address: str, file: str) -> None:
+    with reading(address) as ours, reading(file) as theirs:
+        # When a migration ran is a fact of each store alone.
+        wanted = {one.name for one in relations(theirs)} - {"migrations"}
+        asked = {name: (f"SELECT * FROM {name}", {}) for name in wanted}
+        queries = named_queries()
+        for query in queries.values():
+            given = {name: query.defaults.get(name, "x") for name in query.meanings}
+            asked[f"query {query.name}"] = (query.sql, given)
+        differ = [
+            name
+            for name, (sql, parameters) in asked.items()
+            if sorted(map(repr, ours.ask(sql, parameters).rows))
+            != sorted(map(repr, theirs.ask(sql, parameters).rows))
+        ]
+    print(json.dumps({"relations": len(wanted), "queries": len(queries), "differ": differ}))
 
 
 def main() -> None:
@@ -29,9 +64,15 @@ def main() -> None:
         found = audit(address, arguments[0])
         print(json.dumps({"columns": found.columns, "rows": found.rows}, default=str))
         return
+    if what == "attempt":
+        attempt(address)
+        return
+    if what == "same":
+        same(address, arguments[0])
+        return
     store = Store(address, run_id="lake")
     if what == "append":
-        append(store, int(arguments[0]), int(arguments[1]))
+        append(store, *map(int, arguments))
     elif what == "counts":
         print(json.dumps(store.counts()))
     elif what == "texts":

@@ -1,13 +1,19 @@
-"""A real PostgreSQL of a test's own, and a DuckDB that has the extensions a lake needs."""
+"""Lakes for tests: a real PostgreSQL, a real object store, a DuckDB that has the extensions."""
 
+import http.client
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,22 +21,27 @@ from tests.conftest import ROOT
 
 DUCKDB = "1.5.5"
 """The newest whose extensions come as wheels."""
-WHEELS = ("duckdb", "duckdb-extension-ducklake", "duckdb-extension-postgres-scanner")
+EXTENSIONS = ("ducklake", "httpfs", "postgres-scanner")
+WHEELS = [f"{n}=={DUCKDB}" for n in ("duckdb", *(f"duckdb-extension-{e}" for e in EXTENSIONS))]
+S3_SERVER = ("moto[s3]==5.2.5", "flask", "flask-cors")
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root."""
 
 
 def lake_libraries(folder: Path) -> Path:
     """A folder to put before others on PYTHONPATH; skips the test where it cannot be had."""
+    return _installed(folder, "--no-deps", *WHEELS)
+
+
+def _installed(folder: Path, *wanted: str) -> Path:
     found = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-        + [f"{wheel}=={DUCKDB}" for wheel in WHEELS],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *wanted],
         capture_output=True,
         text=True,
         check=False,
     )
     if found.returncode:
-        pytest.skip(f"DuckDB {DUCKDB} with its extensions is not to be had: {found.stderr[-200:]}")
+        pytest.skip(f"{' '.join(wanted)} is not to be had: {found.stderr[-200:]}")
     return folder
 
 
@@ -41,12 +52,14 @@ class PostgreSQL:
         self.programs = programs
         self.data = folder / "data"
         self.log = folder / "log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._run("initdb", "-D", str(self.data), "--auth=trust", "-U", "solon", "--no-sync")
         self.start()
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "solon", "solon")
+        self.create("solon")
+
+    def create(self, database: str, template: str = "template1") -> None:
+        reach = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
+        self._run("createdb", *reach, "--template", template, database)
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
@@ -55,8 +68,8 @@ class PostgreSQL:
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
-    def address(self, rows: Path) -> str:
-        return f"ducklake:postgresql://solon@127.0.0.1:{self.port}/solon?data={rows}"
+    def address(self, rows: Path | str, database: str = "solon") -> str:
+        return f"ducklake:postgresql://solon@127.0.0.1:{self.port}/{database}?data={rows}"
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.programs / program), *arguments]
@@ -92,8 +105,167 @@ def _programs() -> Path | None:
     return versions[-1].parent if versions else None
 
 
-def lake_command(libraries: Path, address: str, *arguments: str) -> list[str]:
-    """Work on the lake in a process that has those libraries; see lake_work.py."""
-    path = os.pathsep.join([str(libraries), str(ROOT)])
-    program = [sys.executable, "-m", "tests.rlhf_core.store.lake_work", address, *arguments]
-    return ["env", f"PYTHONPATH={path}", f"HOME={libraries.parent}", *program]
+class Lake:
+    """What processes of their own find in one lake."""
+
+    def __init__(self, libraries: Path, address: str, **environment: str) -> None:
+        self.libraries, self.address = libraries, address
+        path = os.pathsep.join([str(libraries), str(ROOT)])
+        own = {"PYTHONPATH": path, "HOME": str(libraries.parent), "OMP_NUM_THREADS": "1"}
+        self.environment = {**os.environ, **own, **environment}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Work on the lake; see lake_work.py."""
+        program = [sys.executable, "-m", "tests.rlhf_core.store.lake_work", self.address]
+        return subprocess.Popen(
+            [*program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+
+    def said(self, *arguments: str) -> str:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=600)
+        assert process.returncode == 0, err
+        return out
+
+    def found(self, *arguments: str) -> Any:
+        return json.loads(self.said(*arguments))
+
+    def ids(self) -> list[str]:
+        return [row[0] for row in self.found("audit", "SELECT id FROM candidates")["rows"]]
+
+
+class Lakes:
+    """Empty lakes of one server, copies of one whose schema was made but once: that takes long."""
+
+    def __init__(
+        self, libraries: Path, server: PostgreSQL, rows: Path | str, **environment: str
+    ) -> None:
+        self.server, self.rows = server, rows
+        self.libraries, self.environment = libraries, environment
+        self._made = 0
+        self._lake("solon").said("counts")
+
+    def new(self) -> Lake:
+        self._made += 1
+        database = f"solon{self._made}"
+        self.server.create(database, template="solon")
+        return self._lake(database)
+
+    def _lake(self, database: str) -> Lake:
+        address = self.server.address(self.rows, database)
+        return Lake(self.libraries, address, **self.environment)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class ObjectStore:
+    """An S3 server on loopback that holds the bucket `lake`, behind a gate that can be shut.
+
+    What it holds is in its memory, so that it is the gate that goes away and comes back.
+    """
+
+    def __init__(self, libraries: Path) -> None:
+        self._inner, self.port = free_port(), free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._inner)]
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(libraries)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._gate: Gate | None = None
+        self.start()
+        self._wait()
+        self.request("PUT", "/lake")
+
+    @property
+    def options(self) -> str:
+        """What an address says of it."""
+        return f"s3://lake/solon&endpoint=http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._gate = Gate(self.port, self._inner)
+
+    def stop(self) -> None:
+        assert self._gate is not None
+        self._gate.shut()
+        self._gate = None
+
+    def end(self) -> None:
+        if self._gate is not None:
+            self.stop()
+        self._process.kill()
+        self._process.wait()
+
+    def request(self, method: str, path: str) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self._inner, timeout=30)
+        connection.request(method, path)
+        body = connection.getresponse().read()
+        connection.close()
+        return body
+
+    def objects(self) -> dict[str, bytes]:
+        """Everything in the bucket, by key."""
+        listing = ElementTree.fromstring(self.request("GET", "/lake?list-type=2"))
+        keys = [str(found.text) for found in listing.iter() if found.tag.endswith("}Key")]
+        return {key: self.request("GET", f"/lake/{key}") for key in keys}
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            with suppress(OSError):
+                self.request("GET", "/")
+                return
+            time.sleep(0.1)
+        raise RuntimeError("the object store did not start")
+
+
+class Gate:
+    """Passes connections on to another port, until it is shut; then those that are open end too."""
+
+    def __init__(self, port: int, inner: int) -> None:
+        self._inner = inner
+        self._open: list[socket.socket] = []
+        self._socket = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def shut(self) -> None:
+        for one in (self._socket, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                outer, _ = self._socket.accept()
+                inner = socket.create_connection(("127.0.0.1", self._inner))
+                self._open += [outer, inner]
+                for pair in ((outer, inner), (inner, outer)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+    for one in (source, target):
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def object_store(folder: Path) -> Iterator[ObjectStore]:
+    """A running S3 server; skips the test where none can be had."""
+    server = ObjectStore(_installed(folder, *S3_SERVER))
+    try:
+        yield server
+    finally:
+        server.end()

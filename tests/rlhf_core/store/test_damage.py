@@ -165,7 +165,7 @@ def test_a_damaged_log_is_put_aside_and_the_store_opens_without_it(store: Store,
     store.append([ONE])
     with store_module.connected(store._database, 1) as connection:
         for number in range(20):
-            store_module._insert(connection, batch_of(prompt(f"{number} " * 100)))
+            store_module.insert(connection, batch_of(prompt(f"{number} " * 100)))
         killed = shutil.copytree(store.files.database.parent, tmp_path / "killed")
     left = Store.__new__(Store)  # migrates nothing, and so opens nothing yet
     left._database, left.read_timeout_seconds = DatabaseFile(killed / "solon.duckdb"), 1

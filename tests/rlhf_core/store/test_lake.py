@@ -2,9 +2,7 @@
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from rlhf_core.config.address import LakeAddress
 from rlhf_core.config.loading import load_config, store_path
 from rlhf_core.errors import ConfigError
-from tests.rlhf_core.store.lakes import PostgreSQL, lake_command, lake_libraries, postgresql
+from tests.rlhf_core.store.lakes import Lake, PostgreSQL
 
 
 def test_an_address_is_split_into_catalog_and_rows():
@@ -23,10 +21,37 @@ def test_an_address_is_split_into_catalog_and_rows():
     assert found.catalog == "postgresql://solon@db:5433/solon?sslmode=require&connect_timeout=10"
 
 
+def test_an_address_says_where_a_bucket_is_and_stays_the_same_lake():
+    """What waits in the spool lies under the name of the lake."""
+    plain = LakeAddress.parse("ducklake:postgresql://solon@db/solon?data=s3://bucket/x")
+    found = LakeAddress.parse(
+        "ducklake:postgresql://solon@db/solon?data=s3://bucket/x&endpoint=http://h:9&region=eu"
+    )
+    assert (found.data, found.endpoint, found.region) == ("s3://bucket/x", "http://h:9", "eu")
+    assert found.is_in_object_store
+    assert found.catalog == plain.catalog
+    assert repr(found) == repr(plain)
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
         ("ducklake:postgresql://solon:hunter2@db/solon?data=/x", "PGPASSWORD"),
+        ("ducklake:postgresql://solon@db/solon?data=/x&sslpassword=hunter2", "PGPASSWORD"),
+        ("ducklake:postgresql://solon@db/solon?data=s3://b/x&secret=hunter2", "AWS_SECRET"),
+        ("ducklake:postgresql://solon@db/solon?data=s3://b/x&s3%5Faccess_key_id=hunter2", "AWS_"),
+        ("ducklake:postgresql://solon@db/solon?data=s3://key:hunter2@b/x", "without keys"),
+        ("ducklake:postgresql://solon@db/solon?data=s3://b/x%3Fs3_region%3Dhunter2", "without"),
+        ("ducklake:postgresql://solon@db/solon?data=az://b/x", "a folder, or a prefix like s3"),
+        (
+            "ducklake:postgresql://solon@db/solon?data=s3://bucket/x&endpoint=h:9",
+            "endpoint= is a URL",
+        ),
+        (
+            "ducklake:postgresql://solon@db/solon?data=s3://bucket/x&endpoint=http://k:hunter2@h:9",
+            "endpoint= is a URL",
+        ),
+        ("ducklake:postgresql://solon@db/solon?dat=s3://key:hunter2@b/x", "no address of a lake"),
         ("ducklake:postgresql://solon@db/solon?data=/x&password=hunter2", "PGPASSWORD"),
         ("ducklake:postgresql://solon@db/solon", "no address of a lake"),
         ("ducklake:postgresql://solon@db?data=/x", "no address of a lake"),
@@ -50,66 +75,19 @@ def test_a_config_names_a_lake_or_a_file(in_root: Path):
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lake_libraries(tmp_path_factory.mktemp("lake") / "libraries")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[PostgreSQL]:
-    folder = tmp_path / "postgresql"
-    folder.mkdir()
-    with postgresql(folder) as running:
-        yield running
-
-
-class Lake:
-    """What processes of their own find in one lake."""
-
-    def __init__(self, libraries: Path, address: str) -> None:
-        self.libraries, self.address = libraries, address
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = lake_command(self.libraries, self.address, *arguments)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def said(self, *arguments: str) -> str:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        return out
-
-    def found(self, *arguments: str) -> object:
-        return json.loads(self.said(*arguments))
-
-    def ids(self) -> list[str]:
-        answer = self.found("audit", "SELECT id FROM candidates")
-        assert isinstance(answer, dict)
-        return [row[0] for row in answer["rows"]]
-
-
-@pytest.fixture
-def lake(libraries: Path, server: PostgreSQL, tmp_path: Path) -> Lake:
-    return Lake(libraries, server.address(tmp_path / "rows"))
-
-
 @pytest.mark.slow
 def test_a_lake_holds_what_a_file_would(lake: Lake):
     lake.said("append", "0", "7")
     lake.said("append", "5", "5")
     counts = lake.found("counts")
-    assert isinstance(counts, dict)
     assert (counts["prompts"], counts["candidates"], counts["pairs"]) == (1, 10, 0)
-    texts = lake.found("texts")
-    assert isinstance(texts, list)
-    assert sorted(texts) == [[f"text '{n}' 日本", [n, 2]] for n in range(10)]
+    assert sorted(lake.found("texts")) == [[f"text '{n}' 日本", [n, 2]] for n in range(10)]
     answer = lake.found("audit", "SELECT count(*) FROM check_orphans")
     assert answer == {"columns": ["count_star()"], "rows": [[0]]}
 
 
 @pytest.mark.slow
 def test_processes_that_write_the_same_rows_at_once_add_each_once(lake: Lake):
-    lake.said("counts")
     processes = [lake.start("append", str(first), "60") for first in (0, 20, 40, 0)]
     for process in processes:
         _, err = process.communicate(timeout=300)
@@ -119,7 +97,6 @@ def test_processes_that_write_the_same_rows_at_once_add_each_once(lake: Lake):
 
 @pytest.mark.slow
 def test_a_killed_writer_leaves_whole_batches_and_no_lock(lake: Lake):
-    lake.said("counts")
     for first in range(0, 3000, 1000):
         process = lake.start("append", str(first), "1000")
         assert process.stdout is not None

@@ -4,6 +4,7 @@ import hashlib
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from rlhf_core.errors import QueryError
@@ -221,10 +222,19 @@ def test_what_reads_is_answered(database: Path):
         "DESCRIBE candidates",
         "SUMMARIZE candidates",
         "SHOW TABLES",
-        "PIVOT candidates ON sample_index USING count(*)",
+        "PIVOT candidates ON sample_index IN (0, 1) USING count(*)",
         "EXPLAIN SELECT 1",
     ):
         assert audit(database, sql).rows, sql
+
+
+def test_a_pivot_finds_its_values_where_duckdb_makes_no_type_for_them(database: Path):
+    sql = "PIVOT candidates ON sample_index USING count(*)"
+    if duckdb.__version__.startswith("1."):
+        with pytest.raises(QueryError, match="name the values of the PIVOT"):
+            audit(database, sql)
+    else:
+        assert audit(database, sql).rows
 
 
 @pytest.mark.parametrize(

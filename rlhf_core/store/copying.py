@@ -1,0 +1,51 @@
+"""All facts of one store into another: from a file to a lake that machines share, or back."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from rlhf_core.errors import RecordError
+from rlhf_core.records import RECORDS, user_hash
+from rlhf_core.store.audit import Snapshot, reading
+from rlhf_core.store.store import Store, insert
+
+TABLE_TIMEOUT_SECONDS = 24 * 3600.0
+FORGOTTEN = "SELECT prompt_id, user_hash FROM prompt_tombstones"
+USERS = "SELECT prompt_id, user_id FROM prompt_users WHERE prompt_id IN (SELECT unnest($ids))"
+
+
+def copy_facts(source: Path | str, target: Store) -> dict[str, int]:
+    """Add the facts of a store to another, with when, by which run and code they were written.
+
+    Those that are there already are left as they are, so that a copy that was stopped goes on.
+
+    Returns:
+        How many rows are new, by table.
+
+    Raises:
+        RecordError: If the source holds prompts of a user whom the target was told to forget.
+        StoreError: If the source is no store, or the target was busy; run again.
+    """
+    added = {}
+    with reading(source) as snapshot:
+        _refuse_forgotten(snapshot, target)
+        for record in RECORDS:
+            added[record.table] = 0
+            everything = f"SELECT * FROM {record.table}"
+            with snapshot.asking_arrow(everything, (), TABLE_TIMEOUT_SECONDS) as cursor:
+                for batch in cursor.batches:
+                    rows = {record.table: pa.Table.from_batches([batch])}
+                    with target._connection(target.read_timeout_seconds) as connection:
+                        added[record.table] += insert(connection, rows)
+    return added
+
+
+def _refuse_forgotten(source: Snapshot, target: Store) -> None:
+    forgotten = {(row["prompt_id"], row["user_hash"]) for row in target.query(FORGOTTEN)}
+    users = source.ask(USERS, {"ids": [prompt for prompt, _ in forgotten]}).rows
+    known = {user for prompt, user in users if (prompt, user_hash(user)) in forgotten}
+    if known:
+        raise RecordError(
+            f"{target.address} was told to forget {len(known)} of the users whose prompts these "
+            f"are, {min(known)!r} among them; run `solon forget` on the source first"
+        )
