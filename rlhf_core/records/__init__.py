@@ -6,6 +6,7 @@ The store adds to every row when it was written, by which run and by which versi
 
 from rlhf_core.records.base import (
     PROXY,
+    InputRole,
     Mode,
     ModelKind,
     Outcome,
@@ -47,11 +48,13 @@ from rlhf_core.records.runs import (
 from rlhf_core.records.training import (
     Evaluation,
     JudgeBenchmark,
+    JudgeModel,
     Metric,
     ModelInput,
     ModelVersion,
     Promotion,
     Rollout,
+    RolloutVerdict,
 )
 
 __all__ = [
@@ -65,7 +68,9 @@ __all__ = [
     "HumanVerdict",
     "Import",
     "ImportedRow",
+    "InputRole",
     "JudgeBenchmark",
+    "JudgeModel",
     "Judgement",
     "Metric",
     "Mode",
@@ -90,6 +95,7 @@ __all__ = [
     "Retraction",
     "Revision",
     "Rollout",
+    "RolloutVerdict",
     "Split",
     "SpotCheck",
     "StageRun",
@@ -120,6 +126,8 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    JudgeModel,
+    RolloutVerdict,
     Import,
     ImportedRow,
     PromptUser,

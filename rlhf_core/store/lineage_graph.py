@@ -52,6 +52,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
     for name, table, rows in snapshot.ask(
         "SELECT model_id, input_table, count(*) FROM model_inputs "
         "WHERE model_id IN (SELECT unnest($ids)) AND input_table <> 'models' "
+        "AND role <> 'left_out' "
         "GROUP BY ALL ORDER BY ALL",
         ids,
     ).rows:

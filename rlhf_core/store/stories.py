@@ -38,7 +38,12 @@ SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, see
        finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
 FROM candidates WHERE id = $id"""
 LEARNT_PROMPT = "SELECT model_id, 'prompts' AS input_table FROM model_prompts WHERE prompt_id = $id"
-LEARNT_FROM = "SELECT DISTINCT model_id, input_table FROM model_inputs WHERE input_id IN ({})"
+LEARNT_FROM = """
+SELECT DISTINCT model_id, input_table FROM model_inputs
+WHERE input_id IN ({}) AND role = 'learnt'"""
+LEARNT_PAIR = f"""{LEARNT_FROM.format("$ranking, $prompt")} AND NOT (
+    input_id = $ranking AND model_id IN
+        (SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'))"""
 
 
 TAINTED_BY = """
@@ -74,8 +79,8 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
         ),
         "models": _rows(
             snapshot,
-            MODELS.format(LEARNT_FROM.format("$ranking, $prompt")),
-            {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"]},
+            MODELS.format(LEARNT_PAIR),
+            {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"], "id": pair_id},
         ),
         "tainted_by": _rows(snapshot, TAINTED_BY, {"id": pair_id})
         if anything_retracted(snapshot)
@@ -173,7 +178,7 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
         ),
         "learnt_from": _rows(
             snapshot,
-            "SELECT input_table, count(*) AS rows FROM model_inputs WHERE model_id = $id "
+            "SELECT input_table, role, count(*) AS rows FROM model_inputs WHERE model_id = $id "
             "GROUP BY ALL ORDER BY ALL",
             asked,
         ),
