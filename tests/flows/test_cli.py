@@ -147,7 +147,7 @@ def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
     monkeypatch, capsys, environment: dict[str, str], tmp_path: Path
 ):
     """A real process without a server started by hand; later one that finds all done."""
-    arguments = ["run", SMOKE, *places(tmp_path), "--set", "training.steps=20"]
+    arguments = ["run", SMOKE, *places(tmp_path), "--set", "training.steps=40"]
     query = "SELECT count(*) AS n FROM metrics WHERE name = 'objective'"
     seen = []
     run = start_solon(arguments, environment)
