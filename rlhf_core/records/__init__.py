@@ -23,7 +23,6 @@ from rlhf_core.records.intake import (
     PromptTombstone,
     PromptUser,
     Removal,
-    user_hash,
 )
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
@@ -103,7 +102,6 @@ __all__ = [
     "candidate_identity",
     "split_of",
     "split_of_user",
-    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (

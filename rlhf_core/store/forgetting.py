@@ -16,9 +16,11 @@ import duckdb
 
 from rlhf_core.errors import StoreError, UnknownUserError
 from rlhf_core.identity import code_version
-from rlhf_core.records import Deletion, PromptTombstone, Record, user_hash
+from rlhf_core.records import Deletion, PromptTombstone, Record
 from rlhf_core.store.database import DatabaseFile
 from rlhf_core.store.store import Store
+from rlhf_core.store.user_key import user_hashes, user_hashes_to_write
+from rlhf_core.users import UserHashes
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
 """Tables whose rows stay: they say what happened, and hold no text of a user."""
@@ -70,7 +72,7 @@ def plan_forgetting(store: Store, user_id: str) -> Forgetting:
     """
     _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
-        return _doom(connection, user_id)
+        return _doom(connection, user_id, user_hashes(store.files))
 
 
 def forget(store: Store, user_id: str) -> Forgetting:
@@ -82,20 +84,22 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
+        ConfigError: If SOLON_USER_KEY is too short to be a secret.
         StoreError: If the store is a lake, whose files keep what was deleted.
     """
     _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
-        found = _doom(connection, user_id)
+        found = _doom(connection, user_id, user_hashes(store.files))
+        hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
-            user_hash=user_hash(user_id),
+            user_hash=hashes.new(user_id),
             requested_by=getpass.getuser(),
             deletion=store.run_id,
             deleted_rows=json.dumps(found.rows),
             model_ids=found.models,
         )
         connection.execute("BEGIN")
-        _insert(connection, [*_tombstones(connection, user_id), deletion], store.run_id)
+        _insert(connection, [*_tombstones(connection, user_id, hashes), deletion], store.run_id)
         connection.execute(
             "UPDATE prompt_sets SET prompt_ids = shorter.prompt_ids "
             f"FROM ({SHORTER_SETS}) AS shorter WHERE shorter.id = prompt_sets.id"
@@ -115,13 +119,13 @@ def _refuse_lakes(store: Store) -> None:
         )
 
 
-def _doom(connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes) -> Forgetting:
     """Gather the ids of all that is to go in the temporary table doomed."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
-        "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
-        {"user": user_id, "hash": user_hash(user_id)},
+        "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash IN (SELECT unnest($hashes))",
+        {"user": user_id, "hashes": list(hashes.of(user_id))},
     )
     if not sent:
         raise UnknownUserError(f"no prompt of the user {user_id!r}; see SELECT * FROM prompt_users")
@@ -188,15 +192,18 @@ def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, l
     return dict(found.fetchall())
 
 
-def _tombstones(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[PromptTombstone]:
+def _tombstones(
+    connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes
+) -> list[PromptTombstone]:
     """One for each prompt the user sent, but for those that there are already."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
-        "EXCEPT SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
-        {"user": user_id, "hash": user_hash(user_id)},
+        "EXCEPT SELECT prompt_id FROM prompt_tombstones "
+        "WHERE user_hash IN (SELECT unnest($hashes))",
+        {"user": user_id, "hashes": list(hashes.of(user_id))},
     )
-    return [PromptTombstone(prompt_id=id, user_hash=user_hash(user_id)) for id in sent]
+    return [PromptTombstone(prompt_id=id, user_hash=hashes.new(user_id)) for id in sent]
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, records: Iterable[Record], run_id: str) -> None:

@@ -95,6 +95,11 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     return Subject(*found[0])
 
 
+def anything_retracted(snapshot: Snapshot) -> bool:
+    """Whether to look for what rests on something retracted, which reads whole tables."""
+    return bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+
+
 def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
     """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
 
@@ -126,7 +131,7 @@ class _Walk:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
         self.edges: dict[str, list[tuple[str, str]]] = {}
         self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
-        self.has_retracted = bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+        self.has_retracted = anything_retracted(snapshot)
         tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
         self.met: set[str] = set()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlhf_core.store.audit import Snapshot
-from rlhf_core.store.lineage import Subject, subject_of
+from rlhf_core.store.lineage import Subject, anything_retracted, subject_of
 
 Story = dict[str, Any]
 
@@ -46,6 +46,12 @@ LEARNT_PAIR = f"""{LEARNT_FROM.format("$ranking, $prompt")} AND NOT (
         (SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'))"""
 
 
+TAINTED_BY = """
+SELECT subject_table, subject_id, reason, retracted_by, retracted_at
+FROM tainted_pairs JOIN retracted USING (subject_table, subject_id)
+WHERE pair_id = $id ORDER BY ALL"""
+
+
 def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
     """A pair: prompt, both answers, all votes on them, what people said, who learnt from it.
 
@@ -76,13 +82,9 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
             MODELS.format(LEARNT_PAIR),
             {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"], "id": pair_id},
         ),
-        "tainted_by": _rows(
-            snapshot,
-            "SELECT subject_table, subject_id, reason, retracted_by, retracted_at "
-            "FROM tainted_pairs JOIN retracted USING (subject_table, subject_id) "
-            "WHERE pair_id = $id ORDER BY ALL",
-            {"id": pair_id},
-        ),
+        "tainted_by": _rows(snapshot, TAINTED_BY, {"id": pair_id})
+        if anything_retracted(snapshot)
+        else [],
     }
 
 
@@ -243,7 +245,9 @@ def _candidate(snapshot: Snapshot, candidate_id: str) -> Story | None:
 def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> list[Story]:
     """Judgements, each with whether it is retracted and what the models behind it said."""
     votes = _rows(snapshot, VOTES.format(condition), values)
-    retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
+    retracted: list[tuple[str]] = []
+    if anything_retracted(snapshot):
+        retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
     responses = [name for vote in votes for name in vote["response_ids"] or []]
     said = dict(
         snapshot.ask(
