@@ -148,10 +148,13 @@ def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
 ):
     """A real process without a server started by hand; later one that finds all done."""
     arguments = ["run", SMOKE, *places(tmp_path), "--set", "training.steps=40"]
+    models = tmp_path / "artifacts" / "models"
     query = "SELECT count(*) AS n FROM metrics WHERE name = 'objective'"
     seen = []
     run = start_solon(arguments, environment)
     try:
+        while run.poll() is None and not list(models.glob("reward-*")):
+            time.sleep(0.2)
         while run.poll() is None and len(seen) < 2:
             code = call(monkeypatch, "sql", "--json", query, *places(tmp_path)[:2])
             printed = capsys.readouterr().out
