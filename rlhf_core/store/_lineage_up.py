@@ -7,16 +7,16 @@ BEHIND_RANKINGS = (
     Step(
         "candidates",
         "candidates",
-        """SELECT candidates.id, model_id AS note
-FROM (SELECT DISTINCT unnest(candidate_ids) AS id FROM mine) AS ranked
-JOIN candidates USING (id)""",
+        """SELECT id, model_id AS note FROM candidates
+SEMI JOIN (SELECT hash(unnest(candidate_ids)) AS h FROM mine) AS ranked ON h = hash(id)""",
     ),
     JUDGED,
     PRINCIPLED,
     Step(
         "as pairs",
         "pairs",
-        "SELECT pairs.id, pairs.outcome AS note FROM pairs JOIN mine ON ranking_id = mine.id",
+        """SELECT id, outcome AS note FROM pairs
+SEMI JOIN (SELECT hash(id) AS h FROM mine) AS ranked ON h = hash(ranking_id)""",
     ),
 )
 ALL_BEHIND = Step(

@@ -1,6 +1,5 @@
 """The checks know every table and every reference, those of later migrations too."""
 
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -8,16 +7,19 @@ import pytest
 
 from rlhf_core.records import (
     RECORDS,
+    ConfigVersion,
+    Deletion,
     ModelInput,
     ModelKind,
     ModelVersion,
     PromptSet,
     StageRun,
 )
-from rlhf_core.store import Store
+from rlhf_core.store import Store, reading
+from rlhf_core.store.checks import run_checks
 from rlhf_core.store.forgetting import forget
 from tests.rlhf_core.store.test_forgetting import ANN, HERS, SENT_HERS
-from tests.rlhf_core.store.test_migrations import KNOWN, columns_of, store_at
+from tests.rlhf_core.store.test_migrations import columns_of, fill
 from tests.rlhf_core.store.user_facts import chain
 
 TABLES = {record.table for record in RECORDS}
@@ -40,21 +42,15 @@ HASHES = {("pairs", "config_hash"), ("models", "config_hash"), ("stage_runs", "c
 HASHES |= {("imports", "config_hash")}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("made") / "solon.duckdb"
-    with pytest.MonkeyPatch.context() as patch:
-        store_at(len(KNOWN), path, patch)
+@pytest.fixture
+def one_of_each(store: Store) -> Path:
+    """A store with one row in each table, whose ids and references are all `one`."""
+    path = store.files.database
     with duckdb.connect(str(path)) as connection:
+        fill(connection)
         for table in ("retractions", "imported_rows"):
             connection.execute(f"UPDATE {table} SET subject_table = 'prompts'")
     return path
-
-
-@pytest.fixture
-def one_of_each(made: Path, tmp_path: Path) -> Path:
-    """A store with one row in each table, whose ids and references are all `one`."""
-    return Path(shutil.copy(made, tmp_path))
 
 
 def test_a_row_twice_is_found_in_every_table(one_of_each: Path):
@@ -89,6 +85,14 @@ def test_every_reference_is_looked_up(one_of_each: Path):
     assert sorted(found) == sorted((table, "one", f"{name} gone") for table, name in references)
 
 
+def test_what_is_left_out_of_an_import_may_name_the_import(one_of_each: Path):
+    with duckdb.connect(str(one_of_each)) as connection:
+        connection.execute("UPDATE imports SET id = 'import'")
+        for table in ("prompt_removals", "privacy_findings"):
+            connection.execute(f"UPDATE {table} SET prompt_set_id = 'import'")
+        assert connection.execute("FROM check_orphans").fetchall() == []
+
+
 def test_a_reference_into_any_of_several_tables_is_looked_up(one_of_each: Path):
     several = {
         ("model_inputs", "input"): "prompts rankings revisions judgements pairs models",
@@ -113,28 +117,39 @@ def test_a_reference_into_any_of_several_tables_is_looked_up(one_of_each: Path):
     )
 
 
-def test_what_was_forgotten_is_no_fault(tmp_path: Path):
-    """A model all of whose inputs were deleted is named in deletions; one without any is not."""
-    store = Store(tmp_path / "solon.duckdb")
-    base = ModelVersion(kind=ModelKind.BASE, base="b", recipe="{}", config_hash="c")
-    learnt = ModelVersion(kind=ModelKind.SFT, base="b", recipe="{}", config_hash="c")
-    only_hers = PromptSet(source="f", prompt_ids=(HERS.id,))
-    stages = [
-        StageRun(config_hash="c", cycle=1, stage=stage, seconds=1, detail="{}")
-        for stage in ("ingest", "sample", "judge", "pair")
-    ]
+BASE = ModelVersion(kind=ModelKind.BASE, base="b", recipe="{}", config_hash="c")
+LEARNT = ModelVersion(kind=ModelKind.SFT, base="b", recipe="{}", config_hash="c")
+UNTRACED = ModelVersion(kind=ModelKind.REWARD, base="b", recipe="{}", config_hash="c")
+STAGES = [
+    StageRun(config_hash="c", cycle=1, stage=stage, seconds=1, detail="{}")
+    for stage in ("ingest", "sample", "judge", "pair")
+]
+DELETION = Deletion(
+    user_hash="u",
+    requested_by="me",
+    deletion="d",
+    deleted_rows='{"prompts": 1, "candidates": 2, "judgements": 1}',
+    model_ids=(LEARNT.id,),
+)
+
+
+def test_what_was_forgotten_is_no_fault(store: Store):
+    """A model all of whose inputs were deleted is named in deletions; so are the tables."""
+    store.append([BASE, LEARNT, UNTRACED, *STAGES, DELETION])
+    models = store.query("SELECT id FROM check_models_without_inputs")
+    assert [row["id"] for row in models] == [UNTRACED.id]
+    stages = store.query("SELECT what FROM check_stages_without_rows")
+    assert [row["what"] for row in stages] == ["pair"]
+
+
+@pytest.mark.slow
+def test_a_store_in_which_all_was_forgotten_is_sound(store: Store):
     of_hers = [fact for fact in chain(HERS, "m") if fact.table not in ("rollouts", "model_inputs")]
-    given = ModelInput(model_id=learnt.id, input_table="prompts", input_id=HERS.id)
-    store.append([base, learnt, only_hers, SENT_HERS, *stages, *of_hers, given])
+    given = ModelInput(model_id=LEARNT.id, input_table="prompts", input_id=HERS.id)
+    known = ConfigVersion(config_hash="c", config="{}")
+    only_hers = PromptSet(source="f", prompt_ids=(HERS.id,))
+    store.append([known, BASE, LEARNT, only_hers, SENT_HERS, *STAGES, *of_hers, given])
     forget(store, ANN)
     assert store.counts()["prompts"] == 0
-    for check in ("models_without_inputs", "stages_without_rows"):
-        assert store.query(f"SELECT * FROM check_{check}") == []
-    assert {row["detail"] for row in store.query("SELECT detail FROM check_orphans")} == {
-        "config_hash c"
-    }
-    orphan = ModelVersion(kind=ModelKind.REWARD, base="b", recipe="{}", config_hash="c")
-    store.append([orphan])
-    assert [row["id"] for row in store.query("SELECT id FROM check_models_without_inputs")] == [
-        orphan.id
-    ]
+    with reading(store.files.database) as snapshot:
+        assert [check.name for check in run_checks(snapshot) if check.found] == []

@@ -36,6 +36,7 @@ FROZEN_MIGRATIONS = {
     "0015_imported_votes.sql": "4f740c3ffd772fc310a8",
     "0017_ancestry.sql": "3bc2e95eff43328ac477",
     "0019_kept_as_ingested.sql": "65c08c8af4fc75de472d",
+    "0030_orphans.sql": "de3a65a65d691471e0e8",
 }
 
 
