@@ -8,16 +8,16 @@ _id is doomed, and what refers to it too. That holds for tables that are added l
 import getpass
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
-from rlhf_core.errors import StoreError, UnknownUserError
+from rlhf_core.errors import UnknownUserError
 from rlhf_core.identity import code_version
 from rlhf_core.records import Deletion, PromptTombstone, Record, user_hash
-from rlhf_core.store.database import DatabaseFile
+from rlhf_core.store.lake import Lake
 from rlhf_core.store.store import Store
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
@@ -59,6 +59,9 @@ class Forgetting:
     """Models that learnt from the rows, or come from one that did; their weights stay."""
     texts: tuple[str, ...]
     """The prompts' own words, to find them in files."""
+    left_files: tuple[str, ...] = ()
+    """Files that killed writers left beside a lake's, with such rows: nobody reads them, and only
+    people can tell that they are no other lake's."""
 
 
 def plan_forgetting(store: Store, user_id: str) -> Forgetting:
@@ -66,11 +69,9 @@ def plan_forgetting(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
-        StoreError: If the store is a lake, whose files keep what was deleted.
     """
-    _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
-        return _doom(connection, user_id)
+        return _planned(store, connection, user_id)
 
 
 def forget(store: Store, user_id: str) -> Forgetting:
@@ -78,15 +79,14 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
     The rows go in one transaction with the fact of the deletion and the tombstones that keep the
     prompts from coming back; then database and snapshot are written anew, so that the bytes leave
-    the disk. After a crash in between, the same call does what is left to do.
+    the disk, and of a lake the files and the catalog. After a crash in between, the same call does
+    what is left to do.
 
     Raises:
         UnknownUserError: If the store knows no such user.
-        StoreError: If the store is a lake, whose files keep what was deleted.
     """
-    _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
-        found = _doom(connection, user_id)
+        found = _planned(store, connection, user_id)
         deletion = Deletion(
             user_hash=user_hash(user_id),
             requested_by=getpass.getuser(),
@@ -107,12 +107,11 @@ def forget(store: Store, user_id: str) -> Forgetting:
     return found
 
 
-def _refuse_lakes(store: Store) -> None:
-    if not isinstance(store._database, DatabaseFile):
-        raise StoreError(
-            "a lake keeps deleted rows in the files of its earlier snapshots; `solon forget` works "
-            "on stores that are one DuckDB file"
-        )
+def _planned(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+    found = _doom(connection, user_id)
+    if isinstance(store._database, Lake):
+        return replace(found, left_files=tuple(store._database.files_left_behind(connection)))
+    return found
 
 
 def _doom(connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:

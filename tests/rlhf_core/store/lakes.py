@@ -58,11 +58,22 @@ class PostgreSQL:
         self.create("solon")
 
     def create(self, database: str, template: str = "template1") -> None:
-        reach = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
-        self._run("createdb", *reach, "--template", template, database)
+        self._run("createdb", *self._reach, "--template", template, database)
+
+    def pages(self) -> bytes:
+        """All tables, as they are on disk."""
+        self._run("psql", *self._reach, "-d", "solon", "-c", "CHECKPOINT")
+        files = [path for path in (self.data / "base").rglob("*") if path.is_file()]
+        return b"".join(path.read_bytes() for path in files)
+
+    @property
+    def _reach(self) -> list[str]:
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        # Autovacuum would take away what a test says that Solon took away.
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+        options += "-c autovacuum=off"
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-o", options, "-w", "start")
 
     def stop(self) -> None:
