@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import StoreBusyError, StoreError
 
 STEPS = (
     # Few rows lie in the catalog until they are flushed; the marks of deleted ones come along.
@@ -24,6 +24,13 @@ STEPS = (
 )
 ORPHANS = "CALL ducklake_delete_orphaned_files($lake, cleanup_all => true, dry_run => true)"
 TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = '{schema}'"
+OLDER = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xmin IS NOT NULL
+AND xact_start < (
+    SELECT min(holder.xact_start) FROM pg_locks JOIN pg_stat_activity AS holder USING (pid)
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+)"""
+"""Transactions that began before the lock's: PostgreSQL keeps for them what was deleted since."""
 
 
 def erase_deleted(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
@@ -51,7 +58,16 @@ def sweep_catalog(connection: duckdb.DuckDBPyConnection, catalog: str, schema: s
             tables waiting.
         catalog: What its PostgreSQL is attached as.
         schema: Where the catalog's tables are in it.
+
+    Raises:
+        StoreBusyError: If somebody still reads the catalog as it was before.
     """
+    asked = {"catalog": catalog, "sql": OLDER}
+    ((older,),) = _rows(connection, "SELECT * FROM postgres_query($catalog, $sql)", asked)
+    if older:
+        raise StoreBusyError(
+            f"{older} transactions in the catalog still see what was deleted; end them, run again"
+        )
     asked = {"catalog": catalog, "sql": TABLES.format(schema=schema)}
     for (table,) in _rows(connection, "SELECT * FROM postgres_query($catalog, $sql)", asked):
         connection.execute(

@@ -145,6 +145,9 @@ class Store:
             with self._connection(self.read_timeout_seconds) as connection:
                 self._database.erase_deleted(connection)
                 _replace_snapshot(self._database, connection)
+            # Anew, for a transaction keeps from being swept what was there when it began, and the
+            # lock is one.
+            with self._database.connection(self.read_timeout_seconds) as connection:
                 self._database.sweep(connection)
             return
         copy = self.files.new_copy()

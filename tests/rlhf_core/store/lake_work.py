@@ -75,7 +75,7 @@ def fill(store: Store, user: str, mark: str) -> None:
         prompt, sent = asked(name, of)
         prompts.append(prompt.id)
         store.append([prompt, sent, *chain(prompt, of)])
-        many = [candidate(f"zz-{of}-{n}", n, prompt_id=prompt.id) for n in range(30)]
+        many = [candidate(f"zz-{of}-{n}", n, prompt_id=prompt.id) for n in range(10, 40)]
         store.append(many)
     store.append([PromptSet(source="f", prompt_ids=tuple(prompts))])
     store.publish()

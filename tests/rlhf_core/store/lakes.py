@@ -24,6 +24,8 @@ DUCKDB = "1.5.5"
 EXTENSIONS = ("ducklake", "httpfs", "postgres-scanner")
 WHEELS = [f"{n}=={DUCKDB}" for n in ("duckdb", *(f"duckdb-extension-{e}" for e in EXTENSIONS))]
 S3_SERVER = ("moto[s3]==5.2.5", "flask", "flask-cors")
+AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"
+"""Enough for it: it asks for keys and does not check the signature."""
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root."""
 
@@ -218,9 +220,11 @@ class ObjectStore:
 
     def request(self, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self._inner, timeout=30)
-        connection.request(method, path)
-        body = connection.getresponse().read()
+        connection.request(method, path, headers={"Authorization": AUTHORIZATION})
+        answer = connection.getresponse()
+        body = answer.read()
         connection.close()
+        assert answer.status < 300, (method, path, answer.status)
         return body
 
     def objects(self) -> dict[str, bytes]:

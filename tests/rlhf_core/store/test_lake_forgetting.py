@@ -63,7 +63,7 @@ def forgotten(stored: Case, server: PostgreSQL) -> Case:
     lake = stored.lake
     lake.said("fill", USER, MARK)
     stored.before = lake.found("rows")
-    assert f"zz-{MARK}-7" in stored.rows()
+    assert f"zz-{MARK}-17" in stored.rows()
     for place in (server.pages(), stored.snapshot()):
         assert f"{MARK}-prompt".encode() in place, "must be there to be deleted"
         assert USER.encode() in place
