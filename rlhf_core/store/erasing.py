@@ -25,8 +25,8 @@ STEPS = (
 ORPHANS = "CALL ducklake_delete_orphaned_files($lake, cleanup_all => true, dry_run => true)"
 TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = '{schema}'"
 OLDER = """
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_xmin IS NOT NULL
-AND xact_start < (
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_xmin IS NOT NULL AND xact_start < (
     SELECT min(holder.xact_start) FROM pg_locks JOIN pg_stat_activity AS holder USING (pid)
     WHERE locktype = 'advisory' AND granted AND datname = current_database()
 )"""
@@ -77,24 +77,29 @@ def sweep_catalog(connection: duckdb.DuckDBPyConnection, catalog: str, schema: s
 
 
 def files_left_behind(connection: duckdb.DuckDBPyConnection, lake: str) -> list[str]:
-    """Files beside the lake's own that hold rows of the temporary table doomed, or on them."""
+    """Files that are not the lake's, and hold rows of the temporary table doomed, or on them.
+
+    Those that cannot be read, as a writer leaves them that was killed, are among them.
+    """
     return [
         path
         for (path,) in _rows(connection, ORPHANS, {"lake": lake})
-        if path.endswith(".parquet") and _holds_doomed(connection, path)
+        if path.endswith(".parquet") and _may_hold_doomed(connection, path)
     ]
 
 
-def _holds_doomed(connection: duckdb.DuckDBPyConnection, path: str) -> bool:
-    columns = _rows(connection, "DESCRIBE SELECT * FROM read_parquet($path)", {"path": path})
-    ids = [f'"{name}"' for name, kind, *_ in columns if name.endswith("id") and kind == "VARCHAR"]
-    if not ids:
-        return False
-    refers = " OR ".join(f"{name} IN (SELECT id FROM doomed)" for name in ids)
-    found = _rows(
-        connection, f"SELECT count(*) FROM read_parquet($path) WHERE {refers}", {"path": path}
-    )
-    return bool(found[0][0])
+def _may_hold_doomed(connection: duckdb.DuckDBPyConnection, path: str) -> bool:
+    asked = {"path": path}
+    try:
+        columns = _rows(connection, "DESCRIBE SELECT * FROM read_parquet($path)", asked)
+        ids = [name for name, kind, *_ in columns if name.endswith("id") and kind == "VARCHAR"]
+        quoted = ['"' + name.replace('"', '""') + '"' for name in ids]
+        refers = " OR ".join(f"{name} IN (SELECT id FROM doomed)" for name in quoted) or "false"
+        sql = f"SELECT count(*) FROM read_parquet($path) WHERE {refers}"
+        ((count,),) = _rows(connection, sql, asked)
+    except duckdb.InvalidInputException:  # too short, or no Parquet
+        return True
+    return bool(count)
 
 
 def _rows(

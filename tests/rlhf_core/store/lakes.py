@@ -68,6 +68,22 @@ class PostgreSQL:
         files = [path for path in (self.data / "base").rglob("*") if path.is_file()]
         return b"".join(path.read_bytes() for path in files)
 
+    @contextmanager
+    def reader(self, database: str) -> Iterator[None]:
+        """Somebody who goes on seeing the tables as they are now."""
+        command = self._command("psql", *self._reach, "-d", database)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd="/", text=True, **pipes) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;\n")
+            process.stdin.write("SELECT count(*) FROM solon.ducklake_snapshot;\n")
+            process.stdin.flush()
+            while "count" not in process.stdout.readline():
+                pass
+            yield
+            process.stdin.close()
+
     @property
     def _reach(self) -> list[str]:
         return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
@@ -85,11 +101,13 @@ class PostgreSQL:
         return f"ducklake:postgresql://solon@127.0.0.1:{self.port}/{database}?data={rows}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self.programs / program), *arguments]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", UNPRIVILEGED, "--", *command]
         # Not captured: the server would inherit a pipe and keep it open.
+        command = self._command(program, *arguments)
         subprocess.run(command, stdout=subprocess.DEVNULL, cwd="/", check=True)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self.programs / program), *arguments]
+        return ["runuser", "-u", UNPRIVILEGED, "--", *command] if os.geteuid() == 0 else command
 
 
 @contextmanager

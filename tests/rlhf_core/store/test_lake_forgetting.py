@@ -111,7 +111,27 @@ def test_what_a_killed_writer_left_is_told_and_not_deleted(lake: Lake, lakes: An
     found = [path for path in lakes.rows.rglob("*.parquet") if "candidates" in path.parts]
     (hers,) = [path for path in found if MARK in str(pq.read_table(path).to_pylist())]
     stray = Path(shutil.copy(hers, hers.with_name("stray.parquet")))
+    hers.with_name("short.parquet").write_bytes(hers.read_bytes()[:-20])
+    hers.with_name("empty.parquet").write_bytes(b"")
+    (other,) = [path for path in found if "zz-plain" in str(pq.read_table(path).to_pylist())]
+    shutil.copy(other, hers.with_name("other.parquet"))
     said = lake.found("forget", USER)
-    assert [Path(path).name for path in said["left_files"]] == ["stray.parquet"]
+    left = {Path(path).name for path in said["left_files"]}
+    assert left == {"stray.parquet", "short.parquet", "empty.parquet"}
     assert stray.exists()
     assert not hers.exists()
+
+
+@pytest.mark.slow
+def test_what_somebody_still_sees_is_an_error_and_goes_the_next_time(
+    lake: Lake, server: PostgreSQL
+):
+    lake.said("fill", USER, MARK)
+    database = lake.address.split("?")[0].rsplit("/", 1)[1]
+    with server.reader(database):
+        _, err = (process := lake.start("forget", USER)).communicate(timeout=600)
+    assert process.returncode != 0
+    assert "still see what was deleted; end them, run again" in err
+    assert MARK.encode() in server.pages()
+    assert lake.found("forget", USER)["rows"] == {}
+    assert MARK.encode() not in server.pages()
