@@ -113,12 +113,15 @@ class Cycle(BaseModel):
             seed=seed_from("candidates", self.config.seed, purpose),
         )
 
-    def incumbent(self, store: Store) -> str | None:
-        """The policy promoted last before this cycle."""
-        return queries.incumbent(store, self.config.hash, self.number)
+    def incumbent(self, store: Store, sft_id: str) -> str | None:
+        """The policy promoted last before this cycle, of those that stand on this SFT model.
+
+        Where that was trained anew, the policies of the one before it are no longer gone on from.
+        """
+        return queries.incumbent(store, self.config.hash, self.number, sft_id)
 
     def _sampler(self, store: Store, sft_id: str, number: int) -> str:
         endpoint = self.config.sampling.endpoint
         if endpoint is not None:
             return _versions.endpoint(self.config).id
-        return queries.incumbent(store, self.config.hash, number) or sft_id
+        return queries.incumbent(store, self.config.hash, number, sft_id) or sft_id

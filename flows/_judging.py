@@ -1,6 +1,7 @@
 """Asking the panel for the judgements that are missing, and storing them batch by batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -8,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from flows._progress import Advance, progress
 from judges import Ledger
 from judges._panel import Panelist, Task
-from rlhf_core.records import Response
+from rlhf_core.records import JudgeModel, Response
 from rlhf_core.store import Store, queries
 
 TasksFor = Callable[[Panelist], Sequence[Task]]
@@ -23,6 +24,7 @@ def judge_missing(
 ) -> int:
     """Every panelist judges its tasks that no row answers yet; how many judgements are new."""
     wanted = {panelist: tasks_for(panelist) for panelist in panelists}
+    name_models(store, {panelist.version: panelist.models for panelist in panelists})
     candidates = {task.candidate.id for tasks in wanted.values() for task in tasks}
     known = queries.answered_judgements(store, candidates)
     added = 0
@@ -36,6 +38,22 @@ def judge_missing(
                 added += judge_batch(store, panelist, batch)
                 advance(len(batch), spending.note)
     return added
+
+
+def name_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
+    """Keep which judges' models were made here: what is behind those is behind the verdicts, too.
+
+    Args:
+        store: Whose models are meant.
+        models: By judge version, as configs name models: the folder of one of ours has its id.
+    """
+    named = [(version, Path(model).name) for version, all in models.items() for model in all]
+    ours = queries.known_ids(store, "models", {model for _, model in named})
+    store.append(
+        JudgeModel(judge_version=version, model_id=model)
+        for version, model in named
+        if model in ours
+    )
 
 
 class Spending:

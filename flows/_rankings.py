@@ -46,10 +46,11 @@ def wanted_imports(store: Store, config: Config) -> list[Import]:
                 f"preferences.imported: {name!r} is not in {config.store}; read it in with `solon "
                 f"import FILE --name {name}`"
             )
-        if found[name].form not in ("preference", "ranking"):
+        if not exchange.has_rankings(store, found[name]):
             raise ConfigError(
-                f"preferences.imported: {name!r} holds rows of format {found[name].form}, which "
-                "rank nothing; name an import of preferences or rankings"
+                f"preferences.imported: {name!r} holds rows of format {found[name].form} that rank "
+                "nothing; name an import of preferences, rankings, or answers of which a prompt "
+                "has some of either label"
             )
     return list({found[name].id: found[name] for name in names}.values())
 

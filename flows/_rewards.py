@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,11 +19,54 @@ from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.ranks import of_first
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.records import PROXY, Outcome, Prompt
+from rlhf_core.records import PROXY, Outcome, Prompt, RolloutVerdict
+from rlhf_core.records import Rollout as RolloutRecord
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The judges inside a reward, and what they said of the answers scored last.
+
+    Args:
+        ledger: Where they find what was said before.
+    """
+
+    ledger: Ledger
+    _said: dict[tuple[int, str], dict[str, tuple[str, Opinion]]] = field(default_factory=dict)
+    """By prompt and text of an answer: opinions by name, each with the judge's version."""
+
+    def hear(self, rollout: Rollout, judge: str, version: str, opinion: Opinion) -> None:
+        said = self._said.setdefault((rollout.prompt_index, rollout.text), {})
+        said[judge] = (version, opinion)
+
+    def take(
+        self, rollouts: Sequence[Rollout], records: Sequence[RolloutRecord]
+    ) -> list[RolloutVerdict]:
+        """What was said of each answer, which is then forgotten.
+
+        Args:
+            rollouts: Answers, as they were scored.
+            records: The row of each.
+        """
+        found = [
+            RolloutVerdict(
+                model_id=record.model_id,
+                rollout_id=record.id,
+                judge=judge,
+                judge_version=version,
+                **{name: value for name, value in vars(opinion).items() if name != "probability"},
+            )
+            for rollout, record in zip(rollouts, records, strict=True)
+            for judge, (version, opinion) in self._said.get(
+                (rollout.prompt_index, rollout.text), {}
+            ).items()
+        ]
+        self._said.clear()
+        return found
 
 
 def reward_of(
-    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], ledger: FirstOnly[Ledger]
+    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], bench: FirstOnly[Bench]
 ) -> Reward:
     """The weighted sum that the settings name; parts of weight 0 are left out.
 
@@ -34,12 +78,15 @@ def reward_of(
         parts[PROXY] = Part(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:
-            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, ledger))
+            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench))
     return mixed(parts)
 
 
-def check_rewards(training: TrainingSettings) -> list[str]:
-    """Refuse judges that cannot reward, before hours are spent; the versions of those that can.
+def check_rewards(training: TrainingSettings) -> dict[str, tuple[str, ...]]:
+    """Refuse judges that cannot reward, before hours are spent.
+
+    Returns:
+        The models behind each of them, by its version.
 
     Raises:
         ConfigError: For a judge that compares two answers.
@@ -48,7 +95,7 @@ def check_rewards(training: TrainingSettings) -> list[str]:
     judges = [load_rewarding(settings) for settings in rewarding_judges(training)]
     for judge in judges:
         judge.check()
-    return [judge.version for judge in judges]
+    return {judge.version: judge.models() for judge in judges}
 
 
 def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> PointwiseJudge[Any]:
@@ -62,10 +109,10 @@ def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> Poi
 
 
 def _judged(
-    settings: JudgeSettings, prompts: Sequence[Prompt], ledger: FirstOnly[Ledger]
+    settings: JudgeSettings, prompts: Sequence[Prompt], bench: FirstOnly[Bench]
 ) -> Callable[[Sequence[Rollout]], Tensor]:
-    kept = ledger.value
-    judge = load_rewarding(settings, kept) if kept is not None else None
+    kept = bench.value
+    judge = load_rewarding(settings, kept.ledger) if kept is not None else None
 
     def ask(rollouts: Sequence[Rollout]) -> Tensor:
         assert judge is not None
@@ -80,7 +127,8 @@ def _judged(
         _refuse_silence(settings.name, opinions)
         for (place, _), opinion in zip(asked, opinions, strict=True):
             scores[place] = math.nan if opinion.score is None else opinion.score
-        kept.flush()
+            kept.hear(rollouts[place], settings.name, judge.version, opinion)
+        kept.ledger.flush()
         return torch.tensor(scores)
 
     return lambda rollouts: of_first(partial(ask, rollouts))

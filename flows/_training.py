@@ -1,4 +1,4 @@
-"""What training stages share: texts in, bar and checkpoints on the way, models and lineage out."""
+"""What training stages share: texts in, bar, metrics and checkpoints on the way."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +11,9 @@ from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.training import OnlineSettings, PTXSettings, TrainingSettings
 from rlhf_core.errors import DataFileError
-from rlhf_core.identity import digest
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Metric, ModelInput, ModelVersion, Prompt, Record, Revision
+from rlhf_core.records import Metric, ModelVersion, Prompt, Revision
 from rlhf_core.store import Store
 
 Metrics = Mapping[str, float]
@@ -134,32 +133,3 @@ def keep_metrics(store: Store, model_id: str, step: TrainingStep) -> None:
         Metric(model_id=model_id, step=step.step, name=name, value=value)
         for name, value in step.metrics.items()
     )
-
-
-def add_model(
-    store: Store,
-    version: ModelVersion,
-    learnt_from: Sequence[Record],
-    files: Sequence[Path] = (),
-) -> None:
-    """Add a model whose files are in place, and its lineage, in one transaction.
-
-    Args:
-        store: Where to.
-        version: The model.
-        learnt_from: Rows.
-        files: Texts that are in no row; they are kept by name and the hash of what they hold.
-    """
-    inputs = [
-        ModelInput(model_id=version.id, input_table=record.table, input_id=record.id)
-        for record in learnt_from
-    ]
-    inputs += [
-        ModelInput(
-            model_id=version.id,
-            input_table="files",
-            input_id=f"{path}@{digest(path.read_bytes())}",
-        )
-        for path in files
-    ]
-    store.append([version, *inputs])

@@ -2,7 +2,7 @@
 
 So a stage knows before it trains whether its model is there already. The SFT model is made once a
 recipe: prompts that are added later are used by the rankings and the policy, and do not pull the
-trunk away from under policies that were trained on it.
+trunk away from under policies that were trained on it. What is retracted does: it is made again.
 """
 
 import json
@@ -24,7 +24,13 @@ def endpoint(config: Config) -> ModelVersion:
     return ModelVersion(kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config.hash)
 
 
-def sft(config: Config, reviser: str | None = None, seeder: str | None = None) -> ModelVersion:
+def sft(
+    config: Config,
+    reviser: str | None = None,
+    seeder: str | None = None,
+    left_out: Sequence[tuple[str, str]] = (),
+) -> ModelVersion:
+    """The SFT model of a recipe, without what is left out: table and id of each retracted thing."""
     recipe: dict[str, Any] = {
         "sft": config.sft.model_dump(mode="json"),
         "policy": config.policy.model_dump(mode="json"),
@@ -39,13 +45,14 @@ def sft(config: Config, reviser: str | None = None, seeder: str | None = None) -
         recipe["revision"] = {"reviser": reviser, "rounds": config.revision.rounds}
     if seeder is not None:
         recipe["abstention"] = seeder
-    return _version(config, ModelKind.SFT, base(config).id, recipe, seed=config.seed)
+    data = content_id(sorted(left_out)) if left_out else ""
+    return _version(config, ModelKind.SFT, base(config).id, recipe, data, config.seed)
 
 
 def reward(
     config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
 ) -> ModelVersion:
-    """The reward model of these rankings, without the pairs of them that are left out."""
+    """The reward model of these rankings, without the pairs and prompts that are left out."""
     recipe = {
         "reward_model": config.reward_model.model_dump(mode="json"),
         **_weights(config),

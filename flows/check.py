@@ -1,12 +1,16 @@
 """`solon check`: whether the facts in a store hold together, and what they are worth."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows._screen import AsJson, Overrides, print_json, print_table
+
+if TYPE_CHECKING:
+    from rlhf_core.store.checks import Check
 
 COLUMNS = ("check", "severity", "found", "for example", "what to do")
 
@@ -31,20 +35,29 @@ def check(
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
-    from rlhf_core.store.checks import Check, Severity, run_checks
+    from rlhf_core.store.checks import Severity, run_checks
 
     with reading(store_path(config, overrides or [])) as snapshot:
         checks = run_checks(snapshot)
 
-    def row(found: Check) -> tuple[object, ...]:
-        cases = "\n".join(f"{case.what}: {case.id} ({case.detail})" for case in found.examples)
-        advice = found.advice if found.found else ""
-        return found.name, found.severity if found.found else "ok", found.found, cases, advice
-
     if as_json:
         print_json([asdict(found) for found in checks])
     else:
-        print_table(COLUMNS, [row(found) for found in checks])
+        _print(checks)
     fails = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
     if any(found.found and found.severity in fails for found in checks):
         raise typer.Exit(1)
+
+
+def _print(checks: "Sequence[Check]") -> None:
+    """What was found, errors first; the names of all that found nothing."""
+    failed = sorted((one for one in checks if one.found), key=lambda one: (one.severity, one.name))
+    if failed:
+        print_table(COLUMNS, [_row(check) for check in failed])
+    passed = [check.name for check in checks if not check.found]
+    typer.echo(f"{len(passed)} of {len(checks)} checks found nothing: {', '.join(passed)}")
+
+
+def _row(check: "Check") -> tuple[object, ...]:
+    cases = "\n".join(f"{case.what}: {case.id} ({case.detail})" for case in check.examples)
+    return check.name, check.severity, check.found, cases, check.advice

@@ -41,7 +41,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
     config = cycle.config
     with stage(cycle, "evaluate") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
-        incumbent = cycle.incumbent(work.store)
+        incumbent = cycle.incumbent(work.store, sft_id)
         baseline_id = incumbent if config.evaluation.baseline == "incumbent" else None
         models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
         policy = _answers(cycle, work.store, models, policy_id, prompts)

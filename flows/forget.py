@@ -31,8 +31,11 @@ def forget(
     again does not bring them back.
 
     What stays: weights and reports, which are listed, the file the prompts were read from, copies
-    and backups. In the table deletions stays a hash of the user id. Stop runs first: one that goes
-    on could write again what it has in memory; [bold]forget[/bold] once more deletes that too.
+    and backups; and, in the table deletions, a hash of the user id by a key, which keeps the
+    prompts away when they are read again. The key is SOLON_USER_KEY where that is set, else the
+    file *.user-key beside the store, which is made now: keep it, and give it to nobody. Stop runs
+    first: one that goes on could write again what it has in memory; [bold]forget[/bold] once more
+    deletes that too.
 
     A lake loses its former snapshots with it, and its catalog is written anew. Not in reach are
     PostgreSQL's write-ahead log and statistics, versions that a bucket keeps, and the copies for

@@ -1,7 +1,8 @@
 """`solon import`: preference data from elsewhere into the store."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +14,14 @@ from rlhf_core.errors import QueryError
 from rlhf_core.exchange import FORMS
 
 if TYPE_CHECKING:
-    from rlhf_core.exchange.examples import Example, Scale
-    from rlhf_core.exchange.facts import Importer
-    from rlhf_core.exchange.source import Source, Survey
-    from rlhf_core.records import Record
+    from rlhf_core.config.prompts import HygieneSettings
+    from rlhf_core.exchange.account import Account
+    from rlhf_core.exchange.examples import Scale
+    from rlhf_core.exchange.source import Source
     from rlhf_core.store import Store
 
 ROWS_A_BATCH = 500
+ACTIONS = {"count": "kept as it is", "mask": "masked", "drop": "left out with its row"}
 SHOWN_BAD_ROWS = 5
 
 
@@ -41,7 +43,8 @@ SkipsBad = Annotated[
 ]
 Plans = Annotated[bool, typer.Option("--plan", help="Say what would be added, and add nothing.")]
 StoreOf = Annotated[
-    Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
+    Path | None,
+    typer.Option("--config", help="Whose store and rules; runs/solon.duckdb if none."),
 ]
 
 
@@ -61,21 +64,28 @@ def import_(
 
     Answers are kept as those of a model of kind external, labels as the judgements of a judge of
     the file's name, so [bold]solon sql[/bold] finds them beside your own. Reading the same rows
-    again adds nothing. A row that cannot be read is an error with its line, and nothing is written.
-    Pairs may lack a prompt, as Anthropic's hh-rlhf does: it is what both answers begin with.
+    again adds nothing, and neither do rows that this store exported. A row that cannot be read is
+    an error with its line, and nothing is written. Pairs may lack a prompt, as Anthropic's hh-rlhf
+    does: it is what both answers begin with. Labelled answers (kto) make pairs where a prompt has
+    some of either label.
+
+    Personal data and repetitions are treated as prompts.privacy and prompts.hygiene of the config
+    say, in answers and all other columns too: [bold]--set prompts.privacy.policy=mask[/bold].
 
     Example: [bold]solon import helpful.jsonl --name helpful[/bold], and then
     [bold]preferences: {imported: {sources: [helpful]}}[/bold] in a config trains on them.
     """
-    from rlhf_core.config import store_path
+    from rlhf_core.config import import_rules, store_path
+    from rlhf_core.exchange.screening import Screen
     from rlhf_core.exchange.source import Source
 
     if form is not None and form not in FORMS:
         raise QueryError(f"no format {form!r}; use {', '.join(FORMS)}")
     chosen = next((known for known in FORMS if known == form), None)
-    source = Source(path, chosen, _scale(scale), skip_bad)
+    privacy, hygiene = import_rules(config, overrides or [])
+    source = Source(path, chosen, _scale(scale), skip_bad, Screen(privacy))
     label = name or path.name.split(".")[0]
-    found = _import(store_path(config, overrides or []), source, label, holdout, plan)
+    found = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
     if as_json:
         print_json(found)
     elif not plan:
@@ -83,68 +93,65 @@ def import_(
 
 
 def _import(
-    store: Path | str, source: "Source", name: str, holdout: float, plans: bool
+    store: Path | str,
+    source: "Source",
+    name: str,
+    holdout: float,
+    hygiene: "HygieneSettings | None" = None,
+    plans: bool = False,
 ) -> dict[str, Any]:
-    from rlhf_core.exchange.facts import Importer
+    from rlhf_core.config.prompts import HygieneSettings
+    from rlhf_core.exchange.account import account_of
     from rlhf_core.store import Store
 
-    survey, prompt_ids, pairs = _survey(source, name, holdout)
-    importer = Importer(name, survey.form, survey.digest, holdout, source.scale)
-    deleted = prompt_ids & _deleted(store)
+    source = replace(source, known=_own(store, source))
+    account = account_of(source, name, holdout, hygiene or HygieneSettings(), _deleted(store))
+    policy = source.screen.settings.policy if source.screen else "off"
     found: dict[str, Any] = {
         "source": name,
-        "format": survey.form,
-        "judge_version": importer.judge_version,
-        "rows": survey.rows,
-        "prompts": len(prompt_ids),
-        "new_prompts": len(prompt_ids - _known(store, prompt_ids) - deleted),
-        "deleted_prompts": len(deleted),
-        "pairs": pairs,
-        "left_out": dict(survey.left_out),
-        "bad": len(survey.bad),
+        "format": account.survey.form,
+        "judge_version": account.importer.judge_version,
+        "rows": account.rows,
+        "prompts": len(account.prompts),
+        "new_prompts": len(account.prompts - _known(store, account.prompts)),
+        "deleted_prompts": len(account.deleted),
+        "pairs": account.pairs,
+        "left_out": dict(account.left_out),
+        "privacy": policy,
+        "personal_data": account.personal_data,
+        "bad": len(account.survey.bad),
     }
-    _print_plan(found, survey.bad)
-    if plans:
+    _print_plan(found, account.survey.bad)
+    if plans or not account.rows:
         return {**found, "added": 0}
     opened = Store(store)
-    added = _keep(opened, source, importer, survey)
+    added = _keep(opened, account)
     return {**found, "added": added, "run_id": opened.run_id}
 
 
-def _keep(opened: "Store", source: "Source", importer: "Importer", survey: "Survey") -> int:
+def _keep(opened: "Store", account: "Account") -> int:
     """The second reading: facts are added batch by batch, and last that all of them were."""
-    from rlhf_core.records import ImportedRow
+    from rlhf_core.exchange.account import rows_in
 
-    begun: list[Record] = [importer.config, importer.model]
-    left_out = sum(survey.left_out.values())
-    ended: list[Record] = [importer.record(survey.rows, left_out, len(survey.bad))]
-    groups = chain([begun], _facts(importer, source, _deleted(opened.address)), [ended])
+    groups = account.facts()
     added = 0
-    with progress("importing", survey.rows) as advance:
+    with progress("importing", account.rows) as advance:
         while facts := [fact for group in islice(groups, ROWS_A_BATCH) for fact in group]:
             added += opened.append(facts)
-            advance(sum(isinstance(fact, ImportedRow) for fact in facts), "")
+            advance(rows_in(facts), "")
     opened.publish()
     return added
 
 
-def _survey(source: "Source", name: str, holdout: float) -> "tuple[Survey, set[str], int]":
-    """The first reading: what is there, of which prompts, and how many pairs it makes."""
-    from rlhf_core.exchange.facts import Importer, demonstrations
-    from rlhf_core.exchange.source import survey
-    from rlhf_core.records import Prompt
+def _own(store: Path | str, source: "Source") -> frozenset[str]:
+    """What the store itself says of the facts that the source's rows name."""
+    from rlhf_core.exchange.own import own_keys
+    from rlhf_core.store import reading, store_exists
 
-    prompt_ids, shown, pairs = set[str](), list["Example"](), 0
-    for example, found in survey(source):
-        importer = Importer(name, found.form, "", holdout)
-        if found.form == "sft":
-            shown.append(example)
-        else:
-            prompt_ids.add(importer.prompt(example).id)
-            pairs += len(example.utilities) * (len(example.utilities) - 1) // 2
-    facts = chain.from_iterable(demonstrations(importer, shown))
-    prompt_ids |= {fact.id for fact in facts if isinstance(fact, Prompt)}
-    return found, prompt_ids, pairs
+    if not store_exists(store):
+        return frozenset()
+    with reading(store) as snapshot:
+        return frozenset(own_keys(snapshot, replace(source, screen=None).examples()))
 
 
 def _known(store: Path | str, prompt_ids: set[str]) -> set[str]:
@@ -162,33 +169,26 @@ def _deleted(store: Path | str) -> set[str]:
     return {prompt_id for prompt_id, _ in queries.tombstones(Store(store))}
 
 
-def _facts(importer: "Importer", source: "Source", deleted: set[str]) -> "Iterator[list[Record]]":
-    """The facts of each row; of demonstrations, those of each prompt. None of deleted prompts."""
-    from rlhf_core.exchange.facts import demonstrations
-    from rlhf_core.records import Prompt
-
-    groups = (
-        demonstrations(importer, source.examples())
-        if importer.form == "sft"
-        else (list(importer.facts(example)) for example in source.examples())
-    )
-    for group in groups:
-        if not any(isinstance(fact, Prompt) and fact.id in deleted for fact in group):
-            yield group
-
-
 def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
+    personal = _counts(found["personal_data"]) or "none"
+    if found["privacy"] == "off":
+        personal = "not looked for (prompts.privacy.policy is off)"
+    elif found["personal_data"]:
+        personal += f", {ACTIONS[found['privacy']]}"
     console.print(
         f"{found['rows']:,} rows of format {found['format']}: {found['pairs']:,} pairs, "
         f"{found['prompts']:,} prompts, {found['new_prompts']:,} of them new; left out: "
-        f"{left_out or 'none'}; bad: {found['bad']:,}; prompts that a user had deleted, which stay "
-        f"out: {found['deleted_prompts']:,}",
+        f"{_counts(found['left_out']) or 'none'}; personal data: {personal}; "
+        f"bad: {found['bad']:,}",
         highlight=False,
         markup=False,
     )
     for problem in bad[:SHOWN_BAD_ROWS]:
         console.print(f"  {ascii(problem)[1:-1]}", highlight=False, markup=False)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
 def _scale(text: str) -> "Scale":

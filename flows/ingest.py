@@ -1,5 +1,6 @@
 """Prompts are ingested: read from their source, checked, split, and kept as one set."""
 
+import logging
 from collections.abc import Sequence
 
 from prefect import flow
@@ -8,11 +9,15 @@ from flows._cycle import Cycle
 from flows._stage import stage
 from rlhf_core.config import Config
 from rlhf_core.errors import DataFileError
-from rlhf_core.intake import Intake, read_prompts
+from rlhf_core.intake import Intake, Tombstones, read_prompts
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.records import ConfigVersion, Prompt, Split
 from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store.user_key import user_hashes
+from rlhf_core.users import UserHashes
+
+logger = logging.getLogger(__name__)
 
 
 @flow(name="ingest")
@@ -43,7 +48,10 @@ def read_checked_prompts(config: Config) -> Intake:
         DataFileError: If one is too long, a split has none, or a user would be on both sides.
     """
     store = Store(config.store) if store_exists(config.store) else None
-    intake = read_prompts(config.prompts, queries.tombstones(store) if store else ())
+    if store is None:
+        intake = read_prompts(config.prompts)
+    else:
+        intake = read_prompts(config.prompts, *_deleted(store))
     prompts = intake.prompts
     _refuse_empty_splits(config, prompts)
     if store is not None and intake.users:
@@ -58,6 +66,20 @@ def read_checked_prompts(config: Config) -> Intake:
                 "raise the limit"
             )
     return intake
+
+
+def _deleted(store: Store) -> tuple[Tombstones, UserHashes]:
+    """What must not come back, and how to tell whose it was."""
+    tombstones, hashes = queries.tombstones(store), user_hashes(store.files)
+    unread = sum(not hashes.can_read(user_hash) for _, user_hash in tombstones)
+    if unread:
+        logger.warning(
+            "the key of %d deleted prompts is not here, so they stay away whoever sends them; put "
+            "back %s, or set SOLON_USER_KEY",
+            unread,
+            store.files.user_key,
+        )
+    return tombstones, hashes
 
 
 def _refuse_other_splits(config: Config, prompts: Sequence[Prompt], store: Store) -> None:

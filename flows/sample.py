@@ -43,7 +43,7 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
         )
     base = str(cycle.folder(sft_id))
     trunk = together(open_trunk, base, cycle.compute(), config.policy.lora_rank)
-    incumbent = cycle.incumbent(store)
+    incumbent = cycle.incumbent(store, sft_id)
     if incumbent is None:
         return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
     together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))

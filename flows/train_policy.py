@@ -8,20 +8,20 @@ from prefect import flow
 
 from flows import _versions
 from flows._cycle import Cycle
+from flows._inputs import Roles, add_model
+from flows._judging import name_models
 from flows._ledger import StoreLedger
 from flows._rankings import ranked_candidates, training_rankings
-from flows._rewards import check_rewards, reward_of
+from flows._rewards import Bench, check_rewards, reward_of
 from flows._stage import StageWork, stage
 from flows._together import FirstOnly, together
 from flows._training import (
-    add_model,
     checkpoints_of,
     followed,
     keep_metrics,
     ptx_files,
     ptx_texts,
 )
-from judges import Ledger
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
@@ -33,7 +33,7 @@ from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettin
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.records import ModelVersion, Prompt, Record, Rollout, Split
+from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, Rollout, Split
 from rlhf_core.store import queries
 
 
@@ -42,12 +42,13 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
     """Train the policy if it is missing; its id."""
     with stage(cycle, "train_policy") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
-        incumbent = cycle.incumbent(work.store)
+        incumbent = cycle.incumbent(work.store, sft_id)
         ids = [prompt.id for prompt in prompts]
         judges = check_rewards(cycle.config.training)
-        version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids, judges)
+        version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids, [*judges])
         if queries.model(work.store, version.id) is None:
-            _train(cycle, work, sft_id, incumbent, reward_id, recipe, version, prompts)
+            name_models(work.store, judges)
+            _train(cycle, work, sft_id, incumbent, reward_id, recipe, version, prompts, [*judges])
             work.news = "trained"
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
@@ -62,6 +63,7 @@ def _train(
     recipe: str,
     version: ModelVersion,
     prompts: Sequence[Prompt],
+    judge_versions: Sequence[str],
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
@@ -73,25 +75,28 @@ def _train(
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
+    others: Roles = {}
+    bench = Bench(StoreLedger(work.store, cycle.budget))
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
+        others = {InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings)}
         learnable = ranked_candidates(work.store, chat, rankings, settings, config)
         steps: Iterator[TrainingStep] = together(
             train_dpo, trunk, learnable, settings, config.seed, checkpoints
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
-        ledger = StoreLedger(work.store, cycle.budget)
-        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, ledger)
+        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, bench)
         total = steps_against_reward(settings, len(prompts))
         reward_version = queries.model(work.store, reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
     for step in followed(cycle, version, steps, "policy", total, _said):
         keep_metrics(work.store, version.id, step)
         if isinstance(step, RolloutStep):
-            work.store.append(_rollout_records(version.id, step, prompts))
+            records = _rollout_records(version.id, step, prompts)
+            work.store.append([*records, *bench.take(step.rollouts, records)])
     save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
-    add_model(work.store, version, learnt_from, ptx_files(settings))
+    add_model(work.store, version, learnt_from, others, ptx_files(settings), judge_versions)
     checkpoints.clear()
 
 
@@ -101,14 +106,14 @@ def _steps_against_reward(
     chat: ChatFormat,
     prompts: Sequence[Prompt],
     checkpoints: Checkpoints,
-    ledger: Ledger,
+    bench: Bench,
 ) -> Iterator[TrainingStep]:
     """Of an algorithm that draws answers and has the reward model score them."""
     settings = config.training
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
-    reward = together(reward_of, settings.reward, trunk, prompts, FirstOnly(ledger))
+    reward = together(reward_of, settings.reward, trunk, prompts, FirstOnly(bench))
     if isinstance(settings, BestOfNSettings):
         return together(
             train_best_of_n,

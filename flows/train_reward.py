@@ -6,10 +6,11 @@ from prefect import flow
 
 from flows import _versions
 from flows._cycle import Cycle
+from flows._inputs import Roles, add_model
 from flows._rankings import ranked_candidates, training_rankings
 from flows._stage import StageWork, stage
 from flows._together import together
-from flows._training import add_model, checkpoints_of, demonstrations, followed, keep_metrics
+from flows._training import checkpoints_of, demonstrations, followed, keep_metrics
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_model import normalise, train_reward_model
@@ -17,7 +18,7 @@ from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
-from rlhf_core.records import Metric, ModelVersion, Prompt, Ranking, Split
+from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
 from rlhf_core.store import queries
 
 
@@ -28,7 +29,10 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         ids = [ranking.id for ranking in rankings]
-        left_out = queries.retracted_pairs(work.store, rankings)
+        left_out = [
+            *queries.retracted_pairs(work.store, rankings),
+            *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
+        ]
         version = _versions.reward(cycle.config, sft_id, ids, left_out)
         if queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, version, prompts, rankings)
@@ -59,7 +63,8 @@ def _train(
     )
     for step in followed(cycle, version, training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
-    references = demonstrations(chat, prompts) or _all_sequences(learnable)
+    referenced = [prompt for prompt in prompts if prompt.reference_answers]
+    references = demonstrations(chat, referenced) or _all_sequences(learnable)
     mean, deviation = together(normalise, trunk, references)
     found = {"reference_mean": mean, "reference_deviation": deviation}
     work.store.append(
@@ -67,7 +72,11 @@ def _train(
         for name, value in found.items()
     )
     save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
-    add_model(work.store, version, rankings)
+    others: Roles = {
+        InputRole.NORMALISED_ON: referenced,
+        InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings),
+    }
+    add_model(work.store, version, rankings, others)
     checkpoints.clear()
 
 

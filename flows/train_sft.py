@@ -8,13 +8,13 @@ from prefect import flow
 from flows import _versions
 from flows._abstention import Seeder, open_seeder
 from flows._cycle import Cycle
+from flows._inputs import add_model
 from flows._ledger import StoreLedger
 from flows._selection import learnt_and_aside, trial_of
 from flows._stage import StageWork, stage
 from flows._together import together
 from flows._training import (
     Metrics,
-    add_model,
     checkpoints_of,
     demonstrations,
     followed,
@@ -27,7 +27,7 @@ from rlhf_core.config import Config
 from rlhf_core.models.artifacts import open_trunk, save_merged
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role
-from rlhf_core.records import ModelVersion, Prompt, Revision, Split
+from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
 from rlhf_core.store import Store, queries
 
 
@@ -36,7 +36,7 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:
         seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
-        version = _versions.sft(cycle.config, reviser, seeder.name if seeder else None)
+        version = _standing(cycle.config, work.store, reviser, seeder.name if seeder else None)
         if queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
@@ -47,6 +47,23 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
             **_kept(work.store, version.id),
         }
     return version.id
+
+
+def _standing(
+    config: Config, store: Store, reviser: str | None, seeder: str | None
+) -> ModelVersion:
+    """The model of this recipe that rests on nothing retracted, made already or not.
+
+    Each of a chain of models leaves out what made the ones before it useless. Once a retraction is
+    withdrawn, the one that learnt from it is good again.
+    """
+    left_out: set[tuple[str, str]] = set()
+    while True:
+        version = _versions.sft(config, reviser, seeder, sorted(left_out))
+        found = set(queries.retracted_under(store, version.id))
+        if found <= left_out:
+            return version
+        left_out |= found
 
 
 def _train(
@@ -80,7 +97,7 @@ def _train(
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
     chosen_by = _chosen_by(work.store, config)
     learnt_from = [*referenced, *revisions, *abstentions, *verdicts, *chosen_by]
-    add_model(work.store, version, learnt_from)
+    add_model(work.store, version, learnt_from, {InputRole.CHOSEN_ON: aside})
     checkpoints.clear()
 
 

@@ -117,6 +117,11 @@ class Judge(ABC, Generic[AnyOptions]):
         """Prompt templates and the like that the version must cover."""
         return ""
 
+    def models(self) -> tuple[str, ...]:
+        """The models behind its verdicts, as its options name them."""
+        named = getattr(self.options, "model", None)
+        return (named,) if isinstance(named, str) else ()
+
     def check(self) -> None:
         """Refuse what would fail later, such as a model that is not there; cheap.
 

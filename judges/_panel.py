@@ -53,6 +53,11 @@ class Panelist:
         return self._judge.version
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models behind its verdicts, as the config names them."""
+        return self._judge.models()
+
+    @property
     def batch(self) -> int:
         """Judgements to ask for and store at once; what a crash can cost."""
         return self._judge.batch

@@ -55,6 +55,9 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
             )
         self._judge: PointwiseJudge[Settings] = judge
 
+    def models(self) -> tuple[str, ...]:
+        return self._judge.models()
+
     def check(self) -> None:
         self._judge.check()
 

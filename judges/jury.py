@@ -93,6 +93,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         learnt = self._reliability if self.options.method == "dawid_skene" else None
         return json.dumps([places, learnt and repr(learnt)])
 
+    def models(self) -> tuple[str, ...]:
+        return tuple(name for seat in self._seats for name in seat.judge.models())
+
     def check(self) -> None:
         for seat in self._seats:
             seat.judge.check()

@@ -24,8 +24,8 @@ from rlhf_core.records import (
     Split,
     split_of,
     split_of_user,
-    user_hash,
 )
+from rlhf_core.users import UserHashes
 
 ACTIONS = {"count": "counted", "mask": "masked", "drop": "dropped"}
 Tombstones = Collection[tuple[str, str]]
@@ -111,12 +111,16 @@ class Intake:
         ]
 
 
-def read_prompts(settings: PromptSettings, tombstones: Tombstones = ()) -> Intake:
+def read_prompts(
+    settings: PromptSettings, tombstones: Tombstones = (), hashes: UserHashes | None = None
+) -> Intake:
     """Read a source.
 
     Args:
         settings: Where it is and what is to become of it.
         tombstones: What must not come back.
+        hashes: By which tombstones are told apart; where one's key is not among them, its prompt
+            stays away whoever sends it.
 
     Raises:
         DataFileError: If the source is missing or broken, or no prompt is left of it.
@@ -131,7 +135,7 @@ def read_prompts(settings: PromptSettings, tombstones: Tombstones = ()) -> Intak
         prompt = _without_personal_data(asked.prompt, settings, intake)
         if prompt is None:
             continue
-        if _is_deleted(asked, prompt, tombs):
+        if _is_deleted(asked, prompt, tombs, hashes or UserHashes()):
             intake.deleted.add(prompt.id)
             continue
         prompts.setdefault(prompt.id, prompt)
@@ -209,7 +213,9 @@ def _by_prompt(tombstones: Tombstones) -> dict[str, set[str]]:
     return users
 
 
-def _is_deleted(asked: Asked, prompt: Prompt, tombs: dict[str, set[str]]) -> bool:
+def _is_deleted(
+    asked: Asked, prompt: Prompt, tombs: dict[str, set[str]], hashes: UserHashes
+) -> bool:
     """Whether a user had it deleted, before or after its personal data was masked."""
     users = tombs.get(asked.prompt.id, set()) | tombs.get(prompt.id, set())
-    return bool(users) and (asked.user_id is None or user_hash(asked.user_id) in users)
+    return bool(users) and (asked.user_id is None or hashes.may_be(asked.user_id, users))

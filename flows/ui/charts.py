@@ -118,7 +118,7 @@ def _node_text(found: LineageGraph, row: dict[str, Any]) -> str:
     short = name if len(name) <= 28 else f"{name[:27]}…"
     counts = ", ".join(f"{n:,} {table}" for table, n in found.inputs.get(row["id"], {}).items())
     tainted = found.tainted.get(row["id"])
-    lines = [short, shown(counts), f"{tainted:,} rows retracted" if tainted else ""]
+    lines = [short, shown(counts), f"retracted rows: {tainted:,}" if tainted else ""]
     return "\n".join(line for line in lines if line).replace("{", "(").replace("}", ")")
 
 

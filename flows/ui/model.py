@@ -6,7 +6,7 @@ from nicegui.events import EChartPointClickEventArguments
 
 from flows.ui.charts import COLUMN_WIDTH, ROW_HEIGHT, lineage
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, load, snapshot_age, words
+from flows.ui.parts import box, copied, frame, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
@@ -24,14 +24,14 @@ DECISIONS = {None: "", True: "promoted", False: "refused"}
 
 def register(source: Source) -> None:
     @ui.page("/models")
-    def models(request: Request) -> None:
+    async def models(request: Request) -> None:
         with frame(request, "Models", "/models"), box() as place:
-            load(place, lambda: _draw_list(source))
+            await soon(load(place, lambda: _draw_list(source)))
 
     @ui.page("/models/{model_id}")
-    def model(request: Request, model_id: str) -> None:
+    async def model(request: Request, model_id: str) -> None:
         with frame(request, f"Model {model_id}", "/models"), box() as place:
-            load(place, lambda: _draw(source, model_id))
+            await soon(load(place, lambda: _draw(source, model_id)))
 
 
 async def _draw_list(source: Source) -> None:
@@ -75,9 +75,9 @@ async def _draw(source: Source, model_id: str) -> None:
     for taint in model["taint"]:
         words(
             "p",
-            f"It learnt from {taint['own_rows']:,} rows that rest on something retracted, and the "
-            f"models behind it from {taint['inherited_rows']:,}. Train it again without them: the "
-            "next `solon run` leaves them out.",
+            "Rows it learnt from that rest on something retracted: "
+            f"{taint['own_rows']:,} of its own, {taint['inherited_rows']:,} of the models behind "
+            "it. Train it again without them: the next `solon run` leaves them out.",
             "warning",
         )
     words("h2", "Lineage")

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from nicegui import ui
 
-from flows.ui.parts import box, frame, load, snapshot_age, words
+from flows.ui.parts import box, frame, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
@@ -26,9 +26,9 @@ NO_RUN = "Nothing ran yet: `solon run deploy/configs/smoke.yaml` takes a minute 
 
 def register(source: Source) -> None:
     @ui.page("/")
-    def overview(request: Request) -> None:
+    async def overview(request: Request) -> None:
         with frame(request, "Overview", "/"), box() as place:
-            load(place, lambda: _draw(source))
+            await soon(load(place, lambda: _draw(source)))
 
 
 async def _draw(source: Source) -> None:

@@ -5,7 +5,7 @@ from nicegui import ui
 
 from flows.ui.differences import marked
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, link, load, words
+from flows.ui.parts import box, copied, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
@@ -14,9 +14,9 @@ from rlhf_core.store.stories import Story, told
 
 def register(source: Source) -> None:
     @ui.page("/pairs/{pair_id}")
-    def pair(request: Request, pair_id: str) -> None:
+    async def pair(request: Request, pair_id: str) -> None:
         with frame(request, f"Pair {pair_id}", "/pairs"), box("div", "pair") as place:
-            load(place, lambda: _draw(source, pair_id))
+            await soon(load(place, lambda: _draw(source, pair_id)))
 
 
 async def _draw(source: Source, pair_id: str) -> None:

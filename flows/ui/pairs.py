@@ -1,5 +1,6 @@
 """Page: pairs, filtered and a page at a time; each row opens its pair."""
 
+from asyncio import Task
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from flows._screen import shown
-from flows.ui.parts import box, frame, link, load, snapshot_age, words
+from flows.ui.parts import box, frame, link, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import alignment, figure
 from rlhf_core.records import Mode, PairOutcome, Split
@@ -75,13 +76,13 @@ class Browsing:
 
 def register(source: Source) -> None:
     @ui.page("/pairs")
-    def pairs(request: Request) -> None:
+    async def pairs(request: Request) -> None:
         browsing = _from_query(dict(request.query_params))
         with frame(request, "Pairs", "/pairs"):
             filters, place = box("div", "filters"), box("div", "pairs")
 
-            def show() -> None:
-                load(place, lambda: _draw(source, browsing, show))
+            def show() -> Task[None]:
+                return load(place, lambda: _draw(source, browsing, show))
 
             def change(**changed: Any) -> None:
                 browsing.order = changed.pop("order", browsing.order)
@@ -90,8 +91,8 @@ def register(source: Source) -> None:
                 ui.navigate.history.replace(browsing.path())
                 show()
 
-            load(filters, lambda: _draw_filters(source, browsing, change))
-            show()
+            drawn = load(filters, lambda: _draw_filters(source, browsing, change))
+            await soon(drawn, show())
 
 
 def _from_query(query: dict[str, str]) -> Browsing:

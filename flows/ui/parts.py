@@ -39,6 +39,7 @@ KEYS = {
     "1 2 0 u q": "while spot-checking: left, right, alike, unsure, quit",
     "Esc": "close this help",
 }
+SOON_SECONDS = 0.2
 THEME_COOKIE = "solon_theme"
 THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
 
@@ -123,7 +124,7 @@ def _theme_toggle(theme: str, dark: ui.dark_mode) -> None:
 _loading: "WeakKeyDictionary[Element, asyncio.Task[None]]" = WeakKeyDictionary()
 
 
-def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
+def load(place: Element, draw: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
     """Fill a place once the page is there; what goes wrong stands in its place.
 
     What the place was being filled with before is given up.
@@ -144,6 +145,12 @@ def load(place: Element, draw: Callable[[], Awaitable[None]]) -> None:
         waiting.delete()
 
     _loading[place] = background_tasks.create(drawn())
+    return _loading[place]
+
+
+async def soon(*loading: "asyncio.Task[None]") -> None:
+    """Wait a little for what fills a page: what is there in time need not be sent after it."""
+    await asyncio.wait(loading, timeout=SOON_SECONDS)
 
 
 def complain(error: SolonError) -> None:

@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.element import Element
 from nicegui.events import KeyEventArguments
 
-from flows.ui.parts import box, complain, frame, link, load, words
+from flows.ui.parts import box, complain, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.spot_check_report import draw_report
 from rlhf_core.errors import SolonError
@@ -116,9 +116,9 @@ def register(source: Source) -> None:
             _draw_form(source, page, place)
 
     @ui.page("/spot-check/report")
-    def report(request: Request) -> None:
+    async def report(request: Request) -> None:
         with frame(request, "Agreement with people", "/spot-check"), box() as place:
-            load(place, lambda: draw_report(source))
+            await soon(load(place, lambda: draw_report(source)))
 
 
 def _draw_form(source: Source, page: Element, place: Element) -> None:

@@ -4,6 +4,7 @@ from rlhf_core.config.base import Settings
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.loading import (
     artifacts_path,
+    import_rules,
     load_config,
     load_panel,
     read_overrides,
@@ -18,6 +19,7 @@ __all__ = [
     "Panel",
     "Settings",
     "artifacts_path",
+    "import_rules",
     "load_config",
     "load_panel",
     "read_overrides",

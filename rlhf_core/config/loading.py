@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from rlhf_core.config.address import store_address
+from rlhf_core.config.prompts import HygieneSettings, PrivacySettings
 from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
 
@@ -55,6 +56,21 @@ def store_path(
     """
     tree = _part_of_config(path, overrides, environment)
     return store_address(tree.get("store", Config.model_fields["store"].default))
+
+
+def import_rules(
+    path: Path | str | None, overrides: Sequence[str] = ()
+) -> tuple[PrivacySettings, HygieneSettings]:
+    """What may be kept of prompts that are imported, as `store_path` finds the store.
+
+    Raises:
+        ConfigError: As `store_path`.
+    """
+    prompts = _part_of_config(path, overrides, None).get("prompts", {})
+    return (
+        PrivacySettings.model_validate(prompts.get("privacy", {})),
+        HygieneSettings.model_validate(prompts.get("hygiene", {})),
+    )
 
 
 def artifacts_path(path: Path | str | None, overrides: Sequence[str] = ()) -> Path:

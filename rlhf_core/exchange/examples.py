@@ -6,6 +6,7 @@ as two equal answers, says so in `NothingToLearn`, and the reader counts it.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,10 @@ class Example:
     label: bool | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Every cell that is not read into the fields above."""
+    personal_data: Counter[str] = field(default_factory=Counter)
+    """Places with personal data by kind; where it is masked, as it was before."""
+    unmasked: "Example | None" = None
+    """The row as it stands in the file, where something in it was masked; never stored."""
 
     @cached_property
     def hash(self) -> str:
@@ -78,6 +83,11 @@ class Example:
             [self.scores, self.utilities, self.agreement, self.label],
             self.columns_json,
         )
+
+    @property
+    def as_read(self) -> "Example":
+        """As it stands in the file."""
+        return self.unmasked or self
 
     @cached_property
     def columns_json(self) -> str:

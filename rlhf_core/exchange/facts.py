@@ -3,7 +3,9 @@
 Answers are candidates of a model of kind external, the same text of a prompt once. Labels are the
 judgements of a judge of the source's name, scores those of a second version of it, and rankings
 and pairs are made from both, so that views, lineage and checks see what they see of our own. Which
-of two answers stands first is drawn by hash, or every label would be "first".
+of two answers stands first is drawn by hash, or every label would be "first". Answers that are
+labelled by themselves (kto) make pairs where a prompt has some of either label; else they prefer
+nothing, and are kept to go out again.
 """
 
 import json
@@ -109,10 +111,16 @@ class Importer:
             split=split_of(text.strip(), stripped, self.holdout),
         )
 
-    def facts(self, example: Example) -> Iterator[Record]:
-        """All that a row of preferences, rankings or labelled answers becomes."""
-        prompt = self.prompt(example)
+    def facts(self, prompt: Prompt, examples: Sequence[Example]) -> Iterator[Record]:
+        """All that rows about one prompt become; only demonstrations come several at a time."""
         yield prompt
+        for part, example in enumerate(examples):
+            if example.form == "sft":
+                yield self.row(example, prompt, prompt, part)
+            else:
+                yield from self._of_row(prompt, example)
+
+    def _of_row(self, prompt: Prompt, example: Example) -> Iterator[Record]:
         candidates = [self._candidate(prompt, answer.text) for answer in example.answers]
         yield from candidates
         if example.label is not None:
@@ -139,6 +147,36 @@ class Importer:
         pairs = list(self._pairs(example, ranking, candidates, [*order, *scores]))
         yield from pairs
         yield self.row(example, prompt, pairs[0] if example.form == "preference" else ranking)
+
+    def matched_labels(self, prompt_id: str, labels: "Labels") -> Iterator[Record]:
+        """Rankings of two and their pairs, of the labelled answers to a prompt."""
+        for better, worse in matched(labels):
+            behind = tuple(sorted((labels[better][True], labels[worse][False])))
+            ranking = Ranking(
+                prompt_id=prompt_id,
+                model_id=self.model.id,
+                seed=0,
+                recipe=self.judge_version,
+                candidate_ids=(better, worse),
+                utilities=(0.5, -0.5),
+                judgement_ids=behind,
+            )
+            left, right = _drawn(better, worse)
+            yield ranking
+            yield Pair(
+                prompt_id=prompt_id,
+                ranking_id=ranking.id,
+                left_id=left,
+                right_id=right,
+                outcome=PairOutcome.PREFERRED,
+                chosen_id=better,
+                rejected_id=worse,
+                margin=1.0,
+                agreement=1.0,
+                judgement_ids=behind,
+                judge_versions=(self.judge_version,),
+                config_hash=self.config.config_hash,
+            )
 
     def row(self, example: Example, prompt: Prompt, subject: Record, part: int = 0) -> ImportedRow:
         """What the row held beside words and labels."""
@@ -182,15 +220,15 @@ class Importer:
         self, example: Example, better: Candidate, worse: Candidate, margin: float
     ) -> Judgement:
         """What the row says of two answers, as a verdict on the two in a drawn order."""
-        first, second = _drawn(better, worse)
-        sign = 1 if first is better else -1
+        first, second = _drawn(better.id, worse.id)
+        sign = 1 if first == better.id else -1
         outcomes = {1: Outcome.FIRST, -1: Outcome.SECOND}
         return Judgement(
             prompt_id=better.prompt_id,
             judge=self.source,
             judge_version=self.judge_version,
-            candidate_id=first.id,
-            opponent_id=second.id,
+            candidate_id=first,
+            opponent_id=second,
             presented=Presented.FORWARD,
             outcome=outcomes[sign] if margin else Outcome.TIE,
             probability=(1 + sign * min(1.0, margin)) / 2,
@@ -220,7 +258,7 @@ class Importer:
         judgements: Sequence[Judgement],
     ) -> Iterator[Pair]:
         for better, worse, margin in _two_by_two(candidates, example.utilities):
-            left, right = _drawn(better, worse)
+            left, right = _drawn(better.id, worse.id)
             behind = [judgement for judgement in judgements if _is_about(judgement, better, worse)]
             preferred = {
                 "chosen_id": better.id,
@@ -230,8 +268,8 @@ class Importer:
             yield Pair(
                 prompt_id=ranking.prompt_id,
                 ranking_id=ranking.id,
-                left_id=left.id,
-                right_id=right.id,
+                left_id=left,
+                right_id=right,
                 outcome=PairOutcome.PREFERRED if margin else PairOutcome.TIE,
                 margin=margin,
                 judgement_ids=tuple(judgement.id for judgement in behind),
@@ -241,16 +279,38 @@ class Importer:
             )
 
 
-def demonstrations(importer: Importer, examples: Iterable[Example]) -> Iterator[list[Record]]:
-    """Of each prompt, its facts: all the answers that a file shows to it are its references."""
-    by_prompt: dict[str, list[Example]] = {}
-    for example in examples:
-        by_prompt.setdefault(importer.prompt(example).id, []).append(example)
-    for shown in by_prompt.values():
-        references = tuple(example.answers[0].text for example in shown)
-        prompt = importer.prompt(shown[0], references)
-        rows = (importer.row(example, prompt, prompt, part) for part, example in enumerate(shown))
-        yield [prompt, *rows]
+def shown_to(importer: Importer, shown: Sequence[Example]) -> Prompt:
+    """The prompt of demonstrations: all the answers that a file shows to it are its references."""
+    return importer.prompt(shown[0], tuple(example.answers[0].text for example in shown))
+
+
+Labels = dict[str, dict[bool, str]]
+"""Of each answer to a prompt, the judgement that calls it desirable, undesirable, or both."""
+
+
+def labelled(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
+    """The labels among the facts of a row: the answer, the label, the judgement that it became."""
+    rows = {fact.subject_id for fact in facts if isinstance(fact, ImportedRow)}
+    for fact in facts:
+        if isinstance(fact, Judgement) and fact.id in rows:
+            yield fact.candidate_id, bool(fact.score), fact
+
+
+def matched(labels: Labels) -> list[tuple[str, str]]:
+    """Desirable answers to a prompt, each before an undesirable one.
+
+    The way back from TRL's unpair_preference_dataset, as far as there is one: each answer is in at
+    least one pair, and the shorter side begins again, so that a prompt with many answers makes no
+    more pairs than answers. An answer that is labelled both ways is in none.
+    """
+    desirable = sorted(answer for answer, said in labels.items() if set(said) == {True})
+    undesirable = sorted(answer for answer, said in labels.items() if set(said) == {False})
+    if not desirable or not undesirable:
+        return []
+    return [
+        (desirable[place % len(desirable)], undesirable[place % len(undesirable)])
+        for place in range(max(len(desirable), len(undesirable)))
+    ]
 
 
 def _two_by_two(
@@ -261,10 +321,10 @@ def _two_by_two(
         yield better, worse, high - low
 
 
-def _drawn(one: Candidate, other: Candidate) -> tuple[Candidate, Candidate]:
-    """The two in the order that a hash of them draws, so that no label shows in it."""
-    ordered = sorted((one, other), key=lambda candidate: candidate.id)
-    is_forward = unit_interval("order", *(candidate.id for candidate in ordered)) < 0.5
+def _drawn(one: str, other: str) -> tuple[str, str]:
+    """Two candidates in the order that a hash of them draws, so that no label shows in it."""
+    ordered = sorted((one, other))
+    is_forward = unit_interval("order", *ordered) < 0.5
     return (ordered[0], ordered[1]) if is_forward else (ordered[1], ordered[0])
 
 

@@ -19,7 +19,11 @@ from rlhf_core.exchange.examples import (
     form_of,
     read_example,
 )
+from rlhf_core.exchange.own import own_key
+from rlhf_core.exchange.screening import Screen
 from rlhf_core.rows import Row, data_set_rows, read_rows
+
+IN_THE_STORE = "in this store already"
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class Source:
         form: Of every row; told by the columns of the first, where it is left out.
         scale: Where its scores lie.
         skips_bad: Whether rows that cannot be read are counted instead of raised.
+        screen: What keeps personal data out; None lets all through.
+        known: Keys of what the store's own exports say (own.py), and so need not be kept again.
     """
 
     path: Path
     form: Form | None = None
     scale: Scale = UNIT
     skips_bad: bool = False
+    screen: Screen | None = None
+    known: frozenset[str] = frozenset()
 
     def examples(self, found: "Findings | None" = None) -> Iterator[Example]:
         """The examples in their order, each once; what is not one is counted in `found`.
@@ -49,8 +57,11 @@ class Source:
         for place, cells in self._rows():
             counts.read += 1
             try:
-                form = form or form_of(place, cells)
+                form = counts.form = form or form_of(place, cells)
                 example = read_example(place, cells, form, self.scale)
+                if self.known and own_key(example) in self.known:
+                    raise NothingToLearn(IN_THE_STORE)
+                example = self.screen.screened(example) if self.screen else example
             except NothingToLearn as reason:
                 counts.left_out[str(reason)] += 1
             except DataFileError as error:
@@ -74,6 +85,7 @@ class Source:
 class Findings:
     """What the rows of a source came to."""
 
+    form: Form = "preference"
     read: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     """Rows that say nothing, by the reason."""
@@ -85,24 +97,23 @@ class Findings:
 class Survey(Findings):
     """A source as its first reading found it."""
 
-    form: Form = "preference"
     rows: int = 0
     digest: str = ""
     """Hash of the rows in their order, the same whatever container held them."""
 
 
-def survey(source: Source) -> Iterator[tuple[Example, Survey]]:
-    """Every example of a first reading, with what is known of the source so far.
+def survey(source: Source, found: Survey) -> Iterator[Example]:
+    """Every example of a first reading; what is known of the source so far goes into `found`.
 
     Raises:
-        DataFileError: As `Source.examples`, and if it holds no example.
+        DataFileError: As `Source.examples`, and if it holds no row that could be read.
     """
-    found, rows = Survey(), hashlib.sha256()
+    rows = hashlib.sha256()
     for example in source.examples(found):
         rows.update(example.hash.encode())
-        found.form, found.rows = example.form, found.rows + 1
+        found.rows += 1
         found.digest = rows.hexdigest()
-        yield example, found
-    if not found.rows:
+        yield example
+    if not found.rows and IN_THE_STORE not in found.left_out:
         first = f": {found.bad[0]}" if found.bad else ""
         raise DataFileError(f"{source.path} holds nothing that could be imported{first}")

@@ -5,7 +5,7 @@ their contents; a longer conversation is written as a dialogue (labelled/dialogu
 messages, so that it comes out as it went in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,13 @@ class Words:
 
     def as_messages(self, role: str) -> list[Message]:
         return list(self.messages or [{"role": role, "content": self.text}])
+
+    def changed(self, role: str, change: Callable[[str], str]) -> "Words":
+        """With every text changed, of messages each one's by itself."""
+        if self.messages is None:
+            return Words(change(self.text))
+        messages = [{**message, "content": change(message["content"])} for message in self.messages]
+        return Words(_dialogue(messages, role), tuple(messages))
 
 
 def read_words(place: str, column: str, cell: Any, role: str) -> Words:

@@ -6,6 +6,7 @@ The store adds to every row when it was written, by which run and by which versi
 
 from rlhf_core.records.base import (
     PROXY,
+    InputRole,
     Mode,
     ModelKind,
     Outcome,
@@ -22,7 +23,6 @@ from rlhf_core.records.intake import (
     PromptTombstone,
     PromptUser,
     Removal,
-    user_hash,
 )
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
@@ -47,11 +47,13 @@ from rlhf_core.records.runs import (
 from rlhf_core.records.training import (
     Evaluation,
     JudgeBenchmark,
+    JudgeModel,
     Metric,
     ModelInput,
     ModelVersion,
     Promotion,
     Rollout,
+    RolloutVerdict,
 )
 
 __all__ = [
@@ -65,7 +67,9 @@ __all__ = [
     "HumanVerdict",
     "Import",
     "ImportedRow",
+    "InputRole",
     "JudgeBenchmark",
+    "JudgeModel",
     "Judgement",
     "Metric",
     "Mode",
@@ -90,6 +94,7 @@ __all__ = [
     "Retraction",
     "Revision",
     "Rollout",
+    "RolloutVerdict",
     "Split",
     "SpotCheck",
     "StageRun",
@@ -97,7 +102,6 @@ __all__ = [
     "candidate_identity",
     "split_of",
     "split_of_user",
-    "user_hash",
 ]
 
 RECORDS: tuple[type[Record], ...] = (
@@ -120,6 +124,8 @@ RECORDS: tuple[type[Record], ...] = (
     Failure,
     Retraction,
     JudgeBenchmark,
+    JudgeModel,
+    RolloutVerdict,
     Import,
     ImportedRow,
     PromptUser,

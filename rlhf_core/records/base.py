@@ -57,6 +57,27 @@ class ModelKind(StrEnum):
     POLICY = "policy"
 
 
+class InputRole(StrEnum):
+    """How a model rests on a row."""
+
+    LEARNT = "learnt"
+    """It learnt from the row; of a reward model, was taught or chosen by it."""
+    CHOSEN_ON = "chosen_on"
+    """Its weights were chosen by what they answer to this prompt."""
+    NORMALISED_ON = "normalised_on"
+    """A reward model's zero is the mean reward of this prompt's reference and others."""
+    LEFT_OUT = "left_out"
+    """It learnt from the ranking of this pair, but not from the pair, which was retracted."""
+    BASE = "base"
+    """It began as this model, which the config names as the policy."""
+    SAMPLER = "sampler"
+    """It learnt from rankings of answers of this model."""
+    JUDGE = "judge"
+    """It learnt from verdicts that this model was asked for."""
+    REVISER = "reviser"
+    """It learnt from revisions that this model wrote."""
+
+
 PROXY = "proxy"
 """The judge under whose name the scores of a cycle's own reward model are kept, and its role."""
 

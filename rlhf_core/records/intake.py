@@ -3,7 +3,6 @@
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from rlhf_core.identity import content_id
 from rlhf_core.records.base import Record
 
 
@@ -79,8 +78,3 @@ class PromptTombstone(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.prompt_id, self.user_hash)
-
-
-def user_hash(user_id: str) -> str:
-    """What is kept of a user whose prompts were deleted."""
-    return content_id("user", user_id)

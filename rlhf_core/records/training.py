@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import computed_field
 
 from rlhf_core.identity import content_id
-from rlhf_core.records.base import ModelKind, Record
+from rlhf_core.records.base import InputRole, ModelKind, Outcome, Record
 
 
 class ModelVersion(Record):
@@ -34,15 +34,32 @@ class ModelVersion(Record):
 
 
 class ModelInput(Record):
-    """One row that a model learnt from: a prompt, a ranking, another model; or a file of texts."""
+    """One row that a model rests on, and how: most often one that it learnt from.
+
+    A prompt, a ranking, another model; or a file of texts.
+    """
 
     table: ClassVar[str] = "model_inputs"
     model_id: str
     input_table: str
     input_id: str
+    role: InputRole = InputRole.LEARNT
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.model_id, self.input_id)
+        # Rows from before there were roles keep their ids.
+        role = () if self.role is InputRole.LEARNT else (self.role,)
+        return (self.model_id, self.input_id, *role)
+
+
+class JudgeModel(Record):
+    """A judge's version one of whose models is a model of this store."""
+
+    table: ClassVar[str] = "judge_models"
+    judge_version: str
+    model_id: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.judge_version, self.model_id)
 
 
 class Rollout(Record):
@@ -63,6 +80,28 @@ class Rollout(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.model_id, self.step, self.row)
+
+
+class RolloutVerdict(Record):
+    """What a judge inside the reward said of one answer that the policy gave while it trained."""
+
+    table: ClassVar[str] = "rollout_verdicts"
+    model_id: str
+    rollout_id: str
+    judge: str
+    judge_version: str
+    outcome: Outcome
+    score: float | None = None
+    raw_output: str | None = None
+    reason: str | None = None
+    response_ids: tuple[str, ...] = ()
+    latency_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.rollout_id, self.judge_version)
 
 
 class Metric(Record):

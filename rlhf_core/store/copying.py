@@ -5,9 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from rlhf_core.errors import RecordError
-from rlhf_core.records import RECORDS, user_hash
+from rlhf_core.records import RECORDS
 from rlhf_core.store.audit import Snapshot, reading
 from rlhf_core.store.store import Store, insert
+from rlhf_core.store.user_key import user_hashes
 
 TABLE_TIMEOUT_SECONDS = 24 * 3600.0
 FORGOTTEN = "SELECT prompt_id, user_hash FROM prompt_tombstones"
@@ -41,9 +42,12 @@ def copy_facts(source: Path | str, target: Store) -> dict[str, int]:
 
 
 def _refuse_forgotten(source: Snapshot, target: Store) -> None:
-    forgotten = {(row["prompt_id"], row["user_hash"]) for row in target.query(FORGOTTEN)}
-    users = source.ask(USERS, {"ids": [prompt for prompt, _ in forgotten]}).rows
-    known = {user for prompt, user in users if (prompt, user_hash(user)) in forgotten}
+    forgotten: dict[str, set[str]] = {}
+    for row in target.query(FORGOTTEN):
+        forgotten.setdefault(row["prompt_id"], set()).add(row["user_hash"])
+    hashes = user_hashes(target.files)
+    users = source.ask(USERS, {"ids": list(forgotten)}).rows
+    known = {user for prompt, user in users if hashes.may_be(user, forgotten[prompt])}
     if known:
         raise RecordError(
             f"{target.address} was told to forget {len(known)} of the users whose prompts these "

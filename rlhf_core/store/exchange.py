@@ -53,14 +53,29 @@ class Counts:
     """Those of OPTIONAL that any row fills."""
 
 
-def selected(snapshot: Snapshot, subject: str, selection: Selection) -> Iterator[dict[str, Any]]:
+def selected(
+    snapshot: Snapshot, subject: str, selection: Selection, ids: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows of a subject of SELECTIONS that go out, a batch in memory at a time.
 
     Sorted by the id under which they were first exported, so that stores can be compared.
+
+    Args:
+        snapshot: Where to look.
+        subject: Of SELECTIONS.
+        selection: What may go out of it.
+        ids: Only these, by the id under which they were first exported.
     """
     first_id = f"coalesce(json_extract_string(said, '$.{ID_COLUMNS[subject]}'), id)"
-    sql = f"WITH {SELECTIONS[subject]} SELECT * FROM found WHERE reason IS NULL ORDER BY {first_id}"
-    with snapshot.asking(sql, selection.parameters_of(sql), TIMEOUT_SECONDS) as cursor:
+    of_ids = "" if ids is None else f" AND {first_id} IN (SELECT unnest($ids))"
+    sql = (
+        f"WITH {SELECTIONS[subject]} "
+        f"SELECT * FROM found WHERE reason IS NULL{of_ids} ORDER BY {first_id}"
+    )
+    parameters = selection.parameters_of(sql)
+    if ids is not None:
+        parameters["ids"] = list(ids)
+    with snapshot.asking(sql, parameters, TIMEOUT_SECONDS) as cursor:
         for batch in cursor.batches:
             yield from (dict(zip(cursor.columns, row, strict=True)) for row in batch)
 
@@ -98,6 +113,11 @@ def newest_imports(store: Store, names: Sequence[str]) -> dict[str, Import]:
         for name in (found.source, found.judge_version)
         if name in names
     }
+
+
+def has_rankings(store: Store, imported: Import) -> bool:
+    ranked = "SELECT count(*) > 0 AS has FROM rankings WHERE recipe = $1"
+    return bool(store.query(ranked, [imported.judge_version])[0]["has"])
 
 
 def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking]:
@@ -211,7 +231,8 @@ SELECTIONS: dict[str, str] = {
     {_IMPORTED.format("pairs")}
 )""",
     "ranking": _RANKINGS,
-    # A candidate is desirable where it won more of the pairs that go out than it lost.
+    # A candidate is desirable where it won more of the pairs that go out than it lost; labels that
+    # were imported go out as they are, and not by the pairs made of them.
     "kto": f"""{_PAIRS}, sides AS (
     SELECT pairs.*, {_SAID}, side.candidate_id, side.completion, side.won,
            json_object('prompt', json_extract(imported.messages, '$.prompt'),
@@ -222,6 +243,7 @@ SELECTIONS: dict[str, str] = {
     LATERAL (SELECT chosen_id AS candidate_id, chosen AS completion, 1 AS won, '$."0"' AS place
              UNION ALL SELECT rejected_id, rejected, -1, '$."1"') AS side
     WHERE reason IS NULL
+      AND pairs.config_hash NOT IN (SELECT config_hash FROM imports WHERE form = 'kto')
 ), found AS (
     SELECT candidate_id AS id, any_value(prompt) AS prompt, any_value(context) AS context,
            any_value(mode) AS mode, any_value(split) AS split,

@@ -61,6 +61,10 @@ class StoreFiles:
         return self.database.with_name(self.database.name + ".spool")
 
     @property
+    def user_key(self) -> Path:
+        return self.database.with_name(self.database.name + ".user-key")
+
+    @property
     def snapshot(self) -> Path:
         return self.database.with_name(self.database.stem + ".snapshot.duckdb")
 

@@ -7,6 +7,7 @@ _id is doomed, and what refers to it too. That holds for tables that are added l
 
 import getpass
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from typing import Any
 
 import duckdb
 
-from rlhf_core.errors import UnknownUserError
+from rlhf_core.errors import ConfigError, UnknownUserError
 from rlhf_core.identity import code_version
-from rlhf_core.records import Deletion, PromptTombstone, Record, user_hash
+from rlhf_core.records import Deletion, PromptTombstone, Record
 from rlhf_core.store.lake import Lake
 from rlhf_core.store.store import Store
+from rlhf_core.store.user_key import VARIABLE, user_hashes, user_hashes_to_write
+from rlhf_core.users import UserHashes
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
 """Tables whose rows stay: they say what happened, and hold no text of a user."""
@@ -84,18 +87,27 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
+        ConfigError: If SOLON_USER_KEY is too short to be a secret, or not set for a lake.
+        StoreBusyError: If the rows of a lake are deleted, and somebody still sees them in its
+            catalog.
     """
+    if isinstance(store._database, Lake) and not os.environ.get(VARIABLE):
+        raise ConfigError(
+            f"{store.address} is shared: set {VARIABLE} to the same secret on every machine, so "
+            "that none of them takes the prompts in again"
+        )
     with store._connection(store.read_timeout_seconds) as connection:
         found = _planned(store, connection, user_id)
+        hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
-            user_hash=user_hash(user_id),
+            user_hash=hashes.new(user_id),
             requested_by=getpass.getuser(),
             deletion=store.run_id,
             deleted_rows=json.dumps(found.rows),
             model_ids=found.models,
         )
         connection.execute("BEGIN")
-        _insert(connection, [*_tombstones(connection, user_id), deletion], store.run_id)
+        _insert(connection, [*_tombstones(connection, user_id, hashes), deletion], store.run_id)
         connection.execute(
             "UPDATE prompt_sets SET prompt_ids = shorter.prompt_ids "
             f"FROM ({SHORTER_SETS}) AS shorter WHERE shorter.id = prompt_sets.id"
@@ -108,19 +120,19 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
 
 def _planned(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
-    found = _doom(connection, user_id)
+    found = _doom(connection, user_id, user_hashes(store.files))
     if isinstance(store._database, Lake):
         return replace(found, left_files=tuple(store._database.files_left_behind(connection)))
     return found
 
 
-def _doom(connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes) -> Forgetting:
     """Gather the ids of all that is to go in the temporary table doomed."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
-        "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
-        {"user": user_id, "hash": user_hash(user_id)},
+        "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash IN (SELECT unnest($hashes))",
+        {"user": user_id, "hashes": list(hashes.of(user_id))},
     )
     if not sent:
         raise UnknownUserError(f"no prompt of the user {user_id!r}; see SELECT * FROM prompt_users")
@@ -187,15 +199,18 @@ def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, l
     return dict(found.fetchall())
 
 
-def _tombstones(connection: duckdb.DuckDBPyConnection, user_id: str) -> list[PromptTombstone]:
+def _tombstones(
+    connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes
+) -> list[PromptTombstone]:
     """One for each prompt the user sent, but for those that there are already."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
-        "EXCEPT SELECT prompt_id FROM prompt_tombstones WHERE user_hash = $hash",
-        {"user": user_id, "hash": user_hash(user_id)},
+        "EXCEPT SELECT prompt_id FROM prompt_tombstones "
+        "WHERE user_hash IN (SELECT unnest($hashes))",
+        {"user": user_id, "hashes": list(hashes.of(user_id))},
     )
-    return [PromptTombstone(prompt_id=id, user_hash=user_hash(user_id)) for id in sent]
+    return [PromptTombstone(prompt_id=id, user_hash=hashes.new(user_id)) for id in sent]
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, records: Iterable[Record], run_id: str) -> None:

@@ -1,7 +1,7 @@
 """What a fact came from, and what came of it, as a tree with counts and samples.
 
-Groups of rows are counted, with a few ids of each; models, which are few, are followed one by one,
-and each of them is told in full where it comes first.
+Groups of rows are counted, with a few ids of each, of all models at once; then models, which are
+few, are told one by one, each in full where it comes first.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import IdError
-from rlhf_core.store._lineage_steps import ALL_BEHIND, DOWN, MINE, UP, Step
+from rlhf_core.store._lineage_down import DOWN
+from rlhf_core.store._lineage_steps import MINE, MODELS, USED, WITH_JUDGEMENTS, Step
+from rlhf_core.store._lineage_up import ALL_BEHIND, UP
 from rlhf_core.store.audit import Snapshot
 
 LISTED = 10
@@ -93,6 +95,11 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     return Subject(*found[0])
 
 
+def anything_retracted(snapshot: Snapshot) -> bool:
+    """Whether to look for what rests on something retracted, which reads whole tables."""
+    return bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+
+
 def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
     """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
 
@@ -124,14 +131,17 @@ class _Walk:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
         self.edges: dict[str, list[tuple[str, str]]] = {}
         self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
-        self.has_retracted = bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+        self.has_retracted = anything_retracted(snapshot)
         tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
         self.met: set[str] = set()
+        self.known: dict[str, list[Branch]] = {}
+        """The branches of models but those that are models."""
 
     def of(self, subject: Subject) -> tuple[Branch, ...]:
         """The branches of what is asked about."""
         if subject.table == "models":
+            self._learn([subject.id])
             return self._of_model(subject.id)
         mine, values = MINE[subject.table], {"id": subject.id}
         found: list[Branch] = []
@@ -139,19 +149,50 @@ class _Walk:
             if step.table == "models":
                 found += self._models(step, mine, values)
             else:
-                found += self._branches(step, mine, values, counts_tainted=self.has_retracted)
+                found += self._branches(
+                    [step], subject.table, mine, values, counts_tainted=self.has_retracted
+                )
         return tuple(found)
 
     def together(self) -> list[Branch]:
         """The rankings of all models met, with what is behind them."""
         values = {"models": sorted(self.met)}
-        return self._branches(ALL_BEHIND, "SELECT 1", values, counts_tainted=self.has_retracted)
+        return self._branches(
+            [ALL_BEHIND], "models", "SELECT 1", values, counts_tainted=self.has_retracted
+        )
+
+    def _learn(self, models: Sequence[str]) -> None:
+        """Find the branches of some models, and of all that they lead to, a step at a time."""
+        new, ahead = set[str](), [model for model in models if model not in self.known]
+        while ahead:
+            new.add(model := ahead.pop())
+            ahead += [other for other, _ in self.edges.get(model, ()) if other not in new]
+        new -= set(self.known)
+        self.known |= {model: [] for model in new}
+        for step in self.steps["models"]:
+            sql = (
+                f"WITH mine AS ({MODELS}) SELECT model_id, note, count(*), min(id, $limit) "
+                f"FROM ({step.sql}) GROUP BY model_id, note ORDER BY count(*) DESC, note"
+            )
+            values = {"models": sorted(new), "limit": max(self.limit, 1)}
+            for model, note, count, ids in self.snapshot.ask(sql, values).rows:
+                further: tuple[Branch, ...] = ()
+                if step.further:
+                    further = self._further(step, "models", MINE["models"], {"id": model}, False)
+                self.known[model].append(
+                    Branch(
+                        step.relation,
+                        step.table,
+                        note,
+                        count,
+                        tuple(ids[: self.limit]),
+                        branches=further,
+                    )
+                )
 
     def _of_model(self, model_id: str) -> tuple[Branch, ...]:
         self.met.add(model_id)
-        found: list[Branch] = []
-        for step in self.steps["models"]:
-            found += self._branches(step, MINE["models"], {"id": model_id}, counts_tainted=False)
+        found = list(self.known[model_id])
         relations: dict[str, list[str]] = {}
         for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
             relations.setdefault(other, []).append(relation)
@@ -164,7 +205,9 @@ class _Walk:
             "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
             "ORDER BY min(created_at), id"
         )
-        return [self._model(row[0], step.relation) for row in self.snapshot.ask(sql, values).rows]
+        found = [row[0] for row in self.snapshot.ask(sql, values).rows]
+        self._learn(found)
+        return [self._model(model, step.relation) for model in found]
 
     def _model(self, model_id: str, relation: str) -> Branch:
         kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
@@ -173,35 +216,56 @@ class _Walk:
         return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
 
     def _branches(
-        self, step: Step, mine: str, values: dict[str, Any], counts_tainted: bool
+        self,
+        steps: Sequence[Step],
+        table: str,
+        mine: str,
+        values: dict[str, Any],
+        counts_tainted: bool,
     ) -> list[Branch]:
-        is_counted = counts_tainted and step.table in TAINTED
-        tainted = f"id IN ({TAINTED[step.table]})" if is_counted else "false"
-        sql = (
-            f"WITH mine AS ({mine}), found AS ({step.sql}) "
-            "SELECT note, count(*), min(id, $limit), count(*) FILTER (is_tainted) "
-            f"FROM (SELECT *, {tainted} AS is_tainted FROM found) "
-            "GROUP BY note ORDER BY count(*) DESC, note"
+        """The branches that some steps from the same rows lead to, found by one query."""
+        found = " UNION ALL ".join(
+            f"SELECT {place} AS place, note, count(*) AS count, min(id, $limit) AS ids, "
+            f"count(*) FILTER ({_is_tainted(step, counts_tainted)}) AS tainted "
+            f"FROM ({step.sql}) GROUP BY note"
+            for place, step in enumerate(steps)
         )
-        # None asked for are still one to DuckDB.
-        rows = self.snapshot.ask(sql, {**values, "limit": max(self.limit, 1)}).rows
-        further: list[Branch] = []
-        if step.further and rows:
-            reached = (
-                f"WITH mine AS ({mine}) SELECT * FROM {step.table} "
-                f"SEMI JOIN ({step.sql}) AS found USING (id)"
-            )
-            for one in step.further:
-                further += self._branches(one, reached, values, counts_tainted)
+        used = f", used AS MATERIALIZED ({USED})" if table in WITH_JUDGEMENTS else ""
+        rows = self.snapshot.ask(
+            f"WITH mine AS MATERIALIZED ({mine}){used} {found} ORDER BY place, count DESC, note",
+            # None asked for are still one to DuckDB.
+            {**values, "limit": max(self.limit, 1)},
+        ).rows
+        further = {
+            place: self._further(steps[place], table, mine, values, counts_tainted)
+            for place in {row[0] for row in rows}
+        }
         return [
             Branch(
-                step.relation,
-                step.table,
+                steps[place].relation,
+                steps[place].table,
                 note,
                 count,
                 tuple(ids[: self.limit]),
                 tainted,
-                branches=tuple(further),
+                branches=further[place],
             )
-            for note, count, ids, tainted in rows
+            for place, note, count, ids, tainted in rows
         ]
+
+    def _further(
+        self, step: Step, table: str, mine: str, values: dict[str, Any], counts_tainted: bool
+    ) -> tuple[Branch, ...]:
+        if not step.further:
+            return ()
+        used = f", used AS ({USED})" if table in WITH_JUDGEMENTS else ""
+        reached = (
+            f"WITH mine AS ({mine}){used} SELECT * FROM {step.table} "
+            f"SEMI JOIN ({step.sql}) AS found USING (id)"
+        )
+        return tuple(self._branches(step.further, step.table, reached, values, counts_tainted))
+
+
+def _is_tainted(step: Step, counts_tainted: bool) -> str:
+    is_counted = counts_tainted and step.table in TAINTED
+    return f"id IN ({TAINTED[step.table]})" if is_counted else "false"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.store.audit import Snapshot
-from rlhf_core.store.lineage import EDGES, TAINTED_ROWS
+from rlhf_core.store.lineage import EDGES, TAINTED_ROWS, anything_retracted
 
 MODELS_SHOWN = 60
 FARTHEST = 30
@@ -52,6 +52,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
     for name, table, rows in snapshot.ask(
         "SELECT model_id, input_table, count(*) FROM model_inputs "
         "WHERE model_id IN (SELECT unnest($ids)) AND input_table <> 'models' "
+        "AND role <> 'left_out' "
         "GROUP BY ALL ORDER BY ALL",
         ids,
     ).rows:
@@ -70,9 +71,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
 
 def tainted_rows(snapshot: Snapshot) -> dict[str, int]:
     """How many rows each model learnt from, itself or by those behind it, that are tainted."""
-    if not snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows:
-        return {}
-    return dict(snapshot.ask(TAINTED_ROWS).rows)
+    return dict(snapshot.ask(TAINTED_ROWS).rows) if anything_retracted(snapshot) else {}
 
 
 def _distances(start: str, edges: Iterable[tuple[str, str]]) -> Mapping[str, int]:

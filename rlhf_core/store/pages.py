@@ -1,8 +1,9 @@
 """What the audit page browses: pairs a page at a time, counts, costs, runs. Reads a snapshot.
 
 Pages are cut by key, not by offset: the next one starts after the last row of this one, so the
-thousandth costs what the first does. Ids are chosen from `pairs` alone; texts are joined to a
-page's rows only.
+thousandth costs what the first does. Rows are chosen by few columns, and the others read by their
+places in the file, which no writer moves under a snapshot; texts are asked for by id, as a join
+reads them all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,10 @@ _KEYS = {
 }
 
 
+_COLUMNS = (
+    "id, created_at, outcome, margin, agreement, len(judgement_ids) AS votes, run_id, prompt_id, "
+    "coalesce(chosen_id, left_id) AS first_id, coalesce(rejected_id, right_id) AS second_id"
+)
 _ANSWER_KEYS = ("first_id", "second_id")
 
 
@@ -74,14 +79,20 @@ def pair_page(
         conditions.append(f"({key} {beyond} $key OR ({key} = $key AND id {beyond} $id))")
         parameters |= {"key": after[0], "id": after[1]}
     chosen = snapshot.ask(
-        f"{_hits(wanted)}SELECT id, {key} AS key FROM pairs WHERE {' AND '.join(conditions)} "
+        f"{_hits(wanted)}SELECT rowid, id, {key} AS key FROM pairs "
+        f"WHERE {' AND '.join(conditions)} "
         f"ORDER BY key {direction}, id {direction} LIMIT {PAGE_ROWS + 1}",
         parameters,
     ).rows
-    keys = chosen[:PAGE_ROWS]
-    rows = _with_texts(snapshot, [pair_id for pair_id, _ in keys])
-    last = (keys[-1][1], keys[-1][0]) if len(chosen) > PAGE_ROWS else None
-    return PairPage(rows, last)
+    places = {place: order for order, (place, _, _) in enumerate(chosen[:PAGE_ROWS])}
+    pairs = snapshot.ask(
+        f"SELECT rowid, {_COLUMNS} FROM pairs WHERE rowid IN (SELECT unnest($places))",
+        {"places": list(places)},
+    ).as_dicts()
+    pairs.sort(key=lambda pair: places[pair.pop("rowid")])
+    _, pair_id, last_key = chosen[len(places) - 1] if chosen else (None, None, None)
+    last = (last_key, pair_id) if len(chosen) > PAGE_ROWS else None
+    return PairPage(_with_texts(snapshot, pairs), last)
 
 
 def pair_count(snapshot: Snapshot, wanted: PairFilter) -> int:
@@ -182,14 +193,8 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
     return ["true", *(conditions[name] for name in bound)], dict(bound)
 
 
-def _with_texts(snapshot: Snapshot, ids: Sequence[str]) -> list[Row]:
-    """The pairs of these ids in this order; texts are asked for by id, as a join reads them all."""
-    pairs = snapshot.ask(
-        "SELECT id, created_at, outcome, margin, agreement, len(judgement_ids) AS votes, run_id, "
-        "prompt_id, coalesce(chosen_id, left_id) AS first_id, "
-        "coalesce(rejected_id, right_id) AS second_id FROM pairs WHERE id IN (SELECT unnest($ids))",
-        {"ids": list(ids)},
-    ).as_dicts()
+def _with_texts(snapshot: Snapshot, pairs: list[Row]) -> list[Row]:
+    """The pairs with the beginning of prompt and answers."""
     answers = _texts(snapshot, "candidates", {pair[k] for pair in pairs for k in _ANSWER_KEYS})
     prompts = _texts(snapshot, "prompts", {pair["prompt_id"] for pair in pairs}, "mode, split,")
     for pair in pairs:
@@ -197,8 +202,7 @@ def _with_texts(snapshot: Snapshot, ids: Sequence[str]) -> list[Row]:
         pair["prompt"] = pair.pop("text")
         for name, key in zip(("chosen", "rejected"), _ANSWER_KEYS, strict=True):
             pair[name] = answers.get(pair[key], {}).get("text")
-    places = {pair_id: place for place, pair_id in enumerate(ids)}
-    return sorted(pairs, key=lambda pair: places[pair["id"]])
+    return pairs
 
 
 def _texts(snapshot: Snapshot, table: str, ids: set[str], more: str = "") -> dict[str, Row]:

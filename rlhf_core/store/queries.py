@@ -153,6 +153,11 @@ def retracted_pairs(store: Store, rankings: Sequence[Ranking]) -> list[str]:
     return [row["pair_id"] for row in found]
 
 
+def pairs_left_out(store: Store, rankings: Sequence[Ranking]) -> list[Pair]:
+    """The pairs of these rankings that `pairs_of_rankings` leaves out."""
+    return store.rows(Pair, "id IN (SELECT unnest(?))", [retracted_pairs(store, rankings)])
+
+
 def pairs_of_rankings(store: Store, rankings: Sequence[Ranking]) -> dict[str, list[Pair]]:
     """The pairs of each ranking but the retracted, by ranking id."""
     pairs: dict[str, list[Pair]] = {ranking.id: [] for ranking in rankings}
@@ -161,6 +166,54 @@ def pairs_of_rankings(store: Store, rankings: Sequence[Ranking]) -> dict[str, li
         if pair.id not in left_out:
             pairs[pair.ranking_id].append(pair)
     return pairs
+
+
+def judges_of_rankings(store: Store, ranking_ids: Collection[str]) -> set[str]:
+    """The judge versions behind the pairs of these rankings."""
+    found = store.query(
+        "SELECT DISTINCT unnest(judge_versions) AS judge_version FROM "
+        "(SELECT DISTINCT judge_versions FROM pairs WHERE ranking_id IN (SELECT unnest(?)))",
+        [list(ranking_ids)],
+    )
+    return {row["judge_version"] for row in found}
+
+
+def samplers_of(store: Store, ranking_ids: Collection[str]) -> set[str]:
+    """The models whose answers these rankings rank."""
+    found = store.query(
+        "SELECT DISTINCT model_id FROM rankings WHERE id IN (SELECT unnest(?))", [list(ranking_ids)]
+    )
+    return {row["model_id"] for row in found}
+
+
+def models_of_judges(store: Store, versions: Collection[str]) -> set[str]:
+    """Models of this store that these judges ask."""
+    found = store.query(
+        "SELECT DISTINCT model_id FROM judge_models WHERE judge_version IN (SELECT unnest(?))",
+        [list(versions)],
+    )
+    return {row["model_id"] for row in found}
+
+
+def retracted_under(store: Store, model_id: str) -> list[tuple[str, str]]:
+    """Table and id of each retracted thing that a model itself rests on."""
+    found = store.query(
+        "SELECT DISTINCT subject_table, subject_id FROM tainted_inputs WHERE model_id = ? "
+        "ORDER BY ALL",
+        [model_id],
+    )
+    return [(row["subject_table"], row["subject_id"]) for row in found]
+
+
+def retracted_prompts(store: Store, prompt_set_id: str, split: Split) -> list[str]:
+    """Ids of the prompts of a set's split that `prompts_of` leaves out."""
+    found = store.query(
+        "SELECT id FROM prompts JOIN retracted ON subject_table = 'prompts' AND subject_id = id "
+        "WHERE split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?) "
+        "ORDER BY id",
+        [split.value, prompt_set_id],
+    )
+    return [row["id"] for row in found]
 
 
 def model(store: Store, model_id: str) -> ModelVersion | None:
@@ -183,10 +236,23 @@ def stage_runs_of(store: Store, config_hash: str, stage: str) -> list[StageRun]:
     return store.rows(StageRun, "config_hash = ? AND stage = ?", [config_hash, stage])
 
 
-def incumbent(store: Store, config_hash: str, cycle: int) -> str | None:
-    """The policy that was promoted last before a cycle; None while there is none."""
+def incumbent(
+    store: Store, config_hash: str, cycle: int, ancestor_id: str | None = None
+) -> str | None:
+    """The policy that was promoted last before a cycle; None while there is none.
+
+    Args:
+        store: Where to look.
+        config_hash: Whose promotions.
+        cycle: Before which.
+        ancestor_id: Only policies that were initialised from this model, at first or second hand.
+    """
     promotions = promotions_of(store, config_hash)
     winners = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
+    if ancestor_id is not None:
+        sql = "SELECT model_id FROM model_lineage WHERE ancestor_id = ?"
+        come_of_it = {row["model_id"] for row in store.query(sql, [ancestor_id])}
+        winners = [n for n in winners if promotions[n].policy_id in come_of_it]
     return promotions[max(winners)].policy_id if winners else None
 
 

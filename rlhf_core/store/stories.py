@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlhf_core.store.audit import Snapshot
-from rlhf_core.store.lineage import Subject, subject_of
+from rlhf_core.store.lineage import Subject, anything_retracted, subject_of
 
 Story = dict[str, Any]
 
@@ -38,7 +38,18 @@ SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, see
        finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
 FROM candidates WHERE id = $id"""
 LEARNT_PROMPT = "SELECT model_id, 'prompts' AS input_table FROM model_prompts WHERE prompt_id = $id"
-LEARNT_FROM = "SELECT DISTINCT model_id, input_table FROM model_inputs WHERE input_id IN ({})"
+LEARNT_FROM = """
+SELECT DISTINCT model_id, input_table FROM model_inputs
+WHERE input_id IN ({}) AND role = 'learnt'"""
+LEARNT_PAIR = f"""{LEARNT_FROM.format("$ranking, $prompt")} AND NOT (
+    input_id = $ranking AND model_id IN
+        (SELECT model_id FROM model_inputs WHERE input_id = $id AND role = 'left_out'))"""
+
+
+TAINTED_BY = """
+SELECT subject_table, subject_id, reason, retracted_by, retracted_at
+FROM tainted_pairs JOIN retracted USING (subject_table, subject_id)
+WHERE pair_id = $id ORDER BY ALL"""
 
 
 def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
@@ -68,16 +79,12 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
         ),
         "models": _rows(
             snapshot,
-            MODELS.format(LEARNT_FROM.format("$ranking, $prompt")),
-            {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"]},
+            MODELS.format(LEARNT_PAIR),
+            {"ranking": pair["ranking_id"], "prompt": pair["prompt_id"], "id": pair_id},
         ),
-        "tainted_by": _rows(
-            snapshot,
-            "SELECT subject_table, subject_id, reason, retracted_by, retracted_at "
-            "FROM tainted_pairs JOIN retracted USING (subject_table, subject_id) "
-            "WHERE pair_id = $id ORDER BY ALL",
-            {"id": pair_id},
-        ),
+        "tainted_by": _rows(snapshot, TAINTED_BY, {"id": pair_id})
+        if anything_retracted(snapshot)
+        else [],
     }
 
 
@@ -171,7 +178,7 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
         ),
         "learnt_from": _rows(
             snapshot,
-            "SELECT input_table, count(*) AS rows FROM model_inputs WHERE model_id = $id "
+            "SELECT input_table, role, count(*) AS rows FROM model_inputs WHERE model_id = $id "
             "GROUP BY ALL ORDER BY ALL",
             asked,
         ),
@@ -238,7 +245,9 @@ def _candidate(snapshot: Snapshot, candidate_id: str) -> Story | None:
 def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> list[Story]:
     """Judgements, each with whether it is retracted and what the models behind it said."""
     votes = _rows(snapshot, VOTES.format(condition), values)
-    retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
+    retracted: list[tuple[str]] = []
+    if anything_retracted(snapshot):
+        retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
     responses = [name for vote in votes for name in vote["response_ids"] or []]
     said = dict(
         snapshot.ask(

@@ -10,10 +10,10 @@ import json
 import pkgutil
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 import tests.benchmarks
+from flows._progress import new_console
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from tests.benchmarks.result import NotHereError, Result
@@ -50,7 +50,7 @@ def main() -> None:
             else:
                 table.add_row(*_cells(row))
     if table.row_count:
-        Console().print(table)
+        new_console().print(table)
     if arguments.names and missing:
         sys.exit(1)
 

@@ -119,6 +119,13 @@ SELECT id_of('model_inputs', id) AS id, 'reward-' || id_of('models', 'reward0') 
        'rankings' AS input_table, id AS input_id, created_at, run_id, code_version
 FROM rankings WHERE rankings.run_id = run_id() ORDER BY rowid;
 
+INSERT INTO model_inputs BY NAME
+SELECT id_of('model_inputs', 'sampler' || getvariable('model')) AS id,
+       'reward-' || id_of('models', 'reward0') AS model_id, 'models' AS input_table,
+       'sft-' || id_of('models', 'sft' || getvariable('model')) AS input_id, 'sampler' AS role,
+       moment() AS created_at, run_id() AS run_id, 'bench' AS code_version
+WHERE getvariable('first') = 0;
+
 INSERT INTO stage_runs BY NAME
 SELECT id_of('stage_runs', stage || run_id()) AS id,
        id_of('hash', 'config' || getvariable('run')) AS config_hash, 1 AS cycle, stage, 60.0 AS seconds,

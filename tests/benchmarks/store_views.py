@@ -24,12 +24,16 @@ FILTERS = {
     "config_values": "config_hash = $config",
     "dissenting_votes": "pair_id = $pair",
     "duplicate_candidates": "prompt_id = $prompt",
+    "duplicate_prompts": "contains(words, 'light')",
+    "human_verdicts": "pair_id = $pair",
     "identical_pairs": "pair_id = $pair",
     "judge_agreement": "judge = $version",
     "judge_contests": "left_id = $candidate",
     "judge_costs": "run_id = $run",
     "judge_drift": "judge = 'rubric'",
     "judge_health": "judge_version = $version",
+    "judge_human_agreement": "judge = 'rubric'",
+    "judge_human_votes": "pair_id = $pair",
     "judge_reliability": "judge_version = $version",
     "judge_summary": "judge_version = $version",
     "judge_votes": "pair_id = $pair",
@@ -38,8 +42,14 @@ FILTERS = {
     "label_drift": "later_pair_id = $pair",
     "length_bias": "mode = 'creative'",
     "length_bias_by_week": "judge_version = $version",
+    "model_ancestry": "model_id = $learner",
+    "model_judgements": "model_id = $learner",
+    "model_judges": "model_id = $learner",
     "model_lineage": "model_id = $model",
-    "model_prompts": "model_id = $model",
+    "model_pairs": "pair_id = $pair",
+    "model_promotions": "model_id = $learner",
+    "model_prompts": "model_id = $learner",
+    "model_sources": "model_id = $learner",
     "near_duplicate_prompts": "prompt_id = $prompt",
     "opinions": "candidate_id = $candidate",
     "over_abstaining": "version = $version",
@@ -47,23 +57,31 @@ FILTERS = {
     "pair_votes": "pair_id = $pair",
     "position_bias": "judge_version = $version",
     "position_bias_by_week": "judge_version = $version",
+    "prompt_models": "prompt_id = $prompt",
+    "retracted_judgements": "prompt_id = $prompt",
     "revision_texts": "reviser = 'none'",
     "run_changes": "run_id = $run",
     "run_rows": "run_id = $run",
     "stage_costs": "run_id = $run",
+    "standing_judgements": "candidate_id = $candidate",
     "suspicious_judges": "judge_version = $version",
+    "tainted_inputs": "model_id = $learner",
+    "tainted_models": "model_id = $learner",
+    "tainted_pairs": "pair_id = $pair",
+    "tainted_rankings": "subject_id = $prompt",
     "unjudged_candidates": "candidate_id = $candidate",
     "unjudged_prompts": "prompt_id = $prompt",
 }
 VIEWS_SQL = "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
 VALUES_SQL = """
 SELECT pairs.id AS pair, left_id AS candidate, pairs.prompt_id AS prompt, pairs.run_id AS run,
-       pairs.config_hash AS config, model_id AS model, judge_versions[1] AS version
+       pairs.config_hash AS config, model_id AS model, judge_versions[1] AS version,
+       (SELECT min(model_id) FROM model_inputs) AS learner
 FROM pairs JOIN rankings ON rankings.id = ranking_id ORDER BY pairs.id LIMIT 1"""
 
 
 def run(compute: Compute) -> Iterator[Result]:
-    """The store's size, then each view; views without a filter above are asked whole alone."""
+    """The store's size, then each view; checks are asked whole alone."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "solon.duckdb"
         # In a process of its own, whose memory is not counted here.

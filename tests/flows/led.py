@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
-from flows._rewards import reward_of
+from flows._rewards import Bench, reward_of
 from flows._together import FirstOnly, leading, together
 from flows.cli import _follow
 from judges import Ledger
@@ -86,7 +86,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     together(add_critic, trunk, ppo)
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
-    reward = together(reward_of, judged, trunk, PROMPTS, FirstOnly(ledger))
+    reward = together(reward_of, judged, trunk, PROMPTS, FirstOnly(Bench(ledger)))
     online = together(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
     steps += list(online)
     scores = together(score_sequences, trunk, shown, Role.REWARD)

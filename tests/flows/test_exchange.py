@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +12,7 @@ from flows._cycle import Cycle
 from flows._rankings import count_imported, training_rankings, wanted_imports
 from flows.import_cli import _import
 from rlhf_core.errors import ConfigError
-from rlhf_core.exchange import FORMS
+from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.columns import WORDS
 from rlhf_core.exchange.examples import form_of
 from rlhf_core.exchange.source import Source
@@ -113,7 +113,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     runs = {}
     for kind, rows in ROWS.items():
         source = Source(written(folder / "rows.jsonl", rows))
-        runs[kind] = str(_import(folder / "solon.duckdb", source, kind, 0.0, False)["run_id"])
+        runs[kind] = str(_import(folder / "solon.duckdb", source, kind, 0.0)["run_id"])
     return folder, runs
 
 
@@ -312,9 +312,57 @@ def test_a_prompt_that_was_deleted_does_not_come_back(solon: Solon, tmp_path: Pa
     assert store.counts()["pairs"] == 1
 
 
-def test_labels_alone_rank_nothing(solon: Solon, tmp_path: Path):
+def test_labels_of_one_kind_rank_nothing(solon: Solon, tmp_path: Path):
     config = smoke(tmp_path, "preferences.imported.sources=[labels]")
-    source = written(tmp_path / "labels.jsonl", ROWS["kto"])
-    assert solon("import", source, *at(tmp_path)) == 0
-    with pytest.raises(ConfigError, match="rows of format kto, which rank nothing"):
+    labels = [{"prompt": "Why?", "completion": text, "label": True} for text in ("a", "b")]
+    assert solon("import", written(tmp_path / "labels.jsonl", labels), *at(tmp_path)) == 0
+    with pytest.raises(ConfigError, match="rows of format kto that rank nothing"):
         count_imported(config)
+    labels[1]["label"] = False
+    source = written(tmp_path / "labels.jsonl", labels)
+    assert solon("import", source, "--holdout", 0, *at(tmp_path)) == 0
+    assert count_imported(config) == 1
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_an_export_that_comes_back_is_known(
+    imported: tuple[Path, dict[str, str]], tmp_path: Path, solon: Solon, kind: str
+):
+    """Rows that were changed on the way are facts from elsewhere."""
+    folder, runs = imported
+    form = kind.split(",")[0]
+    out = tmp_path / "out.jsonl"
+    assert solon("export", out, "--format", form, "--run", runs[kind], *at(folder)) == 0
+    found = _import(folder / "solon.duckdb", Source(out), "again", 0.0, plans=True)
+    count = len(ROWS[kind])
+    assert (found["rows"], found["left_out"]) == (0, {"in this store already": count})
+    first, *rest = rows_of(out)
+    name = WORDS[cast(Form, form)][-1] if form != "ranking" else "answers"
+    first[name] = first[name][::-1] if form == "ranking" else said("", "Changed.")[1:]
+    if form == "ranking":
+        first["utilities"] = [-utility for utility in first["utilities"][::-1]]
+    elif isinstance(first["prompt"], str):
+        first[name] = "Changed."
+    changed = Source(written(out, [first, *rest]))
+    found = _import(folder / "solon.duckdb", changed, "again", 0.0, plans=True)
+    assert (found["rows"], found["left_out"].get("in this store already", 0)) == (1, count - 1)
+
+
+def test_the_rules_of_the_config_hold_and_are_told(
+    solon: Solon, tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+):
+    rows = [{**PLAIN[0], "chosen": "Ask ann@example.com."}, PLAIN[1]]
+    source = written(tmp_path / "pairs.jsonl", rows)
+    place = at(store.files.database.parent)
+    assert solon("import", source, "--plan", *place) == 0
+    assert "personal data: not looked for (prompts.privacy.policy is off)" in (
+        capsys.readouterr().err
+    )
+    masks = ("--set", "prompts.privacy.policy=mask")
+    assert solon("import", source, "--json", *masks, *place) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["personal_data"] == {"email": 1}
+    assert "personal data: 1 email, masked" in printed.err
+    kept = store.query("SELECT kind, action, prompts, spans FROM privacy_summary")
+    assert kept == [{"kind": "email", "action": "masked", "prompts": 1, "spans": 1}]
+    assert store.query("SELECT * FROM candidates WHERE text LIKE '%@%'") == []

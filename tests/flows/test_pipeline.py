@@ -16,7 +16,7 @@ from flows.plan import plan_run
 from judges import kinds
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError, EndpointError
-from rlhf_core.records import HumanVerdict, ModelKind, Pair, SpotCheck
+from rlhf_core.records import HumanVerdict, ModelKind, Pair, RolloutVerdict, SpotCheck
 from rlhf_core.spot_checks import choose
 from rlhf_core.store import Store, reading
 from rlhf_core.store.checks import Severity, run_checks
@@ -153,7 +153,7 @@ def test_the_next_cycle_starts_from_the_promoted_policy(tmp_path: Path):
     rankings = store.query("SELECT count(*) AS n FROM rankings")[0]["n"]
     learnt = store.query(
         "SELECT count(*) AS n FROM model_inputs JOIN models ON models.id = model_id "
-        "WHERE kind = 'reward' GROUP BY model_id ORDER BY n"
+        "WHERE kind = 'reward' AND role = 'learnt' GROUP BY model_id ORDER BY n"
     )
     assert learnt[-1]["n"] == rankings
 
@@ -208,7 +208,7 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
     assert row["n"] > 0
     learnt = Store(config.store).query(
         "SELECT DISTINCT input_table FROM model_inputs JOIN models ON models.id = model_id "
-        "WHERE kind = 'policy' AND config_hash = ?",
+        "WHERE kind = 'policy' AND role = 'learnt' AND config_hash = ?",
         [config.hash],
     )
     from_what = {"rankings"} if "dpo" in training else {"prompts", "models"}
@@ -224,7 +224,8 @@ def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
     run_cycles(config, 1, is_quiet=True)
     store = Store(config.store)
     rows = store.query(
-        "SELECT score, parts, mode FROM rollouts JOIN prompts ON prompts.id = prompt_id "
+        "SELECT rollouts.id, score, parts, mode "
+        "FROM rollouts JOIN prompts ON prompts.id = prompt_id "
         "JOIN models ON models.id = model_id WHERE config_hash = ?",
         [config.hash],
     )
@@ -237,6 +238,12 @@ def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
             assert row["score"] == pytest.approx(expected, abs=1e-5)
     (silent,) = store.query("SELECT value FROM metrics WHERE name = 'unscored_brevity'")
     assert 0 < silent["value"] < 1
+    said = {verdict.rollout_id: verdict for verdict in store.rows(RolloutVerdict)}
+    parts = {str(row["id"]): json.loads(str(row["parts"])) for row in rows}
+    assert set(said) == {id for id, part in parts.items() if "brevity" in part}
+    for rollout_id, verdict in said.items():
+        assert verdict.score == pytest.approx(parts[rollout_id]["brevity"], abs=1e-6)
+        assert verdict.judge_version.startswith("brevity-")
 
 
 def test_a_judge_that_compares_cannot_reward(tmp_path: Path):

@@ -15,7 +15,7 @@ from flows.train_sft import train_sft
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.artifacts import ADAPTER_CONFIG
-from rlhf_core.records import ModelKind, ModelVersion, Split
+from rlhf_core.records import InputRole, ModelKind, ModelVersion, Split
 from rlhf_core.store import Store, queries
 from tests.facts import prompt
 from tests.flows.conftest import smoke
@@ -49,9 +49,13 @@ def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
     inputs = queries.inputs_of(store, sft)
     assert former.id in {row.input_id for row in inputs if row.input_table == "models"}
     train = {row.id for row in store.rows(type(prompt()), "split = ?", [Split.TRAIN.value])}
-    learnt = {row.input_id for row in inputs if row.input_table == "prompts"}
-    assert learnt < train
-    assert len(train - learnt) == 5
+    learnt, aside = (
+        {row.input_id for row in inputs if row.input_table == "prompts" and row.role is role}
+        for role in (InputRole.LEARNT, InputRole.CHOSEN_ON)
+    )
+    assert learnt | aside == train
+    assert not learnt & aside
+    assert len(aside) == 5
 
     (detail,) = store.query("SELECT detail FROM stage_runs WHERE stage = 'train_sft'")
     step, score = max(scores, key=lambda point: point[1])

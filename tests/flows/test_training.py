@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from flows._inputs import add_model
 from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
-from flows._training import add_model, ptx_files, ptx_texts, read_texts
+from flows._training import ptx_files, ptx_texts, read_texts
 from judges import Opinion
 from rlhf_core.config import load_config
 from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings
@@ -163,7 +164,7 @@ def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Pat
     path.write_text("One text.")
     files = ptx_files(PPOSettings(ptx=PTXSettings(path=str(path))))
     version = ModelVersion(kind=ModelKind.POLICY, base="tiny", recipe="{}", config_hash="hash")
-    add_model(store, version, [prompt()], files)
+    add_model(store, version, [prompt()], files=files)
     found = {row.input_table: row.input_id for row in queries.inputs_of(store, version.id)}
     assert found == {"prompts": prompt().id, "files": f"{path}@{digest(b'One text.')}"}
     assert ptx_files(PPOSettings(ptx=PTXSettings())) == []

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
+from rlhf_core.identity import content_id
 from rlhf_core.intake import Intake, read_prompts
 from rlhf_core.records import (
     PrivacyFinding,
@@ -17,10 +18,11 @@ from rlhf_core.records import (
     Removal,
     Split,
     split_of_user,
-    user_hash,
 )
+from rlhf_core.users import UserHashes
 
 USERS = {"columns": {"user": "user_id"}}
+HASHES = UserHashes((b"the key of this test",))
 ANN, BOB, CAT = "u1", "u3", "u2"
 """With half held out, Ann and Cat are trained on and Bob is not; a test says so."""
 
@@ -28,7 +30,8 @@ ANN, BOB, CAT = "u1", "u3", "u2"
 def read(folder: Path, rows: list[dict[str, Any]], deleted: Any = (), **settings: Any) -> Intake:
     path = folder / "p.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return read_prompts(PromptSettings(path=str(path), **{"holdout": 0.5, **settings}), deleted)
+    chosen = PromptSettings(path=str(path), **{"holdout": 0.5, **settings})
+    return read_prompts(chosen, deleted, HASHES)
 
 
 def said(user: str | int | None, *texts: str) -> list[dict[str, Any]]:
@@ -174,7 +177,7 @@ def test_deleted_prompts_do_not_come_back(tmp_path: Path):
     """Not by the user who had them deleted, nor by a source without users; by others they may."""
     rows = [*said(ANN, "Why?", "How?"), *said(CAT, "Who?")]
     why = next(p.id for p in read(tmp_path, rows, **USERS).prompts if p.text == "Why?")
-    tombs = {(why, user_hash(ANN))}
+    tombs = {(why, HASHES.new(ANN))}
     intake = read(tmp_path, rows, tombs, **USERS)
     assert texts(intake) == ["How?", "Who?"]
     assert intake.left_out == {"deleted": 1}
@@ -183,8 +186,23 @@ def test_deleted_prompts_do_not_come_back(tmp_path: Path):
     assert again.users[why] == {CAT}
 
 
+def test_a_tombstone_from_before_keys_still_counts(tmp_path: Path):
+    rows = [*said(ANN, "Why?", "How?"), *said(CAT, "Who?")]
+    why = next(p.id for p in read(tmp_path, rows, **USERS).prompts if p.text == "Why?")
+    tombs = {(why, content_id("user", ANN))}
+    assert texts(read(tmp_path, rows, tombs, **USERS)) == ["How?", "Who?"]
+    assert "Why?" in texts(read(tmp_path, [*rows, *said(CAT, "Why?")], tombs, **USERS))
+
+
+def test_where_the_key_is_lost_a_deleted_prompt_stays_away_whoever_sends_it(tmp_path: Path):
+    rows = [*said(CAT, "Why?", "How?", "Who?"), *said(BOB, "When?")]
+    why = next(p.id for p in read(tmp_path, rows, **USERS).prompts if p.text == "Why?")
+    tombs = {(why, UserHashes((b"another key, now lost",)).new(ANN))}
+    assert "Why?" not in texts(read(tmp_path, rows, tombs, **USERS))
+
+
 def test_a_prompt_deleted_before_it_was_masked_stays_away(tmp_path: Path):
     raw = read(tmp_path, [LETTER]).prompts[0].id
     rows = [LETTER, {"prompt": "Why?"}]
-    intake = read(tmp_path, rows, {(raw, user_hash(ANN))}, privacy={"policy": "mask"})
+    intake = read(tmp_path, rows, {(raw, HASHES.new(ANN))}, privacy={"policy": "mask"})
     assert texts(intake) == ["Why?"]

@@ -108,7 +108,7 @@ def test_what_was_retracted_is_marked_on_pair_and_model(
     assert page.locator(".vote .badge").all_inner_texts() == ["retracted"]
     assert page.locator(".vote").count() == 2
     page.goto(f"{address}models/{row['model_id']}")
-    page.get_by_text("It learnt from 1 rows that rest on something retracted").wait_for()
+    page.get_by_text("retracted: 1 of its own, 0 of the models behind").wait_for()
     assert seen.nothing()
 
 

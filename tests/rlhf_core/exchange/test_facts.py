@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_core.exchange import Form
 from rlhf_core.exchange.examples import UNIT, Example, read_example
-from rlhf_core.exchange.facts import Importer, demonstrations
+from rlhf_core.exchange.facts import Importer, matched, shown_to
 from rlhf_core.records import (
     Candidate,
     ImportedRow,
@@ -32,8 +32,12 @@ def example(cells: dict[str, Any], form: Form = "preference") -> Example:
     return read_example("f line 1", dict(cells), form, UNIT)
 
 
+def facts_of(writes: Importer, row: Example) -> list[Record]:
+    return list(writes.facts(writes.prompt(row), [row]))
+
+
 def facts(cells: dict[str, Any], form: Form = "preference") -> list[Record]:
-    return list(importer(form).facts(example(cells, form)))
+    return facts_of(importer(form), example(cells, form))
 
 
 def of(kind: type, records: list[Record]) -> list[Any]:
@@ -100,27 +104,58 @@ def test_rows_that_contradict_each_other_are_both_kept(store: Store):
 
 
 def test_answers_are_shared_by_the_versions_of_a_file_and_verdicts_are_not():
-    before = list(importer(digest="d").facts(example(PAIR)))
-    after = list(importer(digest="e").facts(example(PAIR)))
+    before = facts_of(importer(digest="d"), example(PAIR))
+    after = facts_of(importer(digest="e"), example(PAIR))
     shared = {record.id for record in before} & {record.id for record in after}
     assert shared == {record.id for record in before if isinstance(record, Prompt | Candidate)}
 
 
 def test_prompts_are_split_by_their_own_words():
-    held_out = list(importer(holdout=1.0).facts(example(PAIR)))
+    held_out = facts_of(importer(holdout=1.0), example(PAIR))
     assert of(Prompt, held_out)[0].split is Split.HOLDOUT
     padded = importer(holdout=0.5).prompt(example({**PAIR, "prompt": " Q\n"}))
     assert padded.text == " Q\n"
     assert padded.split is importer(holdout=0.5).prompt(example(PAIR)).split
 
 
+@pytest.mark.parametrize(
+    ("labels", "pairs"),
+    [
+        ({"a": [1], "b": [0]}, [("a", "b")]),
+        ({"a": [1], "b": [0], "c": [0]}, [("a", "b"), ("a", "c")]),
+        ({"a": [1], "b": [0], "c": [1], "d": [0], "e": [1]}, [("a", "b"), ("c", "d"), ("e", "b")]),
+        ({"a": [1], "b": [0, 1]}, []),
+        ({"a": [1], "c": [1]}, []),
+        ({}, []),
+    ],
+)
+def test_each_answer_is_matched_with_one_of_the_other_label(
+    labels: dict[str, list[int]], pairs: list[tuple[str, str]]
+):
+    """No more pairs than answers, and none of an answer that is called both."""
+    said = {answer: {bool(label): "id" for label in all} for answer, all in labels.items()}
+    assert matched(said) == pairs
+
+
+def test_matched_labels_rest_on_the_two_labels():
+    labels = {"good": {True: "j-good"}, "bad": {False: "j-bad"}}
+    ranking, pair = importer("kto").matched_labels("p", labels)
+    assert (ranking.candidate_ids, ranking.utilities) == (("good", "bad"), (0.5, -0.5))
+    assert (pair.chosen_id, pair.rejected_id, pair.margin) == ("good", "bad", 1.0)
+    assert ranking.judgement_ids == pair.judgement_ids == ("j-bad", "j-good")
+    assert pair.judge_versions == (importer("kto").judge_version,)
+    assert {pair.left_id, pair.right_id} == {"good", "bad"}
+
+
 def test_demonstrations_are_references_of_their_prompt():
-    rows = [("Q", "one"), ("R", "two"), ("Q", "three")]
-    shown = [example({"prompt": q, "completion": a}, "sft") for q, a in rows]
-    records = [fact for group in demonstrations(importer("sft"), shown) for fact in group]
-    references = {prompt.text: prompt.reference_answers for prompt in of(Prompt, records)}
-    assert references == {"Q": ("one", "three"), "R": ("two",)}
-    assert [row.part for row in of(ImportedRow, records)] == [0, 1, 0]
+    writes = importer("sft")
+    shown = [example({"prompt": "Q", "completion": a}, "sft") for a in ("one", "three")]
+    prompt = shown_to(writes, shown)
+    records = list(writes.facts(prompt, shown))
+    assert prompt.reference_answers == ("one", "three")
+    assert of(Prompt, records) == [prompt]
+    assert [row.part for row in of(ImportedRow, records)] == [0, 1]
+    assert {row.subject_id for row in of(ImportedRow, records)} == {prompt.id}
 
 
 @pytest.mark.parametrize("view", ["check_orphans", "check_duplicate_ids"])

@@ -143,7 +143,8 @@ class Lake:
         self.libraries, self.address = libraries, address
         path = os.pathsep.join([str(libraries), str(ROOT)])
         own = {"PYTHONPATH": path, "HOME": str(libraries.parent), "OMP_NUM_THREADS": "1"}
-        self.environment = {**os.environ, **own, **environment}
+        key = {"SOLON_USER_KEY": "a key that machines share"}
+        self.environment = {**os.environ, **own, **key, **environment}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Work on the lake; see lake_work.py."""

@@ -213,3 +213,20 @@ def test_a_check_counts_all_and_shows_a_few(filled: Store):
     loud = checks["judgement_ranges"]
     assert (loud.found, len(loud.examples), loud.severity) == (5, 3, Severity.ERROR)
     assert loud.examples[0].detail == "loud-1: 7.0"
+
+
+def test_a_margin_can_be_as_wide_as_its_ranking_is_long(store: Store):
+    """Of two 1, of three 4/3; what is imported says its own, up to 2."""
+    kinds = {("own", 2): (1.0, 1.01), ("own", 3): (4 / 3, 1.34), ("external-1", 2): (2.0, 2.01)}
+    wide = []
+    for (recipe, count), (widest, too_wide) in kinds.items():
+        ids = tuple(f"{recipe}{place}" for place in range(count))
+        ranking = RANKING.model_copy(update={"recipe": recipe, "candidate_ids": ids})
+        kept, found = (
+            pair(ranking_id=ranking.id, left_id=left, margin=margin)
+            for left, margin in (("a", widest), ("b", too_wide))
+        )
+        store.append([ranking, kept, found])
+        wide.append(found.id)
+    found_ids = {row["id"] for row in store.query("SELECT id FROM check_margins")}
+    assert found_ids == set(wide)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from rlhf_core.errors import RecordError
-from rlhf_core.records import PromptTombstone, user_hash
+from rlhf_core.records import PromptTombstone
 from rlhf_core.store import Store, reading
 from rlhf_core.store.copying import copy_facts
+from rlhf_core.store.user_key import user_hashes_to_write
 from tests.rlhf_core.store.user_facts import asked
 
 
@@ -34,7 +35,13 @@ def test_a_user_who_was_forgotten_does_not_come_back(filled: Store, tmp_path: Pa
     _, sent_too = asked("bob", "hers")
     filled.append([prompt, sent_too])
     target = Store(tmp_path / "copy" / "solon.duckdb")
-    target.append([PromptTombstone(prompt_id=prompt.id, user_hash=user_hash("ann"))])
+    target.append(
+        [
+            PromptTombstone(
+                prompt_id=prompt.id, user_hash=user_hashes_to_write(target.files).new("ann")
+            )
+        ]
+    )
     assert copy_facts(filled.files.database, target)["prompts"] == 2
     filled.append([sent])
     filled.publish()

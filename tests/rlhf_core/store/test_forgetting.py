@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_core.errors import UnknownUserError
-from rlhf_core.records import Deletion, PromptSet, PromptTombstone, PromptUser, user_hash
+from rlhf_core.errors import ConfigError, UnknownUserError
+from rlhf_core.identity import content_id
+from rlhf_core.records import Deletion, PromptSet, PromptTombstone, PromptUser
 from rlhf_core.store import Store, audit
 from rlhf_core.store import store as store_module
 from rlhf_core.store.files import locked
 from rlhf_core.store.forgetting import forget, plan_forgetting
+from rlhf_core.store.user_key import user_hashes, user_hashes_to_write
+from rlhf_core.users import UserHashes
 from tests.rlhf_core.store.user_facts import BASE, MODELS, NEXT, POLICY, REWARD, asked, chain
 
 ANN, BOB = "ann-7f3a9c", "bob-1d2e8b"
@@ -138,11 +141,43 @@ def test_a_response_that_another_judgement_was_read_from_too_stays(filled: Store
 def test_the_deletion_is_a_fact_without_the_user(filled: Store):
     forget(filled, ANN)
     (fact,) = filled.rows(Deletion)
-    assert fact.user_hash == user_hash(ANN)
+    kept = user_hashes(filled.files)
+    assert fact.user_hash == kept.new(ANN)
+    assert filled.files.user_key.stat().st_mode & 0o777 == 0o600
     assert json.loads(fact.deleted_rows) == DELETED
     assert set(fact.model_ids) == {REWARD.id, POLICY.id, NEXT.id}
     tombs = {(tomb.prompt_id, tomb.user_hash) for tomb in filled.rows(PromptTombstone)}
-    assert tombs == {(HERS.id, user_hash(ANN)), (SHARED.id, user_hash(ANN))}
+    assert tombs == {(HERS.id, kept.new(ANN)), (SHARED.id, kept.new(ANN))}
+    assert filled.files.user_key.read_bytes() not in filled.files.database.read_bytes()
+
+
+def test_nobody_finds_the_user_without_the_key(filled: Store, monkeypatch: pytest.MonkeyPatch):
+    """By none of the hashes that one makes of a guess alone."""
+    monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
+    forget(filled, ANN)
+    (fact,) = filled.rows(Deletion)
+    assert fact.user_hash == UserHashes((b"a key of an operator",)).new(ANN)
+    assert not filled.files.user_key.exists()
+    guesses = {content_id("user", ANN), UserHashes((b"some other key 00",)).new(ANN)}
+    assert fact.user_hash not in guesses
+    assert not {fact.user_hash.rpartition("-")[2]} & {g.rpartition("-")[2] for g in guesses}
+
+
+def test_a_key_in_the_environment_does_not_put_the_file_out_of_use(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+):
+    first = user_hashes_to_write(filled.files).new(ANN)
+    assert user_hashes_to_write(filled.files).new(ANN) == first
+    monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
+    hashes = user_hashes(filled.files)
+    assert hashes.new(ANN) != first
+    assert first in hashes.of(ANN)
+    assert hashes.can_read(first)
+    filled.files.user_key.unlink()
+    assert not user_hashes(filled.files).can_read(first)
+    monkeypatch.setenv("SOLON_USER_KEY", "short")
+    with pytest.raises(ConfigError, match="fewer than 16 bytes"):
+        user_hashes(filled.files)
 
 
 def test_a_table_that_is_added_later_is_reached_by_its_ids(filled: Store):

@@ -135,3 +135,11 @@ def test_what_somebody_still_sees_is_an_error_and_goes_the_next_time(
     assert MARK.encode() in server.pages()
     assert lake.found("forget", USER)["rows"] == {}
     assert MARK.encode() not in server.pages()
+
+
+@pytest.mark.slow
+def test_a_key_that_only_this_machine_has_is_no_key_of_a_lake(lake: Lake):
+    del lake.environment["SOLON_USER_KEY"]
+    _, err = (process := lake.start("forget", USER)).communicate(timeout=600)
+    assert process.returncode != 0
+    assert "is shared: set SOLON_USER_KEY to the same secret on every machine" in err

@@ -11,6 +11,7 @@ from rlhf_core.preferences import Combination, pairs_of, rank
 from rlhf_core.records import (
     Candidate,
     Evaluation,
+    InputRole,
     Judgement,
     ModelInput,
     ModelKind,
@@ -101,6 +102,7 @@ FACTS: list[Record] = [
     *(BASE, SFT, REWARD, POLICY, NEXT, ASIDE, EVALUATION),
     *learnt(SFT, SHOWN, REVISION),
     *learnt(REWARD, RANKING),
+    ModelInput(model_id=REWARD.id, input_table="models", input_id=SFT.id, role=InputRole.SAMPLER),
     *learnt(POLICY, SHOWN, REWARD),
     *learnt(ASIDE, UNUSED),
 ]

@@ -51,16 +51,21 @@ def store_at(level: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
     with monkeypatch.context() as patch, duckdb.connect(str(path)) as connection:
         patch.setattr(migrations, "all_migrations", lambda: KNOWN[:level])
         migrate(connection)
-        for table, columns in columns_of(connection).items():
-            row = {name: value_of(table, name, kind) for name, kind in columns}
-            places = ", ".join("?" * len(row))
-            connection.execute(
-                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values())
-            )
+        fill(connection)
         return {
             table: connection.execute(select(table, columns)).fetchall()
             for table, columns in columns_of(connection).items()
         }
+
+
+def fill(connection: duckdb.DuckDBPyConnection) -> None:
+    """A row into each table, whose ids and references are all `one`."""
+    for table, columns in columns_of(connection).items():
+        row = {name: value_of(table, name, kind) for name, kind in columns}
+        places = ", ".join("?" * len(row))
+        connection.execute(
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", list(row.values())
+        )
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:

@@ -1,0 +1,80 @@
+"""Imported rows as they may be kept: personal data is counted, masked, or keeps a row out."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from rlhf_core.config.prompts import PrivacySettings
+from rlhf_core.exchange.examples import Example, NothingToLearn
+from rlhf_core.exchange.words import ASSISTANT, USER
+from rlhf_core.privacy import masked
+
+PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
+REPEATED_CELLS = 4096
+"""How many cells of other columns are remembered: most say the same in many rows."""
+
+
+@dataclass
+class Screen:
+    """Looks through every text of a row: prompt, context, answers, references, other columns."""
+
+    settings: PrivacySettings
+    dropped: dict[str, Counter[str]] = field(default_factory=dict)
+    """Places with personal data by kind, by the place of each row that was left out for it."""
+
+    def __post_init__(self) -> None:
+        self._clean: set[str] = set()
+        self._masked: Callable[[str], tuple[str, Counter[str]]] = lru_cache(REPEATED_CELLS)(
+            lambda text: masked(text, self.settings)
+        )
+
+    def screened(self, example: Example) -> Example:
+        """The row as it may be kept. One that was well is not looked through a second time.
+
+        Raises:
+            NothingToLearn: If it may not, or its answers are the same once they are masked.
+            ConfigError: If personal data cannot be looked for.
+        """
+        if self.settings.policy == "off" or example.place in self._clean:
+            return example
+        kinds: Counter[str] = Counter()
+
+        def change(text: str) -> str:
+            safe, found = masked(text, self.settings)
+            kinds.update(found)
+            return safe
+
+        safe = replace(
+            example,
+            prompt=example.prompt.changed(USER, change),
+            answers=tuple(answer.changed(ASSISTANT, change) for answer in example.answers),
+            context=change(example.context) if example.context else None,
+            reference_answers=tuple(map(change, example.reference_answers)),
+            columns={name: self._cell(cell, kinds) for name, cell in example.columns.items()},
+            personal_data=kinds,
+            unmasked=example,
+        )
+        if not kinds:
+            self._clean.add(example.place)
+            return example
+        if self.settings.policy == "drop":
+            self.dropped[example.place] = kinds
+            raise NothingToLearn(PERSONAL_DATA)
+        if self.settings.policy == "count":
+            return replace(example, personal_data=kinds)
+        if len({answer.text for answer in safe.answers}) < len(safe.answers):
+            raise NothingToLearn(EQUAL_ONCE_MASKED)
+        return safe
+
+    def _cell(self, cell: Any, kinds: Counter[str]) -> Any:
+        if isinstance(cell, str):
+            safe, found = self._masked(cell)
+            kinds.update(found)
+            return safe
+        if isinstance(cell, list):
+            return [self._cell(part, kinds) for part in cell]
+        if isinstance(cell, dict):
+            return {name: self._cell(part, kinds) for name, part in cell.items()}
+        return cell

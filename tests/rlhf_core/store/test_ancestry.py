@@ -1,0 +1,246 @@
+"""What a model rests on without having learnt from it: hand-made facts, known answers."""
+
+from pathlib import Path
+
+import pytest
+
+from rlhf_core.records import (
+    InputRole,
+    JudgeModel,
+    ModelInput,
+    ModelKind,
+    ModelVersion,
+    Outcome,
+    Promotion,
+    Record,
+    Rollout,
+    RolloutVerdict,
+)
+from rlhf_core.store import Store, migrations, queries, reading
+from rlhf_core.store.lineage import lineage_down, lineage_up, subject_of
+from rlhf_core.store.migrations import all_migrations
+from tests.facts import prompt
+from tests.rlhf_core.store.test_lineage import (
+    ASIDE,
+    EVALUATION,
+    FACTS,
+    NEXT,
+    PAIRS,
+    POLICY,
+    RANKING,
+    REWARD,
+    SFT,
+    Branch,
+    flat,
+    models,
+    retraction,
+)
+
+CHOSEN, CENTRING = prompt("Chosen?"), prompt("Centring?")
+FORMER = ModelVersion(kind=ModelKind.REWARD, base="former", recipe="{}", config_hash="hash")
+PROMOTION = Promotion(
+    config_hash="hash",
+    cycle=1,
+    policy_id=POLICY.id,
+    baseline_id=SFT.id,
+    evaluation_id=EVALUATION.id,
+    promoted=True,
+    reasons=(),
+)
+ROLLOUT = Rollout(
+    model_id=POLICY.id,
+    step=1,
+    row=0,
+    prompt_id=CHOSEN.id,
+    text="So.",
+    score=1.0,
+    kl=0.0,
+    completion_tokens=2,
+    finish_reason="eos",
+)
+VERDICT = RolloutVerdict(
+    model_id=POLICY.id,
+    rollout_id=ROLLOUT.id,
+    judge="length",
+    judge_version="length-1",
+    outcome=Outcome.SCORED,
+    score=0.5,
+)
+
+
+def rests(model: ModelVersion, on: Record, role: InputRole) -> ModelInput:
+    return ModelInput(model_id=model.id, input_table=on.table, input_id=on.id, role=role)
+
+
+RESTING: list[Record] = [
+    *(CHOSEN, CENTRING, FORMER, PROMOTION, ROLLOUT, VERDICT),
+    rests(SFT, CHOSEN, InputRole.CHOSEN_ON),
+    rests(REWARD, CENTRING, InputRole.NORMALISED_ON),
+    rests(REWARD, FORMER, InputRole.JUDGE),
+    JudgeModel(judge_version="one-1", model_id=FORMER.id),
+]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("resting") / "solon.duckdb", run_id="test")
+    store.append([*FACTS, *RESTING])
+    store.publish()
+    return store.files.database
+
+
+@pytest.fixture
+def filled(original: Path, tmp_path: Path) -> Store:
+    copied = tmp_path / "solon.duckdb"
+    copied.write_bytes(original.read_bytes())
+    return Store(copied, run_id="test")
+
+
+def up(path: Path, wanted: str) -> tuple[Branch, ...]:
+    with reading(path) as snapshot:
+        return lineage_up(snapshot, subject_of(snapshot, wanted))
+
+
+def down(path: Path, wanted: str) -> tuple[Branch, ...]:
+    with reading(path) as snapshot:
+        return lineage_down(snapshot, subject_of(snapshot, wanted))
+
+
+def relations(branches: tuple[Branch, ...]) -> dict[str, tuple[str, ...]]:
+    return {branch.relation: branch.ids for branch in flat(branches)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "resting"),
+    [
+        (CHOSEN.id, {SFT.id, REWARD.id, POLICY.id, NEXT.id}),
+        (CENTRING.id, {REWARD.id, POLICY.id, NEXT.id}),
+        (FORMER.id, {REWARD.id, POLICY.id, NEXT.id}),
+        (PROMOTION.id, {NEXT.id}),
+        (EVALUATION.id, {NEXT.id}),
+    ],
+)
+def test_downwards_a_fact_leads_to_every_model_that_rests_on_it(
+    original: Path, wanted: str, resting: set[str]
+):
+    assert models(down(original, wanted)) == resting
+
+
+def test_upwards_a_policy_leads_to_what_chose_centred_judged_and_promoted(original: Path):
+    found = up(original, NEXT.id)
+    told = relations(found)
+    assert told["weights chosen on"] == (CHOSEN.id,)
+    assert told["rewards centred by"] == (CENTRING.id,)
+    assert told["rewarded by the verdicts"] == (VERDICT.id,)
+    assert told["goes on from what was promoted in"] == (PROMOTION.id,)
+    assert told["decided by"] == (EVALUATION.id,)
+    assert told["judge"] == (FORMER.id,)
+    assert told["parent, sampler"] == (SFT.id,)
+
+
+def test_upwards_a_judge_leads_to_the_model_it_asks(original: Path):
+    assert relations(up(original, "one-1")) == {"asks": (FORMER.id,)}
+    assert relations(down(original, FORMER.id))["is asked by"] == ("one-1",)
+
+
+def test_an_evaluation_leads_to_both_models_and_to_what_it_decided(original: Path):
+    told = relations(up(original, EVALUATION.id))
+    assert (told["of"], told["against"]) == ((POLICY.id,), (SFT.id,))
+    assert relations(down(original, EVALUATION.id)) == {
+        "decided": (PROMOTION.id,),
+        "let go on": (NEXT.id,),
+    }
+
+
+def test_the_models_behind_a_judge_are_behind_what_learnt_from_it(filled: Store):
+    rows = filled.query("SELECT ancestor_id FROM model_ancestry WHERE model_id = ?", [NEXT.id])
+    assert FORMER.id in {row["ancestor_id"] for row in rows}
+    relation = "SELECT relation FROM model_sources WHERE model_id = ? AND source_id = ?"
+    assert filled.query(relation, [REWARD.id, FORMER.id]) == [{"relation": "judge"}]
+
+
+@pytest.mark.parametrize(
+    ("retracted", "tainted"),
+    [
+        (CHOSEN.id, {SFT.id, REWARD.id, POLICY.id, NEXT.id}),
+        (CENTRING.id, {REWARD.id, POLICY.id, NEXT.id}),
+    ],
+)
+def test_a_model_that_rests_on_a_retracted_prompt_is_tainted(
+    filled: Store, retracted: str, tainted: set[str]
+):
+    filled.append([retraction("prompts", retracted)])
+    rows = filled.query("SELECT model_id FROM tainted_models")
+    assert {row["model_id"] for row in rows} == tainted
+    assert ASIDE.id not in tainted
+
+
+def test_a_retracted_pair_taints_no_model_that_left_it_out(filled: Store):
+    """It learnt from the rest of the ranking; the model before it still did from the pair."""
+    again = ModelVersion(kind=ModelKind.REWARD, base="again", recipe="{}", config_hash="hash")
+    filled.append(
+        [
+            again,
+            rests(again, RANKING, InputRole.LEARNT),
+            rests(again, PAIRS[0], InputRole.LEFT_OUT),
+            retraction("pairs", PAIRS[0].id),
+        ]
+    )
+    filled.publish()
+    taught = models(down(filled.files.database, PAIRS[0].id))
+    assert taught == {REWARD.id, POLICY.id, NEXT.id}
+    assert again.id in models(down(filled.files.database, PAIRS[1].id))
+    own = "SELECT model_id FROM tainted_inputs"
+    assert {row["model_id"] for row in filled.query(own)} == {REWARD.id}
+    filled.append([retraction("pairs", PAIRS[1].id)])
+    assert {row["model_id"] for row in filled.query(own)} == {REWARD.id, again.id}
+
+
+def test_what_a_model_rests_on_that_is_retracted_is_told_by_subject(filled: Store):
+    filled.append([retraction("prompts", CHOSEN.id), retraction("judge_versions", "length-1")])
+    assert queries.retracted_under(filled, SFT.id) == [("prompts", CHOSEN.id)]
+    assert queries.retracted_under(filled, POLICY.id) == [("judge_versions", "length-1")]
+    assert queries.retracted_under(filled, ASIDE.id) == []
+
+
+def test_a_promotion_lets_on_the_models_of_its_own_config_alone(filled: Store):
+    """Another config may have promoted the same policy; a refusal lets nothing on."""
+    other = PROMOTION.model_copy(update={"config_hash": "other"})
+    refused = PROMOTION.model_copy(update={"cycle": 2, "promoted": False})
+    filled.append([Promotion.model_validate(p.model_dump()) for p in (other, refused)])
+    found = filled.query("SELECT model_id, promotion_id, cycle FROM model_promotions")
+    assert found == [{"model_id": NEXT.id, "promotion_id": PROMOTION.id, "cycle": 1}]
+
+
+def test_the_incumbent_stands_on_the_model_asked_for(filled: Store):
+    assert queries.incumbent(filled, "hash", 2) == POLICY.id
+    assert queries.incumbent(filled, "hash", 2, SFT.id) == POLICY.id
+    assert queries.incumbent(filled, "hash", 2, ASIDE.id) is None
+
+
+def test_stores_from_before_get_their_samplers_under_the_ids_of_new_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "solon.duckdb"
+    known = [migration for migration in all_migrations() if migration.number < 17]
+    sampler = rests(REWARD, SFT, InputRole.SAMPLER)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "all_migrations", lambda: known)
+        old = Store(path, run_id="before")
+    learnt = rests(REWARD, RANKING, InputRole.LEARNT)
+    old.append([RANKING, REWARD])
+    with old._connection(1.0) as connection:
+        connection.execute(
+            "INSERT INTO model_inputs BY NAME SELECT $id AS id, $model_id AS model_id, "
+            "$input_table AS input_table, $input_id AS input_id, now() AS created_at, "
+            "'before' AS run_id, '' AS code_version",
+            learnt.model_dump(mode="json", exclude={"role"}),
+        )
+    migrated = Store(path)
+    assert {row.id: row for row in queries.inputs_of(migrated, REWARD.id)} == {
+        learnt.id: learnt,
+        sampler.id: sampler,
+    }
+    assert migrated.append([sampler]) == 0
+    (row,) = migrated.query("SELECT run_id FROM model_inputs WHERE id = ?", [sampler.id])
+    assert row["run_id"] == "before"
