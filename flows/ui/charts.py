@@ -22,7 +22,8 @@ COLOURS = {
 }
 OTHER = "#5b6675"
 FRAME = "#e8a33d"
-LINES = {"parent": "solid", "input": "dashed", "sampler": "dotted"}
+LINES = {"parent": "solid", "base": "solid", "input": "dashed"}
+"""By relation, as in model_sources; the others are dotted."""
 COLUMN_WIDTH, ROW_HEIGHT = 230, 84
 
 
@@ -130,6 +131,6 @@ def _links(found: LineageGraph, depths: list[int]) -> list[dict[str, Any]]:
     for later, earlier, relation in found.sources:
         beside = seen[later, earlier] = seen.get((later, earlier), -1) + 1
         is_far = columns[later] - columns[earlier] > 1
-        line = {"type": LINES.get(relation, "solid"), "curveness": 0.2 * (beside + is_far)}
+        line = {"type": LINES.get(relation, "dotted"), "curveness": 0.2 * (beside + is_far)}
         links.append({"source": earlier, "target": later, "lineStyle": line})
     return links

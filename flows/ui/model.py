@@ -83,8 +83,8 @@ async def _draw(source: Source, model_id: str) -> None:
     words("h2", "Lineage")
     words(
         "p",
-        "Earlier models left, later ones right. Solid: initialised from; dashed: taught by; "
-        "dotted: learnt from its answers. Click a model to open it.",
+        "Earlier models left, later ones right. Solid: began as; dashed: taught or chosen by; "
+        "dotted: learnt from its answers, verdicts or revisions. Click a model to open it.",
         "soft",
     )
     _graph(graph, model["id"])

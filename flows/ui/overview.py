@@ -75,12 +75,13 @@ async def _draw(source: Source) -> None:
     )
 
 
-def model_path(model_id: str) -> str:
-    return f"/models/{quote(model_id, safe='')}"
+def model_path(model_id: object) -> str:
+    return f"/models/{quote(str(model_id), safe='')}"
 
 
-def pair_path(pair_id: str) -> str:
-    return f"/pairs/{quote(pair_id, safe='')}"
+def pair_path(pair_id: object) -> str:
+    """As of a model, also of what a visitor's SQL calls an id."""
+    return f"/pairs/{quote(str(pair_id), safe='')}"
 
 
 def judged_path(judge_version: str) -> str:

@@ -67,4 +67,5 @@ def verdict(vote: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def _outputs(vote: Story) -> list[str]:
-    return vote["said"] or ([vote["raw_output"]] if vote["raw_output"] else [])
+    written = vote["said"] or ([vote["raw_output"]] if vote["raw_output"] else [])
+    return [text for text in written if text != vote["reason"]]

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rlhf_core.errors import QueryError, SolonError
+from rlhf_core.errors import QueryError, SolonError, StoreError
 from rlhf_core.store.audit import Snapshot, reading
 from rlhf_core.store.limits import (
     QUERY_TIMEOUT_SECONDS,
@@ -22,6 +22,8 @@ from rlhf_core.store.limits import (
     process_held_to,
 )
 
+START_SECONDS = 120.0
+"""For the process to open the snapshot, which may have to be made first."""
 GRACE_SECONDS = 5.0
 """For a query that was told to stop, before its process is ended."""
 MOST_BYTES = 64 * 2**20
@@ -65,9 +67,12 @@ class Apart(Generic[Found]):
 
         Raises:
             QueryError: If it takes too long, or its answer is too large, or its process ends.
+            StoreError: If the store cannot be opened in time.
             SolonError: As `reading` and the question do.
         """
         try:
+            if not self._receiver.poll(START_SECONDS):
+                raise StoreError(f"the store was not open within {START_SECONDS:g} s; ask again")
             self.age_seconds = self._received()
             if not self._receiver.poll(self.timeout_seconds + GRACE_SECONDS):
                 raise QueryError(

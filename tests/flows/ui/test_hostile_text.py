@@ -26,7 +26,8 @@ def test_hostile_text_is_text_on_every_page(address: str, visit: Callable[..., A
     page.goto(f"{address}sql")
     name = PAYLOADS[1].replace('"', '""')
     page.get_by_label("SQL", exact=True).fill(
-        f'SELECT text AS "{name}", 1 AS ":onclick", [text] AS list FROM candidates {where}'
+        f'SELECT text AS "{name}", 1 AS ":onclick", 1 AS pair_id, text AS model_id, [text] AS list '
+        f"FROM candidates {where}"
     )
     page.get_by_role("button", name="run").click()
     page.get_by_text("2 rows").wait_for()

@@ -98,6 +98,14 @@ def test_who_gives_up_ends_the_query(database: Path):
         asked.answer()
 
 
+def test_a_store_that_does_not_open_is_not_waited_for_for_ever(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(apart, "START_SECONDS", 0.0)
+    with pytest.raises(StoreError, match="not open within 0 s"):
+        ask("SELECT 1")
+
+
 def test_no_store_is_the_same_error_as_here(tmp_path: Path):
     with pytest.raises(StoreError, match="no store at"):
         Apart(tmp_path / "none.duckdb", dies).answer()
