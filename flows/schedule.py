@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.types.entrypoint import EntrypointType
 
 from flows._cycle import next_cycle
-from flows.pipeline import pipeline
 from rlhf_core.config import load_config
 
 
@@ -22,6 +21,9 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
 
     A cycle that a crash cut short is the next cycle, so it is ended first.
     """
+    # The process that waits for the next firing need not hold what trains models.
+    from flows.pipeline import pipeline
+
     pipeline(next_cycle(load_config(config, overrides)))
     if threading.current_thread() is threading.main_thread():
         # The cycle is done, and what is left, telling the server so, outlives a Ctrl-C.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -56,7 +57,14 @@ def smoke(folder: Path, *overrides: str) -> Config:
 
 @pytest.fixture(scope="session")
 def finished(server: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A smoke config whose first cycle ended, undisturbed. Read it; write to a copy."""
-    config = smoke(tmp_path_factory.mktemp("finished"))
-    run_cycles(config, 1, is_quiet=True)
+    """A smoke config whose first cycle ended, undisturbed. Read it; write to a copy.
+
+    Made once for all pytest-xdist workers: who comes second finds that nothing is missing.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    config = smoke(folder / "finished")
+    with FileLock(folder / "finished.lock"):
+        run_cycles(config, 1, is_quiet=True)
     return config

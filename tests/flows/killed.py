@@ -2,8 +2,8 @@
 
     python -m tests.flows.killed STAGE[:APPEND] run CONFIG …
 
-The kill comes right after the stage's first append, or that of the number given: its work has begun
-and not ended.
+The kill comes right after the stage's first append of facts, or that of the number given: its work
+has begun and not ended.
 """
 
 import os
@@ -26,7 +26,7 @@ def append(self: Store, records: object) -> int:
     if current == victim and any(isinstance(fact, StageRun) for fact in facts):
         os.kill(os.getpid(), signal.SIGKILL)  # a stage that found nothing to add before
     added = exact_append(self, facts)
-    left -= current == victim
+    left -= current == victim and bool(facts)
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return added

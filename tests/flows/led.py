@@ -1,6 +1,6 @@
-"""Samples, trains and scores the tiny model through `together`: alone, or under torchrun.
+"""Samples, trains and scores the tiny model through `together`; alone, by `save` and `run`.
 
-    python -m tests.flows.led OUT.safetensors [fail|shard]
+    torchrun --nproc-per-node 2 -m tests.flows.led OUT.safetensors [fail|shard]
 
 No Prefect and no store. The reward is the reward model's and a judge's. With fail, what follows
 meets a bug at its first optimizer step; with shard, the layers lie in shards.

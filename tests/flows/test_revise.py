@@ -17,7 +17,7 @@ from rlhf_core.config.tree import RevisionSettings
 from rlhf_core.records import Failure, ModelInput, Revision
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
-from tests.flows.processes import solon
+from tests.flows.test_cli import call
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -89,15 +89,15 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(
     assert max(row.round for row in store.rows(Revision) if row.prompt_id == stuck) == 0
 
 
-def test_the_command_writes_demonstrations(environment: dict[str, str], tmp_path: Path):
+def test_the_command_writes_demonstrations(monkeypatch, capsys, in_root: Path, tmp_path: Path):
     out = tmp_path / "mended.jsonl"
     sets = [f"store={tmp_path / 's.duckdb'}", f"artifacts={tmp_path}", "prompts.limit=12"]
     sets += ["revision.model=tiny-random", "revision.max_new_tokens=6"]
     sets += ["revision.max_critique_tokens=6"]
     flags = [part for change in sets for part in ("--set", change)]
     command = ["constitution", "revise", "deploy/configs/smoke.yaml", "--rounds", "1"]
-    found = solon([*command, "--out", str(out), "--json", *flags], environment)
+    assert call(monkeypatch, *command, "--out", str(out), "--json", *flags) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert json.loads(found.stdout)["revised"] == len(lines) > 0
+    assert json.loads(capsys.readouterr().out)["revised"] == len(lines) > 0
     assert set(lines[0]) >= {"prompt", "first_answer", "reference", "principles"}
     assert len(lines[0]["principles"]) == 1

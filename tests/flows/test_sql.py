@@ -18,8 +18,7 @@ HOSTILE = '=1+1;"quoted"\n\x1b[2J'
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    store = Store(tmp_path / "solon.duckdb")
+def database(store: Store) -> Path:
     store.append([prompt(), candidate(HOSTILE, 0), candidate("two", 1, token_ids=(1, 2))])
     return store.files.database
 

@@ -16,6 +16,7 @@ from flows._together import FirstOnly, together
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
+from tests.flows import led
 from tests.flows.conftest import SMOKE, places, smoke
 
 REWARD_SHIFT = "reference_mean"
@@ -31,12 +32,6 @@ def spread(
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", module, *arguments,
     ]  # fmt: skip
-    return _ended(command, environment)
-
-
-def _ended(
-    command: list[str], environment: Mapping[str, str] = os.environ
-) -> "subprocess.CompletedProcess[str]":
     kept = {**environment, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.run(
         command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300, check=False
@@ -53,10 +48,9 @@ def test_what_stays_with_the_first_process_arrives_empty():
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a process that is alone comes to."""
+    """What this process comes to alone."""
     path = tmp_path_factory.mktemp("alone") / "one.safetensors"
-    ended = _ended([sys.executable, "-m", "tests.flows.led", str(path)])
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    led.save(path, *led.run())
     return path
 
 

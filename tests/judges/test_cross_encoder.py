@@ -110,7 +110,7 @@ def test_a_model_retrained_into_the_same_folder_is_another_version(tmp_path: Pat
 
 
 COLOURS = ("red", "blue", "green", "black", "white", "grey", "pink", "brown")
-ANIMALS = ("dog", "cat", "horse", "cow", "bird", "fish")
+ANIMALS = ("dog", "cat", "bird", "fish")
 
 
 def planted() -> list[TextPair]:
@@ -147,8 +147,11 @@ def train(
 
 
 def test_a_planted_signal_is_learnt_and_carries_over(tmp_path: Path):
-    """75 steps of the bundled encoder: colours decide, also for an animal it never saw."""
-    metrics = train(tmp_path / "model", planted(), epochs=5, batch_size=16, learning_rate=3e-4)
+    """45 steps of the bundled encoder: colours decide, also for an animal it never saw.
+
+    One epoch of five times the pairs: each epoch would write a checkpoint of some 270 MB.
+    """
+    metrics = train(tmp_path / "model", 5 * planted(), epochs=1, batch_size=16, learning_rate=3e-4)
     assert metrics["similarity"]["spearman"] > 0.8
     assert metrics["entailment"]["auc"] > 0.9
     for of_head in metrics.values():

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,12 @@ from tests.judges.test_contract import OPTIONS
 ASKED = prompt("What colour is the sky?", reference_answers=("Blue, at 470 nm.",))
 SHORT = [injection for injection in injections() if injection.family != "long"]
 LONG = [injection for injection in injections() if injection.family == "long"]
+RUBRIC = """
+aspects:
+  - {name: quality, question: "How good is it?", highest: 5}
+  - {name: is_harmful, question: "Is it harmful?", best: "No"}
+"""
+"""One aspect of either kind: the shipped rubric's twelve are read alike."""
 LONGEST_SECONDS = 60.0
 """Of computing, for one megabyte a side: nearly all of it turning it into tokens."""
 VERIFIERS: dict[str, dict[str, Any]] = {
@@ -35,9 +42,13 @@ def made(kind: str, options: dict[str, Any]) -> Judge[Any]:
 
 
 @pytest.fixture(params=[*kinds(), *(f"verifier {metric}" for metric in VERIFIERS)])
-def judge(request: pytest.FixtureRequest) -> Judge[Any]:
+def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Judge[Any]:
     kind, _, metric = request.param.partition(" ")
-    return made(kind, VERIFIERS[metric] if metric else OPTIONS.get(kind, {}))
+    options = VERIFIERS[metric] if metric else OPTIONS.get(kind, {})
+    if kind == "rubric":
+        (tmp_path / "short.yaml").write_text(RUBRIC)
+        options = {**options, "rubric": str(tmp_path / "short.yaml")}
+    return made(kind, options)
 
 
 def ask_both_sides(judge: Judge[Any], texts: list[str]) -> list[Opinion]:

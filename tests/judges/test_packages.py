@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +17,20 @@ from rlhf_core.errors import ConfigError
 from tests.conftest import ROOT
 
 HOW_TO = (ROOT / "judges" / "README.md").read_text()
-SCORE = """
+USE = """
 import json
+from typer.testing import CliRunner
+from flows.cli import app
 from judges import Answer, load
 from rlhf_core.config import JudgeSettings
 from tests.facts import prompt
 judge = load(JudgeSettings(kind="politeness"))
 answers = [Answer(prompt(), text) for text in ("Thank you.", "No.")]
-print(json.dumps([opinion.score for opinion in judge.score(answers)]))
+print(json.dumps({
+    "scores": [opinion.score for opinion in judge.score(answers)],
+    "listed": CliRunner().invoke(app, ["judges", "list", "--json"]).stdout,
+    "schema": CliRunner().invoke(app, ["schema"]).stdout,
+}))
 """
 
 
@@ -37,8 +43,8 @@ def files_of_the_how_to() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that has the example's package installed."""
+def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a process says that has the example's package installed."""
     folder = tmp_path_factory.mktemp("packages")
     found = files_of_the_how_to()
     assert len(found) == 3
@@ -52,25 +58,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         capture_output=True,
     )
     paths = [str(folder / "site"), str(ROOT)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", USE]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return dict(json.loads(ended.stdout))
 
 
-def test_the_example_of_the_how_to_judges(installed: dict[str, str]):
-    command = [sys.executable, "-c", SCORE]
-    ended = subprocess.run(command, env=installed, capture_output=True, text=True, check=False)
-    assert json.loads(ended.stdout) == [1.0, 0.0], ended.stderr
+def test_the_example_of_the_how_to_judges(used: dict[str, Any]):
+    assert used["scores"] == [1.0, 0.0]
 
 
-def test_the_example_is_listed_and_in_the_schema(installed: dict[str, str]):
-    solon = str(Path(sys.executable).with_name("solon"))
-    for arguments, words in (
-        (["judges", "list", "--json"], "Politeness: 1 where the answer holds"),
-        (["schema"], '"judge_politeness"'),
-    ):
-        ended = subprocess.run(
-            [solon, *arguments], env=installed, capture_output=True, text=True, check=False
-        )
-        assert words in ended.stdout, ended.stderr
+def test_the_example_is_listed_and_in_the_schema(used: dict[str, Any]):
+    assert "Politeness: 1 where the answer holds" in used["listed"]
+    assert '"judge_politeness"' in used["schema"]
 
 
 @pytest.mark.parametrize(

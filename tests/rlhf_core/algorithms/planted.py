@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import pytest
 import torch
 
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.models.sequences import TokenSequence
 
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+"""For trainings of seconds: one says that it learns, three that it was no luck."""
 GOOD = 70
 """The token that is preferred to all others; tokens below 3 are special."""
 

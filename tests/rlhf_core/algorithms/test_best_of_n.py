@@ -8,7 +8,7 @@ from rlhf_core.algorithms.rollouts import RolloutStep, roll_out
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.trunk import Role, Trunk
-from tests.rlhf_core.algorithms.planted import random_tokens, share_of_low
+from tests.rlhf_core.algorithms.planted import SEEDS, random_tokens, share_of_low
 
 SAMPLING = SamplingSettings(max_new_tokens=6)
 
@@ -24,7 +24,7 @@ def test_kl_of_the_best_of_two_and_of_eight():
     assert best_of_n_kl(8) == pytest.approx(1.2044415, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_planted_reward_is_learnt(trunk: Trunk, seed: int):
     trunk.add_role(Role.POLICY, seed)
     settings = BestOfNSettings(

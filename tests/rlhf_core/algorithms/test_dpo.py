@@ -11,7 +11,7 @@ from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import Batch
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
-from tests.rlhf_core.algorithms.planted import planted_rankings
+from tests.rlhf_core.algorithms.planted import SEEDS, planted_rankings
 
 NewTrunk = Callable[[], Trunk]
 FIRST_IS_BETTER = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
@@ -73,7 +73,7 @@ def test_loss_is_that_of_transformers_log_probabilities(trunk: Trunk):
     assert step.metrics["loss"] == pytest.approx(torch.stack(losses).mean().item(), abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
 def test_planted_preference_is_learnt_and_holds_for_new_prompts(trunk: Trunk, loss: str, seed: int):
     trunk.add_role(Role.POLICY, seed)

@@ -14,7 +14,7 @@ from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
-from tests.rlhf_core.algorithms.planted import random_tokens, share_of_low
+from tests.rlhf_core.algorithms.planted import SEEDS, random_tokens, share_of_low
 
 NewTrunk = Callable[[], Trunk]
 SAMPLING = SamplingSettings(max_new_tokens=6)
@@ -51,7 +51,7 @@ def train(
     return list(train_online(trunk, prompts(), reward, chosen, SAMPLING, seed, texts))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("kind", "own"),
     [

@@ -1,4 +1,4 @@
-"""Two real processes over gloo against one, on the same data."""
+"""Two real processes over gloo against the test's own, on the same data."""
 
 import json
 import os
@@ -12,40 +12,31 @@ from safetensors.torch import load_file
 
 from rlhf_core.models import ranks
 from tests.conftest import ROOT
+from tests.rlhf_core.algorithms.together import train
 
-WORK = "tests.rlhf_core.algorithms.together"
 
-
-def trained(
-    algorithm: str, out: Path, processes: int
-) -> tuple[dict[str, object], dict[str, object]]:
-    alone = [sys.executable, "-m", WORK]
-    spread = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone",
-        "--nproc-per-node", str(processes), "-m", WORK,
+def train_in_two_processes(algorithm: str, out: Path) -> None:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "tests.rlhf_core.algorithms.together", algorithm, str(out),
     ]  # fmt: skip
-    command = [*(alone if processes == 1 else spread), algorithm, str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     ended = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
-    return load_file(out), json.loads(out.with_suffix(".json").read_text())
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        "ppo",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("reward", "reward_short", "dpo")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["ppo", "reward", "reward_short", "dpo"])
 def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
     """After several optimizer steps, so every gradient on the way was the same."""
-    one, alone = trained(algorithm, tmp_path / "one.safetensors", 1)
-    two, both = trained(algorithm, tmp_path / "two.safetensors", 2)
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    train(algorithm.removesuffix("_short"), one)
+    train_in_two_processes(algorithm, two)
+    alone, both = (json.loads(path.with_suffix(".json").read_text()) for path in (one, two))
     assert (alone["world"], both["world"]) == (1, 2)
-    torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(load_file(two), load_file(one), atol=1e-5, rtol=1e-4)
     for ours, theirs in zip(both["metrics"], alone["metrics"], strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-3)
 

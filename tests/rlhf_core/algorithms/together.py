@@ -1,6 +1,6 @@
-"""Trains the tiny model by one algorithm and writes metrics and weights: alone, or under torchrun.
+"""Trains the tiny model by one algorithm and writes metrics and weights; alone, by its `train`.
 
-    python -m tests.rlhf_core.algorithms.together reward|reward_short|dpo|ppo OUT.safetensors
+    torchrun … -m tests.rlhf_core.algorithms.together reward|reward_short|dpo|ppo OUT.safetensors
 
 In reward_short the second process runs out of memory once.
 """
@@ -64,8 +64,12 @@ def ppo(trunk: Trunk) -> Iterator[TrainingStep]:
 
 
 def main() -> None:
-    algorithm, out = sys.argv[1], Path(sys.argv[2])
     join_others()
+    train(sys.argv[1], Path(sys.argv[2]))
+    leave_others()
+
+
+def train(algorithm: str, out: Path) -> None:
     settings = ComputeSettings(device="cpu", precision="fp32", tokens_per_microbatch=TOKENS)
     trunk = open_trunk("tiny-random", choose_compute(settings), lora_rank=4)
     works = {"reward": reward, "reward_short": reward_short, "dpo": dpo, "ppo": ppo}
@@ -75,7 +79,6 @@ def main() -> None:
         save_file(trunk.roles.weights(role), out)
         metrics = [dict(step.metrics) for step in steps]
         out.with_suffix(".json").write_text(json.dumps({"world": world(), "metrics": metrics}))
-    leave_others()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from rlhf_core.store.migrations import Migration, all_migrations, migrate
 from tests.facts import prompt
 
 KNOWN = all_migrations()
+OFTEN = (1, len(KNOWN) // 2, len(KNOWN) - 1)
+"""Of the migrations on the way from the others, all are on the way from the first."""
 VALUES: dict[str, Any] = {
     "input_table": "prompts",
     "parent_id": None,  # or a model would be its own ancestor
@@ -88,7 +90,13 @@ def select(table: str, columns: list[tuple[str, str]]) -> str:
     return f"SELECT {', '.join(name for name, _ in columns)} FROM {table}"
 
 
-@pytest.mark.parametrize("level", range(1, len(KNOWN)))
+@pytest.mark.parametrize(
+    "level",
+    [
+        level if level in OFTEN else pytest.param(level, marks=pytest.mark.slow)
+        for level in range(1, len(KNOWN))
+    ],
+)
 def test_a_store_of_an_earlier_schema_opens_with_all_it_held(
     level: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
