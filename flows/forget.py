@@ -37,6 +37,10 @@ def forget(
     first: one that goes on could write again what it has in memory; [bold]forget[/bold] once more
     deletes that too.
 
+    A lake loses its former snapshots with it, and its catalog is written anew. Not in reach are
+    PostgreSQL's write-ahead log and statistics, versions that a bucket keeps, and the copies for
+    auditors of other machines, which are replaced when somebody asks there.
+
     See what it would do with [bold]solon forget user-17 --config CONFIG[/bold], then add --yes.
     """
     from rlhf_core.config import artifacts_path, store_path
@@ -82,6 +86,7 @@ def _print(found: "Forgetting", pages: list[Path]) -> None:
     for title, things in (
         ("models that learnt from it, directly or through another; train them anew", found.models),
         ("reports that show it; delete them, or write them again with `solon report`", pages),
+        ("files of killed writers that hold it; delete them by hand", found.left_files),
     ):
         if things:
             typer.echo(f"{title}:")

@@ -30,6 +30,7 @@ from rlhf_core.algorithms.optimisation import TrainingStep, step_count
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
 from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettings, PPOSettings
+from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
@@ -45,6 +46,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         incumbent = cycle.incumbent(work.store, sft_id)
         ids = [prompt.id for prompt in prompts]
         judges = check_rewards(cycle.config.training)
+        _refuse_retracted(queries.retracted_judges(work.store, judges))
         version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids, [*judges])
         if queries.model(work.store, version.id) is None:
             name_models(work.store, judges)
@@ -52,6 +54,16 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
             work.news = "trained"
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
+
+
+def _refuse_retracted(judges: Mapping[str, str]) -> None:
+    """A judge in the reward is asked anew for every answer, so retracting it must stop that."""
+    if judges:
+        named = "; ".join(f"{version} ({reason})" for version, reason in judges.items())
+        raise ConfigError(
+            f"training.reward.judges: retracted: {named}. Name another judge, or take that back by "
+            "`solon retract VERSION --withdraw`"
+        )
 
 
 def _train(

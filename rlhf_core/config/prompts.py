@@ -33,7 +33,7 @@ class HygieneSettings(Settings):
 
     Prompts repeat each other only within the same context. Of those that do, the one with the
     smallest id stays, in whatever order they are read. Each one left out is a row in
-    prompt_removals.
+    prompt_removals. In an import, which has no users, all rows about it are left out.
     """
 
     shared_prefix_chars: PositiveInt | None = None
@@ -51,13 +51,16 @@ class HygieneSettings(Settings):
 class PrivacySettings(Settings):
     """What happens to personal data in prompts, contexts and references, before they are stored.
 
+    The same holds for every column of what `solon import` reads.
+
     Off by default: what it finds needs packages of its own (`pip install 'solon[privacy]'`), takes
     time, and a mask changes prompts. Numbers and names of people are not found.
     """
 
     policy: Literal["off", "count", "mask", "drop"] = "off"
     """off does not look; count only counts (table privacy_findings); mask puts a placeholder such
-    as [EMAIL] in its place, so that the text itself is never stored; drop leaves the prompt out."""
+    as [EMAIL] in its place, so that the text itself is never stored; drop leaves the prompt out, or
+    the imported row."""
     kinds: Annotated[tuple[PersonalData, ...], Field(min_length=1)] = (
         "email",
         "phone",

@@ -7,19 +7,20 @@ _id is doomed, and what refers to it too. That holds for tables that are added l
 
 import getpass
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
-from rlhf_core.errors import StoreError, UnknownUserError
+from rlhf_core.errors import ConfigError, UnknownUserError
 from rlhf_core.identity import code_version
 from rlhf_core.records import Deletion, PromptTombstone, Record
-from rlhf_core.store.database import DatabaseFile
+from rlhf_core.store.lake import Lake
 from rlhf_core.store.store import Store
-from rlhf_core.store.user_key import user_hashes, user_hashes_to_write
+from rlhf_core.store.user_key import VARIABLE, user_hashes, user_hashes_to_write
 from rlhf_core.users import UserHashes
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
@@ -61,6 +62,9 @@ class Forgetting:
     """Models that learnt from the rows, or come from one that did; their weights stay."""
     texts: tuple[str, ...]
     """The prompts' own words, to find them in files."""
+    left_files: tuple[str, ...] = ()
+    """Files that killed writers left beside a lake's, with such rows: nobody reads them, and only
+    people can tell that they are no other lake's."""
 
 
 def plan_forgetting(store: Store, user_id: str) -> Forgetting:
@@ -68,11 +72,9 @@ def plan_forgetting(store: Store, user_id: str) -> Forgetting:
 
     Raises:
         UnknownUserError: If the store knows no such user.
-        StoreError: If the store is a lake, whose files keep what was deleted.
     """
-    _refuse_lakes(store)
     with store._connection(store.read_timeout_seconds) as connection:
-        return _doom(connection, user_id, user_hashes(store.files))
+        return _planned(store, connection, user_id)
 
 
 def forget(store: Store, user_id: str) -> Forgetting:
@@ -80,16 +82,22 @@ def forget(store: Store, user_id: str) -> Forgetting:
 
     The rows go in one transaction with the fact of the deletion and the tombstones that keep the
     prompts from coming back; then database and snapshot are written anew, so that the bytes leave
-    the disk. After a crash in between, the same call does what is left to do.
+    the disk, and of a lake the files and the catalog. After a crash in between, the same call does
+    what is left to do.
 
     Raises:
         UnknownUserError: If the store knows no such user.
-        ConfigError: If SOLON_USER_KEY is too short to be a secret.
-        StoreError: If the store is a lake, whose files keep what was deleted.
+        ConfigError: If SOLON_USER_KEY is too short to be a secret, or not set for a lake.
+        StoreBusyError: If the rows of a lake are deleted, and somebody still sees them in its
+            catalog.
     """
-    _refuse_lakes(store)
+    if isinstance(store._database, Lake) and not os.environ.get(VARIABLE):
+        raise ConfigError(
+            f"{store.address} is shared: set {VARIABLE} to the same secret on every machine, so "
+            "that none of them takes the prompts in again"
+        )
     with store._connection(store.read_timeout_seconds) as connection:
-        found = _doom(connection, user_id, user_hashes(store.files))
+        found = _planned(store, connection, user_id)
         hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
             user_hash=hashes.new(user_id),
@@ -111,12 +119,11 @@ def forget(store: Store, user_id: str) -> Forgetting:
     return found
 
 
-def _refuse_lakes(store: Store) -> None:
-    if not isinstance(store._database, DatabaseFile):
-        raise StoreError(
-            "a lake keeps deleted rows in the files of its earlier snapshots; `solon forget` works "
-            "on stores that are one DuckDB file"
-        )
+def _planned(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+    found = _doom(connection, user_id, user_hashes(store.files))
+    if isinstance(store._database, Lake):
+        return replace(found, left_files=tuple(store._database.files_left_behind(connection)))
+    return found
 
 
 def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes) -> Forgetting:

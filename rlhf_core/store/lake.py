@@ -14,18 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 
 from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.identity import digest
+from rlhf_core.store.erasing import erase_deleted, files_left_behind, sweep_catalog
 from rlhf_core.store.files import StoreFiles, prepare_folder
 from rlhf_core.store.objects import open_object_store, refused
 from rlhf_core.store.opening import copy_rows
 
-LAKE, GUARD = "lake", "guard"
+LAKE, GUARD, SWEEP = "lake", "guard", "sweep"
 METADATA_SCHEMA = "solon"
+SWEEP_TIMEOUT_SECONDS = 30
 LOCK_KEY = int(digest(b"solon's store")[:15], 16)
 """What the advisory lock is called, the same on every machine."""
 
@@ -82,6 +85,34 @@ class Lake:
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         copy_rows(connection, target)
+
+    def erase_deleted(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave no deleted row in the files of the lake; `sweep` does it in the catalog."""
+        erase_deleted(connection, LAKE)
+
+    def sweep(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave no deleted row in the catalog; the connection ends with it.
+
+        Raises:
+            StoreBusyError: If another program keeps the catalog's tables.
+        """
+        # A connection beside the one that holds the lock, for this cannot be done in a transaction.
+        options = "&options=" + quote(f"-c lock_timeout={SWEEP_TIMEOUT_SECONDS * 1000}")
+        connection.execute(f"USE memory; DETACH {LAKE}")
+        connection.execute(
+            f"ATTACH '{_quoted(self.address.catalog + options)}' AS {SWEEP} (TYPE postgres)"
+        )
+        try:
+            sweep_catalog(connection, SWEEP, METADATA_SCHEMA)
+        except duckdb.Error as error:
+            raise StoreBusyError(
+                f"store {self.address.catalog}: the catalog could not be written anew: "
+                f"{_reason(error)}; run again"
+            ) from None
+
+    def files_left_behind(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
+        """Files that killed writers left, with rows on those of the temporary table doomed."""
+        return files_left_behind(connection, LAKE)
 
     @contextmanager
     def _attached(self) -> Iterator[duckdb.DuckDBPyConnection]:

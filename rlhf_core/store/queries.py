@@ -146,6 +146,16 @@ def rankings_of(
     return sorted(found.values(), key=lambda ranking: ranking.id)
 
 
+def retracted_judges(store: Store, versions: Collection[str]) -> dict[str, str]:
+    """Why each of these judge versions is retracted; sound ones are left out."""
+    found = store.query(
+        "SELECT subject_id, reason FROM retracted WHERE subject_table = 'judge_versions' "
+        "AND subject_id IN (SELECT unnest(?)) ORDER BY subject_id",
+        [list(versions)],
+    )
+    return {row["subject_id"]: row["reason"] for row in found}
+
+
 def retracted_pairs(store: Store, rankings: Sequence[Ranking]) -> list[str]:
     """Ids of the pairs of these rankings that were retracted by themselves."""
     sql = "SELECT pair_id FROM tainted_pairs WHERE ranking_id IN (SELECT unnest(?)) ORDER BY 1"

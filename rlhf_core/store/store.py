@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from rlhf_core.errors import RecordError, StoreBusyError, StoreError
 from rlhf_core.records import Record
 from rlhf_core.store.columns import check_table, table_of, with_provenance
-from rlhf_core.store.database import Database, DatabaseFile, open_database
+from rlhf_core.store.database import Database, open_database
 from rlhf_core.store.files import locked
+from rlhf_core.store.lake import Lake
 from rlhf_core.store.migrations import migrate
 from rlhf_core.store.opening import copy_rows, first_line, opened
 from rlhf_core.store.spool import Batch, drained, put_aside, spool, spooled
@@ -133,12 +134,22 @@ class Store:
         that holds the former snapshot open keeps it, and its room on disk, until it ends. What was
         put aside as damaged stays: delete `*.damaged` beside the store by hand.
 
+        Of a lake those files are written anew that hold deleted rows, and its catalog. Copies that
+        other machines made for their auditors stay until they ask again.
+
         Raises:
-            StoreError: If there is no room for a second copy, and the store is as it was, or if
-                it is a lake.
+            StoreError: If there is no room for a second copy, and the store is as it was.
+            StoreBusyError: If the lock, or the catalog of a lake, was busy.
         """
-        if not isinstance(self._database, DatabaseFile):
-            raise StoreError("only a database file is written anew, not a lake")
+        if isinstance(self._database, Lake):
+            with self._connection(self.read_timeout_seconds) as connection:
+                self._database.erase_deleted(connection)
+                _replace_snapshot(self._database, connection)
+            # Anew, for a transaction keeps from being swept what was there when it began, and the
+            # lock is one.
+            with self._database.connection(self.read_timeout_seconds) as connection:
+                self._database.sweep(connection)
+            return
         copy = self.files.new_copy()
         with locked(self.files, self.read_timeout_seconds):
             try:

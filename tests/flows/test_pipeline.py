@@ -24,6 +24,8 @@ from rlhf_core.records import HumanVerdict, ModelKind, Pair, RolloutVerdict, Spo
 from rlhf_core.spot_checks import choose
 from rlhf_core.store import Store, reading
 from rlhf_core.store.checks import Severity, run_checks
+from rlhf_core.store.lineage import Subject
+from rlhf_core.store.retracting import retract
 from rlhf_core.store.spot_checks import checkable, record
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
@@ -247,6 +249,9 @@ def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
     for rollout_id, verdict in said.items():
         assert verdict.score == pytest.approx(parts[rollout_id]["brevity"], abs=1e-6)
         assert verdict.judge_version.startswith("brevity-")
+    retract(store, Subject("judge_versions", verdict.judge_version), "too short", "me")
+    with pytest.raises(ConfigError, match=r"retracted: brevity-\w+ \(too short\)"):
+        run_cycles(config, 2, is_quiet=True)
 
 
 def test_a_judge_that_compares_cannot_reward(tmp_path: Path):

@@ -66,11 +66,16 @@ def test_json_is_the_same_by_either_option_and_the_age_is_beside_it(ask):
     assert json.loads(ask("SELECT 1 AS one WHERE false", "--json")[1]) == []
 
 
-def test_texts_in_csv_are_quoted(ask):
+def test_texts_in_csv_are_quoted_and_numbers_stay_numbers(ask):
     printed = ask(
         "SELECT 'it''s' AS a, '007' AS b, 7 AS c, true AS d, NULL AS e", "--format", "csv"
     )
     assert printed[1] == '"a","b","c","d","e"\n"it\'s","007",7,"true",""\n'
+    query = (
+        "SELECT -7 AS a, -0.5::DOUBLE AS b, -1.50::DECIMAL(9, 2) AS c, '-2.5e3' AS d, '-1-1' AS e"
+    )
+    numbers = ask(query, "--format", "csv")[1].splitlines()[1]
+    assert numbers == '-7,-0.5,-1.50,"-2.5e3","\'-1-1"', "a formula is no number"
 
 
 def test_no_text_in_csv_is_a_formula(ask, tmp_path: Path):
@@ -86,13 +91,6 @@ def test_no_text_in_csv_is_a_formula(ask, tmp_path: Path):
         names, *rows = csv.reader(stream)
     assert names[2] == "'=SUM(A1)"
     assert rows == [[f"'{s}cmd|'/C calc'!A0", f"x{s}cmd|'/C calc'!A0", "1"] for s in starts]
-
-
-def test_numbers_in_csv_stay_numbers(ask):
-    query = (
-        "SELECT -7 AS a, -0.5::DOUBLE AS b, -1.50::DECIMAL(9, 2) AS c, '-2.5e3' AS d, '-1-1' AS e"
-    )
-    assert ask(query, "--format", "csv")[1].splitlines()[1] == '-7,-0.5,-1.50,"-2.5e3","\'-1-1"'
 
 
 def test_on_a_terminal_csv_and_json_do_not_steer_it(ask, monkeypatch: pytest.MonkeyPatch):

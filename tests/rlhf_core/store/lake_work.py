@@ -8,17 +8,24 @@ WHAT is one of these; all print JSON:
     audit SQL
     attempt                      each line of standard input, as an auditor: its answer or its error
     same FILE                    which views and named queries find other rows than over that file
+    fill USER MARK               what came from prompts of the user, some of it with more rows than
+                                 the catalog keeps, and of a user "other"; MARK is in its texts
+    rows                         of all tables, each with its id first
+    forget USER
 """
 
 import json
 import sys
+from dataclasses import asdict
 
 from rlhf_core.errors import QueryError
-from rlhf_core.records import Candidate
+from rlhf_core.records import Candidate, PromptSet
 from rlhf_core.store import Store, audit, reading
 from rlhf_core.store.describe import relations
+from rlhf_core.store.forgetting import forget
 from rlhf_core.store.named import named_queries
 from tests.facts import candidate, prompt
+from tests.rlhf_core.store.user_facts import MODELS, asked, chain
 
 
 def append(store: Store, first: int, count: int, batch: int = 5) -> None:
@@ -58,6 +65,26 @@ def same(address: str, file: str) -> None:
     print(json.dumps({"relations": len(wanted), "queries": len(queries), "differ": differ}))
 
 
+def fill(store: Store, user: str, mark: str) -> None:
+    store.append(MODELS)
+    shared, shared_of_user = asked(user, "shared")
+    _, shared_of_other = asked("other", "shared")
+    store.append([shared, shared_of_user, shared_of_other])
+    prompts = [shared.id]
+    for name, of in ((user, mark), ("other", "plain")):
+        prompt, sent = asked(name, of)
+        prompts.append(prompt.id)
+        store.append([prompt, sent, *chain(prompt, of)])
+        many = [candidate(f"zz-{of}-{n}", n, prompt_id=prompt.id) for n in range(10, 40)]
+        store.append(many)
+    store.append([PromptSet(source="f", prompt_ids=tuple(prompts))])
+    store.publish()
+
+
+def rows(store: Store) -> dict[str, list[dict[str, object]]]:
+    return {table: store.query(f"SELECT * FROM {table} ORDER BY id") for table in store.counts()}
+
+
 def main() -> None:
     address, what, *arguments = sys.argv[1:]
     if what == "audit":
@@ -75,6 +102,12 @@ def main() -> None:
         append(store, *map(int, arguments))
     elif what == "counts":
         print(json.dumps(store.counts()))
+    elif what == "fill":
+        fill(store, *arguments)
+    elif what == "rows":
+        print(json.dumps(rows(store), default=str))
+    elif what == "forget":
+        print(json.dumps(asdict(forget(store, arguments[0]))))
     elif what == "texts":
         print(json.dumps([[c.text, c.token_ids] for c in store.rows(Candidate)]))
 

@@ -24,6 +24,8 @@ DUCKDB = "1.5.5"
 EXTENSIONS = ("ducklake", "httpfs", "postgres-scanner")
 WHEELS = [f"{n}=={DUCKDB}" for n in ("duckdb", *(f"duckdb-extension-{e}" for e in EXTENSIONS))]
 S3_SERVER = ("moto[s3]==5.2.5", "flask", "flask-cors")
+AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"
+"""Enough for it: it asks for keys and does not check the signature."""
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root."""
 
@@ -58,11 +60,38 @@ class PostgreSQL:
         self.create("solon")
 
     def create(self, database: str, template: str = "template1") -> None:
-        reach = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
-        self._run("createdb", *reach, "--template", template, database)
+        self._run("createdb", *self._reach, "--template", template, database)
+
+    def pages(self) -> bytes:
+        """All tables, as they are on disk."""
+        self._run("psql", *self._reach, "-d", "solon", "-c", "CHECKPOINT")
+        files = [path for path in (self.data / "base").rglob("*") if path.is_file()]
+        return b"".join(path.read_bytes() for path in files)
+
+    @contextmanager
+    def reader(self, database: str) -> Iterator[None]:
+        """Somebody who goes on seeing the tables as they are now."""
+        command = self._command("psql", *self._reach, "-d", database)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd="/", text=True, **pipes) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;\n")
+            process.stdin.write("SELECT count(*) FROM solon.ducklake_snapshot;\n")
+            process.stdin.flush()
+            while "count" not in process.stdout.readline():
+                pass
+            yield
+            process.stdin.close()
+
+    @property
+    def _reach(self) -> list[str]:
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "solon"]
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        # Autovacuum would take away what a test says that Solon took away.
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+        options += "-c autovacuum=off"
         self._run("pg_ctl", "-D", str(self.data), "-l", str(self.log), "-o", options, "-w", "start")
 
     def stop(self) -> None:
@@ -72,11 +101,13 @@ class PostgreSQL:
         return f"ducklake:postgresql://solon@127.0.0.1:{self.port}/{database}?data={rows}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self.programs / program), *arguments]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", UNPRIVILEGED, "--", *command]
         # Not captured: the server would inherit a pipe and keep it open.
+        command = self._command(program, *arguments)
         subprocess.run(command, stdout=subprocess.DEVNULL, cwd="/", check=True)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self.programs / program), *arguments]
+        return ["runuser", "-u", UNPRIVILEGED, "--", *command] if os.geteuid() == 0 else command
 
 
 @contextmanager
@@ -112,7 +143,8 @@ class Lake:
         self.libraries, self.address = libraries, address
         path = os.pathsep.join([str(libraries), str(ROOT)])
         own = {"PYTHONPATH": path, "HOME": str(libraries.parent), "OMP_NUM_THREADS": "1"}
-        self.environment = {**os.environ, **own, **environment}
+        key = {"SOLON_USER_KEY": "a key that machines share"}
+        self.environment = {**os.environ, **own, **key, **environment}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Work on the lake; see lake_work.py."""
@@ -207,9 +239,11 @@ class ObjectStore:
 
     def request(self, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self._inner, timeout=30)
-        connection.request(method, path)
-        body = connection.getresponse().read()
+        connection.request(method, path, headers={"Authorization": AUTHORIZATION})
+        answer = connection.getresponse()
+        body = answer.read()
         connection.close()
+        assert answer.status < 300, (method, path, answer.status)
         return body
 
     def objects(self) -> dict[str, bytes]:

@@ -34,9 +34,8 @@ FROZEN_MIGRATIONS = {
     "0013_privacy.sql": "d72eee1b95532fec85ec",
     "0014_exchange.sql": "c44eb0a58299e357f72b",
     "0015_imported_votes.sql": "4f740c3ffd772fc310a8",
-    "0017_ancestry.sql": "3bc2e95eff43328ac477",
-    "0019_kept_as_ingested.sql": "65c08c8af4fc75de472d",
-    "0030_orphans.sql": "de3a65a65d691471e0e8",
+    "0016_ancestry.sql": "859abc1785d6dc2e464c",
+    "0017_kept_as_ingested.sql": "65c08c8af4fc75de472d",
 }
 
 

@@ -315,7 +315,9 @@ configs_known AS MATERIALIZED (SELECT hash(config_hash) AS h FROM configs),
 judgements_known AS MATERIALIZED (SELECT hash(id) AS h FROM judgements),
 models_known AS MATERIALIZED (SELECT hash(id) AS h FROM models),
 pairs_known AS MATERIALIZED (SELECT hash(id) AS h FROM pairs),
-prompt_sets_known AS MATERIALIZED (SELECT hash(id) AS h FROM prompt_sets),
+prompt_sets_known AS MATERIALIZED (
+    SELECT hash(id) AS h FROM prompt_sets UNION ALL SELECT hash(id) FROM imports
+),
 prompts_known AS MATERIALIZED (SELECT hash(id) AS h FROM prompts),
 rankings_known AS MATERIALIZED (SELECT hash(id) AS h FROM rankings),
 responses_known AS MATERIALIZED (SELECT hash(id) AS h FROM responses),
