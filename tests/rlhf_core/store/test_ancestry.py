@@ -222,7 +222,7 @@ def test_stores_from_before_get_their_samplers_under_the_ids_of_new_facts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "solon.duckdb"
-    known = [migration for migration in all_migrations() if migration.number < 17]
+    known = [migration for migration in all_migrations() if migration.number < 16]
     sampler = rests(REWARD, SFT, InputRole.SAMPLER)
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "all_migrations", lambda: known)
