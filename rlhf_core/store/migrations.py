@@ -61,28 +61,33 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    is_lake = _is_lake(connection)
     connection.execute("BEGIN")
-    connection.execute(_for_this_database(connection, migration.sql))
+    connection.execute(_for_lakes(connection, migration.sql) if is_lake else migration.sql)
     connection.execute(
         "INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)",
         [migration.number, migration.name, migration.hash],
     )
     connection.execute("COMMIT")
-    # Replaying DDL from a write-ahead log is where users of DuckDB report failures.
-    connection.execute("CHECKPOINT")
+    # Replaying DDL from a write-ahead log is where users of DuckDB report failures. A lake has no
+    # log, and a CHECKPOINT there goes through all its files.
+    if not is_lake:
+        connection.execute("CHECKPOINT")
 
 
-def _for_this_database(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The statements as they are, but for what DuckLake has no place for.
+def _is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    ).fetchone()
+    return found == ("ducklake",)
+
+
+def _for_lakes(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The statements without what DuckLake has no place for.
 
     A list as a default: none is needed there, for a default is for rows older than their column.
     And comments on columns of views.
     """
-    found = connection.execute(
-        "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
-    ).fetchone()
-    if found != ("ducklake",):
-        return sql
     names = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
     ).fetchall()
