@@ -173,9 +173,10 @@ def test_nothing_is_lost_while_the_object_store_is_gone(
 
 @pytest.mark.slow
 def test_an_object_store_that_is_gone_is_said(lake: Lake, bucket_server: ObjectStore):
+    lake.said("append", "0", "20", str(BATCH))
     bucket_server.stop()
     try:
-        process = lake.start("append", "0", "20", str(BATCH))
+        process = lake.start("texts")
         _, err = process.communicate(timeout=600)
     finally:
         bucket_server.start()
