@@ -20,11 +20,18 @@ from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Config
 from rlhf_core.config.tree import SamplingSettings
-from rlhf_core.evaluation.comparison import Answers, Comparison, sequence_kl, settings_hash
+from rlhf_core.evaluation.comparison import (
+    Answers,
+    Comparison,
+    Seat,
+    sequence_kl,
+    settings_hash,
+)
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.preferences import OPINIONS
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
 from rlhf_core.store import Store, queries
 
@@ -42,7 +49,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
     with stage(cycle, "evaluate") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
         incumbent = cycle.incumbent(work.store, sft_id)
-        baseline_id = incumbent if config.evaluation.baseline == "incumbent" else None
+        baseline_id = incumbent if config.evaluation.baseline == "champion" else None
         models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
         baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
@@ -59,11 +66,16 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
 
         judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating")
         _score_missing(work.store, models, prompts, [policy, baseline])
-        evaluations = _kept(work.store, cycle, models, baseline_id or sft_id, prompts, panel)
+        seats = _seats(panel, models)
+        judgements = _judgements(work.store, [policy, baseline], seats)
+        settings = settings_hash(config, prompts, seats, judgements)
+        evaluations = _kept(work.store, policy_id, baseline_id or sft_id, settings, seats)
         if not evaluations:
-            evaluations = _evaluations(cycle, work.store, models, prompts, policy, baseline, panel)
+            kl = _kl(cycle, models, prompts, policy)
+            comparison = Comparison(prompts, policy, baseline, kl, settings)
+            evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
             work.news = f"{work.store.append(evaluations)} new"
-        deciding = next(found for found in evaluations if found.role == DECIDES)
+        deciding = evaluations[0]
         work.detail = {found.judge: _brief(found) for found in evaluations}
     return deciding.id
 
@@ -167,51 +179,40 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
     )
 
 
-def _seats(panel: Panel, models: _Models) -> list[tuple[str, str, str]]:
-    """Name, version and role of all that judged the answers."""
-    judges = [(p.settings.name, p.version, role) for p, role in panel.items()]
-    return [*judges, (PROXY, models.reward_id, PROXY)]
+def _seats(panel: Panel, models: _Models) -> list[Seat]:
+    """All that judged the answers."""
+    judges = [Seat(p.settings.name, p.version, role) for p, role in panel.items()]
+    return [*judges, Seat(PROXY, models.reward_id, PROXY)]
+
+
+def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat]) -> list[Judgement]:
+    """What counts of what was said of these answers."""
+    ids = {c.id for side in answers for group in side.values() for c in group}
+    return [
+        judgement
+        for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
+        if judgement.outcome in OPINIONS
+        and (judgement.opponent_id is None or judgement.opponent_id in ids)
+    ]
 
 
 def _kept(
-    store: Store,
-    cycle: Cycle,
-    models: _Models,
-    baseline_id: str,
-    prompts: Sequence[Prompt],
-    panel: Panel,
+    store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[Seat]
 ) -> list[Evaluation]:
     """The evaluations of an earlier run, if it came to all of them."""
-    settings = settings_hash(cycle.config, prompts)
     found = {
-        (evaluation.judge, evaluation.judge_version): evaluation
-        for evaluation in queries.evaluations_of(store, models.policy_id, baseline_id)
+        Seat(evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
+        for evaluation in queries.evaluations_of(store, policy_id, baseline_id)
         if evaluation.settings == settings
     }
-    wanted = [(name, version) for name, version, _ in _seats(panel, models)]
-    return [found[key] for key in wanted] if all(key in found for key in wanted) else []
+    return [found[seat] for seat in seats] if all(seat in found for seat in seats) else []
 
 
-def _evaluations(
-    cycle: Cycle,
-    store: Store,
-    models: _Models,
-    prompts: Sequence[Prompt],
-    policy: Answers,
-    baseline: Answers,
-    panel: Panel,
-) -> list[Evaluation]:
-    seats = _seats(panel, models)
-    ids = {c.id for answers in (policy, baseline) for group in answers.values() for c in group}
-    judgements = queries.judgements_of(store, ids, [version for _, version, _ in seats])
-    temperature = cycle.config.evaluation.temperature
+def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answers) -> float:
+    """KL from the SFT model, in nats an answer."""
     sequences = models.sequences(prompts, policy)
-    kl = together(sequence_kl, models.trunk, sequences, temperature).mean().item()
-    comparison = Comparison(prompts, policy, baseline, kl)
-    return [
-        comparison.evaluate(cycle.config, judgements, name, version, role)
-        for name, version, role in seats
-    ]
+    temperature = cycle.config.evaluation.temperature
+    return float(together(sequence_kl, models.trunk, sequences, temperature).mean().item())
 
 
 def _brief(evaluation: Evaluation) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
@@ -170,36 +171,6 @@ class RewardModelSettings(LabelSettings):
     correlation with length are measured on them. Which ones follows from the prompt's tokens."""
     measure_every: PositiveInt = 10
     """Optimizer steps from one such measurement to the next; there is one at the end, too."""
-
-
-class EvaluationSettings(Settings):
-    """The comparison that decides, on held-out prompts, by judges that took no part."""
-
-    judges: tuple[JudgeSettings, ...] = Field(min_length=1)
-    """None of them may be among the training judges. The first one decides; the others are
-    reported."""
-    baseline: Literal["sft", "incumbent"] = "sft"
-    """Whom to beat: the SFT model, or the policy promoted last (the SFT model, while there is
-    none)."""
-    samples_per_prompt: PositiveInt = 2
-    """Answers of each model to each held-out prompt."""
-    temperature: PositiveFloat = 1.0
-    """Of these answers."""
-    bootstrap_resamples: PositiveInt = 10_000
-    """Resamples over prompts behind each interval."""
-
-
-class PromotionSettings(Settings):
-    """What a policy must show before it is promoted."""
-
-    win_rate_above: Share = 0.5
-    """The lower end of the win rate's interval must lie above this."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    """Of that interval."""
-    max_kl: PositiveFloat = 10.0
-    """Limit of the KL divergence from the SFT model, in nats an answer."""
-    min_eos_rate: Share = 0.5
-    """At least this share of the answers must end by themselves."""
 
 
 class ComputeSettings(Settings):

@@ -2,20 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.config.tree import Config
+from rlhf_core.evaluation.intervals import METHOD
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.identity import content_id
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences import Votes
-from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
+from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt
 
 Answers = Mapping[str, Sequence[Candidate]]
 """Candidates of one model by prompt id, in sample order."""
+
+
+REWARDS_TO_ONE = 4.0
+"""Rewards as far apart as scores from 0 to 1 that differ by 1, near the mean: σ's slope is 1/4."""
+
+
+class Seat(NamedTuple):
+    """Who looks at the answers, and in which role."""
+
+    judge: str
+    version: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -26,43 +40,39 @@ class Comparison:
     policy: Answers
     baseline: Answers
     kl: float
+    settings: str
+    """What it depends on, by `settings_hash`."""
 
-    def evaluate(
-        self, config: Config, judgements: Sequence[Judgement], judge: str, version: str, role: str
-    ) -> Evaluation:
-        """The win rate and mean scores by the judgements of one judge version."""
+    def evaluate(self, config: Config, judgements: Sequence[Judgement], seat: Seat) -> Evaluation:
+        """Return the win rate and mean scores by the judgements of one judge version."""
         votes = Votes(judgements)
+        unit = REWARDS_TO_ONE if seat.role == PROXY else 1.0
         margins = [
             [
-                votes.margin(version, ours.id, theirs.id)
+                margin_of(votes, seat.version, ours, theirs, unit * config.preferences.tie_margin)
                 for ours, theirs in zip(
                     self.policy[prompt.id], self.baseline[prompt.id], strict=True
                 )
             ]
             for prompt in self.prompts
         ]
-        found = win_rate(
-            margins,
-            config.promotion.confidence,
-            config.evaluation.bootstrap_resamples,
-            config.seed,
-        )
+        found = win_rate(margins, config.promotion.confidence)
         policy, baseline = _flat(self.policy), _flat(self.baseline)
         return Evaluation(
             policy_id=policy[0].model_id,
             baseline_id=baseline[0].model_id,
-            judge=judge,
-            judge_version=version,
-            role=role,
-            settings=settings_hash(config, self.prompts),
+            judge=seat.judge,
+            judge_version=seat.version,
+            role=seat.role,
+            settings=self.settings,
             prompts=found.prompts,
             comparisons=found.comparisons,
             unscored=found.unscored,
             win_rate=found.rate,
             win_rate_low=found.low,
             win_rate_high=found.high,
-            policy_score=_mean_score(judgements, version, policy),
-            baseline_score=_mean_score(judgements, version, baseline),
+            policy_score=_mean_score(judgements, seat.version, policy),
+            baseline_score=_mean_score(judgements, seat.version, baseline),
             policy_tokens=_mean([c.completion_tokens for c in policy]),
             baseline_tokens=_mean([c.completion_tokens for c in baseline]),
             policy_eos_rate=_mean([float(c.finish_reason == "eos") for c in policy]),
@@ -70,11 +80,54 @@ class Comparison:
         )
 
 
-def settings_hash(config: Config, prompts: Sequence[Prompt]) -> str:
-    """What an evaluation depends on besides the two models and the judge."""
-    settings = config.evaluation.model_dump(mode="json", exclude={"judges"})
-    ids = sorted(prompt.id for prompt in prompts)
-    return content_id(settings, config.promotion.confidence, ids)
+def margin_of(
+    votes: Votes[Judgement], version: str, ours: Candidate, theirs: Candidate, tie_margin: float
+) -> float | None:
+    """Return by how much a judge prefers our answer; 0 for a tie, None where it has no opinion.
+
+    Identical texts are tied whatever the scores are: in bf16 the same text is scored a little
+    differently in another batch.
+
+    Args:
+        votes: What was said of both answers.
+        version: Of the judge.
+        ours: The policy's answer.
+        theirs: The baseline's answer.
+        tie_margin: Answers that the judge finds no further apart than this are tied, in its unit.
+    """
+    if ours.text == theirs.text:
+        return 0.0 if votes.behind(version, ours.id, theirs.id) else None
+    margin = votes.margin(version, ours.id, theirs.id)
+    return 0.0 if margin is not None and abs(margin) <= tie_margin else margin
+
+
+def settings_hash(
+    config: Config,
+    prompts: Sequence[Prompt],
+    seats: Sequence[Seat],
+    judgements: Sequence[Judgement],
+) -> str:
+    """Return the id of what an evaluation depends on besides the two models.
+
+    How answers are drawn, compared and counted, who looks at them in which role, and what they
+    said: an evaluation is taken up again only where all of that is the same.
+
+    Args:
+        config: Of the run.
+        prompts: Held-out ones, in any order.
+        seats: Everyone who looks at the answers.
+        judgements: By them, in any order.
+    """
+    drawn = [
+        config.evaluation.temperature,
+        config.evaluation.samples_per_prompt,
+        config.sampling.max_new_tokens,
+        config.policy.system_prompt,
+        config.seed,
+    ]
+    counted = [config.preferences.tie_margin, config.promotion.confidence, METHOD]
+    asked, said = (sorted(row.id for row in rows) for rows in (prompts, judgements))
+    return content_id("evaluation", drawn, counted, asked, [list(seat) for seat in seats], said)
 
 
 def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:

@@ -1,7 +1,10 @@
 """Whether a policy takes over: every reason against it, or the one for it."""
 
-from rlhf_core.config.tree import PromotionSettings
+from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.records import Evaluation
+
+EVEN = 0.5
+"""Win rate of two models that are equally good."""
 
 
 def decide(evaluation: Evaluation, settings: PromotionSettings) -> tuple[bool, tuple[str, ...]]:
@@ -13,6 +16,7 @@ def decide(evaluation: Evaluation, settings: PromotionSettings) -> tuple[bool, t
     against = [
         reason
         for reason in (
+            _prompts(evaluation, settings),
             _win_rate(evaluation, settings),
             _limit("KL from the SFT model", evaluation.kl, settings.max_kl, " nats an answer"),
             _eos(evaluation, settings),
@@ -27,15 +31,28 @@ def decide(evaluation: Evaluation, settings: PromotionSettings) -> tuple[bool, t
     )
 
 
-def _win_rate(evaluation: Evaluation, settings: PromotionSettings) -> str | None:
-    if evaluation.win_rate is None or evaluation.win_rate_low is None:
-        return f"judge {evaluation.judge!r} scored no comparison"
-    if evaluation.win_rate_low > settings.win_rate_above:
+def _prompts(evaluation: Evaluation, settings: PromotionSettings) -> str | None:
+    if evaluation.prompts >= settings.min_prompts:
         return None
+    scored = f"only {evaluation.prompts}" if evaluation.prompts else "none"
     return (
-        f"wins {evaluation.win_rate:.1%} of the comparisons, but only {evaluation.win_rate_low:.1%}"
-        f" for sure, which is not above {settings.win_rate_above:.1%}"
+        f"judge {evaluation.judge!r} scored {scored} of the held-out prompts; with fewer than "
+        f"{settings.min_prompts} there is no decision (promotion.min_prompts)"
     )
+
+
+def _win_rate(evaluation: Evaluation, settings: PromotionSettings) -> str | None:
+    rate, low, high = evaluation.win_rate, evaluation.win_rate_low, evaluation.win_rate_high
+    if rate is None or low is None or high is None or low > settings.win_rate_above:
+        return None
+    wins, wanted = f"wins {rate:.1%} of the comparisons", f"{settings.win_rate_above:.1%}"
+    sure = f"with {settings.confidence:.0%} confidence"
+    if high < settings.win_rate_above:
+        lost = "loses to the baseline: " if high < EVEN else ""
+        return f"{lost}{wins}, at most {high:.1%} {sure}; it must win more than {wanted}"
+    if rate <= settings.win_rate_above:
+        return f"{wins}; it must win more than {wanted}"
+    return f"{wins}, but {sure} only {low:.1%} or more, which is not above {wanted}"
 
 
 def _limit(what: str, value: float, limit: float, unit: str) -> str | None:

@@ -1,11 +1,11 @@
 """How often the policy beats the baseline, and how sure that is."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from rlhf_core.evaluation.intervals import mean_interval
 
 WIN, TIE, LOSS = 1.0, 0.5, 0.0
 
@@ -22,47 +22,24 @@ class WinRate:
     high: float | None
 
 
-def win_rate(
-    margins: Sequence[Sequence[float | None]], confidence: float, resamples: int, seed: int
-) -> WinRate:
-    """Win rate with a bootstrap interval over prompts.
+def win_rate(margins: Sequence[Sequence[float | None]], confidence: float) -> WinRate:
+    """Return the win rate over prompts with its interval.
 
-    Prompts are resampled, not comparisons: answers to the same prompt are not independent.
+    Prompts are independent of each other; answers to the same prompt are not.
 
     Args:
-        margins: For each prompt, the judge's margin for the policy in each comparison; None where
-            it had no opinion.
+        margins: For each prompt, the judge's margin for the policy in each comparison, 0 for a tie;
+            None where it had no opinion.
         confidence: Of the interval, 0.95 for 95 %.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
     """
     scored = [[_result(m) for m in row if m is not None] for row in margins]
     comparisons = sum(len(row) for row in margins)
     unscored = comparisons - sum(len(row) for row in scored)
-    means = [sum(row) / len(row) for row in scored if row]
-    if not means:
+    prompts = [row for row in scored if row]
+    if not prompts:
         return WinRate(0, comparisons, unscored, None, None, None)
-    low, high = interval(means, confidence, resamples, seed)
-    return WinRate(len(means), comparisons, unscored, float(np.mean(means)), low, high)
-
-
-def interval(
-    values: Sequence[float], confidence: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean; the mean itself, where all values are equal."""
-    if len(set(values)) < 2:
-        return values[0], values[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
-            (np.asarray(values),),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=resamples,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-    return float(found.low), float(found.high)
+    rate = float(np.mean([np.mean(row) for row in prompts]))
+    return WinRate(len(prompts), comparisons, unscored, rate, *mean_interval(prompts, confidence))
 
 
 def _result(margin: float) -> float:

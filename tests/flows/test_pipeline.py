@@ -139,7 +139,7 @@ def test_another_seed_makes_other_facts(finished: Config, tmp_path: Path):
 
 
 def test_the_next_cycle_starts_from_the_promoted_policy(copied: Config):
-    config = smoke(copied.store.parent, *WINS_ALWAYS, "evaluation.baseline=incumbent")
+    config = smoke(copied.store.parent, *WINS_ALWAYS)
     run_cycles(config, 2, is_quiet=True)
     store = Store(config.store)
     first, second = store.query(
@@ -168,7 +168,7 @@ def test_a_cycle_on_full_weights(tmp_path: Path):
     """Two of them, so that a promoted policy is gone on from, sampled from and beaten."""
     config = smoke(
         tmp_path, *WINS_ALWAYS, "policy={model: tiny-random, weights: full}",
-        "evaluation.baseline=incumbent", "prompts.limit=20",
+        "prompts.limit=20", "promotion.min_prompts=1",
     )  # fmt: skip
     run_cycles(config, 2, is_quiet=True)
     store = Store(config.store)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rlhf_core.config import Config
-from rlhf_core.evaluation.comparison import Comparison, sequence_kl
+from rlhf_core.evaluation.comparison import Comparison, Seat, sequence_kl, settings_hash
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Judgement, Outcome
@@ -12,16 +12,21 @@ CONFIG = Config.model_validate(
     {
         "prompts": {"path": "p.jsonl"},
         "judges": [{"kind": "similarity"}],
-        "evaluation": {"judges": [{"kind": "verifier"}], "bootstrap_resamples": 100},
+        "evaluation": {"judges": [{"kind": "verifier"}]},
     }
 )
 PROMPTS = [prompt("One?"), prompt("Two?")]
 
 
-def answers(model_id: str):
+VERIFIER = Seat("verifier", "v", "decides")
+
+
+def answers(model_id: str, text: str | None = None):
+    """Two answers to each prompt, which differ from model to model unless the text is given."""
     return {
         asked.id: [
-            candidate("x y", index, prompt_id=asked.id, model_id=model_id) for index in range(2)
+            candidate(text or f"x {model_id}", index, prompt_id=asked.id, model_id=model_id)
+            for index in range(2)
         ]
         for asked in PROMPTS
     }
@@ -45,9 +50,8 @@ def test_figures_by_hand():
     (e, f), (g, _) = (baseline[asked.id] for asked in PROMPTS)
     judgements = [score(a, 0.9), score(e, 0.4), score(b, 0.5), score(f, 0.5)]
     judgements += [score(c, 0.1), score(g, 0.3)]
-    found = Comparison(PROMPTS, policy, baseline, kl=1.5).evaluate(
-        CONFIG, judgements, "verifier", "v", "decides"
-    )
+    compared = Comparison(PROMPTS, policy, baseline, kl=1.5, settings="s")
+    found = compared.evaluate(CONFIG, judgements, VERIFIER)
     assert found.win_rate == pytest.approx(0.375)
     assert (found.prompts, found.comparisons, found.unscored) == (2, 4, 1)
     assert found.policy_score == pytest.approx(0.5)
@@ -58,10 +62,78 @@ def test_figures_by_hand():
 def test_another_judges_scores_do_not_count():
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.9) for group in policy.values() for a in group]
-    found = Comparison(PROMPTS, policy, baseline, kl=0.0).evaluate(
-        CONFIG, judgements, "other", "other", "reports"
-    )
+    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    found = compared.evaluate(CONFIG, judgements, Seat("other", "other", "reports"))
     assert (found.win_rate, found.policy_score, found.unscored) == (None, None, 4)
+
+
+def test_identical_texts_are_tied_whatever_noise_says():
+    """In bf16 one text was scored 0.16 apart in two batches."""
+    policy, baseline = answers("policy", "Paris."), answers("sft", "Paris.")
+    ours, theirs = ([a for group in side.values() for a in group] for side in (policy, baseline))
+    judgements = [*(score(a, 0.6) for a in ours), *(score(a, 0.44) for a in theirs)]
+    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    found = compared.evaluate(CONFIG, judgements, VERIFIER)
+    assert (found.win_rate, found.unscored) == (0.5, 0)
+    nothing = compared.evaluate(CONFIG, [], VERIFIER)
+    assert (nothing.win_rate, nothing.unscored) == (None, 4)
+
+
+@pytest.mark.parametrize(("apart", "rate"), [(0.02, 0.5), (0.03, 1.0)])
+def test_answers_within_the_tie_margin_are_tied(apart: float, rate: float):
+    policy, baseline = answers("policy"), answers("sft")
+    judgements = [score(a, 0.0) for group in baseline.values() for a in group]
+    judgements += [score(a, apart) for group in policy.values() for a in group]
+    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    assert compared.evaluate(CONFIG, judgements, VERIFIER).win_rate == rate
+
+
+@pytest.mark.parametrize(("apart", "rate"), [(0.07, 0.5), (0.09, 1.0)])
+def test_rewards_are_tied_in_their_own_unit(apart: float, rate: float):
+    """0.02 of a score is 0.08 of a reward, where σ has its slope of 1/4."""
+    policy, baseline = answers("policy"), answers("sft")
+    judgements = [score(a, 0.0) for group in baseline.values() for a in group]
+    judgements += [score(a, apart) for group in policy.values() for a in group]
+    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    assert compared.evaluate(CONFIG, judgements, Seat("proxy", "v", "proxy")).win_rate == rate
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluation.temperature": 0.5},
+        {"evaluation.samples_per_prompt": 3},
+        {"sampling.max_new_tokens": 7},
+        {"policy.system_prompt": "Be brief."},
+        {"preferences.tie_margin": 0.1},
+        {"promotion.confidence": 0.9},
+        {"seed": 2},
+    ],
+    ids=str,
+)
+def test_what_changes_an_evaluation_changes_its_settings(changes: dict[str, object]):
+    tree = CONFIG.model_dump()
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    before = settings_hash(CONFIG, PROMPTS, [VERIFIER], [])
+    assert settings_hash(Config.model_validate(tree), PROMPTS, [VERIFIER], []) != before
+
+
+def test_who_looks_and_what_they_said_are_part_of_the_settings():
+    said = score(answers("policy")[PROMPTS[0].id][0], 0.5)
+    cases = [
+        (PROMPTS, [VERIFIER], []),
+        (PROMPTS[:1], [VERIFIER], []),
+        (PROMPTS, [VERIFIER._replace(role="reports")], []),
+        (PROMPTS, [VERIFIER, Seat("other", "o", "reports")], []),
+        (PROMPTS, [VERIFIER], [said]),
+    ]
+    assert len({settings_hash(CONFIG, *case) for case in cases}) == len(cases)
+    assert settings_hash(CONFIG, PROMPTS[::-1], [VERIFIER], []) == settings_hash(CONFIG, *cases[0])
 
 
 def test_kl_is_summed_over_each_answer(trunk: Trunk):

@@ -1,8 +1,9 @@
 import re
 
 import pytest
+from pydantic import ValidationError
 
-from rlhf_core.config.tree import PromotionSettings
+from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation
 
@@ -37,9 +38,29 @@ def test_a_policy_that_surely_wins_is_promoted():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"win_rate_low": 0.49}, "wins 62.0%.* but only 49.0% for sure, .* not above 50.0%"),
+        (
+            {"win_rate_low": 0.49},
+            "^wins 62.0% of the comparisons, but with 95% confidence only 49.0% or more, which is "
+            "not above 50.0%$",
+        ),
         ({"win_rate_low": 0.5}, "not above 50.0%"),
-        ({"win_rate": None, "win_rate_low": None}, "'verifier' scored no comparison"),
+        (
+            {"win_rate": 0.222, "win_rate_low": 0.1, "win_rate_high": 0.41},
+            "^loses to the baseline: wins 22.2% of the comparisons, at most 41.0% with 95% "
+            "confidence; it must win more than 50.0%$",
+        ),
+        (
+            {"win_rate": 0.45, "win_rate_low": 0.3, "win_rate_high": 0.6},
+            "^wins 45.0% of the comparisons; it must win more than 50.0%$",
+        ),
+        (
+            {"prompts": 0, "win_rate": None, "win_rate_low": None, "win_rate_high": None},
+            "judge 'verifier' scored none of the held-out prompts",
+        ),
+        (
+            {"prompts": 19},
+            "scored only 19 of the held-out prompts; with fewer than 20 there is no decision",
+        ),
         ({"kl": 10.1}, "KL from the SFT model is 10.10 nats an answer, above 10"),
         ({"policy_eos_rate": 0.3}, "only 30% of its answers end by themselves, below 50%"),
     ],
@@ -49,6 +70,24 @@ def test_each_condition_refuses_with_its_reason(changes: dict[str, object], reas
     assert not promoted
     assert len(reasons) == 1
     assert re.search(reason, reasons[0])
+
+
+def test_a_threshold_of_ones_own_is_not_called_a_loss():
+    """Above 60 % is wanted, and 52 to 58 % was won: more than half, and still refused."""
+    found = GOOD.model_copy(update={"win_rate": 0.55, "win_rate_low": 0.52, "win_rate_high": 0.58})
+    _, (reason,) = decide(found, PromotionSettings(win_rate_above=0.6))
+    assert reason.startswith("wins 55.0% of the comparisons, at most 58.0%")
+
+
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [({"min_prompts": 5}, 6), ({"min_prompts": 20, "win_rate_above": 0.9}, 36)],
+)
+def test_a_minimum_that_no_policy_can_pass_is_refused(settings: dict[str, float], least: int):
+    """0.5 ** 5 and 0.9 ** 35 are more than 2.5 %, 0.5 ** 6 and 0.9 ** 36 are less."""
+    with pytest.raises(ValidationError, match=rf"write at least {least}\b"):
+        PromotionSettings.model_validate(settings)
+    PromotionSettings.model_validate({**settings, "min_prompts": least})
 
 
 def test_all_reasons_are_given():

@@ -1,0 +1,55 @@
+"""Who decides, against whom, and what of an earlier evaluation is taken up again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows._cycle import Cycle
+from flows._report_data import gather
+from flows._run import run_cycles
+from flows._summary import summary
+from rlhf_core.config import Config
+from rlhf_core.records import Evaluation
+from rlhf_core.store import Store
+from tests.flows.conftest import smoke
+
+pytestmark = pytest.mark.usefixtures("server")
+
+F1, BREVITY = "{kind: verifier, name: f1, metric: token_f1}", "{kind: brevity}"
+
+
+@pytest.fixture
+def copied(finished: Config, tmp_path: Path) -> Config:
+    """The finished cycle in a folder of its own, to go on from."""
+    shutil.copytree(finished.store.parent, tmp_path / "copy")
+    return smoke(tmp_path / "copy")
+
+
+def roles(config: Config) -> dict[str, str]:
+    """Role by judge, as the report and the summary of the first cycle show them."""
+    page = gather(Store(config.store), Cycle(config=config, number=1, run_id=""))
+    assert page is not None
+    shown = {row["judge"]: row["role"] for row in summary(config, 1, {})["evaluations"]}
+    assert {e.judge: e.role for e in page["evaluations"]} == shown
+    assert len(page["evaluations"]) == len(shown)
+    assert page["deciding"].role == "decides"
+    return shown
+
+
+def test_the_judge_that_the_config_names_first_decides(copied: Config):
+    """Whoever decided or reported before, on the same answers of the same policy."""
+    store, found = Store(copied.store), []
+    for judges in (f"[{F1}, {BREVITY}]", f"[{BREVITY}, {F1}]", f"[{BREVITY}]"):
+        # Without the training judge that brevity is, too, so that the panel holds it once.
+        config = smoke(copied.store.parent, f"evaluation.judges={judges}")
+        run_cycles(config, 1, is_quiet=True)
+        assert run_cycles(config, 1, is_quiet=True) == {}
+        found.append(roles(config))
+    others = {"similarity": "trained_on", "proxy": "proxy"}
+    assert found[0] == {"f1": "decides", "brevity": "reports", **others}
+    assert found[1] == {"brevity": "decides", "f1": "reports", **others}
+    assert found[2] == {"brevity": "decides", **others}
+    kept = store.rows(Evaluation)
+    assert len({e.policy_id for e in kept}) == 1
+    assert {(e.judge, e.role) for e in kept} >= {(j, r) for each in found for j, r in each.items()}
