@@ -60,13 +60,13 @@ def distribution(before: Sequence[float], after: Sequence[float], label: str) ->
         low, high = min([*before, *after]), max([*before, *after])
         width = (high - low or 1.0) / 16
         bins = [low + width * edge for edge in range(17)]
-        axes.hist(before, bins=bins, color=BEFORE, alpha=0.55, label="SFT")
+        axes.hist(before, bins=bins, color=BEFORE, alpha=0.55, label="baseline")
         axes.hist(after, bins=bins, color=AFTER, alpha=0.55, label="policy")
         axes.set_xlabel(label)
         axes.set_ylabel("answers")
         axes.legend(frameon=False)
 
-    return _svg(draw, width=5.4, height=2.3)
+    return _svg(draw, width=4.4, height=2.2)
 
 
 def win_rates(intervals: Sequence[Interval]) -> str:
@@ -88,7 +88,7 @@ def shares(intervals: Sequence[Interval], label: str) -> str:
         axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
 
-    return _svg(draw, width=5.4, height=0.75 + 0.36 * len(intervals))
+    return _svg(draw, width=4.4, height=0.75 + 0.36 * len(intervals))
 
 
 def reliability(curve: Sequence[tuple[float, float, int]], label: str) -> str:

@@ -47,6 +47,8 @@ def print_plan(found: Plan, to: Console) -> None:
         f"judges: {', '.join(found.judges)}; evaluated by {', '.join(found.evaluation_judges)}",
         highlight=False,
     )
+    style = None if found.least_win_rate is not None else "bold red"
+    to.print(found.decision, style=style, highlight=False, markup=False)
     _print_counts("left out", found.left_out, to)
     _print_counts("personal data found", found.personal_data, to)
     table = Table("stage", "what", "count", "about", "US dollars")

@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import Cycle
+from flows._independence import refuse_judging_trainers
 from flows._judging import judge_missing
 from flows._ledger import StoreLedger
 from flows._stage import stage
@@ -47,6 +48,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
     """Add the evaluations that are missing; the id of the deciding one."""
     config = cycle.config
     with stage(cycle, "evaluate") as work:
+        refuse_judging_trainers(config, work.store, [policy_id, reward_id])
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
         incumbent = cycle.incumbent(work.store, sft_id)
         baseline_id = incumbent if config.evaluation.baseline == "champion" else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from prefect import flow
 
 from flows._cycle import Cycle
+from flows._independence import refuse_judging_trainers
 from flows._stage import stage
 from judges import load
 from rlhf_core.config import Config
@@ -28,6 +29,7 @@ def ingest(cycle: Cycle) -> str:
     config = cycle.config
     _check_machine(config)
     with stage(cycle, "ingest") as work:
+        refuse_judging_trainers(config, work.store)
         intake = read_checked_prompts(config)
         _show_own_system_message(config)
         found = intake.prompt_set

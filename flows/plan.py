@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
 from flows._forecast import slowdown_by_others, time_range
+from flows._independence import refuse_judging_trainers
+from flows._outlook import decision_ahead
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
@@ -27,6 +29,7 @@ from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
 from rlhf_core.records import Prompt, Split
+from rlhf_core.store import Store, store_exists
 
 UNEVEN = 2.0
 """Real batches are ragged where those that were timed are full: answers end early, rows differ."""
@@ -57,6 +60,10 @@ class Plan:
     prompts: int
     train: int
     holdout: int
+    least_win_rate: float | None
+    """That can be promoted; None where no decision is possible."""
+    decision: str
+    """The same in words."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Prompts of the source that will not be used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -122,8 +129,10 @@ def plan_run(config: Config) -> Plan:
     jury = [Panelist(settings) for settings in config.evaluation.judges]
     for panelist in [*panel, *jury]:
         panelist.check()
+    refuse_judging_trainers(config, Store(config.store) if store_exists(config.store) else None)
     intake = read_checked_prompts(config)
     prompts = intake.prompts
+    least_win_rate, decision = decision_ahead(config, prompts, jury[0])
     train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
     compute = choose_compute(config.compute)
     slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
@@ -145,6 +154,8 @@ def plan_run(config: Config) -> Plan:
         prompts=len(prompts),
         train=len(train),
         holdout=holdout,
+        least_win_rate=least_win_rate,
+        decision=decision,
         left_out=intake.left_out,
         personal_data=intake.personal_data,
         rows=[

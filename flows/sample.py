@@ -5,6 +5,7 @@ from prefect import flow
 from flows import _versions
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import CandidateBatch, Cycle
+from flows._independence import refuse_judging_trainers
 from flows._stage import stage
 from flows._together import together
 from rlhf_core.models.artifacts import load_role, open_trunk
@@ -19,6 +20,8 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
     """Sample the candidates that are missing; which batch they are."""
     sampling = cycle.config.sampling
     with stage(cycle, "sample") as work:
+        champion = cycle.incumbent(work.store, sft_id)
+        refuse_judging_trainers(cycle.config, work.store, [champion] if champion else [])
         batch = cycle.training_batches(work.store, sft_id)[-1]
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         shards = missing_shards(work.store, batch, prompts, sampling.candidates)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from judges._ledger import Ledger
 from rlhf_core.config import Settings
@@ -121,6 +121,10 @@ class Judge(ABC, Generic[AnyOptions]):
         """The models behind its verdicts, as its options name them."""
         named = getattr(self.options, "model", None)
         return (named,) if isinstance(named, str) else ()
+
+    def members(self) -> "tuple[Judge[Any], ...]":
+        """The judges whose verdicts its own are made of; those that decide nothing are left out."""
+        return ()
 
     def check(self) -> None:
         """Refuse what would fail later, such as a model that is not there; cheap.

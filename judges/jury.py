@@ -100,6 +100,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         for seat in self._seats:
             seat.judge.check_machine()
 
+    def members(self) -> tuple[Judge[Any], ...]:
+        return tuple(seat.judge for seat in self._voters)
+
     def check(self) -> None:
         for seat in self._seats:
             seat.judge.check()

@@ -205,6 +205,36 @@ def models_of_judges(store: Store, versions: Collection[str]) -> set[str]:
     return {row["model_id"] for row in found}
 
 
+def judges_behind(store: Store, model_ids: Collection[str]) -> dict[str, str]:
+    """Return the judges that had a say in models or those behind them, each with such a model."""
+    found = store.query(
+        "SELECT judge_version, min(ancestor_id) AS model_id FROM model_ancestry "
+        "JOIN model_judges ON model_judges.model_id = ancestor_id "
+        "WHERE model_ancestry.model_id IN (SELECT unnest(?)) AND role <> 'evaluation' "
+        "GROUP BY judge_version ORDER BY judge_version",
+        [list(model_ids)],
+    )
+    return {row["judge_version"]: row["model_id"] for row in found}
+
+
+def reward_models(store: Store, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that are reward models of this store."""
+    found = store.query(
+        "SELECT id FROM models WHERE kind = 'reward' AND id IN (SELECT unnest(?))", [list(ids)]
+    )
+    return {row["id"] for row in found}
+
+
+def reward_models_behind(store: Store, model_ids: Collection[str]) -> set[str]:
+    """Return the reward models among these models and those behind them."""
+    found = store.query(
+        "SELECT DISTINCT ancestor_id FROM model_ancestry WHERE ancestor_kind = 'reward' "
+        "AND model_id IN (SELECT unnest(?))",
+        [list(model_ids)],
+    )
+    return {row["ancestor_id"] for row in found}
+
+
 def retracted_under(store: Store, model_id: str) -> list[tuple[str, str]]:
     """Table and id of each retracted thing that a model itself rests on."""
     found = store.query(
