@@ -25,5 +25,7 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool:
         )
         if work.store.append([decision]):
             work.news = "decided"
-        work.detail = {"promoted": promoted, "because": "; ".join(reasons)}
-    return promoted
+        # Decided once is decided: a cycle that is resumed does not judge again.
+        (kept,) = work.store.rows(Promotion, "id = ?", [decision.id])
+        work.detail = {"promoted": kept.promoted, "because": "; ".join(kept.reasons)}
+    return kept.promoted

@@ -9,6 +9,7 @@ from flows._cycle import Cycle
 from flows._report_data import gather
 from flows._run import run_cycles
 from flows._summary import summary
+from flows.promote import promote
 from rlhf_core.config import Config
 from rlhf_core.records import Evaluation
 from rlhf_core.store import Store
@@ -53,3 +54,15 @@ def test_the_judge_that_the_config_names_first_decides(copied: Config):
     kept = store.rows(Evaluation)
     assert len({e.policy_id for e in kept}) == 1
     assert {(e.judge, e.role) for e in kept} >= {(j, r) for each in found for j, r in each.items()}
+
+
+def test_a_cycle_that_was_decided_on_stays_so(copied: Config):
+    """Verdicts that came late are evaluated anew, and change no decision behind anyone's back."""
+    store = Store(copied.store)
+    refused = next(e for e in store.rows(Evaluation) if e.role == "decides")
+    changes = {"settings": "later", "win_rate": 0.9, "win_rate_low": 0.8, "policy_eos_rate": 1.0}
+    winning = Evaluation.model_validate({**refused.model_dump(exclude={"id"}), **changes})
+    store.append([winning])
+    assert promote(Cycle(config=copied, number=1, run_id="late"), winning.id) is False
+    (row,) = store.query("SELECT evaluation_id, promoted FROM promotions")
+    assert (row["evaluation_id"], row["promoted"]) == (refused.id, False)
