@@ -79,23 +79,40 @@ def test_identical_texts_are_tied_whatever_noise_says():
     assert (nothing.win_rate, nothing.unscored) == (None, 4)
 
 
-@pytest.mark.parametrize(("apart", "rate"), [(0.02, 0.5), (0.03, 1.0)])
-def test_answers_within_the_tie_margin_are_tied(apart: float, rate: float):
+@pytest.mark.parametrize(("chance", "rate"), [(0.505, 0.5), (0.52, 1.0), (0.48, 0.0)])
+def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
+    """Of a judge that compares, 2 P − 1 is 0.01, 0.04 and −0.04; the tie margin is 0.02."""
     policy, baseline = answers("policy"), answers("sft")
-    judgements = [score(a, 0.0) for group in baseline.values() for a in group]
-    judgements += [score(a, apart) for group in policy.values() for a in group]
+    contests = [
+        pair
+        for asked in PROMPTS
+        for ours, theirs in zip(policy[asked.id], baseline[asked.id], strict=True)
+        for pair in ((ours, theirs, chance), (theirs, ours, 1 - chance))
+    ]
+    judgements = [
+        Judgement(
+            prompt_id=first.prompt_id,
+            judge="verifier",
+            judge_version="v",
+            candidate_id=first.id,
+            opponent_id=second.id,
+            outcome=Outcome.FIRST if probability > 0.5 else Outcome.SECOND,
+            probability=probability,
+        )
+        for first, second, probability in contests
+    ]
     compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
     assert compared.evaluate(CONFIG, judgements, VERIFIER).win_rate == rate
 
 
-@pytest.mark.parametrize(("apart", "rate"), [(0.07, 0.5), (0.09, 1.0)])
-def test_rewards_are_tied_in_their_own_unit(apart: float, rate: float):
-    """0.02 of a score is 0.08 of a reward, where σ has its slope of 1/4."""
+@pytest.mark.parametrize("seat", [VERIFIER, Seat("proxy", "v", "proxy")])
+@pytest.mark.parametrize(("apart", "rate"), [(0.001, 0.5), (0.5, 1.0)])
+def test_scores_and_rewards_that_differ_by_noise_are_tied(seat: Seat, apart: float, rate: float):
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.0) for group in baseline.values() for a in group]
     judgements += [score(a, apart) for group in policy.values() for a in group]
     compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    assert compared.evaluate(CONFIG, judgements, Seat("proxy", "v", "proxy")).win_rate == rate
+    assert compared.evaluate(CONFIG, judgements, seat).win_rate == rate
 
 
 @pytest.mark.parametrize(
