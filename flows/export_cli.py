@@ -117,16 +117,8 @@ def export(
         min_agreement=min_agreement,
         with_cut_off=with_cut_off,
     )
-    target = container_of(path, container)
-    found = _export(
-        store_path(config, overrides or []),
-        path,
-        target,
-        chosen,
-        subject,
-        selection,
-        conversational,
-    )
+    store, target = store_path(config, overrides or []), container_of(path, container)
+    found = _export(store, path, target, chosen, subject, selection, conversational)
     if as_json:
         print_json(found)
     else:
