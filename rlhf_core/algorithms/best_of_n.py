@@ -44,6 +44,12 @@ from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
+NOTHING_TO_LEARN = (
+    "none of {} prompts has an answer that ended and has a score, so there is nothing to learn "
+    "from; raise sampling.max_new_tokens, or look at `SELECT finish_reason, count(*), count(score) "
+    "FROM rollouts GROUP BY finish_reason`"
+)
+
 
 def best_of_n_kl(n: int) -> float:
     """At most so many nats lie between the best of n answers and one: log n − (n−1)/n.
@@ -82,8 +88,9 @@ def train_best_of_n(
     draws = step_count(len(prompts), per_step, epochs=1)
     updates = step_count(len(prompts), per_step, settings.epochs)
     best = DrawnSequences()
-    parameters = trunk.parameters(Role.POLICY)
-    updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
+    updater = Updater(
+        trunk.parameters(Role.POLICY), settings.learning_rate, updates, settings.max_grad_norm
+    )
     standing = Standing({Role.POLICY: updater, "best": best})
     done, _ = checkpoints.resume(standing)
     in_order = list(range(len(prompts)))
@@ -93,37 +100,34 @@ def train_best_of_n(
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         rewards = whole(reward(rollouts))
         scores = finished_scores(rewards.total, rollouts, settings.missing_eos_score)
-        chosen_best = _best(
-            rollouts, scores, settings.n, must_end=settings.missing_eos_score is not None
-        )
-        best += chosen_best
-        kl = _distances(trunk, rollouts, sampling.temperature)
+        found = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
+        best += found
         yield RolloutStep(
             step,
             draws + updates,
-            _describe(rollouts, scores, settings.n, len(chosen_best)) | describe(rewards),
+            _describe(rollouts, scores, settings.n, len(found)) | describe(rewards),
             tuple(rollouts),
             tuple(scores.tolist()),
-            tuple(kl.tolist()),
+            tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
             {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
         )
         checkpoints.save(step, standing)
     if not best:
-        raise TrainingError(
-            f"none of {len(prompts)} prompts has an answer that ended and has a score, so there is "
-            "nothing to learn from; raise sampling.max_new_tokens, or look at "
-            "`SELECT finish_reason, count(*), count(score) FROM rollouts GROUP BY finish_reason`"
-        )
+        raise TrainingError(NOTHING_TO_LEARN.format(len(prompts)))
     updates = updater.steps = step_count(len(best), per_step, settings.epochs)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
     for update, indices in after(order, done - draws):
-        shown = [best[index] for index in indices]
-        accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, shown)
-        loss = summed_number(within_memory(trunk, accumulate, [updater]))
-        norm, learning_rate = updater.step()
-        metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
+        metrics = _imitate(trunk, updater, [best[index] for index in indices])
         yield TrainingStep(draws + update, draws + updates, metrics)
         checkpoints.save(draws + update, standing)
+
+
+def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -> dict[str, float]:
+    """Make one optimizer step towards some answers; its metrics."""
+    accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, answers)
+    loss = summed_number(within_memory(trunk, accumulate, [updater]))
+    norm, learning_rate = updater.step()
+    return {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
 
 
 def _best(
