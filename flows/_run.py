@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows._cycle import Cycle, ended_cycles, new_run_id
+from flows._janitor import close_dead_runs, owned
 from flows._progress import console
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -25,7 +27,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), owned():
+        close_dead_runs()
         for number in range(ended_cycles(config) + 1, cycles + 1):
             pipeline(Cycle(config=config, number=number, run_id=new_run_id()))
     after = Store(config.store).counts()
@@ -35,7 +38,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
 def print_plan(found: Plan, to: Console) -> None:
     spread = f", in {found.processes} processes" if found.processes > 1 else ""
     to.print(
-        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}{spread}",
+        Text(found.policy, style="bold"),
+        f"({found.parameters:,} parameters) on {found.compute}{spread}",
         highlight=False,
     )
     to.print(
