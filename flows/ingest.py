@@ -26,6 +26,7 @@ def ingest(cycle: Cycle) -> str:
     config = cycle.config
     with stage(cycle, "ingest") as work:
         intake = read_checked_prompts(config)
+        _show_own_system_message(config)
         found = intake.prompt_set
         version = ConfigVersion(config_hash=config.hash, config=config.model_dump_json())
         known = queries.known_ids(work.store, "prompts", found.prompt_ids)
@@ -66,6 +67,20 @@ def read_checked_prompts(config: Config) -> Intake:
                 "raise the limit"
             )
     return intake
+
+
+def _show_own_system_message(config: Config) -> None:
+    """Say what every prompt is preceded by, where the config leaves that to the chat template."""
+    if config.policy.system_prompt is not None:
+        return
+    message = ChatFormat(load_tokenizer(config.policy.model), None).own_system_message()
+    if message is not None:
+        logger.info(
+            "policy.system_prompt is null, and the chat template of %s writes a system message of "
+            "its own before every prompt: %r",
+            config.policy.model,
+            message,
+        )
 
 
 def _deleted(store: Store) -> tuple[Tombstones, UserHashes]:
