@@ -65,9 +65,9 @@ class Server:
 def prefect_server(*, has_page: bool) -> Iterator[Server]:
     """The server that PREFECT_API_URL names, or one that is started here and ends with us.
 
-    Must be entered before Prefect is imported, which reads the address once. One that is started
-    here ends after all that Prefect does when the interpreter exits, so that everything that still
-    has to tell it something can.
+    Must be entered before Prefect is imported, which reads the address once. Unless something
+    fails, a server that is started here ends after all that Prefect does when the interpreter
+    exits, so that everything that still has to tell it something can.
 
     Args:
         has_page: Whether to serve its page and run schedules, too, which takes longer to start.
@@ -93,7 +93,13 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
     atexit.register(_stop, process)
     server = Server(f"http://{HOST}:{port}/api", process)
     os.environ["PREFECT_API_URL"] = server.address
-    yield server
+    try:
+        yield server
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        del os.environ["PREFECT_API_URL"]
 
 
 def _settings(port: int, has_page: bool) -> dict[str, str]:

@@ -34,6 +34,7 @@ class _Listener:
     is_listening: bool = False
     number: int = 0
     doing: str = ""
+    place: str = ""
     resume: str = ""
     is_quiet: bool = False
     unwinds: bool = False
@@ -70,6 +71,11 @@ def listen(*, is_quiet: bool = False) -> None:
 def describe(doing: str, resume: str = "") -> None:
     """Say what would be stopped now, and how one goes on from there."""
     _listener.doing, _listener.resume = doing, resume or _listener.resume
+
+
+def at(place: str) -> None:
+    """Say how far the work has come."""
+    _listener.place = f" in {place}"
 
 
 def stop_by(stop: Callable[[], None]) -> None:
@@ -143,10 +149,10 @@ def _say(number: int) -> None:
         if _listener.is_said or _listener.is_quiet:
             return
         _listener.is_said = True
-    what = f" {_listener.doing}" if _listener.doing else ""
+    what = (_listener.doing or "it") + _listener.place
     resume = f"; {_listener.resume}" if _listener.resume else ""
     start = "\r\033[K" if sys.stderr.isatty() else ""
-    line = f"{start}solon: {NAMES[signal.Signals(number)]} stopped{what or ' it'}{resume}\n"
+    line = f"{start}solon: {NAMES[signal.Signals(number)]} stopped {what}{resume}\n"
     with suppress(OSError):  # nobody reads; not through sys.stderr, which another thread may hold
         os.write(2, line.encode())
 

@@ -94,7 +94,7 @@ def _prepare(
     if place() > 0 and context.invoked_subcommand != "run":
         raise typer.Exit
     if context.invoked_subcommand not in SELF_STOPPING:
-        _stopping.listen()
+        _stopping.listen(is_quiet=place() > 0)
         _stopping.describe(f"`{context.command_path} {context.invoked_subcommand}`")
 
 
@@ -308,6 +308,7 @@ def _follow() -> None:
     from flows._together import follow
     from rlhf_core.models.ranks import join_others
 
+    _stopping.stop_by(lambda: None)  # an exception would wait for the other processes
     join_others()
     report = sys.excepthook  # PyTorch's, by now, which says which process it was
 

@@ -80,8 +80,8 @@ def check_kind(kind: str) -> None:
     known = kinds()
     if kind not in known:
         near = difflib.get_close_matches(kind, known, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"no judge {kind!r}; {meant}available: {', '.join(known)}")
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no judge {kind!r}; available: {', '.join(known)}{meant}")
 
 
 def check_kinds(judges: Iterable[JudgeSettings]) -> None:
