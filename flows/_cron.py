@@ -69,7 +69,7 @@ def firings(cron: str, zone: str, count: int) -> list[datetime]:
         found = []
     if not found:
         raise ConfigError(f"--cron {cron!r}: no such time ever comes; write one as in {EXAMPLE}")
-    return [moment.astimezone(ZoneInfo(zone)) for moment in found]
+    return [datetime.fromtimestamp(moment.timestamp(), ZoneInfo(zone)) for moment in found]
 
 
 def _problem(cron: str) -> str | None:
