@@ -112,7 +112,10 @@ def _settings(port: int, has_page: bool) -> dict[str, str]:
         "PREFECT_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_ENABLED": str(has_page),
     }
-    defaults = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES}
+    defaults = {
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
     return settings | {name: os.environ.get(name, value) for name, value in defaults.items()}
 
 
