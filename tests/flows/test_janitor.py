@@ -8,9 +8,10 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect import flow, tags
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.context import FlowRunContext
 from prefect.states import Pending, Running
 
 from flows import _janitor
@@ -29,6 +30,25 @@ with _janitor._held(sys.argv[1], sys.argv[2]):
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOLON_CACHE", str(tmp_path))
+
+
+def test_flows_that_run_bear_the_name_of_their_process(server: str):
+    """And so do the flows that they run."""
+    seen: list[set[str]] = []
+
+    @flow(name="janitor-inner")
+    def inner() -> None:
+        seen.append(set(FlowRunContext.get().flow_run.tags))
+
+    @flow(name="janitor-outer")
+    def outer() -> None:
+        inner()
+
+    with _janitor.owned():
+        outer()
+    ((tag,),) = seen
+    assert tag.startswith(f"{_janitor.TAG}{_janitor._host()}/")
+    assert _janitor._is_dead(tag.rpartition("/")[2])
 
 
 @contextmanager
@@ -52,8 +72,8 @@ def nothing() -> None:
 
 def created(tag: str) -> UUID:
     """A flow run that is under way, with a tag."""
-    with tags(tag), get_client(sync_client=True) as client:
-        return client.create_flow_run(nothing, state=Running()).id
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(nothing, state=Running(), tags=[tag]).id
 
 
 def state_of(run: UUID) -> str:
