@@ -88,9 +88,8 @@ def train_best_of_n(
     draws = step_count(len(prompts), per_step, epochs=1)
     updates = step_count(len(prompts), per_step, settings.epochs)
     best = DrawnSequences()
-    updater = Updater(
-        trunk.parameters(Role.POLICY), settings.learning_rate, updates, settings.max_grad_norm
-    )
+    parameters = trunk.parameters(Role.POLICY)
+    updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
     standing = Standing({Role.POLICY: updater, "best": best})
     done, _ = checkpoints.resume(standing)
     in_order = list(range(len(prompts)))
