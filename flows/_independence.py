@@ -35,7 +35,7 @@ def refuse_judging_trainers(
             trained[version] = f"one that had a say in the training of {model}"
     for where, judge in _trainers(config):
         for one in _within(judge):
-            trained[_identity(one)] = f"the same judge as {where}"
+            trained |= dict.fromkeys((one.version, _identity(one)), f"the same judge as {where}")
     for settings in config.evaluation.judges:
         judge = load(settings)
         for one in _within(judge):
