@@ -25,6 +25,7 @@ from judges._ledger import Ledger
 from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
+from rlhf_core.preferences import margin_of_scores
 from rlhf_core.records import Outcome
 
 KIND = "jury"
@@ -70,7 +71,7 @@ class Seat:
             opinions = iter(self.judge.compare(asked))
         else:
             assert isinstance(self.judge, PointwiseJudge)
-            opinions = iter(compare_scores(self.judge, asked))
+            opinions = iter(compare_scores(self.judge, asked, self.settings.scale))
         return [next(opinions) if is_its else None for is_its in is_asked]
 
 
@@ -78,7 +79,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
     """Members without an opinion cast no vote; what each said stays in the raw output."""
 
     Options = JuryOptions
-    code = "1"
+    code = "2"
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
@@ -88,8 +89,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
             raise ConfigError("judge 'jury': two members are the same judge; give it more weight")
 
     def fixed_text(self) -> str:
-        """Weights and modes, which the members' versions leave out, and the learnt reliability."""
-        places = [[s.settings.weight, *s.settings.modes] for s in self._seats]
+        """What the members' versions leave out: places and scales; and the learnt reliability."""
+        settings = [seat.settings for seat in self._seats]
+        places = [[own.weight, own.scale, *own.modes] for own in settings]
         learnt = self._reliability if self.options.method == "dawid_skene" else None
         return json.dumps([places, learnt and repr(learnt)])
 
@@ -179,8 +181,10 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         return _dawid_skene.load(Path(self.options.reliability or "").expanduser())
 
 
-def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> list[Opinion]:
-    """Contests by a judge that scores answers alone: the difference of scores, halved around 1/2.
+def compare_scores(
+    judge: PointwiseJudge[Any], contests: Sequence[Contest], scale: float
+) -> list[Opinion]:
+    """Contests by a judge that scores answers alone: σ of the difference of scores over its scale.
 
     Each distinct answer is scored once; what that took is counted where it first stands.
     """
@@ -191,17 +195,19 @@ def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> l
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
     return [
         _difference(
-            scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second]
+            scores[contest.prompt.id, contest.first],
+            scores[contest.prompt.id, contest.second],
+            scale,
         )
         for contest in contests
     ]
 
 
-def _difference(first: Opinion, second: Opinion) -> Opinion:
+def _difference(first: Opinion, second: Opinion, scale: float) -> Opinion:
     for opinion in (first, second):
         if opinion.score is None:
             return opinion
-    found = verdict((1 + (first.score or 0.0) - (second.score or 0.0)) / 2)
+    found = verdict((1 + margin_of_scores(first.score or 0.0, second.score or 0.0, scale)) / 2)
     return together(found, [first, second])
 
 

@@ -198,6 +198,12 @@ _OF_PROMPT = (
 _WANTED = "prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)"
 _OWN = "NULL AS is_conversation, NULL AS messages, NULL AS said"
 
+# An imported order without utilities rests on one verdict for every two answers, and on no score.
+_IS_ORDER_ALONE = (
+    "imported.id IS NOT NULL "
+    "AND len(judgement_ids) = len(candidate_ids) * (len(candidate_ids) - 1) // 2"
+)
+
 _RANKINGS = f"""
 found_one AS (
     SELECT rankings.*, {_OF_PROMPT}
@@ -212,9 +218,12 @@ found_one AS (
     SELECT places.id, list(candidates.text ORDER BY place) AS answers
     FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
 ), found AS (
-    SELECT found_one.*, words.answers, {_SAID},
+    SELECT found_one.* REPLACE (
+               CASE WHEN {_IS_ORDER_ALONE} THEN NULL ELSE utilities END AS utilities
+           ), words.answers, {_SAID},
            CASE WHEN found_one.id IN (SELECT ranking_id FROM tainted_rankings) THEN 'retracted'
-                WHEN utilities[1] = utilities[-1] THEN 'tie'
+                WHEN found_one.utilities[1] = found_one.utilities[-1] THEN 'tie'
+                WHEN parts IS NOT NULL THEN 'not all compared'
                 WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
            END AS reason
     FROM found_one JOIN words USING (id) {_IMPORTED.format("rankings")}

@@ -94,7 +94,7 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
 
 
 def test_no_margin_makes_a_label_that_is_no_probability():
-    """Of three answers, the best and the worst can differ by 4/3 where each verdict is certain."""
+    """Imported pairs say their margin themselves, and can say more than a certain win."""
     widest = Pair(
         prompt_id="p",
         ranking_id="r",
