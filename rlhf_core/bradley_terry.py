@@ -35,7 +35,8 @@ class Comparison(NamedTuple):
 Comparisons = dict[tuple[str, str], Comparison]
 """By left and right, each two candidates once."""
 Answers = Mapping[str, Hashable]
-"""By a candidate's id, its text or a hash of it, in the order they were sampled in."""
+"""By a candidate's id, what makes it the answer it is, in the order they were sampled in: its text
+and whether it ended, or a hash of both."""
 
 
 class Strength(NamedTuple):

@@ -133,7 +133,7 @@ def comparisons_of(
 ) -> Comparisons:
     """Return what is known of every two candidates that can be compared.
 
-    Equal texts are equally good, whatever a judge's noise says of them, also where it read only one
+    Equal answers are equally good, whatever a judge's noise says of them, also where it read only one
     of them.
 
     Args:
@@ -246,7 +246,7 @@ class _Compared:
     ) -> None:
         ordered = sorted(candidates, key=lambda candidate: (candidate.sample_index, candidate.id))
         self.first = ordered[0]
-        self.answers = {candidate.id: candidate.text for candidate in ordered}
+        self.answers = {answer.id: (answer.text, answer.is_finished) for answer in ordered}
         self.combination = combination
         self.votes = Votes(judgements, combination.scales)
         self.comparisons = comparisons_of(self.answers, self.votes, combination)

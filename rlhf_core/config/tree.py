@@ -111,7 +111,7 @@ class PreferenceSettings(Settings):
     tie_margin: Share = 0.1
     """Two candidates are tied where 2 P − 1 is no further from 0 than this; P is the probability
     that the one is better, all judges together. 0.1 ties P from 0.45 to 0.55, and scores that are
-    a fifth of the judge's `scale` apart. Answers of the same words are always tied. Ties are kept
+    a fifth of the judge's `scale` apart. The same answer is always tied with itself. Ties are kept
     in the store; whether they are trained on, `reward_model.ties` says."""
     imported: ImportedSettings | None = None
     """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rlhf_core.preferences import Said
 from rlhf_core.records import Mode, Outcome, Prompt, Split
+from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
 
 PROMPTS_A_PAGE = 10_000
@@ -19,7 +20,7 @@ class Group(NamedTuple):
     mode: Mode
     split: Split
     answers: dict[str, int]
-    """A hash of each candidate's text by its id, in the order they were sampled in."""
+    """A hash of each candidate's text and whether it ended, by its id, in the order of sampling."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def ranked_pages(
         groups = snapshot.ask(
             "SELECT prompt_id, any_value(mode), any_value(split), "
             "list(candidates.id ORDER BY sample_index, candidates.id), "
-            "list(hash(candidates.text) ORDER BY sample_index, candidates.id) "
+            f"list(hash(candidates.text, finish_reason IN {FINISHED}) "
+            "ORDER BY sample_index, candidates.id) "
             f"FROM candidates {of_batches} JOIN prompts ON prompts.id = prompt_id "
             "WHERE prompt_id IN (SELECT unnest($ids)) "
             "GROUP BY prompt_id, model_id, sampling, candidates.seed "

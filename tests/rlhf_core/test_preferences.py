@@ -227,6 +227,12 @@ def test_the_same_words_are_tied_and_stand_together():
     assert pairs[B.id, copy.id].chosen_id == copy.id
 
 
+def test_the_same_words_cut_off_are_another_answer():
+    cut = candidate("a", 3, finish_reason="length")
+    _, pairs = outcomes([score(A, 0.9), score(cut, 0.2)], candidates=(A, cut))
+    assert pairs[A.id, cut.id].chosen_id == A.id
+
+
 def test_a_copy_that_was_not_read_is_tied_with_the_one_that_was():
     copy = candidate("a", 3)
     _, pairs = outcomes([score(A, 0.5), score(B, 0.9)], candidates=(A, B, copy))

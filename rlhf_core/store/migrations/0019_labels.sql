@@ -11,7 +11,7 @@ COMMENT ON COLUMN rankings.parts IS
     'Part of each candidate, where judges compared no candidate of one part with any of another, not '
     'even by way of others: the order of two parts means nothing. Null where all are one part.';
 COMMENT ON COLUMN pairs.outcome IS
-    'preferred, tie (margin at most preferences.tie_margin, or the same words) or unscored (no judge '
+    'preferred, tie (margin at most preferences.tie_margin, or the same answer) or unscored (no judge '
     'compared the two, whatever follows from other pairs).';
 COMMENT ON COLUMN pairs.margin IS
     '2 P - 1, where P is the probability that the chosen one is better by the judges'' own comparison of '
@@ -50,8 +50,8 @@ COMMENT ON VIEW check_unfounded_preferences IS
     'warning: A preference between two candidates that no judge compared. Versions before migration 19 '
     'made such labels from places in the ranking; pair again, with solon run, before training on them.';
 COMMENT ON VIEW check_identical_texts IS
-    'warning: A pair prefers a text to the same text, which is a tie by definition. Versions before '
-    'migration 19 let a judge''s noise decide; pair again, with solon run.';
+    'warning: A pair prefers a text to the same text, which is a tie by definition unless one of the two '
+    'was cut off. Versions before migration 19 let a judge''s noise decide; pair again, with solon run.';
 
 CREATE VIEW intransitive_pairs AS
 SELECT id AS pair_id, prompt_id, ranking_id, chosen_id, rejected_id, margin,
