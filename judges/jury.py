@@ -194,10 +194,8 @@ def compare_scores(
     """
     answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
-    return [
-        _difference(*(scores[_key(answer)] for answer in contest.answers), scale=scale)
-        for contest in contests
-    ]
+    both = [[scores[_key(answer)] for answer in contest.answers] for contest in contests]
+    return [_difference(first, second, scale) for first, second in both]
 
 
 def _key(answer: Answer) -> tuple[str, str, bool]:

@@ -133,8 +133,8 @@ def comparisons_of(
 ) -> Comparisons:
     """Return what is known of every two candidates that can be compared.
 
-    Equal answers are equally good, whatever a judge's noise says of them, also where it read only one
-    of them.
+    Equal answers are equally good, whatever a judge's noise says of them, also where it read only
+    one of them.
 
     Args:
         answers: Of the candidates that are ranked together.
