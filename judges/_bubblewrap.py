@@ -73,6 +73,8 @@ class Started:
             select.select([self.init], [], [], END_SECONDS)
             os.close(self.init)
             self.init = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_SECONDS)  # which reaps the one that has just ended
         self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
@@ -110,9 +112,11 @@ def command(interpreter: Interpreter, disk_bytes: int, user: int | None) -> list
     return [
         executable(),
         *("--unshare-all", "--unshare-user", "--unshare-cgroup", "--hostname", "sandbox"),
-        *("--new-session", "--die-with-parent", "--clearenv"),
+        *("--new-session", "--as-pid-1", "--die-with-parent"),
+        "--clearenv",
         *identity,
         *_libraries(interpreter),
+        *("--perms", "0755", "--dir", "/dev"),
         *devices,
         *("--ro-bind", str(CONTAINED), f"{INSIDE}/contained"),
         *("--perms", "1777", "--size", str(disk_bytes), "--tmpfs", FOLDER),
@@ -137,7 +141,11 @@ def _libraries(interpreter: Interpreter) -> tuple[str, ...]:
             if prefix != "/usr" or part != "bin":
                 _want(wanted, os.path.join(prefix, part))
                 _want(wanted, os.path.join(os.path.realpath(prefix), part))
-    _want(wanted, os.path.realpath(interpreter.executable))
+    link = interpreter.executable
+    _want(wanted, link)
+    while os.path.islink(link):  # as a virtual environment's python is, to the system's python3
+        link = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+        _want(wanted, link)
     arguments: list[str] = []
     covered: list[str] = []
     parents: dict[str, None] = {}

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ CHUNK = 1 << 16
 
 def main() -> None:
     """Take over standard input and output, which the answer never gets, and do as they say."""
+    # The first process of a sandbox gets no signal from inside that it does not handle.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     inward, outward = _take_over()
     try:
         request = json.loads(_line(inward))
