@@ -17,13 +17,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flows._terminal import SafeConsole
+
 PIPE_WIDTH = 10_000
 
 
 def new_console(stderr: bool = False) -> Console:
     """A console that breaks no line where there is no terminal to fit it to."""
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+    found = SafeConsole(stderr=stderr)
+    return found if found.is_terminal else SafeConsole(stderr=stderr, width=PIPE_WIDTH)
 
 
 console = new_console(stderr=True)

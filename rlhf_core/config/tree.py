@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rlhf_core.config.address import StoreAddress
+from rlhf_core.config.address import ServerAddress, StoreAddress
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
@@ -25,7 +25,7 @@ class EndpointSettings(Settings):
 
     model: str
     """The model's name as the server knows it."""
-    base_url: str | None = None
+    base_url: ServerAddress = None
     """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. The key itself never stands here."""

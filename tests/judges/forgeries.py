@@ -41,7 +41,7 @@ FORGERIES = [
                 except OSError: pass
         os._exit(0)
         """,
-        ENDED,
+        f"{ENDED}|^0/2 a message",
     ),
     forgery("leave when asked", "import os\ndef f(x): os._exit(0)", ENDED),
     forgery("exit when asked", "def f(x): raise SystemExit(0)", "^0/2 SystemExit"),
@@ -138,7 +138,9 @@ FORGERIES = [
     on_the_line("say NaN", "os.write(4, b'\\0\\0\\0\\x0e{\"value\": NaN }')"),
     on_the_line("say no JSON", "os.write(4, b'\\0\\0\\0\\x04\\xff{[}')", "^0/2 a message"),
     on_the_line(
-        "say too much", "os.write(4, b'\\xff\\xff\\xff\\xff')", f"{ENDED}|^0/2 a message is too large"
+        "say too much",
+        "os.write(4, b'\\xff\\xff\\xff\\xff')",
+        f"{ENDED}|^0/2 a message is too large",
     ),
     on_the_line("say something deep", "os.write(4, (200_000).to_bytes(4, 'big') + b'[' * 200_000)"),
     on_the_line(

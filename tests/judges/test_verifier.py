@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from judges import load
+from judges import _maths, load
 from judges._base import Answer, Opinion
 from judges.verifier import exact_match, last_number, normalise, token_f1
 from rlhf_core.config import JudgeSettings
@@ -227,3 +228,17 @@ def test_a_schema_elsewhere_is_not_fetched():
     options = {"metric": "json_schema", "json_schema": {"$ref": "http://127.0.0.1:9/schema.json"}}
     with pytest.raises(ConfigError, match="refers to what it does not hold"):
         judge("{}", **options)
+
+
+def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It reads what models wrote; a comparison that nobody is left to stop stops all the same."""
+    monkeypatch.setenv("SOLON_TEST_KEY", "secret")
+    with _maths.MathsWorker() as worker:
+        assert worker.equal("1/2", "0.5") is True
+        process = psutil.Process(worker._started().pid)
+        assert "SOLON_TEST_KEY" not in process.environ()
+        seconds, _ = process.rlimit(psutil.RLIMIT_CPU)
+        used = process.cpu_times()
+        assert used.user + used.system < seconds <= used.user + used.system + 9
