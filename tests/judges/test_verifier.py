@@ -1,5 +1,6 @@
 """Scores by hand, and against the published SQuAD script's rules."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,39 @@ def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
         seconds, _ = process.rlimit(psutil.RLIMIT_CPU)
         used = process.cpu_times()
         assert used.user + used.system < seconds <= used.user + used.system + 9
+
+
+SLOW = "^(a|a)+$"
+FIFTY = "a" * 50
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"properties": {"name": {"pattern": SLOW}}}, {"name": f"{FIFTY}!"}),
+        ({"patternProperties": {SLOW: {"type": "string"}}}, {f"{FIFTY}!": 1}),
+        ({"patternProperties": {SLOW: {}}, "additionalProperties": False}, {f"{FIFTY}!": 1}),
+    ],
+)
+def test_no_answer_keeps_a_pattern_of_a_schema_busy_for_ever(
+    schema: dict[str, Any], answer: dict[str, Any]
+):
+    found = judge(json.dumps(answer), metric="json_schema", json_schema=schema)
+    assert found.outcome is Outcome.UNAVAILABLE
+    assert "longer than a second" in (found.reason or "")
+
+
+def test_patterns_of_a_schema_decide():
+    schema = {
+        "properties": {"a": {"pattern": "^x"}},
+        "patternProperties": {"^n_": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    rules = {"metric": "json_schema", "json_schema": schema}
+    assert judge('{"a": "xy", "n_b": 3}', **rules).score == 1.0
+    assert judge('{"a": "y"}', **rules).score == 0.0
+    assert judge('{"n_b": "3"}', **rules).score == 0.0
+    assert judge('{"c": 1}', **rules).score == 0.0
+    typed = {"metric": "json_schema", "json_schema": {"additionalProperties": {"type": "string"}}}
+    assert judge('{"c": "1"}', **typed).score == 1.0
+    assert judge('{"c": 1}', **typed).score == 0.0
