@@ -1,7 +1,7 @@
 """A question to a chat model and its answer, in the form of OpenAI's chat completions."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
@@ -26,7 +26,10 @@ class ChatRequest:
     temperature: float
     seed: int | None = None
     top_logprobs: int = 0
-    """How many alternatives of the first token to ask for; 0 asks for none."""
+    """How many alternatives of each token to ask for; 0 asks for none."""
+    known_by: str | None = None
+    """What the request is found again by in a batch, where its words are drawn anew each time; else
+    by its words."""
 
     @property
     def input_tokens_at_most(self) -> int:
@@ -41,6 +44,10 @@ class ChatRequest:
         return sum(len(f"{role}{text}".encode(errors="replace")) for role, text in self.messages)
 
 
+TokenChoice = tuple[str, dict[str, float]]
+"""A token of a reply, and the probabilities of those that could have stood in its place."""
+
+
 @dataclass(frozen=True)
 class ChatReply:
     text: str
@@ -52,8 +59,8 @@ class ChatReply:
     latency_seconds: float
     cost_usd: float
     """The most that it can have cost, where the server does not count tokens."""
-    first_token: dict[str, float] = field(default_factory=dict)
-    """Probabilities of the first token's alternatives, where the server gave them."""
+    tokens: tuple[TokenChoice, ...] = ()
+    """Each token of the reply with its alternatives, where the server gave them."""
 
 
 def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
@@ -85,6 +92,7 @@ class _Alternative(BaseModel):
 
 
 class _Position(BaseModel):
+    token: str = ""
     top_logprobs: list[_Alternative] | None = None
 
 
@@ -150,12 +158,18 @@ def as_reply(
         completion_tokens=usage.completion_tokens if usage else 0,
         latency_seconds=latency_seconds,
         cost_usd=cost_usd,
-        first_token=_first_token(choice.logprobs),
+        tokens=_tokens(choice.logprobs),
     )
 
 
-def _first_token(logprobs: _Logprobs | None) -> dict[str, float]:
-    if logprobs is None or not logprobs.content:
-        return {}
-    alternatives = logprobs.content[0].top_logprobs or ()
-    return {entry.token: math.exp(min(entry.logprob, 0.0)) for entry in alternatives}
+def _tokens(logprobs: _Logprobs | None) -> tuple[TokenChoice, ...]:
+    positions = (logprobs.content if logprobs else None) or ()
+    return tuple((position.token, _probabilities(position)) for position in positions)
+
+
+def _probabilities(position: _Position) -> dict[str, float]:
+    """Of each token, which a server may name more than once in different bytes."""
+    found: dict[str, float] = {}
+    for entry in position.top_logprobs or ():
+        found[entry.token] = found.get(entry.token, 0.0) + math.exp(min(entry.logprob, 0.0))
+    return found

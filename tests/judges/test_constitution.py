@@ -44,7 +44,7 @@ def test_principles_are_drawn_evenly():
 
 def test_the_question_holds_examples_principle_and_fenced_answers():
     tiny = judge(model="tiny-random", few_shots=2)
-    question = tiny.question(CONTEST, VERDICT)
+    question = str(tiny.question(CONTEST, VERDICT))
     assert question.count("The better answer is:") == 2
     assert tiny.principle(CONTEST).prefer in question
     assert question.endswith(VERDICT)
