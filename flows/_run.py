@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._cycle import Cycle, ended_cycles, new_run_id
-from flows._progress import console
+from flows._progress import console, duration
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
 from rlhf_core.config import Config
@@ -48,8 +48,8 @@ def print_plan(found: Plan, to: Console) -> None:
     table = Table("stage", "what", "count", "about", "US dollars")
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
-        table.add_row(row.stage, row.what, f"{row.count:,}", _duration(row.seconds), cost)
-    table.add_row("", "in all", "", _duration(found.seconds), f"{found.cost_usd:.2f}")
+        table.add_row(row.stage, row.what, f"{row.count:,}", _about(row.seconds), cost)
+    table.add_row("", "in all", "", duration(found.seconds), f"{found.cost_usd:.2f}")
     to.print(table)
 
 
@@ -76,7 +76,5 @@ def _log_to_console() -> None:
         logger.propagate = False
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return ""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+def _about(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else ""
