@@ -19,15 +19,19 @@ LOGGERS = ("flows", "judges", "rlhf_core")
 
 def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     """Bring a config to so many ended cycles; the rows that were added, by table."""
-    found = plan_run(config)
+    due = [
+        Cycle(config=config, number=number, run_id=new_run_id())
+        for number in range(ended_cycles(config) + 1, cycles + 1)
+    ]
+    found = plan_run(config, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        for number in range(ended_cycles(config) + 1, cycles + 1):
-            pipeline(Cycle(config=config, number=number, run_id=new_run_id()))
+        for cycle in due:
+            pipeline(cycle)
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 

@@ -97,8 +97,9 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
+    from rlhf_core.models.budget import Budget
 
-    found = plan_run(loaded)
+    found = plan_run(loaded, Budget(loaded.budget))
     if as_json:
         print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
     else:

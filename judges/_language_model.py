@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from judges._base import Judge, Workload
 from judges._choice import MIN_LABEL_MASS, Choice, Heard, read_choice
-from judges._fence import Fenced
+from judges._fence import Fenced, plain
 from judges._ledger import Ledger
 from judges._local_model import LocalModel
 from judges._parsing import PARSER
@@ -26,6 +26,7 @@ from rlhf_core.models.batch_files import LINES_AT_MOST
 from rlhf_core.models.chat_completion import TokenChoice
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.loading import locate, parameter_count
+from rlhf_core.models.preflight import preflight
 from rlhf_core.records import Response
 
 REMOTE_PREFIX = "openai:"
@@ -86,6 +87,16 @@ class LanguageModel:
         locate(self.options.model)
         for labels in choices:
             self._local.labels(labels)
+
+    def preflight(self) -> None:
+        """Ask a remote model one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the server's words, if it does not answer.
+        """
+        if self.is_remote:
+            like = self._request("", Question(plain(""), self.options.max_tokens, ("yes",)))
+            preflight(self.options, like, self.ledger.budget)
 
     def workload(self, tokens: float, calls: int = 1, written: int | None = None) -> Workload:
         """Of so many questions of that many tokens in all, each with an answer of `written`."""
@@ -237,6 +248,9 @@ class AsksLanguageModel(Judge[AnyModelOptions]):
 
     def check(self) -> None:
         self._model.check(self.choices())
+
+    def preflight(self) -> None:
+        self._model.preflight()
 
     @property
     def batch(self) -> int:

@@ -8,7 +8,9 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.errors import EndpointError, TransientError
+from rlhf_core.models.retries import one_line
 
+TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
 TEMPLATE_TOKENS_AT_MOST = 128
 """What chat templates add by themselves: marks, roles, a default system prompt, the date."""
@@ -100,8 +102,21 @@ class _Logprobs(BaseModel):
     content: list[_Position] | None = None
 
 
+class _Part(BaseModel):
+    """A piece of a message; what a model thought has no text of its own."""
+
+    type: str = "text"
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text or "" for part in self.content or () if part.type == "text")
 
 
 class _Choice(BaseModel):
@@ -111,8 +126,8 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: NonNegativeInt = 0
-    completion_tokens: NonNegativeInt = 0
+    prompt_tokens: NonNegativeInt | None = None
+    completion_tokens: NonNegativeInt | None = None
 
 
 class Completion(BaseModel):
@@ -136,8 +151,33 @@ def read_as(kind: type[Reply], content: bytes, name: str) -> Reply:
         raise TransientError(f"the reply is {what}; {WRONG_ADDRESS}") from None
 
 
+class _Error(BaseModel):
+    message: str
+    code: int | str | None = None
+
+
+class _Failed(BaseModel):
+    """An error that a server sends with status 200."""
+
+    error: _Error
+
+
 def read_completion(content: bytes) -> Completion:
-    return read_as(Completion, content, "chat completion")
+    """The completion that a server sent.
+
+    Raises:
+        EndpointError: If it sent an error instead, whatever its status.
+        TransientError: If that may pass, or nothing of the kind can be read.
+    """
+    try:
+        failed = _Failed.model_validate_json(content).error
+    except ValidationError:
+        return read_as(Completion, content, "chat completion")
+    reason = one_line(f"HTTP 200, and an error in it: {failed.message}")
+    code = str(failed.code)
+    if code == TOO_MANY or code.startswith("5"):
+        raise TransientError(reason, is_throttled=code == TOO_MANY, may_be_billed=code != TOO_MANY)
+    raise EndpointError(reason)
 
 
 def as_reply(
@@ -146,16 +186,17 @@ def as_reply(
     settings: EndpointSettings,
     latency_seconds: float,
 ) -> ChatReply:
-    choice, usage = completion.choices[0], completion.usage
-    if usage is None:
-        cost_usd = settings.cost(request.input_tokens_at_most, request.max_tokens)
-    else:
-        cost_usd = settings.cost(usage.prompt_tokens, usage.completion_tokens)
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    read, written = usage.prompt_tokens, usage.completion_tokens
+    cost_usd = settings.cost(
+        request.input_tokens_at_most if read is None else read,
+        request.max_tokens if written is None else written,
+    )
     return ChatReply(
-        text=choice.message.content or "",
+        text=choice.message.text,
         finish_reason="eos" if choice.finish_reason == "stop" else str(choice.finish_reason),
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
+        prompt_tokens=read or 0,
+        completion_tokens=written or 0,
         latency_seconds=latency_seconds,
         cost_usd=cost_usd,
         tokens=_tokens(choice.logprobs),
