@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._cycle import Cycle, ended_cycles, new_run_id
+from flows._forecast import forecasting
 from flows._progress import console, duration
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -15,6 +16,8 @@ from rlhf_core.config import Config
 from rlhf_core.store import Store
 
 LOGGERS = ("flows", "judges", "rlhf_core")
+BUSY = 1.2
+"""From which slowdown on a plan says that others use the machine."""
 
 
 def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
@@ -29,7 +32,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with quiet, forecasting(found.by_stage):
         for cycle in due:
             pipeline(cycle)
     after = Store(config.store).counts()
@@ -53,8 +57,16 @@ def print_plan(found: Plan, to: Console) -> None:
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
         table.add_row(row.stage, row.what, f"{row.count:,}", _about(row.seconds), cost)
-    table.add_row("", "in all", "", duration(found.seconds), f"{found.cost_usd:.2f}")
+    least, most = found.time_range
+    in_all = f"{duration(least)} to {duration(most)}"
+    table.add_row("", "in all", "", in_all, f"{found.cost_usd:.2f}")
     to.print(table)
+    if found.slowdown > BUSY:
+        to.print(
+            f"other programs keep this machine busy: work may take {found.slowdown:.1f} times as "
+            "long as on an idle one",
+            highlight=False,
+        )
 
 
 def _print_counts(title: str, counts: Mapping[str, int], to: Console) -> None:
