@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flows import _judging
 from flows._judging import batches, judge_missing
 from flows._ledger import StoreLedger
 from flows._silence import Attendance
@@ -29,6 +30,12 @@ from tests.servers import Answer, Server, completion, started
 LIMITS = JudgingSettings()
 PROMPTS = [prompt(f"Question {number}?") for number in range(30)]
 SAID = "The model `typo` does not exist."
+
+
+@pytest.fixture(autouse=True)
+def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage's own work, outside of a flow."""
+    monkeypatch.setattr(_judging, "judge_batch", _judging.judge_batch.fn)
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def outcomes(store: Store) -> list[Outcome]:
     return [judgement.outcome for judgement in store.rows(Judgement)]
 
 
-def test_a_judge_that_refuses_the_first_question_stops_the_stage(server: str, store: Store, serve):
+def test_a_judge_that_refuses_the_first_question_stops_the_stage(store: Store, serve):
     remote = serve(lambda body, number: refused())
     with pytest.raises(EndpointError, match=rf"judge 'direct': .*HTTP 404: .*{SAID}"):
         judge_all(store, judge_settings(remote))
@@ -77,7 +84,7 @@ def test_a_judge_that_refuses_the_first_question_stops_the_stage(server: str, st
 
 
 def test_a_judge_that_falls_silent_stops_the_stage_and_a_rerun_asks_what_is_missing(
-    server: str, store: Store, serve
+    store: Store, serve
 ):
     """Of the first 20 four fail: 20 %. When the server is mended, 4 and the other 10 are asked."""
     is_mended = False
@@ -100,9 +107,7 @@ def test_a_judge_that_falls_silent_stops_the_stage_and_a_rerun_asks_what_is_miss
     assert len(remote.requests) == 21 + 15  # nothing was missing, so nothing was asked
 
 
-def test_replies_that_nobody_can_read_are_paid_for_twenty_times_at_most(
-    server: str, store: Store, serve
-):
+def test_replies_that_nobody_can_read_are_paid_for_twenty_times_at_most(store: Store, serve):
     remote = serve(lambda body, number: completion("", finish_reason="length"))
     for asked in (21, 21):  # a rerun knows what is stored, and asks nothing
         with pytest.raises(SilentJudgeError, match=r"20 of 20 \(100%.*20 unparsed.*max_tokens"):
@@ -110,21 +115,21 @@ def test_replies_that_nobody_can_read_are_paid_for_twenty_times_at_most(
         assert len(remote.requests) == asked
 
 
-def test_a_small_stage_is_looked_at_when_it_ends(server: str, store: Store, serve):
+def test_a_small_stage_is_looked_at_when_it_ends(store: Store, serve):
     remote = serve(lambda body, number: completion("Hm."))
     with pytest.raises(SilentJudgeError, match="no verdict on 3 of 3"):
         judge_all(store, judge_settings(remote), count=3)
 
 
 def test_a_judge_that_decides_nothing_stops_nothing(
-    server: str, store: Store, serve, caplog: pytest.LogCaptureFixture
+    store: Store, serve, caplog: pytest.LogCaptureFixture
 ):
     remote = serve(lambda body, number: completion("Hm."))
     assert judge_all(store, judge_settings(remote, weight=0.0)) == 30
     assert "no verdict on 30 of 30" in caplog.text
 
 
-def test_a_jury_waits_for_a_member_that_cannot_be_reached(server: str, store: Store, serve):
+def test_a_jury_waits_for_a_member_that_cannot_be_reached(store: Store, serve):
     """The members that answer do not take its weight over, and are not asked again."""
     is_mended = False
 
@@ -145,7 +150,7 @@ def test_a_jury_waits_for_a_member_that_cannot_be_reached(server: str, store: St
     assert all(judgement.probability is not None for judgement in found)
 
 
-def test_a_jurys_member_that_is_never_readable_stops_the_stage(server: str, store: Store, serve):
+def test_a_jurys_member_that_is_never_readable_stops_the_stage(store: Store, serve):
     member = judge_settings(serve(lambda body, number: completion("Hm."))).model_dump()
     jury = JudgeSettings.model_validate({"kind": "jury", "judges": [member, {"kind": "brevity"}]})
     ledger = StoreLedger(store, Budget(BudgetSettings()))
