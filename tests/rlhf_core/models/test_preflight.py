@@ -63,6 +63,16 @@ def test_an_unsupported_parameter_is_told(serve):
         preflight(settings(server.url), LIKE, Budget(BudgetSettings()))
 
 
+def test_an_error_in_another_form_than_openais_is_shown_too(serve):
+    said = json.dumps({"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]})
+    server = serve(lambda body, number: (422, {}, said))
+    with pytest.raises(EndpointError, match=r"HTTP 422: .*extra_forbidden.*seed"):
+        preflight(settings(server.url), LIKE, Budget(BudgetSettings()))
+    server = serve(lambda body, number: (404, {}, "<h1>Not here</h1>"))
+    with pytest.raises(EndpointError, match="HTTP 404: <h1>Not here</h1>"):
+        preflight(settings(server.url), LIKE, Budget(BudgetSettings()))
+
+
 def test_an_error_with_status_200_is_one_line_of_the_servers(serve):
     said = "Rate limit exceeded: free-models-per-min"
     server = serve(lambda body, number: refusal(200, said, code=429))
