@@ -140,8 +140,9 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
+    from rlhf_core.models.budget import Budget
 
-    found = plan_run(loaded)
+    found = plan_run(loaded, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
