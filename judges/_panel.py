@@ -14,7 +14,7 @@ from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge, Workloa
 from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.judge import DEFAULT_SCALE
-from rlhf_core.errors import ConfigError
+from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
@@ -75,6 +75,27 @@ class Panelist:
 
     def check(self) -> None:
         self._judge.check()
+
+    def preflight(self) -> None:
+        """Ask each remote model behind it one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+        try:
+            self._judge.preflight()
+        except EndpointError as error:
+            raise EndpointError(f"judge {self.settings.name!r}: {error}") from None
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """What the judges that it asks said, each with its name, outcome and reason."""
+        own = self.settings.name
+        return [
+            (member.model_copy(update={"name": f"{own}: {member.name}"}), outcome, reason)
+            for member, outcome, reason in self._judge.members_said(raw_output)
+        ]
 
     def calls(self, candidates: int) -> int:
         """Judgements it takes to rank that many candidates of a prompt."""
