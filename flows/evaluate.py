@@ -22,6 +22,7 @@ from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Config
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.evaluation.comparison import (
+    REWARD_SCALE,
     Answers,
     Comparison,
     Seat,
@@ -66,7 +67,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
                 for task in ranking_tasks(panelist, prompt, [ours, theirs])
             ]
 
-        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating")
+        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
         _score_missing(work.store, models, prompts, [policy, baseline])
         seats = _seats(panel, models)
         judgements = _judgements(work.store, [policy, baseline], seats)
@@ -183,8 +184,8 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
 
 def _seats(panel: Panel, models: _Models) -> list[Seat]:
     """All that judged the answers."""
-    judges = [Seat(p.settings.name, p.version, role) for p, role in panel.items()]
-    return [*judges, Seat(PROXY, models.reward_id, PROXY)]
+    judges = [Seat(p.settings.name, p.version, role, p.settings.scale) for p, role in panel.items()]
+    return [*judges, Seat(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
 
 
 def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat]) -> list[Judgement]:
@@ -203,11 +204,12 @@ def _kept(
 ) -> list[Evaluation]:
     """The evaluations of an earlier run, if it came to all of them."""
     found = {
-        Seat(evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
+        (evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
         for evaluation in queries.evaluations_of(store, policy_id, baseline_id)
         if evaluation.settings == settings
     }
-    return [found[seat] for seat in seats] if all(seat in found for seat in seats) else []
+    wanted = [(seat.judge, seat.version, seat.role) for seat in seats]
+    return [found[key] for key in wanted] if all(key in found for key in wanted) else []
 
 
 def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answers) -> float:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from rlhf_core.algorithms.dpo import sequence_logprobs
+from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.config.tree import Config
 from rlhf_core.evaluation.intervals import METHOD
 from rlhf_core.evaluation.win_rate import win_rate
@@ -14,22 +15,23 @@ from rlhf_core.identity import content_id
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences import Votes
-from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt
+from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
 
 Answers = Mapping[str, Sequence[Candidate]]
 """Candidates of one model by prompt id, in sample order."""
 
 
-REWARDS_TO_ONE = 4.0
-"""Rewards as far apart as scores from 0 to 1 that differ by 1, near the mean: σ's slope is 1/4."""
+REWARD_SCALE = 1.0
+"""Of rewards: that the reward model was trained by, with P = σ(difference)."""
 
 
 class Seat(NamedTuple):
-    """Who looks at the answers, and in which role."""
+    """Who looks at the answers, in which role, and the scale of its scores."""
 
     judge: str
     version: str
     role: str
+    scale: float = DEFAULT_SCALE
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,10 @@ class Comparison:
 
     def evaluate(self, config: Config, judgements: Sequence[Judgement], seat: Seat) -> Evaluation:
         """Return the win rate and mean scores by the judgements of one judge version."""
-        votes = Votes(judgements)
-        unit = REWARDS_TO_ONE if seat.role == PROXY else 1.0
+        votes = Votes(judgements, {seat.version: seat.scale})
         margins = [
             [
-                margin_of(votes, seat.version, ours, theirs, unit * config.preferences.tie_margin)
+                margin_of(votes, seat.version, ours, theirs, config.preferences.tie_margin)
                 for ours, theirs in zip(
                     self.policy[prompt.id], self.baseline[prompt.id], strict=True
                 )
@@ -93,7 +94,7 @@ def margin_of(
         version: Of the judge.
         ours: The policy's answer.
         theirs: The baseline's answer.
-        tie_margin: Answers that the judge finds no further apart than this are tied, in its unit.
+        tie_margin: Answers whose margin is no larger are tied, as in rankings.
     """
     if ours.text == theirs.text:
         return 0.0 if votes.behind(version, ours.id, theirs.id) else None

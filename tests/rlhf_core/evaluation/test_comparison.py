@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from rlhf_core.config import Config
-from rlhf_core.evaluation.comparison import Comparison, Seat, sequence_kl, settings_hash
+from rlhf_core.evaluation.comparison import (
+    REWARD_SCALE,
+    Comparison,
+    Seat,
+    sequence_kl,
+    settings_hash,
+)
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Judgement, Outcome
@@ -79,9 +85,9 @@ def test_identical_texts_are_tied_whatever_noise_says():
     assert (nothing.win_rate, nothing.unscored) == (None, 4)
 
 
-@pytest.mark.parametrize(("chance", "rate"), [(0.505, 0.5), (0.52, 1.0), (0.48, 0.0)])
+@pytest.mark.parametrize(("chance", "rate"), [(0.54, 0.5), (0.56, 1.0), (0.44, 0.0)])
 def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
-    """Of a judge that compares, 2 P − 1 is 0.01, 0.04 and −0.04; the tie margin is 0.02."""
+    """Of a judge that compares, 2 P − 1 is 0.08, 0.12 and −0.12; the tie margin is 0.1."""
     policy, baseline = answers("policy"), answers("sft")
     contests = [
         pair
@@ -105,9 +111,18 @@ def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
     assert compared.evaluate(CONFIG, judgements, VERIFIER).win_rate == rate
 
 
-@pytest.mark.parametrize("seat", [VERIFIER, Seat("proxy", "v", "proxy")])
-@pytest.mark.parametrize(("apart", "rate"), [(0.001, 0.5), (0.5, 1.0)])
+@pytest.mark.parametrize(
+    ("seat", "apart", "rate"),
+    [
+        (VERIFIER, 0.019, 0.5),
+        (VERIFIER, 0.022, 1.0),
+        (VERIFIER._replace(scale=0.2), 0.022, 0.5),
+        (Seat("proxy", "v", "proxy", REWARD_SCALE), 0.19, 0.5),
+        (Seat("proxy", "v", "proxy", REWARD_SCALE), 0.22, 1.0),
+    ],
+)
 def test_scores_and_rewards_that_differ_by_noise_are_tied(seat: Seat, apart: float, rate: float):
+    """2 P − 1 is tanh(apart / 2 scale), which passes 0.1 where that is 0.1003: at 0.2007 scales."""
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.0) for group in baseline.values() for a in group]
     judgements += [score(a, apart) for group in policy.values() for a in group]
@@ -122,7 +137,7 @@ def test_scores_and_rewards_that_differ_by_noise_are_tied(seat: Seat, apart: flo
         {"evaluation.samples_per_prompt": 3},
         {"sampling.max_new_tokens": 7},
         {"policy.system_prompt": "Be brief."},
-        {"preferences.tie_margin": 0.1},
+        {"preferences.tie_margin": 0.3},
         {"promotion.confidence": 0.9},
         {"seed": 2},
     ],
@@ -146,6 +161,7 @@ def test_who_looks_and_what_they_said_are_part_of_the_settings():
         (PROMPTS, [VERIFIER], []),
         (PROMPTS[:1], [VERIFIER], []),
         (PROMPTS, [VERIFIER._replace(role="reports")], []),
+        (PROMPTS, [VERIFIER._replace(scale=0.3)], []),
         (PROMPTS, [VERIFIER, Seat("other", "o", "reports")], []),
         (PROMPTS, [VERIFIER], [said]),
     ]
