@@ -78,7 +78,8 @@ def reward_of(
         parts[PROXY] = Part(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:
-            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench))
+            concerns = partial(_is_asked, judge, prompts)
+            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench), concerns)
     return mixed(parts)
 
 
@@ -118,9 +119,9 @@ def _judged(
         assert judge is not None
         assert kept is not None
         asked = [
-            (place, Answer(prompts[rollout.prompt_index], rollout.text))
+            (place, Answer(prompts[rollout.prompt_index], rollout.text, rollout.is_finished))
             for place, rollout in enumerate(rollouts)
-            if prompts[rollout.prompt_index].mode in settings.modes
+            if _is_asked(settings, prompts, rollout)
         ]
         scores = [math.nan] * len(rollouts)
         opinions = judge.score([answer for _, answer in asked]) if asked else []
@@ -132,6 +133,10 @@ def _judged(
         return torch.tensor(scores)
 
     return lambda rollouts: of_first(partial(ask, rollouts))
+
+
+def _is_asked(settings: JudgeSettings, prompts: Sequence[Prompt], rollout: Rollout) -> bool:
+    return prompts[rollout.prompt_index].mode in settings.modes
 
 
 def _refuse_silence(name: str, opinions: Sequence[Opinion]) -> None:

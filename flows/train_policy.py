@@ -182,7 +182,7 @@ def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]
             row=row,
             prompt_id=prompts[answer.prompt_index].id,
             text=answer.text,
-            score=score,
+            score=None if math.isnan(score) else score,
             kl=kl,
             completion_tokens=len(answer.tokens.response_ids),
             finish_reason=answer.finish_reason,

@@ -25,6 +25,8 @@ class Answer:
 
     prompt: Prompt
     text: str
+    is_finished: bool = True
+    """Whether it ended by itself; one that was cut off has no end that a model could read."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Contest:
     prompt: Prompt
     first: str
     second: str
+    first_is_finished: bool = True
+    second_is_finished: bool = True
+
+    @property
+    def answers(self) -> tuple[Answer, Answer]:
+        """The two, each by itself."""
+        return (
+            Answer(self.prompt, self.first, self.first_is_finished),
+            Answer(self.prompt, self.second, self.second_is_finished),
+        )
 
 
 @dataclass(frozen=True)

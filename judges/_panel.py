@@ -99,12 +99,20 @@ class Panelist:
         if isinstance(self._judge, PairwiseJudge):
             return self._judge.compare(
                 [
-                    Contest(task.prompt, task.candidate.text, task.opponent.text)
+                    Contest(
+                        task.prompt,
+                        task.candidate.text,
+                        task.opponent.text,
+                        task.candidate.is_finished,
+                        task.opponent.is_finished,
+                    )
                     for task in tasks
                     if task.opponent is not None
                 ]
             )
-        answers = [Answer(task.prompt, task.candidate.text) for task in tasks]
+        answers = [
+            Answer(task.prompt, task.candidate.text, task.candidate.is_finished) for task in tasks
+        ]
         opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
         return opinions
 

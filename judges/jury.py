@@ -188,17 +188,13 @@ def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> l
 
     Each distinct answer is scored once; what that took is counted where it first stands.
     """
-    answers: dict[tuple[str, str], Answer] = {}
-    for contest in contests:
-        for text in (contest.first, contest.second):
-            answers.setdefault((contest.prompt.id, text), Answer(contest.prompt, text))
+    answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
-    return [
-        _difference(
-            scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second]
-        )
-        for contest in contests
-    ]
+    return [_difference(*(scores[_key(a)] for a in contest.answers)) for contest in contests]
+
+
+def _key(answer: Answer) -> tuple[str, str, bool]:
+    return answer.prompt.id, answer.text, answer.is_finished
 
 
 def _difference(first: Opinion, second: Opinion) -> Opinion:

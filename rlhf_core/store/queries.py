@@ -1,6 +1,6 @@
 """What the stages ask the store, by name: one question a function, records out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rlhf_core.records import (
     Candidate,
@@ -115,6 +115,17 @@ def revisions_by(store: Store, reviser: str) -> dict[str, list[Revision]]:
     for revision in sorted(rows, key=lambda row: row.round):
         found.setdefault(revision.prompt_id, []).append(revision)
     return found
+
+
+def revisions_cut_off(store: Store, revisions: Iterable[Revision]) -> set[str]:
+    """Ids of the revisions whose text was cut off: the last response behind each is that text."""
+    texts = {row.id: row.response_ids[-1] for row in revisions if row.response_ids}
+    found = store.query(
+        "SELECT id FROM responses WHERE id IN (SELECT unnest(?)) AND finish_reason <> 'eos'",
+        [list(texts.values())],
+    )
+    cut_off = {row["id"] for row in found}
+    return {id for id, response in texts.items() if response in cut_off}
 
 
 def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str]:
