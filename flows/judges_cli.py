@@ -95,14 +95,17 @@ def bench(
 
     Weights and modes of the config do not count here: every judge is asked about everything.
     """
+    from judges import check_kinds
+    from rlhf_core.config import load_panel
+
+    panel = load_panel(config, overrides or [])
+    check_kinds(panel.judges)
     from flows._bench_results import Extras
     from flows._bench_screen import print_outcome, print_plan
     from flows._progress import console
     from flows.bench import Bench, plan_bench, read_sets, run_bench, summary
     from judges._injections import injections as all_injections
-    from rlhf_core.config import load_panel
 
-    panel = load_panel(config, overrides or [])
     extras = Extras(all_injections() if injections else (), injections, again)
     wanted = Bench(panel, read_sets(data, form, columns or [], limit), extras)
     plan = plan_bench(wanted)
@@ -145,6 +148,9 @@ def train(
     Killed and started again, it goes on where it was. A jury learns how reliable its members are
     from their votes on pairs as `bench` reads them: --set "judges=[{kind: a}, {kind: b}]".
     """
+    from judges import check_kind
+
+    check_kind(kind)
     if kind == "jury":
         from flows._jury_training import train_jury
 
@@ -189,6 +195,9 @@ def score(
     """
     import json
 
+    from judges import check_kind
+
+    check_kind(kind)
     from flows._judge_scoring import as_lines, score_pairs
     from rlhf_core.config import read_overrides
     from rlhf_core.whole import whole_text
