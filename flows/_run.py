@@ -24,7 +24,11 @@ BUSY = 1.2
 
 def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     """Bring a config to so many ended cycles; the rows that were added, by table."""
-    found = plan_run(config)
+    due = [
+        Cycle(config=config, number=number, run_id=new_run_id())
+        for number in range(ended_cycles(config) + 1, cycles + 1)
+    ]
+    found = plan_run(config, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
         print_plan(found, console)
@@ -33,8 +37,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quiet, owned(), forecasting(found.by_stage):
         close_dead_runs()
-        for number in range(ended_cycles(config) + 1, cycles + 1):
-            pipeline(Cycle(config=config, number=number, run_id=new_run_id()))
+        for cycle in due:
+            pipeline(cycle)
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 

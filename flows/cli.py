@@ -32,6 +32,7 @@ from flows._screen import (
     prepare_prefect,
     print_json,
 )
+from flows._terminal import harmless
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.copy_cli import copy
@@ -139,8 +140,9 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
+    from rlhf_core.models.budget import Budget
 
-    found = plan_run(loaded)
+    found = plan_run(loaded, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
@@ -330,9 +332,9 @@ def _end_at_once() -> None:
 
 def _fail(error: SolonError, code: int) -> None:
     if place() > 0:
-        typer.echo(f"solon, process {place()}: {error}", err=True)
+        typer.echo(harmless(f"solon, process {place()}: {error}"), err=True)
         _end_at_once()
-    typer.echo(f"solon: {error}", err=True)
+    typer.echo(harmless(f"solon: {error}"), err=True)
     sys.exit(code)
 
 

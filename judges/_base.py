@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
 from judges._ledger import Ledger
-from rlhf_core.config import Settings
+from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
 
@@ -147,6 +147,19 @@ class Judge(ABC, Generic[AnyOptions]):
         Raises:
             ConfigError: With the command that installs it.
         """
+
+    def preflight(self) -> None:
+        """Ask each remote model behind its verdicts one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """Outcome and reason of each judge that it asks, as a verdict's raw output tells them."""
+        return []
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         """What one call takes for a prompt and answers of that length."""

@@ -137,6 +137,18 @@ def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str
     return {row["id"] for row in found}
 
 
+def answers_of(
+    store: Store, judge_version: str, candidate_ids: Collection[str]
+) -> list[tuple[Outcome, str | None, str | None]]:
+    """Outcome, reason and raw output of a judge's verdicts that need not be asked for again."""
+    found = store.query(
+        "SELECT outcome, reason, raw_output FROM judgements WHERE judge_version = ? "
+        "AND candidate_id IN (SELECT unnest(?)) AND outcome <> ?",
+        [judge_version, list(candidate_ids), Outcome.UNAVAILABLE.value],
+    )
+    return [(Outcome(row["outcome"]), row["reason"], row["raw_output"]) for row in found]
+
+
 def rankings_of(
     store: Store, recipe: str, batches: Collection[tuple[str, int]], prompts: Sequence[Prompt]
 ) -> list[Ranking]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from rlhf_core.store.retracting import retract
 from rlhf_core.store.spot_checks import checkable, record
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
+from tests.servers import Answer, Server, completion, started
 
 STAGES = [
     "ingest",
@@ -276,7 +278,9 @@ def test_a_refused_policy_is_not_what_the_next_cycle_starts_from(copied: Config)
 
 def test_the_judge_is_swapped_in_the_config_alone(copied: Config):
     """Similarity out, pairwise in, and nothing else."""
-    config = smoke(copied.store.parent, "judges.0={kind: pairwise, model: tiny-random}")
+    config = smoke(
+        copied.store.parent, "judges.0={kind: pairwise, model: tiny-random, min_label_mass: 0}"
+    )
     run_cycles(config, 1, is_quiet=True)
     rows = Store(config.store).query(
         "SELECT presented, count(*) AS n FROM judgements JOIN prompts ON prompts.id = prompt_id "
@@ -295,10 +299,30 @@ def test_judges_that_abstain_everywhere_end_the_run_with_the_reason(tmp_path: Pa
     assert Store(config.store).counts()["promotions"] == 0
 
 
-def test_an_endpoint_that_is_down_leaves_rows_with_the_reason_and_a_rerun_asks_again(
+def test_an_endpoint_that_is_down_ends_the_run_before_it_begins(copied: Config):
+    endpoint = "{model: x, base_url: 'http://127.0.0.1:9/v1', max_attempts: 1}"
+    config = smoke(copied.store.parent, f"sampling.endpoint={endpoint}")
+    before = Store(config.store).counts()
+    with pytest.raises(
+        EndpointError, match=r"sampling.endpoint: .*APIConnectionError.*is the serv"
+    ):
+        run_cycles(config, 1, is_quiet=True)
+    assert Store(config.store).counts() == before
+
+
+def test_an_endpoint_that_goes_down_leaves_rows_with_the_reason_and_a_rerun_asks_again(
     copied: Config,
 ):
-    endpoint = "{model: x, base_url: 'http://127.0.0.1:9/v1', max_attempts: 1}"
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        is_preflight = "one word: yes" in body["messages"][-1]["content"]
+        return completion() if is_preflight else (400, {}, '{"error": {"message": "gone"}}')
+
+    with started(Server) as start:
+        _goes_down(copied, start(answer).url)
+
+
+def _goes_down(copied: Config, url: str) -> None:
+    endpoint = f"{{model: x, base_url: '{url}', max_attempts: 1}}"
     config = smoke(copied.store.parent, f"sampling.endpoint={endpoint}")
     before = Store(config.store).counts()["candidates"]
     counts = []
@@ -307,7 +331,7 @@ def test_an_endpoint_that_is_down_leaves_rows_with_the_reason_and_a_rerun_asks_a
             run_cycles(config, 1, is_quiet=True)
         rows = Store(config.store).query("SELECT stage, reason FROM failures")
         assert {row["stage"] for row in rows} == {"sample"}
-        assert all("APIConnectionError" in row["reason"] for row in rows)
+        assert all("gone" in row["reason"] or "in a row" in row["reason"] for row in rows)
         counts.append(len(rows))
     assert counts[1] == 2 * counts[0] > 0
     assert Store(config.store).counts()["candidates"] == before
