@@ -1,5 +1,6 @@
 """`solon judges`: the judges by themselves, outside a cycle."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_
 from flows._terminal import harmless, harmless_json
 
 if TYPE_CHECKING:
+    from rlhf_core.config.tree import Panel
     from rlhf_core.text_pairs import PairFormat
 
 app = typer.Typer(help="List, measure, train and use judges by themselves.", no_args_is_help=True)
@@ -99,11 +101,7 @@ def bench(
 
     Weights and modes of the config do not count here: every judge is asked about everything.
     """
-    from judges import check_kinds
-    from rlhf_core.config import load_panel
-
-    panel = load_panel(config, overrides or [])
-    check_kinds(panel.judges)
+    panel = _panel(config, overrides or [])
     from flows._bench_results import Extras
     from flows._bench_screen import print_outcome, print_plan
     from flows._progress import console
@@ -215,6 +213,16 @@ def score(
             typer.echo("\n".join(safe(line) for line in lines))
         else:
             stream.writelines(f"{line}\n" for line in lines)
+
+
+def _panel(config: Path, overrides: Sequence[str]) -> "Panel":
+    """The judges of a config, of kinds that there are."""
+    from judges import check_kinds
+    from rlhf_core.config import load_panel
+
+    panel = load_panel(config, overrides)
+    check_kinds(panel.judges)
+    return panel
 
 
 def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":
