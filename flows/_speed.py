@@ -13,8 +13,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.artifacts import new_roles
-from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, locate
 from rlhf_core.models.sampling import SamplingLimits, sample
@@ -64,10 +64,12 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
         model = AutoModelForCausalLM.from_config(
             config,
             dtype=dtype,
-            attn_implementation=attention_implementation(compute.device),
+            attn_implementation="eager",
             trust_remote_code=False,
         )
-        return model.to(compute.device).eval()
+        model = model.to(compute.device).eval()
+        fit_attention(model, compute.device)
+        return model
 
     with torch.random.fork_rng():
         trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.attention import attention_implementation
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.bundled import bundled_folder, bundled_names
 
 HUB_TIMEOUT_SECONDS = 10.0
@@ -77,13 +77,15 @@ def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> 
         model = AutoModelForCausalLM.from_pretrained(
             location,
             dtype=dtype,
-            attn_implementation=attention_implementation(device),
+            attn_implementation="eager",
             trust_remote_code=False,
             use_safetensors=True,
         )
     except (OSError, ValueError) as error:
         raise _not_found(name, error) from None
-    return model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    model = model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    fit_attention(model, device)
+    return model
 
 
 def parameter_count(name: str) -> int:

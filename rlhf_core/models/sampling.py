@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rlhf_core.models.architecture import position_arguments
 from rlhf_core.models.attention import forward_only
 from rlhf_core.models.kv_cache import GrowingCache, Rows, joined, new_cache
+from rlhf_core.models.logits import logit_rule
 from rlhf_core.models.packed import packed_linears
 from rlhf_core.models.ranks import share, united
 from rlhf_core.models.sequences import length_batches, pad
@@ -205,7 +207,7 @@ class _Batch:
     """Answers that grow together, a row each: keys and values, lengths, and what comes next."""
 
     def __init__(self, model: PreTrainedModel, limits: SamplingLimits) -> None:
-        self.model, self.limits = model, limits
+        self.model, self.limits, self.rule = model, limits, logit_rule(model)
         self.answers: list[_Answer] = []
         self.cache = new_cache(model)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
@@ -263,14 +265,13 @@ class _Batch:
         output = self.model.base_model(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            **position_arguments(self.model, positions),
             past_key_values=cache,
             use_cache=True,
         )
         # Contiguous and flat: over a strided slice PyTorch would copy the embedding for every row.
         last = output.last_hidden_state[:, -1].contiguous()
-        logits: Tensor = self.model.get_output_embeddings()(last)
-        return logits
+        return self.rule(self.model.get_output_embeddings()(last))
 
 
 def _right_aligned(lengths: Tensor, columns: int) -> Tensor:
