@@ -23,7 +23,6 @@ from rlhf_core.models.trunk import Role, Trunk
 
 PROMPTS, SAMPLES, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 48, 12
 FEW, MORE = 1, 4
-NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
 def _measure(trunk: Trunk) -> Speed:
     prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
     seeds = [list(range(SAMPLES))] * PROMPTS
-    limits = SamplingLimits(ANSWER_TOKENS, 1.0, eos_id=NO_TOKEN, pad_id=trunk.pad_id)
+    limits = SamplingLimits(ANSWER_TOKENS, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
     batch = trunk.batch(
         [
             TokenSequence((number, *prompt[1:]), tuple(range(ANSWER_TOKENS)))

@@ -18,6 +18,7 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.next_token import next_token_probabilities
 from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.models.turn_end import end_ids
 from rlhf_core.records import Response
 
 ALMOST_ZERO = 1e-5
@@ -84,7 +85,7 @@ class LocalModel:
         return [_Said("", "eos", probabilities=json.dumps(row)) for row in rows]
 
     def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Said]:
-        limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._eos_id, self._chat.pad_id)
+        limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
         with self._compute.autocast():
             drawn = sample_all(self._model, prompts, seeds, limits, self._compute.forward_tokens)
@@ -112,9 +113,9 @@ class LocalModel:
     def _chat(self) -> ChatFormat:
         return ChatFormat(load_tokenizer(self.name), system_prompt=None)
 
-    @property
-    def _eos_id(self) -> int:
-        return int(self._chat.tokenizer.eos_token_id)
+    @cached_property
+    def _end_ids(self) -> frozenset[int]:
+        return end_ids(self._model, self._chat.tokenizer)
 
     @cached_property
     def _model(self) -> PreTrainedModel:

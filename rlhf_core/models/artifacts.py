@@ -25,6 +25,7 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
+from rlhf_core.models.turn_end import keep_ends
 
 HEAD = "head.safetensors"
 PROBE_TOKENS = 8
@@ -92,6 +93,7 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
+    keep_ends(model, tokenizer)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -113,6 +115,8 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
+    with trunk.acting_as(role) as model:
+        keep_ends(model, trunk.tokenizer)
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
         if role in trunk.heads:

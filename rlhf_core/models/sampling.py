@@ -45,7 +45,8 @@ class Sample:
 class SamplingLimits:
     max_new_tokens: int
     temperature: float
-    eos_id: int
+    end_ids: frozenset[int]
+    """Tokens that end an answer, each."""
     pad_id: int
 
 
@@ -83,8 +84,8 @@ def sample(
             one prompt begin together, even where they alone exceed it.
 
     Returns:
-        For each prompt, its samples, in the order of the seeds. The end-of-text token, where it
-        was drawn, is the last token of a sample.
+        For each prompt, its samples, in the order of the seeds. The token that ended an answer,
+        where one was drawn, is the last of a sample.
     """
     answers = [
         [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
@@ -166,12 +167,12 @@ class _Answer:
     logprobs: list[float] = field(default_factory=list)
     finish_reason: str = ""
 
-    def add(self, token: int, logprob: float, eos_id: int) -> None:
+    def add(self, token: int, logprob: float, end_ids: frozenset[int]) -> None:
         if self.finish_reason:
             return
         self.token_ids.append(token)
         self.logprobs.append(logprob)
-        if token == eos_id:
+        if token in end_ids:
             self.finish_reason = "eos"
         elif len(self.token_ids) == len(self.uniforms):
             self.finish_reason = "length"
@@ -242,7 +243,7 @@ class _Batch:
         for answer, token, logprob in zip(
             self.answers, chosen.tolist(), logprobs.tolist(), strict=True
         ):
-            answer.add(token, logprob, self.limits.eos_id)
+            answer.add(token, logprob, self.limits.end_ids)
         if not all(answer.finish_reason for answer in self.answers):
             self._advance(chosen)
 

@@ -6,6 +6,7 @@ not here.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -23,6 +24,7 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 from rlhf_core.models.sharding import in_lockstep
+from rlhf_core.models.turn_end import end_ids
 
 PROBE_FACTOR = 50.0
 """Times the logits of a model when it is asked what it does to them."""
@@ -73,6 +75,11 @@ class Trunk:
     @property
     def eos_id(self) -> int:
         return int(cast(int, self.tokenizer.eos_token_id))
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """All tokens that end an answer."""
+        return end_ids(self.language_model, self.tokenizer)
 
     def add_role(self, role: Role, seed: int, heads: int = 1) -> None:
         """A fresh role, which says what the base says, and a random head where it has one."""

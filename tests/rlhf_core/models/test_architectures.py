@@ -75,7 +75,7 @@ def test_log_probabilities_are_those_of_eager_attention(name: str, tmp_path: Pat
             for row, sequence in zip(found, SEQUENCES, strict=True):
                 own = row[: len(sequence.response_ids)]
                 torch.testing.assert_close(own, expected(plain, sequence), atol=EXACT_NATS, rtol=0)
-        limits = SamplingLimits(12, 1.0, trunk.eos_id, trunk.pad_id)
+        limits = SamplingLimits(12, 1.0, trunk.end_ids, trunk.pad_id)
         with trunk.acting_as(Role.REFERENCE) as model:
             drawn = sample_all(model, PROMPTS, [[1, 2], [3]], limits, 2048)
         for prompt, answers in zip(PROMPTS, drawn, strict=True):
