@@ -105,10 +105,14 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -
         total = total.clamp(-settings.clip_score, settings.clip_score)
     scores = finished_scores(total, rollouts, settings.missing_eos_score)
     plan = minibatch_plan(rollouts, settings.minibatches)
-    seen = experience(run.trunk, rollouts, plan, run.temperature)
-    targets = _targets(seen, scores, run)
+
+    def look() -> tuple[Experience, Targets]:
+        seen = experience(run.trunk, rollouts, plan, run.temperature)
+        return seen, _targets(seen, scores, run)
+
+    seen, targets = look()
     metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
-    metrics |= update(run, plan, seen, targets)
+    metrics |= update(run, plan, seen, targets, look)
     kl = (seen.kl * seen.mask).sum(dim=1)
     if settings.kl.target is not None:
         run.coefficient = adapted_coefficient(
