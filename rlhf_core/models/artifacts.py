@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
@@ -76,8 +77,11 @@ def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
     """
 
     def load(dtype: torch.dtype) -> PreTrainedModel:
-        device = torch.device("cpu") if compute.shard else compute.device
-        return load_language_model(name, dtype, device)
+        if not compute.shard:
+            return load_language_model(name, dtype, compute.device)
+        model = load_language_model(name, dtype, torch.device("cpu"))
+        fit_attention(model, compute.device)  # where it is to compute, not where it lies now
+        return model
 
     return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
