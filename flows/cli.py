@@ -100,7 +100,9 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
 
     found = plan_run(loaded)
     if as_json:
-        print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
+        least, most = found.time_range
+        totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
+        print_json({**asdict(found), "seconds": found.seconds, **totals})
     else:
         print_plan(found, out)
 

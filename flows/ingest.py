@@ -7,7 +7,9 @@ from prefect import flow
 
 from flows._cycle import Cycle
 from flows._stage import stage
+from judges import load
 from rlhf_core.config import Config
+from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.errors import DataFileError
 from rlhf_core.intake import Intake, Tombstones, read_prompts
 from rlhf_core.models.chat import ChatFormat
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 def ingest(cycle: Cycle) -> str:
     """Add the prompts that are new; the id of the set the source holds now."""
     config = cycle.config
+    _check_machine(config)
     with stage(cycle, "ingest") as work:
         intake = read_checked_prompts(config)
         _show_own_system_message(config)
@@ -40,6 +43,17 @@ def ingest(cycle: Cycle) -> str:
         }
         work.news = f"{len(intake.prompts) - len(known)} new"
     return found.id
+
+
+def _check_machine(config: Config) -> None:
+    """Refuse, before hours are spent, judges that this machine cannot run.
+
+    Raises:
+        ConfigError: With what to install.
+    """
+    rewarding = rewarding_judges(config.training)
+    for settings in (*config.judges, *config.evaluation.judges, *rewarding):
+        load(settings).check_machine()
 
 
 def read_checked_prompts(config: Config) -> Intake:
