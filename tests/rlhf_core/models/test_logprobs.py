@@ -29,7 +29,7 @@ def plain(
 @pytest.mark.parametrize("rows", [2, 256])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize("rule", [IDENTITY, LogitRule(0.5), LogitRule(2.0, 1.5)])
+@pytest.mark.parametrize("rule", [IDENTITY, LogitRule(0.5), LogitRule(0.5, 4.0)])
 def test_values_and_gradients_are_those_of_a_plain_log_softmax(
     monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, has_bias: bool, rule: LogitRule
 ):
