@@ -13,7 +13,7 @@ from rlhf_core.config.training import LabelSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Import, Pair, PairOutcome, Prompt, Ranking
+from rlhf_core.records import Candidate, Import, Pair, PairOutcome, Prompt, Ranking
 from rlhf_core.store import Store, exchange, queries, store_exists
 
 logger = logging.getLogger(__name__)
@@ -93,16 +93,20 @@ def ranked_candidates(
         if preferences.any():
             prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].instruction))
             members = [candidates[candidate_id] for candidate_id in ranking.candidate_ids]
-            sequences = tuple(
-                TokenSequence(prompt_ids, member.token_ids or tuple(chat.answer_ids(member.text)))
-                for member in members
-            )
+            sequences = tuple(TokenSequence(prompt_ids, _answer_ids(chat, m)) for m in members)
             if ranking.recipe in external and not _fits(sequences, config):
                 too_long += 1
                 continue
-            utilities = torch.tensor(ranking.utilities)
-            margins = utilities[:, None] - utilities
-            found.append(RankedCandidates(sequences, preferences, margins))
+            margins = margin_matrix(ranking.candidate_ids, pairs[ranking.id])
+            readable = [place for place, s in enumerate(sequences) if s.response_ids]
+            if preferences[readable][:, readable].any():
+                found.append(
+                    RankedCandidates(
+                        tuple(sequences[place] for place in readable),
+                        preferences[readable][:, readable],
+                        margins[readable][:, readable],
+                    )
+                )
     if too_long:
         logger.warning(
             "%d imported rankings are not learnt from: a prompt or an answer is too long "
@@ -110,6 +114,11 @@ def ranked_candidates(
             too_long,
         )
     return found
+
+
+def _answer_ids(chat: ChatFormat, candidate: Candidate) -> tuple[int, ...]:
+    """Tokens as they were drawn, where they are known; none of an answer cut off before a word."""
+    return candidate.token_ids or tuple(chat.answer_ids(candidate.text, candidate.is_finished))
 
 
 def _fits(sequences: Sequence[TokenSequence], config: Config) -> bool:
@@ -129,12 +138,12 @@ def preference_matrix(
 
     Both cells of a pair that teaches nothing are 0.
     """
-    place = {candidate_id: index for index, candidate_id in enumerate(candidate_ids)}
+    place = _places(candidate_ids)
     preferences = torch.zeros(len(place), len(place))
     for pair in pairs:
         if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
             cell = place[pair.chosen_id], place[pair.rejected_id]
-            # Among three or more, utilities can differ by more than a certain win.
+            # Imported margins can be wider than a certain win.
             margin = min(1.0, pair.margin or 0.0) if labels.labels == "soft" else 1.0
             preferences[cell] = (1 + margin) / 2
             preferences[cell[::-1]] = (1 - margin) / 2
@@ -142,3 +151,21 @@ def preference_matrix(
             cell = place[pair.left_id], place[pair.right_id]
             preferences[cell] = preferences[cell[::-1]] = 0.5
     return preferences
+
+
+def margin_matrix(candidate_ids: Sequence[str], pairs: Sequence[Pair]) -> Tensor:
+    """By how much the row's candidate is better than the column's, −1 to 1, (K, K); 0 unless it is.
+
+    Of imported pairs −2 to 2.
+    """
+    place = _places(candidate_ids)
+    margins = torch.zeros(len(place), len(place))
+    for pair in pairs:
+        if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
+            cell = place[pair.chosen_id], place[pair.rejected_id]
+            margins[cell], margins[cell[::-1]] = pair.margin or 0.0, -(pair.margin or 0.0)
+    return margins
+
+
+def _places(candidate_ids: Sequence[str]) -> dict[str, int]:
+    return {candidate_id: index for index, candidate_id in enumerate(candidate_ids)}

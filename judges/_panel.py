@@ -13,6 +13,8 @@ from judges import load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
 from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
+from rlhf_core.config.judge import DEFAULT_SCALE
+from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
@@ -41,12 +43,17 @@ class Panelist:
         ledger: What language models were asked before.
 
     Raises:
-        ConfigError: If the judge or an option is unknown.
+        ConfigError: If the judge or an option is unknown, or does nothing.
     """
 
     def __init__(self, settings: JudgeSettings, ledger: Ledger | None = None) -> None:
         self.settings = settings
         self._judge: Judge[Any] = load(settings, ledger)
+        if self.is_pairwise and settings.scale != DEFAULT_SCALE:
+            raise ConfigError(
+                f"judge {settings.name!r} compares answers and says probabilities, so `scale` does "
+                "nothing; leave it out"
+            )
 
     @cached_property
     def version(self) -> str:
@@ -68,6 +75,27 @@ class Panelist:
 
     def check(self) -> None:
         self._judge.check()
+
+    def preflight(self) -> None:
+        """Ask each remote model behind it one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+        try:
+            self._judge.preflight()
+        except EndpointError as error:
+            raise EndpointError(f"judge {self.settings.name!r}: {error}") from None
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """What the judges that it asks said, each with its name, outcome and reason."""
+        own = self.settings.name
+        return [
+            (member.model_copy(update={"name": f"{own}: {member.name}"}), outcome, reason)
+            for member, outcome, reason in self._judge.members_said(raw_output)
+        ]
 
     def calls(self, candidates: int) -> int:
         """Judgements it takes to rank that many candidates of a prompt."""
@@ -99,12 +127,20 @@ class Panelist:
         if isinstance(self._judge, PairwiseJudge):
             return self._judge.compare(
                 [
-                    Contest(task.prompt, task.candidate.text, task.opponent.text)
+                    Contest(
+                        task.prompt,
+                        task.candidate.text,
+                        task.opponent.text,
+                        task.candidate.is_finished,
+                        task.opponent.is_finished,
+                    )
                     for task in tasks
                     if task.opponent is not None
                 ]
             )
-        answers = [Answer(task.prompt, task.candidate.text) for task in tasks]
+        answers = [
+            Answer(task.prompt, task.candidate.text, task.candidate.is_finished) for task in tasks
+        ]
         opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
         return opinions
 
@@ -141,4 +177,5 @@ def ranking_tasks(
 
 def combination(panelists: Sequence[Panelist], tie_margin: float) -> Combination:
     """How the panel's judgements are combined: only judges with a weight decide."""
-    return Combination.of([(p.version, p.settings.weight) for p in panelists], tie_margin)
+    judges = [(p.version, p.settings.weight, p.settings.scale) for p in panelists]
+    return Combination.of(judges, tie_margin)

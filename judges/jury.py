@@ -25,6 +25,7 @@ from judges._ledger import Ledger
 from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
+from rlhf_core.preferences import margin_of_scores
 from rlhf_core.records import Outcome
 
 KIND = "jury"
@@ -70,15 +71,19 @@ class Seat:
             opinions = iter(self.judge.compare(asked))
         else:
             assert isinstance(self.judge, PointwiseJudge)
-            opinions = iter(compare_scores(self.judge, asked))
+            opinions = iter(compare_scores(self.judge, asked, self.settings.scale))
         return [next(opinions) if is_its else None for is_its in is_asked]
 
 
 class JuryJudge(PairwiseJudge[JuryOptions]):
-    """Members without an opinion cast no vote; what each said stays in the raw output."""
+    """Members without an opinion cast no vote; what each said stays in the raw output.
+
+    Where one that votes could not be reached, the jury has no verdict yet and is asked again: the
+    others' weight does not stand in for it.
+    """
 
     Options = JuryOptions
-    code = "1"
+    code = "2"
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
@@ -88,8 +93,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
             raise ConfigError("judge 'jury': two members are the same judge; give it more weight")
 
     def fixed_text(self) -> str:
-        """Weights and modes, which the members' versions leave out, and the learnt reliability."""
-        places = [[s.settings.weight, *s.settings.modes] for s in self._seats]
+        """What the members' versions leave out: places and scales; and the learnt reliability."""
+        settings = [seat.settings for seat in self._seats]
+        places = [[own.weight, own.scale, *own.modes] for own in settings]
         learnt = self._reliability if self.options.method == "dawid_skene" else None
         return json.dumps([places, learnt and repr(learnt)])
 
@@ -110,6 +116,22 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
                     f"judge 'jury': {self.options.reliability} knows nothing of "
                     f"{', '.join(sorted(missing))}; train the jury anew"
                 )
+
+    def preflight(self) -> None:
+        for seat in self._seats:
+            seat.judge.preflight()
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        if raw_output is None:
+            return []
+        told = json.loads(raw_output)["members"]
+        return [
+            (seat.settings, Outcome(said["outcome"]), said["reason"])
+            for seat, said in zip(self._seats, told, strict=True)
+            if said["outcome"] is not None
+        ]
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         works = [self._work(seat, prompt_tokens, answer_tokens) for seat in self._seats]
@@ -140,7 +162,14 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
             if opinion and opinion.probability is not None and seat.settings.weight > 0
         ]
         asked = [opinion for opinion in said if opinion]
-        if voted:
+        is_waiting = any(
+            opinion is not None and opinion.outcome is Outcome.UNAVAILABLE
+            for seat, opinion in zip(self._seats, said, strict=True)
+            if seat.settings.weight > 0
+        )
+        if is_waiting:
+            found = Opinion(Outcome.UNAVAILABLE, reason=self._reasons(said))
+        elif voted:
             weighed = [(probability, seat.settings.weight) for seat, probability, _ in voted]
             if self.options.method == "median":
                 found = verdict(weighted_median(weighed))
@@ -150,9 +179,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
                 labels = {seat.judge.version: outcome for seat, _, outcome in voted}
                 found = verdict(self._reliability.probability(labels))
         else:
-            can_ask_again = any(opinion.outcome is Outcome.UNAVAILABLE for opinion in asked)
-            outcome = Outcome.UNAVAILABLE if can_ask_again else Outcome.ABSTAINS
-            found = Opinion(outcome, reason=self._reasons(said))
+            found = Opinion(Outcome.ABSTAINS, reason=self._reasons(said))
         spread = [probability for _, probability, _ in voted]
         made_of = {
             "members": [_told(s, o) for s, o in zip(self._seats, said, strict=True)],
@@ -164,9 +191,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         told = [
             f"{seat.settings.name}: {opinion.reason if opinion else 'not its mode'}"
             for seat, opinion in zip(self._seats, said, strict=True)
-            if seat.settings.weight > 0
+            if seat.settings.weight > 0 and (opinion is None or opinion.probability is None)
         ]
-        return "no member has an opinion (" + "; ".join(told) + ")"
+        return "members without an opinion (" + "; ".join(told) + ")"
 
     def _work(self, seat: Seat, prompt_tokens: float, answer_tokens: float) -> Workload:
         work: Workload = seat.judge.workload(prompt_tokens, answer_tokens)
@@ -183,29 +210,28 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         return _dawid_skene.load(Path(self.options.reliability or "").expanduser())
 
 
-def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> list[Opinion]:
-    """Contests by a judge that scores answers alone: the difference of scores, halved around 1/2.
+def compare_scores(
+    judge: PointwiseJudge[Any], contests: Sequence[Contest], scale: float
+) -> list[Opinion]:
+    """Contests by a judge that scores answers alone: σ of the difference of scores over its scale.
 
     Each distinct answer is scored once; what that took is counted where it first stands.
     """
-    answers: dict[tuple[str, str], Answer] = {}
-    for contest in contests:
-        for text in (contest.first, contest.second):
-            answers.setdefault((contest.prompt.id, text), Answer(contest.prompt, text))
+    answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
-    return [
-        _difference(
-            scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second]
-        )
-        for contest in contests
-    ]
+    both = [[scores[_key(answer)] for answer in contest.answers] for contest in contests]
+    return [_difference(first, second, scale) for first, second in both]
 
 
-def _difference(first: Opinion, second: Opinion) -> Opinion:
+def _key(answer: Answer) -> tuple[str, str, bool]:
+    return answer.prompt.id, answer.text, answer.is_finished
+
+
+def _difference(first: Opinion, second: Opinion, scale: float) -> Opinion:
     for opinion in (first, second):
         if opinion.score is None:
             return opinion
-    found = verdict((1 + (first.score or 0.0) - (second.score or 0.0)) / 2)
+    found = verdict((1 + margin_of_scores(first.score or 0.0, second.score or 0.0, scale)) / 2)
     return together(found, [first, second])
 
 

@@ -27,7 +27,12 @@ def own_key(example: Example) -> str | None:
         named,
         [example.prompt.text, example.context, example.reference_answers],
         [answer.text for answer in example.answers],
-        [example.scores, example.utilities, example.agreement, example.label],
+        [
+            example.scores,
+            example.told_margin or example.utilities,
+            example.agreement,
+            example.label,
+        ],
     )
 
 
@@ -52,8 +57,11 @@ def _named(example: Example) -> tuple[str, str] | None:
 
 def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | None]:
     form: Form = next((form for form in FORMS if form == subject), "sft")
-    for split in Split:
-        rows = iter(selected(snapshot, subject, Selection(split=split), ids))
+    selections = [
+        Selection(split, with_cut_off=is_kept) for split in Split for is_kept in (False, True)
+    ]
+    for selection in selections:
+        rows = iter(selected(snapshot, subject, selection, ids))
         for row in without_repeats(rows) if form == "ranking" else rows:
             cells = exported(form, {**row, "origin": subject}, is_conversation=False)
             try:

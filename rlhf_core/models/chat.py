@@ -48,9 +48,15 @@ class ChatFormat:
         """Tokens up to the point where the answer begins."""
         return [*self._before, *self.plain_ids(instruction), *self._after]
 
-    def answer_ids(self, answer: str) -> list[int]:
-        """Tokens of a whole answer, with the end that the template writes."""
-        return [*self.plain_ids(answer), self._end]
+    def answer_ids(self, answer: str, is_finished: bool = True) -> list[int]:
+        """Return the tokens of an answer, with the end that the template writes unless it was cut.
+
+        Args:
+            answer: Its words.
+            is_finished: Whether it ended by itself. One that did not has no end: read or learnt as
+                whole, it would be another answer.
+        """
+        return [*self.plain_ids(answer), *([self._end] if is_finished else [])]
 
     def decode(self, answer_ids: Sequence[int]) -> str:
         """The words of an answer, without the token that ended it."""

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -187,7 +187,7 @@ def check_pair_encoder(name: str, task: Task) -> None:
         ModelNotFoundError: With what would be right.
     """
     config = read_config(name)
-    require_head(name, model_labels(config.id2label or {}), task)
+    require_head(name, model_labels(cast(Mapping[int, str], config.id2label or {})), task)
 
 
 def fingerprint(name: str) -> str:

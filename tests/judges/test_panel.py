@@ -1,7 +1,11 @@
+from collections.abc import Sequence
+
 import pytest
 
+from judges._base import Answer, Contest, Opinion, scored, verdict
 from judges._panel import Panelist, Task, combination, ranking_tasks
 from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import ConfigError
 from rlhf_core.records import Mode, Outcome, Presented
 from tests.facts import candidate, prompt
 
@@ -51,6 +55,30 @@ def test_a_judgement_says_who_judged_what_and_how():
     assert judgement.attempt == ""
 
 
+def test_a_judge_is_told_which_answers_were_cut_off(monkeypatch: pytest.MonkeyPatch):
+    """A reward model must not read an end where there was none."""
+    cut = candidate("one", 3, finish_reason="length")
+    judge = panelist()
+    seen: list[bool] = []
+
+    def score(answers: Sequence[Answer]) -> list[Opinion]:
+        seen.extend(answer.is_finished for answer in answers)
+        return [scored(0.5) for _ in answers]
+
+    monkeypatch.setattr(judge._judge, "score", score)
+    judge.judge([Task(ASKED, one) for one in (CANDIDATES[0], cut)], attempt="")
+    assert seen == [True, False]
+    judge = panelist("jury", judges=[{"kind": "brevity"}, {"kind": "verifier"}])
+
+    def compare(contests: Sequence[Contest]) -> list[Opinion]:
+        seen.extend(a.is_finished for contest in contests for a in contest.answers)
+        return [verdict(0.5) for _ in contests]
+
+    monkeypatch.setattr(judge._judge, "compare", compare)
+    judge.judge([Task(ASKED, CANDIDATES[0], cut), Task(ASKED, cut, CANDIDATES[0])], attempt="")
+    assert seen[2:] == [True, False, False, True]
+
+
 def test_only_what_was_unavailable_is_asked_again(monkeypatch: pytest.MonkeyPatch):
     """Its row names the attempt, so the next run's verdict is another row."""
     judge = panelist("verifier", metric="regex", pattern="(a|aa)+$")
@@ -67,6 +95,13 @@ def test_a_weight_of_zero_decides_nothing():
     combined = combination(panel, 0.1)
     assert combined.weights == {panel[0].version: 2.0}
     assert combined.tie_margin == 0.1
+
+
+def test_a_judge_that_scores_has_a_scale_and_one_that_compares_has_none():
+    panel = [panelist(name="a", scale=0.3), panelist("verifier", scale=0.2, weight=0)]
+    assert combination(panel, 0.1).scales == {panel[0].version: 0.3}
+    with pytest.raises(ConfigError, match=r"'pairwise' compares answers .* leave it out"):
+        panelist("pairwise", model="tiny-random", scale=0.3)
 
 
 def test_two_names_of_one_judge_share_their_judgements():
