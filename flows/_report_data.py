@@ -54,7 +54,7 @@ class Sample:
 def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     """Everything the template names; None while the cycle has not ended."""
     config = cycle.config
-    promotion = queries.promotions_of(store, config.hash).get(cycle.number)
+    promotion = queries.promotions_of(store, config.name).get(cycle.number)
     if promotion is None:
         return None
     found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
@@ -63,9 +63,9 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
-        "SELECT stage, seconds FROM stage_runs WHERE config_hash = ? AND cycle = ? "
+        "SELECT stage, seconds FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ? "
         "ORDER BY created_at",
-        [config.hash, cycle.number],
+        [config.name, cycle.number, promotion.config_hash],
     )
     return {
         "cycle": cycle.number,
@@ -86,7 +86,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
             [promotion.policy_id],
         ),
         "config": config.model_dump_json(indent=2, exclude_defaults=True),
-        "config_hash": config.hash,
+        "config_hash": promotion.config_hash,
     }
 
 

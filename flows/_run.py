@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
-from flows._cycle import Cycle, ended_cycles, new_run_id
+from flows._cycle import ended_cycles, next_cycle
 from flows._progress import console
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -17,8 +18,17 @@ from rlhf_core.store import Store
 LOGGERS = ("flows", "judges", "rlhf_core")
 
 
-def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
-    """Bring a config to so many ended cycles; the rows that were added, by table."""
+def run_cycles(
+    config: Config, cycles: int, is_quiet: bool, source: Path | None = None
+) -> dict[str, int]:
+    """Bring a line to so many ended cycles; the rows that were added, by table.
+
+    Args:
+        config: Of the line.
+        cycles: How many are to have ended.
+        is_quiet: Print neither the plan nor what happens.
+        source: The file that the config was read from.
+    """
     found = plan_run(config)
     if not is_quiet:
         _log_to_console()
@@ -26,8 +36,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        for number in range(ended_cycles(config) + 1, cycles + 1):
-            pipeline(Cycle(config=config, number=number, run_id=new_run_id()))
+        for _ in range(ended_cycles(config), cycles):
+            pipeline(next_cycle(config, source))
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 

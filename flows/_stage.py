@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows._cycle import Cycle
+from flows._identity import config_hash
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
 
@@ -37,7 +38,8 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     yield work
     seconds = time.monotonic() - started
     record = StageRun(
-        config_hash=cycle.config.hash,
+        line=cycle.line,
+        config_hash=config_hash(cycle.config),
         cycle=cycle.number,
         stage=name,
         seconds=seconds,

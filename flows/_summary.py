@@ -23,11 +23,12 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         added: Rows that this run added, by table.
     """
     store = Store(config.store)
-    promotion = queries.promotions_of(store, config.hash)[number]
+    promotion = queries.promotions_of(store, config.name)[number]
     found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
     deciding = next(e for e in found if e.id == promotion.evaluation_id)
     evaluations = [e for e in found if e.settings == deciding.settings]
     return {
+        "line": config.name,
         "cycle": number,
         "promoted": promotion.promoted,
         "reasons": list(promotion.reasons),

@@ -65,7 +65,7 @@ def run(
     config: ConfigPath,
     overrides: Overrides = None,
     cycles: Annotated[
-        int, typer.Option(min=1, help="Run until this many cycles of the config have ended.")
+        int, typer.Option(min=1, help="Run until this many cycles of the line have ended.")
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +83,7 @@ def run(
             prepare_prefect()
             from flows._run import run_cycles
 
-            added = run_cycles(loaded, cycles, is_quiet=as_json)
+            added = run_cycles(loaded, cycles, as_json, config)
     found = summary(loaded, cycles, added)
     if as_json:
         print_json(found)

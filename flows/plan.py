@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
+from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
@@ -116,7 +117,7 @@ def plan_run(config: Config) -> Plan:
     check_rewards(config.training)
     check_tracker(config)
     return Plan(
-        config_hash=config.hash,
+        config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows._cycle import Cycle
+from flows._identity import config_hash
 from flows._stage import stage
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation, Promotion
@@ -15,7 +16,8 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool:
         (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
         promoted, reasons = decide(evaluation, cycle.config.promotion)
         decision = Promotion(
-            config_hash=cycle.config.hash,
+            line=cycle.line,
+            config_hash=config_hash(cycle.config),
             cycle=cycle.number,
             policy_id=evaluation.policy_id,
             baseline_id=evaluation.baseline_id,

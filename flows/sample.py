@@ -19,7 +19,7 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
     """Sample the candidates that are missing; which batch they are."""
     sampling = cycle.config.sampling
     with stage(cycle, "sample") as work:
-        batch = cycle.training_batches(work.store, sft_id)[-1]
+        batch = cycle.own_batch(work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         shards = missing_shards(work.store, batch, prompts, sampling.candidates)
         if shards:
@@ -29,7 +29,11 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         found = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
         )
-        work.detail = {"candidates": sum(map(len, found.values())), "from": batch.model_id}
+        work.detail = {
+            "candidates": sum(map(len, found.values())),
+            "from": batch.model_id,
+            "seed": batch.seed,
+        }
     return batch
 
 

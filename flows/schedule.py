@@ -24,7 +24,7 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
     # The process that waits for the next firing need not hold what trains models.
     from flows.pipeline import pipeline
 
-    pipeline(next_cycle(load_config(config, overrides)))
+    pipeline(next_cycle(load_config(config, overrides), Path(config)))
     if threading.current_thread() is threading.main_thread():
         # The cycle is done, and what is left, telling the server so, outlives a Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -39,7 +39,7 @@ def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
     # to it would then be waited for without end.
     signal.signal(signal.SIGINT, _interrupt)
     scheduled_cycle.serve(
-        name=config.stem,
+        name=load_config(config, overrides).name,
         cron=cron,
         parameters={"config": str(config.resolve()), "overrides": list(overrides)},
         global_limit=ConcurrencyLimitConfig(

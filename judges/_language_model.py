@@ -26,8 +26,6 @@ from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
 
 REMOTE_PREFIX = "openai:"
-TRANSPORT = frozenset(EndpointSettings.model_fields) - {"model"}
-"""Options that say how the model is reached, not what it says."""
 
 
 class LanguageModelOptions(EndpointSettings):
@@ -170,8 +168,6 @@ class LanguageModel:
 
 class AsksLanguageModel(Judge[AnyModelOptions]):
     """What judges that ask a language model share; beside PointwiseJudge or PairwiseJudge."""
-
-    transport = TRANSPORT
 
     @abstractmethod
     def fixed_prompts(self) -> str:

@@ -40,6 +40,7 @@ from rlhf_core.records.preferences import (
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
+    CycleRun,
     Failure,
     Retraction,
     StageRun,
@@ -61,6 +62,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "CycleRun",
     "Deletion",
     "Evaluation",
     "Failure",
@@ -120,6 +122,7 @@ RECORDS: tuple[type[Record], ...] = (
     Metric,
     Evaluation,
     Promotion,
+    CycleRun,
     StageRun,
     Failure,
     Retraction,

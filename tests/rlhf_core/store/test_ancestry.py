@@ -39,6 +39,7 @@ from tests.rlhf_core.store.test_lineage import (
 CHOSEN, CENTRING = prompt("Chosen?"), prompt("Centring?")
 FORMER = ModelVersion(kind=ModelKind.REWARD, base="former", recipe="{}", config_hash="hash")
 PROMOTION = Promotion(
+    line="hash",
     config_hash="hash",
     cycle=1,
     policy_id=POLICY.id,
