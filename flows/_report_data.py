@@ -68,7 +68,9 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         [config.name, cycle.number, promotion.config_hash],
     )
     return {
+        "line": cycle.line,
         "cycle": cycle.number,
+        "decided_at": queries.decided_at(store, promotion),
         "promotion": promotion,
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),

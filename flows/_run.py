@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._cycle import ended_cycles, next_cycle
+from flows._line import check_line
 from flows._progress import console
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -29,9 +30,11 @@ def run_cycles(
         is_quiet: Print neither the plan nor what happens.
         source: The file that the config was read from.
     """
+    state = check_line(config, source)
     found = plan_run(config)
     if not is_quiet:
         _log_to_console()
+        console.print(str(state), highlight=False, markup=False, soft_wrap=True)
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.

@@ -30,6 +30,7 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
     return {
         "line": config.name,
         "cycle": number,
+        "decided_at": queries.decided_at(store, promotion).isoformat(timespec="seconds"),
         "promoted": promotion.promoted,
         "reasons": list(promotion.reasons),
         "policy": promotion.policy_id,
@@ -55,7 +56,11 @@ def print_summary(found: dict[str, Any], to: Console) -> None:
         )
     to.print(table)
     verdict = "promoted" if found["promoted"] else "refused"
-    lines = [f"cycle {found['cycle']}: {verdict}; {'; '.join(found['reasons'])}"]
+    lines = [
+        f"line {found['line']}, cycle {found['cycle']}, {found['decided_at'][:10]}: {verdict}; "
+        f"{'; '.join(found['reasons'])}",
+        f"policy {found['policy']} against {found['baseline']}",
+    ]
     if found["added"]:
         rows = ", ".join(f"{table} {count}" for table, count in found["added"].items())
         lines.append(f"rows added: {rows}")

@@ -55,6 +55,12 @@ def sft(
     return _version(config, ModelKind.SFT, base(config).id, recipe, data, config.seed)
 
 
+def again(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVersion:
+    """The model of another's recipe, seed and base, without what is left out."""
+    fields = version.model_dump(exclude={"id", "data_hash"})
+    return ModelVersion(**fields, data_hash=content_id(sorted(left_out)) if left_out else "")
+
+
 def reward(
     config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
 ) -> ModelVersion:

@@ -95,13 +95,16 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     """Print what a run would do, how long it would take and what it would cost; do nothing."""
     loaded = _load(config, overrides)
     prepare_prefect()
+    from flows._line import check_line
     from flows._run import print_plan
     from flows.plan import plan_run
 
-    found = plan_run(loaded)
+    state, found = check_line(loaded, config), plan_run(loaded)
     if as_json:
-        print_json({**asdict(found), "seconds": found.seconds, "cost_usd": found.cost_usd})
+        sums = {"seconds": found.seconds, "cost_usd": found.cost_usd}
+        print_json({"line": state.line, "cycle": state.cycle, **asdict(found), **sums})
     else:
+        out.print(str(state), highlight=False, markup=False, soft_wrap=True)
         print_plan(found, out)
 
 

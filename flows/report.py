@@ -4,12 +4,15 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from prefect import flow
+from pydantic import ValidationError
 
 from flows._cycle import LAST_STAGE, Cycle
+from flows._identity import config_hash
 from flows._report_data import gather
 from flows._stage import stage
+from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
-from rlhf_core.store import Store
+from rlhf_core.store import Store, queries
 
 
 @flow(name=LAST_STAGE)
@@ -28,9 +31,11 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     Raises:
         StoreError: If that cycle has not ended.
     """
-    data = gather(store, cycle)
+    data = gather(store, as_it_ran(store, cycle))
     if data is None:
-        raise StoreError(f"cycle {cycle.number} of this config has not ended; run `solon run`")
+        raise StoreError(
+            f"cycle {cycle.number} of the line {cycle.line} has not ended; run `solon run`"
+        )
     environment = Environment(
         loader=PackageLoader("flows", "templates"), autoescape=True, undefined=StrictUndefined
     )
@@ -41,3 +46,24 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     unfinished.write_text(page, encoding="utf-8")
     unfinished.replace(path)
     return path
+
+
+def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
+    """Return a cycle with the config that it was decided under, which may have been edited since.
+
+    Raises:
+        StoreError: If this version of Solon cannot read that config.
+    """
+    promotion = queries.promotions_of(store, cycle.line).get(cycle.number)
+    if promotion is None or promotion.config_hash == config_hash(cycle.config):
+        return cycle
+    kept = queries.config_version(store, promotion.config_hash)
+    try:
+        ran = Config.model_validate_json(kept.config if kept else "{}")
+    except ValidationError as error:
+        raise StoreError(
+            f"cycle {cycle.number} of the line {cycle.line} ran by a config that this version of "
+            f"Solon cannot read ({error.error_count()} settings); its figures are in the store"
+        ) from None
+    here = {name: getattr(cycle.config, name) for name in ("name", "store", "artifacts")}
+    return cycle.model_copy(update={"config": ran.model_copy(update=here)})

@@ -10,6 +10,7 @@ from flows._abstention import Seeder, open_seeder
 from flows._cycle import Cycle
 from flows._inputs import add_model
 from flows._ledger import StoreLedger
+from flows._line import standing_sft
 from flows._selection import learnt_and_aside, trial_of
 from flows._stage import StageWork, stage
 from flows._together import together
@@ -36,7 +37,8 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:
         seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
-        version = _standing(cycle.config, work.store, reviser, seeder.name if seeder else None)
+        seeds = seeder.name if seeder else None
+        version = standing_sft(cycle.config, work.store, cycle.number, reviser, seeds)
         if queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
@@ -47,23 +49,6 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
             **_kept(work.store, version.id),
         }
     return version.id
-
-
-def _standing(
-    config: Config, store: Store, reviser: str | None, seeder: str | None
-) -> ModelVersion:
-    """The model of this recipe that rests on nothing retracted, made already or not.
-
-    Each of a chain of models leaves out what made the ones before it useless. Once a retraction is
-    withdrawn, the one that learnt from it is good again.
-    """
-    left_out: set[tuple[str, str]] = set()
-    while True:
-        version = _versions.sft(config, reviser, seeder, sorted(left_out))
-        found = set(queries.retracted_under(store, version.id))
-        if found <= left_out:
-            return version
-        left_out |= found
 
 
 def _train(

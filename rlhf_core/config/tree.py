@@ -239,6 +239,9 @@ class Config(Settings):
     """Name of the policy line: champion, cycles, reports and deployments hang on it, and an edit of
     any other setting continues it. Letters, digits, `.`, `_` and `-`, at most 64. null: the file's
     name and a short hash of its path."""
+    abandoned_champion: Annotated[str | None, ASIDE] = None
+    """Id of the line's champion, or how it begins, once an edit of `policy` or `sft` makes another
+    SFT model: the line then goes on from that one. null refuses such an edit."""
     store: Annotated[StoreAddress, ASIDE] = Path("runs/solon.duckdb")
     """The DuckDB file; or, for several machines, the address of a lake, as in
     ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER, or with data=s3://BUCKET/PREFIX, &region=

@@ -1,6 +1,7 @@
 """What the stages ask the store, by name: one question a function, records out."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from rlhf_core.records import (
     Candidate,
@@ -241,6 +242,13 @@ def promotions_of(store: Store, line: str) -> dict[int, Promotion]:
     """The decision of each cycle of a policy line, by the cycle's number."""
     found = store.rows(Promotion, "line = ?", [line])
     return {promotion.cycle: promotion for promotion in found}
+
+
+def decided_at(store: Store, promotion: Promotion) -> datetime:
+    """When a decision was written."""
+    (row,) = store.query("SELECT created_at FROM promotions WHERE id = ?", [promotion.id])
+    found: datetime = row["created_at"]
+    return found
 
 
 def stage_runs_of(store: Store, line: str, stage: str) -> list[StageRun]:

@@ -112,7 +112,7 @@ def filled(config: Config) -> Store:
         ANSWERS.values(), judgements, combination, config_hash(config)
     )
     answers = [answer for group in ANSWERS.values() for answer in group]
-    run = ConfigVersion(config_hash=told, config="{}")
+    run = ConfigVersion(config_hash=config_hash(config), config="{}")
     store = Store(config.store)
     store.append([run, FACTUAL, CREATIVE, *answers, *judgements, *rankings, *pairs])
     return store
