@@ -39,8 +39,19 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         "kl": deciding.kl,
         "store": str(config.store),
         "added": added,
+        "is_edited": _is_edited(store, config, promotion.config_hash),
         "report": str(Cycle(config=config, number=number, run_id="").report_path),
     }
+
+
+def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
+    """Whether results of another run would differ by an edit of the config."""
+    kept = queries.config_version(store, ran_as)
+    if kept is not None and kept.config == config.model_dump_json():
+        return False
+    from flows._identity import config_hash  # imports judges, which takes its time
+
+    return config_hash(config) != ran_as
 
 
 def print_summary(found: dict[str, Any], to: Console) -> None:
@@ -66,7 +77,10 @@ def print_summary(found: dict[str, Any], to: Console) -> None:
         lines.append(f"rows added: {rows}")
     else:
         another = found["cycle"] + 1
-        lines.append(f"rows added: none; it had ended before (--cycles {another} runs another)")
+        edited = " by the edited config" if found["is_edited"] else ""
+        lines.append(
+            f"rows added: none; it had ended before (--cycles {another} runs another{edited})"
+        )
     lines += [f"store:  {found['store']}", f"report: {found['report']}"]
     to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

@@ -169,7 +169,7 @@ def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
     assert len(seen) == 2, "no answer between two steps of the training"
     assert seen == sorted(seen)
     assert run.returncode == 0, errors
-    for words in ("win rate", "cycle 1: ", "rows added: candidates", "report: "):
+    for words in ("win rate", "cycle 1, ", "rows added: candidates", "report: "):
         assert words in printed
     assert "train_policy" in errors
     assert "Traceback" not in errors
