@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from flows._cycle import ended_cycles, next_cycle
+from flows._forecast import forecasting
 from flows._line import check_line
-from flows._progress import console
+from flows._progress import console, duration
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 
 LOGGERS = ("flows", "judges", "rlhf_core")
+BUSY = 1.2
+"""From which slowdown on a plan says that others use the machine."""
 
 
 def run_cycles(
@@ -38,7 +41,8 @@ def run_cycles(
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with quiet, forecasting(found.by_stage):
         for _ in range(ended_cycles(config), cycles):
             pipeline(next_cycle(config, source))
     after = Store(config.store).counts()
@@ -61,9 +65,17 @@ def print_plan(found: Plan, to: Console) -> None:
     table = Table("stage", "what", "count", "about", "US dollars")
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
-        table.add_row(row.stage, row.what, f"{row.count:,}", _duration(row.seconds), cost)
-    table.add_row("", "in all", "", _duration(found.seconds), f"{found.cost_usd:.2f}")
+        table.add_row(row.stage, row.what, f"{row.count:,}", _about(row.seconds), cost)
+    least, most = found.time_range
+    in_all = f"{duration(least)} to {duration(most)}"
+    table.add_row("", "in all", "", in_all, f"{found.cost_usd:.2f}")
     to.print(table)
+    if found.slowdown > BUSY:
+        to.print(
+            f"other programs keep this machine busy: work may take {found.slowdown:.1f} times as "
+            "long as on an idle one",
+            highlight=False,
+        )
 
 
 def _print_counts(title: str, counts: Mapping[str, int], to: Console) -> None:
@@ -89,7 +101,5 @@ def _log_to_console() -> None:
         logger.propagate = False
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return ""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+def _about(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else ""

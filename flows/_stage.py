@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows._cycle import Cycle
+from flows._forecast import left_after
 from flows._identity import config_hash
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
@@ -48,4 +49,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     work.store.append([record])
     work.store.publish()
     summary = ", ".join(f"{key} {value}" for key, value in work.detail.items())
-    work.logger.info("%-13s %s; %s (%.1f s)", name, summary, work.news, seconds)
+    left = left_after(name, seconds)
+    work.logger.info(
+        "%-13s %s; %s (%.1f s)%s", name, summary, work.news, seconds, f"; {left}" if left else ""
+    )

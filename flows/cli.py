@@ -101,8 +101,17 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
 
     state, found = check_line(loaded, config), plan_run(loaded)
     if as_json:
-        sums = {"seconds": found.seconds, "cost_usd": found.cost_usd}
-        print_json({"line": state.line, "cycle": state.cycle, **asdict(found), **sums})
+        least, most = found.time_range
+        totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
+        print_json(
+            {
+                "line": state.line,
+                "cycle": state.cycle,
+                **asdict(found),
+                "seconds": found.seconds,
+                **totals,
+            }
+        )
     else:
         out.print(str(state), highlight=False, markup=False, soft_wrap=True)
         print_plan(found, out)

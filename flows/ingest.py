@@ -9,7 +9,9 @@ from prefect import flow
 from flows._cycle import Cycle
 from flows._identity import config_hash, deciding_part
 from flows._stage import stage
+from judges import load
 from rlhf_core.config import Config
+from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.errors import DataFileError
 from rlhf_core.intake import Intake, Tombstones, read_prompts
 from rlhf_core.models.chat import ChatFormat
@@ -26,8 +28,10 @@ logger = logging.getLogger(__name__)
 def ingest(cycle: Cycle) -> str:
     """Add the prompts that are new; the id of the set the source holds now."""
     config = cycle.config
+    _check_machine(config)
     with stage(cycle, "ingest") as work:
         intake = read_checked_prompts(config)
+        _show_own_system_message(config)
         found = intake.prompt_set
         version = ConfigVersion(
             config_hash=config_hash(config),
@@ -52,6 +56,17 @@ def ingest(cycle: Cycle) -> str:
         }
         work.news = f"{len(intake.prompts) - len(known)} new"
     return found.id
+
+
+def _check_machine(config: Config) -> None:
+    """Refuse, before hours are spent, judges that this machine cannot run.
+
+    Raises:
+        ConfigError: With what to install.
+    """
+    rewarding = rewarding_judges(config.training)
+    for settings in (*config.judges, *config.evaluation.judges, *rewarding):
+        load(settings).check_machine()
 
 
 def read_checked_prompts(config: Config) -> Intake:
@@ -79,6 +94,20 @@ def read_checked_prompts(config: Config) -> Intake:
                 "raise the limit"
             )
     return intake
+
+
+def _show_own_system_message(config: Config) -> None:
+    """Say what every prompt is preceded by, where the config leaves that to the chat template."""
+    if config.policy.system_prompt is not None:
+        return
+    message = ChatFormat(load_tokenizer(config.policy.model), None).own_system_message()
+    if message is not None:
+        logger.info(
+            "policy.system_prompt is null, and the chat template of %s writes a system message of "
+            "its own before every prompt: %r",
+            config.policy.model,
+            message,
+        )
 
 
 def _deleted(store: Store) -> tuple[Tombstones, UserHashes]:

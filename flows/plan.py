@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
+from flows._forecast import slowdown_by_others, time_range
 from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
@@ -62,10 +63,26 @@ class Plan:
     personal_data: dict[str, int] = field(default_factory=dict)
     """Places in the texts, by kind, that prompts.privacy found."""
     rows: list[Row] = field(default_factory=list)
+    slowdown: float = 1.0
+    """How much longer the work takes beside the other programs of this machine."""
 
     @property
     def seconds(self) -> float:
+        """What the run takes on a machine that does nothing else."""
         return FIXED_SECONDS + sum(row.seconds for row in self.rows)
+
+    @property
+    def time_range(self) -> tuple[float, float]:
+        """The least and the most seconds that the run is likely to take."""
+        return time_range(self.seconds, self.slowdown)
+
+    @property
+    def by_stage(self) -> dict[str, float]:
+        """Seconds of each stage, in their order."""
+        found: dict[str, float] = {}
+        for row in self.rows:
+            found[row.stage] = found.get(row.stage, 0.0) + row.seconds
+        return found
 
     @property
     def cost_usd(self) -> float:
@@ -110,6 +127,7 @@ def plan_run(config: Config) -> Plan:
     prompts = intake.prompts
     train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
     compute = choose_compute(config.compute)
+    slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
     sizes = _sizes(config, prompts, compute)
     holdout = len(prompts) - len(train)
     ranked = len(train) + count_imported(config)
@@ -117,6 +135,7 @@ def plan_run(config: Config) -> Plan:
     check_rewards(config.training)
     check_tracker(config)
     return Plan(
+        slowdown=slowdown,
         config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),

@@ -81,6 +81,8 @@ def _train(
 
 
 def _said(metrics: Mapping[str, float]) -> str:
+    if "accuracy" not in metrics:
+        return f"loss {metrics['loss']:.3f}  no ranking with an order"
     return f"loss {metrics['loss']:.3f}  in order {metrics['accuracy']:.0%}"
 
 

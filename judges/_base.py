@@ -130,6 +130,13 @@ class Judge(ABC, Generic[AnyOptions]):
             InputError: With what would be right.
         """
 
+    def check_machine(self) -> None:
+        """Refuse a machine that lacks what the judge runs on, before a run spends anything.
+
+        Raises:
+            ConfigError: With the command that installs it.
+        """
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         """What one call takes for a prompt and answers of that length."""
         return Workload()

@@ -58,6 +58,9 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
     def models(self) -> tuple[str, ...]:
         return self._judge.models()
 
+    def check_machine(self) -> None:
+        self._judge.check_machine()
+
     def check(self) -> None:
         self._judge.check()
 

@@ -95,6 +95,10 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
     def models(self) -> tuple[str, ...]:
         return tuple(name for seat in self._seats for name in seat.judge.models())
 
+    def check_machine(self) -> None:
+        for seat in self._seats:
+            seat.judge.check_machine()
+
     def check(self) -> None:
         for seat in self._seats:
             seat.judge.check()

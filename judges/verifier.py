@@ -41,7 +41,7 @@ class VerifierOptions(Settings):
     number of each text; maths compares final answers by algebra (needs solon[verifiers]);
     json_schema validates the answer, or its last ```json block; code runs its last ```python block
     in a sandbox against unit tests, which are the prompt's reference answers, and scores the share
-    that passes."""
+    that passes (needs bubblewrap: apt-get install bubblewrap)."""
     pattern: str | None = None
     """For regex: what the answer must contain."""
     tolerance: PositiveFloat = 1e-6
@@ -53,7 +53,11 @@ class VerifierOptions(Settings):
     timeout_seconds: PositiveFloat = 10.0
     """For code: how long it may run, tests included."""
     memory_megabytes: PositiveInt = 512
-    """For code: address space of each of its processes (8 at most)."""
+    """For code: address space of each of its processes (8 at most), and memory of all together
+    where a control group can be made."""
+    sandbox: _sandbox.Kind = "bubblewrap"
+    """For code: docker runs it in a container instead (docker or podman), where user namespaces are
+    forbidden; off runs it with limits alone, free to read files and to use the network."""
 
     @model_validator(mode="after")
     def _options_fit_the_metric(self) -> "VerifierOptions":
@@ -72,7 +76,7 @@ class VerifierOptions(Settings):
 
 class VerifierJudge(PointwiseJudge[VerifierOptions]):
     Options = VerifierOptions
-    code = "2"
+    code = "3"
 
     def fixed_text(self) -> str:
         """The schema, where it lies in a file: a change of it is another version."""
@@ -85,8 +89,11 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
             _json_schema.validator(self.options.json_schema or {})
         elif self.options.metric == "maths":
             _maths.check()
-        elif self.options.metric == "code":
-            _sandbox.check()
+        self.check_machine()
+
+    def check_machine(self) -> None:
+        if self.options.metric == "code":
+            _sandbox.check(self.options.sandbox)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         match self.options.metric:
@@ -141,11 +148,14 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         if not _sandbox.is_test_code(tests):
             return None
         limits = _sandbox.Limits(self.options.timeout_seconds, self.options.memory_megabytes)
-        ran = _sandbox.run_tests(_sandbox.code_of(text), tests, limits)
+        kind = self.options.sandbox
+        ran = _sandbox.run_tests(_sandbox.code_of(text), tests, limits, kind)
         if ran.passed is None:
             return unavailable(f"the sandbox did not run the code: {ran.reason}")
-        said = json.dumps({"passed": ran.passed, "total": ran.total, "reason": ran.reason})
-        return scored(ran.passed / ran.total, raw_output=said)
+        said = {"passed": ran.passed, "total": ran.total, "reason": ran.reason}
+        if kind == "off":
+            said["sandbox"] = kind
+        return scored(ran.passed / ran.total, raw_output=json.dumps(said))
 
     @cached_property
     def _rules(self) -> "Validator":

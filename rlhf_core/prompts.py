@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rlhf_core.config.prompts import PromptSettings
+from rlhf_core.config.prompts import Columns, PromptSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.records import Mode, Prompt, split_of
-from rlhf_core.rows import HUB_PREFIX, Row, data_set_rows, read_rows
+from rlhf_core.rows import HUB_PREFIX, NamedColumns, Row, data_set_rows, read_rows
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,24 @@ def asked_prompts(settings: PromptSettings) -> Iterator[Asked]:
     """Every row of the source, in its order.
 
     Raises:
-        DataFileError: If the source is missing, or a row is broken; with its line.
+        DataFileError: If the source is missing, a row is broken (with its line), or a column that
+            the settings name is in none of the rows.
     """
+    named = NamedColumns(_named(settings.columns))
     for place, cells in islice(_rows(settings.path), settings.limit):
+        named.see(cells)
         yield Asked(_prompt(place, cells, settings), _user(place, cells, settings.columns.user))
+    named.check(settings.path)
+
+
+def _named(columns: Columns) -> dict[str, str]:
+    """Columns that are not called what they are called by default, by the key that names them."""
+    defaults = Columns()
+    return {
+        f"prompts.columns.{key}": name
+        for key, name in columns
+        if name is not None and name != getattr(defaults, key)
+    }
 
 
 def _rows(source: str) -> Iterator[Row]:

@@ -4,6 +4,7 @@ A line that cannot be read is an error that names it; nothing is skipped in sile
 """
 
 import csv
+import difflib
 import gzip
 import json
 import zlib
@@ -19,6 +20,43 @@ from rlhf_core.errors import DataFileError
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for errors, and its cells."""
 HUB_PREFIX = "hf:"
+
+
+class NamedColumns:
+    """The columns that a user named, and whether any row of the source has them.
+
+    A row may lack an optional column. That no row at all has it is a typo, which would otherwise
+    read as a source without references, contexts or modes.
+
+    Args:
+        named: Name of each column, by what the error calls it, such as `prompts.columns.reference`.
+    """
+
+    def __init__(self, named: Mapping[str, str]) -> None:
+        self._missing = dict(named)
+        self._seen: dict[str, None] = {}
+
+    def see(self, cells: Mapping[str, Any]) -> None:
+        """Note the columns of a row."""
+        if self._missing:
+            self._seen.update(dict.fromkeys(cells))
+            self._missing = {k: v for k, v in self._missing.items() if v not in cells}
+
+    def check(self, source: str) -> None:
+        """Refuse a source that has none of a named column; call it after the last row.
+
+        Raises:
+            DataFileError: With the columns that the source has.
+        """
+        for setting, column in self._missing.items():
+            if not self._seen:
+                return  # an empty source has an error of its own
+            near = difflib.get_close_matches(column, self._seen, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataFileError(
+                f"{source}: no row has a column {column!r}, which {setting} names "
+                f"(found: {', '.join(self._seen)}){meant}"
+            )
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -4,7 +4,7 @@ The policy's own log-ratio to the reference, times β, stands where a reward mod
 the loss is the K-wise one, with its soft labels, and the prompt is computed once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -14,7 +14,7 @@ from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, a
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_order, smoothed
-from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.ranks import summed, summed_report
@@ -56,7 +56,7 @@ def train_dpo(
     for step, indices in after(order, done):
         chosen = [rankings[i] for i in indices]
         accumulate = partial(_accumulate, trunk, chosen, [references[i] for i in indices], settings)
-        metrics = summed_report(within_memory(trunk, accumulate, [updater]))
+        metrics = _of_ordered(summed_report(within_memory(trunk, accumulate, [updater])), chosen)
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}
@@ -99,7 +99,10 @@ def _accumulate(
     references: Sequence[Tensor],
     settings: DPOSettings,
 ) -> dict[str, float]:
-    """Gradients of the mean loss over the step's prompts, and this process's part of the report."""
+    """Gradients of the mean loss over the step's prompts, and this process's part of the report.
+
+    Accuracy and margin are summed over the rankings with an order, the others are means over all.
+    """
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     reference = torch.cat(list(references))
@@ -113,20 +116,27 @@ def _accumulate(
             preferences = rankings[number].preferences.to(own.device)
             loss = loss + preference_objective(own, preferences, settings) / len(rankings)
             rewards = settings.beta * own.detach()
-            shares = {
-                "accuracy": pairs_in_order(rewards, preferences),
-                "margin": _margin(rewards, preferences),
-                "log_ratio": own.detach().mean(),
-            }
-            for name, share in shares.items():
-                report[name] += share.item() / len(rankings)
+            report["log_ratio"] += own.detach().mean().item() / len(rankings)
+            if rankings[number].has_order:
+                report["accuracy"] += pairs_in_order(rewards, preferences).item()
+                report["margin"] += _margin(rewards, preferences).item()
         loss.backward()
         report["loss"] += loss.item()
     return report
 
 
+def _of_ordered(
+    report: Mapping[str, float], rankings: Sequence[RankedCandidates]
+) -> dict[str, float]:
+    """The report with accuracy and margin as means over the rankings that have an order."""
+    rest = {name: value for name, value in report.items() if name not in ("accuracy", "margin")}
+    figures = accuracy_figures(report["accuracy"], rankings)
+    if figures["ordered"]:
+        figures["margin"] = report["margin"] / figures["ordered"]
+    return rest | figures
+
+
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:
-    """Mean reward of the preferred less that of the other, over the pairs."""
+    """Mean reward of the preferred less that of the other, over the pairs with an order."""
     is_preferred = preferences > preferences.T
-    differences = (rewards[:, None] - rewards[None, :])[is_preferred]
-    return differences.sum() / is_preferred.sum().clamp(min=1)
+    return (rewards[:, None] - rewards[None, :])[is_preferred].mean()

@@ -60,9 +60,12 @@ def pairs_in_order(rewards: Tensor, preferences: Tensor) -> Tensor:
     Args:
         rewards: (K,).
         preferences: As in `kwise_loss`, (K, K); a pair at one half has no preferred candidate.
+
+    Returns:
+        The share, 0 to 1; NaN where no pair has a preferred candidate, so that nobody counts it.
     """
     differences = rewards[:, None] - rewards[None, :]
     require_same_shape(differences=differences, preferences=preferences)
     is_preferred = preferences > preferences.T
     is_right = (differences > 0).float() + 0.5 * (differences == 0)
-    return is_right[is_preferred].sum() / is_preferred.sum().clamp(min=1)
+    return is_right[is_preferred].sum() / is_preferred.sum()

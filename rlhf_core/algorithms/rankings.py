@@ -21,6 +21,23 @@ class RankedCandidates:
     preferences: Tensor
     margins: Tensor | None = None
 
+    @property
+    def has_order(self) -> bool:
+        """Whether any candidate is preferred to another: false where all its pairs are ties."""
+        return bool((self.preferences != self.preferences.T).any())
+
+
+def accuracy_figures(in_order: float, rankings: Sequence[RankedCandidates]) -> dict[str, float]:
+    """The accuracy of a step and what it is of; without the accuracy where no ranking has an order.
+
+    Args:
+        in_order: Share of the pairs in order of each ranking that has an order, summed.
+        rankings: Those of the step.
+    """
+    ordered = sum(ranking.has_order for ranking in rankings)
+    accuracy = {"accuracy": in_order / ordered} if ordered else {}
+    return {**accuracy, "ordered": float(ordered), "unordered": float(len(rankings) - ordered)}
+
 
 def hold_out(
     rankings: Sequence[RankedCandidates], share: float

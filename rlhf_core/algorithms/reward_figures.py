@@ -16,6 +16,8 @@ def reward_figures(
 ) -> dict[str, float]:
     """Loss, accuracy, calibration error and correlation with length, each prompt counting alike.
 
+    Accuracy is of the rankings that have an order; it is left out where none has one.
+
     Args:
         scores: Of each ranking's candidates, (K,), on the CPU.
         rankings: At least one.
@@ -23,9 +25,13 @@ def reward_figures(
     both = list(zip(scores, rankings, strict=True))
     chances = torch.cat([(own[:, None] - own).sigmoid()[_is_told(r)] for own, r in both])
     targets = torch.cat([ranking.preferences[_is_told(ranking)] for ranking in rankings])
+    in_order = [pairs_in_order(own, r.preferences).item() for own, r in both if r.has_order]
+    accuracy = {"holdout_accuracy": mean_of(in_order)} if in_order else {}
     return {
+        **accuracy,
+        "holdout_ordered": float(len(in_order)),
+        "holdout_unordered": float(len(both) - len(in_order)),
         "holdout_loss": mean_of([kwise_loss(own, r.preferences).item() for own, r in both]),
-        "holdout_accuracy": mean_of([pairs_in_order(own, r.preferences).item() for own, r in both]),
         "holdout_calibration_error": expected_calibration_error(chances.tolist(), targets.tolist()),
         "holdout_length_correlation": length_correlation(scores, rankings),
     }

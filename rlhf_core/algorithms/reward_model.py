@@ -10,7 +10,7 @@ from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, a
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
-from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
@@ -57,11 +57,11 @@ def train_reward_model(
     for step, indices in after(order, done):
         chosen = [rankings[index] for index in indices]
         accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
-        loss, accuracy = map(summed_number, within_memory(trunk, accumulate, [updater]))
+        loss, in_order = map(summed_number, within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,
-            "accuracy": accuracy,
+            **accuracy_figures(in_order, chosen),
             "grad_norm": grad_norm,
             "learning_rate": learning_rate,
         }
@@ -121,13 +121,13 @@ def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: 
 def _accumulate(
     trunk: Trunk, rankings: Sequence[RankedCandidates], weights: Tensor, margin: float
 ) -> tuple[float, float]:
-    """Gradients of the mean loss over the step's prompts; that mean, and the share in order.
+    """Gradients of the mean loss over the step's prompts; that mean, and the shares in order.
 
-    Of both, what this process has to add.
+    Of both, what this process has to add. The shares are summed over the rankings with an order.
 
     `weights` says how much each ranking counts for each head, (prompts, members).
     """
-    loss_total = accuracy_total = 0.0
+    loss_total = in_order = 0.0
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     for group, batch in trunk.training_batches(sequences):
@@ -140,11 +140,11 @@ def _accumulate(
             losses = [kwise_loss(member, preferences, margins) for member in own.unbind(1)]
             weighted = torch.stack(losses) * weights[number].to(rewards.device)
             loss = loss + weighted.mean() / len(rankings)
-            in_order = pairs_in_order(own.detach().mean(dim=1), preferences)
-            accuracy_total += in_order.item() / len(rankings)
+            if rankings[number].has_order:
+                in_order += pairs_in_order(own.detach().mean(dim=1), preferences).item()
         loss.backward()
         loss_total += loss.item()
-    return loss_total, accuracy_total
+    return loss_total, in_order
 
 
 def _scaled(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:

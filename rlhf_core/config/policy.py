@@ -26,8 +26,9 @@ class PolicySettings(Settings):
 
     model: str = "smollm2-135m-instruct"
     """A bundled model, a local folder in Hugging Face format, or a hub id."""
-    system_prompt: str | None = "Answer briefly."
-    """System message before every prompt; null leaves it to the model's chat template."""
+    system_prompt: str | None = None
+    """System message before every prompt. null sends none; some chat templates then write one of
+    their own, as SmolLM2's and Qwen2's do, and the log of `ingest` shows it."""
     max_prompt_tokens: PositiveInt = 512
     """A prompt that is longer, in tokens and with the chat template, is refused at ingest."""
     weights: Literal["adapters", "full"] = "adapters"

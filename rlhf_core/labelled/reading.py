@@ -13,7 +13,7 @@ from rlhf_core.errors import DataFileError
 from rlhf_core.labelled.cells import USUAL_NAMES, Cells
 from rlhf_core.labelled.dialogues import is_dialogue, is_messages, split_dialogues, split_messages
 from rlhf_core.labelled.facts import TIE, LabelledPair, LabelledSet, LabelledText
-from rlhf_core.rows import read_rows
+from rlhf_core.rows import NamedColumns, read_rows
 
 Entry = LabelledPair | LabelledText
 DRAW, HIGHEST = 0.0, 2.0
@@ -44,7 +44,9 @@ def read_labelled(
     found: dict[str, Entry] = {}
     left_out: Counter[str] = Counter()
     forms = set()
+    named = NamedColumns({f"--column {holds}": name for holds, name in names.items()})
     for place, row in read_rows(path):
+        named.see(row)
         cells = Cells(place, row, names)
         forms.add(form or _form(cells))
         for entry in FORMATS[form or _form(cells)](cells):
@@ -53,6 +55,7 @@ def read_labelled(
                 left_out[reason] += 1
             else:
                 found[entry.id] = entry
+    named.check(str(path))
     if forms == {"scored_pairs"}:
         _refuse_zero_and_one(path, found.values())
     return _labelled_set(path, list(found.values()), left_out)

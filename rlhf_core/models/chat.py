@@ -6,9 +6,13 @@ and set between the template's own tokens: a text that spells out `<|im_end|>` c
 
 from collections.abc import Sequence
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_core.errors import ConfigError
+
 _SLOT = "solon-content-slot"
+_SYSTEM_SLOT = "solon-system-slot"
 
 
 class ChatFormat:
@@ -17,11 +21,20 @@ class ChatFormat:
     Args:
         tokenizer: Its chat template is used; without one, plain text with line breaks.
         system_prompt: System message; None leaves it to the template.
+
+    Raises:
+        ConfigError: If the template refuses that system message.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None) -> None:
         self.tokenizer = tokenizer
-        before, after = self._template(system_prompt).split(_SLOT)
+        try:
+            before, after = self._template(system_prompt).split(_SLOT)
+        except TemplateError as error:
+            raise ConfigError(
+                f"the chat template refuses the system message {system_prompt!r} ({error}); "
+                "set system_prompt to null and say it in the prompts"
+            ) from None
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)
 
@@ -44,6 +57,22 @@ class ChatFormat:
     def plain_ids(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return list(ids)
+
+    def own_system_message(self) -> str | None:
+        """Return the system message that the template writes where it is given none."""
+        if self.tokenizer.chat_template is None:
+            return None
+        try:
+            given = self._template(_SYSTEM_SLOT)
+        except TemplateError:  # it takes no system message, so it has none of its own
+            return None
+        if _SYSTEM_SLOT not in given or _SLOT not in given:
+            return None
+        opening, rest = given.split(_SYSTEM_SLOT, 1)
+        closing, by_itself = rest.split(_SLOT)[0], self._template(None).split(_SLOT)[0]
+        is_written = by_itself.startswith(opening) and by_itself.endswith(closing)
+        message = by_itself[len(opening) : len(by_itself) - len(closing)]
+        return message if is_written and message else None
 
     def _template(self, system_prompt: str | None) -> str:
         if self.tokenizer.chat_template is None:

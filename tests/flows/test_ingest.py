@@ -74,3 +74,28 @@ def test_a_prompt_that_is_stored_in_another_split_stops_the_run(tmp_path: Path):
     take_in(config_of(tmp_path, "prompts.holdout=0.5"))
     with pytest.raises(DataFileError, match="in another split than their users draw"):
         take_in(config_of(tmp_path, *RULES[::2]))
+
+
+def test_a_system_message_that_the_chat_template_writes_is_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Nothing is sent by default, and SmolLM2's template then writes a message of its own."""
+    model = "policy.model=smollm2-135m-instruct"
+    with caplog.at_level("INFO", "flows.ingest"):
+        take_in(config_of(tmp_path, model, "policy.system_prompt=null"))
+    assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("policy.model=tiny-random", "policy.system_prompt=null"),
+        ("policy.model=smollm2-135m-instruct", "policy.system_prompt=Be kind."),
+    ],
+)
+def test_no_system_message_is_shown_where_the_template_writes_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rules: tuple[str, ...]
+):
+    with caplog.at_level("INFO", "flows.ingest"):
+        take_in(config_of(tmp_path, *rules))
+    assert "system message" not in caplog.text

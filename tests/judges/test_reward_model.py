@@ -43,14 +43,14 @@ def test_our_reward_model_says_what_it_says_in_training(lora_rank: int | None):
     folder = tiny_reward_model(lora_rank)
     trunk = open_trunk("tiny-random", FP32, lora_rank)
     load_role(trunk, Role.REWARD, Path(folder))
-    chat = ChatFormat(trunk.tokenizer, "Answer briefly.")
+    chat = ChatFormat(trunk.tokenizer, None)
     expected = score_sequences(trunk, sequences(chat), Role.REWARD).tolist()
     assert rewards_of(folder) == pytest.approx(expected, abs=0.05)  # bf16 where it is
 
 
 def test_a_classifier_says_what_transformers_makes_of_it():
     """Each sequence alone and unpadded, in plain transformers."""
-    chat = ChatFormat(judge(tiny_classifier())._chat.tokenizer, "Answer briefly.")
+    chat = ChatFormat(judge(tiny_classifier())._chat.tokenizer, None)
     model = AutoModelForSequenceClassification.from_pretrained(tiny_classifier()).eval()
     expected = []
     for sequence in sequences(chat):

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from judges import load
+from judges import _sandbox, load
 from judges._base import Answer, Opinion
-from judges._sandbox import JAIL, Limits, check, code_of, is_test_code, run_tests
+from judges._sandbox import Limits, check, code_of, is_test_code, run_tests
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
@@ -20,10 +20,12 @@ TESTS = "assert f(2) == 4\nassert f(3) == 9"
 
 
 @pytest.fixture(autouse=True)
-def _needs_a_sandbox(request: pytest.FixtureRequest) -> None:
+def _needs_a_sandbox() -> None:
     try:
         check()
     except ConfigError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
         pytest.skip(str(error))
 
 
@@ -136,7 +138,7 @@ def test_the_machine_is_neither_read_nor_written():
     assert "Read-only" in reason("open('/usr/x', 'w')")
     assert "Read-only" in reason("open('/x', 'w')")
     assert "No such file" in reason("open('/etc/passwd')")
-    assert "No such file" in reason(f"open({str(JAIL)!r})")
+    assert "No such file" in reason(f"open({_sandbox.__file__!r})")
     assert "No such file" in reason("open('/proc/self/mem')")
 
 
@@ -150,7 +152,7 @@ def test_no_connection_arrives_even_on_loopback():
         server.settimeout(0.2)
         port = server.getsockname()[1]
         attempt = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=1)"
-        assert "Network is unreachable" in reason(attempt)
+        assert "Operation not permitted" in reason(attempt)  # there is no such socket
         with pytest.raises(TimeoutError):
             server.accept()
 
@@ -207,7 +209,7 @@ def test_where_nothing_can_be_shut_off_nothing_is_run(monkeypatch: pytest.Monkey
 
 
 def test_a_sandbox_that_fails_is_unavailable_not_wrong(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("judges._sandbox.JAIL", JAIL.with_name("nowhere.py"))
+    monkeypatch.setattr("judges._bubblewrap.START", "no Python")
     assert judge("def f(x): return x * x", TESTS).outcome is Outcome.UNAVAILABLE
 
 

@@ -61,6 +61,32 @@ def test_every_format_gives_the_same_prompts(tmp_path: Path, name: str):
     ]
 
 
+@pytest.mark.parametrize("key", ["context", "mode", "reference", "user"])
+@pytest.mark.parametrize("write", [write_jsonl, write_csv, write_parquet])
+def test_a_named_column_that_no_row_has_is_refused(
+    tmp_path: Path, write: Callable[[Path], None], key: str
+):
+    """A typo would otherwise read as prompts without references, contexts or modes."""
+    path = tmp_path / f"prompts.{write.__name__.removeprefix('write_')}"
+    write(path)
+    with pytest.raises(DataFileError, match=rf"'refrence'.*prompts\.columns\.{key}"):
+        read(path, columns={key: "refrence"})
+
+
+def test_a_typo_in_a_column_is_answered_with_the_name_that_was_meant(tmp_path: Path):
+    path = tmp_path / "prompts.csv"
+    write_csv(path)
+    with pytest.raises(DataFileError, match="did you mean 'reference'"):
+        read(path, columns={"reference": "refrence"})
+
+
+def test_a_named_column_may_be_missing_from_some_rows(tmp_path: Path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "A?"}\n{"prompt": "B?", "gold": "b"}\n')
+    found = read(path, columns={"reference": "gold"})
+    assert {p.text: p.reference_answers for p in found} == {"A?": (), "B?": ("b",)}
+
+
 def test_columns_can_be_renamed_and_references_be_many(tmp_path: Path):
     path = tmp_path / "p.jsonl"
     path.write_text('{"question": "Why?", "answers": ["Because.", "So."]}')

@@ -49,6 +49,18 @@ def test_before_the_first_update_the_policy_is_the_reference(trunk: Trunk):
     assert first["log_ratio"] == pytest.approx(0.0, abs=1e-5)
 
 
+def test_ties_neither_raise_nor_lower_accuracy_and_margin(trunk: Trunk):
+    """Four rankings of equal rewards are half in order; beside them, four of ties say nothing."""
+    trunk.add_role(Role.POLICY, 1)
+    rankings = planted_rankings(8, 1)
+    for ranking in rankings[4:]:
+        ranking.preferences.fill_(0.5).fill_diagonal_(0.0)
+    first = next(train_dpo(trunk, rankings, settings(prompts_per_step=8), seed=1)).metrics
+    assert (first["ordered"], first["unordered"]) == (4.0, 4.0)
+    assert first["accuracy"] == pytest.approx(0.5)
+    assert first["margin"] == pytest.approx(0.0, abs=1e-5)
+
+
 def test_loss_is_that_of_transformers_log_probabilities(trunk: Trunk):
     """The paper's equation 7 over plain forward passes, one row an answer."""
     trunk.add_role(Role.POLICY, 1)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
+from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures, hold_out
 from rlhf_core.algorithms.reward_figures import length_correlation, reward_figures
 from rlhf_core.models.sequences import TokenSequence
 from tests.rlhf_core.algorithms.planted import planted_rankings
@@ -24,6 +24,37 @@ def test_figures_of_two_pairs_by_hand():
     # In either order, what has the chance 0.75 came true half the time, and so has 0.25.
     assert found["holdout_calibration_error"] == pytest.approx(0.25, abs=1e-6)
     assert found["holdout_length_correlation"] == 0.0
+
+
+TIED = RankedCandidates(ranking(1, 2).sequences, torch.tensor([[0.0, 0.5], [0.5, 0.0]]))
+
+
+def test_accuracy_is_of_the_rankings_that_have_an_order():
+    """Ten in the right order and ten of ties alone: all of ten are right, not a half of twenty."""
+    scores = [torch.tensor([1.0, -1.0])] * 20
+    found = reward_figures(scores, [ranking(1, 2)] * 10 + [TIED] * 10)
+    assert found["holdout_accuracy"] == 1.0
+    assert (found["holdout_ordered"], found["holdout_unordered"]) == (10.0, 10.0)
+    # Right: log(1 + e⁻²) = 0.126928. A tie: the mean of that and log(1 + e²) = 2.126928.
+    assert found["holdout_loss"] == pytest.approx((0.126928 + 1.126928) / 2, abs=1e-6)
+
+
+def test_of_ties_alone_there_is_no_accuracy():
+    found = reward_figures([torch.tensor([1.0, -1.0])], [TIED])
+    assert "holdout_accuracy" not in found
+    assert (found["holdout_ordered"], found["holdout_unordered"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("in_order", "rankings", "expected"),
+    [
+        (1.5, [ranking(1, 2), ranking(1, 2), TIED], (0.75, 2.0, 1.0)),
+        (0.0, [TIED], (None, 0.0, 1.0)),
+    ],
+)
+def test_a_step_says_of_how_many_rankings_its_accuracy_is(in_order, rankings, expected):
+    found = accuracy_figures(in_order, rankings)
+    assert (found.get("accuracy"), found["ordered"], found["unordered"]) == expected
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, -1.0)])

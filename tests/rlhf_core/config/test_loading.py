@@ -8,6 +8,7 @@ from rlhf_core.config import Config, load_config, validate
 from rlhf_core.config.loading import store_path
 from rlhf_core.errors import ConfigError
 
+DEMOS = Path(__file__).parents[3] / "deploy" / "configs"
 SMALL = """
 prompts: {path: prompts.jsonl}
 judges: [{kind: similarity}]
@@ -31,6 +32,13 @@ def test_a_file_holds_only_what_differs(path: Path):
     assert config.prompts.path == "prompts.jsonl"
     assert config.sampling.candidates == Config.model_fields["sampling"].default.candidates
     assert config.evaluation.judges[0].options == {"metric": "token_f1"}
+
+
+def test_no_system_message_is_sent_unless_a_config_names_one(path: Path):
+    """The demos keep theirs: their figures were measured with it."""
+    assert load(path).policy.system_prompt is None
+    for name in ("default", "smoke"):
+        assert load(DEMOS / f"{name}.yaml").policy.system_prompt == "Answer briefly."
 
 
 def test_later_sources_win(path: Path):

@@ -226,3 +226,9 @@ def test_an_unknown_format_or_column_is_refused_with_those_there_are(tmp_path: P
         read(tmp_path, *PAIRS, form="pears")
     with pytest.raises(DataFileError, match="no column holds 'promt'; use prompt, context"):
         read(tmp_path, *PAIRS, columns={"promt": "x"})
+
+
+@pytest.mark.parametrize("holds", ["reference", "context", "subset"])
+def test_a_named_column_that_no_row_has_is_refused(tmp_path: Path, holds: str):
+    with pytest.raises(DataFileError, match=rf"'gold', which --column {holds} names"):
+        read(tmp_path, *PAIRS, columns={holds: "gold"})

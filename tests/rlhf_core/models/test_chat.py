@@ -1,5 +1,6 @@
 import pytest
 
+from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import Tokenizer, load_tokenizer
 
@@ -48,3 +49,48 @@ def test_without_a_template_texts_stand_on_lines_of_their_own():
 def test_padding_is_not_the_end_of_text(tokenizer: Tokenizer):
     """Else a mask by value would hide the token that ends an answer."""
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tiny-random", None),
+        (
+            "smollm2-135m-instruct",
+            "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+        ),
+    ],
+)
+def test_a_system_message_that_the_template_writes_by_itself_is_known(
+    name: str, expected: str | None
+):
+    assert ChatFormat(load_tokenizer(name), None).own_system_message() == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "<s>{{ messages[0]['content'] }}",
+        "[INST] {% for m in messages %}{{ m['content'] }}\n\n{% endfor %}[/INST]",
+        "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}",
+        None,
+    ],
+)
+def test_templates_without_a_system_message_of_their_own_have_none(template: str | None):
+    """Those that refuse one, set it before the prompt in its turn, or drop it, forge none."""
+    tokenizer = load_tokenizer("tiny-random")
+    tokenizer.chat_template = template
+    assert ChatFormat(tokenizer, None).own_system_message() is None
+
+
+def test_a_system_message_that_the_template_refuses_is_one_line_that_names_the_mend():
+    """As Gemma's does; without a system message the same template works."""
+    tokenizer = load_tokenizer("tiny-random")
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+        "{% endif %}<|im_start|>{{ messages[0]['content'] }}"
+    )
+    with pytest.raises(ConfigError, match=r"'Be kind.' \(System role not supported\); set"):
+        ChatFormat(tokenizer, "Be kind.")
+    assert tokenizer.decode(ChatFormat(tokenizer, None).prompt_ids("Why?")) == "<|im_start|>Why?"

@@ -1,0 +1,125 @@
+"""A control group for one sandbox: memory and processes of all that runs in it, counted together.
+
+Made where the system lets us, which is as root outside a container, or where a folder of the
+hierarchy was handed to the user. Elsewhere the limits of each process hold alone.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+V1, V2 = ("memory.limit_in_bytes", "pids.max"), ("memory.max", "pids.max")
+REMOVAL_SECONDS = 2.0
+
+
+class ControlGroup:
+    """The folders of one group: one under version 2, one a controller under version 1."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self.folders = folders
+
+    def add(self, pid: int) -> None:
+        """Move a process into the group; what it starts from then on is in it too."""
+        for folder in self.folders:
+            (folder / "cgroup.procs").write_text(str(pid))
+
+
+@contextlib.contextmanager
+def control_group(memory_bytes: int, processes: int) -> Iterator[ControlGroup | None]:
+    """Make a group and remove it afterwards; None where none can be made.
+
+    Args:
+        memory_bytes: Most memory of all its processes, files in memory included.
+        processes: Most processes and threads at once.
+    """
+    name = f"solon-{os.getpid()}-{time.monotonic_ns()}"
+    folders: list[Path] = []
+    limits = {"memory": str(memory_bytes), "pids": str(processes)}
+    try:
+        for parent, files in _parents():
+            folder = parent / name
+            folder.mkdir()
+            folders.append(folder)
+            for file in files:
+                (folder / file).write_text(limits[file.split(".")[0]])
+            with contextlib.suppress(OSError):
+                (folder / "memory.swap.max").write_text("0")
+    except OSError:
+        _remove(folders)
+        folders = []
+    try:
+        yield ControlGroup(tuple(folders)) if folders else None
+    finally:
+        _remove(folders)
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove empty groups; the kernel needs a moment after the last process has ended."""
+    deadline = time.monotonic() + REMOVAL_SECONDS
+    for folder in folders:
+        while True:
+            try:
+                folder.rmdir()
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.005)
+
+
+@cache
+def _parents() -> tuple[tuple[Path, tuple[str, ...]], ...]:
+    """Return the folders to make groups in, each with the limits to set there."""
+    own = _own_groups()
+    v2 = [path for path, kind in _mounts().items() if kind == "cgroup2"]
+    for mount in v2:
+        for folder in (mount / own.get("", "").lstrip("/"), mount):
+            if _offers(folder, {"memory", "pids"}) and os.access(folder, os.W_OK):
+                return ((folder, V2),)
+    found = []
+    for controller, file in zip(("memory", "pids"), V1, strict=True):
+        mounts = [path for path, kind in _mounts().items() if kind == controller]
+        for mount in mounts:
+            inside = mount / own.get(controller, "").lstrip("/")
+            folder = inside if inside.is_dir() else mount
+            if os.access(folder, os.W_OK):
+                found.append((folder, (file,)))
+    return tuple(found)
+
+
+def _own_groups() -> dict[str, str]:
+    """Return this process's group by controller; version 2 has the empty name."""
+    found = {}
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        found.update(dict.fromkeys(controllers.split(","), path))
+    return found
+
+
+def _mounts() -> dict[Path, str]:
+    """Return where hierarchies are mounted: "cgroup2", or the controller of version 1."""
+    found = {}
+    for line in _lines("/proc/mounts"):
+        _, target, kind, options, *_ = line.split(" ")
+        if kind == "cgroup2":
+            found[Path(target)] = kind
+        elif kind == "cgroup":
+            named = {"memory", "pids"} & set(options.split(","))
+            found.update({Path(target): name for name in named})
+    return found
+
+
+def _offers(folder: Path, wanted: set[str]) -> bool:
+    return wanted <= set(" ".join(_lines(folder / "cgroup.subtree_control")).split())
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
