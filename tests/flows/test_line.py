@@ -89,7 +89,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     [
         ("sft.epochs=3", "sft.epochs 1 → 3"),
         ("policy.lora_rank=4", "policy.lora_rank 2 → 4"),
-        ("policy.system_prompt=Be kind.", 'policy.system_prompt "Answer briefly." → "Be kind."'),
+        ("policy.system_prompt=Be kind.", 'policy.system_prompt null → "Be kind."'),
         ("policy.model=smollm2-135m-instruct", 'policy.model "tiny-random" → "smollm2-135m-'),
         ("sft.selection={reward_model: reward-1}", "sft.selection null → {"),
     ],
