@@ -164,7 +164,8 @@ def merge(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="An sft- or policy- id; the policy promoted last, if none."
+            metavar="ID",
+            help="An sft- or policy- id, or how it begins; the line's champion, if none.",
         ),
     ] = None,
     as_json: AsJson = False,

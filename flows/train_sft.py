@@ -11,7 +11,7 @@ from flows._cycle import Cycle
 from flows._inputs import add_model
 from flows._ledger import StoreLedger
 from flows._line import standing_sft
-from flows._selection import learnt_and_aside, trial_of
+from flows._selection import learnt_and_aside, located, trial_of
 from flows._stage import StageWork, stage
 from flows._together import together
 from flows._training import (
@@ -120,8 +120,10 @@ def _kept(store: Store, model_id: str) -> dict[str, str]:
 
 def _chosen_by(store: Store, config: Config) -> list[ModelVersion]:
     """The reward model that the weights were chosen by, where it is one of this store."""
-    selection = config.sft.selection
-    found = queries.model(store, Path(selection.reward_model).name) if selection else None
+    if config.sft.selection is None:
+        return []
+    chooser = located(config.sft.selection.reward_model, config.artifacts / "models")
+    found = queries.model(store, Path(chooser).name)
     return [found] if found else []
 
 

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_core.errors import IdError
 from rlhf_core.store._lineage_down import DOWN
 from rlhf_core.store._lineage_steps import MINE, MODELS, USED, WITH_JUDGEMENTS, Step
 from rlhf_core.store._lineage_up import ALL_BEHIND, UP
 from rlhf_core.store.audit import Snapshot
+from rlhf_core.store.ids import LISTED, the_only
 
-LISTED = 10
-"""How many of several things that an id may mean are named."""
 TAINTED = {
     "rankings": "SELECT ranking_id FROM tainted_rankings",
     "pairs": "SELECT pair_id FROM tainted_pairs",
@@ -82,17 +80,9 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     ]
     sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
     found = snapshot.ask(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
-    if not found:
-        where = ", ".join(name.replace("_", " ") for name in tables)
-        raise IdError(
-            f"no id begins with {wanted!r}; looked among {where}. "
-            'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
-        )
-    if len(found) > 1 and found[0][1] != wanted:
-        named = ", ".join(f"{identity} ({name})" for name, identity in found[:LISTED])
-        more = ", and more" if len(found) > LISTED else ""
-        raise IdError(f"{wanted!r} begins several ids: {named}{more}; write more of it")
-    return Subject(*found[0])
+    where = ", ".join(name.replace("_", " ") for name in tables)
+    hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
+    return Subject(*the_only(wanted, found, where, hint))
 
 
 def anything_retracted(snapshot: Snapshot) -> bool:

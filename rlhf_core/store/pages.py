@@ -178,7 +178,7 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
     conditions = {
         "outcome": "outcome = $outcome",
         "judge_version": "list_contains(judge_versions, $judge_version)",
-        "run_id": "run_id = $run_id",
+        "run_id": "starts_with(run_id, $run_id)",
         "margin_low": "margin >= $margin_low",
         "margin_high": "margin <= $margin_high",
         "mode": "prompt_id IN (SELECT id FROM prompts WHERE mode = $mode)",

@@ -53,8 +53,8 @@ def places(folder: Path) -> list[str]:
 
 def smoke(folder: Path, *overrides: str) -> Config:
     """The smoke config with its store in that folder; of other settings another line."""
-    name = f"name=smoke-{content_id(overrides)[:8]}"
-    return load_config(SMOKE, [*places(folder)[1::2], name, *overrides], environment={})
+    name = [f"name=smoke-{content_id(overrides)[:8]}"] if overrides else []
+    return load_config(SMOKE, [*places(folder)[1::2], *name, *overrides], environment={})
 
 
 @pytest.fixture(scope="session")

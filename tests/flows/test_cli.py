@@ -253,10 +253,10 @@ def test_merge_writes_a_plain_folder_and_says_what_it_did(
     [
         (
             ["--model", "policy-none"],
-            "--model policy-none is not in the store; name one of",
+            "no id begins with 'policy-none'; looked among ids of models. There are ",
         ),
         (["--model", "reward"], "is a reward model; name one of policy-"),
-        (["--set", "seed=77"], "no policy of this config was promoted; name another model with"),
+        (["--set", "name=other"], "no policy of the line other was promoted; name another model"),
         (["--set", "store=none.duckdb"], "no store at none.duckdb: nothing was trained"),
     ],
 )
