@@ -80,7 +80,11 @@ class Spending:
         return f"{self.calls} asked{cost}"
 
 
-@task(name="judge batch", cache_policy=NO_CACHE)
+@task(
+    name="judge batch",
+    task_run_name="judge batch by {panelist.settings.name}",
+    cache_policy=NO_CACHE,
+)
 def judge_batch(store: Store, panelist: Panelist, tasks: Sequence[Task]) -> int:
     """Judge a batch and add it in one transaction."""
     return store.append(panelist.judge(tasks, attempt=store.run_id))

@@ -4,10 +4,9 @@ import json
 import logging
 from collections.abc import Sequence
 
-from prefect import flow
-
 from flows._cycle import Cycle
 from flows._identity import config_hash, deciding_part
+from flows._runs import cycle_flow
 from flows._stage import stage
 from judges import load
 from rlhf_core.config import Config
@@ -24,7 +23,7 @@ from rlhf_core.users import UserHashes
 logger = logging.getLogger(__name__)
 
 
-@flow(name="ingest")
+@cycle_flow("ingest")
 def ingest(cycle: Cycle) -> str:
     """Add the prompts that are new; the id of the set the source holds now."""
     config = cycle.config

@@ -1,15 +1,14 @@
 """The policy is promoted, or refused with reasons."""
 
-from prefect import flow
-
 from flows._cycle import Cycle
 from flows._identity import config_hash
+from flows._runs import cycle_flow
 from flows._stage import stage
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation, Promotion
 
 
-@flow(name="promote")
+@cycle_flow("promote")
 def promote(cycle: Cycle, evaluation_id: str) -> bool:
     """Add the decision if it is missing; whether the policy was promoted."""
     with stage(cycle, "promote") as work:

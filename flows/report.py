@@ -3,24 +3,28 @@
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from prefect import flow
 from pydantic import ValidationError
 
 from flows._cycle import LAST_STAGE, Cycle
 from flows._identity import config_hash
 from flows._report_data import gather
+from flows._runs import cycle_flow, link_report
 from flows._stage import stage
 from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store, queries
 
 
-@flow(name=LAST_STAGE)
+@cycle_flow(LAST_STAGE)
 def report(cycle: Cycle) -> str:
     """Write the page of a cycle that ended; its path."""
     with stage(cycle, LAST_STAGE) as work:
         path = write_report(work.store, cycle)
         work.detail = {"page": str(path)}
+        decision = queries.promotions_of(work.store, cycle.line)[cycle.number]
+        verdict = "promoted" if decision.promoted else "refused"
+        reasons = "; ".join(decision.reasons)
+        link_report(cycle, f"{verdict}; {reasons}", path.resolve().as_uri())
         work.news = "written"
     return str(path)
 

@@ -1,10 +1,9 @@
 """K candidates are sampled for each prompt of the training split."""
 
-from prefect import flow
-
 from flows import _versions
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import CandidateBatch, Cycle
+from flows._runs import cycle_flow
 from flows._stage import stage
 from flows._together import together
 from rlhf_core.models.artifacts import load_role, open_trunk
@@ -14,7 +13,7 @@ from rlhf_core.records import Split
 from rlhf_core.store import Store, queries
 
 
-@flow(name="sample")
+@cycle_flow("sample")
 def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
     """Sample the candidates that are missing; which batch they are."""
     sampling = cycle.config.sampling

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prefect import flow
-
 from flows import _versions
 from flows._abstention import Seeder, open_seeder
 from flows._cycle import Cycle
 from flows._inputs import add_model
 from flows._ledger import StoreLedger
 from flows._line import standing_sft
+from flows._runs import cycle_flow
 from flows._selection import learnt_and_aside, located, trial_of
 from flows._stage import StageWork, stage
 from flows._together import together
@@ -32,7 +31,7 @@ from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
 from rlhf_core.store import Store, queries
 
 
-@flow(name="train_sft")
+@cycle_flow("train_sft")
 def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> str:
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:

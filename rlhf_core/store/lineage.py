@@ -28,6 +28,10 @@ EDGES = (
     "SELECT model_id, source_id, relation FROM model_sources "
     "JOIN models ON models.id = model_id ORDER BY created_at, model_id, source_id"
 )
+MADE = (
+    "SELECT model_id, concat_ws(', ', 'line ' || line, 'cycle ' || cycle, "
+    "strftime(created_at, '%Y-%m-%d')) FROM model_runs"
+)
 JUDGE_VERSIONS = (
     "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
     "UNION SELECT judge_version FROM model_judges WHERE role = 'reward'"
@@ -58,6 +62,8 @@ class Branch:
     tainted: int = 0
     """How many are retracted, or rest on something that is. Of a model, how many of the rows that
     it and the models behind it learnt from; in the branches of a model they are not counted."""
+    made: str = ""
+    """Of a model: in which line and cycle it was made, and when."""
     is_repeated: bool = False
     """Whether this model's own branches stand further up."""
     branches: tuple["Branch", ...] = ()
@@ -121,6 +127,7 @@ class _Walk:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
         self.edges: dict[str, list[tuple[str, str]]] = {}
         self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
+        self.made: dict[str, str] = dict(snapshot.ask(MADE).rows)
         self.has_retracted = anything_retracted(snapshot)
         tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
@@ -203,7 +210,10 @@ class _Walk:
         kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
         is_repeated = model_id in self.met
         branches = () if is_repeated else self._of_model(model_id)
-        return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
+        made = self.made.get(model_id, "")
+        return Branch(
+            relation, "models", kind, 1, (model_id,), tainted, made, is_repeated, branches
+        )
 
     def _branches(
         self,
