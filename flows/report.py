@@ -1,5 +1,6 @@
 """One page a cycle: what was learnt, whether it helped, what the answers look like now."""
 
+import json
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -63,7 +64,7 @@ def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
         return cycle
     kept = queries.config_version(store, promotion.config_hash)
     try:
-        ran = Config.model_validate_json(kept.config if kept else "{}")
+        ran = Config.model_validate(json.loads(kept.config if kept else "{}"))
     except ValidationError as error:
         raise StoreError(
             f"cycle {cycle.number} of the line {cycle.line} ran by a config that this version of "

@@ -65,7 +65,7 @@ def with_history(folder: Path, config: Config, source: str = "") -> tuple[Store,
         "prompts.path=elsewhere.jsonl",
         "policy.max_prompt_tokens=99",
         "sampling.temperature=0.5",
-        "judges.0={kind: brevity}",
+        "judges.1.weight=1",
         "evaluation.samples_per_prompt=4",
         "promotion.confidence=0.9",
     ],
@@ -89,7 +89,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     [
         ("sft.epochs=3", "sft.epochs 1 → 3"),
         ("policy.lora_rank=4", "policy.lora_rank 2 → 4"),
-        ("policy.system_prompt=Be kind.", 'policy.system_prompt null → "Be kind."'),
+        ("policy.system_prompt=Be kind.", 'policy.system_prompt "Answer briefly." → "Be kind."'),
         ("policy.model=smollm2-135m-instruct", 'policy.model "tiny-random" → "smollm2-135m-'),
         ("sft.selection={reward_model: reward-1}", "sft.selection null → {"),
     ],
@@ -127,13 +127,14 @@ def test_an_sft_model_on_something_retracted_is_made_again_without_asking(tmp_pa
         subject_table="prompts", subject_id="p", number=1, reason="wrong", retracted_by="me"
     )
     store.append([wrong])
+    without = _versions.sft(config, left_out=[("prompts", "p")])
+    assert standing_sft(config, store, 2, None, None) == without
     edited = smoke(tmp_path, NAME, "prompts.limit=50")
     assert not check_line(edited).is_restarted
-    made = standing_sft(edited, store, 2, None, None)
-    assert made == _versions.sft(edited, left_out=[("prompts", "p")])
-    store.append([made])
-    # From then on it is the line's.
-    assert standing_sft(edited, store, 3, None, None) == made
+    assert standing_sft(edited, store, 2, None, None) == _versions.sft(edited)
+    store.append([without])
+    # From then on it is the line's, whatever prompts the config names.
+    assert standing_sft(edited, store, 3, None, None) == without
 
 
 def test_one_name_in_two_files_of_one_store_is_refused(tmp_path: Path):

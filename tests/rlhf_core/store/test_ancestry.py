@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_core.records import (
+    CycleRun,
     InputRole,
     JudgeModel,
     ModelInput,
@@ -38,6 +39,7 @@ from tests.rlhf_core.store.test_lineage import (
 
 CHOSEN, CENTRING = prompt("Chosen?"), prompt("Centring?")
 FORMER = ModelVersion(kind=ModelKind.REWARD, base="former", recipe="{}", config_hash="hash")
+BEGUN = CycleRun(line="hash", cycle=2, config_hash="hash", source="", attempt="test")
 PROMOTION = Promotion(
     line="hash",
     config_hash="hash",
@@ -74,7 +76,7 @@ def rests(model: ModelVersion, on: Record, role: InputRole) -> ModelInput:
 
 
 RESTING: list[Record] = [
-    *(CHOSEN, CENTRING, FORMER, PROMOTION, ROLLOUT, VERDICT),
+    *(CHOSEN, CENTRING, FORMER, PROMOTION, BEGUN, ROLLOUT, VERDICT),
     rests(SFT, CHOSEN, InputRole.CHOSEN_ON),
     rests(REWARD, CENTRING, InputRole.NORMALISED_ON),
     rests(REWARD, FORMER, InputRole.JUDGE),
@@ -204,9 +206,9 @@ def test_what_a_model_rests_on_that_is_retracted_is_told_by_subject(filled: Stor
     assert queries.retracted_under(filled, ASIDE.id) == []
 
 
-def test_a_promotion_lets_on_the_models_of_its_own_config_alone(filled: Store):
-    """Another config may have promoted the same policy; a refusal lets nothing on."""
-    other = PROMOTION.model_copy(update={"config_hash": "other"})
+def test_a_promotion_lets_on_the_models_of_its_own_line_alone(filled: Store):
+    """Another line may have promoted the same policy; a refusal lets nothing on."""
+    other = PROMOTION.model_copy(update={"line": "other"})
     refused = PROMOTION.model_copy(update={"cycle": 2, "promoted": False})
     filled.append([Promotion.model_validate(p.model_dump()) for p in (other, refused)])
     found = filled.query("SELECT model_id, promotion_id, cycle FROM model_promotions")
