@@ -1,5 +1,6 @@
 """What a model rests on without having learnt from it: hand-made facts, known answers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,12 @@ def test_upwards_a_policy_leads_to_what_chose_centred_judged_and_promoted(origin
     assert told["decided by"] == (EVALUATION.id,)
     assert told["judge"] == (FORMER.id,)
     assert told["parent, sampler"] == (SFT.id,)
+
+
+def test_models_say_in_which_line_and_cycle_they_were_made_and_when(original: Path):
+    made = {branch.ids[0]: branch.made for branch in flat(up(original, NEXT.id)) if branch.made}
+    assert set(made) >= {SFT.id, POLICY.id, REWARD.id}
+    assert all(re.fullmatch(r"line hash, cycle 2, \d{4}-\d\d-\d\d", told) for told in made.values())
 
 
 def test_upwards_a_judge_leads_to_the_model_it_asks(original: Path):
