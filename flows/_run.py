@@ -7,9 +7,11 @@ from pathlib import Path
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows._cycle import ended_cycles, next_cycle
 from flows._forecast import forecasting
+from flows._janitor import close_dead_runs, owned
 from flows._line import check_line
 from flows._progress import console, duration
 from flows.pipeline import pipeline
@@ -42,7 +44,8 @@ def run_cycles(
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, forecasting(found.by_stage):
+    with quiet, owned(), forecasting(found.by_stage):
+        close_dead_runs()
         for _ in range(ended_cycles(config), cycles):
             pipeline(next_cycle(config, source))
     after = Store(config.store).counts()
@@ -52,7 +55,8 @@ def run_cycles(
 def print_plan(found: Plan, to: Console) -> None:
     spread = f", in {found.processes} processes" if found.processes > 1 else ""
     to.print(
-        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}{spread}",
+        Text(found.policy, style="bold"),
+        f"({found.parameters:,} parameters) on {found.compute}{spread}",
         highlight=False,
     )
     to.print(

@@ -4,13 +4,16 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
 from flows._progress import new_console
+
+if TYPE_CHECKING:
+    from rlhf_core.config import Config
 
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
@@ -28,6 +31,21 @@ PREFECT_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
 }
+
+
+def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
+    """Load a config and check what can be told without its models: quick, also where it is wrong.
+
+    Raises:
+        ConfigError: If a key, a value or a judge's kind is wrong.
+    """
+    from judges import check_kinds
+    from rlhf_core.config import load_config
+    from rlhf_core.config.tree import rewarding_judges
+
+    found = load_config(path, overrides or [])
+    check_kinds((*found.judges, *found.evaluation.judges, *rewarding_judges(found.training)))
+    return found
 
 
 def prepare_prefect(level: str = "CRITICAL") -> None:

@@ -14,6 +14,7 @@ from flows._stage import stage
 from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store, queries
+from rlhf_core.whole import whole_text
 
 
 @cycle_flow(LAST_STAGE)
@@ -47,9 +48,8 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     page = environment.get_template("report.html").render(data)
     path = cycle.report_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_text(path) as stream:
+        stream.write(page)
     return path
 
 

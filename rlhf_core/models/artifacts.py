@@ -6,10 +6,7 @@ that both can be moved; PEFT loads it onto that base, and `solon merge` makes on
 """
 
 import json
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,28 +23,10 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
+from rlhf_core.whole import whole_folder
 
 HEAD = "head.safetensors"
 PROBE_TOKENS = 8
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes its name only when everything is in it.
-
-    What an interrupted run left behind is cleared away first.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def new_roles(

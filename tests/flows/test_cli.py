@@ -22,7 +22,7 @@ EMPTY_PROMPT = '{"prompt": "One?"}\n{"prompt": ""}\n'
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The command without the second that a process of its own costs; its exit code."""
     monkeypatch.setattr(sys, "argv", ["solon", *arguments])
-    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    monkeypatch.setattr(cli.atexit, "register", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)

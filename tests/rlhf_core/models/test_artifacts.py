@@ -17,7 +17,6 @@ from rlhf_core.models.artifacts import (
     open_trunk,
     save_merged,
     save_role,
-    whole_folder,
 )
 from rlhf_core.models.loading import load_language_model
 from rlhf_core.models.merging import merge_saved
@@ -151,22 +150,3 @@ def test_a_merged_model_that_reads_back_differently_is_not_kept(
     with pytest.raises(TrainingError, match="reads back differently"):
         save_merged(trunk, Role.SFT, tmp_path / "sft")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path: Path):
-    folder = tmp_path / "model"
-
-    def interrupted() -> None:
-        with whole_folder(folder) as unfinished:
-            (unfinished / "half").write_text("…")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".model-killed").mkdir()
-    for words in ("first", "second"):
-        with whole_folder(folder) as unfinished:
-            (unfinished / "words").write_text(words)
-    assert (folder / "words").read_text() == "second"
-    assert list(tmp_path.iterdir()) == [folder]
