@@ -58,18 +58,20 @@ def ended_cycles(config: Config) -> int:
 
 
 def next_cycle(config: Config, source: Path | None = None) -> "Cycle":
-    """The first cycle that has not ended.
+    """The first cycle that has not ended; as `cycle_of`."""
+    return cycle_of(config, ended_cycles(config) + 1, source)
+
+
+def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle":
+    """A cycle of a line, in a run of its own.
 
     Args:
         config: Of the line.
-        source: The file that it was read from.
+        number: Which cycle.
+        source: The file that the config was read from.
     """
-    return Cycle(
-        config=config,
-        number=ended_cycles(config) + 1,
-        run_id=new_run_id(),
-        source=str(source.resolve()) if source else "",
-    )
+    path = str(source.resolve()) if source else ""
+    return Cycle(config=config, number=number, run_id=new_run_id(), source=path)
 
 
 @lru_cache(maxsize=16)

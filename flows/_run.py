@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows._cycle import ended_cycles, next_cycle
+from flows._cycle import cycle_of, ended_cycles
 from flows._forecast import forecasting
 from flows._janitor import close_dead_runs, owned
 from flows._line import check_line
@@ -36,7 +36,10 @@ def run_cycles(
         source: The file that the config was read from.
     """
     state = check_line(config, source)
-    found = plan_run(config)
+    due = [
+        cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
+    ]
+    found = plan_run(config, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
         console.print(str(state), highlight=False, markup=False, soft_wrap=True)
@@ -46,8 +49,8 @@ def run_cycles(
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with quiet, owned(), forecasting(found.by_stage):
         close_dead_runs()
-        for _ in range(ended_cycles(config), cycles):
-            pipeline(next_cycle(config, source))
+        for cycle in due:
+            pipeline(cycle)
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 

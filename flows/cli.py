@@ -140,8 +140,10 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     from flows._line import check_line
     from flows._run import print_plan
     from flows.plan import plan_run
+    from rlhf_core.models.budget import Budget
 
-    state, found = check_line(loaded, config), plan_run(loaded)
+    state = check_line(loaded, config)
+    found = plan_run(loaded, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}

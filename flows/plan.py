@@ -13,6 +13,7 @@ from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
+from flows._silence import preflight
 from flows._speed import Speed, measure_speed
 from flows._trackers import check_tracker
 from flows._training import check_texts
@@ -24,6 +25,7 @@ from rlhf_core.config import Config
 from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
 from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.launch import processes
+from rlhf_core.models.budget import Budget
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
@@ -113,11 +115,16 @@ class _Sizes:
         return UNEVEN * tokens * self.speed.sampling / processes()
 
 
-def plan_run(config: Config) -> Plan:
+def plan_run(config: Config, budget: Budget | None = None) -> Plan:
     """Count and estimate one cycle.
+
+    Args:
+        config: The run, whole.
+        budget: What asking each remote model one tiny question may cost; None asks none.
 
     Raises:
         InputError: For anything in the config, the prompts or the models that would stop the run.
+        EndpointError: If a remote model does not answer.
     """
     panel = [Panelist(settings) for settings in config.judges]
     jury = [Panelist(settings) for settings in config.evaluation.judges]
@@ -134,6 +141,8 @@ def plan_run(config: Config) -> Plan:
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
+    if budget is not None:
+        preflight(config, budget)
     return Plan(
         slowdown=slowdown,
         config_hash=config_hash(config),

@@ -120,6 +120,21 @@ class PreferenceSettings(Settings):
     prompts that are held out anywhere in the store; null does not."""
 
 
+class JudgingSettings(Settings):
+    """When a stage stops because a judge does not answer.
+
+    A verdict that is missing is none: it is never made up for by the other judges' weight. What was
+    judged is kept, and a later run asks for what is missing alone.
+    """
+
+    max_silent_share: Share = 0.05
+    """A stage stops where more than this share of a judge's verdicts are unavailable or unparsed.
+    1 never stops, but for a judge that answers nothing at all. One of weight 0 is warned about."""
+    silent_after: PositiveInt = 20
+    """The share is looked at from so many verdicts on, and at the end of the stage: fewer than so
+    many may lack as many as these."""
+
+
 class RevisionSettings(Settings):
     """Critique and revision by a constitution (arXiv:2212.08073, section 3)."""
 
@@ -258,6 +273,8 @@ class Config(Settings):
     """Candidates."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """The judges whose verdicts become training data."""
+    judging: Annotated[JudgingSettings, ASIDE] = JudgingSettings()
+    """When a judge that does not answer stops the run."""
     preferences: PreferenceSettings = PreferenceSettings()
     """From judgements to pairs."""
     revision: RevisionSettings | None = None

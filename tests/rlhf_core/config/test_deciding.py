@@ -14,7 +14,7 @@ DECIDE_OR_NOT = {
     "Config": (
         "seed prompts policy sampling judges preferences revision sft reward_model "
         "training evaluation promotion",
-        "name abandoned_champion store artifacts compute budget tracker",
+        "name abandoned_champion store artifacts judging compute budget tracker",
     ),
     "PromptSettings": (
         "path holdout limit columns privacy hygiene",
@@ -51,6 +51,10 @@ DECIDE_OR_NOT = {
         "kind weight modes",
         "name",
     ),
+    "JudgingSettings": (
+        "",
+        "max_silent_share silent_after",
+    ),
     "PreferenceSettings": (
         "tie_margin imported",
         "",
@@ -68,7 +72,7 @@ DECIDE_OR_NOT = {
         "",
     ),
     "SelectionSettings": (
-        "reward_model every_epochs prompts",
+        "reward_model every_epochs missing_eos_score prompts",
         "",
     ),
     "AbstentionSettings": (
