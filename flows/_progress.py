@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flows._terminal import SafeConsole
+
 PIPE_WIDTH = 10_000
 
 
@@ -25,10 +27,10 @@ def new_console(stderr: bool = False) -> Console:
 
     It takes texts as they are: what a user or a model wrote may hold [brackets] and :colons:.
     """
-    found = Console(stderr=stderr, markup=False, emoji=False)
+    found = SafeConsole(stderr=stderr, markup=False, emoji=False)
     if found.is_terminal:
         return found
-    return Console(stderr=stderr, markup=False, emoji=False, width=PIPE_WIDTH)
+    return SafeConsole(stderr=stderr, markup=False, emoji=False, width=PIPE_WIDTH)
 
 
 console = new_console(stderr=True)

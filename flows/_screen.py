@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from flows._progress import new_console
+from flows._terminal import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rlhf_core.config import Config
@@ -55,7 +56,7 @@ def prepare_prefect(level: str = "CRITICAL") -> None:
 
 
 def print_json(found: Any) -> None:
-    typer.echo(json.dumps(found, indent=2, default=str, ensure_ascii=False))
+    typer.echo(harmless_json(json.dumps(found, indent=2, default=str, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -70,4 +71,4 @@ def shown(cell: Any) -> str:
     if cell is None:
         return ""
     text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return harmless(text)

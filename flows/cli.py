@@ -32,6 +32,7 @@ from flows._screen import (
     prepare_prefect,
     print_json,
 )
+from flows._terminal import harmless
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.copy_cli import copy
@@ -343,9 +344,9 @@ def _end_at_once() -> None:
 
 def _fail(error: SolonError, code: int) -> None:
     if place() > 0:
-        typer.echo(f"solon, process {place()}: {error}", err=True)
+        typer.echo(harmless(f"solon, process {place()}: {error}"), err=True)
         _end_at_once()
-    typer.echo(f"solon: {error}", err=True)
+    typer.echo(harmless(f"solon: {error}"), err=True)
     sys.exit(code)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+from flows._terminal import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rlhf_core.text_pairs import PairFormat
@@ -198,7 +199,8 @@ def score(
         rows = score_pairs(kind, options, data, _pair_format(columns, None, None))
         lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
         if stream is None:
-            typer.echo("\n".join(lines))
+            safe = harmless_json if as_json else harmless
+            typer.echo("\n".join(safe(line) for line in lines))
         else:
             stream.writelines(f"{line}\n" for line in lines)
 

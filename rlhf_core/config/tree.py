@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rlhf_core.config.address import StoreAddress
+from rlhf_core.config.address import ServerAddress, StoreAddress
 from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
@@ -29,7 +29,7 @@ class EndpointSettings(Settings):
 
     model: str
     """The model's name as the server knows it."""
-    base_url: Annotated[str | None, ASIDE] = None
+    base_url: Annotated[ServerAddress, ASIDE] = None
     """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
     api_key_env: Annotated[str, ASIDE] = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. The key itself never stands here."""

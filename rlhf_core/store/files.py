@@ -28,7 +28,7 @@ NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs")
 LEFTOVER_SECONDS = 600.0
 """How old a temporary file is that nobody works on any more, where no lock says so."""
 # A clone where the file system has them (APFS; Btrfs, XFS), else a copy.
-COPY_COMMAND = ("cp", "-c") if sys.platform == "darwin" else ("cp", "--reflink=auto")
+COPY_COMMAND = ("cp", "-c", "--") if sys.platform == "darwin" else ("cp", "--reflink=auto", "--")
 
 
 @dataclass(frozen=True)
