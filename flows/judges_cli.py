@@ -66,7 +66,10 @@ def bench(
     config: Annotated[Path, typer.Argument(help="A YAML file with `judges:`, such as a run's.")],
     data: Annotated[
         list[Path],
-        typer.Option("--data", help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet."),
+        typer.Option(
+            "--data",
+            help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet, or an export of Solon.",
+        ),
     ],
     overrides: Overrides = None,
     form: Annotated[

@@ -105,7 +105,7 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
 
 
 def test_no_margin_makes_a_label_that_is_no_probability():
-    """Of three answers, the best and the worst can differ by 4/3 where each verdict is certain."""
+    """Imported pairs say their margin themselves, and can say more than a certain win."""
     widest = Pair(
         prompt_id="p",
         ranking_id="r",
@@ -172,7 +172,7 @@ def test_an_answer_that_was_cut_off_is_learnt_from_without_an_end(store: Store):
     assert [s.response_ids for s in found.sequences] == [whole, whole[:-1], whole]
     assert found.preferences.shape == (3, 3)
     assert found.margins is not None
-    assert found.margins[0].tolist() == [0.0, 0.5, 1.0]
+    assert found.margins[0].tolist() == [0.0, 0.5, 0.5]
 
 
 def test_a_ranking_with_nothing_to_read_against_teaches_nothing(store: Store):

@@ -48,7 +48,7 @@ DECIDE_OR_NOT = {
         "price_per_million_output_tokens",
     ),
     "JudgeSettings": (
-        "kind weight modes",
+        "kind weight modes scale",
         "name",
     ),
     "JudgingSettings": (
