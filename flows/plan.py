@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
 from flows._forecast import slowdown_by_others, time_range
+from flows._identity import config_hash
 from flows._independence import refuse_judging_trainers
 from flows._outlook import decision_ahead
 from flows._rankings import count_imported
@@ -153,7 +154,7 @@ def plan_run(config: Config, budget: Budget | None = None) -> Plan:
         preflight(config, budget)
     return Plan(
         slowdown=slowdown,
-        config_hash=config.hash,
+        config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,

@@ -41,9 +41,8 @@ def roles(config: Config) -> dict[str, str]:
 def test_the_judge_that_the_config_names_first_decides(copied: Config):
     """Whoever decided or reported before, on the same answers of the same policy."""
     store, found = Store(copied.store), []
-    for judges in (f"[{F1}, {BREVITY}]", f"[{BREVITY}, {F1}]", f"[{BREVITY}]"):
-        # Without the training judge that brevity is, too, so that the panel holds it once.
-        config = smoke(copied.store.parent, f"evaluation.judges={judges}")
+    for line, judges in enumerate((f"[{F1}, {BREVITY}]", f"[{BREVITY}, {F1}]", f"[{BREVITY}]")):
+        config = smoke(copied.store.parent, f"name=line-{line}", f"evaluation.judges={judges}")
         run_cycles(config, 1, is_quiet=True)
         assert run_cycles(config, 1, is_quiet=True) == {}
         found.append(roles(config))
