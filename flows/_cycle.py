@@ -124,7 +124,7 @@ class Cycle(BaseModel):
         if self.config.sampling.endpoint is not None:
             model_id = _versions.endpoint(self.config).id
         else:
-            model_id = self.incumbent(store, sft_id) or sft_id
+            model_id = self.champion(store, sft_id) or sft_id
         return self.batch(model_id, self.config.sampling, self.number)
 
     def sampled_batches(self, store: Store, sft_id: str) -> set[tuple[str, int]]:
@@ -153,9 +153,9 @@ class Cycle(BaseModel):
             seed=seed_from("candidates", self.config.seed, purpose),
         )
 
-    def incumbent(self, store: Store, sft_id: str) -> str | None:
+    def champion(self, store: Store, sft_id: str) -> str | None:
         """The policy promoted last before this cycle, of those that stand on this SFT model.
 
         Where that was trained anew, the policies of the one before it are no longer gone on from.
         """
-        return queries.incumbent(store, self.line, self.number, sft_id)
+        return queries.champion(store, self.line, self.number, sft_id)

@@ -50,9 +50,9 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
     with stage(cycle, "evaluate") as work:
         refuse_judging_trainers(config, work.store, [policy_id, reward_id])
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
-        incumbent = cycle.incumbent(work.store, sft_id)
-        baseline_id = incumbent if config.evaluation.baseline == "champion" else None
-        models = _Models(cycle, sft_id, reward_id, policy_id, incumbent)
+        champion = cycle.champion(work.store, sft_id)
+        baseline_id = champion if config.evaluation.baseline == "champion" else None
+        models = _Models(cycle, sft_id, reward_id, policy_id, champion)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
         baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
         ledger = StoreLedger(work.store, cycle.budget)
@@ -92,10 +92,10 @@ class _Models:
     """The trunk with policy and reward model, loaded when something of them is missing."""
 
     def __init__(
-        self, cycle: Cycle, sft_id: str, reward_id: str, policy_id: str, incumbent: str | None
+        self, cycle: Cycle, sft_id: str, reward_id: str, policy_id: str, champion: str | None
     ) -> None:
         self.cycle, self.sft_id = cycle, sft_id
-        self.reward_id, self.policy_id, self.incumbent = reward_id, policy_id, incumbent
+        self.reward_id, self.policy_id, self.champion = reward_id, policy_id, champion
 
     @cached_property
     def trunk(self) -> Trunk:
@@ -104,8 +104,8 @@ class _Models:
         trunk = together(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
         together(load_role, trunk, Role.POLICY, folder(self.policy_id))
         together(load_role, trunk, Role.REWARD, folder(self.reward_id))
-        if self.incumbent is not None:
-            together(load_role, trunk, Role.INCUMBENT, folder(self.incumbent))
+        if self.champion is not None:
+            together(load_role, trunk, Role.CHAMPION, folder(self.champion))
         return trunk
 
     @cached_property
@@ -114,7 +114,7 @@ class _Models:
 
     def role(self, model_id: str) -> Role:
         roles = {self.sft_id: Role.REFERENCE, self.policy_id: Role.POLICY}
-        return roles.get(model_id, Role.INCUMBENT)
+        return roles.get(model_id, Role.CHAMPION)
 
     def sequences(self, prompts: Sequence[Prompt], answers: Answers) -> list[TokenSequence]:
         return [

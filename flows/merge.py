@@ -36,7 +36,7 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
     after_all = ended_cycles(config) + 2  # the cycle under way may have promoted, too
-    wanted = model_id or queries.incumbent(store, config.name, after_all)
+    wanted = model_id or queries.champion(store, config.name, after_all)
     if wanted is None:
         raise ModelNotFoundError(
             f"no policy of the line {config.name} was promoted; name another model with --model, "

@@ -19,7 +19,7 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
     """Sample the candidates that are missing; which batch they are."""
     sampling = cycle.config.sampling
     with stage(cycle, "sample") as work:
-        champion = cycle.incumbent(work.store, sft_id)
+        champion = cycle.champion(work.store, sft_id)
         refuse_judging_trainers(cycle.config, work.store, [champion] if champion else [])
         batch = cycle.own_batch(work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
@@ -40,7 +40,7 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
 
 
 def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
-    """The model of this cycle: a remote one if configured, else the incumbent or the SFT model."""
+    """The model of this cycle: a remote one if configured, else the champion or the SFT model."""
     config = cycle.config
     if config.sampling.endpoint is not None:
         store.append([_versions.endpoint(config)])
@@ -51,8 +51,8 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
         return sampler
     base = str(cycle.folder(sft_id))
     trunk = together(open_trunk, base, cycle.compute(), config.policy.lora_rank)
-    incumbent = cycle.incumbent(store, sft_id)
-    if incumbent is None:
+    champion = cycle.champion(store, sft_id)
+    if champion is None:
         return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
-    together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))
+    together(load_role, trunk, Role.POLICY, cycle.folder(champion))
     return local_sampler(cycle, trunk, Role.POLICY, config.sampling)

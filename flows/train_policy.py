@@ -48,14 +48,14 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
     """Train the policy if it is missing; its id."""
     with stage(cycle, "train_policy") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
-        incumbent = cycle.incumbent(work.store, sft_id)
+        champion = cycle.champion(work.store, sft_id)
         ids = [prompt.id for prompt in prompts]
         judges = check_rewards(cycle.config.training)
         _refuse_retracted(queries.retracted_judges(work.store, judges))
-        version = _versions.policy(cycle.config, incumbent or sft_id, reward_id, ids, [*judges])
+        version = _versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
         if queries.model(work.store, version.id) is None:
             name_models(work.store, judges)
-            _train(cycle, work, sft_id, incumbent, reward_id, recipe, version, prompts, [*judges])
+            _train(cycle, work, sft_id, champion, reward_id, recipe, version, prompts, [*judges])
             work.news = "trained"
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
@@ -75,7 +75,7 @@ def _train(
     cycle: Cycle,
     work: StageWork,
     sft_id: str,
-    incumbent: str | None,
+    champion: str | None,
     reward_id: str,
     recipe: str,
     version: ModelVersion,
@@ -86,10 +86,10 @@ def _train(
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     if reads_reward_model(config.training):
         together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
-    if incumbent is None:
+    if champion is None:
         together(trunk.add_role, Role.POLICY, config.seed)
     else:
-        together(load_role, trunk, Role.POLICY, cycle.folder(incumbent))
+        together(load_role, trunk, Role.POLICY, cycle.folder(champion))
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]

@@ -26,7 +26,7 @@ class Role(StrEnum):
     POLICY = "policy"
     CRITIC = "critic"
     REWARD = "reward"
-    INCUMBENT = "incumbent"
+    CHAMPION = "champion"
     RELOADED = "reloaded"
     """A role just saved, read back to be compared."""
 

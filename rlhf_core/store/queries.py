@@ -320,7 +320,7 @@ def config_version(store: Store, config_hash: str) -> ConfigVersion | None:
     return found[0] if found else None
 
 
-def incumbent(store: Store, line: str, cycle: int, ancestor_id: str | None = None) -> str | None:
+def champion(store: Store, line: str, cycle: int, ancestor_id: str | None = None) -> str | None:
     """The policy of a line that was promoted last before a cycle; None while there is none.
 
     Args:

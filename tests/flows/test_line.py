@@ -81,7 +81,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     assert str(state) == f"line line: cycle 2, from {champion}, promoted in cycle 1"
     sft = standing_sft(edited, store, 2, None, None)
     assert sft == _versions.sft(config)
-    assert Cycle(config=edited, number=2, run_id="x").incumbent(store, sft.id) == champion
+    assert Cycle(config=edited, number=2, run_id="x").champion(store, sft.id) == champion
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_edit_that_makes_another_sft_model_wants_a_choice(tmp_path: Path, edi
     assert str(state) == f"line line: cycle 2, from a new SFT model; gives up {champion}"
     sft = standing_sft(given_up, store, 2, None, None)
     assert sft == _versions.sft(given_up) != _versions.sft(smoke(tmp_path, NAME))
-    assert Cycle(config=given_up, number=2, run_id="x").incumbent(store, sft.id) is None
+    assert Cycle(config=given_up, number=2, run_id="x").champion(store, sft.id) is None
 
     other = check_line(smoke(tmp_path, "name=other", edit))
     assert (other.cycle, other.champion) == (1, None)

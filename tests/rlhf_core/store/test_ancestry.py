@@ -222,10 +222,10 @@ def test_a_promotion_lets_on_the_models_of_its_own_line_alone(filled: Store):
     assert found == [{"model_id": NEXT.id, "promotion_id": PROMOTION.id, "cycle": 1}]
 
 
-def test_the_incumbent_stands_on_the_model_asked_for(filled: Store):
-    assert queries.incumbent(filled, "hash", 2) == POLICY.id
-    assert queries.incumbent(filled, "hash", 2, SFT.id) == POLICY.id
-    assert queries.incumbent(filled, "hash", 2, ASIDE.id) is None
+def test_the_champion_stands_on_the_model_asked_for(filled: Store):
+    assert queries.champion(filled, "hash", 2) == POLICY.id
+    assert queries.champion(filled, "hash", 2, SFT.id) == POLICY.id
+    assert queries.champion(filled, "hash", 2, ASIDE.id) is None
 
 
 def test_stores_from_before_get_their_samplers_under_the_ids_of_new_facts(
