@@ -236,8 +236,8 @@ class ComputeSettings(Settings):
     it when memory runs out: results do not depend on it."""
     share_prompts: bool = True
     """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
-    gives each a row of its own, for models that cannot take positions that begin again; the numbers
-    are the same."""
+    gives each a row of its own; the numbers are the same. A model that cannot read such rows, as
+    BLOOM or Falcon, is never given any, and the log says so."""
     gradient_checkpointing: bool = False
     """Keep each layer's input alone for the backward pass and compute the rest again: a third more
     time, and room for micro-batches several times as large."""
