@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rlhf_core.preferences import Said
-from rlhf_core.records import Mode, Prompt, Split
+from rlhf_core.records import Mode, Outcome, Prompt, Split
 from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
 
@@ -95,9 +95,13 @@ def _said(
 ) -> dict[str, list[Said]]:
     found = snapshot.ask(
         f"SELECT {', '.join(Said._fields)} FROM judgements "
-        "WHERE prompt_id IN (SELECT unnest($ids)) "
+        "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
-        {"ids": prompt_ids, "versions": list(versions)},
+        {
+            "ids": prompt_ids,
+            "versions": list(versions),
+            "unavailable": Outcome.UNAVAILABLE.value,
+        },
     )
     by_prompt: defaultdict[str, list[Said]] = defaultdict(list)
     for said in map(Said._make, found.rows):
