@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
 from flows._forecast import slowdown_by_others, time_range
+from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
@@ -144,7 +145,7 @@ def plan_run(config: Config, budget: Budget | None = None) -> Plan:
         preflight(config, budget)
     return Plan(
         slowdown=slowdown,
-        config_hash=config.hash,
+        config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,
@@ -261,7 +262,7 @@ def _policy(config: Config, train: list[Prompt], ranked: int, sizes: _Sizes) -> 
         updates = step_count(ranked, settings.prompts_per_step, settings.epochs)
         row = sizes.prompt + config.sampling.candidates * sizes.answer
         learnt = sizes.training(ranked * settings.epochs * row, updates)
-        observed = sizes.forward(ranked * row)  # by the reference
+        observed = sizes.forward(ranked * settings.epochs * row)  # by the reference
         return [Row("train_policy", "optimizer steps, at most", updates, learnt + observed)]
     updates = step_count(len(train), settings.prompts_per_step, settings.epochs)
     row = sizes.prompt + sizes.answer
