@@ -50,7 +50,7 @@ def panel_of(config: Config) -> list[Seat]:
 
 def combination_of(seats: Sequence[Seat], config: Config) -> Combination:
     judges = [(seat.version, seat.weight, seat.scale) for seat in seats]
-    return Combination.of(judges, config.preferences.tie_margin)
+    return Combination.of(judges, config.preferences.tie_margin, config.preferences.missing)
 
 
 def changed(seats: Sequence[Seat], changes: PanelChanges, snapshot: Snapshot) -> list[Seat]:

@@ -5,7 +5,7 @@ from flows._identity import config_hash
 from flows._runs import cycle_flow
 from flows._stage import stage
 from judges._panel import Panelist, combination
-from rlhf_core.preferences import rankings_and_pairs
+from rlhf_core.preferences import count_lacking, rankings_and_pairs
 from rlhf_core.records import PairOutcome, Split
 from rlhf_core.store import queries
 
@@ -16,7 +16,7 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
     config = cycle.config
     with stage(cycle, "pair") as work:
         panelists = [Panelist(settings) for settings in config.judges]
-        combined = combination(panelists, config.preferences.tie_margin)
+        combined = combination(panelists, config.preferences.tie_margin, config.preferences.missing)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         candidates = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
@@ -24,12 +24,14 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
         ids = {candidate.id for group in candidates.values() for candidate in group}
         judgements = queries.judgements_of(work.store, ids, combined.weights.keys())
         groups = [candidates[prompt.id] for prompt in prompts]
+        lacking = count_lacking(groups, judgements, combined)
         rankings, pairs = rankings_and_pairs(groups, judgements, combined, config_hash(config))
         work.news = f"{work.store.append([*rankings, *pairs])} new rows"
         outcomes = [found.outcome for found in pairs]
         work.detail = {
             "rankings": len(rankings),
             **{outcome.value: outcomes.count(outcome) for outcome in PairOutcome},
+            "lacking a verdict": lacking,
             "intransitive": sum(found.is_intransitive for found in pairs),
         }
     return combined.recipe

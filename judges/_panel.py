@@ -15,7 +15,7 @@ from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.preferences import Combination
+from rlhf_core.preferences import Combination, Missing
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
 
@@ -175,7 +175,9 @@ def ranking_tasks(
     ]
 
 
-def combination(panelists: Sequence[Panelist], tie_margin: float) -> Combination:
+def combination(
+    panelists: Sequence[Panelist], tie_margin: float, missing: Missing = "unscored"
+) -> Combination:
     """How the panel's judgements are combined: only judges with a weight decide."""
     judges = [(p.version, p.settings.weight, p.settings.scale) for p in panelists]
-    return Combination.of(judges, tie_margin)
+    return Combination.of(judges, tie_margin, missing)

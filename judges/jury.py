@@ -82,7 +82,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
     """
 
     Options = JuryOptions
-    code = "2"
+    code = "3"
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from rlhf_core.bradley_terry import Answers, Comparison, Comparisons, Strength, strengths_of
 from rlhf_core.config.judge import DEFAULT_SCALE
@@ -24,8 +24,12 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import Candidate, Judgement, Outcome, Pair, PairOutcome, Ranking
 
 OPINIONS = frozenset({Outcome.SCORED, Outcome.FIRST, Outcome.SECOND, Outcome.TIE})
+SILENCE = frozenset({Outcome.UNPARSED, Outcome.UNAVAILABLE})
+"""No verdict, though one was asked for; to abstain is to have none."""
 MODEL = "bradley-terry 1"
 """Part of every recipe: changed by hand with everything that changes rankings or labels."""
+
+Missing = Literal["unscored", "reweigh"]
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,32 @@ class Combination:
     """Two candidates are tied where 2 P − 1 is no further from 0 than this."""
     scales: Mapping[str, float] = field(default_factory=dict)
     """Of judge versions that score; DEFAULT_SCALE of those that are left out."""
+    missing: Missing = "unscored"
+    """What becomes of a pair on which a judge was asked and has no readable verdict."""
 
     @classmethod
-    def of(cls, judges: Iterable[tuple[str, float, float]], tie_margin: float) -> "Combination":
+    def of(
+        cls,
+        judges: Iterable[tuple[str, float, float]],
+        tie_margin: float,
+        missing: Missing = "unscored",
+    ) -> "Combination":
         """Of judge versions, their weights and scales: only those with a weight decide."""
         deciding = [judge for judge in judges if judge[1] > 0]
         return cls(
             {version: weight for version, weight, _ in deciding},
             tie_margin,
             {version: scale for version, _, scale in deciding},
+            missing,
         )
 
     @property
     def recipe(self) -> str:
         """Id under which rankings made this way are kept."""
         scales = {version: self.scales.get(version, DEFAULT_SCALE) for version in self.weights}
-        return content_id("combination", MODEL, dict(self.weights), scales, self.tie_margin)
+        return content_id(
+            "combination", MODEL, dict(self.weights), scales, self.tie_margin, self.missing
+        )
 
 
 def margin_of_scores(score: float, other: float, scale: float) -> float:
@@ -73,6 +87,8 @@ class Said(NamedTuple):
     probability: float | None
 
 
+_Asked = tuple[str, str, str | None]
+"""Judge version, candidate and opponent."""
 AnyJudgement = TypeVar("AnyJudgement", Judgement, Said)
 
 
@@ -88,11 +104,15 @@ class Votes(Generic[AnyJudgement]):
         self, judgements: Iterable[AnyJudgement], scales: Mapping[str, float] | None = None
     ) -> None:
         self._scales = scales or {}
-        self._opinions: dict[tuple[str, str, str | None], AnyJudgement] = {
-            (judgement.judge_version, judgement.candidate_id, judgement.opponent_id): judgement
-            for judgement in judgements
-            if judgement.outcome in OPINIONS
-        }
+        self._opinions: dict[_Asked, AnyJudgement] = {}
+        silent: set[_Asked] = set()
+        for judgement in judgements:
+            asked = judgement.judge_version, judgement.candidate_id, judgement.opponent_id
+            if judgement.outcome in OPINIONS:
+                self._opinions[asked] = judgement
+            elif judgement.outcome in SILENCE:
+                silent.add(asked)
+        self._silent = silent - self._opinions.keys()  # a later attempt may have been answered
         self._margins: dict[tuple[str, str, str], float | None] = {}
 
     def margin(self, version: str, left: str, right: str) -> float | None:
@@ -115,6 +135,16 @@ class Votes(Generic[AnyJudgement]):
             return margin_of_scores(one.score or 0.0, other.score or 0.0, scale)
         # Shown in both orders, so that a preference for a place cancels out.
         return _probability(one) - _probability(other)
+
+    def is_silent(self, version: str, left: str, right: str) -> bool:
+        """Whether a judge was asked about two candidates and left a question without a verdict."""
+        asked: list[_Asked] = [
+            (version, left, None),
+            (version, right, None),
+            (version, left, right),
+            (version, right, left),
+        ]
+        return bool(self._silent) and any(one in self._silent for one in asked)
 
     def behind(self, version: str, left: str, right: str) -> list[AnyJudgement]:
         """The judgements that a margin is made of: two scores, or a contest in both orders."""
@@ -215,6 +245,27 @@ def rankings_and_pairs(
     return rankings, pairs
 
 
+def count_lacking(
+    groups: Iterable[Sequence[Candidate]],
+    judgements: Iterable[Judgement],
+    combination: Combination,
+) -> int:
+    """How many pairs lack the readable verdict of a judge that others' verdicts stand beside.
+
+    Args:
+        groups: Candidates that are ranked together, each group of one prompt.
+        judgements: Of these candidates, by any judges.
+        combination: Whose judges are meant.
+    """
+    votes = Votes(judgements)
+    return sum(
+        _lacks_a_verdict(votes, combination, *two)
+        and any(votes.margin(version, *two) is not None for version in combination.weights)
+        for group in groups
+        for two in combinations([candidate.id for candidate in group], 2)
+    )
+
+
 def rank(
     candidates: Sequence[Candidate], judgements: Iterable[Judgement], combination: Combination
 ) -> Ranking | None:
@@ -301,7 +352,13 @@ class _Compared:
 def _combined(
     votes: Votes[AnyJudgement], combination: Combination, left: str, right: str
 ) -> Comparison | None:
-    """Weighted mean of the margins of the judges that have one."""
+    """Weighted mean of the margins of the judges that have one.
+
+    None where a judge owes its verdict: the others do not take its weight over, unless it is wanted
+    that they do.
+    """
+    if combination.missing == "unscored" and _lacks_a_verdict(votes, combination, left, right):
+        return None
     total = weights = everyone = 0.0
     for version, weight in combination.weights.items():
         everyone += weight
@@ -310,6 +367,12 @@ def _combined(
             total += weight * margin
             weights += weight
     return Comparison(total / weights, weights / everyone) if weights else None
+
+
+def _lacks_a_verdict(
+    votes: Votes[AnyJudgement], combination: Combination, left: str, right: str
+) -> bool:
+    return any(votes.is_silent(version, left, right) for version in combination.weights)
 
 
 def _agreement(

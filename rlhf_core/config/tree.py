@@ -118,6 +118,10 @@ class PreferenceSettings(Settings):
     that the one is better, all judges together. 0.1 ties P from 0.45 to 0.55, and scores that are
     a fifth of the judge's `scale` apart. The same answer is always tied with itself. Ties are kept
     in the store; whether they are trained on, `reward_model.ties` says."""
+    missing: Literal["unscored", "reweigh"] = "unscored"
+    """What becomes of a pair on which a judge with weight was asked and has no readable verdict,
+    while others have one. unscored leaves it out; reweigh goes by the others, as if that judge had
+    no weight there. A judge that abstains, or does not judge that mode, is not missing."""
     imported: ImportedSettings | None = None
     """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
     prompts that are held out anywhere in the store; null does not."""

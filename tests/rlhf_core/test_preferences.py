@@ -6,7 +6,14 @@ from math import log
 import pytest
 
 from rlhf_core.bradley_terry import PRIOR_PRECISION
-from rlhf_core.preferences import Combination, Votes, pairs_of, rank, rankings_and_pairs
+from rlhf_core.preferences import (
+    Combination,
+    Votes,
+    count_lacking,
+    pairs_of,
+    rank,
+    rankings_and_pairs,
+)
 from rlhf_core.records import Judgement, Outcome, PairOutcome, Presented
 from tests.facts import candidate, prompt
 
@@ -298,3 +305,44 @@ def test_another_scale_makes_another_ranking():
     wider = Combination({"judge": 1.0}, 0.1, scales={"judge": 0.5})
     assert wider.recipe != SOLE.recipe
     assert Combination({"judge": 1.0}, 0.1, scales={"judge": 0.1}).recipe == SOLE.recipe
+
+
+TWO = {"judge": 1.0, "strong": 3.0}
+
+
+def test_no_judge_takes_over_the_weight_of_one_that_owes_its_verdict():
+    """The judge of weight 3 did not answer about C: A and B are compared, the others are not."""
+    judgements = [score(one, value) for one, value in ((A, 0.2), (B, 0.9), (C, 0.5))]
+    judgements += [score(A, 0.9, "strong"), score(B, 0.2, "strong")]
+    judgements.append(score(C, None, "strong", Outcome.UNAVAILABLE))
+    _, pairs = outcomes(judgements, Combination(TWO, 0.1))
+    assert pairs[A.id, B.id].chosen_id == A.id
+    assert pairs[A.id, C.id].outcome is pairs[B.id, C.id].outcome is PairOutcome.UNSCORED
+    assert count_lacking([[A, B, C]], judgements, Combination(TWO, 0.1)) == 2
+    _, pairs = outcomes(judgements, Combination(TWO, 0.1, missing="reweigh"))
+    assert pairs[A.id, C.id].chosen_id == C.id  # by the judge of weight 1 alone
+
+
+def test_a_contest_of_which_one_order_was_not_read_lacks_a_verdict():
+    judgements = [score(A, 0.2), score(B, 0.9), *both_orders(A, B, 0.9, None)]
+    judgements[2:] = [j.model_copy(update={"judge_version": "strong"}) for j in judgements[2:]]
+    combined = Combination(TWO, 0.1)
+    assert rank([A, B], judgements, combined) is None
+    assert count_lacking([[A, B]], judgements, combined) == 1
+
+
+def test_a_judge_that_abstains_or_was_asked_again_owes_nothing():
+    judgements = [score(A, 0.2), score(B, 0.9)]
+    judgements += [score(one, None, "strong", Outcome.ABSTAINS) for one in (A, B)]
+    _, pairs = outcomes(judgements, Combination(TWO, 0.1), (A, B))
+    assert pairs[A.id, B.id].chosen_id == B.id
+    again = [score(A, None, "strong", Outcome.UNAVAILABLE), score(A, 0.9, "strong")]
+    judgements = [*judgements[:2], *again, score(B, 0.2, "strong")]
+    _, pairs = outcomes(judgements, Combination(TWO, 0.1), (A, B))
+    assert pairs[A.id, B.id].chosen_id == A.id
+    assert count_lacking([[A, B]], judgements, Combination(TWO, 0.1)) == 0
+
+
+def test_what_becomes_of_missing_verdicts_is_part_of_the_recipe():
+    recipes = {Combination(TWO, 0.1, missing=how).recipe for how in ("unscored", "reweigh")}
+    assert len(recipes) == 2

@@ -56,7 +56,7 @@ DECIDE_OR_NOT = {
         "max_silent_share silent_after",
     ),
     "PreferenceSettings": (
-        "tie_margin imported",
+        "tie_margin missing imported",
         "",
     ),
     "ImportedSettings": (
