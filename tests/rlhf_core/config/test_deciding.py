@@ -118,11 +118,11 @@ DECIDE_OR_NOT = {
         "",
     ),
     "EvaluationSettings": (
-        "judges baseline samples_per_prompt temperature bootstrap_resamples",
+        "judges baseline samples_per_prompt temperature",
         "",
     ),
     "PromotionSettings": (
-        "win_rate_above confidence max_kl min_eos_rate",
+        "win_rate_above confidence max_kl min_eos_rate min_prompts",
         "",
     ),
     "ComputeSettings": (
