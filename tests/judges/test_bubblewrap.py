@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from flows import ingest
-from judges import _bubblewrap, _container, _sandbox, load
+from judges import _bubblewrap, _cgroup, _container, _sandbox, load
 from judges._base import Answer
 from judges._cgroup import control_group
 from judges._sandbox import Limits, check, run_tests
@@ -301,3 +301,26 @@ def test_off_still_keeps_the_time():
     ran = run_tests("while True: pass", TESTS, Limits(1, 256), "off")
     assert ran.reason == "stopped after 1 s"
     assert time.monotonic() - began < 8
+
+
+def test_a_group_of_version_2_is_made_where_its_controllers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The service's own group hands on no controllers, so the root's is taken."""
+    own = tmp_path / "system.slice" / "solon.service"
+    own.mkdir(parents=True)
+    (own / "cgroup.subtree_control").write_text("\n")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    monkeypatch.setattr("judges._cgroup._mounts", lambda: {tmp_path: "cgroup2"})
+    monkeypatch.setattr("judges._cgroup._own_groups", lambda: {"": "/system.slice/solon.service"})
+    monkeypatch.setattr("judges._cgroup.REMOVAL_SECONDS", 0.0)  # these are no real groups
+    _cgroup._parents.cache_clear()
+    with control_group(1 << 26, 8) as group:
+        assert group is not None
+        (folder,) = group.folders
+        assert folder.parent == tmp_path
+        assert (folder / "memory.max").read_text() == str(1 << 26)
+        assert (folder / "pids.max").read_text() == "8"
+        group.add(42)
+        assert (folder / "cgroup.procs").read_text() == "42"
+    _cgroup._parents.cache_clear()
