@@ -30,5 +30,6 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
         work.detail = {
             "rankings": len(rankings),
             **{outcome.value: outcomes.count(outcome) for outcome in PairOutcome},
+            "intransitive": sum(found.is_intransitive for found in pairs),
         }
     return combined.recipe

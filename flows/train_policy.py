@@ -29,7 +29,13 @@ from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
-from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettings, PPOSettings
+from rlhf_core.config.training import (
+    BestOfNSettings,
+    DPOSettings,
+    OnlineSettings,
+    PPOSettings,
+    TrainingSettings,
+)
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
@@ -79,7 +85,8 @@ def _train(
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
-    together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
+    if reads_reward_model(config.training):
+        together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
     if incumbent is None:
         together(trunk.add_role, Role.POLICY, config.seed)
     else:
@@ -153,6 +160,13 @@ def _steps_against_reward(
         texts,
         checkpoints,
     )
+
+
+def reads_reward_model(settings: TrainingSettings) -> bool:
+    """Tell whether a training scores with the reward model, or begins its critic from it."""
+    if isinstance(settings, DPOSettings):
+        return False
+    return settings.reward.reward_model > 0 or isinstance(settings, PPOSettings)
 
 
 def steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:

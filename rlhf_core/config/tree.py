@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from rlhf_core.config.address import ServerAddress, StoreAddress
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
-from rlhf_core.config.judge import JudgeSettings
+from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
@@ -108,9 +108,11 @@ class ImportedSettings(Settings):
 class PreferenceSettings(Settings):
     """How judgements become rankings and pairs."""
 
-    tie_margin: Share = 0.02
-    """Two candidates whose combined scores (0 to 1) differ by no more than this are tied. Ties are
-    kept in the store; whether they are trained on, `reward_model.ties` says."""
+    tie_margin: Share = 0.1
+    """Two candidates are tied where 2 P − 1 is no further from 0 than this; P is the probability
+    that the one is better, all judges together. 0.1 ties P from 0.45 to 0.55, and scores that are
+    a fifth of the judge's `scale` apart. The same answer is always tied with itself. Ties are kept
+    in the store; whether they are trained on, `reward_model.ties` says."""
     imported: ImportedSettings | None = None
     """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
     prompts that are held out anywhere in the store; null does not."""
@@ -230,8 +232,8 @@ class ComputeSettings(Settings):
     it when memory runs out: results do not depend on it."""
     share_prompts: bool = True
     """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
-    gives each a row of its own, for models that cannot take positions that begin again; the numbers
-    are the same."""
+    gives each a row of its own; the numbers are the same. A model that cannot read such rows, as
+    BLOOM or Falcon, is never given any, and the log says so."""
     gradient_checkpointing: bool = False
     """Keep each layer's input alone for the backward pass and compute the rest again: a third more
     time, and room for micro-batches several times as large."""
@@ -361,6 +363,12 @@ def _refuse_unusable_rewards(config: Config) -> None:
     _refuse_repeated_names(reward.judges, "training.reward.judges")
     if reward.reward_model == 0 and not any(judge.weight > 0 for judge in reward.judges):
         raise ValueError("training.reward: every weight is 0, so nothing is rewarded; raise one")
+    for judge in reward.judges:
+        if judge.scale != DEFAULT_SCALE:
+            raise ValueError(
+                f"training.reward.judges: {judge.name!r} has a scale, which is for preferences; in "
+                "a reward its score counts as it is, times its weight; leave it out"
+            )
     if reward.caution > 0 and config.reward_model.heads == 1:
         raise ValueError(
             "training.reward.caution needs heads that disagree; set reward_model.heads, say to 5"

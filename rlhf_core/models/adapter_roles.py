@@ -50,13 +50,16 @@ class AdapterRoles(Roles):
         self._peft: PeftModel | None = None
 
     def add(self, role: Role) -> None:
-        if self._peft is None:
-            with warnings.catch_warnings():
-                # PEFT asks transformers for a flag under its former name.
-                warnings.simplefilter("ignore", FutureWarning)
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a flag under its former name, and tells what it does by
+            # itself: it turns the weights of GPT-2's layers, and leaves experts held in one tensor.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
+            warnings.filterwarnings("ignore", "The following .*_pattern keys", RuntimeWarning)
+            if self._peft is None:
                 self._peft = get_peft_model(self.base, self._lora, adapter_name=role.value)
-        else:
-            self._peft.add_adapter(role.value, self._lora)
+            else:
+                self._peft.add_adapter(role.value, self._lora)
         self._peft.eval()
         if self._compute.gradient_checkpointing:
             checkpoint_layers(self.base)

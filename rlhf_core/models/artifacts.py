@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
@@ -23,6 +24,7 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
+from rlhf_core.models.turn_end import keep_ends
 from rlhf_core.whole import whole_folder
 
 HEAD = "head.safetensors"
@@ -60,8 +62,11 @@ def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
     """
 
     def load(dtype: torch.dtype) -> PreTrainedModel:
-        device = torch.device("cpu") if compute.shard else compute.device
-        return load_language_model(name, dtype, device)
+        if not compute.shard:
+            return load_language_model(name, dtype, compute.device)
+        model = load_language_model(name, dtype, torch.device("cpu"))
+        fit_attention(model, compute.device)  # where it is to compute, not where it lies now
+        return model
 
     return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
@@ -77,6 +82,7 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
+    keep_ends(model, tokenizer)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -98,6 +104,8 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
+    with trunk.acting_as(role) as model:
+        keep_ends(model, trunk.tokenizer)
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
         if role in HEADED:

@@ -35,6 +35,7 @@ from rlhf_core.records.preferences import (
     Response,
     Revision,
     candidate_identity,
+    margin_of_utilities,
     split_of,
     split_of_user,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "StageRun",
     "Strategy",
     "candidate_identity",
+    "margin_of_utilities",
     "split_of",
     "split_of_user",
 ]

@@ -208,6 +208,12 @@ _OF_PROMPT = (
 _WANTED = "prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)"
 _OWN = "NULL AS is_conversation, NULL AS messages, NULL AS said"
 
+# An imported order without utilities rests on one verdict for every two answers, and on no score.
+_IS_ORDER_ALONE = (
+    "imported.id IS NOT NULL "
+    "AND len(judgement_ids) = len(candidate_ids) * (len(candidate_ids) - 1) // 2"
+)
+
 _RANKINGS = f"""
 found_one AS (
     SELECT rankings.*, {_OF_PROMPT}
@@ -225,9 +231,12 @@ found_one AS (
                {IS_WHOLE.format("finish_reason")}) AS whole_answers
     FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
 ), found AS (
-    SELECT found_one.*, words.answers, words.is_whole, {_SAID},
+    SELECT found_one.* REPLACE (
+               CASE WHEN {_IS_ORDER_ALONE} THEN NULL ELSE utilities END AS utilities
+           ), words.answers, words.is_whole, {_SAID},
            CASE WHEN found_one.id IN (SELECT ranking_id FROM tainted_rankings) THEN 'retracted'
-                WHEN utilities[1] = utilities[-1] THEN 'tie'
+                WHEN found_one.utilities[1] = found_one.utilities[-1] THEN 'tie'
+                WHEN parts IS NOT NULL THEN 'not all compared'
                 WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
                 WHEN whole_answers < 2 THEN 'cut off'
            END AS reason
