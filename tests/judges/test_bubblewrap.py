@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ def sandbox() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may read; pytest closes its own to all others."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -146,15 +156,13 @@ run_tests("while True: pass", "assert f(2) == 4", Limits(60, 256), interpreter=i
 
 @pytest.mark.parametrize("signal", [2, 9, 15], ids=["SIGINT", "SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("user", ["own", "nobody"])
-def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, tmp_path: Path):
+def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, open_folder: Path):
     """Ctrl-C and a kill leave no hostile process; the sandbox dies with its parent."""
     as_whom = "own"
     if user == "nobody":
         if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
             pytest.skip("only root can become another user")
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        as_whom = str(shutil.copytree(_bubblewrap.CONTAINED, tmp_path / "contained"))
+        as_whom = str(shutil.copytree(_bubblewrap.CONTAINED, open_folder / "contained"))
     running = subprocess.Popen(
         [sys.executable, "-c", HANGING, as_whom],
         cwd=ROOT,
@@ -165,9 +173,9 @@ def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, 
     while len(inside) < 3 and time.monotonic() < deadline:  # bubblewrap, checker, answer
         time.sleep(0.05)
         inside = psutil.Process(running.pid).children(recursive=True)
-    assert len(inside) >= 3
     running.send_signal(signal)
     running.wait()
+    assert len(inside) >= 3
     _, alive = psutil.wait_procs(inside, timeout=5)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
