@@ -23,8 +23,7 @@ def training_rankings(
     cycle: Cycle, store: Store, sft_id: str, recipe: str, prompts: Sequence[Prompt]
 ) -> list[Ranking]:
     """Of this cycle's candidates and those of the cycles before it, and those that are imported."""
-    batches = cycle.training_batches(store, sft_id)
-    keys = {(batch.model_id, batch.seed) for batch in batches}
+    keys = cycle.sampled_batches(store, sft_id)
     own = queries.rankings_of(store, recipe, keys, prompts)
     return own + exchange.rankings_imported(store, wanted_imports(store, cycle.config))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flows._abstention import open_seeder
 from flows._forecast import slowdown_by_others, time_range
+from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._selection import learnt_and_aside, selecting_judge
@@ -144,7 +145,7 @@ def plan_run(config: Config, budget: Budget | None = None) -> Plan:
         preflight(config, budget)
     return Plan(
         slowdown=slowdown,
-        config_hash=config.hash,
+        config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,

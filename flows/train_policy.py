@@ -4,8 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from prefect import flow
-
 from flows import _versions
 from flows._cycle import Cycle
 from flows._inputs import Roles, add_model
@@ -13,6 +11,7 @@ from flows._judging import name_models
 from flows._ledger import StoreLedger
 from flows._rankings import ranked_candidates, training_rankings
 from flows._rewards import Bench, check_rewards, reward_of
+from flows._runs import cycle_flow
 from flows._stage import StageWork, stage
 from flows._together import FirstOnly, together
 from flows._training import (
@@ -44,7 +43,7 @@ from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, Rollout, 
 from rlhf_core.store import queries
 
 
-@flow(name="train_policy")
+@cycle_flow("train_policy")
 def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, recipe: str) -> str:
     """Train the policy if it is missing; its id."""
     with stage(cycle, "train_policy") as work:

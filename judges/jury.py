@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from judges import _dawid_skene
+from judges import _dawid_skene, load
 from judges._base import (
     Answer,
     Contest,
@@ -22,7 +22,6 @@ from judges._base import (
     verdict,
 )
 from judges._ledger import Ledger
-from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
 from rlhf_core.preferences import margin_of_scores
@@ -32,7 +31,7 @@ KIND = "jury"
 
 
 class JuryOptions(Settings):
-    judges: Annotated[tuple[Member, ...], Field(min_length=2)]
+    judges: Annotated[tuple[JudgeSettings, ...], Field(min_length=2)]
     """Its members, each as it would stand in a config. One of weight 0 is heard and decides
     nothing; modes count as they do elsewhere."""
     method: Literal["median", "majority", "dawid_skene"] = "median"
@@ -87,7 +86,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
-        self._seats = [Seat(settings, member(settings, ledger)) for settings in options.judges]
+        self._seats = [Seat(settings, load(settings, ledger)) for settings in options.judges]
         versions = [seat.judge.version for seat in self._seats]
         if len(set(versions)) < len(versions):
             raise ConfigError("judge 'jury': two members are the same judge; give it more weight")

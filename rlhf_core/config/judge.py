@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rlhf_core.config.base import PositiveFloat
+from rlhf_core.config.base import ASIDE, PositiveFloat
 from rlhf_core.identity import content_id
 from rlhf_core.records import Mode
 
@@ -21,7 +21,7 @@ class JudgeSettings(BaseModel):
 
     kind: str
     """Name of a file in judges/; `solon judges` lists them."""
-    name: str = ""
+    name: Annotated[str, ASIDE] = ""
     """Name in the store and the report; the kind, where it is left out."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Its share in the ranking. 0 records its judgements and lets them decide nothing."""

@@ -1,7 +1,8 @@
 """Saving and loading what was trained: whole or not at all, and only when it reads back right.
 
 A fine-tuned model is saved whole, in Hugging Face format. A role is a PEFT adapter on it or, of
-full parameters, whole as well; its head lies beside. transformers loads a policy's folder as it is.
+full parameters, whole as well; its head lies beside. An adapter names its base by the way there, so
+that both can be moved; PEFT loads it onto that base, and `solon merge` makes one model of the two.
 """
 
 import json
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, base_of
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
@@ -167,7 +168,7 @@ def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
     """
     if (folder / ADAPTER_CONFIG).exists():
         adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        trunk = open_trunk(adapter["base_model_name_or_path"], compute, adapter["r"])
+        trunk = open_trunk(base_of(folder), compute, adapter["r"])
         role = Role.RELOADED
         trunk.roles.read(role, folder)
     else:

@@ -41,6 +41,7 @@ from rlhf_core.records.preferences import (
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
+    CycleRun,
     Failure,
     Retraction,
     StageRun,
@@ -62,6 +63,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "CycleRun",
     "Deletion",
     "Evaluation",
     "Failure",
@@ -122,6 +124,7 @@ RECORDS: tuple[type[Record], ...] = (
     Metric,
     Evaluation,
     Promotion,
+    CycleRun,
     StageRun,
     Failure,
     Retraction,

@@ -125,13 +125,14 @@ def prompts_with_answers(
 
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
-    """Versions that judged under this name, or the one of which this is the version."""
+    """Versions that judged under this name; else those that are this, or begin so."""
     found = snapshot.ask(
-        "SELECT DISTINCT judge_version FROM judgements WHERE judge = $judge "
-        "OR judge_version = $judge ORDER BY 1",
+        "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
+        "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",
         {"judge": judge},
     )
-    return [row[0] for row in found.rows]
+    named = [version for version, is_named in found.rows if is_named]
+    return named or [version for version, _ in found.rows]
 
 
 def known_judges(snapshot: Snapshot) -> list[str]:

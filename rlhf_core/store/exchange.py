@@ -5,12 +5,13 @@ what an imported row held beside words and labels, so that it goes out as it cam
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlhf_core.records import Import, Mode, Ranking, Split
 from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
+from rlhf_core.store.ids import whole_id
 from rlhf_core.store.store import Store
 
 TIMEOUT_SECONDS = 24 * 3600.0
@@ -57,6 +58,22 @@ class Counts:
     has_conversations: bool
     columns: set[str]
     """Those of OPTIONAL that any row fills."""
+
+
+def by_whole_ids(snapshot: Snapshot, selection: Selection) -> Selection:
+    """Return a selection whose ids may be how they begin with the ids themselves.
+
+    Raises:
+        IdError: If no run or config has one that begins so, or several have.
+    """
+    run, config_hash = selection.run, selection.config_hash
+    if run is not None:
+        runs = snapshot.ask("SELECT DISTINCT run_id FROM run_rows").rows
+        run = whole_id(run, (row[0] for row in runs), "run")
+    if config_hash is not None:
+        hashes = snapshot.ask("SELECT config_hash FROM configs").rows
+        config_hash = whole_id(config_hash, (row[0] for row in hashes), "config")
+    return replace(selection, run=run, config_hash=config_hash)
 
 
 def selected(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows._counterfactual import what_if
+from flows._identity import config_hash
 from flows._panel_changes import PanelChanges, changed, combination_of, panel_of
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
@@ -109,9 +110,11 @@ def filled(config: Config) -> Store:
         *said(FACTUAL, "old", "old-2", 0.3, 0.2, 0.1),
     ]
     combination = combination_of(panel_of(config), config)
-    rankings, pairs = rankings_and_pairs(ANSWERS.values(), judgements, combination, config.hash)
+    rankings, pairs = rankings_and_pairs(
+        ANSWERS.values(), judgements, combination, config_hash(config)
+    )
     answers = [answer for group in ANSWERS.values() for answer in group]
-    run = ConfigVersion(config_hash=config.hash, config="{}")
+    run = ConfigVersion(config_hash=config_hash(config), config="{}")
     store = Store(config.store)
     store.append([run, FACTUAL, CREATIVE, *answers, *judgements, *rankings, *pairs])
     return store

@@ -62,7 +62,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SOLON_CACHE", str(tmp_path))
 
     def fail(folder: Path) -> None:
-        folder.mkdir()
+        (folder / "config.json").write_text("{")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bundled, "write_tiny_model", fail)

@@ -50,6 +50,7 @@ EVALUATION = Evaluation(
     kl=0,
 )
 PROMOTION = Promotion(
+    line="hash",
     config_hash="hash",
     cycle=1,
     policy_id=SFT.id,
@@ -114,7 +115,7 @@ PLANTED: dict[str, Sequence[Record]] = {
     "promotions": [PROMOTION],
     "split_leaks": [prompt("why", split=Split.HOLDOUT)],
     "stages_without_rows": [
-        StageRun(config_hash="hash", cycle=1, stage="promote", seconds=1, detail="{}")
+        StageRun(line="hash", config_hash="hash", cycle=1, stage="promote", seconds=1, detail="{}")
     ],
     "token_lengths": [candidate("x", 9, prompt_id=ASKED.id, token_ids=(1, 2), logprobs=(-1.0,))],
     "unfounded_preferences": [pair(judgement_ids=())],
