@@ -70,7 +70,7 @@ def pages_showing(texts: tuple[str, ...], artifacts: Path) -> list[Path]:
     from markupsafe import escape
 
     shown = [str(escape(text)) for text in texts]
-    pages = sorted((artifacts / "reports").glob("*.html"))
+    pages = sorted((artifacts / "reports").rglob("*.html"))
     return [page for page in pages if _holds(page.read_text(encoding="utf-8"), shown)]
 
 

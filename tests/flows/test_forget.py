@@ -21,7 +21,7 @@ def forget(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> int:
 def folder(tmp_path: Path) -> Path:
     """A store of three users, and the report of a cycle that shows a prompt of one of them."""
     take_in(config_of(tmp_path, *RULES))
-    reports = tmp_path / "artifacts" / "reports"
+    reports = tmp_path / "artifacts" / "reports" / "line"
     reports.mkdir(parents=True)
     (reports / "a-cycle-1.html").write_text("<b>Please answer [EMAIL] today</b>")
     (reports / "b-cycle-1.html").write_text("<b>Name a river.</b>")

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import duckdb
 import pytest
 
-from rlhf_core.records import Judgement, Outcome, RolloutVerdict
+from rlhf_core.records import (
+    Evaluation,
+    Judgement,
+    ModelKind,
+    ModelVersion,
+    Outcome,
+    Promotion,
+    RolloutVerdict,
+)
 from rlhf_core.store import Store, reading
 from rlhf_core.store.named import named_query
 from tests.facts import candidate, prompt
@@ -80,3 +88,54 @@ def test_costs_are_summed_by_week_and_by_who_was_paid(store: Store):
     judging = found["2026-01-05", "judging", "exact"]
     assert (judging["prompt_tokens"], judging["completion_tokens"]) == (20, 2)
     assert [row["what"] for row in ask(store, "costs_by_week", what="sampling")] == ["sampling"]
+
+
+def model(name: str) -> ModelVersion:
+    return ModelVersion(kind=ModelKind.POLICY, base="tiny", recipe=name, config_hash="hash")
+
+
+def evaluation(policy: str, baseline: str, rate: float) -> Evaluation:
+    return Evaluation(
+        policy_id=policy,
+        baseline_id=baseline,
+        judge="exact",
+        judge_version="exact-1",
+        role="decides",
+        settings="s",
+        prompts=40,
+        comparisons=80,
+        unscored=0,
+        win_rate=rate,
+        win_rate_low=rate - 0.1,
+        win_rate_high=rate + 0.1,
+        policy_score=None,
+        baseline_score=None,
+        policy_tokens=1,
+        baseline_tokens=1,
+        policy_eos_rate=1,
+        kl=0,
+    )
+
+
+def test_the_model_promoted_last_is_live_in_its_line(store: Store):
+    """Of `main`: promoted, promoted under an edited config, refused. Of `other`: refused alone."""
+    policies = [model(name) for name in ("first", "second", "third", "fourth")]
+    decided = [("main", 1, True), ("main", 2, True), ("main", 3, False), ("other", 1, False)]
+    for (line, cycle, promoted), policy, rate in zip(
+        decided, policies, (0.6, 0.7, 0.4, 0.3), strict=True
+    ):
+        found = evaluation(policy.id, "sft", rate)
+        decision = Promotion(
+            line=line,
+            config_hash=f"hash {cycle}",
+            cycle=cycle,
+            policy_id=policy.id,
+            baseline_id="sft",
+            evaluation_id=found.id,
+            promoted=promoted,
+            reasons=(),
+        )
+        store.append([policy, found, decision])
+    (row,) = ask(store, "live_models")
+    assert (row["line"], row["model_id"], row["cycle"]) == ("main", policies[1].id, 2)
+    assert (row["win_rate"], row["prompts"], row["refused_since"]) == (0.7, 40, 1)
