@@ -18,7 +18,7 @@ from tests.flows.conftest import SMOKE, places
 from tests.flows.processes import SOLON
 
 EVERY_10_SECONDS = "* * * * * */10"
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 480
 END_SECONDS = 60
 UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 
