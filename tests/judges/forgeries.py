@@ -1,6 +1,6 @@
 """Programs that want a verdict of their own making, where tests run apart from the answer."""
 
-from tests.judges.hostile import ENDED, Hostile, forgery
+from tests.judges.hostile import ENDED, SQUARE, Hostile, forgery
 
 FRAMES = """
 import gc, json, os, sys
@@ -136,7 +136,7 @@ FORGERIES = [
     on_the_line("say nothing known", "peer._send({'verdict': {'passed': 2}})"),
     on_the_line("say two of two", "peer._send({'value': ['list', [2, '']]})"),
     on_the_line("say NaN", "os.write(4, b'\\0\\0\\0\\x0e{\"value\": NaN }')"),
-    on_the_line("say no JSON", "os.write(4, b'\\0\\0\\0\\x04\\xff{[}')", "^0/2 a message"),
+    on_the_line("say no JSON", "os.write(4, b'\\0\\0\\0\\x04\\xff{[}')", f"{ENDED}|^0/2 a message"),
     on_the_line(
         "say too much",
         "os.write(4, b'\\xff\\xff\\xff\\xff')",
@@ -167,5 +167,40 @@ FORGERIES = [
     on_the_line(
         "a range without end",
         "peer._send({'value': ['dict', [['f', ['tuple', [['range', [0, 1 << 60, 1]]]]]]]})",
+    ),
+]
+
+TOGETHER = "import sys\n" + SQUARE
+"""Tests that need the answer in their own process; what it may say of them is bounded too.
+
+An answer that agrees with everything passes here: what is left to it is in judges/README.md.
+"""
+
+
+def beside(name: str, code: str, expected: str = "^0/2 ") -> Hostile:
+    return forgery(f"{name}, beside the tests", code, expected, TOGETHER)
+
+
+FORGERIES += [
+    beside("leave", "import os; os._exit(0)", ENDED),
+    beside("leave when asked", "import os\ndef f(x): os._exit(0)", ENDED),
+    beside("exit when asked", "import sys\ndef f(x): sys.exit(0)", "^0/2 SystemExit"),
+    beside("be wrong", "f = lambda x: 0", "^0/2 test of line 2: AssertionError"),
+    *(
+        beside(f"report nonsense {place}", f"{FRAMES}\npeer._send({said})\nos._exit(0)")
+        for place, said in enumerate(
+            (
+                "{}",
+                "{'value': 2}",
+                "{'value': ['list', [3, '']]}",
+                "{'value': ['list', [-1, '']]}",
+                "{'value': ['list', [True, '']]}",
+                "{'value': ['list', [float('nan'), '']]}",
+                "{'value': ['list', ['2', 2]]}",
+                "{'value': ['list', [['int', '0x2' * 999], '']]}",
+                "{'value': ['object', 3]}",
+                "{'raised': [['Gone'], 'a' * 100_000]}",
+            )
+        )
     ),
 ]

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import psutil
 import pytest
 
 from flows import ingest
-from judges import _bubblewrap, _container, _sandbox, load
+from judges import _bubblewrap, _cgroup, _container, _sandbox, load
 from judges._base import Answer
 from judges._cgroup import control_group
 from judges._sandbox import Limits, check, run_tests
@@ -36,6 +38,14 @@ def sandbox() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may read; pytest closes its own to all others."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -146,15 +156,13 @@ run_tests("while True: pass", "assert f(2) == 4", Limits(60, 256), interpreter=i
 
 @pytest.mark.parametrize("signal", [2, 9, 15], ids=["SIGINT", "SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("user", ["own", "nobody"])
-def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, tmp_path: Path):
+def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, open_folder: Path):
     """Ctrl-C and a kill leave no hostile process; the sandbox dies with its parent."""
     as_whom = "own"
     if user == "nobody":
         if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
             pytest.skip("only root can become another user")
-        for folder in (tmp_path, *tmp_path.parents[:2]):
-            folder.chmod(0o755)
-        as_whom = str(shutil.copytree(_bubblewrap.CONTAINED, tmp_path / "contained"))
+        as_whom = str(shutil.copytree(_bubblewrap.CONTAINED, open_folder / "contained"))
     running = subprocess.Popen(
         [sys.executable, "-c", HANGING, as_whom],
         cwd=ROOT,
@@ -165,9 +173,9 @@ def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, 
     while len(inside) < 3 and time.monotonic() < deadline:  # bubblewrap, checker, answer
         time.sleep(0.05)
         inside = psutil.Process(running.pid).children(recursive=True)
-    assert len(inside) >= 3
     running.send_signal(signal)
     running.wait()
+    assert len(inside) >= 3
     _, alive = psutil.wait_procs(inside, timeout=5)
     assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
 
@@ -301,3 +309,26 @@ def test_off_still_keeps_the_time():
     ran = run_tests("while True: pass", TESTS, Limits(1, 256), "off")
     assert ran.reason == "stopped after 1 s"
     assert time.monotonic() - began < 8
+
+
+def test_a_group_of_version_2_is_made_where_its_controllers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The service's own group hands on no controllers, so the root's is taken."""
+    own = tmp_path / "system.slice" / "solon.service"
+    own.mkdir(parents=True)
+    (own / "cgroup.subtree_control").write_text("\n")
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    monkeypatch.setattr("judges._cgroup._mounts", lambda: {tmp_path: "cgroup2"})
+    monkeypatch.setattr("judges._cgroup._own_groups", lambda: {"": "/system.slice/solon.service"})
+    monkeypatch.setattr("judges._cgroup.REMOVAL_SECONDS", 0.0)  # these are no real groups
+    _cgroup._parents.cache_clear()
+    with control_group(1 << 26, 8) as group:
+        assert group is not None
+        (folder,) = group.folders
+        assert folder.parent == tmp_path
+        assert (folder / "memory.max").read_text() == str(1 << 26)
+        assert (folder / "pids.max").read_text() == "8"
+        group.add(42)
+        assert (folder / "cgroup.procs").read_text() == "42"
+    _cgroup._parents.cache_clear()
