@@ -22,7 +22,7 @@ BUSY = 1.2
 
 def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     """Bring a config to so many ended cycles; the rows that were added, by table."""
-    found = plan_run(config)
+    found = plan_run(config, cycles)
     if not is_quiet:
         _log_to_console()
         print_plan(found, console)
@@ -49,6 +49,15 @@ def print_plan(found: Plan, to: Console) -> None:
     )
     _print_counts("left out", found.left_out, to)
     _print_counts("personal data found", found.personal_data, to)
+    if not found.rows:
+        to.print(
+            f"nothing is missing: {_cycles(found.ended)} ended; --cycles {found.ended + 1} runs "
+            "another",
+            highlight=False,
+        )
+        return
+    if found.ended:
+        to.print(f"{_cycles(found.ended)} ended before; to come until cycle {found.cycles}:")
     table = Table("stage", "what", "count", "about", "US dollars")
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
@@ -90,3 +99,7 @@ def _log_to_console() -> None:
 
 def _about(seconds: float) -> str:
     return duration(seconds) if seconds >= 1 else ""
+
+
+def _cycles(count: int) -> str:
+    return "1 cycle" if count == 1 else f"{count} cycles"

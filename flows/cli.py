@@ -91,14 +91,24 @@ def run(
         print_summary(found, out)
 
 
-def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print what a run would do, how long it would take and what it would cost; do nothing."""
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycles: Annotated[
+        int, typer.Option(min=1, help="Plan until this many cycles of the config have ended.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run would do, how long it would take and what it would cost; do nothing.
+
+    Only what is missing is counted: of a config that has ended, nothing.
+    """
     loaded = _load(config, overrides)
     prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
 
-    found = plan_run(loaded)
+    found = plan_run(loaded, cycles)
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}

@@ -36,7 +36,9 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:
         seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
-        version = _standing(cycle.config, work.store, reviser, seeder.name if seeder else None)
+        version = standing_version(
+            cycle.config, work.store, reviser, seeder.name if seeder else None
+        )
         if queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
@@ -49,7 +51,7 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
     return version.id
 
 
-def _standing(
+def standing_version(
     config: Config, store: Store, reviser: str | None, seeder: str | None
 ) -> ModelVersion:
     """The model of this recipe that rests on nothing retracted, made already or not.
