@@ -150,7 +150,8 @@ class Seeder:
         tasks = [
             t for prompt, answers in answered for t in ranking_tasks(self.judge, prompt, answers)
         ]
-        judge_missing(store, self.ledger, [self.judge], lambda _: tasks, "judging")
+        limits = self.config.judging
+        judge_missing(store, self.ledger, [self.judge], lambda _: tasks, "judging", limits)
         shown = [task.candidate.id for task in tasks]
         said = {
             judgement.candidate_id: judgement

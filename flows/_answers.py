@@ -3,15 +3,13 @@
 import csv
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from flows._screen import shown
 from rlhf_core.errors import QueryError
@@ -53,14 +51,14 @@ def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) 
     return writers[kind](cursor.columns, rows_of(cursor, limit), stream)
 
 
-def write_parquet(cursor: ArrowCursor, limit: int | None, path: Path) -> int:
+def write_parquet(cursor: ArrowCursor, limit: int | None, stream: BinaryIO) -> int:
     """Write the answer as a Parquet file, with the types of its columns; how many rows it had."""
     import pyarrow as pa
     from pyarrow import parquet
 
     written = 0
     try:
-        with parquet.ParquetWriter(path, cursor.schema) as writer:
+        with parquet.ParquetWriter(stream, cursor.schema) as writer:
             for batch in cursor.batches:
                 rest = batch if limit is None else batch[: limit - written]
                 writer.write_batch(rest)
@@ -70,30 +68,6 @@ def write_parquet(cursor: ArrowCursor, limit: int | None, path: Path) -> int:
     except pa.ArrowNotImplementedError as error:
         raise QueryError(f"not to be had as Parquet: {error}; cast the column to VARCHAR") from None
     return written
-
-
-def partial(path: Path) -> Path:
-    """Where a file is written until it is whole."""
-    return path.with_name(f".{path.name}.partial")
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary file that becomes `path` when all went well, and leaves nothing when not.
-
-    Raises:
-        QueryError: If there is a file already, or the place cannot be written to.
-    """
-    if path.exists():
-        raise QueryError(f"{path} exists; remove it, or name another")
-    temporary = partial(path)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise QueryError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from flows import _charts
 from flows._bench_results import JudgeResult, SetResult
 from rlhf_core.evaluation.calibration import reliability
 from rlhf_core.evaluation.verdicts import Figure
+from rlhf_core.whole import whole_text
 
 
 def write_page(path: Path, benchmark: str, results: Sequence[SetResult]) -> None:
@@ -21,9 +22,8 @@ def write_page(path: Path, benchmark: str, results: Sequence[SetResult]) -> None
     sets = [{"result": result, **_charts_of(result)} for result in results]
     page = environment.get_template("bench.html").render(benchmark=benchmark, sets=sets)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_text(path) as stream:
+        stream.write(page)
 
 
 def _charts_of(result: SetResult) -> dict[str, Any]:

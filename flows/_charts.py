@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 BEFORE, AFTER, NEUTRAL = "#8a94a6", "#2f7fd8", "#7d8590"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name such as "$5 or less, $6 or more" is a text
     "svg.hashsalt": "solon",
     "font.family": "sans-serif",
     "font.size": 9.0,

@@ -19,10 +19,10 @@ from rlhf_core.config import read_overrides, validate
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.identity import code_version, content_id, digest, unit_interval
-from rlhf_core.models.artifacts import whole_folder
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.pair_encoder import CARD
 from rlhf_core.text_pairs import PairFormat, TextPair, read_text_pairs
+from rlhf_core.whole import whole_folder
 
 HELD_OUT = 0.1
 """Share of the first texts whose pairs calibrate instead of training, where no --dev is named."""

@@ -1,17 +1,21 @@
 """Asking the panel for the judgements that are missing, and storing them batch by batch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows._progress import Advance, progress
+from flows._silence import RollCall
 from judges import Ledger
 from judges._panel import Panelist, Task
-from rlhf_core.records import JudgeModel, Response
+from rlhf_core.config.tree import JudgingSettings
+from rlhf_core.models.batch_files import LINES_AT_MOST
+from rlhf_core.records import Judgement, JudgeModel, Response
 from rlhf_core.store import Store, queries
 
+GROWTH = 4
 TasksFor = Callable[[Panelist], Sequence[Task]]
 
 
@@ -21,8 +25,22 @@ def judge_missing(
     panelists: Sequence[Panelist],
     tasks_for: TasksFor,
     label: str,
+    limits: JudgingSettings,
 ) -> int:
-    """Every panelist judges its tasks that no row answers yet; how many judgements are new."""
+    """Every panelist judges its tasks that no row answers yet; how many judgements are new.
+
+    Args:
+        store: Where judgements are kept, batch by batch.
+        ledger: The panelists' own.
+        panelists: Who judges.
+        tasks_for: All that a panelist is to judge.
+        label: Of the progress bars.
+        limits: How many verdicts may be missing.
+
+    Raises:
+        EndpointError: If a remote model does not answer before the first question.
+        SilentJudgeError: If a judge has no readable answer to too many questions.
+    """
     wanted = {panelist: tasks_for(panelist) for panelist in panelists}
     name_models(store, {panelist.version: panelist.models for panelist in panelists})
     candidates = {task.candidate.id for tasks in wanted.values() for task in tasks}
@@ -30,13 +48,21 @@ def judge_missing(
     added = 0
     for panelist, tasks in wanted.items():
         missing = panelist.missing(tasks, known)
+        roll = RollCall(panelist, limits)
+        roll.hear(queries.answers_of(store, panelist.version, {t.candidate.id for t in tasks}))
+        roll.check(is_over=False)
+        if missing:
+            panelist.preflight()
         with progress(f"{label}: {panelist.settings.name}", len(missing)) as advance:
             spending = Spending(advance)
             ledger.on_answer = spending
-            for start in range(0, len(missing), panelist.batch):
-                batch = missing[start : start + panelist.batch]
-                added += judge_batch(store, panelist, batch)
+            for batch in batches(missing, panelist.batch, limits.silent_after):
+                new, judgements = judge_batch(store, panelist, batch)
+                added += new
                 advance(len(batch), spending.note)
+                roll.hear((one.outcome, one.reason, one.raw_output) for one in judgements)
+                roll.check(is_over=False)
+        roll.check(is_over=True)
     return added
 
 
@@ -81,6 +107,25 @@ class Spending:
 
 
 @task(name="judge batch", cache_policy=NO_CACHE)
-def judge_batch(store: Store, panelist: Panelist, tasks: Sequence[Task]) -> int:
-    """Judge a batch and add it in one transaction."""
-    return store.append(panelist.judge(tasks, attempt=store.run_id))
+def judge_batch(
+    store: Store, panelist: Panelist, tasks: Sequence[Task]
+) -> tuple[int, list[Judgement]]:
+    """Judge a batch and add it in one transaction; how many judgements are new, and all of them."""
+    judgements = panelist.judge(tasks, attempt=store.run_id)
+    return store.append(judgements), judgements
+
+
+def batches(tasks: Sequence[Task], largest: int, first: int) -> Iterator[Sequence[Task]]:
+    """The tasks in batches that grow: a judge that does not answer shows in a small one.
+
+    Args:
+        tasks: All of them.
+        largest: A whole batch. Where the answers come by batch, within hours, all are whole.
+        first: The smallest batch.
+    """
+    size = largest if largest >= LINES_AT_MOST else min(first, largest)
+    start = 0
+    while start < len(tasks):
+        yield tasks[start : start + size]
+        start += size
+        size = min(GROWTH * size, largest)

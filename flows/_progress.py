@@ -17,13 +17,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flows._terminal import SafeConsole
+
 PIPE_WIDTH = 10_000
 
 
 def new_console(stderr: bool = False) -> Console:
-    """A console that breaks no line where there is no terminal to fit it to."""
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
+    """A console that breaks no line where there is no terminal to fit it to.
+
+    It takes texts as they are: what a user or a model wrote may hold [brackets] and :colons:.
+    """
+    found = SafeConsole(stderr=stderr, markup=False, emoji=False)
+    if found.is_terminal:
+        return found
+    return SafeConsole(stderr=stderr, markup=False, emoji=False, width=PIPE_WIDTH)
 
 
 console = new_console(stderr=True)
@@ -54,12 +61,12 @@ def progress(label: str, total: int) -> Iterator[Advance]:
 @contextmanager
 def _bar(label: str, total: int) -> Iterator[Advance]:
     columns = (
-        TextColumn("{task.description:<14}"),
+        TextColumn("{task.description:<14}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task(label, total=total, note="")

@@ -13,7 +13,7 @@ from rlhf_core.config.training import LabelSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Import, Pair, PairOutcome, Prompt, Ranking
+from rlhf_core.records import Candidate, Import, Pair, PairOutcome, Prompt, Ranking
 from rlhf_core.store import Store, exchange, queries, store_exists
 
 logger = logging.getLogger(__name__)
@@ -93,16 +93,21 @@ def ranked_candidates(
         if preferences.any():
             prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].instruction))
             members = [candidates[candidate_id] for candidate_id in ranking.candidate_ids]
-            sequences = tuple(
-                TokenSequence(prompt_ids, member.token_ids or tuple(chat.answer_ids(member.text)))
-                for member in members
-            )
+            sequences = tuple(TokenSequence(prompt_ids, _answer_ids(chat, m)) for m in members)
             if ranking.recipe in external and not _fits(sequences, config):
                 too_long += 1
                 continue
             utilities = torch.tensor(ranking.utilities)
             margins = utilities[:, None] - utilities
-            found.append(RankedCandidates(sequences, preferences, margins))
+            readable = [place for place, s in enumerate(sequences) if s.response_ids]
+            if preferences[readable][:, readable].any():
+                found.append(
+                    RankedCandidates(
+                        tuple(sequences[place] for place in readable),
+                        preferences[readable][:, readable],
+                        margins[readable][:, readable],
+                    )
+                )
     if too_long:
         logger.warning(
             "%d imported rankings are not learnt from: a prompt or an answer is too long "
@@ -110,6 +115,11 @@ def ranked_candidates(
             too_long,
         )
     return found
+
+
+def _answer_ids(chat: ChatFormat, candidate: Candidate) -> tuple[int, ...]:
+    """Tokens as they were drawn, where they are known; none of an answer cut off before a word."""
+    return candidate.token_ids or tuple(chat.answer_ids(candidate.text, candidate.is_finished))
 
 
 def _fits(sequences: Sequence[TokenSequence], config: Config) -> bool:

@@ -29,6 +29,11 @@ JOIN pairs ON pairs.id = one.pair_id
 WHERE one.margin <> 0 AND other.margin <> 0
     AND pairs.ranking_id IN (SELECT input_id FROM model_inputs WHERE model_id = ?)
 GROUP BY ALL ORDER BY ALL"""
+SILENCE_SQL = """
+SELECT judge, judgements, unavailable, unparsed, still_missing, commonest_reason
+FROM judge_outages
+WHERE run_id IN (SELECT run_id FROM stage_runs WHERE config_hash = ? AND cycle = ?)
+ORDER BY unavailable + unparsed DESC, judge"""
 COSTS_SQL = """
 SELECT 'candidates' AS what, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
        sum(completion_tokens) AS completion_tokens, sum(latency_seconds) AS seconds,
@@ -78,6 +83,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "samples": answers.samples(deciding),
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
+        "silence": store.query(SILENCE_SQL, [config.hash, cycle.number]),
         "costs": store.query(COSTS_SQL),
         "stages": stages,
         "seconds": sum(row["seconds"] for row in stages),

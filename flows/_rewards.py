@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flows._silence import Attendance
 from flows._together import FirstOnly
 from judges import Answer, Ledger, Opinion, PointwiseJudge, load
 from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import RewardSettings, TrainingSettings
-from rlhf_core.config.tree import rewarding_judges
-from rlhf_core.errors import ConfigError, TrainingError
+from rlhf_core.config.tree import JudgingSettings, rewarding_judges
+from rlhf_core.errors import ConfigError, EndpointError, TrainingError
 from rlhf_core.models.ranks import of_first
 from rlhf_core.models.trunk import Trunk
 from rlhf_core.records import PROXY, Outcome, Prompt, RolloutVerdict
@@ -29,11 +30,27 @@ class Bench:
 
     Args:
         ledger: Where they find what was said before.
+        limits: How many verdicts may be missing.
     """
 
     ledger: Ledger
+    limits: JudgingSettings
     _said: dict[tuple[int, str], dict[str, tuple[str, Opinion]]] = field(default_factory=dict)
     """By prompt and text of an answer: opinions by name, each with the judge's version."""
+    _attendance: dict[str, Attendance] = field(default_factory=dict)
+    """By name of the judge, over the whole training."""
+
+    def count(self, judge: JudgeSettings, opinions: Sequence[Opinion]) -> None:
+        """Count opinions; raises SilentJudgeError where too many of this judge are missing."""
+        attendance = self._attendance.setdefault(judge.name, Attendance(judge, self.limits))
+        for opinion in opinions:
+            attendance.add(opinion.outcome, opinion.reason)
+        attendance.check(is_over=False)
+
+    def close(self) -> None:
+        """Look once more at judges that were asked little; raises SilentJudgeError, as `count`."""
+        for attendance in self._attendance.values():
+            attendance.check(is_over=True)
 
     def hear(self, rollout: Rollout, judge: str, version: str, opinion: Opinion) -> None:
         said = self._said.setdefault((rollout.prompt_index, rollout.text), {})
@@ -78,7 +95,8 @@ def reward_of(
         parts[PROXY] = Part(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:
-            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench))
+            concerns = partial(_is_asked, judge, prompts)
+            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench), concerns)
     return mixed(parts)
 
 
@@ -113,18 +131,21 @@ def _judged(
 ) -> Callable[[Sequence[Rollout]], Tensor]:
     kept = bench.value
     judge = load_rewarding(settings, kept.ledger) if kept is not None else None
+    if judge is not None:
+        _preflight(settings.name, judge)
 
     def ask(rollouts: Sequence[Rollout]) -> Tensor:
         assert judge is not None
         assert kept is not None
         asked = [
-            (place, Answer(prompts[rollout.prompt_index], rollout.text))
+            (place, Answer(prompts[rollout.prompt_index], rollout.text, rollout.is_finished))
             for place, rollout in enumerate(rollouts)
-            if prompts[rollout.prompt_index].mode in settings.modes
+            if _is_asked(settings, prompts, rollout)
         ]
         scores = [math.nan] * len(rollouts)
         opinions = judge.score([answer for _, answer in asked]) if asked else []
         _refuse_silence(settings.name, opinions)
+        kept.count(settings, opinions)
         for (place, _), opinion in zip(asked, opinions, strict=True):
             scores[place] = math.nan if opinion.score is None else opinion.score
             kept.hear(rollouts[place], settings.name, judge.version, opinion)
@@ -132,6 +153,17 @@ def _judged(
         return torch.tensor(scores)
 
     return lambda rollouts: of_first(partial(ask, rollouts))
+
+
+def _preflight(name: str, judge: PointwiseJudge[Any]) -> None:
+    try:
+        judge.preflight()
+    except EndpointError as error:
+        raise EndpointError(f"training.reward.judges: {name!r}: {error}") from None
+
+
+def _is_asked(settings: JudgeSettings, prompts: Sequence[Prompt], rollout: Rollout) -> bool:
+    return prompts[rollout.prompt_index].mode in settings.modes
 
 
 def _refuse_silence(name: str, opinions: Sequence[Opinion]) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows._cycle import Cycle, ended_cycles, new_run_id
 from flows._forecast import forecasting
+from flows._janitor import close_dead_runs, owned
 from flows._progress import console, duration
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -22,16 +24,21 @@ BUSY = 1.2
 
 def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
     """Bring a config to so many ended cycles; the rows that were added, by table."""
-    found = plan_run(config, cycles)
+    due = [
+        Cycle(config=config, number=number, run_id=new_run_id())
+        for number in range(ended_cycles(config) + 1, cycles + 1)
+    ]
+    found = plan_run(config, cycles, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, forecasting(found.by_stage):
-        for number in range(ended_cycles(config) + 1, cycles + 1):
-            pipeline(Cycle(config=config, number=number, run_id=new_run_id()))
+    with quiet, owned(), forecasting(found.by_stage):
+        close_dead_runs()
+        for cycle in due:
+            pipeline(cycle)
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 
@@ -39,7 +46,8 @@ def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
 def print_plan(found: Plan, to: Console) -> None:
     spread = f", in {found.processes} processes" if found.processes > 1 else ""
     to.print(
-        f"[bold]{found.policy}[/bold] ({found.parameters:,} parameters) on {found.compute}{spread}",
+        Text(found.policy, style="bold"),
+        f"({found.parameters:,} parameters) on {found.compute}{spread}",
         highlight=False,
     )
     to.print(

@@ -4,13 +4,17 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
 from flows._progress import new_console
+from flows._terminal import harmless, harmless_json
+
+if TYPE_CHECKING:
+    from rlhf_core.config import Config
 
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
@@ -30,6 +34,21 @@ PREFECT_SETTINGS = {
 }
 
 
+def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
+    """Load a config and check what can be told without its models: quick, also where it is wrong.
+
+    Raises:
+        ConfigError: If a key, a value or a judge's kind is wrong.
+    """
+    from judges import check_kinds
+    from rlhf_core.config import load_config
+    from rlhf_core.config.tree import rewarding_judges
+
+    found = load_config(path, overrides or [])
+    check_kinds((*found.judges, *found.evaluation.judges, *rewarding_judges(found.training)))
+    return found
+
+
 def prepare_prefect(level: str = "CRITICAL") -> None:
     """Settings Prefect reads when it is imported; those the user made stay."""
     for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
@@ -37,7 +56,7 @@ def prepare_prefect(level: str = "CRITICAL") -> None:
 
 
 def print_json(found: Any) -> None:
-    typer.echo(json.dumps(found, indent=2, default=str, ensure_ascii=False))
+    typer.echo(harmless_json(json.dumps(found, indent=2, default=str, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -52,4 +71,4 @@ def shown(cell: Any) -> str:
     if cell is None:
         return ""
     text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return harmless(text)

@@ -80,14 +80,20 @@ def trial_of(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Tri
     if judge is None or settings is None:
         return None
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
-    return Trial(tokens, _read_by(judge, prompts), config.sampling, settings.every_epochs)
+    return Trial(
+        tokens,
+        _read_by(judge, prompts),
+        config.sampling,
+        settings.every_epochs,
+        settings.missing_eos_score,
+    )
 
 
 def _read_by(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
-    """Raw rewards; where prompt and answer are too long for the model, the mean of the others."""
+    """Raw rewards; none where prompt and answer are too long for the model."""
 
     def score(rollouts: Sequence[Rollout]) -> Tensor:
-        answers = [Answer(prompts[rollout.prompt_index], rollout.text) for rollout in rollouts]
+        answers = [Answer(prompts[r.prompt_index], r.text, r.is_finished) for r in rollouts]
         rewards = judge.rewards(answers)
         if all(reward is None for reward in rewards):
             raise TrainingError(

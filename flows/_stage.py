@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows import _stopping
 from flows._cycle import Cycle
 from flows._forecast import left_after
 from rlhf_core.records import StageRun
@@ -34,6 +35,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     stage that raises leaves what it had added, and no StageRun.
     """
     started = time.monotonic()
+    _stopping.at(f"cycle {cycle.number}, stage {name}")
     work = StageWork(cycle.open_store(), logging.getLogger(f"flows.{name}"))
     yield work
     seconds = time.monotonic() - started

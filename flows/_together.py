@@ -12,7 +12,6 @@ from every machine under the same path. Alone, `together` is the call itself.
 
 import gc
 import io
-import os
 import pickle
 import signal
 import weakref
@@ -22,8 +21,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-import psutil
-
+from flows._stopping import end_now
 from rlhf_core.launch import processes
 from rlhf_core.models import ranks
 
@@ -107,9 +105,7 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     Prefect would answer it with an exception, which may come where its own threads are waited for
     and then ends nothing. Its server is a child of this process, and goes with it.
     """
-    for child in psutil.Process().children():
-        child.terminate()
-    os._exit(128 + number)
+    end_now(number)
 
 
 def follow() -> None:

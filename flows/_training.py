@@ -1,7 +1,7 @@
 """What training stages share: texts in, bar, metrics and checkpoints on the way."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from flows._cycle import Cycle
@@ -24,19 +24,30 @@ def demonstrations(
     prompts: Sequence[Prompt],
     revisions: Sequence[Revision] = (),
     abstentions: Sequence[Revision] = (),
+    cut_off: Collection[str] = (),
 ) -> list[TokenSequence]:
     """First reference answers, and revisions of these prompts, as tokens with their end.
 
-    An abstention stands in place of its prompt's reference.
+    Args:
+        chat: How prompts and answers become tokens.
+        prompts: What is asked.
+        revisions: Shown beside the references.
+        abstentions: Each stands in place of its prompt's reference.
+        cut_off: Ids of the revisions that did not end, and are shown without an end.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     unknown = {abstention.prompt_id for abstention in abstentions}
     known = [prompt for prompt in prompts if prompt.id not in unknown]
-    shown = [(prompt, answer) for prompt in known for answer in prompt.reference_answers[:1]]
-    shown += [(by_id[mended.prompt_id], mended.text) for mended in (*revisions, *abstentions)]
+    shown = [(prompt, answer, True) for prompt in known for answer in prompt.reference_answers[:1]]
+    shown += [
+        (by_id[mended.prompt_id], mended.text, mended.id not in cut_off)
+        for mended in (*revisions, *abstentions)
+    ]
     return [
-        TokenSequence(tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer)))
-        for prompt, answer in shown
+        TokenSequence(
+            tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer, is_finished))
+        )
+        for prompt, answer, is_finished in shown
     ]
 
 

@@ -57,6 +57,8 @@ def reward(
         "reward_model": config.reward_model.model_dump(mode="json"),
         **_weights(config),
     }
+    if config.reward_model.heads > 1:  # others were normalised together; they are not these
+        recipe["normalised"] = "each head"
     data = content_id(sorted(ranking_ids), *([sorted(left_out)] if left_out else []))
     return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
 

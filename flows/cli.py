@@ -14,20 +14,25 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from flows import _stopping
 from flows._screen import (
     AsJson,
     ConfigPath,
     Overrides,
+    load_checked,
     out,
     prepare_prefect,
     print_json,
 )
+from flows._terminal import harmless
 from flows.check import check
 from flows.constitution_cli import app as constitution_app
 from flows.copy_cli import copy
@@ -45,6 +50,20 @@ from flows.what_if import what_if
 from rlhf_core.errors import ConfigError, InputError, SolonError
 from rlhf_core.launch import place, processes
 
+RESUME = "what was done is kept; the same command goes on from there"
+UPCOMING = 3
+SELF_STOPPING = ("spot-check", "ui")
+"""Commands that a Ctrl-C ends in the middle of what they are for."""
+
+
+class _Commands(TyperGroup):
+    """The commands, each of which a signal ends in one line."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        with _stopping.unwinding():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="solon",
     help="Reinforcement learning from AI feedback, on schedule: sample, judge, train, evaluate, "
@@ -52,13 +71,32 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"solon {metadata.version('solon')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _first_alone(context: typer.Context) -> None:
+def _prepare(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     if place() > 0 and context.invoked_subcommand != "run":
         raise typer.Exit
+    if context.invoked_subcommand not in SELF_STOPPING:
+        _stopping.listen(is_quiet=place() > 0)
+        _stopping.describe(f"`{context.command_path} {context.invoked_subcommand}`")
 
 
 def run(
@@ -73,7 +111,7 @@ def run(
     if place() > 0:
         _follow()
         return
-    loaded = _load(config, overrides)
+    loaded = load_checked(config, overrides)
     from flows._cycle import ended_cycles
     from flows._summary import print_summary, summary
 
@@ -81,9 +119,14 @@ def run(
     with _leading():
         if ended_cycles(loaded) < cycles:
             prepare_prefect()
-            from flows._run import run_cycles
+            from flows._server import prefect_server
 
-            added = run_cycles(loaded, cycles, is_quiet=as_json)
+            _stopping.describe(f"`solon run {config}`", RESUME)
+            with prefect_server(has_page=False) as server:
+                from flows._run import run_cycles
+
+                server.wait()
+                added = run_cycles(loaded, cycles, is_quiet=as_json)
     found = summary(loaded, cycles, added)
     if as_json:
         print_json(found)
@@ -103,12 +146,13 @@ def plan(
 
     Only what is missing is counted: of a config that has ended, nothing.
     """
-    loaded = _load(config, overrides)
+    loaded = load_checked(config, overrides)
     prepare_prefect()
     from flows._run import print_plan
     from flows.plan import plan_run
+    from rlhf_core.models.budget import Budget
 
-    found = plan_run(loaded, cycles)
+    found = plan_run(loaded, cycles, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
@@ -121,26 +165,39 @@ def serve(
     config: ConfigPath,
     cron: Annotated[str, typer.Option(help='When to run, as in "0 3 * * *" for three at night.')],
     overrides: Overrides = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE", help="Whose clock: Europe/Berlin, say; this machine's if none."
+        ),
+    ] = None,
 ) -> None:
-    """Run the next cycle of a config on a schedule, until interrupted.
+    """Run the next cycle of a config on a schedule, until stopped by Ctrl-C or SIGTERM.
 
-    Uses the Prefect server that PREFECT_API_URL names, or starts one on this machine.
+    Uses the Prefect server that PREFECT_API_URL names, or starts one on this machine, which ends
+    with this command. A cycle that was cut short is the next to run.
     """
+    from flows._cron import firings, time_zone
     from flows._server import prefect_server
 
-    _load(config, overrides)
+    load_checked(config, overrides)
+    zone = time_zone(timezone)
     if processes() > 1:
         raise ConfigError(
             "serve runs each cycle in a process of its own; have your scheduler call `torchrun … "
             "-m flows.cli run` instead"
         )
     prepare_prefect(level="INFO")
-    with prefect_server() as address:
+    _stopping.describe(f"`solon serve {config}`", RESUME)
+    with prefect_server(has_page=True) as server:
+        upcoming = firings(cron, zone, UPCOMING)
         from flows.schedule import serve as serve_config
 
-        where = address.removesuffix("/api")
-        typer.echo(f"serving {config} at {cron!r}; its runs are shown at {where}", err=True)
-        serve_config(config, cron, overrides or [])
+        server.wait()
+        typer.echo(f"serving {config} at {cron!r}; its runs are shown at {server.page}", err=True)
+        when = ", ".join(f"{moment:%a %Y-%m-%d %H:%M:%S %Z}" for moment in upcoming)
+        typer.echo(f"next, in {zone}: {when}", err=True)
+        serve_config(server, config, cron, zone, overrides or [])
 
 
 def report(
@@ -153,7 +210,7 @@ def report(
     from flows._cycle import Cycle, new_run_id
     from flows.report import write_report
 
-    described = Cycle(config=_load(config, overrides), number=cycle, run_id=new_run_id())
+    described = Cycle(config=load_checked(config, overrides), number=cycle, run_id=new_run_id())
     typer.echo(write_report(described.open_store(), described))
 
 
@@ -178,7 +235,7 @@ def merge(
 
     List models with [bold]solon sql "SELECT id, kind, created_at FROM models"[/bold].
     """
-    loaded = _load(config, overrides)
+    loaded = load_checked(config, overrides)
     from flows.merge import merge_model
 
     found = merge_model(loaded, model, out)
@@ -251,12 +308,6 @@ def main() -> None:
         _fail(error, code=1)
 
 
-def _load(path: Path, overrides: list[str] | None) -> Any:
-    from rlhf_core.config import load_config
-
-    return load_config(path, overrides or [])
-
-
 def _leading() -> AbstractContextManager[None]:
     """What a run is done within, where there are processes to lead."""
     if processes() == 1:
@@ -271,6 +322,7 @@ def _follow() -> None:
     from flows._together import follow
     from rlhf_core.models.ranks import join_others
 
+    _stopping.stop_by(lambda: None)  # an exception would wait for the other processes
     join_others()
     report = sys.excepthook  # PyTorch's, by now, which says which process it was
 
@@ -290,9 +342,9 @@ def _end_at_once() -> None:
 
 def _fail(error: SolonError, code: int) -> None:
     if place() > 0:
-        typer.echo(f"solon, process {place()}: {error}", err=True)
+        typer.echo(harmless(f"solon, process {place()}: {error}"), err=True)
         _end_at_once()
-    typer.echo(f"solon: {error}", err=True)
+    typer.echo(harmless(f"solon: {error}"), err=True)
     sys.exit(code)
 
 

@@ -1,6 +1,7 @@
 """`solon constitution`: a model mends its own answers, outside a cycle."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ def revise(
     [bold]revision: {}[/bold] does the same in every cycle and fine-tunes on the result.
     """
     from rlhf_core.config import load_config
+    from rlhf_core.whole import whole_text
 
     prepare_prefect()
     chosen = _with_revision(load_config(config, overrides or []), rounds)
@@ -50,10 +52,12 @@ def revise(
 
     cycle = Cycle(config=chosen, number=1, run_id=new_run_id())
     console.print(f"at most {revision_calls(chosen):,} calls of a language model", highlight=False)
-    finished = _revise(cycle, chosen.revision.rounds)
-    if out is not None:
-        lines = [json.dumps(_demonstration(*found), ensure_ascii=False) for found in finished]
-        out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    # Opened first: a place that cannot be written to is refused before a model is asked.
+    with nullcontext() if out is None else whole_text(out) as stream:
+        finished = _revise(cycle, chosen.revision.rounds)
+        if stream is not None:
+            lines = [json.dumps(_demonstration(*found), ensure_ascii=False) for found in finished]
+            stream.writelines(f"{line}\n" for line in lines)
     found = {"revised": len(finished), "rounds": chosen.revision.rounds, "written": out}
     if as_json:
         print_json(found)

@@ -57,7 +57,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
                 for task in ranking_tasks(panelist, prompt, [ours, theirs])
             ]
 
-        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating")
+        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
         _score_missing(work.store, models, prompts, [policy, baseline])
         evaluations = _kept(work.store, cycle, models, baseline_id or sft_id, prompts, panel)
         if not evaluations:

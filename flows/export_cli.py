@@ -53,6 +53,10 @@ OnlyRun = Annotated[str | None, typer.Option(help="Only what the run of this id 
 OnlyConfig = Annotated[
     str | None, typer.Option(help="Only what was ranked under the config of this hash.")
 ]
+WithCutOff = Annotated[
+    bool,
+    typer.Option("--with-cut-off", help="Keep answers cut off: trainers give each an end."),
+]
 Conversational = Annotated[
     bool | None,
     typer.Option(
@@ -76,6 +80,7 @@ def export(
     mode: OnlyMode = None,
     run: OnlyRun = None,
     config_hash: OnlyConfig = None,
+    with_cut_off: WithCutOff = False,
     conversational: Conversational = None,
     overrides: Overrides = None,
     config: StoreOf = None,
@@ -85,8 +90,9 @@ def export(
 
     The files load unchanged in TRL: [bold]load_dataset("json", data_files="pairs.jsonl")[/bold] for
     DPOTrainer and RewardTrainer, --format kto for KTOTrainer, --format sft for SFTTrainer. Prompts
-    are what the model reads, the text a prompt is about included. Ties, unscored pairs, equal and
-    empty answers are left out and counted; a held-out prompt goes out by --split holdout alone.
+    are what the model reads, the text a prompt is about included. Ties, unscored pairs, and answers
+    that are equal, empty or cut off are left out and counted; a held-out prompt goes out by
+    --split holdout alone.
 
     Example: [bold]solon export pairs.jsonl --min-margin 0.1 --mode creative[/bold]
     """
@@ -109,17 +115,10 @@ def export(
         config_hash=config_hash,
         min_margin=min_margin,
         min_agreement=min_agreement,
+        with_cut_off=with_cut_off,
     )
-    target = container_of(path, container)
-    found = _export(
-        store_path(config, overrides or []),
-        path,
-        target,
-        chosen,
-        subject,
-        selection,
-        conversational,
-    )
+    store, target = store_path(config, overrides or []), container_of(path, container)
+    found = _export(store, path, target, chosen, subject, selection, conversational)
     if as_json:
         print_json(found)
     else:

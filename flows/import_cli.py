@@ -60,7 +60,7 @@ def import_(
     config: StoreOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read pairs, rankings, demonstrations or labelled answers of other people into the store.
+    r"""Read pairs, rankings, demonstrations or labelled answers of other people into the store.
 
     Answers are kept as those of a model of kind external, labels as the judgements of a judge of
     the file's name, so [bold]solon sql[/bold] finds them beside your own. Reading the same rows
@@ -73,7 +73,7 @@ def import_(
     say, in answers and all other columns too: [bold]--set prompts.privacy.policy=mask[/bold].
 
     Example: [bold]solon import helpful.jsonl --name helpful[/bold], and then
-    [bold]preferences: {imported: {sources: [helpful]}}[/bold] in a config trains on them.
+    [bold]preferences: {imported: {sources: \[helpful]}}[/bold] in a config trains on them.
     """
     from rlhf_core.config import import_rules, store_path
     from rlhf_core.exchange.screening import Screen

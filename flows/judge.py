@@ -29,7 +29,9 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
                 for task in ranking_tasks(panelist, prompt, candidates[prompt.id])
             ]
 
-        added = judge_missing(work.store, ledger, panelists, tasks_for, "judging")
+        added = judge_missing(
+            work.store, ledger, panelists, tasks_for, "judging", cycle.config.judging
+        )
         work.news = f"{added} new"
         work.detail = {
             "judges": [panelist.version for panelist in panelists],

@@ -1,5 +1,6 @@
 """`solon judges`: the judges by themselves, outside a cycle."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+from flows._terminal import harmless, harmless_json
 
 if TYPE_CHECKING:
     from rlhf_core.text_pairs import PairFormat
@@ -190,14 +192,17 @@ def score(
 
     from flows._judge_scoring import as_lines, score_pairs
     from rlhf_core.config import read_overrides
+    from rlhf_core.whole import whole_text
 
     options = read_overrides(overrides or []) | ({"model": model} if model else {})
-    rows = score_pairs(kind, options, data, _pair_format(columns, None, None))
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
-    if out_file is None:
-        typer.echo("\n".join(lines))
-    else:
-        out_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with nullcontext() if out_file is None else whole_text(out_file) as stream:
+        rows = score_pairs(kind, options, data, _pair_format(columns, None, None))
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
+        if stream is None:
+            safe = harmless_json if as_json else harmless
+            typer.echo("\n".join(safe(line) for line in lines))
+        else:
+            stream.writelines(f"{line}\n" for line in lines)
 
 
 def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":

@@ -26,12 +26,14 @@ from flows._estimates import (
 from flows._forecast import slowdown_by_others, time_range
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
+from flows._silence import preflight
 from flows._trackers import check_tracker
 from flows._training import check_texts
 from flows.ingest import read_checked_prompts
 from judges._panel import Panelist
 from rlhf_core.config import Config
 from rlhf_core.launch import processes
+from rlhf_core.models.budget import Budget
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.loading import parameter_count
 from rlhf_core.records import Prompt, Split
@@ -87,15 +89,18 @@ class Plan:
         return sum(row.cost_usd for row in self.rows)
 
 
-def plan_run(config: Config, cycles: int = 1) -> Plan:
+def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> Plan:
     """Count and estimate what is missing until so many cycles of a config have ended.
 
+
     Args:
-        config: What is to run.
+        config: The run, whole.
         cycles: How many cycles are to have ended.
+        budget: What asking each remote model one tiny question may cost; None asks none.
 
     Raises:
         InputError: For anything in the config, the prompts or the models that would stop the run.
+        EndpointError: If a remote model does not answer.
     """
     panel = [Panelist(settings) for settings in config.judges]
     jury = [Panelist(settings) for settings in config.evaluation.judges]
@@ -103,7 +108,6 @@ def plan_run(config: Config, cycles: int = 1) -> Plan:
         panelist.check()
     intake = read_checked_prompts(config)
     prompts = intake.prompts
-    train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
     compute = choose_compute(config.compute)
     imported = count_imported(config)
     check_texts(config.training)
@@ -114,10 +118,12 @@ def plan_run(config: Config, cycles: int = 1) -> Plan:
     evaluating = list({panelist.version: panelist for panelist in [*jury, *panel]}.values())
     rows: list[Row] = []
     if cycle.number <= cycles:
-        work = _Work(
-            config, prompts, panel, evaluating, measure_sizes(config, prompts, compute), imported
-        )
-        rows += work.rows(cycle.number, done_of(cycle, work.train, work.holdout, panel, evaluating))
+        if budget is not None:
+            preflight(config, budget)
+        sizes = measure_sizes(config, prompts, compute)
+        work = _Work(config, prompts, panel, evaluating, sizes, imported)
+        done = done_of(cycle, work.train, work.holdout, panel, evaluating)
+        rows += work.rows(cycle.number, done)
         for number in range(cycle.number + 1, cycles + 1):
             rows += work.rows(number, LATER_CYCLE)
     train = sum(prompt.split is Split.TRAIN for prompt in prompts)

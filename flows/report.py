@@ -10,6 +10,7 @@ from flows._report_data import gather
 from flows._stage import stage
 from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
+from rlhf_core.whole import whole_text
 
 
 @flow(name=LAST_STAGE)
@@ -37,7 +38,6 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     page = environment.get_template("report.html").render(data)
     path = cycle.report_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_text(path) as stream:
+        stream.write(page)
     return path

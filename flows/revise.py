@@ -36,6 +36,8 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         known = queries.revisions_by(work.store, reviser.version)
         total = sum(settings.rounds + 1 - len(known.get(prompt.id, ())) for prompt in prompts)
+        if total:
+            reviser.model.preflight()
         with progress("revising", total) as advance:
             ledger.on_answer = Spending(advance)
             for start in range(0, len(prompts), PROMPTS_AT_ONCE):

@@ -38,9 +38,11 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
     config = cycle.config
     if config.sampling.endpoint is not None:
         store.append([_versions.endpoint(config)])
-        return EndpointSampler(
+        sampler = EndpointSampler(
             config.sampling.endpoint, config.policy.system_prompt, config.sampling, cycle.budget
         )
+        sampler.preflight()
+        return sampler
     base = str(cycle.folder(sft_id))
     trunk = together(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     incumbent = cycle.incumbent(store, sft_id)

@@ -1,18 +1,36 @@
 """The cycle on a schedule: each firing runs the next cycle of a config to its end."""
 
-import logging
-import signal
-import threading
+import asyncio
+import multiprocessing
+import os
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from types import FrameType
+from typing import Any
+from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.runner import Runner
+from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
+from flows import _stopping
 from flows._cycle import next_cycle
+from flows._janitor import close_dead_runs, close_runs_of, only_server, owned
+from flows._parent import end_with
+from flows._server import Server
 from rlhf_core.config import load_config
+
+SERVER = "SOLON_SERVED_BY"
+"""Names, to the process of a run, the process that serves."""
+START_SECONDS = 60
+"""How long a run that started may take to run before its slot is given to another."""
+
+if SERVER in os.environ:  # the process of a run: it ends when the one that serves is gone
+    _stopping.listen(is_quiet=True)
+    end_with(int(os.environ[SERVER]))
 
 
 @flow(name="solon")
@@ -21,37 +39,73 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
 
     A cycle that a crash cut short is the next cycle, so it is ended first.
     """
+    # Prefect hands the flow to the run's process by value. What it calls it finds by name, which
+    # imports this module there.
+    _run_next_cycle(config, overrides)
+
+
+def _run_next_cycle(config: str, overrides: list[str]) -> None:
     # The process that waits for the next firing need not hold what trains models.
     from flows.pipeline import pipeline
 
-    pipeline(next_cycle(load_config(config, overrides)))
-    if threading.current_thread() is threading.main_thread():
-        # The cycle is done, and what is left, telling the server so, outlives a Ctrl-C.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with _stopping.unwinding(), owned():
+        pipeline(next_cycle(load_config(config, overrides)))
 
 
-def serve(config: Path, cron: str, overrides: Sequence[str]) -> None:
-    """Keep running the config's cycles on a cron schedule until interrupted.
+def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequence[str]) -> None:
+    """Keep running the config's cycles on a cron schedule until stopped.
 
     A firing that finds the former cycle still running is cancelled: the schedule never queues up.
+    What a former process left under way when it was killed is closed first.
+
+    Args:
+        server: Where the schedule is kept.
+        config: Whose cycles.
+        cron: When, as `flows._cron` has checked it.
+        zone: Whose clock the cron line means, an IANA name.
+        overrides: Settings that differ from the config's.
+
+    Raises:
+        ConfigError: If another process of this machine serves it already.
     """
-    # asyncio's own handler only notes a Ctrl-C. One that ends a run's process while this one writes
-    # to it would then be waited for without end.
-    signal.signal(signal.SIGINT, _interrupt)
-    scheduled_cycle.serve(
-        name=config.stem,
-        cron=cron,
-        parameters={"config": str(config.resolve()), "overrides": list(overrides)},
-        global_limit=ConcurrencyLimitConfig(
-            limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
-        ),
-        pause_on_shutdown=False,
-        print_starting_message=False,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
+    name = config.stem
+    with only_server(name, server.database):
+        runner = _Runner(name=name, pause_on_shutdown=False)
+        deployment = runner.add_flow(
+            scheduled_cycle,
+            name=name,
+            schedule=Cron(cron, timezone=zone),
+            parameters={"config": str(config.resolve()), "overrides": list(overrides)},
+            concurrency_limit=ConcurrencyLimitConfig(
+                limit=1,
+                collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
+                grace_period_seconds=START_SECONDS,
+            ),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        assert isinstance(deployment, UUID), "it is a coroutine in an event loop alone"
+        close_dead_runs()
+        close_runs_of(deployment, "the process that served it is gone")
+        _stopping.stop_by(partial(_stop, deployment))
+        os.environ[SERVER] = str(os.getpid())
+        asyncio.run(runner.start())
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # What asyncio says of the connections that end now is no news.
-    logging.getLogger("asyncio").disabled = True
-    raise KeyboardInterrupt
+class _Runner(Runner):
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        """Leave a SIGTERM to `flows._stopping`."""
+        _stopping.interrupt(*args)
+
+
+def _stop(deployment: UUID) -> None:
+    """End the run that is under way, and close it on the server, which may outlive this process."""
+    runs = multiprocessing.active_children()
+    for run in runs:
+        run.terminate()
+    deadline = time.monotonic() + _stopping.GRACE_SECONDS
+    for run in runs:
+        run.join(max(0.0, deadline - time.monotonic()))
+        if run.is_alive():
+            run.kill()
+    close_runs_of(deployment, "the process that serves it was told to stop")
+    close_dead_runs()

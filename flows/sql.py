@@ -100,7 +100,7 @@ def sql(
         if query is None:
             _print_schema(snapshot, wanted is Format.JSON)
             return
-        with process_held_to(memory_bytes() + UNCOUNTED_BYTES), _ended_after(timeout, target):
+        with process_held_to(memory_bytes() + UNCOUNTED_BYTES), _ended_after(timeout):
             _answer(snapshot, query, values, wanted, target, limit, timeout)
 
 
@@ -113,7 +113,8 @@ def _answer(
     limit: int | None,
     timeout: float,
 ) -> None:
-    from flows._answers import Format, new_file, rows_of, standard_output, write_parquet, write_rows
+    from flows._answers import Format, rows_of, standard_output, write_parquet, write_rows
+    from rlhf_core.whole import whole_file, whole_text
 
     if wanted is Format.TABLE:
         most = limit or ROWS_ON_SCREEN
@@ -126,16 +127,18 @@ def _answer(
         with snapshot.asking(query, values, timeout) as cursor, standard_output() as stream:
             write_rows(wanted, cursor, limit, stream)
     else:
-        with new_file(target) as temporary:
-            if wanted is Format.PARQUET:
-                with snapshot.asking_arrow(query, values, timeout) as arrow:
-                    written = write_parquet(arrow, limit, temporary)
-            else:
-                with (
-                    snapshot.asking(query, values, timeout) as cursor,
-                    temporary.open("w", encoding="utf-8", newline="") as stream,
-                ):
-                    written = write_rows(wanted, cursor, limit, stream)
+        if wanted is Format.PARQUET:
+            with (
+                whole_file(target, is_new=True) as file,
+                snapshot.asking_arrow(query, values, timeout) as arrow,
+            ):
+                written = write_parquet(arrow, limit, file)
+        else:
+            with (
+                whole_text(target, is_new=True) as text,
+                snapshot.asking(query, values, timeout) as cursor,
+            ):
+                written = write_rows(wanted, cursor, limit, text)
         typer.echo(f"{written:,} rows written to {target}", err=True)
 
 
@@ -156,13 +159,12 @@ def _format(kind: str | None, as_json: bool, target: Path | None) -> "Format":
 
 
 @contextmanager
-def _ended_after(timeout: float, target: Path | None) -> Iterator[None]:
+def _ended_after(timeout: float) -> Iterator[None]:
     """End the process where a query is deaf to being stopped, as in making one huge string."""
-    from flows._answers import partial
+    from rlhf_core.whole import remove_unfinished
 
     def end() -> None:
-        if target is not None:
-            partial(target).unlink(missing_ok=True)
+        remove_unfinished()
         typer.echo(
             f"solon: the query took longer than {timeout:g} s and could not be stopped", err=True
         )

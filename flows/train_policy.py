@@ -88,7 +88,7 @@ def _train(
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
     others: Roles = {}
-    bench = Bench(StoreLedger(work.store, cycle.budget))
+    bench = Bench(StoreLedger(work.store, cycle.budget), config.judging)
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         others = {InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings)}
@@ -107,6 +107,7 @@ def _train(
         if isinstance(step, RolloutStep):
             records = _rollout_records(version.id, step, prompts)
             work.store.append([*records, *bench.take(step.rollouts, records)])
+    bench.close()
     save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
     add_model(work.store, version, learnt_from, others, ptx_files(settings), judge_versions)
     checkpoints.clear()
@@ -182,7 +183,7 @@ def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]
             row=row,
             prompt_id=prompts[answer.prompt_index].id,
             text=answer.text,
-            score=score,
+            score=None if math.isnan(score) else score,
             kl=kl,
             completion_tokens=len(answer.tokens.response_ids),
             finish_reason=answer.finish_reason,

@@ -65,8 +65,7 @@ def _train(
         keep_metrics(work.store, version.id, step)
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     references = demonstrations(chat, referenced) or _all_sequences(learnable)
-    mean, deviation = together(normalise, trunk, references)
-    found = {"reference_mean": mean, "reference_deviation": deviation}
+    found = together(normalise, trunk, references)
     work.store.append(
         Metric(model_id=version.id, step=steps, name=name, value=value)
         for name, value in found.items()

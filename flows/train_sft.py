@@ -21,7 +21,7 @@ from flows._training import (
     keep_metrics,
 )
 from rlhf_core.algorithms.optimisation import step_count
-from rlhf_core.algorithms.sft import SELECTION_SCORE
+from rlhf_core.algorithms.sft import SELECTION_KEPT, SELECTION_SCORE
 from rlhf_core.algorithms.sft import train_sft as sft_steps
 from rlhf_core.config import Config
 from rlhf_core.models.artifacts import open_trunk, save_merged
@@ -88,7 +88,8 @@ def _train(
     abstentions, verdicts = seeder.seed(cycle, work, trunk, learnt, shown) if seeder else ([], [])
     unknown = {abstention.prompt_id for abstention in abstentions}
     revisions = [revision for revision in revisions if revision.prompt_id not in unknown]
-    sequences = demonstrations(chat, learnt, revisions, abstentions)
+    cut_off = queries.revisions_cut_off(work.store, revisions)
+    sequences = demonstrations(chat, learnt, revisions, abstentions, cut_off)
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = together(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
@@ -128,10 +129,13 @@ def _seeded(store: Store, model_id: str, seeder: Seeder | None) -> dict[str, int
 
 def _kept(store: Store, model_id: str) -> dict[str, str]:
     """Which step's weights were kept, where they were chosen."""
-    tried = queries.metrics_of(store, model_id).get(SELECTION_SCORE, [])
+    metrics = queries.metrics_of(store, model_id)
+    tried = metrics.get(SELECTION_SCORE, [])
     if not tried:
         return {}
-    step, score = max(tried, key=lambda point: point[1])
+    steps = [step for step, is_kept in metrics.get(SELECTION_KEPT, []) if is_kept]
+    kept = [point for point in tried if point[0] in steps[-1:]]
+    step, score = kept[0] if kept else max(tried, key=lambda point: point[1])
     return {"kept": f"step {step} of {tried[-1][0]} (reward {score:+.2f})"}
 
 

@@ -1,17 +1,14 @@
 """`solon what-if`: which pairs another panel would have made."""
 
 import json
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_table, shown
-from rlhf_core.errors import ConfigError
+from rlhf_core.whole import whole_text
 
 if TYPE_CHECKING:
     from flows._counterfactual import WhatIf
@@ -77,7 +74,7 @@ def what_if(
     if out_file is None:
         found = study(loaded, changes, examples)
     else:
-        with _written_whole(out_file) as stream:
+        with whole_text(out_file) as stream:
             found = study(
                 loaded,
                 changes,
@@ -88,20 +85,6 @@ def what_if(
         print_json(asdict(found))
     else:
         _print(found)
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[TextIO]:
-    """A file that is there once it is complete, and not at all where something fails."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            yield stream
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--out {path}: {error.strerror}; name a file in a folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _print(found: "WhatIf") -> None:

@@ -3,9 +3,11 @@
 A judge is a file of this folder, or an entry point of an installed package: see README.md.
 """
 
+import difflib
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -36,6 +38,8 @@ __all__ = [
     "Settings",
     "Workload",
     "abstains",
+    "check_kind",
+    "check_kinds",
     "describe",
     "judge_class",
     "kinds",
@@ -60,12 +64,38 @@ def judge_class(kind: str) -> type[Judge[Any]]:
     Raises:
         ConfigError: If there is no such judge, or a package's judge cannot be used.
     """
+    check_kind(kind)
     if kind in _own_kinds():
         own: type[Judge[Any]] = importlib.import_module(f"{__name__}.{kind}").JUDGE
         return own
-    for point in entry_points(group=ENTRY_POINTS, name=kind):
-        return _from_package(point)
-    raise ConfigError(f"no judge {kind!r}; available: {', '.join(kinds())}")
+    return _from_package(next(iter(entry_points(group=ENTRY_POINTS, name=kind))))
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind that there is none of; nothing is imported to tell.
+
+    Raises:
+        ConfigError: If there is no such judge.
+    """
+    known = kinds()
+    if kind not in known:
+        near = difflib.get_close_matches(kind, known, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no judge {kind!r}; available: {', '.join(known)}{meant}")
+
+
+def check_kinds(judges: Iterable[JudgeSettings]) -> None:
+    """Refuse judges of kinds that there are none of, members of a jury included.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for settings in judges:
+        check_kind(settings.kind)
+        members = settings.options.get("judges", ())
+        for member in members if isinstance(members, list | tuple) else ():
+            if isinstance(member, dict) and isinstance(kind := member.get("kind"), str):
+                check_kind(kind)
 
 
 def load(settings: JudgeSettings, ledger: Ledger | None = None) -> Judge[Any]:

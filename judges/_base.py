@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
 from judges._ledger import Ledger
-from rlhf_core.config import Settings
+from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
 
@@ -25,6 +25,8 @@ class Answer:
 
     prompt: Prompt
     text: str
+    is_finished: bool = True
+    """Whether it ended by itself; one that was cut off has no end that a model could read."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class Contest:
     prompt: Prompt
     first: str
     second: str
+    first_is_finished: bool = True
+    second_is_finished: bool = True
+
+    @property
+    def answers(self) -> tuple[Answer, Answer]:
+        """The two, each by itself."""
+        return (
+            Answer(self.prompt, self.first, self.first_is_finished),
+            Answer(self.prompt, self.second, self.second_is_finished),
+        )
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,19 @@ class Judge(ABC, Generic[AnyOptions]):
         Raises:
             ConfigError: With the command that installs it.
         """
+
+    def preflight(self) -> None:
+        """Ask each remote model behind its verdicts one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """Outcome and reason of each judge that it asks, as a verdict's raw output tells them."""
+        return []
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         """What one call takes for a prompt and answers of that length."""

@@ -31,8 +31,11 @@ CONTAINED = Path(__file__).with_name("_contained")
 INSIDE = "/inside"
 START = f"import sys; sys.path.append({INSIDE!r}); from contained.main import main; main()"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-TOO_WIDE = frozenset({"/", "/home", "/root", "/etc", "/var", "/run", "/tmp", "/opt", "/srv"})
+START_SECONDS = 20.0
+"""Beyond the time limit: what a busy machine may need to start Python."""
 END_SECONDS = 5.0
+OVERHEAD_BYTES = 64 << 20
+"""What Python and the checker take beside the answer."""
 INSTALL = "apt-get install bubblewrap"
 FORBIDDEN = (
     "user namespaces are forbidden: set kernel.unprivileged_userns_clone=1 (Debian) or "
@@ -62,6 +65,8 @@ class Started:
     process: "subprocess.Popen[bytes]"
     user: int | None = None
     """The number that the program is to become; None where it is harmless already."""
+    has_own_user: bool = True
+    """Whether processes can be limited by user: no other program runs as that one."""
     init: int | None = None
     """A descriptor of the first process in the sandbox, whose end ends every other."""
 
@@ -73,6 +78,8 @@ class Started:
             select.select([self.init], [], [], END_SECONDS)
             os.close(self.init)
             self.init = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(END_SECONDS)  # which reaps the one that has just ended
         self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
@@ -110,9 +117,11 @@ def command(interpreter: Interpreter, disk_bytes: int, user: int | None) -> list
     return [
         executable(),
         *("--unshare-all", "--unshare-user", "--unshare-cgroup", "--hostname", "sandbox"),
-        *("--new-session", "--die-with-parent", "--clearenv"),
+        *("--new-session", "--as-pid-1", "--die-with-parent"),
+        "--clearenv",
         *identity,
         *_libraries(interpreter),
+        *("--perms", "0755", "--dir", "/dev"),
         *devices,
         *("--ro-bind", str(CONTAINED), f"{INSIDE}/contained"),
         *("--perms", "1777", "--size", str(disk_bytes), "--tmpfs", FOLDER),
@@ -122,22 +131,20 @@ def command(interpreter: Interpreter, disk_bytes: int, user: int | None) -> list
 
 @cache
 def _libraries(interpreter: Interpreter) -> tuple[str, ...]:
-    """Return read-only binds of what the interpreter loads, and nothing of what lies beside it.
-
-    Raises:
-        ConfigError: If Python is installed straight into a folder such as /home.
-    """
+    """Return read-only binds of what the interpreter loads, and nothing of what lies beside it."""
     wanted: dict[str, str] = {}
     for path in ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64"):
         _want(wanted, path)
     for prefix in interpreter.prefixes:
-        if os.path.realpath(prefix) in TOO_WIDE:
-            raise ConfigError(f"Python is installed into {prefix}; code in a sandbox would see it")
         for part in ("bin", "lib", "lib64", "pyvenv.cfg"):
             if prefix != "/usr" or part != "bin":
                 _want(wanted, os.path.join(prefix, part))
                 _want(wanted, os.path.join(os.path.realpath(prefix), part))
-    _want(wanted, os.path.realpath(interpreter.executable))
+    link = interpreter.executable
+    _want(wanted, link)
+    while os.path.islink(link):  # as a virtual environment's python is, to the system's python3
+        link = os.path.normpath(os.path.join(os.path.dirname(link), os.readlink(link)))
+        _want(wanted, link)
     arguments: list[str] = []
     covered: list[str] = []
     parents: dict[str, None] = {}
@@ -189,7 +196,8 @@ def started(
         numbers = {"--info-fd": info[1], block: release[0], "--seccomp": rules[0]}
         arguments = [text for key, number in numbers.items() for text in (key, str(number))]
         call = [*command(interpreter, disk_bytes, user), *arguments]
-        group = stack.enter_context(_cgroup.control_group(memory_bytes, processes + 4))
+        most = memory_bytes + disk_bytes + OVERHEAD_BYTES
+        group = stack.enter_context(_cgroup.control_group(most, processes + 4))
         process = subprocess.Popen(
             [*call, "--", interpreter.executable, "-I", "-B", "-c", START],
             stdin=subprocess.PIPE,
@@ -202,7 +210,7 @@ def started(
         running = Started(process, user)
         stack.callback(running.end)
         _close(ends, *numbers.values())
-        pid = _first_process(info[0])
+        pid = _first_process(info[0], START_SECONDS)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 running.init = os.pidfd_open(pid)
@@ -222,11 +230,12 @@ def _close(ends: set[int], *which: int) -> None:
         ends.discard(end)
 
 
-def _first_process(info: int) -> int | None:
+def _first_process(info: int, seconds: float) -> int | None:
     """Return the number, outside, of the first process inside; None where there came none."""
     said = b""
     while b"}" not in said:
-        part = os.read(info, 4096)
+        is_there = select.select([info], [], [], seconds)[0]
+        part = os.read(info, 4096) if is_there else b""
         if not part:
             return None
         said += part

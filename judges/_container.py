@@ -9,7 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from judges._bubblewrap import CONTAINED, FOLDER, INSIDE, NOBODY, START, Interpreter, Started
+from judges._bubblewrap import (
+    CONTAINED,
+    FOLDER,
+    INSIDE,
+    NOBODY,
+    OVERHEAD_BYTES,
+    START,
+    Interpreter,
+    Started,
+)
 from rlhf_core.errors import ConfigError
 
 RUNTIMES = ("docker", "podman")
@@ -18,7 +27,6 @@ IMAGE = f"docker.io/library/python:{platform.python_version_tuple()[0]}." + (
 )
 """Of the running Python's version; nothing but its standard library."""
 IMAGE_VARIABLE = "SOLON_SANDBOX_IMAGE"
-OVERHEAD_BYTES = 64 << 20
 ADVICE = f"the image {IMAGE} must be there (docker pull), or another named in {IMAGE_VARIABLE}"
 
 
@@ -69,7 +77,7 @@ def started(memory_bytes: int, disk_bytes: int, processes: int) -> Iterator[Star
     name = f"solon-{os.urandom(8).hex()}"
     process = _piped(command(name, memory_bytes, disk_bytes, processes), "/", None)
     try:
-        yield Started(process)
+        yield Started(process, has_own_user=False)
     finally:
         subprocess.run([runtime(), "rm", "--force", name], capture_output=True, check=False)
         Started(process).end()
@@ -85,7 +93,7 @@ def started_without(interpreter: Interpreter) -> Iterator[Started]:
         call = [interpreter.executable, "-I", "-B", "-c", start, folder]
         process = _piped(call, f"{folder}/box", {})
         try:
-            yield Started(process)
+            yield Started(process, has_own_user=False)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)

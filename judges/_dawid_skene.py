@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rlhf_core.errors import InputError, TrainingError
 from rlhf_core.records import Outcome
+from rlhf_core.whole import whole_text
 
 SIDES = (Outcome.FIRST, Outcome.SECOND)
 """What can be true."""
@@ -117,7 +118,8 @@ def _majority(said: Array) -> Array:
 
 
 def save(reliability: Reliability, path: Path) -> None:
-    path.write_text(json.dumps(asdict(reliability), indent=2) + "\n", encoding="utf-8")
+    with whole_text(path) as stream:
+        stream.write(json.dumps(asdict(reliability), indent=2) + "\n")
 
 
 def load(path: Path) -> Reliability:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from judges._choice import Heard
-from judges._fence import mark, template
+from judges._fence import filled, template
 from judges._language_model import LanguageModel
 from judges.verifier import token_f1
 
@@ -42,7 +42,7 @@ def parse_pairs(text: str, count: int) -> list[Fact]:
 
 def derive(model: LanguageModel, texts: Sequence[str], count: int) -> dict[str, Heard]:
     """What the model wrote when asked for question-answer pairs, by text."""
-    questions = [QUESTIONS.format(nonce=mark(text), text=text, count=count) for text in texts]
+    questions = [filled(QUESTIONS, (text,), text=text, count=str(count)) for text in texts]
     return dict(zip(texts, model.write(questions, count * PAIR_TOKENS), strict=True))
 
 
@@ -53,8 +53,7 @@ Asked = tuple[str, str]
 def ask(model: LanguageModel, asked: Sequence[Asked]) -> dict[Asked, Heard]:
     """What each text answers to its question, as the model reads it."""
     prompts = [
-        ANSWER.format(nonce=mark(text, question), text=text, question=question)
-        for text, question in asked
+        filled(ANSWER, (text, question), text=text, question=question) for text, question in asked
     ]
     return dict(zip(asked, model.write(prompts, ANSWER_TOKENS), strict=True))
 

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import regex
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -17,6 +18,7 @@ from rlhf_core.errors import ConfigError
 
 LONGEST_CHARACTERS = 100_000
 """Longer documents are refused: some rules take time quadratic in a document's length."""
+PATTERN_TIMEOUT_SECONDS = 1.0
 FENCED = re.compile(r"^```json[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -34,7 +36,12 @@ def validator(schema: Mapping[str, Any] | str) -> Validator:
         kind.check_schema(found)
     except SchemaError as error:
         raise ConfigError(f"json_schema is no JSON schema: {error.message}") from None
-    return kind(found, registry=Registry())
+    timed = {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+    }
+    return extend(kind, timed)(found, registry=Registry())
 
 
 def read_file(path: str) -> str:
@@ -52,7 +59,12 @@ def read_file(path: str) -> str:
 
 
 def violation(text: str, rules: Validator) -> str | None:
-    """What is wrong with an answer: the whole text, or its last ```json block; None if nothing."""
+    """Return what is wrong with an answer: all of it, or its last ```json block; None if nothing.
+
+    Raises:
+        ConfigError: If the schema refers to what it does not hold, or a pattern is none.
+        TimeoutError: If a pattern of the schema takes too long on this answer.
+    """
     fenced = FENCED.findall(text)
     document = fenced[-1] if fenced else text
     if len(document) > LONGEST_CHARACTERS:
@@ -66,6 +78,50 @@ def violation(text: str, rules: Validator) -> str | None:
     except RecursionError:
         return "the document is nested too deeply"
     return f"{error.json_path}: {error.message[:200]}" if error else None
+
+
+def _found(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text; an answer must not keep a bad pattern busy for ever."""
+    try:
+        return regex.search(pattern, text, timeout=PATTERN_TIMEOUT_SECONDS) is not None
+    except regex.error as error:
+        raise ConfigError(f"json_schema: {pattern!r} is no pattern: {error}") from None
+
+
+def _pattern(
+    validator: Validator, pattern: str, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    if validator.is_type(instance, "string") and not _found(pattern, instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(
+    validator: Validator, patterns: Mapping[str, Any], instance: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    if validator.is_type(instance, "object"):
+        for pattern, rules in patterns.items():
+            for name, value in instance.items():
+                if _found(pattern, name):
+                    yield from validator.descend(value, rules, path=name, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Validator, rules: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    if not validator.is_type(instance, "object"):
+        return
+    patterns = schema.get("patternProperties", {})
+    extras = [
+        name
+        for name in instance
+        if name not in schema.get("properties", {})
+        and not any(_found(pattern, name) for pattern in patterns)
+    ]
+    if validator.is_type(rules, "object"):
+        for name in extras:
+            yield from validator.descend(instance[name], rules, path=name)
+    elif rules is False and extras:
+        yield ValidationError(f"Additional properties are not allowed: {', '.join(extras)[:100]}")
 
 
 def _refuse(constant: str) -> None:

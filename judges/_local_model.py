@@ -2,22 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakValueDictionary
 
 from transformers import PreTrainedModel
 
 from judges._choice import TOO_LONG
+from judges._label_tokens import LabelTokens
+from judges._parsing import stated_verdict
 from judges._question import Question
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import EndpointError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
-from rlhf_core.models.next_token import next_token_probabilities
-from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.models.sampling import Sample, SamplingLimits, sample_all
 from rlhf_core.records import Response
 
 ALMOST_ZERO = 1e-5
@@ -47,6 +48,17 @@ class LocalModel:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._labels: dict[tuple[str, ...], LabelTokens] = {}
+
+    def labels(self, labels: Sequence[str]) -> LabelTokens:
+        """How the model spells these labels.
+
+        Raises:
+            ConfigError: If it cannot spell one of them.
+        """
+        if tuple(labels) not in self._labels:
+            self._labels[tuple(labels)] = LabelTokens(self._chat, labels)
+        return self._labels[tuple(labels)]
 
     def answer(self, hashes: Sequence[str], questions: Sequence[Question], keep: Keep) -> None:
         """Answer the questions in batches of the same kind; one that is too long is kept as such.
@@ -66,32 +78,68 @@ class LocalModel:
         ids = [prompts[place] for place in fitting]
         started = time.perf_counter()
         if questions[0].labels:
-            answers = self._choose(ids, questions[0].labels)
+            answers = self._choose(ids, questions[0])
         else:
             answers = self._write(ids, questions[0].max_tokens)
         # A batch is computed together, so an answer's latency is its share of the batch's.
         share = (time.perf_counter() - started) / len(fitting)
         for place, said in zip(fitting, answers, strict=True):
+            said = replace(said, text=questions[place].prompt.without_mark(said.text))
             keep(place, self._response(hashes[place], said, len(prompts[place]), share))
 
-    def _choose(self, prompts: Sequence[Sequence[int]], labels: Sequence[str]) -> list[_Said]:
-        tokens = [self._chat.plain_ids(label)[0] for label in labels]
+    def _choose(self, prompts: Sequence[Sequence[int]], asked: Question) -> list[_Said]:
+        """By the labels' probabilities at once; where they are unlikely, by what is written."""
+        found = self._mass(prompts, asked.labels)
+        said = [_Said("", "eos", probabilities=json.dumps(mass)) for mass in found]
+        unsure = [n for n, mass in enumerate(found) if sum(mass.values()) < asked.min_label_mass]
+        if unsure:
+            written = self._written([prompts[place] for place in unsure], asked.max_tokens)
+            for place, one in zip(unsure, written, strict=True):
+                said[place] = self._with_mass(prompts[place], one, found[place], asked.labels)
+        return said
+
+    def _with_mass(
+        self,
+        prompt: Sequence[int],
+        written: Sample,
+        at_once: Mapping[str, float],
+        labels: Sequence[str],
+    ) -> _Said:
+        """A written reply, and the labels' probabilities where it states its verdict."""
+        text, finish = self._chat.decode(written.token_ids), written.finish_reason
+        verdict = stated_verdict(text, labels, is_cut=finish == "length")
+        before = self._tokens_before(written.token_ids, verdict.place if verdict else None)
+        begun = self._chat.decode(written.token_ids[:before])
+        tokens: list[tuple[str, Mapping[str, float]]] = [(text, at_once)]
+        if before:
+            (mass,) = self._mass([[*prompt, *written.token_ids[:before]]], labels)
+            tokens = [(begun, {}), (text[len(begun) :], mass)]
+        return _Said(text, finish, len(written.token_ids), json.dumps(tokens))
+
+    def _tokens_before(self, ids: Sequence[int], place: int | None) -> int:
+        """How many of the reply's tokens stand before the one that holds a place in its text."""
+        if place is None:
+            return 0
+        return next(n for n in range(len(ids)) if len(self._chat.decode(ids[: n + 1])) > place)
+
+    def _mass(
+        self, prompts: Sequence[Sequence[int]], labels: Sequence[str]
+    ) -> list[dict[str, float]]:
         with self._compute.autocast():
-            found = next_token_probabilities(
-                self._model, prompts, tokens, self._chat.pad_id, self._compute.forward_tokens
-            )
-        rows = [dict(zip(labels, row, strict=True)) for row in found.tolist()]
-        return [_Said("", "eos", probabilities=json.dumps(row)) for row in rows]
+            return self.labels(labels).mass(self._model, prompts, self._compute.forward_tokens)
 
     def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Said]:
+        return [
+            _Said(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
+            for one in self._written(prompts, max_tokens)
+        ]
+
+    def _written(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
         limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._eos_id, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
         with self._compute.autocast():
             drawn = sample_all(self._model, prompts, seeds, limits, self._compute.forward_tokens)
-        return [
-            _Said(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
-            for (one,) in drawn
-        ]
+        return [one for (one,) in drawn]
 
     def _response(
         self, request_hash: str, said: _Said, prompt_tokens: int, latency_seconds: float = 0.0

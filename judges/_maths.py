@@ -5,6 +5,7 @@ tower inside a single multiplication: a process that overruns is killed instead.
 """
 
 import json
+import os
 import re
 import resource
 import selectors
@@ -18,6 +19,8 @@ from rlhf_core.errors import ConfigError
 MISSING = "metric: maths needs math-verify; pip install 'solon[verifiers]'"
 TIMEOUT_SECONDS = 5.0
 MEMORY_BYTES = 1 << 30
+NEEDED = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
+"""All of the environment that the process gets: it reads what models wrote, and needs no key."""
 TAIL_CHARACTERS = 2000
 """Conclusions stand at the end; what stands before these is not read."""
 
@@ -77,6 +80,7 @@ class MathsWorker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in NEEDED if name in os.environ},
                 text=True,
                 bufsize=1,
             )
@@ -142,11 +146,21 @@ def _work() -> None:
     from math_verify import parse, verify
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     print(flush=True)
     for line in sys.stdin:
+        _limit_time()
         wanted, given = (parse(segment, parsing_timeout=None) for segment in json.loads(line))
         found = verify(wanted, given, timeout_seconds=None) if wanted else None
         print(json.dumps(found), flush=True)
+
+
+def _limit_time() -> None:
+    """Let the kernel end this process some seconds from now, should nobody be left to do so."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime + TIMEOUT_SECONDS) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from judges import load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
 from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import EndpointError
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
@@ -69,6 +70,27 @@ class Panelist:
     def check(self) -> None:
         self._judge.check()
 
+    def preflight(self) -> None:
+        """Ask each remote model behind it one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+        try:
+            self._judge.preflight()
+        except EndpointError as error:
+            raise EndpointError(f"judge {self.settings.name!r}: {error}") from None
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """What the judges that it asks said, each with its name, outcome and reason."""
+        own = self.settings.name
+        return [
+            (member.model_copy(update={"name": f"{own}: {member.name}"}), outcome, reason)
+            for member, outcome, reason in self._judge.members_said(raw_output)
+        ]
+
     def calls(self, candidates: int) -> int:
         """Judgements it takes to rank that many candidates of a prompt."""
         return candidates * (candidates - 1) if self.is_pairwise else candidates
@@ -99,12 +121,20 @@ class Panelist:
         if isinstance(self._judge, PairwiseJudge):
             return self._judge.compare(
                 [
-                    Contest(task.prompt, task.candidate.text, task.opponent.text)
+                    Contest(
+                        task.prompt,
+                        task.candidate.text,
+                        task.opponent.text,
+                        task.candidate.is_finished,
+                        task.opponent.is_finished,
+                    )
                     for task in tasks
                     if task.opponent is not None
                 ]
             )
-        answers = [Answer(task.prompt, task.candidate.text) for task in tasks]
+        answers = [
+            Answer(task.prompt, task.candidate.text, task.candidate.is_finished) for task in tasks
+        ]
         opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
         return opinions
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from judges._choice import Heard
 from judges._constitution import Constitution, Principle
-from judges._fence import fenced, template
+from judges._fence import Fenced, fenced, plain, template
 from judges._language_model import LanguageModel
 from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt
@@ -67,7 +67,7 @@ class Reviser:
 
     def answer(self, prompts: Sequence[Prompt]) -> list[Heard]:
         """First answers, which later rounds mend."""
-        return self.model.write([prompt.instruction for prompt in prompts], self.max_tokens)
+        return self.model.write([plain(prompt.instruction) for prompt in prompts], self.max_tokens)
 
     def revise(self, drafts: Sequence[Draft], number: int) -> list[Round]:
         """One round over all drafts.
@@ -90,7 +90,7 @@ class Reviser:
         )
         return [Round(*found) for found in zip(principles, critiques, revisions, strict=True)]
 
-    def _critique(self, draft: Draft, principle: Principle) -> str:
+    def _critique(self, draft: Draft, principle: Principle) -> Fenced:
         return fenced(
             CRITIQUE,
             draft.prompt,
@@ -100,7 +100,7 @@ class Reviser:
             example=self._example(CRITIQUE_EXAMPLE),
         )
 
-    def _revision(self, draft: Draft, principle: Principle, critique: str) -> str:
+    def _revision(self, draft: Draft, principle: Principle, critique: str) -> Fenced:
         return fenced(
             REVISION,
             draft.prompt,

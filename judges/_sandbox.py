@@ -23,15 +23,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from judges import _bubblewrap, _container
+from judges import _bubblewrap, _container, _seccomp
 from judges._bubblewrap import Interpreter, Started
 from rlhf_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["bubblewrap", "docker", "off"]
-START_SECONDS = 20.0
-"""Beyond the time limit: what a busy machine may need to start Python."""
 LONGEST_VERDICT = 16384
 """Bytes."""
 REASON_CHARACTERS = 500
@@ -109,9 +107,13 @@ def run_tests(
     nonce = secrets.token_hex(16)
     try:
         with _started(kind, limits, interpreter or Interpreter.running()) as started:
-            # bubblewrap's own process and the checker count too, where all have one number
-            most = limits.processes + (1 if started.user is not None else 2)
-            asked = {**asdict(limits), "code": code, "user": started.user, "processes": most}
+            most = limits.processes + 1  # the checker, which has the same user
+            asked = {
+                **asdict(limits),
+                "code": code,
+                "user": started.user,
+                "processes": most if started.has_own_user else None,
+            }
             _begin(started, asked)
             deadline = time.monotonic() + limits.timeout_seconds
             said = _finish(started, {"tests": tests, "nonce": nonce}, deadline)
@@ -141,16 +143,18 @@ def _begin(started: Started, request: dict[str, object]) -> None:
     Raises:
         NotStarted: If it could not; with what it, or what was to start it, said.
     """
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _bubblewrap.START_SECONDS
     said = _exchange(started, json.dumps(request).encode() + b"\n", deadline, until=b"\n")
     if said is None:
-        raise NotStarted(f"it did not start within {START_SECONDS:g} s")
+        raise NotStarted(f"it did not start within {_bubblewrap.START_SECONDS:g} s")
     if said.startswith(b"\n"):
         return
     with contextlib.suppress(ValidationError):
         raise NotStarted(Refusal.model_validate_json(said).refused)
     assert started.process.stderr is not None
-    words = os.read(started.process.stderr.fileno(), 4096).decode(errors="replace").strip()
+    complaints = started.process.stderr.fileno()
+    is_there = select.select([complaints], [], [], 1.0)[0]
+    words = os.read(complaints, 4096).decode(errors="replace").strip() if is_there else ""
     raise NotStarted((words or "it ended before the code began")[-REASON_CHARACTERS:])
 
 
@@ -214,6 +218,9 @@ def check(kind: Kind = "bubblewrap") -> None:
     Raises:
         ConfigError: If this machine does not allow one; code is never run without.
     """
+    if kind == "bubblewrap" and sys.platform == "linux":
+        _bubblewrap.executable()
+        _seccomp.program()
     tried = run_tests("", "assert True", Limits(timeout_seconds=10, memory_megabytes=256), kind)
     if tried.passed == 1:
         if kind == "off":

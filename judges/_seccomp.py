@@ -22,8 +22,8 @@ CLONE_NEW_ANYTHING = 0x7E020000 | 0x80
 TERMINAL_REQUESTS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """All that ioctl may do: ask what a file is (TCGETS, TIOCGWINSZ, FIONREAD) and how it is read
 (FIONBIO, FIONCLEX, FIOCLEX). Typing into a terminal (TIOCSTI, TIOCLINUX) is not among them."""
-NAME_OPTIONS = (15, 16)
-"""All that prctl may do: set and get a thread's name."""
+PROCESS_OPTIONS = (1, 15, 16)
+"""All that prctl may do: set the signal of a parent's end, set and get a thread's name."""
 
 FILES = (
     "access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 "
@@ -127,7 +127,7 @@ def _add_rules(library: ctypes.CDLL, context: ctypes.c_void_p) -> None:
         rule(ERRNO | errno.EPERM, name, (0, NOT_EQUAL, socket.AF_UNIX, 0))
     for request in TERMINAL_REQUESTS:  # the kernel reads 32 bits; the rest could hide another
         rule(ALLOW, "ioctl", (1, MASKED_EQUAL, 0xFFFFFFFF, request))
-    for option in NAME_OPTIONS:
+    for option in PROCESS_OPTIONS:
         rule(ALLOW, "prctl", (0, MASKED_EQUAL, 0xFFFFFFFF, option))
 
 

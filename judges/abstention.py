@@ -64,6 +64,9 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
     def check(self) -> None:
         self._judge.check()
 
+    def preflight(self) -> None:
+        self._judge.preflight()
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._judge.workload(prompt_tokens, answer_tokens)
 

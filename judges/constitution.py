@@ -1,7 +1,7 @@
 """A language model compares two answers by a principle drawn from a constitution."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from judges._base import Contest, Opinion, PairwiseJudge, Workload, together, verdict
 from judges._choice import Choice, Heard, shown
 from judges._constitution import Constitution, Principle, WorkedComparison, read_constitution
-from judges._fence import fenced, template
+from judges._fence import Fenced, fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
 from rlhf_core.config.base import PositiveInt
 
@@ -56,6 +56,9 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
         texts = (TEMPLATE, EXAMPLE, VERDICT, THINK, CONCLUDE)
         return "\n".join([*texts, self._constitution.model_dump_json()])
 
+    def choices(self) -> Iterable[Sequence[str]]:
+        return ((FIRST, SECOND),)
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         examples = min(self.options.few_shots, len(self._constitution.few_shots))
         tokens = TEMPLATE_TOKENS + EXAMPLE_TOKENS * examples + prompt_tokens + 3 * answer_tokens
@@ -90,7 +93,7 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
         answers = sorted((contest.first, contest.second))
         return self._constitution.draw(contest.prompt.id, *answers)
 
-    def question(self, contest: Contest, ending: str, **written: str) -> str:
+    def question(self, contest: Contest, ending: str, **written: str) -> Fenced:
         shots = self._constitution.few_shots[: self.options.few_shots]
         return fenced(
             f"{TEMPLATE}{ending}",
@@ -107,7 +110,7 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
     def _constitution(self) -> Constitution:
         return read_constitution(self.options.constitution)
 
-    def _choose(self, questions: Sequence[str]) -> list[Choice]:
+    def _choose(self, questions: Sequence[Fenced]) -> list[Choice]:
         return self._model.choose(questions, (FIRST, SECOND), tie=TIE)
 
     def _reasoned(self, contest: Contest, thought: Heard, choice: Choice) -> Opinion:

@@ -1,13 +1,13 @@
 """A language model grades each answer: the expected grade, by the probability of every grade."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
 from judges._choice import Choice
-from judges._fence import fenced, template
+from judges._fence import Fenced, fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
 
 TEMPLATE_TOKENS = 120
@@ -16,7 +16,7 @@ TEMPLATE = template("direct")
 
 class DirectOptions(LanguageModelOptions):
     highest: Annotated[int, Field(ge=2, le=9)] = 9
-    """Grades run from 1 to this; a grade must be one token, so none has two digits."""
+    """Grades run from 1 to this; none has two digits, so that none begins like another."""
     shows_reference: bool = True
     """Put the reference answer, where there is one, into the prompt."""
 
@@ -30,15 +30,21 @@ class DirectJudge(AsksLanguageModel[DirectOptions], PointwiseJudge[DirectOptions
     def fixed_prompts(self) -> str:
         return TEMPLATE
 
+    def choices(self) -> Iterable[Sequence[str]]:
+        return (self._grades,)
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._model.workload(TEMPLATE_TOKENS + prompt_tokens + 2 * answer_tokens)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         questions = [self.question(answer) for answer in answers]
-        grades = [str(grade) for grade in range(1, self.options.highest + 1)]
-        return [read(choice) for choice in self._model.choose(questions, grades)]
+        return [read(choice) for choice in self._model.choose(questions, self._grades)]
 
-    def question(self, answer: Answer) -> str:
+    @property
+    def _grades(self) -> list[str]:
+        return [str(grade) for grade in range(1, self.options.highest + 1)]
+
+    def question(self, answer: Answer) -> Fenced:
         return fenced(
             TEMPLATE,
             answer.prompt,

@@ -75,10 +75,14 @@ class Seat:
 
 
 class JuryJudge(PairwiseJudge[JuryOptions]):
-    """Members without an opinion cast no vote; what each said stays in the raw output."""
+    """Members without an opinion cast no vote; what each said stays in the raw output.
+
+    Where one that votes could not be reached, the jury has no verdict yet and is asked again: the
+    others' weight does not stand in for it.
+    """
 
     Options = JuryOptions
-    code = "1"
+    code = "2"
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
@@ -111,6 +115,22 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
                     f"{', '.join(sorted(missing))}; train the jury anew"
                 )
 
+    def preflight(self) -> None:
+        for seat in self._seats:
+            seat.judge.preflight()
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        if raw_output is None:
+            return []
+        told = json.loads(raw_output)["members"]
+        return [
+            (seat.settings, Outcome(said["outcome"]), said["reason"])
+            for seat, said in zip(self._seats, told, strict=True)
+            if said["outcome"] is not None
+        ]
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         works = [self._work(seat, prompt_tokens, answer_tokens) for seat in self._seats]
         parameters = max(work.parameters for work in works)
@@ -140,7 +160,14 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
             if opinion and opinion.probability is not None and seat.settings.weight > 0
         ]
         asked = [opinion for opinion in said if opinion]
-        if voted:
+        is_waiting = any(
+            opinion is not None and opinion.outcome is Outcome.UNAVAILABLE
+            for seat, opinion in zip(self._seats, said, strict=True)
+            if seat.settings.weight > 0
+        )
+        if is_waiting:
+            found = Opinion(Outcome.UNAVAILABLE, reason=self._reasons(said))
+        elif voted:
             weighed = [(probability, seat.settings.weight) for seat, probability, _ in voted]
             if self.options.method == "median":
                 found = verdict(weighted_median(weighed))
@@ -150,9 +177,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
                 labels = {seat.judge.version: outcome for seat, _, outcome in voted}
                 found = verdict(self._reliability.probability(labels))
         else:
-            can_ask_again = any(opinion.outcome is Outcome.UNAVAILABLE for opinion in asked)
-            outcome = Outcome.UNAVAILABLE if can_ask_again else Outcome.ABSTAINS
-            found = Opinion(outcome, reason=self._reasons(said))
+            found = Opinion(Outcome.ABSTAINS, reason=self._reasons(said))
         spread = [probability for _, probability, _ in voted]
         made_of = {
             "members": [_told(s, o) for s, o in zip(self._seats, said, strict=True)],
@@ -164,9 +189,9 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         told = [
             f"{seat.settings.name}: {opinion.reason if opinion else 'not its mode'}"
             for seat, opinion in zip(self._seats, said, strict=True)
-            if seat.settings.weight > 0
+            if seat.settings.weight > 0 and (opinion is None or opinion.probability is None)
         ]
-        return "no member has an opinion (" + "; ".join(told) + ")"
+        return "members without an opinion (" + "; ".join(told) + ")"
 
     def _work(self, seat: Seat, prompt_tokens: float, answer_tokens: float) -> Workload:
         work: Workload = seat.judge.workload(prompt_tokens, answer_tokens)
@@ -188,17 +213,13 @@ def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> l
 
     Each distinct answer is scored once; what that took is counted where it first stands.
     """
-    answers: dict[tuple[str, str], Answer] = {}
-    for contest in contests:
-        for text in (contest.first, contest.second):
-            answers.setdefault((contest.prompt.id, text), Answer(contest.prompt, text))
+    answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
-    return [
-        _difference(
-            scores[contest.prompt.id, contest.first], scores[contest.prompt.id, contest.second]
-        )
-        for contest in contests
-    ]
+    return [_difference(*(scores[_key(a)] for a in contest.answers)) for contest in contests]
+
+
+def _key(answer: Answer) -> tuple[str, str, bool]:
+    return answer.prompt.id, answer.text, answer.is_finished
 
 
 def _difference(first: Opinion, second: Opinion) -> Opinion:

@@ -1,10 +1,10 @@
 """A language model says which of two answers is better: local, or behind an endpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
 from judges._choice import Choice
-from judges._fence import fenced, template
+from judges._fence import Fenced, fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
@@ -24,6 +24,9 @@ class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[Pairw
     def fixed_prompts(self) -> str:
         return TEMPLATE
 
+    def choices(self) -> Iterable[Sequence[str]]:
+        return ((FIRST, SECOND),)
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._model.workload(TEMPLATE_TOKENS + prompt_tokens + 3 * answer_tokens)
 
@@ -31,7 +34,7 @@ class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[Pairw
         questions = [self.question(contest) for contest in contests]
         return [read(c) for c in self._model.choose(questions, (FIRST, SECOND), tie=TIE)]
 
-    def question(self, contest: Contest) -> str:
+    def question(self, contest: Contest) -> Fenced:
         return fenced(
             TEMPLATE,
             contest.prompt,

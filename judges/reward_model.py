@@ -14,7 +14,7 @@ from rlhf_core.config import Settings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG
-from rlhf_core.models.artifacts import HEAD, open_saved
+from rlhf_core.models.artifacts import is_reward_model, open_saved
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.classifier import (
     classifier_scores,
@@ -42,7 +42,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     """σ(reward): 0.5 is an answer as good as the mean reference answer, for a model of Solon's."""
 
     Options = RewardModelOptions
-    code = "1"
+    code = "2"
 
     def check(self) -> None:
         if self._is_ours:
@@ -57,31 +57,28 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         sequences = self._sequences(answers)
         return [
-            abstains(f"prompt and answer are too long: {len(sequence)} tokens")
-            if reward is None
-            else read(reward)
+            abstains(_why_unread(sequence)) if reward is None else read(reward)
             for sequence, reward in zip(sequences, self._rewards_that_fit(sequences), strict=True)
         ]
 
     def rewards(self, answers: Sequence[Answer]) -> list[float | None]:
-        """The reward itself of each; None where prompt and answer are too long for the model."""
+        """The reward itself of each; None where there is nothing to read, or too much."""
         return self._rewards_that_fit(self._sequences(answers))
 
     def _sequences(self, answers: Sequence[Answer]) -> list[TokenSequence]:
         return [
             TokenSequence(
                 tuple(self._chat.prompt_ids(answer.prompt.instruction)),
-                tuple(self._chat.answer_ids(answer.text)),
+                tuple(self._chat.answer_ids(answer.text, answer.is_finished)),
             )
             for answer in answers
         ]
 
     def _rewards_that_fit(self, sequences: Sequence[TokenSequence]) -> list[float | None]:
-        if not sequences:
-            return []
-        fitting = [sequence for sequence in sequences if len(sequence) <= self._context]
-        rewards = iter(self._rewards(fitting).tolist())
-        return [next(rewards) if len(sequence) <= self._context else None for sequence in sequences]
+        is_read = [bool(s.response_ids) and len(s) <= self._context for s in sequences]
+        fitting = [s for s, is_one in zip(sequences, is_read, strict=True) if is_one]
+        rewards = iter(self._rewards(fitting).tolist()) if fitting else iter(())
+        return [next(rewards) if is_one else None for is_one in is_read]
 
     def _rewards(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
         if self._is_ours:
@@ -102,7 +99,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _is_ours(self) -> bool:
-        return (self._folder / HEAD).exists()
+        return is_reward_model(self._folder)
 
     @cached_property
     def _base(self) -> str:
@@ -127,6 +124,12 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     @cached_property
     def _classifier(self) -> PreTrainedModel:
         return load_classifier(self._base, self._chat.pad_id, self._compute)
+
+
+def _why_unread(sequence: TokenSequence) -> str:
+    if not sequence.response_ids:
+        return "the answer was cut off before its first word"
+    return f"prompt and answer are too long: {len(sequence)} tokens"
 
 
 def read(reward: float) -> Opinion:

@@ -1,7 +1,7 @@
 """A language model examines each answer aspect by aspect; the rubric is a file of questions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored, together
 from judges._choice import Choice
-from judges._fence import fenced, template
+from judges._fence import Fenced, fenced, template
 from judges._language_model import AsksLanguageModel, LanguageModelOptions
 from judges._yaml import read_yaml
 from rlhf_core.config import Settings
@@ -28,7 +28,7 @@ class Aspect(Settings):
     question: str
     """Put to the model, once for each answer."""
     highest: Annotated[int, Field(ge=2, le=9)] | None = None
-    """Of a scale; a grade must be one token, so none has two digits."""
+    """Of a scale; no grade has two digits, so that none begins like another."""
     best: Literal["Yes", "No"] | None = None
     """Of a flag."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
@@ -86,6 +86,9 @@ class RubricJudge(AsksLanguageModel[RubricOptions], PointwiseJudge[RubricOptions
     def fixed_prompts(self) -> str:
         return f"{TEMPLATE}\n{self._rubric.model_dump_json()}"
 
+    def choices(self) -> Iterable[Sequence[str]]:
+        return {aspect.labels for aspect in self._rubric.aspects}
+
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         calls = len(self._rubric.aspects)
         tokens = calls * (TEMPLATE_TOKENS + prompt_tokens + 2 * answer_tokens)
@@ -101,7 +104,7 @@ class RubricJudge(AsksLanguageModel[RubricOptions], PointwiseJudge[RubricOptions
                 found[place][aspect.name] = choice
         return [read(self._rubric, choices) for choices in found]
 
-    def question(self, answer: Answer, aspect: Aspect) -> str:
+    def question(self, answer: Answer, aspect: Aspect) -> Fenced:
         return fenced(
             TEMPLATE,
             answer.prompt,

@@ -141,7 +141,10 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         return scored(float(found is not None), raw_output=found.group() if found else None)
 
     def _validates(self, text: str) -> Opinion:
-        wrong = _json_schema.violation(text, self._rules)
+        try:
+            wrong = _json_schema.violation(text, self._rules)
+        except TimeoutError:
+            return unavailable("a pattern of the schema took longer than a second")
         return scored(float(wrong is None), raw_output=wrong)
 
     def _passes(self, text: str, tests: str) -> Opinion | None:

@@ -13,6 +13,7 @@ SolonError
 │   ├── StoreBusyError      another process held the lock for too long
 │   └── SchemaError         written by a newer version, or migrated by other hands
 ├── ShapeError            tensors that would broadcast instead of matching
+├── SilentJudgeError      a judge without a readable answer to too many questions
 ├── TrainingError         a run that cannot go on (no data, loss not finite)
 ├── LostProcessError      of several processes that work as one, another ended
 └── EndpointError         a remote model did not answer usefully
@@ -70,6 +71,10 @@ class SchemaError(StoreError):
 
 
 class ShapeError(SolonError):
+    pass
+
+
+class SilentJudgeError(SolonError):
     pass
 
 

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -23,10 +24,13 @@ from .peer import Gone, Peer
 ALL = frozenset({"call", "get", "item", "len", "iter", "next"})
 CALLS_ONLY = frozenset({"call", "next"})
 CHUNK = 1 << 16
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Take over standard input and output, which the answer never gets, and do as they say."""
+    # The first process of a sandbox gets no signal from inside that it does not handle.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     inward, outward = _take_over()
     try:
         request = json.loads(_line(inward))
@@ -85,21 +89,35 @@ def _limit(request: dict[str, Any]) -> None:
         os.setgroups([])
         os.setresgid(own, own, own)
         os.setresuid(own, own, own)
+        _die_with_parent()
     for limit, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, disk),
         (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_NPROC, int(request["processes"])),
+        (resource.RLIMIT_NPROC, request["processes"]),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
         hard = resource.getrlimit(limit)[1]
+        if most is None:
+            continue
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (most, most))
     os.environ.clear()
     sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.dirname(__file__))]
+
+
+def _die_with_parent() -> None:
+    """Ask again to be killed when what started this ends; a change of user cancels it.
+
+    If that has ended already, the request has no second line, and `main` ends there.
+    """
+    import ctypes
+
+    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError("this process cannot be tied to its parent")
 
 
 def answer(code: str, peer: Peer) -> NoReturn:

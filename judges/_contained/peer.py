@@ -15,6 +15,7 @@ LARGEST = 8 << 20
 """Bytes of one message."""
 MUTABLE = (list, dict, set, bytearray)
 MOST_ARGUMENTS = 1000
+ENDED = "the code ended before its tests did"
 
 
 class Gone(BaseException):
@@ -191,7 +192,7 @@ class Peer:
             while data:
                 data = data[os.write(self.outward, data) :]
         except OSError:
-            raise Gone("the other side has ended") from None
+            raise Gone(ENDED) from None
 
     def _receive(self) -> dict[str, Any]:
         size = int.from_bytes(self._read(4), "big")
@@ -210,7 +211,7 @@ class Peer:
         while len(data) < size:
             part = os.read(self.inward, size - len(data))
             if not part:
-                raise Gone("the code ended before its tests did")
+                raise Gone(ENDED)
             data += part
         return bytes(data)
 

@@ -23,19 +23,32 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
     Updater,
-    mean_of,
     shuffled_steps,
     step_count,
 )
 from rlhf_core.algorithms.rewards import Reward, describe, whole
-from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, finished_scores, roll_out
+from rlhf_core.algorithms.rollouts import (
+    Rollout,
+    RolloutStep,
+    finished,
+    finished_scores,
+    roll_out,
+    unscored_share,
+)
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+
+NOTHING_TO_LEARN = (
+    "none of {} prompts has an answer that ended and has a score, so there is nothing to learn "
+    "from; raise sampling.max_new_tokens, or look at `SELECT finish_reason, count(*), count(score) "
+    "FROM rollouts GROUP BY finish_reason`"
+)
 
 
 def best_of_n_kl(n: int) -> float:
@@ -67,7 +80,8 @@ def train_best_of_n(
         checkpoints: Gone on from where one is there, whether answers were still drawn or not.
 
     Raises:
-        TrainingError: If a number stops being finite, or the reference is not the base.
+        TrainingError: If a number stops being finite, the reference is not the base, or no answer
+            can be learnt: none ended, or none has a score.
     """
     trunk.require_reference()
     per_step = settings.prompts_per_step
@@ -85,33 +99,55 @@ def train_best_of_n(
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         rewards = whole(reward(rollouts))
         scores = finished_scores(rewards.total, rollouts, settings.missing_eos_score)
-        best += _best(rollouts, scores, settings.n)
-        kl = _distances(trunk, rollouts, sampling.temperature)
+        found = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
+        best += found
         yield RolloutStep(
             step,
             draws + updates,
-            _describe(rollouts, scores, settings.n) | describe(rewards),
+            _describe(rollouts, scores, settings.n, len(found)) | describe(rewards),
             tuple(rollouts),
             tuple(scores.tolist()),
-            tuple(kl.tolist()),
+            tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
             {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
         )
         checkpoints.save(step, standing)
+    if not best:
+        raise TrainingError(NOTHING_TO_LEARN.format(len(prompts)))
+    updates = updater.steps = step_count(len(best), per_step, settings.epochs)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
     for update, indices in after(order, done - draws):
-        chosen_best = [best[index] for index in indices]
-        accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, chosen_best)
-        loss = summed_number(within_memory(trunk, accumulate, [updater]))
-        norm, learning_rate = updater.step()
-        metrics = {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
+        metrics = _imitate(trunk, updater, [best[index] for index in indices])
         yield TrainingStep(draws + update, draws + updates, metrics)
         checkpoints.save(draws + update, standing)
 
 
-def _best(rollouts: Sequence[Rollout], scores: Tensor, n: int) -> list[TokenSequence]:
-    """The answer to each prompt that scores highest."""
-    places = scores.view(-1, n).argmax(dim=1).tolist()
-    return [rollouts[row * n + place].tokens for row, place in enumerate(places)]
+def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -> dict[str, float]:
+    """Make one optimizer step towards some answers; its metrics."""
+    accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, answers)
+    loss = summed_number(within_memory(trunk, accumulate, [updater]))
+    norm, learning_rate = updater.step()
+    return {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
+
+
+def _best(
+    rollouts: Sequence[Rollout], scores: Tensor, n: int, must_end: bool = True
+) -> list[TokenSequence]:
+    """Return the answer to each prompt that scores highest, where one can be learnt.
+
+    Args:
+        rollouts: The answers, those to a prompt side by side.
+        scores: Not-a-number where an answer has none, (B,).
+        n: Answers to each prompt.
+        must_end: Whether an answer that was cut off is never learnt: imitated, it teaches not to
+            end.
+    """
+    is_learnable = ~scores.isnan() & (finished(rollouts) | (not must_end))
+    known = torch.where(is_learnable, scores, -math.inf).view(-1, n)
+    return [
+        rollouts[prompt * n + int(own.argmax())].tokens
+        for prompt, own in enumerate(known)
+        if own.max() > -math.inf
+    ]
 
 
 def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) -> Tensor:
@@ -121,10 +157,18 @@ def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) ->
     return drawn_with - sequence_logprobs(trunk, Role.REFERENCE, sequences, temperature)
 
 
-def _describe(rollouts: Sequence[Rollout], scores: Tensor, n: int) -> dict[str, float]:
-    return {
-        "score": scores.mean().item(),
-        "best_score": scores.view(-1, n).amax(dim=1).mean().item(),
+def _describe(rollouts: Sequence[Rollout], scores: Tensor, n: int, learnt: int) -> dict[str, float]:
+    """Return the metrics of a batch of answers, of which `learnt` are the best of their prompts."""
+    prompts = len(rollouts) // n
+    metrics = {
         "kl_bound": best_of_n_kl(n),
-        "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
+        "eos_rate": finished(rollouts).float().mean().item(),
+        "left_out": 1 - learnt / prompts,
+        **unscored_share(scores, rollouts),
     }
+    is_scored = ~scores.isnan()
+    if is_scored.any():
+        highest = torch.where(is_scored, scores, -math.inf).view(-1, n).amax(dim=1)
+        metrics["score"] = scores[is_scored].mean().item()
+        metrics["best_score"] = highest[highest > -math.inf].mean().item()
+    return metrics

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Moving, Standing, after
-from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps, mean_of
+from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
 from rlhf_core.algorithms.policy_gradient import (
     adapted_coefficient,
     baseline_advantages,
     generalized_advantages,
+    kl_horizon,
     token_rewards,
 )
 from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
@@ -26,10 +27,12 @@ from rlhf_core.algorithms.rollouts import (
     Rollout,
     RolloutStep,
     experience,
+    finished,
     finished_scores,
     roll_out,
+    unscored_share,
 )
-from rlhf_core.algorithms.tensors import explained_variance, masked_mean, whiten
+from rlhf_core.algorithms.tensors import explained_variance, masked_mean, rows_where, whiten
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
@@ -95,6 +98,11 @@ def train_online(
             run.average.take_over()
         yield found
         checkpoints.save(step, standing, kl_coefficient=run.coefficient)
+    if run.updaters[Role.POLICY].taken == 0:
+        raise TrainingError(
+            "the reward has no score for any answer of the training, so nothing was learnt; look "
+            "at `SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
+        )
 
 
 def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -> RolloutStep:
@@ -104,15 +112,18 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -
     if settings.clip_score is not None:
         total = total.clamp(-settings.clip_score, settings.clip_score)
     scores = finished_scores(total, rollouts, settings.missing_eos_score)
-    plan = minibatch_plan(rollouts, settings.minibatches)
-    seen = experience(run.trunk, rollouts, plan, run.temperature)
+    is_unscored = scores.isnan()
+    plan = minibatch_plan(rollouts, settings.minibatches, rows_where(~is_unscored))
+    observed = [*plan, rows_where(is_unscored)] if is_unscored.any() else plan
+    seen = experience(run.trunk, rollouts, observed, run.temperature)
     targets = _targets(seen, scores, run)
     metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
-    metrics |= update(run, plan, seen, targets)
+    metrics |= update(run, plan, seen, targets) if plan else {"updates": 0.0}
     kl = (seen.kl * seen.mask).sum(dim=1)
     if settings.kl.target is not None:
+        horizon = settings.kl.horizon or kl_horizon(settings.answers)
         run.coefficient = adapted_coefficient(
-            run.coefficient, metrics["kl"], settings.kl.target, len(kl), settings.kl.horizon
+            run.coefficient, metrics["kl"], settings.kl.target, len(kl), horizon
         )
     return RolloutStep(
         step,
@@ -164,20 +175,22 @@ def _drawn_texts(
 
 
 def _targets(seen: Experience, scores: Tensor, run: Run) -> Targets:
+    """Return what the updates aim at: 0 for answers without a score, which change no other's."""
     settings = run.settings
+    mask = seen.mask & ~scores.isnan()[:, None]
     coefficient = run.coefficient if settings.kl.place == "reward" else 0.0
     if isinstance(settings, RLOOSettings):
         penalised = scores - coefficient * (seen.kl * seen.mask).sum(dim=1)
         advantages = baseline_advantages(penalised, settings.samples_per_prompt, settings.baseline)
-        return Targets(advantages[:, None] * seen.mask, torch.zeros_like(seen.values))
+        return Targets(advantages[:, None] * mask, torch.zeros_like(seen.values))
     assert isinstance(settings, PPOSettings)
-    rewards = token_rewards(scores, seen.kl, seen.mask, coefficient)
+    rewards = token_rewards(scores.nan_to_num(nan=0.0), seen.kl, seen.mask, coefficient)
     if settings.whiten_rewards:
-        rewards = whiten(rewards, seen.mask, keep_mean=True)
+        rewards = whiten(rewards, mask, keep_mean=True)
     advantages, returns = generalized_advantages(
-        rewards, seen.values, seen.mask, settings.gamma, settings.gae_lambda
+        rewards, seen.values, mask, settings.gamma, settings.gae_lambda
     )
-    return Targets(whiten(advantages, seen.mask), returns)
+    return Targets(whiten(advantages, mask), returns)
 
 
 def _describe(
@@ -186,17 +199,25 @@ def _describe(
     kl = (seen.kl * seen.mask).sum(dim=1)
     lengths = seen.mask.sum(dim=1).float()
     metrics = {
-        "score": scores.mean().item(),
-        "score_deviation": scores.std(correction=0).item(),
         "kl": kl.mean().item(),
         "kl_coefficient": run.coefficient,
-        "objective": (scores - run.coefficient * kl).mean().item(),
         "entropy": masked_mean(seen.entropy, seen.mask).item(),
         "completion_tokens": lengths.mean().item(),
-        "eos_rate": mean_of([float(r.finish_reason == "eos") for r in rollouts]),
+        "eos_rate": finished(rollouts).float().mean().item(),
         "sampling_gap": seen.sampling_gap,
+        **unscored_share(scores, rollouts),
+    }
+    is_scored = ~scores.isnan()
+    if not is_scored.any():
+        return metrics
+    known = scores[is_scored]
+    metrics |= {
+        "score": known.mean().item(),
+        "score_deviation": known.std(correction=0).item(),
+        "objective": (known - run.coefficient * kl[is_scored]).mean().item(),
     }
     if isinstance(run.settings, PPOSettings):
-        variance = explained_variance(seen.values, targets.returns, seen.mask)
+        mask = seen.mask & is_scored[:, None]
+        variance = explained_variance(seen.values, targets.returns, mask)
         metrics["explained_variance"] = variance.item()
     return metrics

@@ -56,28 +56,51 @@ class Updater:
         self.max_grad_norm = max_grad_norm
         self.taken = 0
         """Optimizer steps so far."""
+        self.steps = steps
+        """Optimizer steps in all: where the learning rate has fallen to its floor."""
         self._peak = learning_rate
-        self._steps = steps
         self._warm_up = warm_up
+        self._aside: list[Tensor] = []
         self._optimizer = torch.optim.AdamW(
             self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0, fused=True
         )
 
     def step(self) -> tuple[float, float]:
-        """Apply and clear the gradients; their norm before clipping, and the learning rate."""
-        sum_gradients(self.parameters)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
-        learning_rate = self._peak * share_of_peak(self.taken, self._steps, self._warm_up)
+        """Clip, apply and clear the gradients, with those set aside, if any.
+
+        Returns:
+            The norm of the gradients before clipping, those set aside left out, and the learning
+            rate.
+        """
+        norm = self._clip()
+        for parameter, other in zip(self.parameters, self._aside, strict=False):
+            parameter.grad = other if parameter.grad is None else parameter.grad.add_(other)
+        self._aside = []
+        learning_rate = self._peak * share_of_peak(self.taken, self.steps, self._warm_up)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.step()
         self.taken += 1
         self.discard()
-        return float(norm), learning_rate
+        return norm, learning_rate
+
+    def set_aside(self) -> float:
+        """Clip the gradients by themselves and keep them for the next step; their norm before."""
+        norm = self._clip()
+        self._aside = [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in self.parameters
+        ]
+        self.discard()
+        return norm
 
     def discard(self) -> None:
-        """Clear the gradients without applying them."""
+        """Clear the gradients without applying them; those set aside stay."""
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _clip(self) -> float:
+        sum_gradients(self.parameters)
+        return float(nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on: parameters, moments, and the steps taken."""
@@ -104,29 +127,38 @@ class Updater:
 
 
 class MovingAverage:
-    """The exponential moving average of some parameters over optimizer steps.
+    """The exponential moving average of some parameters over optimizer steps, without its bias.
+
+    Of the values w₁ … wₙ after each step it is Σ dⁿ⁻ⁱ·wᵢ / Σ dⁿ⁻ⁱ. Begun at the first values
+    instead, a training of 24 steps with d = 0.992 would leave 82 % of them in the average.
 
     Args:
-        parameters: What is averaged, from their values now on.
-        decay: Share of the old average that each step keeps (arXiv:2203.02155, appendix C.4).
+        parameters: What is averaged.
+        decay: d, how much less each step counts than the next (arXiv:2203.02155, appendix C.4;
+            the correction is that of arXiv:1412.6980, section 3).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
         self.parameters = list(parameters)
         self.decay = decay
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
+        self.updates = 0
 
     def state(self) -> dict[str, Tensor]:
-        return {str(number): average for number, average in enumerate(self.averages)}
+        averages = {str(number): average for number, average in enumerate(self.averages)}
+        return {"updates": torch.tensor(self.updates), **averages}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        for number, value in state.items():
-            self.averages[int(number)].copy_(value)
+        self.updates = int(state["updates"])
+        for number, average in enumerate(self.averages):
+            average.copy_(state[str(number)])
 
     @torch.no_grad()
     def update(self) -> None:
+        self.updates += 1
+        share = (1 - self.decay) / (1 - self.decay**self.updates)
         for average, parameter in zip(self.averages, self.parameters, strict=True):
-            average.lerp_(parameter, 1 - self.decay)
+            average.lerp_(parameter, share)
 
     @torch.no_grad()
     def take_over(self) -> None:

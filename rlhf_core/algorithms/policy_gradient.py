@@ -4,6 +4,8 @@ Losses come back a token, 0 outside the mask, so that the caller divides by the 
 optimizer step: then micro-batches of any size give the same gradient.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,10 @@ from rlhf_core.algorithms.tensors import require_same_shape
 from rlhf_core.errors import ShapeError
 
 MAX_KL_ERROR = 0.2
+LONGEST_KL_HORIZON = 10_000
+"""Answers, as in arXiv:1909.08593, whose trainings drew two million."""
+KL_RANGE = 10.0
+"""By how much a training's answers can raise the KL coefficient where no horizon is set."""
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
@@ -66,32 +72,53 @@ def baseline_advantages(scores: Tensor, samples: int, baseline: str) -> Tensor:
     """Each answer's score less what was to be expected of it (arXiv:2402.14740, section 3.3).
 
     Args:
-        scores: Of whole answers, penalties included, those to one prompt side by side, (B,).
+        scores: Of whole answers, penalties included, those to one prompt side by side; not-a-number
+            where an answer has none, (B,).
         samples: Answers to each prompt.
         baseline: leave_one_out, batch_mean or none.
 
     Returns:
-        (B,)
+        (B,); 0 for an answer without a score, which is in no baseline either, and by leave_one_out
+        for the only one of its prompt that has a score.
 
     Raises:
         ShapeError: If the answers cannot be leave_one_out's: one a prompt, or a part left over.
     """
+    is_scored = ~scores.isnan()
+    known = scores.nan_to_num(nan=0.0)
     if baseline == "none":
-        return scores
+        return known
     if baseline == "batch_mean":
-        return scores - scores.mean()
+        return torch.where(is_scored, known - known.sum() / is_scored.sum(), 0.0)
     if samples < 2 or len(scores) % samples:
         raise ShapeError(
             f"leave_one_out compares the answers to one prompt: {len(scores)} answers, "
             f"{samples} a prompt"
         )
-    groups = scores.view(-1, samples)
-    others = (groups.sum(dim=1, keepdim=True) - groups) / (samples - 1)
-    return (groups - others).view(-1)
+    groups, is_counted = known.view(-1, samples), is_scored.view(-1, samples)
+    others = is_counted.sum(dim=1, keepdim=True) - 1
+    baselines = (groups.sum(dim=1, keepdim=True) - groups) / others.clamp(min=1)
+    return torch.where(is_counted & (others > 0), groups - baselines, 0.0).view(-1)
+
+
+def kl_horizon(answers: int) -> float:
+    """Return the horizon at which a training's answers can change the KL coefficient tenfold.
+
+    A step of n answers changes it by about exp(0.2·n / horizon) at most, so all N of a training by
+    exp(0.2·N / horizon), which is 10 where the horizon is 0.2·N / log 10. The paper's 10,000 would
+    let a training of some hundred answers move it by less than a hundredth.
+
+    Args:
+        answers: Of the whole training, N.
+
+    Returns:
+        In answers; no longer than the paper's.
+    """
+    return min(MAX_KL_ERROR * answers / math.log(KL_RANGE), LONGEST_KL_HORIZON)
 
 
 def adapted_coefficient(
-    coefficient: float, kl: float, target: float, answers: int, horizon: int
+    coefficient: float, kl: float, target: float, answers: int, horizon: float
 ) -> float:
     """The KL coefficient of the next step (arXiv:1909.08593, section 2.2).
 
@@ -100,10 +127,11 @@ def adapted_coefficient(
         kl: Mean of the step's answers, in nats an answer, over all its tokens; may be negative.
         target: Where it should be.
         answers: In this step.
-        horizon: How many it takes to move by a fifth.
+        horizon: How many it takes to move by a fifth. A step of more moves no further: beyond five
+            times the horizon the paper's formula would turn the coefficient negative.
     """
     error = min(max(kl / target - 1, -MAX_KL_ERROR), MAX_KL_ERROR)
-    return coefficient * (1 + error * answers / horizon)
+    return coefficient * (1 + error * min(answers / horizon, 1.0))
 
 
 def clipped_policy_loss(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_report
+from rlhf_core.models.ranks import summed_number, summed_report
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -65,11 +64,20 @@ class _Cells:
     returns: Tensor
 
 
-def minibatch_plan(rollouts: Sequence[Rollout], minibatches: int) -> Plan:
-    """Rows of each minibatch, whole prompts each, made once a step."""
-    prompts = by_prompt([rollout.tokens for rollout in rollouts])
+def minibatch_plan(
+    rollouts: Sequence[Rollout], minibatches: int, rows: Sequence[int] | None = None
+) -> Plan:
+    """Return the rows of each minibatch, whole prompts each, made once a step.
+
+    Args:
+        rollouts: The answers of the step.
+        minibatches: At most so many.
+        rows: The answers to learn from; None takes all.
+    """
+    chosen = range(len(rollouts)) if rows is None else rows
+    prompts = by_prompt([rollouts[row].tokens for row in chosen])
     return [
-        [row for group in prompts[part::minibatches] for row in group]
+        [chosen[place] for group in prompts[part::minibatches] for place in group]
         for part in range(min(minibatches, len(prompts)))
     ]
 
@@ -80,8 +88,7 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
     reports: list[dict[str, float]] = []
     is_stopped = False
     for rows in plan * run.settings.epochs:
-        texts = next(run.texts, ())
-        accumulate = partial(_accumulate, run, rows, seen, targets, texts)
+        accumulate = partial(_accumulate, run, rows, seen, targets)
         report = summed_report(within_memory(run.trunk, accumulate, run.updaters.values()))
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
@@ -92,11 +99,16 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
         if is_stopped:
             for updater in run.updaters.values():
                 updater.discard()
-            run.texts = chain([texts], run.texts)  # for the next update that is made
             break
+        norms = {}
+        if run.settings.ptx is not None:
+            norms["policy_grad_norm"] = run.updaters[Role.POLICY].set_aside()
+            report["ptx_loss"] = _accumulate_texts(run, run.settings.ptx.coefficient)
         for role, updater in run.updaters.items():
             norm, report[f"{role}_learning_rate"] = updater.step()
-            report[f"{role}_grad_norm"] = norm
+            is_of_texts = role is Role.POLICY and run.settings.ptx is not None
+            norms["ptx_grad_norm" if is_of_texts else f"{role}_grad_norm"] = norm
+        report |= norms
         if run.average is not None:
             run.average.update()
         reports.append(report)
@@ -108,17 +120,26 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
     }
 
 
-def _accumulate(
-    run: Run,
-    rows: Sequence[int],
-    seen: Experience,
-    targets: Targets,
-    texts: Sequence[TokenSequence],
-) -> dict[str, float]:
-    """Gradients of one minibatch, in its micro-batches; this process's share of the report.
+def _accumulate_texts(run: Run, weight: float) -> float:
+    """Gradients of γ times the mean −log p of the next texts; that mean, in nats a token.
 
-    Those of PTX's texts, where there are any, meet them in the same buffers before the one step.
+    They meet those of the reward in one step, as in the paper, but each of the two is clipped by
+    its own norm. With its γ of 27.8 the norm of the sum is the texts', and clipping the sum would
+    scale the reward's part down about thirtyfold; AdamW undoes a common scale, not that.
+
+    Args:
+        run: The reward's gradients are set aside.
+        weight: γ.
     """
+    policy, texts = run.updaters[Role.POLICY], next(run.texts)
+    accumulate = partial(accumulate_likelihood, run.trunk, Role.POLICY, texts, weight)
+    return summed_number(within_memory(run.trunk, accumulate, [policy]))
+
+
+def _accumulate(
+    run: Run, rows: Sequence[int], seen: Experience, targets: Targets
+) -> dict[str, float]:
+    """Gradients of one minibatch, in its micro-batches; this process's share of the report."""
     tokens = int(seen.mask[list(rows)].sum())
     report: dict[str, float] = {}
     for group, batch in run.trunk.training_batches([seen.sequences[row] for row in rows]):
@@ -139,9 +160,6 @@ def _accumulate(
         if Role.CRITIC in run.updaters:
             parts["value_loss"] = _backward_critic(run, batch, own, tokens)
         report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
-    if run.settings.ptx is not None:
-        weight = run.settings.ptx.coefficient
-        report["ptx_loss"] = accumulate_likelihood(run.trunk, Role.POLICY, texts, weight)
     return report
 
 

@@ -72,20 +72,42 @@ def train_reward_model(
         checkpoints.save(step, standing)
 
 
-def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> tuple[float, float]:
-    """Give the references mean 0 and deviation 1 (arXiv:2203.02155, section 3.5).
+def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> dict[str, float]:
+    """Give the references mean 0 and deviation 1 by each head (arXiv:2203.02155, section 3.5).
 
-    Folded into the head's weights, so that no copy of the reward model can lose it. The deviation
-    makes the KL coefficient mean the same from one reward model to the next.
+    The loss sees differences of rewards only, so each head ends with a constant and a scale of its
+    own; left in, they would pass for disagreement. The deviation also makes the KL coefficient mean
+    the same from one reward model to the next. Both are folded into the head's weights, so that no
+    copy of the reward model can lose them.
+
+    Args:
+        trunk: With role reward in place.
+        references: At least one; of a single one the deviation stays as it is.
 
     Returns:
-        Mean and deviation before.
+        Mean and deviation of the reward before, and, of several heads, by how much they disagree on
+        the references from now on.
     """
-    scores = score_sequences(trunk, references, Role.REWARD)
-    deviation = scores.std().item() if len(scores) > 1 else 0.0
-    deviation = deviation if deviation > SMALLEST_DEVIATION else 1.0
-    trunk.heads[Role.REWARD].rescale(scores.mean().item(), deviation)
-    return scores.mean().item(), deviation
+    each = scores_of_each_head(trunk, references, Role.REWARD)
+    means, deviations = each.mean(dim=0), _deviations(each)
+    trunk.heads[Role.REWARD].rescale(means, deviations)
+    reward = each.mean(dim=1, keepdim=True)
+    figures = {
+        "reference_mean": reward.mean().item(),
+        "reference_deviation": _deviations(reward).item(),
+    }
+    if each.shape[1] > 1:
+        apart = ((each - means) / deviations).std(dim=1, correction=0)
+        figures["reference_disagreement"] = apart.mean().item()
+    return figures
+
+
+def _deviations(scores: Tensor) -> Tensor:
+    """Sample deviation of each column; 1 where nothing differs, (columns,)."""
+    if len(scores) == 1:
+        return torch.ones(scores.shape[1])
+    found = scores.std(dim=0)
+    return torch.where(found > SMALLEST_DEVIATION, found, 1.0)
 
 
 def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:

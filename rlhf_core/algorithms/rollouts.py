@@ -1,6 +1,7 @@
 """Rolling out the policy, and everything PPO must know of the answers before it updates."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
-from rlhf_core.algorithms.tensors import masked_mean
+from rlhf_core.algorithms.tensors import masked_mean, rows_where
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.ranks import summed
 from rlhf_core.models.sampling import SamplingLimits, sample_all
@@ -32,6 +33,11 @@ class Rollout:
     logprobs: tuple[float, ...]
     finish_reason: str
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether it ended by itself, and was not cut off."""
+        return self.finish_reason == "eos"
+
 
 @dataclass(frozen=True)
 class RolloutStep(TrainingStep):
@@ -39,6 +45,7 @@ class RolloutStep(TrainingStep):
 
     rollouts: tuple[Rollout, ...] = ()
     scores: tuple[float, ...] = ()
+    """Not-a-number where an answer has no score."""
     kl: tuple[float, ...] = ()
     """Of each answer, in nats."""
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -90,11 +97,60 @@ def roll_out(
 
 
 def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float | None) -> Tensor:
-    """Scores with that of each unfinished answer replaced, unless by None, (B,)."""
+    """Return scores in which no unfinished answer is better than a finished one, (B,).
+
+    It has the least of three: its own score, where it has one; `missing`; and the lowest score of
+    the finished answers to its prompt, or of the batch where its prompt has none. A constant alone
+    would not do: rewards have no fixed scale, and finished answers may all lie below it.
+
+    Args:
+        scores: Not-a-number where an answer has none, (B,).
+        rollouts: The answers, B.
+        missing: An unfinished answer scores at most this; None leaves the scores as they are.
+    """
     if missing is None:
         return scores
-    is_finished = torch.tensor([rollout.finish_reason == "eos" for rollout in rollouts])
-    return torch.where(is_finished, scores, missing)
+    is_finished = finished(rollouts)
+    counted = torch.where(is_finished & ~scores.isnan(), scores, math.inf)
+    own = torch.where(scores.isnan(), math.inf, scores).clamp(max=missing)
+    prompts = torch.tensor([rollout.prompt_index for rollout in rollouts])
+    lowest = torch.empty_like(scores)
+    for prompt in prompts.unique():
+        is_own = prompts == prompt
+        least = counted[is_own].min()
+        lowest[is_own] = least if least < math.inf else counted.min()
+    return torch.where(is_finished, scores, torch.minimum(own, lowest))
+
+
+def finished(rollouts: Sequence[Rollout]) -> Tensor:
+    """Return which answers ended by themselves, (B,)."""
+    return torch.tensor([rollout.is_finished for rollout in rollouts])
+
+
+def unscored_share(scores: Tensor, rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Return the shares of answers, and of prompts with all of their answers, without a score.
+
+    Args:
+        scores: Not-a-number where an answer has none, (B,).
+        rollouts: The answers, B.
+    """
+    is_unscored = scores.isnan()
+    prompts = {rollout.prompt_index for rollout in rollouts}
+    scored = {rollouts[row].prompt_index for row in rows_where(~is_unscored)}
+    shares = {
+        "unscored": is_unscored.float().mean().item(),
+        "unscored_prompts": len(prompts - scored) / len(prompts),
+    }
+    if is_unscored.any():
+        logger.warning(
+            "%d of %d answers have no score, and with them all answers to %d of %d prompts: "
+            "nothing is learnt from them",
+            int(is_unscored.sum()),
+            len(rollouts),
+            len(prompts - scored),
+            len(prompts),
+        )
+    return shares
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
-SELECTION_SCORE = "selection_score"
+SELECTION_SCORE, SELECTION_KEPT = "selection_score", "selection_kept"
 
 
 def train_sft(
@@ -54,8 +54,10 @@ def train_sft(
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         if trial is not None and trial.is_due(step, steps, steps // settings.epochs):
-            metrics[SELECTION_SCORE] = trial.score(trunk, Role.SFT, seed)
-            best.offer(metrics[SELECTION_SCORE])
+            scores = trial.score(trunk, Role.SFT, seed)
+            metrics[SELECTION_SCORE] = scores.nanmean().item()
+            metrics["selection_unscored"] = scores.isnan().float().mean().item()
+            metrics[SELECTION_KEPT] = float(best.offer(scores))
         if step == steps:
             best.take_over()
         yield TrainingStep(step, steps, metrics)

@@ -21,6 +21,11 @@ def require_same_shape(**tensors: Tensor) -> None:
         raise ShapeError(f"shapes must be equal: {named}")
 
 
+def rows_where(is_true: Tensor) -> list[int]:
+    """Return the indices of the true cells of a vector, (B,)."""
+    return [int(row) for row in is_true.nonzero()[:, 0]]
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the true cells of the whole batch; 0 where there is none."""
     require_same_shape(values=values, mask=mask)

@@ -17,6 +17,30 @@ BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#@]*)?")
 SECRET = re.compile(r"pass(word|phrase|wd)|secret|token|key_?id|access_?key", re.IGNORECASE)
 """In an option's name: what must not stand in an address."""
 
+SIGNED = re.compile(r"^(api[-_]?)?key$|^sig(nature)?$|^code$", re.IGNORECASE)
+"""More of them, as servers of models call them."""
+
+
+def check_server_address(url: str | None) -> str | None:
+    """Return the address of a model's server, which is kept in the store with the config.
+
+    Raises:
+        ConfigError: If it is none, or there is a secret in it; the secret is not said again.
+    """
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    names = parse_qs(parts.query, keep_blank_values=True)
+    if "@" in parts.netloc or any(SECRET.search(name) or SIGNED.search(name) for name in names):
+        raise ConfigError(
+            "base_url: an address holds no secret, since the config is kept in the store; put the "
+            "key into the environment variable that api_key_env names"
+        )
+    return url
+
+
+ServerAddress = Annotated[str | None, BeforeValidator(check_server_address)]
+
 
 @dataclass(frozen=True)
 class LakeAddress:

@@ -13,12 +13,14 @@ FULL_LEARNING_RATES = {
 """Defaults of the stages before the policy's where every weight is trained, a hundredth of an
 adapter's (arXiv:2203.02155, appendix C)."""
 FULL_POLICY_RATES = {
-    "ppo": {"learning_rate": 1e-5, "critic_learning_rate": 1e-5},
-    "rloo": {"learning_rate": 1e-5},
+    "ppo": {"learning_rate": 5e-6, "critic_learning_rate": 9e-6},
+    "rloo": {"learning_rate": 5e-6},
     "dpo": {"learning_rate": 1e-6},
     "best_of_n": {"learning_rate": 1e-5},
 }
-"""The same of the policy's, by algorithm (DPO: arXiv:2305.18290, appendix B)."""
+"""The same of the policy's, by algorithm. Above 8e-6 PPO without PTX diverges (arXiv:2203.02155,
+appendix C.4, which trains its critic at 9e-6). DPO: arXiv:2305.18290, appendix B. Best of n is
+fine-tuning."""
 
 
 class PolicySettings(Settings):

@@ -19,6 +19,9 @@ class SelectionSettings(Settings):
     reward model of Solon's needs the model it was trained on where it was then."""
     every_epochs: PositiveInt = 1
     """Epochs from one trial to the next; the last weights are tried in any case."""
+    missing_eos_score: float | None = -1.0
+    """Most that an answer scores that did not end within max_new_tokens; nor does it score above
+    the lowest of a trial that ended. null leaves its reward."""
     prompts: PositiveInt = 32
     """Prompts of the training split that are answered in a trial, by `sampling`'s temperature and
     length. A hash draws them, and fine-tuning does not see them."""

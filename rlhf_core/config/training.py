@@ -32,8 +32,11 @@ class KLSettings(Settings):
     target: PositiveFloat | None = None
     """Nats of a whole answer to steer to: the coefficient then rises while the policy is farther
     and falls while it is nearer (arXiv:1909.08593, section 2.2). null keeps it fixed."""
-    horizon: PositiveInt = 10_000
-    """Answers it takes to change the coefficient by a fifth at most; larger is slower."""
+    horizon: PositiveInt | None = None
+    """Answers it takes to change the coefficient by a fifth, the most that one step changes it by;
+    larger is slower. null: so many that all answers of the training can change it about tenfold,
+    steps × prompts_per_step × samples_per_prompt / 11.5, and at most the 10,000 of
+    arXiv:1909.08593."""
     stop_at: PositiveFloat | None = None
     """Nats a token between the policy that rolled out and the one that is trained; once a
     minibatch finds more, the rest of the step's updates are left out. null never stops."""
@@ -43,7 +46,8 @@ class PTXSettings(Settings):
     """Language modelling beside the reward, against forgetting (arXiv:2203.02155, eq. 2)."""
 
     coefficient: PositiveFloat = 27.8
-    """γ: weight of its loss. Both gradients are added before one optimizer step."""
+    """γ: weight of its loss. Both gradients are added before one optimizer step, each scaled down
+    to max_grad_norm by itself, so that a large γ does not leave the reward without a say."""
     examples: PositiveInt = 8
     """Texts in each optimizer step."""
     max_tokens: Annotated[int, Field(ge=2)] = 256
@@ -58,13 +62,15 @@ class RewardSettings(Settings):
 
     reward_model: NonNegative = 1.0
     """Weight of the reward model's score, which has mean 0 and deviation 1 over the reference
-    answers."""
+    answers by each of its heads, so a deviation of at most 1 by several together."""
     judges: tuple[JudgeSettings, ...] = ()
     """Judges that score each answer as it is drawn, 0 to 1, times their `weight`; none may compare
-    two answers. Where one has no opinion, the mean of its others in the step stands."""
+    two answers. An answer on which one of them has no opinion teaches nothing. To prompts of modes
+    that a judge is not for it adds nothing."""
     caution: NonNegative = 0.0
     """Deviations between the reward model's heads that are taken off its score: answers it knows
-    little about then pay less (arXiv:2310.02743, uncertainty-weighted optimisation)."""
+    little about then pay less (arXiv:2310.02743, uncertainty-weighted optimisation). On reference
+    answers the heads differ by the metric `reference_disagreement`."""
 
 
 class RewardedSettings(Settings):
@@ -73,8 +79,9 @@ class RewardedSettings(Settings):
     reward: RewardSettings = RewardSettings()
     """What is rewarded."""
     missing_eos_score: float | None = -1.0
-    """Score of an answer that did not end within max_new_tokens, instead of its reward; null
-    leaves the reward."""
+    """Most that an answer scores that did not end within max_new_tokens. It never scores above its
+    reward, nor above the lowest score of the answers to its prompt that ended (of all in the step,
+    where none to its prompt did), and is never the best of n. null leaves the reward."""
 
 
 class OnlineSettings(RewardedSettings):
@@ -91,7 +98,7 @@ class OnlineSettings(RewardedSettings):
     minibatches: PositiveInt = 2
     """Optimizer steps in one pass."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
+    """Peak, of the policy; decays by a cosine to a tenth. 5e-6 where policy.weights is full."""
     warmup_updates: Annotated[int, Field(ge=0)] = 0
     """Optimizer steps over which the learning rates first rise from a tenth to their peak; 10 in
     arXiv:2203.02155, appendix C.4."""
@@ -109,7 +116,14 @@ class OnlineSettings(RewardedSettings):
     """Language modelling beside the reward; null for none."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Decay of a moving average of the policy's weights over optimizer steps, which is then what
-    is saved; 0.992 in arXiv:2203.02155. null saves the last weights."""
+    is saved; 0.992 in arXiv:2203.02155. Its weights are corrected to sum to 1 over the steps made
+    (arXiv:1412.6980, section 3), so the initial policy has no part in it. null saves the last
+    weights."""
+
+    @property
+    def answers(self) -> int:
+        """How many the policy gives over the whole training."""
+        return self.steps * self.prompts_per_step * self.samples_per_prompt
 
 
 class PPOSettings(OnlineSettings):
@@ -122,7 +136,7 @@ class PPOSettings(OnlineSettings):
     policy's weights, begun as a copy of the reward model's head; half the work and memory, and the
     two losses pull at the same weights."""
     critic_learning_rate: PositiveFloat = 1e-3
-    """Peak, of a separate critic; a shared one learns at the policy's. 1e-5 where policy.weights is
+    """Peak, of a separate critic; a shared one learns at the policy's. 9e-6 where policy.weights is
     full."""
     value_coefficient: PositiveFloat = 0.1
     """Weight of the value loss beside the policy's, for a shared critic."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rlhf_core.config.address import StoreAddress
+from rlhf_core.config.address import ServerAddress, StoreAddress
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
@@ -25,7 +25,7 @@ class EndpointSettings(Settings):
 
     model: str
     """The model's name as the server knows it."""
-    base_url: str | None = None
+    base_url: ServerAddress = None
     """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. The key itself never stands here."""
@@ -114,6 +114,21 @@ class PreferenceSettings(Settings):
     imported: ImportedSettings | None = None
     """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
     prompts that are held out anywhere in the store; null does not."""
+
+
+class JudgingSettings(Settings):
+    """When a stage stops because a judge does not answer; not part of the config's hash.
+
+    A verdict that is missing is none: it is never made up for by the other judges' weight. What was
+    judged is kept, and a later run asks for what is missing alone.
+    """
+
+    max_silent_share: Share = 0.05
+    """A stage stops where more than this share of a judge's verdicts are unavailable or unparsed.
+    1 never stops, but for a judge that answers nothing at all. One of weight 0 is warned about."""
+    silent_after: PositiveInt = 20
+    """The share is looked at from so many verdicts on, and at the end of the stage: fewer than so
+    many may lack as many as these."""
 
 
 class RevisionSettings(Settings):
@@ -247,6 +262,8 @@ class Config(Settings):
     """Candidates."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """The judges whose verdicts become training data."""
+    judging: JudgingSettings = JudgingSettings()
+    """When a judge that does not answer stops the run."""
     preferences: PreferenceSettings = PreferenceSettings()
     """From judgements to pairs."""
     revision: RevisionSettings | None = None
@@ -301,7 +318,7 @@ class Config(Settings):
     @property
     def hash(self) -> str:
         """Id of everything that decides the result: not of paths, device, memory or budget."""
-        aside = {"store", "artifacts", "compute", "budget", "tracker"}
+        aside = {"store", "artifacts", "compute", "budget", "judging", "tracker"}
         return content_id(self.model_dump(mode="json", exclude=aside))
 
 

@@ -92,11 +92,11 @@ def exported(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[
 
 
 def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rankings with each answer once, at its best place, and no empty one; two at least."""
+    """Rankings with each answer once, at its best place, none empty or cut off; two at least."""
     for row in rows:
         places: dict[str, int] = {}
-        for place, text in enumerate(row["answers"]):
-            if text.strip():
+        for place, (text, is_whole) in enumerate(zip(row["answers"], row["is_whole"], strict=True)):
+            if text.strip() and is_whole:
                 places.setdefault(text, place)
         if len(places) > 1:
             kept = list(places.values())

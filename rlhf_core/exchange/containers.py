@@ -4,11 +4,7 @@ Each is written under a temporary name and takes its place when it is whole.
 """
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlhf_core.errors import DataFileError
+from rlhf_core.whole import scratch_folder, whole_file, whole_folder, whole_text
 
 Container = Literal["jsonl", "parquet", "datasets"]
 CONTAINERS: tuple[Container, ...] = get_args(Container)
@@ -54,8 +51,8 @@ def write_rows(path: Path, container: Container, schema: pa.Schema, rows: Rows) 
         "datasets": _write_data_set,
     }
     try:
-        with _replacing(path) as temporary:
-            return writers[container](temporary, schema, rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return writers[container](path, schema, rows)
     except OSError as error:
         raise DataFileError(f"{path} cannot be written: {error.strerror or error}") from None
 
@@ -76,23 +73,10 @@ def _check(path: Path, container: Container) -> None:
         raise DataFileError(f"{path} is there already and not empty; name a new folder")
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
-
-
 def _write_jsonl(path: Path, schema: pa.Schema, rows: Rows) -> int:
     written = 0
     names, encode = schema.names, json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
+    with whole_text(path) as stream:
         for row in rows:
             stream.write(encode({name: row[name] for name in names}) + "\n")
             written += 1
@@ -100,7 +84,7 @@ def _write_jsonl(path: Path, schema: pa.Schema, rows: Rows) -> int:
 
 
 def _write_parquet(path: Path, schema: pa.Schema, rows: Rows) -> int:
-    with pq.ParquetWriter(path, schema) as writer:
+    with whole_file(path) as stream, pq.ParquetWriter(stream, schema) as writer:
         return sum(_written(writer, table) for table in _tables(schema, rows))
 
 
@@ -109,13 +93,14 @@ def _write_data_set(path: Path, schema: pa.Schema, rows: Rows) -> int:
 
     was_shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
-    streamed = path.with_name(f"{path.name}.arrow")
     try:
-        with pa.OSFile(str(streamed), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-            written = sum(_written(writer, table) for table in _tables(schema, rows))
-        datasets.Dataset.from_file(str(streamed)).save_to_disk(str(path))
+        # A data set cannot be saved where the file lies that it is read from.
+        with whole_folder(path) as folder, scratch_folder(path.parent) as scratch:
+            streamed = str(scratch / "rows.arrow")
+            with pa.OSFile(streamed, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+                written = sum(_written(writer, table) for table in _tables(schema, rows))
+            datasets.Dataset.from_file(streamed).save_to_disk(str(folder))
     finally:
-        streamed.unlink(missing_ok=True)
         if was_shown:
             datasets.enable_progress_bars()
     return written

@@ -52,8 +52,11 @@ def _named(example: Example) -> tuple[str, str] | None:
 
 def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | None]:
     form: Form = next((form for form in FORMS if form == subject), "sft")
-    for split in Split:
-        rows = iter(selected(snapshot, subject, Selection(split=split), ids))
+    selections = [
+        Selection(split, with_cut_off=is_kept) for split in Split for is_kept in (False, True)
+    ]
+    for selection in selections:
+        rows = iter(selected(snapshot, subject, selection, ids))
         for row in without_repeats(rows) if form == "ranking" else rows:
             cells = exported(form, {**row, "origin": subject}, is_conversation=False)
             try:

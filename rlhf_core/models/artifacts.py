@@ -5,14 +5,12 @@ full parameters, whole as well; its head lies beside. transformers loads a polic
 """
 
 import json
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,28 +23,15 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
+from rlhf_core.whole import whole_folder
 
 HEAD = "head.safetensors"
+HEADED = (Role.CRITIC, Role.REWARD)
+"""Roles that are nothing without their head. A policy's is the shared critic's, and is not saved:
+what the policy says does not depend on it."""
+NORMALISED = {"normalised": "each head"}
+"""Metadata of a head. Several of a file without it share one mean and one deviation."""
 PROBE_TOKENS = 8
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes its name only when everything is in it.
-
-    What an interrupted run left behind is cleared away first.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def new_roles(
@@ -115,12 +100,15 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     """
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
-        if role in trunk.heads:
-            save_file(trunk.heads[role].state_dict(), unfinished / HEAD)
+        if role in HEADED:
+            save_file(trunk.heads[role].state_dict(), unfinished / HEAD, NORMALISED)
         trunk.tokenizer.save_pretrained(unfinished)
-        _read(trunk, Role.RELOADED, unfinished)
+        trunk.roles.read(Role.RELOADED, unfinished)
+        if role in HEADED:
+            trunk.load_head(Role.RELOADED, load_file(unfinished / HEAD))
         try:
-            _require_equal(folder, _shown(trunk, role), _shown(trunk, Role.RELOADED))
+            shown = [_shown(trunk, which, role in HEADED) for which in (role, Role.RELOADED)]
+            _require_equal(folder, *shown)
         finally:
             trunk.remove_role(Role.RELOADED)
 
@@ -128,12 +116,39 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
 def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
     """Put a saved role onto the trunk.
 
+    Args:
+        trunk: Without the role yet.
+        role: Which.
+        folder: Where it was saved.
+
     Raises:
-        ModelNotFoundError: If it needs a head and has none.
+        ModelNotFoundError: If it needs a head and has none, or has several that were normalised
+            together.
     """
-    if role in (Role.CRITIC, Role.REWARD) and not (folder / HEAD).exists():
+    if role not in HEADED:
+        trunk.roles.read(role, folder)
+        return
+    if not (folder / HEAD).exists():
         raise ModelNotFoundError(f"{folder} is no {role} model: it holds no {HEAD}")
-    _read(trunk, role, folder)
+    weights = load_file(folder / HEAD)
+    with safe_open(folder / HEAD, "pt") as file:
+        is_normalised = NORMALISED.items() <= (file.metadata() or {}).items()
+    heads = len(weights["linear.weight"])
+    if heads > 1 and not is_normalised:
+        raise ModelNotFoundError(
+            f"{folder.name}: its {heads} heads were normalised together, by an earlier version, so "
+            "what they differ by is no disagreement; train the reward model anew"
+        )
+    trunk.roles.read(role, folder)
+    trunk.load_head(role, weights)
+
+
+def is_reward_model(folder: Path) -> bool:
+    """Whether a folder holds a reward model of ours.
+
+    Policies that earlier versions trained with a shared critic were saved with its head.
+    """
+    return (folder / HEAD).exists() and not folder.name.startswith(f"{Role.POLICY}-")
 
 
 def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
@@ -145,27 +160,22 @@ def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
     if (folder / ADAPTER_CONFIG).exists():
         adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         trunk = open_trunk(adapter["base_model_name_or_path"], compute, adapter["r"])
-        _read(trunk, Role.RELOADED, folder)
-        return trunk, Role.RELOADED
-    trunk = open_trunk(str(folder), compute, None)
-    if (folder / HEAD).exists():
-        trunk.load_head(Role.REFERENCE, load_file(folder / HEAD))
-    return trunk, Role.REFERENCE
-
-
-def _read(trunk: Trunk, role: Role, folder: Path) -> None:
-    trunk.roles.read(role, folder)
-    if (folder / HEAD).exists():
+        role = Role.RELOADED
+        trunk.roles.read(role, folder)
+    else:
+        trunk, role = open_trunk(str(folder), compute, None), Role.REFERENCE
+    if is_reward_model(folder):
         trunk.load_head(role, load_file(folder / HEAD))
+    return trunk, role
 
 
 @torch.no_grad()
-def _shown(trunk: Trunk, role: Role) -> torch.Tensor:
+def _shown(trunk: Trunk, role: Role, has_score: bool) -> torch.Tensor:
     """What tells a role from others: its answer, or its weights where no process can ask alone."""
     if is_sharded(trunk.language_model):
         return torch.cat([weights.flatten() for weights in trunk.parameters(role)])
     batch = trunk.batch([TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))])
-    if role in trunk.heads:
+    if has_score:
         return trunk.sequence_scores(role, batch)
     return trunk.token_logprobs(role, batch, temperature=1.0)
 

@@ -60,7 +60,8 @@ def as_line(
         EndpointError: If it cannot be sent at all.
     """
     body = request_body(request, settings)
-    content = content_id(body)
+    known_by = {} if request.known_by is None else {"messages": request.known_by}
+    content = content_id({**body, **known_by})
     seen[content] += 1
     custom_id = f"{content}-{seen[content]}"
     line = {"custom_id": custom_id, "method": "POST", "url": PATH, "body": body}

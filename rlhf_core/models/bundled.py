@@ -5,8 +5,6 @@ into the cache: $SOLON_CACHE, or ~/.cache/solon.
 """
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,6 +15,7 @@ import filelock
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.tiny import write_tiny_model
+from rlhf_core.whole import whole_folder
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,8 @@ def _cached(entry: str, write: Callable[[Path], None]) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(cache / f"{entry}.lock"):
         if not folder.exists():
-            unfinished = cache / f".{entry}-{uuid.uuid4().hex}"
-            try:
+            with whole_folder(folder) as unfinished:
                 write(unfinished)
-                unfinished.rename(folder)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

@@ -46,9 +46,16 @@ class ChatFormat:
         """Tokens up to the point where the answer begins."""
         return [*self._before, *self.plain_ids(instruction), *self._after]
 
-    def answer_ids(self, answer: str) -> list[int]:
-        """Tokens of a whole answer, its end included."""
-        return [*self.plain_ids(answer), int(self.tokenizer.eos_token_id)]
+    def answer_ids(self, answer: str, is_finished: bool = True) -> list[int]:
+        """Return the tokens of an answer, with its end unless it was cut off.
+
+        Args:
+            answer: Its words.
+            is_finished: Whether it ended by itself. One that did not has no end: read or learnt as
+                whole, it would be another answer.
+        """
+        end = [int(self.tokenizer.eos_token_id)] if is_finished else []
+        return [*self.plain_ids(answer), *end]
 
     def decode(self, answer_ids: Sequence[int]) -> str:
         """The words of an answer, without its end-of-text token."""

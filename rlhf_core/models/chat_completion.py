@@ -1,14 +1,16 @@
 """A question to a chat model and its answer, in the form of OpenAI's chat completions."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.errors import EndpointError, TransientError
+from rlhf_core.models.retries import one_line
 
+TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
 TEMPLATE_TOKENS_AT_MOST = 128
 """What chat templates add by themselves: marks, roles, a default system prompt, the date."""
@@ -26,7 +28,10 @@ class ChatRequest:
     temperature: float
     seed: int | None = None
     top_logprobs: int = 0
-    """How many alternatives of the first token to ask for; 0 asks for none."""
+    """How many alternatives of each token to ask for; 0 asks for none."""
+    known_by: str | None = None
+    """What the request is found again by in a batch, where its words are drawn anew each time; else
+    by its words."""
 
     @property
     def input_tokens_at_most(self) -> int:
@@ -41,6 +46,10 @@ class ChatRequest:
         return sum(len(f"{role}{text}".encode(errors="replace")) for role, text in self.messages)
 
 
+TokenChoice = tuple[str, dict[str, float]]
+"""A token of a reply, and the probabilities of those that could have stood in its place."""
+
+
 @dataclass(frozen=True)
 class ChatReply:
     text: str
@@ -52,8 +61,8 @@ class ChatReply:
     latency_seconds: float
     cost_usd: float
     """The most that it can have cost, where the server does not count tokens."""
-    first_token: dict[str, float] = field(default_factory=dict)
-    """Probabilities of the first token's alternatives, where the server gave them."""
+    tokens: tuple[TokenChoice, ...] = ()
+    """Each token of the reply with its alternatives, where the server gave them."""
 
 
 def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
@@ -85,6 +94,7 @@ class _Alternative(BaseModel):
 
 
 class _Position(BaseModel):
+    token: str = ""
     top_logprobs: list[_Alternative] | None = None
 
 
@@ -92,8 +102,21 @@ class _Logprobs(BaseModel):
     content: list[_Position] | None = None
 
 
+class _Part(BaseModel):
+    """A piece of a message; what a model thought has no text of its own."""
+
+    type: str = "text"
+    text: str | None = None
+
+
 class _Message(BaseModel):
-    content: str | None = None
+    content: str | list[_Part] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text or "" for part in self.content or () if part.type == "text")
 
 
 class _Choice(BaseModel):
@@ -103,8 +126,8 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: NonNegativeInt = 0
-    completion_tokens: NonNegativeInt = 0
+    prompt_tokens: NonNegativeInt | None = None
+    completion_tokens: NonNegativeInt | None = None
 
 
 class Completion(BaseModel):
@@ -128,8 +151,33 @@ def read_as(kind: type[Reply], content: bytes, name: str) -> Reply:
         raise TransientError(f"the reply is {what}; {WRONG_ADDRESS}") from None
 
 
+class _Error(BaseModel):
+    message: str
+    code: int | str | None = None
+
+
+class _Failed(BaseModel):
+    """An error that a server sends with status 200."""
+
+    error: _Error
+
+
 def read_completion(content: bytes) -> Completion:
-    return read_as(Completion, content, "chat completion")
+    """The completion that a server sent.
+
+    Raises:
+        EndpointError: If it sent an error instead, whatever its status.
+        TransientError: If that may pass, or nothing of the kind can be read.
+    """
+    try:
+        failed = _Failed.model_validate_json(content).error
+    except ValidationError:
+        return read_as(Completion, content, "chat completion")
+    reason = one_line(f"HTTP 200, and an error in it: {failed.message}")
+    code = str(failed.code)
+    if code == TOO_MANY or code.startswith("5"):
+        raise TransientError(reason, is_throttled=code == TOO_MANY, may_be_billed=code != TOO_MANY)
+    raise EndpointError(reason)
 
 
 def as_reply(
@@ -138,24 +186,31 @@ def as_reply(
     settings: EndpointSettings,
     latency_seconds: float,
 ) -> ChatReply:
-    choice, usage = completion.choices[0], completion.usage
-    if usage is None:
-        cost_usd = settings.cost(request.input_tokens_at_most, request.max_tokens)
-    else:
-        cost_usd = settings.cost(usage.prompt_tokens, usage.completion_tokens)
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    read, written = usage.prompt_tokens, usage.completion_tokens
+    cost_usd = settings.cost(
+        request.input_tokens_at_most if read is None else read,
+        request.max_tokens if written is None else written,
+    )
     return ChatReply(
-        text=choice.message.content or "",
+        text=choice.message.text,
         finish_reason="eos" if choice.finish_reason == "stop" else str(choice.finish_reason),
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
+        prompt_tokens=read or 0,
+        completion_tokens=written or 0,
         latency_seconds=latency_seconds,
         cost_usd=cost_usd,
-        first_token=_first_token(choice.logprobs),
+        tokens=_tokens(choice.logprobs),
     )
 
 
-def _first_token(logprobs: _Logprobs | None) -> dict[str, float]:
-    if logprobs is None or not logprobs.content:
-        return {}
-    alternatives = logprobs.content[0].top_logprobs or ()
-    return {entry.token: math.exp(min(entry.logprob, 0.0)) for entry in alternatives}
+def _tokens(logprobs: _Logprobs | None) -> tuple[TokenChoice, ...]:
+    positions = (logprobs.content if logprobs else None) or ()
+    return tuple((position.token, _probabilities(position)) for position in positions)
+
+
+def _probabilities(position: _Position) -> dict[str, float]:
+    """Of each token, which a server may name more than once in different bytes."""
+    found: dict[str, float] = {}
+    for entry in position.top_logprobs or ():
+        found[entry.token] = found.get(entry.token, 0.0) + math.exp(min(entry.logprob, 0.0))
+    return found

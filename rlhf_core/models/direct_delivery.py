@@ -8,7 +8,7 @@ import httpx2
 from openai import AsyncOpenAI
 
 from rlhf_core.config.tree import EndpointSettings
-from rlhf_core.errors import EndpointError, TransientError
+from rlhf_core.errors import BudgetError, EndpointError, TransientError
 from rlhf_core.models.budget import Budget, Spend
 from rlhf_core.models.chat_completion import (
     ChatReply,
@@ -20,6 +20,8 @@ from rlhf_core.models.chat_completion import (
 from rlhf_core.models.pacing import Pace, Slots
 from rlhf_core.models.retries import client_errors, with_retries
 
+FAILURES_IN_A_ROW = 20
+"""After so many requests that failed for good, none in between answered, no more are sent."""
 WORKERS_PER_SLOT = 4
 """A worker that waits before a retry holds no slot, so there are more of them than slots."""
 
@@ -39,6 +41,7 @@ class DirectDelivery:
     ) -> None:
         self.client, self.settings, self.pace, self.budget = client, settings, pace, budget
         self.slots = Slots(pace.congestion)
+        self._failed_in_a_row = 0
 
     async def deliver(
         self,
@@ -57,10 +60,15 @@ class DirectDelivery:
                 workers.create_task(work())
 
     async def _answer(self, request: ChatRequest) -> ChatReply | EndpointError:
+        if self._failed_in_a_row >= FAILURES_IN_A_ROW:
+            return EndpointError(f"not sent: {FAILURES_IN_A_ROW} requests in a row had failed")
         try:
-            return await with_retries(lambda: self._attempt(request), self.settings.max_attempts)
+            reply = await with_retries(lambda: self._attempt(request), self.settings.max_attempts)
         except EndpointError as error:
+            self._failed_in_a_row += not isinstance(error, BudgetError)
             return error
+        self._failed_in_a_row = 0
+        return reply
 
     async def _attempt(self, request: ChatRequest) -> ChatReply:
         body = request_body(request, self.settings)

@@ -4,6 +4,7 @@ Errors of the openai client become Solon's here. They never hold the key, whatev
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,11 @@ def retry_after_seconds(headers: httpx2.Headers) -> float | None:
 def _describe(error: openai.OpenAIError, key: str) -> str:
     status = getattr(error, "status_code", None)
     kind = f"HTTP {status}" if status else type(error).__name__
-    return f"{kind}: {one_line(str(error).replace(key, '[key]'))}"
+    said = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
+    body = getattr(error, "body", None)
+    if not said and body:  # not in the form of OpenAI's errors
+        said = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return f"{kind}: {one_line(said.replace(key, '[key]'))}"
 
 
 def one_line(said: str) -> str:

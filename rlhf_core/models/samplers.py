@@ -13,6 +13,7 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.models.budget import Budget
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
+from rlhf_core.models.preflight import preflight
 from rlhf_core.models.sampling import SamplingLimits, sample_all
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
@@ -121,6 +122,18 @@ class EndpointSampler:
         self.endpoint = Endpoint(settings, budget)
         self.system = (("system", system_prompt),) if system_prompt is not None else ()
         self.sampling = sampling
+
+    def preflight(self) -> None:
+        """Ask one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the server's words, if it does not answer.
+        """
+        like = ChatRequest((), self.sampling.max_new_tokens, self.sampling.temperature, seed=0)
+        try:
+            preflight(self.endpoint.settings, like, self.endpoint.budget)
+        except EndpointError as error:
+            raise EndpointError(f"sampling.endpoint: {error}") from None
 
     def __call__(
         self,

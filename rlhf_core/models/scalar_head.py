@@ -5,6 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from rlhf_core.errors import ShapeError
+
 
 class ScalarHead(nn.Module):
     """A linear map from a hidden state to one number, in fp32; or several, of which it is the mean.
@@ -36,7 +38,22 @@ class ScalarHead(nn.Module):
             return cast(Tensor, self.linear(hidden.float()))
 
     @torch.no_grad()
-    def rescale(self, mean: float, deviation: float) -> None:
-        """Answer (number − mean) / deviation from now on."""
-        self.linear.weight.div_(deviation)
-        self.linear.bias.sub_(mean).div_(deviation)
+    def rescale(self, mean: Tensor, deviation: Tensor) -> None:
+        """Answer (number − mean) / deviation from now on, each member by its own two.
+
+        Args:
+            mean: What becomes 0, (members,).
+            deviation: What becomes 1, (members,).
+
+        Raises:
+            ShapeError: If either is not of one number a member.
+        """
+        bias = self.linear.bias
+        if not mean.shape == deviation.shape == bias.shape:
+            raise ShapeError(
+                f"mean {tuple(mean.shape)} and deviation {tuple(deviation.shape)} must be of one "
+                f"number a member, {tuple(bias.shape)}"
+            )
+        mean, deviation = mean.to(bias.device), deviation.to(bias.device)
+        self.linear.weight.div_(deviation[:, None])
+        bias.sub_(mean).div_(deviation)

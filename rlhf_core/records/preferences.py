@@ -70,6 +70,10 @@ class Revision(Record):
         return (self.prompt_id, self.reviser, self.round)
 
 
+FINISHED = ("eos", "external")
+"""Finish reasons of answers that were not cut off."""
+
+
 class Candidate(Record):
     """One sampled answer. Tokens and log-probabilities are null where the model gave none."""
 
@@ -89,6 +93,11 @@ class Candidate(Record):
     completion_tokens: int
     latency_seconds: float = 0.0
     cost_usd: float = 0.0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it ended by itself; the answers of data sets are taken as whole."""
+        return self.finish_reason in FINISHED
 
     def identity(self) -> tuple[Any, ...]:
         return candidate_identity(

@@ -71,7 +71,8 @@ class Rollout(Record):
     row: int
     prompt_id: str
     text: str
-    score: float
+    score: float | None
+    """Null where a judge in the reward has no opinion: nothing is learnt from the answer."""
     kl: float
     completion_tokens: int
     finish_reason: str

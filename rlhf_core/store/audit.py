@@ -22,7 +22,7 @@ from rlhf_core.store.files import StoreFiles
 from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stopped_after
 from rlhf_core.store.migrations import all_migrations
 from rlhf_core.store.opening import first_line
-from rlhf_core.store.store import READ_TIMEOUT_SECONDS, Store, publish
+from rlhf_core.store.store import READ_TIMEOUT_SECONDS, Store, has_news, publish
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,8 @@ def _is_worth_copying(database: Database) -> bool:
         return True
     copy_seconds = COPY_SECONDS + COPY_SECONDS_PER_MB * snapshot.st_size / 1e6
     age_seconds = time.time() - snapshot.st_mtime
-    return database.changed_since(snapshot.st_mtime_ns) and age_seconds > 10 * copy_seconds
+    # Of a snapshot from the future nobody knows how old it is: the clock went back.
+    return has_news(database) and not 0 <= age_seconds <= 10 * copy_seconds
 
 
 def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
@@ -259,7 +260,7 @@ def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBP
     files, reason = database.files, "it went away again and again"
     for _ in range(OPENING_ATTEMPTS):
         try:
-            connection, age_seconds = _connect(files)
+            connection, age_seconds = _connect(database)
             if _has_schema(connection):
                 return connection, age_seconds
             connection.close()
@@ -275,7 +276,8 @@ def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBP
     raise StoreError(f"snapshot {files.snapshot} cannot be opened: {reason}")
 
 
-def _connect(files: StoreFiles) -> tuple[duckdb.DuckDBPyConnection, float]:
+def _connect(database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
+    files = database.files
     # Under a name of its own: DuckDB gives whoever opens the same name in one process again what
     # is open there already, and that may be a former snapshot.
     link = files.new_link()
@@ -292,7 +294,13 @@ def _connect(files: StoreFiles) -> tuple[duckdb.DuckDBPyConnection, float]:
     finally:
         if link != files.snapshot:
             link.unlink(missing_ok=True)
-    return connection, time.time() - found.st_mtime
+    age_seconds = time.time() - found.st_mtime
+    if age_seconds < 0 and has_news(database):
+        logger.warning(
+            "this machine's clock was set back; how old the snapshot is is unknown, and the store "
+            "has newer facts"
+        )
+    return connection, max(0.0, age_seconds)
 
 
 def _discard(files: StoreFiles) -> None:

@@ -4,7 +4,7 @@ A connection is short and, while it lasts, the only one that writes.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +26,11 @@ class Database(Protocol):
     def exists(self) -> bool:
         """Whether there is a store; none is made by asking."""
 
-    def changed_since(self, moment_ns: int) -> bool:
-        """Whether there may be facts that a snapshot of that moment has not."""
+    def mark(self) -> str | None:
+        """A text that is another one as soon as there may be other facts; None if nobody can tell.
+
+        Marks are compared for equality and never by which is newer: a clock may go back.
+        """
 
     def connection(
         self, timeout_seconds: float
@@ -56,13 +59,17 @@ class DatabaseFile:
     def exists(self) -> bool:
         return self.files.database.exists()
 
-    def changed_since(self, moment_ns: int) -> bool:
-        """Be it in the database, in a killed writer's log or in the spool."""
+    def mark(self) -> str | None:
+        """Of the database, a killed writer's log and the spool: which files, how long, when."""
+        marks = []
         for path in (self.files.database, self.files.log, self.files.spool):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime_ns > moment_ns:
-                    return True
-        return False
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                marks.append("-")
+            else:
+                marks.append(f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}")
+        return " ".join(marks)
 
     @contextmanager
     def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.records import Import, Mode, Ranking, Split
+from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
 from rlhf_core.store.store import Store
 
 TIMEOUT_SECONDS = 24 * 3600.0
 """Of an export, which writes while it reads."""
+IS_WHOLE = f"($with_cut_off OR {{}} IN {FINISHED})"
+"""Of a finish reason: whether its answer goes out."""
 IS_EMPTY = "trim({}, ' ' || chr(9) || chr(10) || chr(13)) = ''"
 
 
@@ -27,6 +30,8 @@ class Selection:
     config_hash: str | None = None
     min_margin: float | None = None
     min_agreement: float | None = None
+    with_cut_off: bool = False
+    """Whether answers go out that were cut off; a trainer gives each an end it did not have."""
 
     def parameters_of(self, sql: str) -> dict[str, Any]:
         """Those that the statement names: DuckDB refuses others."""
@@ -37,6 +42,7 @@ class Selection:
             "config_hash": self.config_hash,
             "min_margin": self.min_margin,
             "min_agreement": self.min_agreement,
+            "with_cut_off": self.with_cut_off,
         }
         return {name: value for name, value in known.items() if f"${name}" in sql}
 
@@ -151,7 +157,8 @@ ID_COLUMNS = {
 }
 """By subject, the exported column that names the fact a row was made from."""
 # Judges that scored a pair's answers alone, weighted as the config that made the pair says.
-_PAIRS = """
+_PAIRS = (
+    """
 chosen_pairs AS (
     SELECT pairs.*, prompts.text AS prompt, prompts.context, prompts.mode, prompts.split,
            prompts.reference_answers
@@ -182,12 +189,15 @@ chosen_pairs AS (
                 WHEN agreement < $min_agreement THEN 'agreement below --min-agreement'
                 WHEN chosen.text = rejected.text THEN 'chosen equals rejected'
                 WHEN {chosen_is_empty} OR {rejected_is_empty} THEN 'empty answer'
+                WHEN NOT ({chosen_is_whole} AND {rejected_is_whole}) THEN 'cut off'
            END AS reason
     FROM chosen_pairs AS pairs
     LEFT JOIN candidates AS chosen ON chosen.id = pairs.chosen_id
     LEFT JOIN candidates AS rejected ON rejected.id = pairs.rejected_id
-)""".replace("{chosen_is_empty}", IS_EMPTY.format("chosen.text")).replace(
-    "{rejected_is_empty}", IS_EMPTY.format("rejected.text")
+)""".replace("{chosen_is_empty}", IS_EMPTY.format("chosen.text"))
+    .replace("{rejected_is_empty}", IS_EMPTY.format("rejected.text"))
+    .replace("{chosen_is_whole}", IS_WHOLE.format("chosen.finish_reason"))
+    .replace("{rejected_is_whole}", IS_WHOLE.format("rejected.finish_reason"))
 )
 _SAID = "imported.is_conversation, imported.messages, imported.columns AS said"
 _IMPORTED = """LEFT JOIN imported_rows AS imported
@@ -209,13 +219,17 @@ found_one AS (
     SELECT id, unnest(candidate_ids) AS candidate_id, generate_subscripts(candidate_ids, 1) AS place
     FROM found_one
 ), words AS (
-    SELECT places.id, list(candidates.text ORDER BY place) AS answers
+    SELECT places.id, list(candidates.text ORDER BY place) AS answers,
+           list({IS_WHOLE.format("finish_reason")} ORDER BY place) AS is_whole,
+           count(DISTINCT candidates.text) FILTER (
+               {IS_WHOLE.format("finish_reason")}) AS whole_answers
     FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
 ), found AS (
-    SELECT found_one.*, words.answers, {_SAID},
+    SELECT found_one.*, words.answers, words.is_whole, {_SAID},
            CASE WHEN found_one.id IN (SELECT ranking_id FROM tainted_rankings) THEN 'retracted'
                 WHEN utilities[1] = utilities[-1] THEN 'tie'
                 WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
+                WHEN whole_answers < 2 THEN 'cut off'
            END AS reason
     FROM found_one JOIN words USING (id) {_IMPORTED.format("rankings")}
 )"""
@@ -281,18 +295,22 @@ SELECTIONS: dict[str, str] = {
     + f""", found AS (
     SELECT candidate_ids[1] AS id, prompt, context, mode, split, [] AS reference_answers,
            answers[1] AS completion, is_conversation, messages, NULL AS said,
-           CASE WHEN {IS_EMPTY.format("answers[1]")} THEN 'empty answer' ELSE reason END AS reason
+           CASE WHEN {IS_EMPTY.format("answers[1]")} THEN 'empty answer'
+                WHEN NOT is_whole[1] THEN 'cut off' WHEN reason <> 'cut off' THEN reason
+           END AS reason
     FROM ranked
 )""",
     "revisions": f"""latest AS (
     SELECT prompt_id, arg_max(id, round) AS id, arg_max(text, round) AS completion,
-           max(round) AS round
+           max(round) AS round, arg_max(response_ids[-1], round) AS response_id
     FROM revisions WHERE $run IS NULL OR run_id = $run GROUP BY prompt_id, reviser
 ), found AS (
     SELECT latest.id, {_OF_PROMPT}, completion, {_OWN},
            CASE WHEN round = 0 THEN 'never revised'
-                WHEN {IS_EMPTY.format("completion")} THEN 'empty answer' END AS reason
+                WHEN {IS_EMPTY.format("completion")} THEN 'empty answer'
+                WHEN NOT {IS_WHOLE.format("finish_reason")} THEN 'cut off' END AS reason
     FROM latest JOIN prompts ON prompts.id = latest.prompt_id
+    LEFT JOIN responses ON responses.id = latest.response_id
     WHERE {_WANTED}
 )""",
 }

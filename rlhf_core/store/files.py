@@ -4,7 +4,6 @@ DuckDB lets one process hold the file, so every connection is short and waits it
 sidecar lock: six writers queue there five times faster than by retrying DuckDB's own error.
 """
 
-import errno
 import glob
 import logging
 import os
@@ -21,6 +20,7 @@ import filelock
 import psutil
 
 from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.whole import DISK_FULL
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,7 @@ NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs")
 LEFTOVER_SECONDS = 600.0
 """How old a temporary file is that nobody works on any more, where no lock says so."""
 # A clone where the file system has them (APFS; Btrfs, XFS), else a copy.
-COPY_COMMAND = ("cp", "-c") if sys.platform == "darwin" else ("cp", "--reflink=auto")
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+COPY_COMMAND = ("cp", "-c", "--") if sys.platform == "darwin" else ("cp", "--reflink=auto", "--")
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,11 @@ class StoreFiles:
     @property
     def snapshot(self) -> Path:
         return self.database.with_name(self.database.stem + ".snapshot.duckdb")
+
+    @property
+    def snapshot_mark(self) -> Path:
+        """What the store was marked as when it was copied into the snapshot."""
+        return self.snapshot.with_name(self.snapshot.name + ".mark")
 
     def new_copy(self) -> Path:
         """A name for a database file in the making, by whoever holds the lock."""

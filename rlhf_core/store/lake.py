@@ -54,9 +54,9 @@ class Lake:
             ).fetchone()
         return bool(found and found[0])
 
-    def changed_since(self, moment_ns: int) -> bool:
-        """Other machines may always have written."""
-        return True
+    def mark(self) -> str | None:
+        """None: other machines may always have written."""
+        return None
 
     @contextmanager
     def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:

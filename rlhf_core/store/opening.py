@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 
 from rlhf_core.errors import StoreBusyError, StoreError
-from rlhf_core.store.files import DISK_FULL, StoreFiles, fsync, quarantine
+from rlhf_core.store.files import StoreFiles, fsync, quarantine
+from rlhf_core.whole import DISK_FULL
 
 # Readable by every DuckDB shell since 1.4; no extension is ever fetched because of a typo.
 CONNECTION_SETTINGS: dict[str, Any] = {

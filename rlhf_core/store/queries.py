@@ -1,6 +1,6 @@
 """What the stages ask the store, by name: one question a function, records out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rlhf_core.records import (
     Candidate,
@@ -117,6 +117,17 @@ def revisions_by(store: Store, reviser: str) -> dict[str, list[Revision]]:
     return found
 
 
+def revisions_cut_off(store: Store, revisions: Iterable[Revision]) -> set[str]:
+    """Ids of the revisions whose text was cut off: the last response behind each is that text."""
+    texts = {row.id: row.response_ids[-1] for row in revisions if row.response_ids}
+    found = store.query(
+        "SELECT id FROM responses WHERE id IN (SELECT unnest(?)) AND finish_reason <> 'eos'",
+        [list(texts.values())],
+    )
+    cut_off = {row["id"] for row in found}
+    return {id for id, response in texts.items() if response in cut_off}
+
+
 def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str]:
     """Ids of the judgements of these candidates that need not be asked for again."""
     found = store.query(
@@ -124,6 +135,18 @@ def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str
         [list(candidate_ids), Outcome.UNAVAILABLE.value],
     )
     return {row["id"] for row in found}
+
+
+def answers_of(
+    store: Store, judge_version: str, candidate_ids: Collection[str]
+) -> list[tuple[Outcome, str | None, str | None]]:
+    """Outcome, reason and raw output of a judge's verdicts that need not be asked for again."""
+    found = store.query(
+        "SELECT outcome, reason, raw_output FROM judgements WHERE judge_version = ? "
+        "AND candidate_id IN (SELECT unnest(?)) AND outcome <> ?",
+        [judge_version, list(candidate_ids), Outcome.UNAVAILABLE.value],
+    )
+    return [(Outcome(row["outcome"]), row["reason"], row["raw_output"]) for row in found]
 
 
 def rankings_of(

@@ -6,7 +6,6 @@ twice. What is damaged is put aside, named `*.damaged`, and keeps nobody waiting
 
 import logging
 import shutil
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlhf_core.store.files import LEFTOVER_SECONDS, fsync, quarantine, unwritable
+from rlhf_core.errors import DataFileError, StoreError
+from rlhf_core.store.files import fsync, quarantine, unwritable
+from rlhf_core.whole import sweep, whole_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,24 +29,23 @@ def spool(folder: Path, batch: Batch) -> None:
     Raises:
         StoreError: If the folder cannot be written, or the disk is full.
     """
-    temporary = folder / f".{uuid.uuid4().hex}"
     try:
-        temporary.mkdir(parents=True)
-        for table, rows in batch.items():
-            path = temporary / f"{table}.parquet"
-            pq.write_table(rows, path, write_page_checksum=True)
-            fsync(path)
-        fsync(temporary)
-        temporary.rename(folder / temporary.name[1:])
+        with whole_folder(folder / uuid.uuid4().hex) as unfinished:
+            for table, rows in batch.items():
+                path = unfinished / f"{table}.parquet"
+                pq.write_table(rows, path, write_page_checksum=True)
+                fsync(path)
+            fsync(unfinished)
         fsync(folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise unwritable(folder, error) from None
+    except DataFileError as error:  # the folder takes no new name
+        raise StoreError(str(error)) from None
 
 
 def spooled(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
     """Every batch that waits, with its path, oldest first."""
-    _sweep(folder)
+    sweep(folder)
     paths = [path for path in folder.iterdir() if path.is_dir() and "." not in path.name]
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
@@ -68,11 +68,3 @@ def put_aside(path: Path, error: Exception) -> None:
     """Keep a batch that cannot be read or added, where no drain meets it again."""
     reason = str(error).splitlines()[0]
     logger.error("a batch that waited is damaged and lies in %s now: %s", quarantine(path), reason)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what writers left that were killed before they acknowledged anything."""
-    oldest = time.time() - LEFTOVER_SECONDS
-    for path in folder.glob(".*"):
-        if path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)

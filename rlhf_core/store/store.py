@@ -27,6 +27,7 @@ from rlhf_core.store.lake import Lake
 from rlhf_core.store.migrations import migrate
 from rlhf_core.store.opening import copy_rows, first_line, opened
 from rlhf_core.store.spool import Batch, drained, put_aside, spool, spooled
+from rlhf_core.whole import whole_text
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ def publish(database: Database, timeout_seconds: float) -> Path:
     """As `Store.publish`, of a store whose schema is left as it is."""
     snapshot = database.files.snapshot
     with connected(database, timeout_seconds) as connection:
-        if snapshot.exists() and not database.changed_since(snapshot.stat().st_mtime_ns):
+        if snapshot.exists() and not has_news(database):
             os.utime(snapshot)
         else:
             _replace_snapshot(database, connection)
@@ -262,13 +263,37 @@ def _refuse_repeated_ids(record_type: type[Record], table: pa.Table) -> None:
     raise RecordError(f"{record_type.table}: several rows have the id {example!r}")
 
 
+def has_news(database: Database) -> bool:
+    """Whether there may be facts that the snapshot has not; by content, whatever the clock says."""
+    mark = _snapshot_mark(database)
+    try:
+        return mark is None or database.files.snapshot_mark.read_text(encoding="ascii") != mark
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def _snapshot_mark(database: Database) -> str | None:
+    """What the store and its snapshot are now."""
+    mark = database.mark()
+    if mark is None:
+        return None
+    try:
+        return f"{mark} {database.files.snapshot.stat().st_ino}"
+    except FileNotFoundError:
+        return None
+
+
 def _replace_snapshot(database: Database, connection: duckdb.DuckDBPyConnection) -> None:
-    copy = database.files.new_copy()
+    copy, files = database.files.new_copy(), database.files
     try:
         database.copy(connection, copy)
-        os.replace(copy, database.files.snapshot)
+        os.replace(copy, files.snapshot)
     finally:
         copy.unlink(missing_ok=True)
+    # After the snapshot: killed in between, the mark is a former one's, and a copy is made again.
+    if mark := _snapshot_mark(database):
+        with whole_text(files.snapshot_mark) as stream:
+            stream.write(mark)
 
 
 def _one(result: duckdb.DuckDBPyConnection) -> Any:

@@ -23,7 +23,7 @@ from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
-from rlhf_core.config.tree import ComputeSettings, SamplingSettings, SFTSettings
+from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
 from rlhf_core.launch import place, processes
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
@@ -86,7 +86,9 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     together(add_critic, trunk, ppo)
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
-    reward = together(reward_of, judged, trunk, PROMPTS, FirstOnly(Bench(ledger)))
+    reward = together(
+        reward_of, judged, trunk, PROMPTS, FirstOnly(Bench(ledger, JudgingSettings()))
+    )
     online = together(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
     steps += list(online)
     scores = together(score_sequences, trunk, shown, Role.REWARD)

@@ -18,7 +18,9 @@ from tests.flows.test_cli import call
 
 COLOURS = ("Blue", "Red", "Green", "White", "Black", "Brown", "Grey", "Pink", "Gold", "Teal")
 EVIL = "<script>alert(1)</script>"
-JUDGES = [{"kind": "brevity"}, {"kind": "verifier"}, {"kind": "pairwise", "model": "tiny-random"}]
+TINY = {"kind": "pairwise", "model": "tiny-random", "min_label_mass": 0.0}
+"""A random model, to which no label is likely."""
+JUDGES = [{"kind": "brevity"}, {"kind": "verifier"}, TINY]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

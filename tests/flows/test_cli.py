@@ -14,6 +14,7 @@ from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE, places
 from tests.flows.processes import solon, start_solon
+from tests.servers import Server, completion, started
 
 BROKEN_LINE = '{"prompt": "One?"}\n{"prompt": "Two?"\n'
 EMPTY_PROMPT = '{"prompt": "One?"}\n{"prompt": ""}\n'
@@ -22,7 +23,7 @@ EMPTY_PROMPT = '{"prompt": "One?"}\n{"prompt": ""}\n'
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The command without the second that a process of its own costs; its exit code."""
     monkeypatch.setattr(sys, "argv", ["solon", *arguments])
-    monkeypatch.setattr(cli.atexit, "register", lambda _: None)
+    monkeypatch.setattr(cli.atexit, "register", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
@@ -135,12 +136,31 @@ class TestUnderTorchrun:
 
 
 def test_plan_prices_remote_models(monkeypatch, capsys, tmp_path: Path):
-    endpoint = "base_url: 'http://127.0.0.1:9/v1', price_per_million_output_tokens: 1000000"
-    judge = f"judges.0={{kind: pairwise, model: 'openai:x', max_tokens: 2, {endpoint}}}"
-    assert call(monkeypatch, "plan", SMOKE, *places(tmp_path), "--set", judge, "--json") == 0
+    with started(Server) as start:
+        url = start(lambda body, number: completion("A")).url
+        endpoint = f"base_url: '{url}', price_per_million_output_tokens: 1000000"
+        judge = f"judges.0={{kind: pairwise, model: 'openai:x', max_tokens: 2, {endpoint}}}"
+        assert call(monkeypatch, "plan", SMOKE, *places(tmp_path), "--set", judge, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     (row,) = [r for r in found["rows"] if r["what"] == "judgements by pairwise"][:1]
     assert row["cost_usd"] == pytest.approx(2 * row["count"])
+
+
+def test_a_remote_judge_that_does_not_answer_is_told_in_one_line(
+    monkeypatch, capsys, tmp_path: Path
+):
+    """A server whose paths begin with /v1, and a config that leaves it out."""
+    with started(Server) as start:
+        refused = (404, {}, '{"error": {"message": "no such path"}}')
+        url = start(lambda body, number: refused).url.removesuffix("/v1")
+        judge = f"judges.0={{kind: pairwise, model: 'openai:x', base_url: '{url}'}}"
+        for command in ("plan", "run"):
+            assert call(monkeypatch, command, SMOKE, *places(tmp_path), "--set", judge) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith("solon: judge 'pairwise': model 'openai:x' at http://127.0.0.1:")
+            assert "no such path" in line
+            assert line.endswith(f"; did you mean base_url: {url}/v1?")
+    assert not (tmp_path / "solon.duckdb").exists()
 
 
 def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(

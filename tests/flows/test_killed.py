@@ -88,7 +88,10 @@ def test_killed_while_it_draws_or_updates_best_of_n_writes_every_row_once(
 ):
     """The training prompts make four batches: two appends a batch drawn, one an update."""
     rows, bytes_of = [], []
-    settings = "training={algorithm: best_of_n, n: 2, epochs: 2, prompts_per_step: 8}"
+    settings = (
+        "training={algorithm: best_of_n, n: 2, epochs: 2, prompts_per_step: 8, "
+        "missing_eos_score: null}"
+    )
     for name in ("undisturbed", "killed"):
         shutil.copytree(finished.store.parent, tmp_path / name)
         config = smoke(tmp_path / name, settings, "compute.checkpoint_every=1")

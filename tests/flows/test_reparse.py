@@ -9,6 +9,7 @@ from flows._ledger import StoreLedger
 from flows.reparse import reparse
 from judges import _choice, _language_model
 from judges._panel import Panelist, ranking_tasks
+from judges._parsing import Stated
 from rlhf_core.config import Config
 from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.records import Judgement, Outcome, Response
@@ -81,7 +82,7 @@ def test_a_mended_parser_reads_for_free(
 ):
     before = judge_all(config, store)
     monkeypatch.setattr(_language_model, "PARSER", "mended")
-    monkeypatch.setattr(_choice, "verdict_label", lambda text, labels, tie: labels[0])
+    monkeypatch.setattr(_choice, "stated_verdict", lambda text, labels, *rest: Stated(labels[0], 0))
     (found, _) = reparse(config)
     assert (found.read_again, found.changed, found.not_asked) == (2, 2, 0)
     kept = store.rows(Judgement)

@@ -1,5 +1,6 @@
 """What training stages learn from: texts out of files, preferences out of pairs."""
 
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,27 @@ import torch
 from flows._inputs import add_model
 from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
-from flows._training import ptx_files, ptx_texts, read_texts
+from flows._training import demonstrations, ptx_files, ptx_texts, read_texts
 from judges import Opinion
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config import load_config
 from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings
 from rlhf_core.errors import DataFileError, TrainingError
 from rlhf_core.identity import digest
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.records import ModelKind, ModelVersion, Outcome, Pair, PairOutcome, Ranking
+from rlhf_core.records import (
+    Candidate,
+    ModelKind,
+    ModelVersion,
+    Outcome,
+    Pair,
+    PairOutcome,
+    Ranking,
+    Revision,
+)
 from rlhf_core.store import Store, queries
-from tests.facts import candidate, prompt
+from tests.facts import candidate, prompt, response
 from tests.flows.conftest import SMOKE
 
 
@@ -112,36 +123,94 @@ def test_no_margin_makes_a_label_that_is_no_probability():
     assert preference_matrix(("a", "b"), [widest], soft).tolist() == [[0.0, 1.0], [0.0, 0.0]]
 
 
-def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
-    """The text of the first encodes to other tokens; of the second no tokens are known."""
-    drawn = candidate("b\ufffd", 0, token_ids=(200, 201, 2))
-    remote = candidate("a", 1)
+def ranked(store: Store, *best_first: Candidate) -> list[RankedCandidates]:
+    """What is learnt of a ranking of these, each 0.5 better than the next."""
+    ids = tuple(one.id for one in best_first)
     ranking = Ranking(
         prompt_id=prompt().id,
         model_id="sft-test",
         seed=1,
         recipe="r",
-        candidate_ids=(drawn.id, remote.id),
-        utilities=(0.75, 0.25),
+        candidate_ids=ids,
+        utilities=tuple(0.75 - 0.5 * place for place in range(len(ids))),
         judgement_ids=(),
     )
-    pair = Pair(
-        prompt_id=prompt().id,
-        ranking_id=ranking.id,
-        left_id=drawn.id,
-        right_id=remote.id,
-        outcome=PairOutcome.PREFERRED,
-        chosen_id=drawn.id,
-        rejected_id=remote.id,
-        margin=0.5,
-        judgement_ids=(),
-        judge_versions=(),
-        config_hash="h",
-    )
-    store.append([prompt(), drawn, remote, ranking, pair])
+    pairs = [
+        Pair(
+            prompt_id=prompt().id,
+            ranking_id=ranking.id,
+            left_id=better,
+            right_id=worse,
+            outcome=PairOutcome.PREFERRED,
+            chosen_id=better,
+            rejected_id=worse,
+            margin=0.5,
+            judgement_ids=(),
+            judge_versions=(),
+            config_hash="h",
+        )
+        for better, worse in combinations(ids, 2)
+    ]
+    store.append([prompt(), *best_first, ranking, *pairs])
     config = load_config(SMOKE, environment={})
     chat = ChatFormat(load_tokenizer("tiny-random"), None)
-    (found,) = ranked_candidates(store, chat, [ranking], LabelSettings(), config)
+    return ranked_candidates(store, chat, [ranking], LabelSettings(), config)
+
+
+def test_an_answer_that_was_cut_off_is_learnt_from_without_an_end(store: Store):
+    """Of a server and so without tokens; of a data set, whose answers are whole; of neither.
+
+    The last was cut off before its first word, so there is nothing of it to read.
+    """
+    chat = ChatFormat(load_tokenizer("tiny-random"), None)
+    answers = [
+        candidate("a b", place, finish_reason=reason)
+        for place, reason in enumerate(("eos", "length", "external"))
+    ]
+    (found,) = ranked(store, *answers, candidate("", 3, finish_reason="length"))
+    whole = tuple(chat.answer_ids("a b"))
+    assert [s.response_ids for s in found.sequences] == [whole, whole[:-1], whole]
+    assert found.preferences.shape == (3, 3)
+    assert found.margins is not None
+    assert found.margins[0].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_a_ranking_with_nothing_to_read_against_teaches_nothing(store: Store):
+    assert ranked(store, candidate("a"), candidate("", 1, finish_reason="length")) == []
+
+
+def test_a_revision_that_was_cut_off_is_shown_without_an_end(store: Store):
+    """Its text is the last of the responses behind it; that the critique was cut off is no matter.
+
+    An abstention has no response: its words are the config's.
+    """
+    responses = [response(text, finish_reason=reason) for text, reason in (
+        ("critique", "length"), ("whole", "eos"), ("half", "length"),
+    )]  # fmt: skip
+    critique, whole, half = (said.id for said in responses)
+
+    def revision(text: str, *response_ids: str) -> Revision:
+        return Revision(
+            prompt_id=prompt().id, reviser=f"r-{text}", model="m", round=1, text=text,
+            response_ids=response_ids,
+        )  # fmt: skip
+
+    revisions = [
+        revision("whole", critique, whole), revision("half", critique, half), revision("I can't.")
+    ]  # fmt: skip
+    store.append([prompt(), *responses, *revisions])
+    cut_off = queries.revisions_cut_off(store, revisions)
+    assert cut_off == {revisions[1].id}
+    chat = ChatFormat(load_tokenizer("tiny-random"), None)
+    shown = demonstrations(chat, [prompt()], revisions, cut_off=cut_off)
+    ends = [sequence.response_ids[-1] == chat.tokenizer.eos_token_id for sequence in shown]
+    assert ends == [True, False, True]
+
+
+def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
+    """The text of the first encodes to other tokens; of the second no tokens are known."""
+    chat = ChatFormat(load_tokenizer("tiny-random"), None)
+    (found,) = ranked(store, candidate("b\ufffd", 0, token_ids=(200, 201, 2)), candidate("a", 1))
     assert found.sequences[0].response_ids == (200, 201, 2)
     assert found.sequences[1].response_ids == tuple(chat.answer_ids("a"))
     assert found.margins is not None

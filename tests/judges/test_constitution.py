@@ -44,7 +44,7 @@ def test_principles_are_drawn_evenly():
 
 def test_the_question_holds_examples_principle_and_fenced_answers():
     tiny = judge(model="tiny-random", few_shots=2)
-    question = tiny.question(CONTEST, VERDICT)
+    question = str(tiny.question(CONTEST, VERDICT))
     assert question.count("The better answer is:") == 2
     assert tiny.principle(CONTEST).prefer in question
     assert question.endswith(VERDICT)
@@ -80,7 +80,7 @@ def test_a_constitution_of_your_own_is_another_judge(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("principles: [{name: one, prefer: Shorter., critique: Long., revise: Cut.}]")
     mine = judge(model="tiny-random", constitution=str(path))
-    assert "Principle: Shorter.\n" in mine.question(CONTEST, VERDICT)
+    assert "Principle: Shorter.\n" in str(mine.question(CONTEST, VERDICT))
     assert mine.version != judge(model="tiny-random").version
 
 

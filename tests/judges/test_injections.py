@@ -108,18 +108,18 @@ def test_the_fence_of_a_prompt_holds(kind: str):
     for injection in SHORT:
         text = injection.apply("Green.")
         if kind == "pairwise":
-            asked = found.question(Contest(ASKED, text, "Blue."))
-            harmless = found.question(Contest(ASKED, "Green.", "Blue."))
+            asked = str(found.question(Contest(ASKED, text, "Blue.")))
+            harmless = str(found.question(Contest(ASKED, "Green.", "Blue.")))
         else:
-            asked = found.question(Answer(ASKED, text))
-            harmless = found.question(Answer(ASKED, "Green."))
+            asked = str(found.question(Answer(ASKED, text)))
+            harmless = str(found.question(Answer(ASKED, "Green.")))
         assert text in asked
         assert len(marks(asked)) == len(marks(harmless))
         assert len(set(marks(asked))) == 1
 
 
 def marks(question: str) -> list[str]:
-    nonce = re.findall(r"\[([0-9a-f]{8}) request\]", question)[0]
+    nonce = re.findall(r"\[([0-9a-f]{32}) request\]", question)[0]
     return re.findall(rf"\[({nonce}) ", question)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from judges import load
-from judges._base import Contest, Opinion
+from judges._base import Answer, Contest, Opinion, PointwiseJudge, scored
 from judges._dawid_skene import (
     SIDES,
     Reliability,
@@ -20,7 +21,7 @@ from judges._dawid_skene import (
     save,
 )
 from judges._dawid_skene import load as load_reliability
-from judges.jury import JuryJudge, majority, weighted_median
+from judges.jury import JuryJudge, compare_scores, majority, weighted_median
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, InputError, TrainingError
 from rlhf_core.records import Mode, Outcome, Prompt
@@ -48,6 +49,21 @@ def decide(
 ) -> Opinion:
     (opinion,) = jury(*members, **options).compare([Contest(asked, first, second)])
     return opinion
+
+
+def test_the_same_words_cut_off_and_whole_are_two_answers(monkeypatch: pytest.MonkeyPatch):
+    asked: list[bool] = []
+
+    def score(answers: Sequence[Answer]) -> list[Opinion]:
+        asked.extend(answer.is_finished for answer in answers)
+        return [scored(1.0 if answer.is_finished else 0.5) for answer in answers]
+
+    judge = load(JudgeSettings.model_validate(BREVITY))
+    assert isinstance(judge, PointwiseJudge)
+    monkeypatch.setattr(judge, "score", score)
+    (opinion,) = compare_scores(judge, [Contest(ASKED, "same", "same", True, False)])
+    assert asked == [True, False]
+    assert opinion.probability == pytest.approx(0.75)
 
 
 def test_scores_vote_by_their_difference():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from judges import _local_model
+from judges._fence import plain
 from judges._local_model import LocalModel
 from judges._question import Question
 from rlhf_core.models.loading import load_language_model
@@ -23,13 +24,15 @@ def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pyte
     answers: list[Any] = []
     for model in models:
         model.answer(
-            ["hash"], [Question("A or B?", 1, ("A", "B"))], lambda _, said: answers.append(said)
+            ["hash"],
+            [Question(plain("A or B?"), 1, ("A", "B"))],
+            lambda _, said: answers.append(said),
         )
     assert loads == ["tiny-random"]
     assert answers[0].probabilities == answers[1].probabilities
     del model, models
     gc.collect()
     LocalModel("tiny-random").answer(
-        ["hash"], [Question("A?", 1, ("A", "B"))], lambda _, said: None
+        ["hash"], [Question(plain("A?"), 1, ("A", "B"))], lambda _, said: None
     )
     assert loads == ["tiny-random"] * 2

@@ -1,5 +1,8 @@
+from collections.abc import Sequence
+
 import pytest
 
+from judges._base import Answer, Contest, Opinion, scored, verdict
 from judges._panel import Panelist, Task, combination, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.records import Mode, Outcome, Presented
@@ -49,6 +52,30 @@ def test_a_judgement_says_who_judged_what_and_how():
     assert (judgement.prompt_id, judgement.candidate_id) == (ASKED.id, CANDIDATES[0].id)
     assert judgement.outcome is Outcome.SCORED
     assert judgement.attempt == ""
+
+
+def test_a_judge_is_told_which_answers_were_cut_off(monkeypatch: pytest.MonkeyPatch):
+    """A reward model must not read an end where there was none."""
+    cut = candidate("one", 3, finish_reason="length")
+    judge = panelist()
+    seen: list[bool] = []
+
+    def score(answers: Sequence[Answer]) -> list[Opinion]:
+        seen.extend(answer.is_finished for answer in answers)
+        return [scored(0.5) for _ in answers]
+
+    monkeypatch.setattr(judge._judge, "score", score)
+    judge.judge([Task(ASKED, one) for one in (CANDIDATES[0], cut)], attempt="")
+    assert seen == [True, False]
+    judge = panelist("jury", judges=[{"kind": "brevity"}, {"kind": "verifier"}])
+
+    def compare(contests: Sequence[Contest]) -> list[Opinion]:
+        seen.extend(a.is_finished for contest in contests for a in contest.answers)
+        return [verdict(0.5) for _ in contests]
+
+    monkeypatch.setattr(judge._judge, "compare", compare)
+    judge.judge([Task(ASKED, CANDIDATES[0], cut), Task(ASKED, cut, CANDIDATES[0])], attempt="")
+    assert seen[2:] == [True, False, False, True]
 
 
 def test_only_what_was_unavailable_is_asked_again(monkeypatch: pytest.MonkeyPatch):

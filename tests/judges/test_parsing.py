@@ -1,8 +1,12 @@
+"""From words to a verdict: what states one, what only looks like one, and where it stands."""
+
 import pytest
 
-from judges._parsing import label_probabilities, last_label
+from judges._parsing import Stated, last_label, stated_verdict
 
 LABELS = ("A", "B", "TIE")
+YES_NO = ("Yes", "No")
+GRADES = tuple("123456789")
 
 
 @pytest.mark.parametrize(
@@ -15,32 +19,70 @@ LABELS = ("A", "B", "TIE")
         ("(B)", "B"),
         ("It is a TIE", "TIE"),
         ("a better answer", None),
+        ("A better answer would name the year.", None),  # an article
         ("AB", None),
         ("BANANA", None),
         ("", None),
         ("neither", None),
         ("A/B? B.", "B"),
+        ("A is not better", None),
+        ("It is not A", None),
     ],
 )
 def test_the_last_label_that_is_a_word_counts(text: str, label: str | None):
-    assert last_label(text, LABELS) == label
+    found = last_label(text, LABELS)
+    assert (found.label if found else None) == label
+    if found:
+        assert text[found.place :].startswith(found.label)
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "expected"),
+    ("text", "labels", "label", "place"),
     [
-        ({"A": 0.6, "B": 0.2, "The": 0.2}, 0.75),
-        ({"A": 0.3, " A": 0.3, "B": 0.2}, 0.75),
-        ({"A": 0.1}, 1.0),
-        ({"The": 0.9}, None),
-        ({}, None),
+        ("The better answer is B.", ("A", "B"), "B", 21),
+        ("A more helpful answer is B.", ("A", "B"), "B", 25),
+        ("Verdict: **B**, since A is long", ("A", "B"), "B", 11),
+        ("b", ("A", "B"), "B", 0),
+        ("(a)", ("A", "B"), "A", 1),
+        ("the winner is a.", ("A", "B"), "A", 14),
+        ("the answer is a poem", ("A", "B"), None, None),
+        ("no", YES_NO, "No", 0),
+        ("YES.", YES_NO, "Yes", 0),
+        ("Yes, there is no doubt", YES_NO, "Yes", 0),
+        ("The answer is no.", YES_NO, "No", 14),
+        ("there is no harm in it", YES_NO, None, None),
+        ("7. It is clear; 1 word is wrong", GRADES, "7", 0),
+        ("Grade: 8/9", GRADES, "8", 7),
+        ("<think>A, or is it B? A</think>\n\nB", ("A", "B"), "B", 33),
+        ("is it A? I say A.</think>B", ("A", "B"), "B", 25),
+        ("<think>Answer A is better. But", ("A", "B"), None, None),
     ],
 )
-def test_probability_is_that_among_the_labels(
-    probabilities: dict[str, float], expected: float | None
+def test_a_verdict_is_read_with_its_place(
+    text: str, labels: tuple[str, ...], label: str | None, place: int | None
 ):
-    found = label_probabilities(probabilities, ("A", "B"))
-    if expected is None:
-        assert found is None
-    else:
-        assert found == pytest.approx({"A": expected, "B": 1 - expected})
+    found = stated_verdict(text, labels)
+    assert found == (None if label is None else Stated(label, place))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Let me compare the two answers, A and", None),
+        ("Comparing A with B", None),
+        ("B", "B"),  # max_tokens: 1
+        ("**B", "B"),
+        ("B. Because it is", "B"),
+        ("The better answer is B", "B"),
+        ("the winner is a", None),  # "a clear B", perhaps
+    ],
+)
+def test_a_label_that_half_a_reply_names_is_no_verdict_unless_it_is_stated(
+    text: str, label: str | None
+):
+    found = stated_verdict(text, ("A", "B"), is_cut=True)
+    assert (found.label if found else None) == label
+
+
+def test_a_tie_in_other_words_stands_nowhere():
+    assert stated_verdict("Both are equally good.", ("A", "B"), "TIE") == Stated("TIE", None)

@@ -60,6 +60,27 @@ def test_a_classifier_says_what_transformers_makes_of_it():
     assert rewards_of(tiny_classifier()) == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_an_answer_that_was_cut_off_is_read_without_an_end(is_ours: bool):
+    """As training reads the tokens that were drawn; with an end it would be another answer."""
+    model = tiny_reward_model() if is_ours else tiny_classifier()
+    reader = judge(model)
+    answers = [Answer(ASKED, text, is_finished) for text in TEXTS for is_finished in (True, False)]
+    read = reader._sequences(answers)
+    end = reader._chat.tokenizer.eos_token_id
+    for whole, cut in zip(read[::2], read[1::2], strict=True):
+        assert whole.response_ids == (*cut.response_ids, end)
+    rewards = reader.rewards(answers)
+    assert rewards[3] is None  # "", cut off before its first word
+    expected = reader._rewards([s for s in read if s.response_ids]).tolist()
+    found = [reward for reward in rewards if reward is not None]
+    assert found == pytest.approx(expected, abs=0.05)
+    assert abs(found[0] - found[1]) > 0.01
+    opinion = reader.score(answers)[3]
+    assert opinion.score is None
+    assert opinion.reason == "the answer was cut off before its first word"
+
+
 def test_a_classifier_of_several_classes_is_refused_before_anything_runs():
     with pytest.raises(ModelNotFoundError, match="has 3 outputs; a reward model has one"):
         judge(tiny_classifier(3)).check()

@@ -1,12 +1,14 @@
 """Scores by hand, and against the published SQuAD script's rules."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from judges import load
+from judges import _maths, load
 from judges._base import Answer, Opinion
 from judges.verifier import exact_match, last_number, normalise, token_f1
 from rlhf_core.config import JudgeSettings
@@ -227,3 +229,53 @@ def test_a_schema_elsewhere_is_not_fetched():
     options = {"metric": "json_schema", "json_schema": {"$ref": "http://127.0.0.1:9/schema.json"}}
     with pytest.raises(ConfigError, match="refers to what it does not hold"):
         judge("{}", **options)
+
+
+def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It reads what models wrote; a comparison that nobody is left to stop stops all the same."""
+    monkeypatch.setenv("SOLON_TEST_KEY", "secret")
+    with _maths.MathsWorker() as worker:
+        assert worker.equal("1/2", "0.5") is True
+        process = psutil.Process(worker._started().pid)
+        assert "SOLON_TEST_KEY" not in process.environ()
+        seconds, _ = process.rlimit(psutil.RLIMIT_CPU)
+        used = process.cpu_times()
+        assert used.user + used.system < seconds <= used.user + used.system + 9
+
+
+SLOW = "^(a|a)+$"
+FIFTY = "a" * 50
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"properties": {"name": {"pattern": SLOW}}}, {"name": f"{FIFTY}!"}),
+        ({"patternProperties": {SLOW: {"type": "string"}}}, {f"{FIFTY}!": 1}),
+        ({"patternProperties": {SLOW: {}}, "additionalProperties": False}, {f"{FIFTY}!": 1}),
+    ],
+)
+def test_no_answer_keeps_a_pattern_of_a_schema_busy_for_ever(
+    schema: dict[str, Any], answer: dict[str, Any]
+):
+    found = judge(json.dumps(answer), metric="json_schema", json_schema=schema)
+    assert found.outcome is Outcome.UNAVAILABLE
+    assert "longer than a second" in (found.reason or "")
+
+
+def test_patterns_of_a_schema_decide():
+    schema = {
+        "properties": {"a": {"pattern": "^x"}},
+        "patternProperties": {"^n_": {"type": "integer"}},
+        "additionalProperties": False,
+    }
+    rules = {"metric": "json_schema", "json_schema": schema}
+    assert judge('{"a": "xy", "n_b": 3}', **rules).score == 1.0
+    assert judge('{"a": "y"}', **rules).score == 0.0
+    assert judge('{"n_b": "3"}', **rules).score == 0.0
+    assert judge('{"c": 1}', **rules).score == 0.0
+    typed = {"metric": "json_schema", "json_schema": {"additionalProperties": {"type": "string"}}}
+    assert judge('{"c": "1"}', **typed).score == 1.0
+    assert judge('{"c": 1}', **typed).score == 0.0

@@ -103,8 +103,9 @@ def best_of_n(
 ) -> Iterator[TrainingStep]:
     trunk.add_role(Role.POLICY, 1)
     settings = BestOfNSettings(
-        algorithm="best_of_n", n=3, epochs=3, prompts_per_step=2, learning_rate=1e-2
-    )
+        algorithm="best_of_n", n=3, epochs=3, prompts_per_step=2, learning_rate=1e-2,
+        missing_eos_score=None,
+    )  # fmt: skip
     sampling = SamplingSettings(max_new_tokens=4)
     return train_best_of_n(trunk, prompts(count), reward, settings, sampling, 1, checkpoints)
 

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -213,7 +214,7 @@ def test_rloo_trains_no_critic_and_its_first_gradient_is_reinforce(trunk: Trunk)
 
 
 def test_ptx_adds_its_gradient_to_that_of_the_reward_before_one_step(new_trunk: NewTrunk):
-    """It is that of the reward plus γ times that of the texts.
+    """The reward's is set aside, that of the texts is γ times their own, and one step takes both.
 
     A peer takes an optimizer step for each, which is another algorithm.
     """
@@ -225,7 +226,9 @@ def test_ptx_adds_its_gradient_to_that_of_the_reward_before_one_step(new_trunk: 
 
         def caught(updater: Updater) -> tuple[float, float]:
             if not found:
-                found.extend(parameter.grad.clone() for parameter in updater.parameters)
+                gradients = [parameter.grad.clone() for parameter in updater.parameters]
+                aside = updater._aside or [torch.zeros(())] * len(gradients)
+                found.extend(own + other for own, other in zip(gradients, aside, strict=True))
             return apply(updater)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -289,14 +292,112 @@ def test_entropy_bonus_keeps_the_policy_broad(new_trunk: NewTrunk):
 
 
 def test_the_moving_average_is_what_is_left_in_the_end(new_trunk: NewTrunk):
-    """Of one optimizer step from w to w', with decay 0.75: 0.75·w + 0.25·w'."""
-    one = {"steps": 1, "minibatches": 1}
+    """Of w₁ and w₂ after two optimizer steps, with decay 0.75: (0.75·w₁ + w₂) / 1.75."""
+    two = {"steps": 2, "minibatches": 1}
     plain, averaged = new_trunk(), new_trunk()
-    train(plain, settings(**one))
-    train(averaged, settings(**one, ema=0.75))
-    fresh = new_trunk()
-    fresh.add_role(Role.CRITIC, 1)
+    plain.add_role(Role.POLICY, 1)
+    plain.add_role(Role.REWARD, 1)
+    add_critic(plain, PPOSettings())
+    steps = train_online(plain, prompts(), share_of_low, settings(**two), SAMPLING, 1)
+    first, second = (
+        {name: weight.clone() for name, weight in plain.roles.weights(Role.POLICY).items()}
+        for _ in steps
+    )
+    train(averaged, settings(**two, ema=0.75))
+    for name, weight in averaged.roles.weights(Role.POLICY).items():
+        torch.testing.assert_close(weight, (0.75 * first[name] + second[name]) / 1.75)
+
+
+def test_by_default_the_controller_can_change_the_coefficient_tenfold(new_trunk: NewTrunk):
+    """Of 16 steps of 8 answers the horizon is 0.2·128 / log 10 = 11.11794.
+
+    At the paper's 10,000 all sixteen would move the coefficient by a fortieth of a fifth.
+    """
+    near = KLSettings(coefficient=0.1, target=1e6)
+    steps = train(new_trunk(), settings(steps=16, kl=near))
+    factor = 1 - 0.2 * 8 / 11.1179388
+    found = [step.metrics["kl_coefficient"] for step in steps]
+    assert found == pytest.approx([0.1 * factor**step for step in range(16)], abs=1e-6)
+    assert found[-1] * factor < 0.1 / 10  # (1 − 0.1439)¹⁶ = 0.0832
+
+
+def first_gradients(
+    trunk: Trunk, chosen: OnlineSettings, reward: Reward
+) -> tuple[RolloutStep, list[torch.Tensor]]:
+    """The one step of a training, and the gradient before it is clipped and applied."""
+    found: list[torch.Tensor] = []
+    apply = Updater.step
+
+    def caught(updater: Updater) -> tuple[float, float]:
+        found.extend(parameter.grad.clone() for parameter in updater.parameters)
+        return apply(updater)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Updater, "step", caught)
+        (step,) = train(trunk, chosen, reward)
+    return step, found
+
+
+def test_answers_without_a_score_teach_nothing(trunk: Trunk):
+    """Of eight answers to four prompts 1, 4 and 5 have none, so 0 has nothing to be compared with.
+
+    The loss is that of 2, 3, 6 and 7, over the five that have one.
+    """
+
+    def reward(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        scores = share_of_low(rollouts)
+        scores[[1, 4, 5]] = torch.nan
+        return scores
+
+    chosen = settings(RLOOSettings, steps=1, minibatches=1, kl=KLSettings(coefficient=0.5))
+    step, gradients = first_gradients(trunk, chosen, reward)
+    assert [math.isnan(score) for score in step.scores] == [row in (1, 4, 5) for row in range(8)]
+    assert step.metrics["unscored"] == 3 / 8
+    assert step.metrics["unscored_prompts"] == 1 / 4
+    scores = torch.tensor(step.scores)
+    advantages = torch.zeros(8)
+    for one, other in ((2, 3), (6, 7)):
+        advantages[one] = scores[one] - scores[other]
+        advantages[other] = -advantages[one]
+    assert advantages.any()
+    fresh = open_trunk("tiny-random", FP32, lora_rank=4)
     fresh.add_role(Role.POLICY, 1)
-    before, after, mean = (t.roles.weights(Role.POLICY) for t in (fresh, plain, averaged))
-    for name, weight in mean.items():
-        torch.testing.assert_close(weight, 0.75 * before[name] + 0.25 * after[name])
+    batch = fresh.batch([rollout.tokens for rollout in step.rollouts])
+    logprobs = fresh.token_logprobs(Role.POLICY, batch, 1.0).sum(dim=1)
+    (-(advantages * logprobs).sum() / 5).backward()
+    for found, parameter in zip(gradients, fresh.parameters(Role.POLICY), strict=True):
+        torch.testing.assert_close(found, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_a_step_without_any_score_is_no_update_and_a_training_of_them_an_error(trunk: Trunk):
+    trunk.add_role(Role.POLICY, 1)
+    before = {name: value.clone() for name, value in trunk.roles.weights(Role.POLICY).items()}
+    chosen = settings(RLOOSettings, steps=2)
+    steps = train_online(
+        trunk, prompts(), lambda r: torch.full((len(r),), torch.nan), chosen, SAMPLING, 1
+    )
+    first, second = next(steps), next(steps)
+    assert first.metrics["updates"] == second.metrics["updates"] == 0
+    assert "score" not in first.metrics
+    torch.testing.assert_close(trunk.roles.weights(Role.POLICY), before, atol=0, rtol=0)
+    with pytest.raises(TrainingError, match="no score for any answer of the training"):
+        next(steps)
+
+
+def test_unfinished_answers_are_unlearnt_though_finished_ones_score_below_their_score(
+    trunk: Trunk,
+):
+    """A finished answer has −2, one that was cut off −2.5; at −1 instead, not ending would pay."""
+    with torch.no_grad():
+        trunk.language_model.get_output_embeddings().weight[trunk.eos_id] *= 3.5
+    trunk._base_states = trunk._reference_states()
+    chosen = settings(
+        RLOOSettings, steps=12, prompts_per_step=6, samples_per_prompt=8, learning_rate=3e-2,
+        missing_eos_score=-1.0, kl=KLSettings(coefficient=0.0),
+    )  # fmt: skip
+
+    def reward(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        return torch.tensor([-2.0 if r.finish_reason == "eos" else -2.5 for r in rollouts])
+
+    rates = [step.metrics["eos_rate"] for step in train(trunk, chosen, reward)]
+    assert sum(rates[-3:]) > sum(rates[:3])

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from rlhf_core.algorithms.optimisation import (
+    MovingAverage,
     TrainingStep,
     Updater,
     cosine_to_floor,
@@ -52,6 +53,34 @@ def test_updater_walks_down_the_cosine_and_lets_weights_be():
         places.append(parameter.item())
     moves = [before - after for before, after in itertools.pairwise(places)]
     assert moves == pytest.approx([0.1, 0.055, 0.01], abs=1e-5)
+
+
+def test_the_average_weighs_the_steps_that_were_made_and_not_the_start():
+    """With d = 0.5, 100 at first, then 4, 8 and 2: (0.25·4 + 0.5·8 + 2) / 1.75 = 4."""
+    parameter = nn.Parameter(torch.tensor([100.0]))
+    average = MovingAverage([parameter], decay=0.5)
+    found = []
+    for value in (4.0, 8.0, 2.0):
+        parameter.data.fill_(value)
+        average.update()
+        found.append(average.averages[0].item())
+    assert found == pytest.approx([4.0, 10 / 1.5, 4.0], abs=1e-6)
+    average.take_over()
+    assert parameter.item() == pytest.approx(4.0, abs=1e-6)
+
+
+def test_an_average_that_was_put_back_goes_on_as_if_nothing_had_happened():
+    parameter = nn.Parameter(torch.tensor([0.0]))
+    whole = MovingAverage([parameter], decay=0.9)
+    halves = MovingAverage([parameter], decay=0.9)
+    for value in (3.0, -1.0, 5.0):
+        parameter.data.fill_(value)
+        whole.update()
+        halves.update()
+        kept = {name: tensor.clone() for name, tensor in halves.state().items()}
+        halves = MovingAverage([parameter], decay=0.9)
+        halves.load(kept)
+    assert torch.equal(whole.averages[0], halves.averages[0])
 
 
 def test_every_epoch_sees_every_index_once_in_an_order_of_its_own():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from rlhf_core.algorithms.policy_gradient import (
     clipped_policy_loss,
     clipped_value_loss,
     generalized_advantages,
+    kl_horizon,
     squared_kl_loss,
     token_rewards,
 )
@@ -199,3 +202,58 @@ def test_coefficient_moves_with_the_error_and_no_further_than_a_fifth(kl: float,
     """Ziegler's controller with target 6 nats, 100 answers and a horizon of 10,000."""
     found = adapted_coefficient(0.1, kl, target=6.0, answers=100, horizon=10_000)
     assert found == pytest.approx(0.1 * factor)
+
+
+def test_an_answer_without_a_score_has_no_advantage_and_is_in_no_baseline():
+    """0.1, 0.3, none, 0.8: each less the mean of the other two, then less the mean of all, 2.2/4.
+
+    The second prompt has one score, so nothing to compare it with.
+    """
+    none = math.nan
+    scores = torch.tensor([0.1, 0.3, none, 0.8, none, none, 1.0, none])
+    expected = [-0.45, -0.15, 0.0, 0.6, 0.0, 0.0, 0.0, 0.0]
+    found = baseline_advantages(scores, 4, "leave_one_out")
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    found = baseline_advantages(scores, 4, "batch_mean")
+    expected = [-0.45, -0.25, 0.0, 0.25, 0.0, 0.0, 0.45, 0.0]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    assert baseline_advantages(scores, 4, "none").nan_to_num().equal(scores.nan_to_num())
+
+
+def test_being_unreadable_on_a_hard_prompt_pays_nothing():
+    """A hard prompt, and two easy ones.
+
+    Filled with the mean of all it had the best score of its prompt, and an advantage of 0.56.
+    """
+    scores = torch.tensor([0.1, 0.1, math.nan, 0.1, 0.9, 0.9, 0.9, 0.9, 0.8, 0.9, 0.8, 0.9])
+    found = baseline_advantages(scores, 4, "leave_one_out")
+    assert found[:4].tolist() == pytest.approx([0.0] * 4, abs=1e-6)
+
+
+@pytest.mark.parametrize(("kl", "expected"), [(1e6, 0.12), (0.0, 0.08)])
+def test_a_step_longer_than_the_horizon_moves_the_coefficient_by_a_fifth(
+    kl: float, expected: float
+):
+    """A thousand answers at a horizon of 100: unbounded, 1 − 0.2·10 would make it negative."""
+    found = adapted_coefficient(0.1, kl, target=6.0, answers=1000, horizon=100)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("answers", "horizon"), [(384, 33.353816), (2_000_000, 10_000)])
+def test_the_horizon_is_the_trainings_own_and_at_most_the_papers(answers: int, horizon: float):
+    """0.2 · 384 / 2.3025851 = 33.353816: 12 steps of 32 answers, the default."""
+    assert kl_horizon(answers) == pytest.approx(horizon, abs=1e-5)
+    most = 0.05
+    for _ in range(12):
+        most = adapted_coefficient(most, 1e9, 6.0, 32, kl_horizon(answers))
+    assert most > (0.4 if answers == 384 else 0.05)
+
+
+def test_the_controller_reaches_its_target_within_a_default_training():
+    """A policy whose KL is 1 / β nats: the coefficient goes from 0.05 to the 1/6 of the target."""
+    coefficient, distances = 0.05, []
+    for _ in range(12):
+        distances.append(1 / coefficient)
+        coefficient = adapted_coefficient(coefficient, distances[-1], 6.0, 32, kl_horizon(384))
+    assert distances[0] == 20
+    assert distances[-1] == pytest.approx(6.0, rel=0.05)

@@ -126,6 +126,27 @@ def test_whitened_rewards_keep_their_mean(trunk: Trunk):
     torch.testing.assert_close(found.returns, expected, atol=1e-6, rtol=0)
 
 
+def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
+    """As where it had not been drawn: 0 and out of all whitening, however large its values."""
+    settings = PPOSettings(whiten_rewards=True)
+    kl, values = [[0.1, 0.2, 0.3], [0.5, 9.0, 9.0]], [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]]
+    both = known(kl, values)
+    alone = Experience(
+        (), *(cell[:1] for cell in (MASK, both.logprobs, both.entropy, both.kl, both.values)), 0.0
+    )
+    run = run_of(trunk, settings)
+    expected = _targets(alone, torch.tensor([4.0]), run)
+    found = _targets(both, torch.tensor([4.0, math.nan]), run)
+    torch.testing.assert_close(found.advantages[:1], expected.advantages, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.returns[:1], expected.returns, atol=1e-6, rtol=0)
+    assert found.advantages[1].tolist() == found.returns[1].tolist() == [0.0] * 3
+    metrics = _describe(ragged_rollouts()[:2], both, torch.tensor([4.0, math.nan]), found, run)
+    assert metrics["score"] == 4.0
+    assert metrics["score_deviation"] == 0.0
+    assert metrics["unscored"] == 0.5
+    assert metrics["objective"] == pytest.approx(4.0 - 0.05 * 0.6, abs=1e-6)
+
+
 def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
     """β = 0.5, KL (1, 2, 3) and −2: 10 − 3 against 4 + 1, so ±2 at every token."""
     settings = RLOOSettings(algorithm="rloo", samples_per_prompt=2, kl=KLSettings(coefficient=0.5))
@@ -169,6 +190,12 @@ def test_minibatches_are_whole_prompts_each_once():
     """Four prompts of two answers in three optimizer steps: prompts 0 and 3, 1, 2."""
     plan = minibatch_plan(ragged_rollouts(), 3)
     assert plan == [[0, 1, 6, 7], [2, 3], [4, 5]]
+
+
+def test_minibatches_hold_the_answers_to_learn_from_alone():
+    """Prompt 0 has one left, prompt 1 none."""
+    assert minibatch_plan(ragged_rollouts(), 3, [1, 4, 5, 6, 7]) == [[1], [4, 5], [6, 7]]
+    assert minibatch_plan(ragged_rollouts(), 3, []) == []
 
 
 @pytest.mark.parametrize("critic", ["separate", "shared"])
@@ -221,7 +248,7 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
 
 
 def test_texts_of_an_update_that_is_not_made_are_those_of_the_next(trunk: Trunk):
-    """Else a training that is gone on with, which counts updates, would see others."""
+    """Else a training that is resumed, which counts updates, would see others."""
     chosen = PPOSettings(minibatches=1, epochs=3, kl=KLSettings(stop_at=1e-12), ptx=PTXSettings())
     run, plan, seen = ready(trunk, chosen)
     texts = [[TokenSequence((number,), (5, 6))] for number in range(20, 24)]
@@ -249,6 +276,62 @@ def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
     kl = first_two(None)[0]["kl"]
     assert kl > 0.1
     assert first_two(kl / 1.1)[1]["kl_coefficient"] == pytest.approx(0.1 * 1.05, abs=1e-5)
+
+
+def test_texts_and_reward_are_each_clipped_by_their_own_norm(trunk: Trunk):
+    """Gradients of 12 and 300 against a limit of 3: both count 3, whatever γ.
+
+    Clipped together they would be 0.12 and 2.99: the reward would have no say.
+    """
+    run, _, _ = ready(trunk, PPOSettings(minibatches=1, learning_rate=1e-3, max_grad_norm=3.0))
+    policy = run.updaters[Role.POLICY]
+    size = sum(parameter.numel() for parameter in policy.parameters)
+    signs = [torch.randn_like(parameter).sign() for parameter in policy.parameters]
+    for parameter in policy.parameters:
+        parameter.grad = torch.full_like(parameter, 12 / size**0.5)
+    assert policy.set_aside() == pytest.approx(12, rel=1e-5)
+    assert all(parameter.grad is None for parameter in policy.parameters)
+    for parameter, sign in zip(policy.parameters, signs, strict=True):
+        parameter.grad = sign * 300 / size**0.5
+    found: list[torch.Tensor] = []
+
+    def caught(*_: object) -> None:
+        found.extend(parameter.grad.clone() for parameter in policy.parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy._optimizer, "step", caught)
+        norm, _ = policy.step()
+    assert norm == pytest.approx(300, rel=1e-5)
+    for gradient, sign in zip(found, signs, strict=True):
+        torch.testing.assert_close(gradient, (1 + sign) * 3 / size**0.5, atol=1e-6, rtol=0)
+
+
+def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk: NewTrunk):
+    """Of the direction of an update with γ = 1e6, what that of the texts alone does not explain."""
+    texts = [TokenSequence((20,), (5, 6, 7))]
+    directions = []
+    for scale in (0.0, 1.0):
+        trunk = new_trunk()
+        chosen = PPOSettings(minibatches=1, ptx=PTXSettings(coefficient=1e6))
+        run, plan, seen = ready(trunk, chosen)
+        run.texts = iter([texts])
+        found: list[torch.Tensor] = []
+
+        def caught(*_: object, run: Run = run, found: list[torch.Tensor] = found) -> None:
+            parameters = run.updaters[Role.POLICY].parameters
+            found.append(torch.cat([parameter.grad.flatten() for parameter in parameters]))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run.updaters[Role.POLICY]._optimizer, "step", caught)
+            advantages = torch.linspace(-8, 8, 8)[:, None] * seen.mask * scale
+            report = update(run, plan, seen, Targets(advantages, seen.values))
+        directions.append(found[0])
+        assert report["ptx_grad_norm"] > 1e5
+    of_texts, of_both = directions
+    of_reward = of_both - of_texts
+    assert of_texts.norm().item() == pytest.approx(1.0, abs=1e-3)
+    assert report["policy_grad_norm"] > 0.5
+    assert of_reward.norm().item() == pytest.approx(min(report["policy_grad_norm"], 1.0), abs=1e-3)
 
 
 def test_adams_epsilon_is_ppos(trunk: Trunk):

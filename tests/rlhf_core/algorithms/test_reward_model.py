@@ -123,12 +123,52 @@ def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):
     list(train_reward_model(trunk, rankings, RewardModelSettings(learning_rate=1e-2), seed=1))
     references = [ranking.sequences[0] for ranking in rankings]
     before = score_sequences(trunk, references, Role.REWARD)
-    mean, deviation = normalise(trunk, references)
+    figures = normalise(trunk, references)
+    mean, deviation = figures["reference_mean"], figures["reference_deviation"]
     after = score_sequences(trunk, references, Role.REWARD)
     assert mean == pytest.approx(before.mean().item(), abs=1e-5)
     torch.testing.assert_close(after, (before - mean) / deviation, atol=1e-4, rtol=0)
     assert after.mean().item() == pytest.approx(0.0, abs=1e-4)
     assert after.std().item() == pytest.approx(1.0, abs=1e-4)
+    assert "reference_disagreement" not in figures  # a single head has nothing to disagree with
+
+
+def test_constants_and_scales_of_heads_are_no_disagreement(trunk: Trunk):
+    """The loss sees neither: w, 2w + 3 and 5w − 40 rank alike, so they are one head three times."""
+    trunk.add_role(Role.REWARD, seed=1, heads=3)
+    head = trunk.heads[Role.REWARD].linear
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0], [2.0], [5.0]]) * head.weight[0])
+        head.bias.copy_(torch.tensor([0.0, 3.0, -40.0]))
+    sequences = [ranking.sequences[0] for ranking in planted_rankings(24, 1)]
+    references, others = sequences[:16], sequences[16:]
+    assert normalise(trunk, references)["reference_disagreement"] == pytest.approx(0.0, abs=1e-5)
+    each = scores_of_each_head(trunk, references, Role.REWARD)
+    torch.testing.assert_close(each.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(each.std(dim=0), torch.ones(3), atol=1e-5, rtol=0)
+    apart = scores_of_each_head(trunk, others, Role.REWARD).std(dim=1, correction=0)
+    torch.testing.assert_close(apart, torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_heads_that_were_trained_are_each_normalised(trunk: Trunk):
+    settings = RewardModelSettings(epochs=3, learning_rate=1e-2, heads=5)
+    list(train_reward_model(trunk, planted_rankings(16, 1), settings, seed=1))
+    references = [ranking.sequences[0] for ranking in planted_rankings(32, 101)]
+    figures = normalise(trunk, references)
+    each = scores_of_each_head(trunk, references, Role.REWARD)
+    torch.testing.assert_close(each.mean(dim=0), torch.zeros(5), atol=1e-4, rtol=0)
+    torch.testing.assert_close(each.std(dim=0), torch.ones(5), atol=1e-4, rtol=0)
+    disagreement = each.std(dim=1, correction=0).mean().item()
+    assert figures["reference_disagreement"] == pytest.approx(disagreement, abs=1e-4)
+
+
+def test_a_single_reference_gives_a_mean_and_no_deviation(trunk: Trunk):
+    trunk.add_role(Role.REWARD, seed=1, heads=2)
+    sequences = [ranking.sequences[0] for ranking in planted_rankings(2, 1)]
+    before = scores_of_each_head(trunk, sequences, Role.REWARD)
+    assert normalise(trunk, sequences[:1])["reference_deviation"] == 1.0
+    after = scores_of_each_head(trunk, sequences, Role.REWARD)
+    torch.testing.assert_close(after, before - before[0], atol=1e-5, rtol=0)
 
 
 def test_nothing_but_ties_is_an_error_that_names_the_query(trunk: Trunk):

@@ -1,12 +1,20 @@
 """What is known of answers before the first update, against plain forward passes."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from rlhf_core.algorithms.policy_update import minibatch_plan
-from rlhf_core.algorithms.rollouts import Experience, Rollout, experience, roll_out
+from rlhf_core.algorithms.rollouts import (
+    Experience,
+    Rollout,
+    experience,
+    finished_scores,
+    roll_out,
+    unscored_share,
+)
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.sampling import SamplingLimits, sample
@@ -86,6 +94,53 @@ def test_a_gap_between_sampling_and_training_is_warned_of(
     ]
     assert seen_by(trunk, drawn).sampling_gap == pytest.approx(gap, abs=1e-5)
     assert ("sampling and training disagree" in caplog.text) == warns
+
+
+def answers(*rows: tuple[int, str]) -> list[Rollout]:
+    """An answer a row: its prompt, and how it ended."""
+    return [
+        Rollout(prompt, TokenSequence((5,), (6 + place,)), "", (0.0,), reason)
+        for place, (prompt, reason) in enumerate(rows)
+    ]
+
+
+def test_an_unfinished_answer_is_never_better_than_a_finished_one():
+    """Its own score; −1; the lowest of its prompt's finished ones; the lowest of the step's."""
+    drawn = answers(
+        (0, "length"), (0, "eos"), (0, "eos"),  # own: −3 lies below −1 and −1.6
+        (1, "length"), (1, "eos"), (1, "eos"),  # −1.6, though −1 and its own −0.5 lie above
+        (2, "length"), (2, "eos"), (2, "eos"),  # −1
+        (3, "length"), (3, "length"), (3, "length"),  # −1.6, the lowest finished of all; own
+    )  # fmt: skip
+    scores = [-3.0, -1.4, -1.6, -0.5, -1.6, -1.4, 2.0, 1.0, 3.0, 0.0, -1.2, -9.0]
+    expected = [-3.0, -1.4, -1.6, -1.6, -1.6, -1.4, -1.0, 1.0, 3.0, -1.6, -1.6, -9.0]
+    assert finished_scores(torch.tensor(scores), drawn, -1.0).tolist() == pytest.approx(
+        expected, abs=1e-6
+    )
+    assert finished_scores(torch.tensor(scores), drawn, None).tolist() == pytest.approx(scores)
+
+
+def test_an_unfinished_answer_without_a_score_is_no_better_either():
+    """That it did not end is known; of a finished one without a score nothing is."""
+    drawn = answers((0, "length"), (0, "eos"), (0, "eos"), (1, "length"), (1, "length"))
+    scores = torch.tensor([math.nan, math.nan, -2.0, math.nan, 5.0])
+    found = finished_scores(scores, drawn, -1.0)
+    assert found.isnan().tolist() == [False, True, False, False, False]
+    assert found[[0, 2, 3, 4]].tolist() == [-2.0, -2.0, -2.0, -2.0]
+    alone = answers((0, "length"), (0, "length"))
+    found = finished_scores(torch.tensor([math.nan, -4.0]), alone, -1.0)
+    assert found.tolist() == [-1.0, -4.0]
+
+
+def test_shares_without_a_score_are_counted_and_logged(caplog: pytest.LogCaptureFixture):
+    drawn = answers((0, "eos"), (0, "eos"), (1, "eos"), (1, "eos"))
+    assert unscored_share(torch.zeros(4), drawn) == {"unscored": 0.0, "unscored_prompts": 0.0}
+    assert caplog.text == ""
+    scores = torch.tensor([math.nan, 1.0, math.nan, math.nan])
+    assert unscored_share(scores, drawn) == {"unscored": 0.75, "unscored_prompts": 0.5}
+    assert (
+        "3 of 4 answers have no score, and with them all answers to 1 of 2 prompts" in caplog.text
+    )
 
 
 def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from itertools import islice
 
@@ -49,7 +50,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_the_first_of_equals(
     plain = new_trunk()
     list(islice(train_sft(plain, demonstrations(), SETTINGS, 1), step))
     tried = new_trunk()
-    trial = Trial(prompts(3, seed=4), says(*scores), SAMPLING)
+    trial = Trial(prompts(3, seed=4), says(*scores), SAMPLING, missing_eos_score=None)
     steps = list(train_sft(tried, demonstrations(), SETTINGS, 1, trial=trial))
     for kept, expected in zip(weights(tried), weights(plain), strict=True):
         assert torch.equal(kept, expected)
@@ -74,9 +75,9 @@ def test_a_trial_is_the_mean_reward_of_the_roles_own_answers(trunk: Trunk):
         answered.append([rollout.tokens.response_ids for rollout in rollouts])
         return torch.tensor([1.0, 2.0, 6.0])
 
-    trial = Trial(prompts(3), reward, SAMPLING)
-    assert trial.score(trunk, Role.SFT, 1) == pytest.approx(3.0)
-    assert trial.score(trunk, Role.SFT, 1) == pytest.approx(3.0)
+    trial = Trial(prompts(3), reward, SAMPLING, missing_eos_score=None)
+    assert trial.score(trunk, Role.SFT, 1).tolist() == [1.0, 2.0, 6.0]
+    assert trial.score(trunk, Role.SFT, 1).tolist() == [1.0, 2.0, 6.0]
     for parameter in trunk.parameters(Role.SFT):
         nn.init.normal_(parameter, std=0.3)
     trial.score(trunk, Role.SFT, 1)
@@ -99,13 +100,40 @@ def test_a_reward_that_is_no_number_chooses_nothing(trunk: Trunk):
 
 
 def test_what_scored_best_survives_a_checkpoint():
-    """As a double: 0.7 in single precision lies below 0.7, and a tie would be won."""
+    """A tie is not won afterwards either."""
     parameter = nn.Parameter(torch.tensor([1.0]))
     best = BestWeights([parameter])
-    best.offer(0.7)
+    assert best.offer(torch.tensor([0.7, 0.1]))
     parameter.data.fill_(2.0)
     read = BestWeights([parameter])
     read.load({name: value.clone() for name, value in best.state().items()})
-    read.offer(0.7)
+    assert not read.offer(torch.tensor([0.1, 0.7]))
     read.take_over()
     assert parameter.item() == 1.0
+
+
+def test_weights_do_not_gain_by_answers_that_have_no_score():
+    """2, 2 and −5, then 1, 1 and none: worse on both prompts that both have a score for.
+
+    By the mean of those with a score they would be better: 1 against −1/3.
+    """
+    parameter = nn.Parameter(torch.tensor([1.0]))
+    best = BestWeights([parameter])
+    assert best.offer(torch.tensor([2.0, 2.0, -5.0]))
+    assert not best.offer(torch.tensor([1.0, 1.0, math.nan]))
+    assert not best.offer(torch.tensor([math.nan, math.nan, math.nan]))
+    assert best.offer(torch.tensor([math.nan, 3.0, -5.0]))
+
+
+def test_an_answer_of_a_trial_that_did_not_end_scores_no_more_than_one_that_did(trunk: Trunk):
+    """A random model seldom ends within four tokens: 5 becomes −1, or −2, the lowest that did."""
+    trunk.add_role(Role.SFT, 1)
+    ended: list[bool] = []
+
+    def reward(rollouts: Sequence[Rollout]) -> torch.Tensor:
+        ended[:] = [rollout.finish_reason == "eos" for rollout in rollouts]
+        return torch.tensor([-2.0 if has_ended else 5.0 for has_ended in ended])
+
+    found = Trial(prompts(60), reward, SAMPLING).score(trunk, Role.SFT, 1)
+    assert not all(ended)
+    assert set(found.tolist()) == ({-2.0} if any(ended) else {-1.0})

@@ -179,8 +179,8 @@ def test_full_weights_have_no_rank_and_learn_in_small_steps(path: Path):
     config = load(path, "policy.weights=full", "sft.learning_rate=2e-5")
     assert config.policy.lora_rank is None
     rates = (config.sft, config.reward_model, config.training)
-    assert [settings.learning_rate for settings in rates] == [2e-5, 1e-5, 1e-5]
-    assert config.training.critic_learning_rate == 1e-5
+    assert [settings.learning_rate for settings in rates] == [2e-5, 1e-5, 5e-6]
+    assert config.training.critic_learning_rate == 9e-6
     assert (
         load(path, "policy.weights=full", "training.algorithm=dpo").training.learning_rate == 1e-6
     )

@@ -4,12 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from rlhf_core.errors import TrainingError
+from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models import artifacts
-from rlhf_core.models.artifacts import load_role, open_trunk, save_merged, save_role, whole_folder
+from rlhf_core.models.artifacts import (
+    is_reward_model,
+    load_role,
+    open_trunk,
+    save_merged,
+    save_role,
+)
 from rlhf_core.models.loading import load_language_model
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
@@ -77,6 +83,40 @@ def test_reward_model_reads_back_with_its_head(trunk: Trunk, tmp_path: Path):
     ]
 
 
+def test_several_heads_that_were_normalised_together_are_refused(trunk: Trunk, tmp_path: Path):
+    """As earlier versions wrote them: the same file, without a word on normalisation."""
+    trunk.add_role(Role.REWARD, 1, heads=2)
+    save_role(trunk, Role.REWARD, tmp_path / "reward-1", tmp_path)
+    load_role(open_trunk("tiny-random", FP32, 4), Role.REWARD, tmp_path / "reward-1")
+    head = tmp_path / "reward-1" / "head.safetensors"
+    save_file(load_file(head), head)
+    with pytest.raises(ModelNotFoundError, match="reward-1: its 2 heads were normalised together"):
+        load_role(open_trunk("tiny-random", FP32, 4), Role.REWARD, tmp_path / "reward-1")
+    single = {name: value[:1].clone() for name, value in load_file(head).items()}
+    save_file(single, head)
+    load_role(open_trunk("tiny-random", FP32, 4), Role.REWARD, tmp_path / "reward-1")
+
+
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_a_policy_with_a_shared_critic_is_saved_and_read_without_it(
+    tmp_path: Path, lora_rank: int | None
+):
+    trunk = trained(open_trunk("tiny-random", FP32, lora_rank), Role.REWARD)
+    trained(trunk, Role.POLICY)
+    trunk.copy_head(Role.REWARD, Role.POLICY)
+    folder = tmp_path / "policy-1"
+    save_role(trunk, Role.POLICY, folder, tmp_path)
+    assert not (folder / "head.safetensors").exists()
+    save_file(trunk.heads[Role.REWARD].state_dict(), folder / "head.safetensors")
+    assert not is_reward_model(folder)  # a folder of an earlier version
+    other = open_trunk("tiny-random", FP32, lora_rank)
+    load_role(other, Role.POLICY, folder)
+    assert Role.POLICY not in other.heads
+    batch = collate([TokenSequence((10, 11), (12, 13))], trunk.pad_id)
+    expected = trunk.token_logprobs(Role.POLICY, batch, 1.0)
+    torch.testing.assert_close(other.token_logprobs(Role.POLICY, batch, 1.0), expected)
+
+
 def test_what_reads_back_differently_is_not_kept(
     trunk: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -101,22 +141,3 @@ def test_a_merged_model_that_reads_back_differently_is_not_kept(
     with pytest.raises(TrainingError, match="reads back differently"):
         save_merged(trunk, Role.SFT, tmp_path / "sft")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_is_whole_or_not_there(tmp_path: Path):
-    folder = tmp_path / "model"
-
-    def interrupted() -> None:
-        with whole_folder(folder) as unfinished:
-            (unfinished / "half").write_text("…")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".model-killed").mkdir()
-    for words in ("first", "second"):
-        with whole_folder(folder) as unfinished:
-            (unfinished / "words").write_text(words)
-    assert (folder / "words").read_text() == "second"
-    assert list(tmp_path.iterdir()) == [folder]

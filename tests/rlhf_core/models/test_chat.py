@@ -39,6 +39,13 @@ def test_an_answer_ends_with_end_of_text_and_decodes_without(tokenizer: Tokenize
     assert chat.decode(ids) == "Blue light scatters."
 
 
+def test_an_answer_that_was_cut_off_has_no_end(tokenizer: Tokenizer):
+    chat = ChatFormat(tokenizer, None)
+    whole = chat.answer_ids("Blue light")
+    assert chat.answer_ids("Blue light", is_finished=False) == whole[:-1]
+    assert chat.answer_ids("", is_finished=False) == []
+
+
 def test_without_a_template_texts_stand_on_lines_of_their_own():
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = None

@@ -71,12 +71,20 @@ def test_what_was_not_asked_for_is_not_sent(serve):
     assert not {"seed", "logprobs", "top_logprobs"} & set(server.requests[0])
 
 
-def test_probabilities_of_the_first_token(serve):
-    tops = [{"token": t, "logprob": p, "bytes": None} for t, p in (("A", -0.1), (" B", -2.0))]
-    content = [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": tops}]
+def test_probabilities_of_each_token(serve):
+    """exp(−0.1) = 0.9048; a token that a server names twice in other bytes counts in sum."""
+
+    def position(token: str, *tops: tuple[str, float]) -> dict[str, object]:
+        named = [{"token": t, "logprob": p, "bytes": None} for t, p in tops]
+        return {"token": token, "logprob": -0.1, "bytes": None, "top_logprobs": named}
+
+    content = [position("I say", ("A", -0.1), (" B", -2.0)), position(" A", ("A", -3), ("A", -3))]
     server = serve(lambda body, number: completion("A", logprobs={"content": content}))
     (reply,) = ask(server, request={"top_logprobs": 2})
-    assert reply.first_token == pytest.approx({"A": 0.9048, " B": 0.1353}, abs=1e-4)
+    (one, first), (two, second) = reply.tokens
+    assert (one, two) == ("I say", " A")
+    assert first == pytest.approx({"A": 0.9048, " B": 0.1353}, abs=1e-4)
+    assert second == pytest.approx({"A": 0.0996}, abs=1e-4)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

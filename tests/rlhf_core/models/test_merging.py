@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_roles import AdapterRoles
-from rlhf_core.models.artifacts import open_trunk, save_merged, save_role
+from rlhf_core.models.artifacts import HEAD, open_trunk, save_merged, save_role
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -82,6 +83,23 @@ def test_a_reward_model_is_not_merged(tmp_path: Path, lora_rank: int | None):
     with pytest.raises(ModelNotFoundError, match="reward is a reward model: plain transformers"):
         merge_saved(folder, tmp_path / "out", FP32)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_a_policy_that_was_trained_with_a_shared_critic_is_merged(
+    tmp_path: Path, lora_rank: int | None
+):
+    """As it is saved now, and as earlier versions saved it: with the critic's head beside it."""
+    trunk, folder = saved(tmp_path, Role.POLICY, lora_rank)
+    trunk.add_role(Role.REWARD, 1)
+    trunk.copy_head(Role.REWARD, Role.POLICY)
+    folder = folder.with_name("policy-1")
+    save_role(trunk, Role.POLICY, folder, tmp_path / "sft")
+    merged = merge_saved(folder, tmp_path / "out", FP32)
+    assert merged.divergence_nats == pytest.approx(0.0, abs=1e-5)
+    save_file(trunk.heads[Role.REWARD].state_dict(), folder / HEAD)
+    again = merge_saved(folder, tmp_path / "again", FP32)
+    assert again == merged
 
 
 def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, OPTConfig
 
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config.tree import SFTSettings
-from rlhf_core.errors import TrainingError
+from rlhf_core.errors import ShapeError, TrainingError
 from rlhf_core.models.artifacts import new_roles, open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
@@ -129,9 +129,26 @@ def test_rescaled_head_answers_in_deviations_from_the_mean():
     head = ScalarHead(8)
     states = torch.randn(50, 8)
     before = head(states)
-    head.rescale(before.mean().item(), before.std().item())
+    head.rescale(before.mean(dim=0, keepdim=True), before.std(dim=0, keepdim=True))
     after = head(states)
     torch.testing.assert_close(after, (before - before.mean()) / before.std(), atol=1e-5, rtol=1e-5)
+
+
+def test_each_member_of_a_head_is_rescaled_by_its_own_mean_and_deviation():
+    """2x + 1 and −x: less means of 5 and −2, in deviations of 4 and 1: (2x − 4)/4 and −x + 2."""
+    head = ScalarHead(1, members=2)
+    head.load_state_dict(
+        {
+            "linear.weight": torch.tensor([[2.0], [-1.0]]),
+            "linear.bias": torch.tensor([1.0, 0.0]),
+        }
+    )
+    head.rescale(torch.tensor([5.0, -2.0]), torch.tensor([4.0, 1.0]))
+    found = head.each(torch.tensor([[3.0], [0.0]]))
+    expected = torch.tensor([[0.5, -1.0], [-1.0, 2.0]])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    with pytest.raises(ShapeError, match=r"mean \(1,\) .* one number a member, \(2,\)"):
+        head.rescale(torch.ones(1), torch.ones(2))
 
 
 def test_entropy_is_that_of_the_distribution_before_each_token(trunk: Trunk, batch: Batch):

@@ -1,5 +1,6 @@
 import importlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -39,6 +40,60 @@ def test_a_snapshot_is_refreshed_when_the_store_moved_on(filled: Store):
     os.utime(filled.files.snapshot, (past, past))
     filled.append([candidate("three", 2)])
     assert audit(filled.files.database, "SELECT count(*) FROM candidates").rows == [(3,)]
+
+
+def test_a_clock_that_goes_back_leaves_no_auditor_on_an_old_snapshot(filled: Store):
+    """What was written since is dated before the snapshot, by an hour."""
+    files = filled.files
+    audit(files.database, "SELECT 1")
+    filled.append([candidate("three", 2)])
+    future, past = time.time() + 3600, time.time() - 60
+    os.utime(files.snapshot, (future, future))
+    os.utime(files.database, (past, past))
+    answer = audit(files.database, "SELECT count(*) FROM candidates")
+    assert answer.rows == [(3,)]
+    assert 0 <= answer.age_seconds < 60
+
+
+def test_an_age_is_never_negative_and_an_unknown_one_is_said(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    audit(filled.files.database, "SELECT 1")
+    future = time.time() + 3600
+    os.utime(filled.files.snapshot, (future, future))
+    assert audit(filled.files.database, "SELECT 1").age_seconds == 0
+    assert caplog.text == ""
+    filled.append([candidate("three", 2)])
+    module = importlib.import_module("rlhf_core.store.audit")
+    monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
+    with locked(filled.files, 1):
+        assert audit(filled.files.database, "SELECT 1").age_seconds == 0
+    assert "clock was set back" in caplog.text
+
+
+def test_a_store_put_back_from_a_backup_is_news(filled: Store, tmp_path: Path):
+    """Its file is older than the snapshot."""
+    files = filled.files
+    filled.publish()
+    backup = tmp_path / "backup"
+    shutil.copy2(files.database, backup)
+    filled.append([candidate("three", 2)])
+    assert filled.publish().exists()
+    os.replace(backup, files.database)
+    past = time.time() - 60
+    os.utime(files.snapshot, (past, past))
+    assert audit(files.database, "SELECT count(*) FROM candidates").rows == [(2,)]
+
+
+def test_a_store_without_news_is_not_copied_again(filled: Store):
+    snapshot = filled.publish()
+    copied = snapshot.stat().st_ino
+    past = time.time() - 60
+    os.utime(snapshot, (past, past))
+    for _ in range(2):
+        audit(filled.files.database, "SELECT 1")
+        filled.publish()
+    assert snapshot.stat().st_ino == copied
 
 
 def test_a_locked_store_is_answered_from_the_last_snapshot(filled: Store, monkeypatch):

@@ -169,6 +169,32 @@ def test_judges_that_are_constant_and_flip(filled: Store):
     ]
 
 
+def test_outages_of_a_judge_until_they_are_made_up_for(store: Store):
+    """Three answers of five were missing, for two reasons; a later run got one of them."""
+    answers = [candidate(f"{n}", n, prompt_id=ASKED.id) for n in range(5)]
+    gone = {"outcome": Outcome.UNAVAILABLE, "attempt": "first"}
+    store.append(
+        [
+            ASKED,
+            *answers,
+            judgement("remote", answers[0], 0.5),
+            judgement("remote", answers[1], None, outcome=Outcome.UNPARSED, reason="no label"),
+            *(judgement("remote", one, None, reason="HTTP 404", **gone) for one in answers[2:4]),
+            judgement("remote", answers[4], None, reason="time-out", **gone),
+            judgement("other", answers[0], 0.5),
+        ]
+    )
+    later(store, "second").append([judgement("remote", answers[2], 0.25)])
+    (row,) = store.query("SELECT * FROM judge_outages")
+    assert (row["judge"], row["judgements"]) == ("remote", 5)
+    assert (row["unavailable"], row["unparsed"], row["still_missing"]) == (3, 1, 2)
+    assert row["commonest_reason"] == "HTTP 404"
+    (health,) = store.query("SELECT * FROM judge_health WHERE judge = 'remote'")
+    assert health["unavailable_share"] == 0.5
+    (suspect,) = store.query("SELECT reasons FROM suspicious_judges")
+    assert suspect["reasons"] == ["often unavailable"]
+
+
 def test_costs_by_judge_and_by_stage(store: Store):
     held = prompt("Held?", split=Split.HOLDOUT)
     tested = candidate("tested", 0, prompt_id=held.id, cost_usd=0.5)

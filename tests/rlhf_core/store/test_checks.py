@@ -118,6 +118,7 @@ PLANTED: dict[str, Sequence[Record]] = {
     ],
     "token_lengths": [candidate("x", 9, prompt_id=ASKED.id, token_ids=(1, 2), logprobs=(-1.0,))],
     "unfounded_preferences": [pair(judgement_ids=())],
+    "unavailable_judges": many("gone", 20, None, outcome=Outcome.UNAVAILABLE, reason="HTTP 404"),
     "unparsed_judges": many("garbled", 20, None, outcome=Outcome.UNPARSED),
     "utilities": [
         Ranking.model_validate(

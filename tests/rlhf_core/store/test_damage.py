@@ -22,6 +22,7 @@ from rlhf_core.store import store as store_module
 from rlhf_core.store.columns import table_of, with_provenance
 from rlhf_core.store.database import DatabaseFile
 from rlhf_core.store.files import locked
+from rlhf_core.whole import scratch_folder
 from tests.conftest import ROOT
 from tests.facts import candidate, prompt
 
@@ -253,22 +254,24 @@ def test_what_killed_processes_left_is_removed_by_the_next_writer(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     files = store.files
-    young, old = files.spool / f".{'a' * 32}", files.spool / f".{'b' * 32}"
-    for folder in (young, old):
-        folder.mkdir(parents=True)
-        (folder / "prompts.parquet").write_bytes(b"half")
-    os.utime(old, (0, 0))
+    dead = files.spool / f".solon-{'b' * 32}.partial"
+    dead.mkdir(parents=True)
+    (dead / "prompts.parquet").write_bytes(b"half")
     copy, link = files.new_copy(), files.new_link()
     copy.touch()
     copy.with_name(copy.name + ".wal").touch()
     link.touch()
     other = files.database.with_name("mine.duckdb")
     other.touch()
-    store.append([ONE])
+    with scratch_folder(files.spool) as held:
+        dead.mkdir()  # for the one above is gone by now
+        store.append([ONE])
+        assert held.exists()
+    assert not dead.exists()
     assert not copy.exists()
     assert not copy.with_name(copy.name + ".wal").exists()
     assert link.exists()  # a reader may be about to open it
-    assert (young.exists(), old.exists(), other.exists()) == (True, False, True)
+    assert other.exists()
     monkeypatch.setattr("rlhf_core.store.files.LEFTOVER_SECONDS", 0.0)
     time.sleep(0.02)
     store.append([OTHER])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rlhf_core.exchange.columns import without_repeats
 from rlhf_core.records import (
     ConfigVersion,
     Judgement,
@@ -20,7 +21,7 @@ from rlhf_core.records import (
 )
 from rlhf_core.store import Store, reading
 from rlhf_core.store.exchange import Counts, Selection, counted, selected
-from tests.facts import candidate, prompt
+from tests.facts import candidate, prompt, response
 
 CONFIG = {"judges": [{"name": "strict", "weight": 3.0}, {"name": "mild", "weight": 1.0}]}
 WHY = prompt(reference_answers=("Because.", " "))
@@ -167,6 +168,60 @@ def test_a_ranking_goes_out_best_first(own: Store):
     assert found["answers"] == ["best", "best", "worst"]
     assert found["utilities"] == [0.5, 0.0, -0.5]
     assert rows(own, "ranking", config_hash="g") == []
+
+
+def test_answers_that_were_cut_off_stay_unless_they_are_asked_for(own: Store):
+    """A trainer would give them an end that they did not have; answers of data sets are whole."""
+    cut = candidate("cut", 7, prompt_id=WHY.id, finish_reason="length")
+    whole = candidate("whole", 8, prompt_id=WHY.id, finish_reason="external")
+    ranking = RANKING.model_copy(
+        update={
+            "prompt_id": WHY.id, "recipe": "cut", "candidate_ids": (cut.id, BEST.id, whole.id),
+        }
+    )  # fmt: skip
+    ranking = Ranking.model_validate(ranking.model_dump(exclude={"id"}))
+    alone = Ranking.model_validate(
+        {
+            **ranking.model_dump(exclude={"id"}), "recipe": "alone",
+            "candidate_ids": (BEST.id, cut.id), "utilities": (0.5, -0.5),
+        }
+    )  # fmt: skip
+    own.append([cut, whole, ranking, alone, pair(cut, WORST), pair(BEST, cut), pair(whole, WORST)])
+    found = {(row["chosen"], row["rejected"]) for row in rows(own, "preference")}
+    assert found == {("best", "worst"), ("whole", "worst")}
+    assert counts(own, "preference").left_out["cut off"] == 2
+    kept = {(row["chosen"], row["rejected"]) for row in rows(own, "preference", with_cut_off=True)}
+    assert kept == found | {("cut", "worst"), ("best", "cut")}
+    assert {row["completion"] for row in rows(own, "kto")} == {"best", "worst", "whole"}
+
+    def answers(**filters: Any) -> list[list[str]]:
+        return sorted(row["answers"] for row in without_repeats(rows(own, "ranking", **filters)))
+
+    assert answers() == [["best", "whole"], ["best", "worst"]]
+    assert counts(own, "ranking").left_out == {"cut off": 1}
+    assert answers(with_cut_off=True) == [
+        ["best", "cut"], ["best", "worst"], ["cut", "best", "whole"]
+    ]  # fmt: skip
+    assert [row["completion"] for row in rows(own, "rankings")] == ["best", "best"]
+    assert counts(own, "rankings").left_out == {"cut off": 1}
+
+
+def test_revisions_that_were_cut_off_stay_unless_they_are_asked_for(own: Store):
+    said = [response(text, finish_reason=reason) for text, reason in (
+        ("critique", "length"), ("half", "length"), ("whole", "eos"),
+    )]  # fmt: skip
+
+    def revision(reviser: str, *response_ids: str) -> Revision:
+        return Revision(
+            prompt_id=WHY.id, reviser=reviser, model="m", round=1, text=reviser,
+            response_ids=response_ids,
+        )  # fmt: skip
+
+    critique, half, whole = (one.id for one in said)
+    own.append([*said, revision("half", critique, half), revision("whole", critique, whole)])
+    assert [row["completion"] for row in rows(own, "revisions")] == ["whole"]
+    assert counts(own, "revisions").left_out == {"cut off": 1}
+    assert len(rows(own, "revisions", with_cut_off=True)) == 2
 
 
 def test_demonstrations_come_from_references_rankings_or_revisions(own: Store):

@@ -1,0 +1,172 @@
+"""Closing flow runs whose process is dead, so that none of them keeps a schedule's one slot.
+
+A process that is killed tells Prefect nothing: its flow runs stay pending or running for ever.
+Every process that runs flows therefore holds a lock on a file of its own, which ends with it, and
+its runs bear the file's name as a tag. Whoever starts next closes the runs of those whose lock is
+free. No clock and no process id is compared, for both can repeat.
+"""
+
+import fcntl
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+from prefect import tags
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from rlhf_core.errors import ConfigError
+from rlhf_core.identity import digest
+
+logger = logging.getLogger(__name__)
+
+TAG = "solon-process:"
+UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+RUNS_AT_ONCE = 200
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """Tag the flow runs that start within as this process's, and hold its lock."""
+    name = uuid.uuid4().hex
+    with _held(name), tags(f"{TAG}{_host()}/{name}"):
+        yield
+
+
+@contextmanager
+def only_server(deployment: str, where: str) -> Iterator[None]:
+    """Be the one process on this machine that serves a deployment.
+
+    Args:
+        deployment: Its name.
+        where: The server that has it.
+
+    Raises:
+        ConfigError: If another process does.
+    """
+    with _held(f"serve-{digest(f'{where}/{deployment}'.encode())[:32]}", deployment):
+        yield
+
+
+def close_dead_runs() -> int:
+    """Close what dead processes of this machine left under way; how many runs that were."""
+    with get_client(sync_client=True) as client:
+        dead = [run for run in _under_way(client) if _is_of_the_dead(run)]
+        return _close(client, dead, "its process is gone")
+
+
+def close_runs_of(deployment: UUID, reason: str) -> int:
+    """Close every run of a deployment that is under way, and free its slot.
+
+    Only for the one that serves the deployment, and while no process of its is left.
+
+    Args:
+        deployment: Its id.
+        reason: Said in the state.
+
+    Returns:
+        How many runs there were.
+    """
+    with get_client(sync_client=True) as client:
+        closed = _close(client, _under_way(client, deployment), reason)
+        found = client.read_deployment(deployment)
+        limit = found.global_concurrency_limit
+        # A server that was killed itself has forgotten who held the slot, and still counts it.
+        if limit is not None and limit.active_slots:
+            client.update_global_concurrency_limit(
+                limit.name, GlobalConcurrencyLimitUpdate(active_slots=0)
+            )
+        return closed
+
+
+def _under_way(client: SyncPrefectClient, deployment: UUID | None = None) -> list[FlowRun]:
+    """Runs that have neither ended nor are still to come."""
+    found: list[FlowRun] = []
+    while True:
+        page = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNDER_WAY)))
+            ),
+            deployment_filter=(
+                DeploymentFilter(id=DeploymentFilterId(any_=[deployment])) if deployment else None
+            ),
+            limit=RUNS_AT_ONCE,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < RUNS_AT_ONCE:
+            return found
+
+
+def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], reason: str) -> int:
+    for run in runs:
+        with suppress(ObjectNotFound):  # somebody deleted it meanwhile
+            client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
+    return len(runs)
+
+
+def _is_of_the_dead(run: FlowRun) -> bool:
+    prefix = f"{TAG}{_host()}/"
+    return any(_is_dead(tag.removeprefix(prefix)) for tag in run.tags if tag.startswith(prefix))
+
+
+def _host() -> str:
+    return socket.gethostname()
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("SOLON_CACHE") or Path.home() / ".cache" / "solon") / "processes"
+
+
+@contextmanager
+def _held(name: str, deployment: str = "") -> Iterator[None]:
+    """Hold the lock of that name for as long as this process lives, or the block."""
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{deployment} is served by another process of this machine already; stop that "
+                "one first"
+            ) from None
+        yield
+    finally:
+        if not deployment:  # nobody else ever takes that name
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_dead(name: str) -> bool:
+    """Whether nobody holds the lock of that name; its file is removed then."""
+    path = _folder() / Path(name).name
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

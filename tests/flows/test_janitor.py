@@ -1,0 +1,143 @@
+"""Flow runs of dead processes are closed and free their slot; those of living ones are not."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.context import FlowRunContext
+from prefect.states import Pending, Running
+
+from flows import _janitor
+from rlhf_core.errors import ConfigError
+from tests.conftest import ROOT
+
+HOLDS = """
+import sys, time
+from flows import _janitor
+with _janitor._held(sys.argv[1], sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOLON_CACHE", str(tmp_path))
+
+
+def test_flows_that_run_bear_the_name_of_their_process(server: str):
+    """And so do the flows that they run."""
+    seen: list[set[str]] = []
+
+    @flow(name="janitor-inner")
+    def inner() -> None:
+        seen.append(set(FlowRunContext.get().flow_run.tags))
+
+    @flow(name="janitor-outer")
+    def outer() -> None:
+        inner()
+
+    with _janitor.owned():
+        outer()
+    ((tag,),) = seen
+    assert tag.startswith(f"{_janitor.TAG}{_janitor._host()}/")
+    assert _janitor._is_dead(tag.rpartition("/")[2])
+
+
+@contextmanager
+def another_process(name: str, deployment: str = "") -> Iterator["subprocess.Popen[str]"]:
+    """Which holds the lock of that name."""
+    command = [sys.executable, "-c", HOLDS, name, deployment]
+    holding = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert holding.stdout is not None
+        assert holding.stdout.readline() == "held\n"
+        yield holding
+    finally:
+        holding.kill()
+        holding.communicate()
+
+
+@flow(name="janitor-test")
+def nothing() -> None:
+    pass
+
+
+def created(tag: str) -> UUID:
+    """A flow run that is under way, with a tag."""
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(nothing, state=Running(), tags=[tag]).id
+
+
+def state_of(run: UUID) -> str:
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_run(run).state
+    assert found is not None
+    return found.type.value
+
+
+def test_runs_of_a_killed_process_are_closed_and_no_others(server: str):
+    """What another machine runs nobody here can know."""
+    host = _janitor._host()
+    with another_process("a" * 32) as holding:
+        ours = created(f"{_janitor.TAG}{host}/{'a' * 32}")
+        elsewhere = created(f"{_janitor.TAG}elsewhere/{'b' * 32}")
+        untagged = created("somebody else's")
+        _janitor.close_dead_runs()
+        assert state_of(ours) == "RUNNING"
+        holding.kill()
+        holding.wait()
+        assert _janitor.close_dead_runs() == 1
+    assert [state_of(run) for run in (ours, elsewhere, untagged)] == [
+        "CRASHED",
+        "RUNNING",
+        "RUNNING",
+    ]
+
+
+def test_a_deployment_is_served_once_on_a_machine(tmp_path: Path):
+    name = f"serve-{_janitor.digest(b'here/line')[:32]}"
+    with another_process(name, "line") as holding:
+        with pytest.raises(ConfigError, match="line is served by another process"):
+            _janitor.only_server("line", "here").__enter__()
+        with _janitor.only_server("line", "another server"):
+            pass
+        holding.kill()
+        holding.wait()
+        with _janitor.only_server("line", "here"):
+            pass
+
+
+@pytest.mark.parametrize("state", [Pending, Running])
+def test_the_slot_of_a_dead_run_is_free_again(server: str, state: type):
+    """Also where the server no longer knows whose it was, and counts it still."""
+    deployment = nothing.to_deployment(
+        f"slot-{state.__name__}",
+        concurrency_limit=ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+        ),
+    ).apply()
+    with get_client(sync_client=True) as client:
+        dead = client.create_flow_run_from_deployment(deployment).id
+        client.set_flow_run_state(dead, Pending())
+        if state is Running:
+            client.set_flow_run_state(dead, Running())
+        refused = client.create_flow_run_from_deployment(deployment).id
+        client.set_flow_run_state(refused, Pending())
+        assert state_of(refused) == "CANCELLED"
+        assert _janitor.close_runs_of(deployment, "it is gone") == 1
+        assert state_of(dead) == "CRASHED"
+        limit = client.read_deployment(deployment).global_concurrency_limit
+        assert limit is not None
+        assert limit.active_slots == 0
+        later = client.create_flow_run_from_deployment(deployment).id
+        client.set_flow_run_state(later, Pending())
+        assert state_of(later) == "PENDING"
+        _janitor.close_runs_of(deployment, "the test is over")
