@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows import _estimates, cli
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
