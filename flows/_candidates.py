@@ -73,7 +73,11 @@ def sample_shards(
     return added
 
 
-@task(name="sample shard", cache_policy=NO_CACHE)
+@task(
+    name="sample shard",
+    task_run_name="sample shard from {batch.model_id}",
+    cache_policy=NO_CACHE,
+)
 def sample_shard(
     store: Store,
     sampler: Sampler,

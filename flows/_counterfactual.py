@@ -1,7 +1,7 @@
 """What pairing would make of the judgements in the store if the panel were another one."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -15,9 +15,8 @@ from rlhf_core.preferences import (
     Preference,
     Said,
     Votes,
-    margins_of,
+    comparisons_of,
     preferences_of,
-    utilities_of,
 )
 from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.store import Snapshot, reading
@@ -140,10 +139,11 @@ class _Study:
 
     def read(self, page: Page) -> None:
         self.has_pages = True
+        scales = {**self.before.scales, **self.after.scales}
         found: list[tuple[str, PairChange]] = []
         for group in page.groups:
             tally = self._tallies.setdefault((group.mode, group.split), Tally())
-            votes = Votes(page.said.get(group.prompt_id, ()))
+            votes = Votes(page.said.get(group.prompt_id, ()), scales)
             preferences = [_preferences(group, votes, c) for c in (self.before, self.after)]
             for change in pair_changes(*preferences):
                 if tally.add(change, group.prompt_id) is not Change.NONE:
@@ -206,9 +206,10 @@ def _saving(seat: Seat, snapshot: Snapshot) -> Saving:
 
 def _preferences(group: Group, votes: Votes[Said], combination: Combination) -> list[Preference]:
     """Of every two candidates; none where nothing can be ranked."""
-    ids = group.candidate_ids
-    utilities = utilities_of(ids, margins_of(ids, votes, combination))
-    return preferences_of(ids, utilities, combination.tie_margin) if utilities else []
+    comparisons = comparisons_of(group.answers, votes, combination)
+    if not comparisons:
+        return []
+    return preferences_of(group.answers, comparisons, combination.tie_margin)
 
 
 def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, Tally]:
@@ -230,14 +231,14 @@ def _gap(seat: Seat, page: Page) -> tuple[int, int, int]:
             if said.judge_version == seat.version
         }
         judged = {candidate_id for ids in answered for candidate_id in ids}
-        asked = _asked(seat, group.candidate_ids)
+        asked = _asked(seat, group.answers)
         wanted += len(asked)
         missing += len(asked) - len(answered.intersection(asked))
-        never += len(group.candidate_ids) - len(judged.intersection(group.candidate_ids))
+        never += len(group.answers) - len(judged.intersection(group.answers))
     return wanted, missing, never
 
 
-def _asked(seat: Seat, ids: Sequence[str]) -> list[Asked]:
+def _asked(seat: Seat, ids: Collection[str]) -> list[Asked]:
     return list(permutations(ids, 2)) if seat.is_pairwise else [(id, None) for id in ids]
 
 

@@ -1,9 +1,11 @@
-"""What every stage is handed: the config, which cycle this is, and who writes.
+"""What every stage is handed: the config, which cycle of which line this is, and who writes.
 
 A cycle is one pass through all stages. The first starts from the SFT model; each later one from
-the policy promoted last, with new samples, and trains its reward model on the rankings of all.
+the policy promoted last, with new samples, and trains its reward model on the rankings of all. All
+of them hang on the name of the policy line, so that an edit of the config continues it.
 """
 
+import json
 import uuid
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from flows import _versions
+from flows._identity import config_hash
 from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.identity import content_id, seed_from
@@ -39,15 +42,36 @@ def new_run_id() -> str:
 
 
 def ended_cycles(config: Config) -> int:
-    """How many cycles of this config went through all stages; 0 where there is no store yet."""
+    """Return how many cycles of a line went through all stages; 0 where there is no store yet.
+
+    One whose policy was decided on by another config has ended, too: only its page may be missing.
+    """
     if not store_exists(config.store):
         return 0
-    return len(queries.stage_runs_of(Store(config.store), config.hash, LAST_STAGE))
+    store = Store(config.store)
+    ended = max(
+        (run.cycle for run in queries.stage_runs_of(store, config.name, LAST_STAGE)), default=0
+    )
+    following = queries.promotions_of(store, config.name).get(ended + 1)
+    is_decided = following is not None and following.config_hash != config_hash(config)
+    return ended + is_decided
 
 
-def next_cycle(config: Config) -> "Cycle":
-    """The first cycle that has not ended."""
-    return Cycle(config=config, number=ended_cycles(config) + 1, run_id=new_run_id())
+def next_cycle(config: Config, source: Path | None = None) -> "Cycle":
+    """The first cycle that has not ended; as `cycle_of`."""
+    return cycle_of(config, ended_cycles(config) + 1, source)
+
+
+def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle":
+    """A cycle of a line, in a run of its own.
+
+    Args:
+        config: Of the line.
+        number: Which cycle.
+        source: The file that the config was read from.
+    """
+    path = str(source.resolve()) if source else ""
+    return Cycle(config=config, number=number, run_id=new_run_id(), source=path)
 
 
 @lru_cache(maxsize=16)
@@ -63,6 +87,13 @@ class Cycle(BaseModel):
     config: Config
     number: int
     run_id: str
+    source: str = ""
+    """Path of the config's file; empty where it was made without one."""
+
+    @property
+    def line(self) -> str:
+        """Name of the policy line."""
+        return self.config.name
 
     def open_store(self) -> Store:
         return Store(self.config.store, self.run_id)
@@ -86,16 +117,25 @@ class Cycle(BaseModel):
     @property
     def report_path(self) -> Path:
         """Where the page of this cycle lies, once it ended."""
-        return (
-            self.config.artifacts / "reports" / f"{self.config.hash[:8]}-cycle-{self.number}.html"
-        )
+        return self.config.artifacts / "reports" / self.line / f"cycle-{self.number}.html"
 
-    def training_batches(self, store: Store, sft_id: str) -> list[CandidateBatch]:
-        """The candidates this cycle may learn from: its own and those of the cycles before."""
-        return [
-            self.batch(self._sampler(store, sft_id, number), self.config.sampling, number)
-            for number in range(1, self.number + 1)
-        ]
+    def own_batch(self, store: Store, sft_id: str) -> CandidateBatch:
+        """The candidates that this cycle samples and has judged."""
+        if self.config.sampling.endpoint is not None:
+            model_id = _versions.endpoint(self.config).id
+        else:
+            model_id = self.incumbent(store, sft_id) or sft_id
+        return self.batch(model_id, self.config.sampling, self.number)
+
+    def sampled_batches(self, store: Store, sft_id: str) -> set[tuple[str, int]]:
+        """Return model and seed of the candidates this cycle may learn from.
+
+        Its own, and what the line's cycles before it sampled, whatever was edited since.
+        """
+        signed = queries.stage_runs_of(store, self.line, "sample")
+        former = [json.loads(run.detail) for run in signed if run.cycle < self.number]
+        own = self.own_batch(store, sft_id)
+        return {(own.model_id, own.seed), *((each["from"], each["seed"]) for each in former)}
 
     def batch(
         self, model_id: str, sampling: SamplingSettings, purpose: int | str
@@ -118,10 +158,4 @@ class Cycle(BaseModel):
 
         Where that was trained anew, the policies of the one before it are no longer gone on from.
         """
-        return queries.incumbent(store, self.config.hash, self.number, sft_id)
-
-    def _sampler(self, store: Store, sft_id: str, number: int) -> str:
-        endpoint = self.config.sampling.endpoint
-        if endpoint is not None:
-            return _versions.endpoint(self.config).id
-        return queries.incumbent(store, self.config.hash, number, sft_id) or sft_id
+        return queries.incumbent(store, self.line, self.number, sft_id)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from flows._abstention import open_seeder
 from flows._cycle import CandidateBatch, Cycle
 from flows._identity import config_hash
+from flows._line import standing_sft
 from flows.evaluate import evaluation_sampling
 from flows.revise import open_reviser
-from flows.train_sft import standing_version
 from judges import Ledger
 from judges._panel import Panelist, ranking_tasks
 from rlhf_core.records import Candidate, Prompt
@@ -65,7 +65,8 @@ def done_of(
     reviser = open_reviser(config.revision, Ledger()).version if config.revision else None
     chains = queries.revisions_by(store, reviser) if reviser else {}
     seeder = open_seeder(config)
-    sft_id = standing_version(config, store, reviser, seeder.name if seeder else None).id
+    seeds = seeder.name if seeder else None
+    sft_id = standing_sft(config, store, cycle.number, reviser, seeds).id
     revisions = sum(len(chains.get(prompt.id, ())) for prompt in train)
     if queries.model(store, sft_id) is None:
         return Done(revisions=revisions)
@@ -111,7 +112,7 @@ def _compared(
     """The answers of policy and baseline to held-out prompts, two and two where both are there."""
     config = cycle.config
     sampling, count = evaluation_sampling(config), config.evaluation.samples_per_prompt
-    champion = cycle.incumbent(store, sft_id) if config.evaluation.baseline == "champion" else None
+    champion = None if config.evaluation.baseline == "sft" else cycle.incumbent(store, sft_id)
     models = [champion or sft_id, *([policy_id] if policy_id else [])]
     found = [
         _answers(store, cycle.batch(model, sampling, "evaluation"), holdout, count)

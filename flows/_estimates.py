@@ -154,7 +154,7 @@ def policy_rows(config: Config, train: list[Prompt], ranked: int, sizes: Sizes) 
         updates = step_count(ranked, settings.prompts_per_step, settings.epochs)
         row = sizes.prompt + config.sampling.candidates * sizes.answer
         learnt = sizes.training(ranked * settings.epochs * row, updates)
-        observed = sizes.forward(ranked * row)  # by the reference
+        observed = sizes.forward(ranked * settings.epochs * row)  # by the reference
         return [Row("train_policy", "optimizer steps, at most", updates, learnt + observed)]
     updates = step_count(len(train), settings.prompts_per_step, settings.epochs)
     row = sizes.prompt + sizes.answer

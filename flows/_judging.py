@@ -106,7 +106,11 @@ class Spending:
         return f"{self.calls} asked{cost}"
 
 
-@task(name="judge batch", cache_policy=NO_CACHE)
+@task(
+    name="judge batch",
+    task_run_name="judge batch by {panelist.settings.name}",
+    cache_policy=NO_CACHE,
+)
 def judge_batch(
     store: Store, panelist: Panelist, tasks: Sequence[Task]
 ) -> tuple[int, list[Judgement]]:

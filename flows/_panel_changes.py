@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from judges._panel import Panelist
 from rlhf_core.config import Config
+from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.errors import ConfigError
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Mode
@@ -21,6 +22,7 @@ class Seat:
     weight: float
     modes: tuple[Mode, ...]
     is_pairwise: bool
+    scale: float = DEFAULT_SCALE
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,22 @@ def panel_of(config: Config) -> list[Seat]:
             panelist.settings.weight,
             panelist.settings.modes,
             panelist.is_pairwise,
+            panelist.settings.scale,
         )
         for panelist in (Panelist(settings) for settings in config.judges)
     ]
 
 
 def combination_of(seats: Sequence[Seat], config: Config) -> Combination:
-    judges = [(seat.version, seat.weight) for seat in seats]
+    judges = [(seat.version, seat.weight, seat.scale) for seat in seats]
     return Combination.of(judges, config.preferences.tie_margin)
 
 
 def changed(seats: Sequence[Seat], changes: PanelChanges, snapshot: Snapshot) -> list[Seat]:
     """The panel after all changes.
 
-    A judge that is swapped in takes the seat with its weight and modes; where it sat elsewhere on
+    A judge that is swapped in takes the seat with its weight and modes, and keeps its own scale,
+    which is the default one where the config does not know it; where it sat elsewhere on
     the panel, that seat goes.
 
     Raises:
@@ -87,7 +91,11 @@ def _swapped_in(seat: Seat, other: str, seats: Sequence[Seat], snapshot: Snapsho
     for member in seats:
         if other in (member.judge, member.version):
             return replace(
-                seat, judge=member.judge, version=member.version, is_pairwise=member.is_pairwise
+                seat,
+                judge=member.judge,
+                version=member.version,
+                is_pairwise=member.is_pairwise,
+                scale=member.scale,
             )
     versions = versions_of(snapshot, other)
     if not versions:
@@ -97,7 +105,7 @@ def _swapped_in(seat: Seat, other: str, seats: Sequence[Seat], snapshot: Snapsho
         raise ConfigError(f"{other!r} judged in several versions; name one: {', '.join(versions)}")
     (version,) = versions
     is_pairwise = spending(snapshot, version).is_pairwise
-    return replace(seat, judge=other, version=version, is_pairwise=is_pairwise)
+    return replace(seat, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE)
 
 
 def _member(found: dict[str, Seat], name: str) -> str:

@@ -23,8 +23,7 @@ def training_rankings(
     cycle: Cycle, store: Store, sft_id: str, recipe: str, prompts: Sequence[Prompt]
 ) -> list[Ranking]:
     """Of this cycle's candidates and those of the cycles before it, and those that are imported."""
-    batches = cycle.training_batches(store, sft_id)
-    keys = {(batch.model_id, batch.seed) for batch in batches}
+    keys = cycle.sampled_batches(store, sft_id)
     own = queries.rankings_of(store, recipe, keys, prompts)
     return own + exchange.rankings_imported(store, wanted_imports(store, cycle.config))
 
@@ -97,8 +96,7 @@ def ranked_candidates(
             if ranking.recipe in external and not _fits(sequences, config):
                 too_long += 1
                 continue
-            utilities = torch.tensor(ranking.utilities)
-            margins = utilities[:, None] - utilities
+            margins = margin_matrix(ranking.candidate_ids, pairs[ranking.id])
             readable = [place for place, s in enumerate(sequences) if s.response_ids]
             if preferences[readable][:, readable].any():
                 found.append(
@@ -139,12 +137,12 @@ def preference_matrix(
 
     Both cells of a pair that teaches nothing are 0.
     """
-    place = {candidate_id: index for index, candidate_id in enumerate(candidate_ids)}
+    place = _places(candidate_ids)
     preferences = torch.zeros(len(place), len(place))
     for pair in pairs:
         if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
             cell = place[pair.chosen_id], place[pair.rejected_id]
-            # Among three or more, utilities can differ by more than a certain win.
+            # Imported margins can be wider than a certain win.
             margin = min(1.0, pair.margin or 0.0) if labels.labels == "soft" else 1.0
             preferences[cell] = (1 + margin) / 2
             preferences[cell[::-1]] = (1 - margin) / 2
@@ -152,3 +150,21 @@ def preference_matrix(
             cell = place[pair.left_id], place[pair.right_id]
             preferences[cell] = preferences[cell[::-1]] = 0.5
     return preferences
+
+
+def margin_matrix(candidate_ids: Sequence[str], pairs: Sequence[Pair]) -> Tensor:
+    """By how much the row's candidate is better than the column's, −1 to 1, (K, K); 0 unless it is.
+
+    Of imported pairs −2 to 2.
+    """
+    place = _places(candidate_ids)
+    margins = torch.zeros(len(place), len(place))
+    for pair in pairs:
+        if pair.outcome is PairOutcome.PREFERRED and pair.chosen_id and pair.rejected_id:
+            cell = place[pair.chosen_id], place[pair.rejected_id]
+            margins[cell], margins[cell[::-1]] = pair.margin or 0.0, -(pair.margin or 0.0)
+    return margins
+
+
+def _places(candidate_ids: Sequence[str]) -> dict[str, int]:
+    return {candidate_id: index for index, candidate_id in enumerate(candidate_ids)}

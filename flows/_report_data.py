@@ -32,7 +32,7 @@ GROUP BY ALL ORDER BY ALL"""
 SILENCE_SQL = """
 SELECT judge, judgements, unavailable, unparsed, still_missing, commonest_reason
 FROM judge_outages
-WHERE run_id IN (SELECT run_id FROM stage_runs WHERE config_hash = ? AND cycle = ?)
+WHERE run_id IN (SELECT run_id FROM cycle_runs WHERE line = ? AND cycle = ?)
 ORDER BY unavailable + unparsed DESC, judge"""
 COSTS_SQL = """
 SELECT 'candidates' AS what, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
@@ -59,7 +59,7 @@ class Sample:
 def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     """Everything the template names; None while the cycle has not ended."""
     config = cycle.config
-    promotion = queries.promotions_of(store, config.hash).get(cycle.number)
+    promotion = queries.promotions_of(store, config.name).get(cycle.number)
     if promotion is None:
         return None
     found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
@@ -68,12 +68,14 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
-        "SELECT stage, seconds FROM stage_runs WHERE config_hash = ? AND cycle = ? "
+        "SELECT stage, seconds FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ? "
         "ORDER BY created_at",
-        [config.hash, cycle.number],
+        [config.name, cycle.number, promotion.config_hash],
     )
     return {
+        "line": cycle.line,
         "cycle": cycle.number,
+        "decided_at": queries.decided_at(store, promotion),
         "promotion": promotion,
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
@@ -83,7 +85,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "samples": answers.samples(deciding),
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
-        "silence": store.query(SILENCE_SQL, [config.hash, cycle.number]),
+        "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
         "costs": store.query(COSTS_SQL),
         "stages": stages,
         "seconds": sum(row["seconds"] for row in stages),
@@ -92,7 +94,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
             [promotion.policy_id],
         ),
         "config": config.model_dump_json(indent=2, exclude_defaults=True),
-        "config_hash": config.hash,
+        "config_hash": promotion.config_hash,
     }
 
 

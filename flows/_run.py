@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows._cycle import Cycle, ended_cycles, new_run_id
+from flows._cycle import cycle_of, ended_cycles
 from flows._forecast import forecasting
 from flows._janitor import close_dead_runs, owned
+from flows._line import check_line
 from flows._progress import console, duration
 from flows.pipeline import pipeline
 from flows.plan import Plan, plan_run
@@ -22,15 +24,25 @@ BUSY = 1.2
 """From which slowdown on a plan says that others use the machine."""
 
 
-def run_cycles(config: Config, cycles: int, is_quiet: bool) -> dict[str, int]:
-    """Bring a config to so many ended cycles; the rows that were added, by table."""
+def run_cycles(
+    config: Config, cycles: int, is_quiet: bool, source: Path | None = None
+) -> dict[str, int]:
+    """Bring a line to so many ended cycles; the rows that were added, by table.
+
+    Args:
+        config: Of the line.
+        cycles: How many are to have ended.
+        is_quiet: Print neither the plan nor what happens.
+        source: The file that the config was read from.
+    """
+    state = check_line(config, source)
     due = [
-        Cycle(config=config, number=number, run_id=new_run_id())
-        for number in range(ended_cycles(config) + 1, cycles + 1)
+        cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
     ]
     found = plan_run(config, cycles, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
+        console.print(str(state), highlight=False, markup=False, soft_wrap=True)
         print_plan(found, console)
     before = Store(config.store).counts()
     # Heartbeats tell a server about crashes; here the store does, and each would cost a second.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from rlhf_core.algorithms.rewards import Part, Reward, mixed
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.algorithms.selection import Trial
 from rlhf_core.config import Config
-from rlhf_core.errors import ConfigError, ModelNotFoundError, TrainingError
+from rlhf_core.errors import ConfigError, IdError, ModelNotFoundError, TrainingError
 from rlhf_core.identity import content_id
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.records import PROXY, Prompt
+from rlhf_core.store.ids import whole_id
 
 KEY = "sft.selection"
 
@@ -52,15 +54,7 @@ def selecting_judge(config: Config) -> RewardModelJudge | None:
     settings = config.sft.selection
     if settings is None:
         return None
-    name = settings.reward_model
-    ours = config.artifacts / "models" / name
-    if ours.is_dir():
-        name = str(ours)
-    elif "/" not in name:
-        raise ConfigError(
-            f"{KEY}.reward_model: no reward model {name!r} in {ours.parent}; name the id of one "
-            "there, a folder, or the hub id of a classifier with one output"
-        )
+    name = located(settings.reward_model, config.artifacts / "models")
     options = RewardModelOptions(model=name, system_prompt=config.policy.system_prompt)
     judge = RewardModelJudge(options)
     try:
@@ -68,6 +62,26 @@ def selecting_judge(config: Config) -> RewardModelJudge | None:
     except ModelNotFoundError as error:
         raise ConfigError(f"{KEY}.reward_model: {error}") from None
     return judge
+
+
+def located(name: str, models: Path) -> str:
+    """The folder of a reward model of ours by its id, or how that begins; any other name as it is.
+
+    Raises:
+        ConfigError: If it can be none but ours, and is not there, or may be several.
+    """
+    if (models / name).is_dir():
+        return str(models / name)
+    if "/" in name:
+        return name
+    ours = [folder.name for folder in models.glob("reward-*") if folder.is_dir()]
+    try:
+        return str(models / whole_id(name, ours, "reward model"))
+    except IdError as error:
+        raise ConfigError(
+            f"{KEY}.reward_model: no reward model {name!r} in {models} ({error}); name the id of "
+            "one there, a folder, or the hub id of a classifier with one output"
+        ) from None
 
 
 def trial_of(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.artifacts import new_roles
-from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import load_tokenizer, locate
+from rlhf_core.models.loading import load_tokenizer, read_config
 from rlhf_core.models.sampling import SamplingLimits, sample
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -26,7 +26,6 @@ FEW, MORE = 1, 4
 LEAST_RUNS, MOST_RUNS = 2, 5
 LONG_ENOUGH_SECONDS = 1.0
 """Once timing something has taken so long, it is not timed again."""
-NO_TOKEN = -1
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Speed:
 
 def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
     """Time the model of that name, as deep as it is, in some seconds for a small one."""
-    layers = AutoConfig.from_pretrained(locate(name)).get_text_config().num_hidden_layers
+    layers = read_config(name).get_text_config().num_hidden_layers
     few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
 
     def extrapolated(one: float, four: float) -> float:
@@ -57,20 +56,19 @@ def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
 
 
 def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) -> Trunk:
-    config = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
-    text = config.get_text_config()
-    text.num_hidden_layers = layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:layers]
+    config = read_config(name)
+    _set_layers(config.get_text_config(), layers)
 
     def new(dtype: torch.dtype) -> PreTrainedModel:
         model = AutoModelForCausalLM.from_config(
             config,
             dtype=dtype,
-            attn_implementation=attention_implementation(compute.device),
+            attn_implementation="eager",
             trust_remote_code=False,
         )
-        return model.to(compute.device).eval()
+        model = model.to(compute.device).eval()
+        fit_attention(model, compute.device)
+        return model
 
     with torch.random.fork_rng():
         trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)
@@ -78,10 +76,19 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
     return trunk
 
 
+def _set_layers(config: PreTrainedConfig, layers: int) -> None:
+    """Make a model of that config so deep: what it says of each layer is cut, or begins again."""
+    had = config.num_hidden_layers
+    for name, each in list(vars(config).items()):
+        if "layer" in name and isinstance(each, list) and len(each) == had:
+            setattr(config, name, (each * layers)[:layers])
+    config.num_hidden_layers = layers
+
+
 def _measure(trunk: Trunk) -> Speed:
     prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
     seeds = [list(range(SAMPLES))] * PROMPTS
-    limits = SamplingLimits(ANSWER_TOKENS, 1.0, eos_id=NO_TOKEN, pad_id=trunk.pad_id)
+    limits = SamplingLimits(ANSWER_TOKENS, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
     batch = trunk.batch(
         [
             TokenSequence((number, *prompt[1:]), tuple(range(ANSWER_TOKENS)))

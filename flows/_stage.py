@@ -11,6 +11,7 @@ from typing import Any
 from flows import _stopping
 from flows._cycle import Cycle
 from flows._forecast import left_after
+from flows._identity import config_hash
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
 
@@ -40,7 +41,8 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     yield work
     seconds = time.monotonic() - started
     record = StageRun(
-        config_hash=cycle.config.hash,
+        line=cycle.line,
+        config_hash=config_hash(cycle.config),
         cycle=cycle.number,
         stage=name,
         seconds=seconds,

@@ -23,12 +23,14 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         added: Rows that this run added, by table.
     """
     store = Store(config.store)
-    promotion = queries.promotions_of(store, config.hash)[number]
+    promotion = queries.promotions_of(store, config.name)[number]
     found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
     deciding = next(e for e in found if e.id == promotion.evaluation_id)
     evaluations = [e for e in found if e.settings == deciding.settings]
     return {
+        "line": config.name,
         "cycle": number,
+        "decided_at": queries.decided_at(store, promotion).isoformat(timespec="seconds"),
         "promoted": promotion.promoted,
         "reasons": list(promotion.reasons),
         "policy": promotion.policy_id,
@@ -37,8 +39,19 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         "kl": deciding.kl,
         "store": str(config.store),
         "added": added,
+        "is_edited": _is_edited(store, config, promotion.config_hash),
         "report": str(Cycle(config=config, number=number, run_id="").report_path),
     }
+
+
+def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
+    """Whether results of another run would differ by an edit of the config."""
+    kept = queries.config_version(store, ran_as)
+    if kept is not None and kept.config == config.model_dump_json():
+        return False
+    from flows._identity import config_hash  # imports judges, which takes its time
+
+    return config_hash(config) != ran_as
 
 
 def print_summary(found: dict[str, Any], to: Console) -> None:
@@ -54,13 +67,20 @@ def print_summary(found: dict[str, Any], to: Console) -> None:
         )
     to.print(table)
     verdict = "promoted" if found["promoted"] else "refused"
-    lines = [f"cycle {found['cycle']}: {verdict}; {'; '.join(found['reasons'])}"]
+    lines = [
+        f"line {found['line']}, cycle {found['cycle']}, {found['decided_at'][:10]}: {verdict}; "
+        f"{'; '.join(found['reasons'])}",
+        f"policy {found['policy']} against {found['baseline']}",
+    ]
     if found["added"]:
         rows = ", ".join(f"{table} {count}" for table, count in found["added"].items())
         lines.append(f"rows added: {rows}")
     else:
         another = found["cycle"] + 1
-        lines.append(f"rows added: none; it had ended before (--cycles {another} runs another)")
+        edited = " by the edited config" if found["is_edited"] else ""
+        lines.append(
+            f"rows added: none; it had ended before (--cycles {another} runs another{edited})"
+        )
     lines += [f"store:  {found['store']}", f"report: {found['report']}"]
     to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

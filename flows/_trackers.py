@@ -15,9 +15,14 @@ PROJECT = "solon"
 
 
 @contextmanager
-def tracker(config: Config, model_id: str) -> Iterator[Callable[[TrainingStep], None]]:
-    """What is to be called with each step of that model's training."""
-    kept = _open(config, model_id)
+def tracker(config: Config, run: str) -> Iterator[Callable[[TrainingStep], None]]:
+    """What is to be called with each step of a model's training.
+
+    Args:
+        config: Which tracker, and where.
+        run: What its curves are called there.
+    """
+    kept = _open(config, run)
     if kept is None:
         yield lambda step: None
         return
@@ -39,10 +44,10 @@ def check_tracker(config: Config) -> None:
         raise ConfigError(f"tracker = {name!r} is not installed; run `pip install {name}`")
 
 
-def _open(config: Config, model_id: str) -> GeneralTracker | None:
+def _open(config: Config, run: str) -> GeneralTracker | None:
     name = config.tracker
     if name == "auto":
         name = "tensorboard" if is_tensorboard_available() else "none"
     if name == "tensorboard":
-        return TensorBoardTracker(model_id, config.artifacts / "tensorboard")
-    return TrackioTracker(PROJECT, name=model_id) if name == "trackio" else None
+        return TensorBoardTracker(run, config.artifacts / "tensorboard")
+    return TrackioTracker(PROJECT, name=run) if name == "trackio" else None

@@ -129,7 +129,8 @@ def followed(
     say: Callable[[Metrics], str],
 ) -> Iterator[TrainingStep]:
     """The steps of a model's training, with a bar that says something of each, and a tracker."""
-    with progress(label, total) as advance, tracker(cycle.config, version.id) as track:
+    named = f"{cycle.line}-cycle-{cycle.number}-{version.id}"
+    with progress(label, total) as advance, tracker(cycle.config, named) as track:
         at = 0
         for step in steps:
             yield step

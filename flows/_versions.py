@@ -9,9 +9,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from flows._identity import config_hash, deciding_part
 from rlhf_core.config import Config
 from rlhf_core.identity import content_id
 from rlhf_core.records import ModelKind, ModelVersion
+
+PROMPTS = "prompts"
+"""Of a recipe of fine-tuning: which prompts a line began with."""
 
 
 def base(config: Config) -> ModelVersion:
@@ -21,7 +25,9 @@ def base(config: Config) -> ModelVersion:
 def endpoint(config: Config) -> ModelVersion:
     settings = config.sampling.endpoint
     name = settings.model if settings else ""
-    return ModelVersion(kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config.hash)
+    return ModelVersion(
+        kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config_hash(config)
+    )
 
 
 def sft(
@@ -32,9 +38,9 @@ def sft(
 ) -> ModelVersion:
     """The SFT model of a recipe, without what is left out: table and id of each retracted thing."""
     recipe: dict[str, Any] = {
-        "sft": config.sft.model_dump(mode="json"),
-        "policy": config.policy.model_dump(mode="json"),
-        "prompts": config.prompts.model_dump(mode="json"),
+        "sft": deciding_part(config.sft),
+        "policy": deciding_part(config.policy.model_copy(update={"max_prompt_tokens": 0})),
+        PROMPTS: deciding_part(config.prompts),
     }
     if config.sft.selection is not None or config.sft.abstention is not None:
         recipe["sampling"] = {
@@ -49,12 +55,18 @@ def sft(
     return _version(config, ModelKind.SFT, base(config).id, recipe, data, config.seed)
 
 
+def again(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVersion:
+    """The model of another's recipe, seed and base, without what is left out."""
+    fields = version.model_dump(exclude={"id", "data_hash"})
+    return ModelVersion(**fields, data_hash=content_id(sorted(left_out)) if left_out else "")
+
+
 def reward(
     config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
 ) -> ModelVersion:
     """The reward model of these rankings, without the pairs and prompts that are left out."""
     recipe = {
-        "reward_model": config.reward_model.model_dump(mode="json"),
+        "reward_model": deciding_part(config.reward_model),
         **_weights(config),
     }
     if config.reward_model.heads > 1:  # others were normalised together; they are not these
@@ -71,7 +83,7 @@ def policy(
     judge_versions: Sequence[str] = (),
 ) -> ModelVersion:
     recipe = {
-        "training": config.training.model_dump(mode="json"),
+        "training": deciding_part(config.training),
         **_weights(config),
         "max_new_tokens": config.sampling.max_new_tokens,
         "temperature": config.sampling.temperature,
@@ -102,5 +114,5 @@ def _version(
         recipe=json.dumps(recipe, sort_keys=True, ensure_ascii=False),
         data_hash=data_hash,
         seed=seed,
-        config_hash=config.hash,
+        config_hash=config_hash(config),
     )

@@ -103,7 +103,7 @@ def run(
     config: ConfigPath,
     overrides: Overrides = None,
     cycles: Annotated[
-        int, typer.Option(min=1, help="Run until this many cycles of the config have ended.")
+        int, typer.Option(min=1, help="Run until this many cycles of the line have ended.")
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -126,7 +126,7 @@ def run(
                 from flows._run import run_cycles
 
                 server.wait()
-                added = run_cycles(loaded, cycles, is_quiet=as_json)
+                added = run_cycles(loaded, cycles, as_json, config)
     found = summary(loaded, cycles, added)
     if as_json:
         print_json(found)
@@ -148,16 +148,27 @@ def plan(
     """
     loaded = load_checked(config, overrides)
     prepare_prefect()
+    from flows._line import check_line
     from flows._run import print_plan
     from flows.plan import plan_run
     from rlhf_core.models.budget import Budget
 
+    state = check_line(loaded, config)
     found = plan_run(loaded, cycles, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
-        print_json({**asdict(found), "seconds": found.seconds, **totals})
+        print_json(
+            {
+                "line": state.line,
+                "cycle": state.cycle,
+                **asdict(found),
+                "seconds": found.seconds,
+                **totals,
+            }
+        )
     else:
+        out.print(str(state), highlight=False, markup=False, soft_wrap=True)
         print_plan(found, out)
 
 
@@ -221,7 +232,8 @@ def merge(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="An sft- or policy- id; the policy promoted last, if none."
+            metavar="ID",
+            help="An sft- or policy- id, or how it begins; the line's champion, if none.",
         ),
     ] = None,
     as_json: AsJson = False,

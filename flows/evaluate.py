@@ -7,12 +7,11 @@ answers: where they rise and it does not, the policy has learnt to please them.
 from collections.abc import Sequence
 from functools import cached_property
 
-from prefect import flow
-
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import Cycle
 from flows._judging import judge_missing
 from flows._ledger import StoreLedger
+from flows._runs import cycle_flow
 from flows._stage import stage
 from flows._together import together
 from judges import Ledger
@@ -35,7 +34,7 @@ Panel = dict[Panelist, str]
 """Every judge that looks at the answers, with its role."""
 
 
-@flow(name="evaluate")
+@cycle_flow("evaluate")
 def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, policy_id: str) -> str:
     """Add the evaluations that are missing; the id of the deciding one."""
     config = cycle.config

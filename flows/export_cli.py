@@ -49,9 +49,12 @@ MinAgreement = Annotated[
     typer.Option(min=0, max=1, help="Leave out pairs on which a smaller share agrees."),
 ]
 OnlyMode = Annotated[Mode | None, typer.Option(help="Only prompts of this mode.")]
-OnlyRun = Annotated[str | None, typer.Option(help="Only what the run of this id wrote.")]
+OnlyRun = Annotated[
+    str | None, typer.Option(help="Only what the run wrote whose id is this or begins so.")
+]
 OnlyConfig = Annotated[
-    str | None, typer.Option(help="Only what was ranked under the config of this hash.")
+    str | None,
+    typer.Option(help="Only what was ranked under the config whose hash is this or begins so."),
 ]
 WithCutOff = Annotated[
     bool,
@@ -154,9 +157,10 @@ def _export(
     from rlhf_core.exchange.columns import exported, schema_of, without_repeats
     from rlhf_core.exchange.containers import write_rows
     from rlhf_core.store import reading
-    from rlhf_core.store.exchange import counted, selected
+    from rlhf_core.store.exchange import by_whole_ids, counted, selected
 
     with reading(store) as snapshot:
+        selection = by_whole_ids(snapshot, selection)
         counts = counted(snapshot, subject, selection)
         is_conversation = counts.has_conversations if conversational is None else conversational
         rows: Iterable[dict[str, Any]] = selected(snapshot, subject, selection)

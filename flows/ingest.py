@@ -1,11 +1,12 @@
 """Prompts are ingested: read from their source, checked, split, and kept as one set."""
 
+import json
 import logging
 from collections.abc import Sequence
 
-from prefect import flow
-
 from flows._cycle import Cycle
+from flows._identity import config_hash, deciding_part
+from flows._runs import cycle_flow
 from flows._stage import stage
 from judges import load
 from rlhf_core.config import Config
@@ -14,7 +15,7 @@ from rlhf_core.errors import DataFileError
 from rlhf_core.intake import Intake, Tombstones, read_prompts
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.records import ConfigVersion, Prompt, Split
+from rlhf_core.records import ConfigVersion, CycleRun, Prompt, Split
 from rlhf_core.store import Store, queries, store_exists
 from rlhf_core.store.user_key import user_hashes
 from rlhf_core.users import UserHashes
@@ -22,7 +23,7 @@ from rlhf_core.users import UserHashes
 logger = logging.getLogger(__name__)
 
 
-@flow(name="ingest")
+@cycle_flow("ingest")
 def ingest(cycle: Cycle) -> str:
     """Add the prompts that are new; the id of the set the source holds now."""
     config = cycle.config
@@ -31,9 +32,20 @@ def ingest(cycle: Cycle) -> str:
         intake = read_checked_prompts(config)
         _show_own_system_message(config)
         found = intake.prompt_set
-        version = ConfigVersion(config_hash=config.hash, config=config.model_dump_json())
+        version = ConfigVersion(
+            config_hash=config_hash(config),
+            config=config.model_dump_json(),
+            deciding=json.dumps(deciding_part(config), ensure_ascii=False),
+        )
+        begun = CycleRun(
+            line=cycle.line,
+            cycle=cycle.number,
+            config_hash=version.config_hash,
+            source=cycle.source,
+            attempt=cycle.run_id,
+        )
         known = queries.known_ids(work.store, "prompts", found.prompt_ids)
-        work.store.append([version, *intake.records()])
+        work.store.append([version, begun, *intake.records()])
         work.detail = {
             "prompts": len(intake.prompts),
             "train": len(queries.prompts_of(work.store, found.id, Split.TRAIN)),

@@ -1,17 +1,16 @@
 """Judges judge the candidates of the training split."""
 
-from prefect import flow
-
 from flows._cycle import CandidateBatch, Cycle
 from flows._judging import judge_missing
 from flows._ledger import StoreLedger
+from flows._runs import cycle_flow
 from flows._stage import stage
 from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.records import Split
 from rlhf_core.store import queries
 
 
-@flow(name="judge")
+@cycle_flow("judge")
 def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
     """Add the judgements that are missing."""
     with stage(cycle, "judge") as work:

@@ -1,5 +1,6 @@
 """`solon judges`: the judges by themselves, outside a cycle."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from flows._screen import AsJson, ConfigPath, Overrides, out, print_json, print_
 from flows._terminal import harmless, harmless_json
 
 if TYPE_CHECKING:
+    from rlhf_core.config.tree import Panel
     from rlhf_core.text_pairs import PairFormat
 
 app = typer.Typer(help="List, measure, train and use judges by themselves.", no_args_is_help=True)
@@ -66,7 +68,10 @@ def bench(
     config: Annotated[Path, typer.Argument(help="A YAML file with `judges:`, such as a run's.")],
     data: Annotated[
         list[Path],
-        typer.Option("--data", help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet."),
+        typer.Option(
+            "--data",
+            help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet, or an export of Solon.",
+        ),
     ],
     overrides: Overrides = None,
     form: Annotated[
@@ -96,14 +101,13 @@ def bench(
 
     Weights and modes of the config do not count here: every judge is asked about everything.
     """
+    panel = _panel(config, overrides or [])
     from flows._bench_results import Extras
     from flows._bench_screen import print_outcome, print_plan
     from flows._progress import console
     from flows.bench import Bench, plan_bench, read_sets, run_bench, summary
     from judges._injections import injections as all_injections
-    from rlhf_core.config import load_panel
 
-    panel = load_panel(config, overrides or [])
     extras = Extras(all_injections() if injections else (), injections, again)
     wanted = Bench(panel, read_sets(data, form, columns or [], limit), extras)
     plan = plan_bench(wanted)
@@ -146,6 +150,9 @@ def train(
     Killed and started again, it goes on where it was. A jury learns how reliable its members are
     from their votes on pairs as `bench` reads them: --set "judges=[{kind: a}, {kind: b}]".
     """
+    from judges import check_kind
+
+    check_kind(kind)
     if kind == "jury":
         from flows._jury_training import train_jury
 
@@ -190,6 +197,9 @@ def score(
     """
     import json
 
+    from judges import check_kind
+
+    check_kind(kind)
     from flows._judge_scoring import as_lines, score_pairs
     from rlhf_core.config import read_overrides
     from rlhf_core.whole import whole_text
@@ -203,6 +213,16 @@ def score(
             typer.echo("\n".join(safe(line) for line in lines))
         else:
             stream.writelines(f"{line}\n" for line in lines)
+
+
+def _panel(config: Path, overrides: Sequence[str]) -> "Panel":
+    """The judges of a config, of kinds that there are."""
+    from judges import check_kinds
+    from rlhf_core.config import load_panel
+
+    panel = load_panel(config, overrides)
+    check_kinds(panel.judges)
+    return panel
 
 
 def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":

@@ -88,6 +88,8 @@ def _label(branch: "Branch") -> Text:
     text = Text(shown(f"{branch.relation}: "), style="dim")
     if branch.table == "models":
         text.append(shown(branch.ids[0]), style="bold not dim")
+        if branch.made and not branch.is_repeated:
+            text.append(shown(f" ({branch.made})"), style="cyan not dim")
         if branch.is_repeated:
             text.append(", as above" if not branch.tainted else ", as above,")
         if branch.tainted:

@@ -10,6 +10,7 @@ from rlhf_core.models.device import choose_compute
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store.ids import whole_id
 
 MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
 
@@ -35,16 +36,17 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
     after_all = ended_cycles(config) + 2  # the cycle under way may have promoted, too
-    wanted = model_id or queries.incumbent(store, config.hash, after_all)
+    wanted = model_id or queries.incumbent(store, config.name, after_all)
     if wanted is None:
         raise ModelNotFoundError(
-            "no policy of this config was promoted; name another model with --model, one of "
-            f"{_known(store)}"
+            f"no policy of the line {config.name} was promoted; name another model with --model, "
+            f"one of {_known(store)}"
         )
-    version = queries.model(store, wanted)
+    known = [row["id"] for row in store.query("SELECT id FROM models")]
+    version = queries.model(store, whole_id(wanted, known, "model"))
     if version is None or version.kind not in MERGEABLE:
-        problem = f"is a {version.kind} model" if version else "is not in the store"
-        raise ModelNotFoundError(f"--model {wanted} {problem}; name one of {_known(store)}")
+        kind = version.kind if version else "lost"
+        raise ModelNotFoundError(f"--model {wanted} is a {kind} model; name one of {_known(store)}")
     return version
 
 

@@ -6,9 +6,8 @@ judgements become rankings and pairs; a reward model learns from those; a policy
 it; the result is evaluated by judges that took no part; it is promoted or refused.
 """
 
-from prefect import flow
-
 from flows._cycle import Cycle
+from flows._runs import cycle_flow
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.judge import judge
@@ -22,7 +21,7 @@ from flows.train_reward import train_reward
 from flows.train_sft import train_sft
 
 
-@flow(name="solon-cycle")
+@cycle_flow("solon-cycle")
 def pipeline(cycle: Cycle) -> None:
     prompts = ingest(cycle)
     reviser = revise(cycle, prompts)

@@ -24,6 +24,7 @@ from flows._estimates import (
     sft_rows,
 )
 from flows._forecast import slowdown_by_others, time_range
+from flows._identity import config_hash
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
 from flows._silence import preflight
@@ -92,7 +93,6 @@ class Plan:
 def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> Plan:
     """Count and estimate what is missing until so many cycles of a config have ended.
 
-
     Args:
         config: The run, whole.
         cycles: How many cycles are to have ended.
@@ -129,7 +129,7 @@ def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> P
     train = sum(prompt.split is Split.TRAIN for prompt in prompts)
     return Plan(
         slowdown=slowdown,
-        config_hash=config.hash,
+        config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,

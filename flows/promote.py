@@ -1,21 +1,22 @@
 """The policy is promoted, or refused with reasons."""
 
-from prefect import flow
-
 from flows._cycle import Cycle
+from flows._identity import config_hash
+from flows._runs import cycle_flow
 from flows._stage import stage
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation, Promotion
 
 
-@flow(name="promote")
+@cycle_flow("promote")
 def promote(cycle: Cycle, evaluation_id: str) -> bool:
     """Add the decision if it is missing; whether the policy was promoted."""
     with stage(cycle, "promote") as work:
         (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
         promoted, reasons = decide(evaluation, cycle.config.promotion)
         decision = Promotion(
-            config_hash=cycle.config.hash,
+            line=cycle.line,
+            config_hash=config_hash(cycle.config),
             cycle=cycle.number,
             policy_id=evaluation.policy_id,
             baseline_id=evaluation.baseline_id,

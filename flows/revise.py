@@ -5,12 +5,11 @@ Off where the config has no `revision`. Rounds are kept as they end, so a rerun 
 
 from collections.abc import Sequence
 
-from prefect import flow
-
 from flows._cycle import Cycle
 from flows._judging import Spending
 from flows._ledger import StoreLedger
 from flows._progress import Advance, progress
+from flows._runs import cycle_flow
 from flows._stage import stage
 from judges import Ledger
 from judges._choice import Heard
@@ -24,7 +23,7 @@ from rlhf_core.store import Store, queries
 PROMPTS_AT_ONCE = 64
 
 
-@flow(name="revise")
+@cycle_flow("revise")
 def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
     """Add the revisions that are missing; under which reviser they are kept."""
     settings = cycle.config.revision

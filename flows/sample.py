@@ -1,10 +1,9 @@
 """K candidates are sampled for each prompt of the training split."""
 
-from prefect import flow
-
 from flows import _versions
 from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import CandidateBatch, Cycle
+from flows._runs import cycle_flow
 from flows._stage import stage
 from flows._together import together
 from rlhf_core.models.artifacts import load_role, open_trunk
@@ -14,12 +13,12 @@ from rlhf_core.records import Split
 from rlhf_core.store import Store, queries
 
 
-@flow(name="sample")
+@cycle_flow("sample")
 def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
     """Sample the candidates that are missing; which batch they are."""
     sampling = cycle.config.sampling
     with stage(cycle, "sample") as work:
-        batch = cycle.training_batches(work.store, sft_id)[-1]
+        batch = cycle.own_batch(work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         shards = missing_shards(work.store, batch, prompts, sampling.candidates)
         if shards:
@@ -29,7 +28,11 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         found = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
         )
-        work.detail = {"candidates": sum(map(len, found.values())), "from": batch.model_id}
+        work.detail = {
+            "candidates": sum(map(len, found.values())),
+            "from": batch.model_id,
+            "seed": batch.seed,
+        }
     return batch
 
 

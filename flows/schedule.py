@@ -1,6 +1,7 @@
 """The cycle on a schedule: each firing runs the next cycle of a config to its end."""
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import time
@@ -20,8 +21,11 @@ from flows import _stopping
 from flows._cycle import next_cycle
 from flows._janitor import close_dead_runs, close_runs_of, only_server, owned
 from flows._parent import end_with
+from flows._runs import DEPLOYED_FLOW, name_run, refuse_taken_name
 from flows._server import Server
 from rlhf_core.config import load_config
+
+logger = logging.getLogger(__name__)
 
 SERVER = "SOLON_SERVED_BY"
 """Names, to the process of a run, the process that serves."""
@@ -33,7 +37,7 @@ if SERVER in os.environ:  # the process of a run: it ends when the one that serv
     end_with(int(os.environ[SERVER]))
 
 
-@flow(name="solon")
+@flow(name=DEPLOYED_FLOW)
 def scheduled_cycle(config: str, overrides: list[str]) -> None:
     """Run the next cycle of a config, read afresh: an edit of the file takes effect here.
 
@@ -46,10 +50,15 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
 
 def _run_next_cycle(config: str, overrides: list[str]) -> None:
     # The process that waits for the next firing need not hold what trains models.
+    from flows._line import check_line
     from flows.pipeline import pipeline
 
     with _stopping.unwinding(), owned():
-        pipeline(next_cycle(load_config(config, overrides)))
+        loaded = load_config(config, overrides)
+        logger.info("%s", check_line(loaded, Path(config)))
+        cycle = next_cycle(loaded, Path(config))
+        name_run(cycle)
+        pipeline(cycle)
 
 
 def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequence[str]) -> None:
@@ -66,14 +75,17 @@ def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequenc
         overrides: Settings that differ from the config's.
 
     Raises:
-        ConfigError: If another process of this machine serves it already.
+        ConfigError: If the server knows another config by the line's name, or another process of
+            this machine serves it already.
     """
-    name = config.stem
+    name = load_config(config, overrides).name
+    refuse_taken_name(name, str(config.resolve()))
     with only_server(name, server.database):
         runner = _Runner(name=name, pause_on_shutdown=False)
         deployment = runner.add_flow(
             scheduled_cycle,
             name=name,
+            tags=[name],
             schedule=Cron(cron, timezone=zone),
             parameters={"config": str(config.resolve()), "overrides": list(overrides)},
             concurrency_limit=ConcurrencyLimitConfig(

@@ -4,8 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from prefect import flow
-
 from flows import _versions
 from flows._cycle import Cycle
 from flows._inputs import Roles, add_model
@@ -13,6 +11,7 @@ from flows._judging import name_models
 from flows._ledger import StoreLedger
 from flows._rankings import ranked_candidates, training_rankings
 from flows._rewards import Bench, check_rewards, reward_of
+from flows._runs import cycle_flow
 from flows._stage import StageWork, stage
 from flows._together import FirstOnly, together
 from flows._training import (
@@ -29,7 +28,13 @@ from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
-from rlhf_core.config.training import BestOfNSettings, DPOSettings, OnlineSettings, PPOSettings
+from rlhf_core.config.training import (
+    BestOfNSettings,
+    DPOSettings,
+    OnlineSettings,
+    PPOSettings,
+    TrainingSettings,
+)
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
@@ -38,7 +43,7 @@ from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, Rollout, 
 from rlhf_core.store import queries
 
 
-@flow(name="train_policy")
+@cycle_flow("train_policy")
 def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, recipe: str) -> str:
     """Train the policy if it is missing; its id."""
     with stage(cycle, "train_policy") as work:
@@ -79,7 +84,8 @@ def _train(
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
     trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
-    together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
+    if reads_reward_model(config.training):
+        together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
     if incumbent is None:
         together(trunk.add_role, Role.POLICY, config.seed)
     else:
@@ -153,6 +159,13 @@ def _steps_against_reward(
         texts,
         checkpoints,
     )
+
+
+def reads_reward_model(settings: TrainingSettings) -> bool:
+    """Tell whether a training scores with the reward model, or begins its critic from it."""
+    if isinstance(settings, DPOSettings):
+        return False
+    return settings.reward.reward_model > 0 or isinstance(settings, PPOSettings)
 
 
 def steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from prefect import flow
-
 from flows import _versions
 from flows._cycle import Cycle
 from flows._inputs import Roles, add_model
 from flows._rankings import ranked_candidates, training_rankings
+from flows._runs import cycle_flow
 from flows._stage import StageWork, stage
 from flows._together import together
 from flows._training import checkpoints_of, demonstrations, followed, keep_metrics
@@ -22,7 +21,7 @@ from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, 
 from rlhf_core.store import queries
 
 
-@flow(name="train_reward")
+@cycle_flow("train_reward")
 def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> str:
     """Train the reward model if it is missing; its id."""
     with stage(cycle, "train_reward") as work:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from prefect import flow
-
 from flows import _versions
 from flows._abstention import Seeder, open_seeder
 from flows._cycle import Cycle
 from flows._inputs import add_model
 from flows._ledger import StoreLedger
-from flows._selection import learnt_and_aside, trial_of
+from flows._line import standing_sft
+from flows._runs import cycle_flow
+from flows._selection import learnt_and_aside, located, trial_of
 from flows._stage import StageWork, stage
 from flows._together import together
 from flows._training import (
@@ -31,14 +31,13 @@ from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
 from rlhf_core.store import Store, queries
 
 
-@flow(name="train_sft")
+@cycle_flow("train_sft")
 def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> str:
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:
         seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
-        version = standing_version(
-            cycle.config, work.store, reviser, seeder.name if seeder else None
-        )
+        seeds = seeder.name if seeder else None
+        version = standing_sft(cycle.config, work.store, cycle.number, reviser, seeds)
         if queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
@@ -49,23 +48,6 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
             **_kept(work.store, version.id),
         }
     return version.id
-
-
-def standing_version(
-    config: Config, store: Store, reviser: str | None, seeder: str | None
-) -> ModelVersion:
-    """The model of this recipe that rests on nothing retracted, made already or not.
-
-    Each of a chain of models leaves out what made the ones before it useless. Once a retraction is
-    withdrawn, the one that learnt from it is good again.
-    """
-    left_out: set[tuple[str, str]] = set()
-    while True:
-        version = _versions.sft(config, reviser, seeder, sorted(left_out))
-        found = set(queries.retracted_under(store, version.id))
-        if found <= left_out:
-            return version
-        left_out |= found
 
 
 def _train(
@@ -141,8 +123,10 @@ def _kept(store: Store, model_id: str) -> dict[str, str]:
 
 def _chosen_by(store: Store, config: Config) -> list[ModelVersion]:
     """The reward model that the weights were chosen by, where it is one of this store."""
-    selection = config.sft.selection
-    found = queries.model(store, Path(selection.reward_model).name) if selection else None
+    if config.sft.selection is None:
+        return []
+    chooser = located(config.sft.selection.reward_model, config.artifacts / "models")
+    found = queries.model(store, Path(chooser).name)
     return [found] if found else []
 
 

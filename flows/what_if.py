@@ -35,7 +35,8 @@ def what_if(
         list[str] | None,
         typer.Option(
             metavar="A=B",
-            help="Put B, a judge or judge version that is in the store, in A's place. Repeatable.",
+            help="Put B, a judge of the store, its version or how that begins, in A's place. "
+            "Repeatable.",
         ),
     ] = None,
     drop: Annotated[

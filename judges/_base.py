@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings
+from rlhf_core.config.deciding import deciding
 from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
 
@@ -93,8 +94,6 @@ class Judge(ABC, Generic[AnyOptions]):
     """The settings of this kind, with their documentation and defaults."""
     code: ClassVar[str]
     """Changed by hand with everything that changes verdicts: prompt, parser, arithmetic."""
-    transport: ClassVar[frozenset[str]] = frozenset()
-    """Options that say how a model is reached, not what it says; no part of the version."""
 
     def __init__(self, options: AnyOptions, ledger: Ledger | None = None) -> None:
         self.options = options
@@ -107,8 +106,10 @@ class Judge(ABC, Generic[AnyOptions]):
 
     @cached_property
     def version(self) -> str:
-        """Kind and hash of all that decides a verdict."""
-        options = self.options.model_dump(mode="json", exclude=set(self.transport))
+        """Kind and hash of all that decides a verdict; options marked ASIDE do not."""
+        from judges import load  # which imports this file
+
+        options = deciding(self.options, lambda settings: load(settings).version)
         return f"{self.kind}-{content_id(self.code, options, self.fixed_text())[:8]}"
 
     @property

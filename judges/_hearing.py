@@ -91,7 +91,9 @@ class Witness:
             [Answer(entry.prompt, text) for entry in entries for text in entry.texts]
         )
         if entries and isinstance(entries[0], LabelledPair):
-            return [_of_scores(*found[2 * n : 2 * n + 2]) for n in range(len(entries))]
+            scale = self._settings.scale
+            both = [found[2 * n : 2 * n + 2] for n in range(len(entries))]
+            return [_of_scores(first, second, scale) for first, second in both]
         return [TextVerdict(opinion.outcome, opinion.score) for opinion in found]
 
     def _score(self, answers: Sequence[Answer]) -> list[Opinion]:
@@ -151,8 +153,8 @@ def _of_orders(shown_first: Opinion, shown_second: Opinion) -> PairVerdict:
     return compared(shown_first.probability, shown_second.probability, missing)
 
 
-def _of_scores(first: Opinion, second: Opinion) -> PairVerdict:
-    return compared(first.score, second.score, _missing(first, second))
+def _of_scores(first: Opinion, second: Opinion, scale: float) -> PairVerdict:
+    return compared(first.score, second.score, _missing(first, second), scale)
 
 
 def _missing(*opinions: Opinion) -> Outcome | None:

@@ -34,8 +34,6 @@ TOKENS_KEPT = 64
 """Of a reply, with their alternatives; a reasoning model may write thousands."""
 LEAST_KEPT = 1e-6
 """Probability of an alternative that is kept."""
-TRANSPORT = frozenset(EndpointSettings.model_fields) - {"model"}
-"""Options that say how the model is reached, not what it says."""
 
 
 class LanguageModelOptions(EndpointSettings):
@@ -232,8 +230,6 @@ def as_json(tokens: Sequence[TokenChoice]) -> str:
 
 class AsksLanguageModel(Judge[AnyModelOptions]):
     """What judges that ask a language model share; beside PointwiseJudge or PairwiseJudge."""
-
-    transport = TRANSPORT
 
     @abstractmethod
     def fixed_prompts(self) -> str:

@@ -19,6 +19,7 @@ from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.sampling import Sample, SamplingLimits, sample_all
+from rlhf_core.models.turn_end import end_ids
 from rlhf_core.records import Response
 
 ALMOST_ZERO = 1e-5
@@ -135,7 +136,7 @@ class LocalModel:
         ]
 
     def _written(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
-        limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._eos_id, self._chat.pad_id)
+        limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
         with self._compute.autocast():
             drawn = sample_all(self._model, prompts, seeds, limits, self._compute.forward_tokens)
@@ -160,9 +161,9 @@ class LocalModel:
     def _chat(self) -> ChatFormat:
         return ChatFormat(load_tokenizer(self.name), system_prompt=None)
 
-    @property
-    def _eos_id(self) -> int:
-        return int(self._chat.tokenizer.eos_token_id)
+    @cached_property
+    def _end_ids(self) -> frozenset[int]:
+        return end_ids(self._model, self._chat.tokenizer)
 
     @cached_property
     def _model(self) -> PreTrainedModel:

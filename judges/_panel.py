@@ -13,7 +13,8 @@ from judges import load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
 from judges._ledger import Ledger
 from rlhf_core.config import JudgeSettings
-from rlhf_core.errors import EndpointError
+from rlhf_core.config.judge import DEFAULT_SCALE
+from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.preferences import Combination
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
@@ -42,12 +43,17 @@ class Panelist:
         ledger: What language models were asked before.
 
     Raises:
-        ConfigError: If the judge or an option is unknown.
+        ConfigError: If the judge or an option is unknown, or does nothing.
     """
 
     def __init__(self, settings: JudgeSettings, ledger: Ledger | None = None) -> None:
         self.settings = settings
         self._judge: Judge[Any] = load(settings, ledger)
+        if self.is_pairwise and settings.scale != DEFAULT_SCALE:
+            raise ConfigError(
+                f"judge {settings.name!r} compares answers and says probabilities, so `scale` does "
+                "nothing; leave it out"
+            )
 
     @cached_property
     def version(self) -> str:
@@ -171,4 +177,5 @@ def ranking_tasks(
 
 def combination(panelists: Sequence[Panelist], tie_margin: float) -> Combination:
     """How the panel's judgements are combined: only judges with a weight decide."""
-    return Combination.of([(p.version, p.settings.weight) for p in panelists], tie_margin)
+    judges = [(p.version, p.settings.weight, p.settings.scale) for p in panelists]
+    return Combination.of(judges, tie_margin)

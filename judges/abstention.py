@@ -4,19 +4,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from judges import load
 from judges._abstention import declines
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from judges._ledger import Ledger
-from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.config.base import Share
 from rlhf_core.errors import ConfigError
 
 
 class AbstentionOptions(Settings):
-    judge: Member = Field(default=JudgeSettings(kind="similarity"), validate_default=True)
+    judge: JudgeSettings = JudgeSettings(kind="similarity")
     """Who says whether an answer is right: kind and options of a judge that scores answers alone
     against the prompt's reference answers."""
     threshold: Share = 0.8
@@ -47,7 +47,7 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
 
     def __init__(self, options: AbstentionOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
-        judge = member(options.judge, ledger)
+        judge = load(options.judge, ledger)
         if not isinstance(judge, PointwiseJudge):
             raise ConfigError(
                 f"judge 'abstention': its judge must score answers alone, which {judge.kind!r} "

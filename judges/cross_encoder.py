@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from judges._training import Advance, Estimate, Metrics, Trainable, TrainingRun
@@ -12,7 +12,7 @@ from rlhf_core.algorithms.cross_encoder import seconds_a_step, train_cross_encod
 from rlhf_core.algorithms.encoder_training import CrossEncoderTraining, step_count
 from rlhf_core.algorithms.pair_calibration import calibrate
 from rlhf_core.config import Settings
-from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
@@ -30,7 +30,7 @@ class CrossEncoderOptions(Settings):
     head: Literal["similarity", "paraphrase", "entailment", "mean"] = "similarity"
     """similarity: how near in meaning; paraphrase: whether they say the same; entailment: whether
     the answer follows from the reference; mean: of all three."""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[PositiveInt, ASIDE] = 64
     """Pairs read at once."""
 
 
@@ -40,7 +40,6 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
     Options = CrossEncoderOptions
     TrainingOptions = CrossEncoderTraining
     code = "2"
-    transport = frozenset({"batch_size"})
 
     def fixed_text(self) -> str:
         return fingerprint(self.options.model)

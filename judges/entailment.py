@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
@@ -32,7 +32,7 @@ class EntailmentOptions(Settings):
     """How a text's sentences become one number."""
     chunk_tokens: PositiveInt = 350
     """Length of the pieces a long premise is read in."""
-    batch_size: PositiveInt = 32
+    batch_size: Annotated[PositiveInt, ASIDE] = 32
     """Pairs read at once."""
 
 
@@ -41,7 +41,6 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
 
     Options = EntailmentOptions
     code = "1"
-    transport = frozenset({"batch_size"})
 
     def fixed_text(self) -> str:
         return fingerprint(self.options.model)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from judges import _dawid_skene
+from judges import _dawid_skene, load
 from judges._base import (
     Answer,
     Contest,
@@ -22,16 +22,16 @@ from judges._base import (
     verdict,
 )
 from judges._ledger import Ledger
-from judges._members import Member, member
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
+from rlhf_core.preferences import margin_of_scores
 from rlhf_core.records import Outcome
 
 KIND = "jury"
 
 
 class JuryOptions(Settings):
-    judges: Annotated[tuple[Member, ...], Field(min_length=2)]
+    judges: Annotated[tuple[JudgeSettings, ...], Field(min_length=2)]
     """Its members, each as it would stand in a config. One of weight 0 is heard and decides
     nothing; modes count as they do elsewhere."""
     method: Literal["median", "majority", "dawid_skene"] = "median"
@@ -70,7 +70,7 @@ class Seat:
             opinions = iter(self.judge.compare(asked))
         else:
             assert isinstance(self.judge, PointwiseJudge)
-            opinions = iter(compare_scores(self.judge, asked))
+            opinions = iter(compare_scores(self.judge, asked, self.settings.scale))
         return [next(opinions) if is_its else None for is_its in is_asked]
 
 
@@ -86,14 +86,15 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
-        self._seats = [Seat(settings, member(settings, ledger)) for settings in options.judges]
+        self._seats = [Seat(settings, load(settings, ledger)) for settings in options.judges]
         versions = [seat.judge.version for seat in self._seats]
         if len(set(versions)) < len(versions):
             raise ConfigError("judge 'jury': two members are the same judge; give it more weight")
 
     def fixed_text(self) -> str:
-        """Weights and modes, which the members' versions leave out, and the learnt reliability."""
-        places = [[s.settings.weight, *s.settings.modes] for s in self._seats]
+        """What the members' versions leave out: places and scales; and the learnt reliability."""
+        settings = [seat.settings for seat in self._seats]
+        places = [[own.weight, own.scale, *own.modes] for own in settings]
         learnt = self._reliability if self.options.method == "dawid_skene" else None
         return json.dumps([places, learnt and repr(learnt)])
 
@@ -208,25 +209,28 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         return _dawid_skene.load(Path(self.options.reliability or "").expanduser())
 
 
-def compare_scores(judge: PointwiseJudge[Any], contests: Sequence[Contest]) -> list[Opinion]:
-    """Contests by a judge that scores answers alone: the difference of scores, halved around 1/2.
+def compare_scores(
+    judge: PointwiseJudge[Any], contests: Sequence[Contest], scale: float
+) -> list[Opinion]:
+    """Contests by a judge that scores answers alone: σ of the difference of scores over its scale.
 
     Each distinct answer is scored once; what that took is counted where it first stands.
     """
     answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
-    return [_difference(*(scores[_key(a)] for a in contest.answers)) for contest in contests]
+    both = [[scores[_key(answer)] for answer in contest.answers] for contest in contests]
+    return [_difference(first, second, scale) for first, second in both]
 
 
 def _key(answer: Answer) -> tuple[str, str, bool]:
     return answer.prompt.id, answer.text, answer.is_finished
 
 
-def _difference(first: Opinion, second: Opinion) -> Opinion:
+def _difference(first: Opinion, second: Opinion, scale: float) -> Opinion:
     for opinion in (first, second):
         if opinion.score is None:
             return opinion
-    found = verdict((1 + (first.score or 0.0) - (second.score or 0.0)) / 2)
+    found = verdict((1 + margin_of_scores(first.score or 0.0, second.score or 0.0, scale)) / 2)
     return together(found, [first, second])
 
 

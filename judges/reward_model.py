@@ -1,6 +1,5 @@
 """A reward model scores each answer: one that Solon trained, or any classifier with one output."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from rlhf_core.algorithms.reward_model import score_sequences
 from rlhf_core.config import Settings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, base_of
 from rlhf_core.models.artifacts import is_reward_model, open_saved
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.classifier import (
@@ -104,10 +103,9 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     @cached_property
     def _base(self) -> str:
         """The whole model: the named one itself, or what our adapter stands on."""
-        path = self._folder / ADAPTER_CONFIG
-        if not self._is_ours or not path.exists():
+        if not self._is_ours or not (self._folder / ADAPTER_CONFIG).exists():
             return self.options.model
-        return str(json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"])
+        return base_of(self._folder)
 
     @cached_property
     def _compute(self) -> Compute:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.models.loading import locate
 from rlhf_core.models.sentence_encoder import Pair, cosines, load_sentence_encoder
 
@@ -21,14 +21,13 @@ ENCODER_PARAMETERS = 22_000_000
 class SimilarityOptions(Settings):
     model: str = "all-minilm-l6-v2"
     """A sentence-transformers model: bundled name, local folder or hub id."""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[PositiveInt, ASIDE] = 64
     """Texts encoded at once."""
 
 
 class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
     Options = SimilarityOptions
     code = "1"
-    transport = frozenset({"batch_size"})
 
     def check(self) -> None:
         locate(self.options.model)

@@ -2,19 +2,30 @@
 
 The one place where orders and judges are combined. Only opinions count: an unparsed or unavailable
 verdict is no vote, and a pairwise judge counts for a pair only when both orders were readable.
+
+Every judge speaks in probabilities: one that compares gives them, and the scores of one that scores
+become σ of their difference over the judge's scale. A pair's label is the weighted mean of what the
+judges say of these two answers, whatever the other candidates are. A pair that no judge compared
+has no label: what the other pairs imply of it, a reward model or DPO infers from them by the same
+likelihood. The order of the candidates is that of Bradley–Terry strengths, fitted to all pairs that
+were compared; a pair's `model_margin` shows where intransitive votes make it differ from the label.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Generic, NamedTuple, TypeVar
 
+from rlhf_core.bradley_terry import Answers, Comparison, Comparisons, Strength, strengths_of
+from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.identity import content_id
 from rlhf_core.records import Candidate, Judgement, Outcome, Pair, PairOutcome, Ranking
 
 OPINIONS = frozenset({Outcome.SCORED, Outcome.FIRST, Outcome.SECOND, Outcome.TIE})
+MODEL = "bradley-terry 1"
+"""Part of every recipe: changed by hand with everything that changes rankings or labels."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +35,30 @@ class Combination:
     weights: Mapping[str, float]
     """Of each judge version that decides; above 0."""
     tie_margin: float
-    """Utilities that differ by no more than this are tied."""
+    """Two candidates are tied where 2 P − 1 is no further from 0 than this."""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """Of judge versions that score; DEFAULT_SCALE of those that are left out."""
 
     @classmethod
-    def of(cls, judges: Iterable[tuple[str, float]], tie_margin: float) -> "Combination":
-        """Of judge versions and their weights: only those with a weight decide."""
-        return cls({version: weight for version, weight in judges if weight > 0}, tie_margin)
+    def of(cls, judges: Iterable[tuple[str, float, float]], tie_margin: float) -> "Combination":
+        """Of judge versions, their weights and scales: only those with a weight decide."""
+        deciding = [judge for judge in judges if judge[1] > 0]
+        return cls(
+            {version: weight for version, weight, _ in deciding},
+            tie_margin,
+            {version: scale for version, _, scale in deciding},
+        )
 
     @property
     def recipe(self) -> str:
         """Id under which rankings made this way are kept."""
-        return content_id("combination", dict(self.weights), self.tie_margin)
+        scales = {version: self.scales.get(version, DEFAULT_SCALE) for version in self.weights}
+        return content_id("combination", MODEL, dict(self.weights), scales, self.tie_margin)
+
+
+def margin_of_scores(score: float, other: float, scale: float) -> float:
+    """2 P − 1, where P = σ((score − other) / scale) is the chance that the first is better."""
+    return math.tanh((score - other) / (2 * scale))
 
 
 class Said(NamedTuple):
@@ -53,9 +77,17 @@ AnyJudgement = TypeVar("AnyJudgement", Judgement, Said)
 
 
 class Votes(Generic[AnyJudgement]):
-    """The readable judgements of a set of candidates, by judge version."""
+    """The readable judgements of a set of candidates, by judge version.
 
-    def __init__(self, judgements: Iterable[AnyJudgement]) -> None:
+    Args:
+        judgements: Of these candidates, by any judges.
+        scales: Of judge versions that score; DEFAULT_SCALE of those that are left out.
+    """
+
+    def __init__(
+        self, judgements: Iterable[AnyJudgement], scales: Mapping[str, float] | None = None
+    ) -> None:
+        self._scales = scales or {}
         self._opinions: dict[tuple[str, str, str | None], AnyJudgement] = {
             (judgement.judge_version, judgement.candidate_id, judgement.opponent_id): judgement
             for judgement in judgements
@@ -64,7 +96,10 @@ class Votes(Generic[AnyJudgement]):
         self._margins: dict[tuple[str, str, str], float | None] = {}
 
     def margin(self, version: str, left: str, right: str) -> float | None:
-        """By how much a judge prefers left to right, −1 to 1; None where it has no opinion."""
+        """By how much a judge prefers left to right: 2 P − 1, on one scale for all judges.
+
+        −1 to 1, where P is the probability that left is better; None where it has no opinion.
+        """
         key = version, left, right
         if key not in self._margins:
             self._margins[key] = self._margin(version, left, right)
@@ -76,7 +111,8 @@ class Votes(Generic[AnyJudgement]):
             return None
         one, other = opinions
         if one.opponent_id is None:
-            return (one.score or 0.0) - (other.score or 0.0)
+            scale = self._scales.get(version, DEFAULT_SCALE)
+            return margin_of_scores(one.score or 0.0, other.score or 0.0, scale)
         # Shown in both orders, so that a preference for a place cancels out.
         return _probability(one) - _probability(other)
 
@@ -92,32 +128,30 @@ class Votes(Generic[AnyJudgement]):
         return [judgement for judgement in (one, other) if judgement is not None]
 
 
-Margins = dict[tuple[str, str], float]
-"""By how much all judges together prefer one to the other, of every two that they can compare."""
+def comparisons_of(
+    answers: Answers, votes: Votes[AnyJudgement], combination: Combination
+) -> Comparisons:
+    """Return what is known of every two candidates that can be compared.
 
+    Equal answers are equally good, whatever a judge's noise says of them, also where it read only
+    one of them.
 
-def margins_of(ids: Sequence[str], votes: Votes[AnyJudgement], combination: Combination) -> Margins:
-    """Of every two candidates, each pair once, in the order of `ids`."""
-    return {
-        (left, right): margin
-        for left, right in combinations(ids, 2)
-        if (margin := _combined(votes, combination, left, right)) is not None
-    }
-
-
-def utilities_of(ids: Sequence[str], margins: Margins) -> dict[str, float]:
-    """What each candidate is worth; empty where no two can be compared.
-
-    A candidate's utility is its mean margin over the others, which for scores is the score itself
-    but for a constant; contradictory pairwise verdicts average out (Borda's rule). The candidate
-    counts among the others, with a margin of 0: so of K candidates that can all be compared,
-    utilities differ by 2 − 2/K at most, where one wins and another loses against all.
+    Args:
+        answers: Of the candidates that are ranked together.
+        votes: On them.
+        combination: How the judges are combined.
     """
-    won: dict[str, list[float]] = {id: [] for id in ids}
-    for (left, right), margin in margins.items():
-        won[left].append(margin)
-        won[right].append(-margin)
-    return {id: math.fsum(over) / (len(over) + 1) for id, over in won.items() if over}
+    found: Comparisons = {}
+    for two in combinations(answers, 2):
+        comparison = _combined(votes, combination, *two)
+        if comparison is not None:
+            found[two] = comparison
+    if len(set(answers.values())) < len(answers):
+        compared = {answers[id] for two in found for id in two}
+        for left, right in combinations(answers, 2):
+            if answers[left] == answers[right] and answers[left] in compared:
+                found[left, right] = Comparison(0.0, 1.0)
+    return found
 
 
 class Preference(NamedTuple):
@@ -132,15 +166,16 @@ class Preference(NamedTuple):
 
 
 def preferences_of(
-    ids: Sequence[str], utilities: Mapping[str, float], tie_margin: float
+    ids: Iterable[str], comparisons: Comparisons, tie_margin: float
 ) -> list[Preference]:
-    """Every two candidates: preferred by their utilities, tied, or unscored."""
+    """Every two candidates as they were compared: preferred, tied, or unscored."""
     found = []
     for left, right in combinations(ids, 2):
-        if left not in utilities or right not in utilities:
+        comparison = comparisons.get((left, right))
+        if comparison is None:
             found.append(Preference(left, right, PairOutcome.UNSCORED))
             continue
-        margin = utilities[left] - utilities[right]
+        margin = comparison.margin
         if abs(margin) <= tie_margin:
             found.append(Preference(left, right, PairOutcome.TIE, margin=abs(margin)))
             continue
@@ -166,14 +201,17 @@ def rankings_and_pairs(
     by_prompt: defaultdict[str, list[Judgement]] = defaultdict(list)
     for judgement in judgements:
         by_prompt[judgement.prompt_id].append(judgement)
+    compared = [
+        _Compared(group, by_prompt[group[0].prompt_id], combination) for group in groups if group
+    ]
+    strengths = strengths_of([(group.answers, group.comparisons) for group in compared])
     rankings: list[Ranking] = []
     pairs: list[Pair] = []
-    for group in groups:
-        said = by_prompt[group[0].prompt_id] if group else []
-        ranking = rank(group, said, combination)
-        if ranking is not None:
+    for group, own in zip(compared, strengths, strict=True):
+        if own:
+            ranking = group.ranking(own)
             rankings.append(ranking)
-            pairs += pairs_of(ranking, group, said, combination, config_hash)
+            pairs += group.pairs(ranking, config_hash)
     return rankings, pairs
 
 
@@ -181,24 +219,9 @@ def rank(
     candidates: Sequence[Candidate], judgements: Iterable[Judgement], combination: Combination
 ) -> Ranking | None:
     """The candidates of one prompt from best to worst; None where no two can be compared."""
-    votes = Votes(judgements)
-    ids = [candidate.id for candidate in candidates]
-    margins = margins_of(ids, votes, combination)
-    utilities = utilities_of(ids, margins)
-    if not utilities:
-        return None
-    ordered = sorted(utilities, key=lambda candidate_id: -utilities[candidate_id])
-    compared = [two for left, right in margins for two in ((left, right), (right, left))]
-    used = {j.id for two in compared for v in combination.weights for j in votes.behind(v, *two)}
-    return Ranking(
-        prompt_id=candidates[0].prompt_id,
-        model_id=candidates[0].model_id,
-        seed=candidates[0].seed,
-        recipe=combination.recipe,
-        candidate_ids=tuple(ordered),
-        utilities=tuple(utilities[candidate_id] for candidate_id in ordered),
-        judgement_ids=tuple(sorted(used)),
-    )
+    compared = _Compared(candidates, judgements, combination)
+    (strengths,) = strengths_of([(compared.answers, compared.comparisons)])
+    return compared.ranking(strengths) if strengths else None
 
 
 def pairs_of(
@@ -209,50 +232,84 @@ def pairs_of(
     config_hash: str,
 ) -> list[Pair]:
     """Every two candidates of a ranking."""
-    votes = Votes(judgements)
-    utilities = dict(zip(ranking.candidate_ids, ranking.utilities, strict=True))
-    ordered = sorted(candidates, key=lambda candidate: candidate.sample_index)
-    ids = [candidate.id for candidate in ordered]
-    return [
-        _pair(ranking, preference, votes, combination, config_hash)
-        for preference in preferences_of(ids, utilities, combination.tie_margin)
-    ]
+    return _Compared(candidates, judgements, combination).pairs(ranking, config_hash)
 
 
-def _pair(
-    ranking: Ranking,
-    preference: Preference,
-    votes: Votes[Judgement],
-    combination: Combination,
-    config_hash: str,
-) -> Pair:
-    left, right = preference.left_id, preference.right_id
-    behind = [j for version in combination.weights for j in votes.behind(version, left, right)]
-    agreement = None
-    if preference.chosen_id and preference.rejected_id:
-        agreement = _agreement(votes, combination, preference.chosen_id, preference.rejected_id)
-    return Pair(
-        prompt_id=ranking.prompt_id,
-        ranking_id=ranking.id,
-        **preference._asdict(),
-        agreement=agreement,
-        judgement_ids=tuple(judgement.id for judgement in behind),
-        judge_versions=tuple(sorted({judgement.judge_version for judgement in behind})),
-        config_hash=config_hash,
-    )
+class _Compared:
+    """Candidates that are ranked together, in sample order, and what the judges say of them."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        judgements: Iterable[Judgement],
+        combination: Combination,
+    ) -> None:
+        ordered = sorted(candidates, key=lambda candidate: (candidate.sample_index, candidate.id))
+        self.first = ordered[0]
+        self.answers = {answer.id: (answer.text, answer.is_finished) for answer in ordered}
+        self.combination = combination
+        self.votes = Votes(judgements, combination.scales)
+        self.comparisons = comparisons_of(self.answers, self.votes, combination)
+
+    def ranking(self, strengths: Mapping[str, Strength]) -> Ranking:
+        ids = sorted(strengths, key=lambda id: -strengths[id].value)
+        parts = tuple(strengths[id].part for id in ids)
+        # Either side first: a judge may have read only one of the two, and was looked at.
+        sides = [two for left, right in self.comparisons for two in ((left, right), (right, left))]
+        used = {
+            judgement.id
+            for version in self.combination.weights
+            for two in sides
+            for judgement in self.votes.behind(version, *two)
+        }
+        return Ranking(
+            prompt_id=self.first.prompt_id,
+            model_id=self.first.model_id,
+            seed=self.first.seed,
+            recipe=self.combination.recipe,
+            candidate_ids=tuple(ids),
+            utilities=tuple(math.tanh(strengths[id].value / 2) for id in ids),
+            parts=parts if len(set(parts)) > 1 else None,
+            judgement_ids=tuple(sorted(used)),
+        )
+
+    def pairs(self, ranking: Ranking, config_hash: str) -> list[Pair]:
+        preferences = preferences_of(self.answers, self.comparisons, self.combination.tie_margin)
+        return [self._pair(ranking, preference, config_hash) for preference in preferences]
+
+    def _pair(self, ranking: Ranking, preference: Preference, config_hash: str) -> Pair:
+        left, right = preference.left_id, preference.right_id
+        weights = self.combination.weights
+        behind = [j for version in weights for j in self.votes.behind(version, left, right)]
+        agreement = None
+        if preference.chosen_id and preference.rejected_id:
+            agreement = _agreement(
+                self.votes, self.combination, preference.chosen_id, preference.rejected_id
+            )
+        return Pair(
+            prompt_id=ranking.prompt_id,
+            ranking_id=ranking.id,
+            **preference._asdict(),
+            model_margin=ranking.margin(left, right),
+            agreement=agreement,
+            judgement_ids=tuple(judgement.id for judgement in behind),
+            judge_versions=tuple(sorted({judgement.judge_version for judgement in behind})),
+            config_hash=config_hash,
+        )
 
 
 def _combined(
     votes: Votes[AnyJudgement], combination: Combination, left: str, right: str
-) -> float | None:
+) -> Comparison | None:
     """Weighted mean of the margins of the judges that have one."""
-    total = weights = 0.0
+    total = weights = everyone = 0.0
     for version, weight in combination.weights.items():
+        everyone += weight
         margin = votes.margin(version, left, right)
         if margin is not None:
             total += weight * margin
             weights += weight
-    return total / weights if weights else None
+    return Comparison(total / weights, weights / everyone) if weights else None
 
 
 def _agreement(

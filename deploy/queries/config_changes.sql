@@ -1,17 +1,6 @@
--- Which settings differ between two configs; of the two newest, where none are named.
--- $config = newest: a config's hash
--- $other = former: the other config's hash
-WITH ordered AS (
-    SELECT config_hash, row_number() OVER (ORDER BY created_at DESC, config_hash) AS place
-    FROM configs
-), one AS (
-    SELECT setting, value FROM config_values JOIN ordered USING (config_hash)
-    WHERE CASE $config WHEN 'newest' THEN place = 1 ELSE config_hash = $config END
-), other AS (
-    SELECT setting, value FROM config_values JOIN ordered USING (config_hash)
-    WHERE CASE $other WHEN 'former' THEN place = 2 ELSE config_hash = $other END
-)
-SELECT coalesce(one.setting, other.setting) AS setting, one.value, other.value AS other_value
-FROM one FULL JOIN other ON other.setting = one.setting
-WHERE one.value IS DISTINCT FROM other.value
-ORDER BY setting;
+-- What edits of each line's config changed, of the settings that change results.
+-- $line = %: a policy line, % for all
+SELECT line, cycle, changed_at, setting, former, value
+FROM config_changes
+WHERE line LIKE $line
+ORDER BY line, changed_at, setting;

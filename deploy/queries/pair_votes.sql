@@ -1,8 +1,8 @@
 -- How each judge sees one pair, with both texts and the reasons given.
--- $pair = %: a pair's id, as pair_texts tells it; % for any
+-- $pair = %: a pair's id, or how it begins, as pair_texts tells it; % for any
 SELECT pair_id, judge, judge_version, is_counted, margin, left_score, right_score, left_when_first,
        left_when_second, rationale, label, prompt, left_text, right_text
 FROM pair_votes
-WHERE pair_id LIKE $pair
+WHERE pair_id LIKE $pair || '%'
 ORDER BY pair_id, is_counted DESC, judge, judge_version
 LIMIT 100;

@@ -1,5 +1,5 @@
 -- Every decision, with the win rate it rests on.
-SELECT promotions.created_at, promotions.cycle, promotions.policy_id, promotions.promoted,
+SELECT promotions.created_at, promotions.line, promotions.cycle, promotions.policy_id, promotions.promoted,
        promotions.reasons, evaluations.judge, evaluations.win_rate, evaluations.win_rate_low,
        evaluations.win_rate_high, evaluations.kl
 FROM promotions

@@ -1,6 +1,6 @@
--- What changed from one run to the next: rows, judges, settings.
--- $run = %: a run's id, % for all
-SELECT run_id, former_run_id, what, former, value
+-- What changed from one cycle of a line to the next: rows, judges, settings.
+-- $line = %: a policy line, % for all
+SELECT line, cycle, former_cycle, what, former, value
 FROM run_changes
-WHERE run_id LIKE $run
-ORDER BY run_id, what;
+WHERE line LIKE $line
+ORDER BY line, cycle, what;

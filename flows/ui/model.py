@@ -40,11 +40,13 @@ async def _draw_list(source: Source) -> None:
     snapshot_age(source)
     table(
         "models",
-        ["model", "kind", "base", "decision", "retracted rows", "run", "made at"],
+        ["model", "kind", "line", "cycle", "base", "decision", "retracted rows", "run", "made at"],
         [
             (
                 model["id"],
                 model["kind"],
+                model["line"],
+                model["cycle"],
                 model["base"],
                 DECISIONS[model["promoted"]],
                 tainted.get(model["id"]),
@@ -70,6 +72,8 @@ async def _draw(source: Source, model_id: str) -> None:
         words("b", model["kind"])
         words("span", f"on {model['base']}")
         words("span", f"seed {model['seed']}")
+        if model["line"]:
+            words("span", f"line {model['line']}, cycle {model['cycle']}")
         words("span", f"made {model['created_at']:%Y-%m-%d %H:%M} by run {model['run_id']}")
         copied(model["id"])
     for taint in model["taint"]:
@@ -101,9 +105,9 @@ def _figures(model: Story) -> None:
         words("h2", "Decisions")
         table(
             "decisions",
-            ["cycle", "decision", "reasons"],
+            ["line", "cycle", "decision", "reasons"],
             [
-                (row["cycle"], DECISIONS[row["promoted"]], "; ".join(row["reasons"]))
+                (row["line"], row["cycle"], DECISIONS[row["promoted"]], "; ".join(row["reasons"]))
                 for row in model["promotions"]
             ],
         )

@@ -52,17 +52,18 @@ async def _draw(source: Source) -> None:
     _section(
         "Newest runs",
         found["runs"],
-        ["run_id", "ended_at", "stages", "seconds"],
+        ["run_id", "line", "cycle", "ended_at", "stages", "seconds"],
         {0: lambda run: f"/pairs?{urlencode({'run_id': run})}"},
         empty=NO_RUN,
     )
     words("h2", "Newest promotions")
     table(
         "promotions",
-        ["decided at", "cycle", "policy", "decision", "reasons"],
+        ["decided at", "line", "cycle", "policy", "decision", "reasons"],
         [
             (
                 row["created_at"],
+                row["line"],
                 row["cycle"],
                 row["policy_id"],
                 "promoted" if row["promoted"] else "refused",
@@ -70,7 +71,7 @@ async def _draw(source: Source) -> None:
             )
             for row in found["promotions"]
         ],
-        links={2: model_path},
+        links={3: model_path},
         empty="No cycle came to its decision yet.",
     )
 

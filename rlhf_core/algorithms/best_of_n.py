@@ -152,9 +152,13 @@ def _best(
 
 def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) -> Tensor:
     """Of each answer, log π − log π_reference; not 0 where a promoted policy is gone on from."""
-    drawn_with = torch.tensor([sum(rollout.logprobs) for rollout in rollouts])
     sequences = [rollout.tokens for rollout in rollouts]
-    return drawn_with - sequence_logprobs(trunk, Role.REFERENCE, sequences, temperature)
+    # Both by the same pass: that of sampling is rounded otherwise in bf16.
+    policy, reference = (
+        sequence_logprobs(trunk, role, sequences, temperature)
+        for role in (Role.POLICY, Role.REFERENCE)
+    )
+    return policy - reference
 
 
 def _describe(rollouts: Sequence[Rollout], scores: Tensor, n: int, learnt: int) -> dict[str, float]:

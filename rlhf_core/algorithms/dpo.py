@@ -45,7 +45,6 @@ def train_dpo(
     trunk.require_reference()
     if not rankings:
         raise TrainingError("no ranking holds a preference to learn from: every pair is tied")
-    references = [sequence_logprobs(trunk, Role.REFERENCE, r.sequences) for r in rankings]
     steps = step_count(len(rankings), settings.prompts_per_step, settings.epochs)
     updater = Updater(
         trunk.parameters(Role.POLICY), settings.learning_rate, steps, settings.max_grad_norm
@@ -55,7 +54,7 @@ def train_dpo(
     done, _ = checkpoints.resume(standing)
     for step, indices in after(order, done):
         chosen = [rankings[i] for i in indices]
-        accumulate = partial(_accumulate, trunk, chosen, [references[i] for i in indices], settings)
+        accumulate = partial(_accumulate, trunk, chosen, settings)
         metrics = _of_ordered(summed_report(within_memory(trunk, accumulate, [updater])), chosen)
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
@@ -96,7 +95,6 @@ def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOS
 def _accumulate(
     trunk: Trunk,
     rankings: Sequence[RankedCandidates],
-    references: Sequence[Tensor],
     settings: DPOSettings,
 ) -> dict[str, float]:
     """Gradients of the mean loss over the step's prompts, and this process's part of the report.
@@ -105,11 +103,14 @@ def _accumulate(
     """
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
-    reference = torch.cat(list(references))
     report = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "log_ratio": 0.0}
     for group, batch in trunk.training_batches(sequences):
-        logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0).sum(dim=1)
-        log_ratios = logprobs - reference[group].to(logprobs.device)
+        # In the same batch, not kept from another: bf16 rounds by a batch's shape, which over a
+        # whole answer comes to tenths of a nat.
+        with torch.no_grad():
+            reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature=1.0)
+        logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0)
+        log_ratios = (logprobs - reference).sum(dim=1)
         loss = torch.zeros((), device=logprobs.device)
         for number in {owners[index] for index in group}:
             own = log_ratios[[at for at, index in enumerate(group) if owners[index] == number]]

@@ -115,10 +115,14 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -
     is_unscored = scores.isnan()
     plan = minibatch_plan(rollouts, settings.minibatches, rows_where(~is_unscored))
     observed = [*plan, rows_where(is_unscored)] if is_unscored.any() else plan
-    seen = experience(run.trunk, rollouts, observed, run.temperature)
-    targets = _targets(seen, scores, run)
+
+    def look() -> tuple[Experience, Targets]:
+        seen = experience(run.trunk, rollouts, observed, run.temperature)
+        return seen, _targets(seen, scores, run)
+
+    seen, targets = look()
     metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
-    metrics |= update(run, plan, seen, targets) if plan else {"updates": 0.0}
+    metrics |= update(run, plan, seen, targets, look) if plan else {"updates": 0.0}
     kl = (seen.kl * seen.mask).sum(dim=1)
     if settings.kl.target is not None:
         horizon = settings.kl.horizon or kl_horizon(settings.answers)

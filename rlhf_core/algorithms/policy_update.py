@@ -1,6 +1,6 @@
 """The updates of one step of PPO or RLOO: epochs, minibatches, micro-batches, and their report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -82,14 +82,39 @@ def minibatch_plan(
     ]
 
 
-def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str, float]:
-    """All epochs and minibatches of one step; the means of what they report."""
+Look = Callable[[], tuple[Experience, Targets]]
+"""Computes what the models say of a step's rollouts, and what its updates aim at."""
+
+
+def update(
+    run: Run, plan: Plan, seen: Experience, targets: Targets, look: Look | None = None
+) -> dict[str, float]:
+    """Make all epochs and minibatches of one step.
+
+    Args:
+        run: What the training holds on to.
+        plan: Rows of each minibatch.
+        seen: What the models said of the rollouts.
+        targets: What the updates aim at.
+        look: Computes both anew where memory runs out before the first update: log-probabilities of
+            larger micro-batches are rounded otherwise than the update's. None keeps them.
+
+    Returns:
+        The means of what the updates report.
+    """
     stop_at = run.settings.kl.stop_at
     reports: list[dict[str, float]] = []
     is_stopped = False
     for rows in plan * run.settings.epochs:
-        accumulate = partial(_accumulate, run, rows, seen, targets)
-        report = summed_report(within_memory(run.trunk, accumulate, run.updaters.values()))
+        tokens = run.trunk.compute.tokens_per_microbatch
+        found = _gradients(run, rows, seen, targets)
+        while look and not reports and run.trunk.compute.tokens_per_microbatch < tokens:
+            for updater in run.updaters.values():
+                updater.discard()
+            seen, targets = look()
+            tokens = run.trunk.compute.tokens_per_microbatch
+            found = _gradients(run, rows, seen, targets)
+        report = summed_report(found)
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
                 f"before any update the policy differs from the one that rolled out by "
@@ -113,11 +138,16 @@ def update(run: Run, plan: Plan, seen: Experience, targets: Targets) -> dict[str
             run.average.update()
         reports.append(report)
     means = {name: mean_of([report[name] for report in reports]) for name in reports[0]}
-    return means | {
-        "first_ratio": reports[0]["ratio"],
-        "first_log_ratio": reports[0]["log_ratio"],
-        "updates": float(len(reports)),
-    }
+    first = {"first_ratio": reports[0]["ratio"], "first_log_ratio": reports[0]["log_ratio"]}
+    return means | first | {"updates": float(len(reports))}
+
+
+def _gradients(
+    run: Run, rows: Sequence[int], seen: Experience, targets: Targets
+) -> dict[str, float]:
+    """Those of one minibatch, in micro-batches that fit; this process's share of the report."""
+    accumulate = partial(_accumulate, run, rows, seen, targets)
+    return within_memory(run.trunk, accumulate, run.updaters.values())
 
 
 def _accumulate_texts(run: Run, weight: float) -> float:

@@ -14,7 +14,8 @@ class RankedCandidates:
     """The candidates of one prompt and which is better than which.
 
     `preferences[i, j]` is the probability that candidate i is better than j; both cells of a pair
-    that teaches nothing are 0, (K, K). `margins[i, j]` is the utility of i less that of j, −1 to 1.
+    that teaches nothing are 0, (K, K). `margins[i, j]` says by how much i is better than j, −1 to 1
+    (−2 to 2 of imported pairs), 0 where neither is preferred.
     """
 
     sequences: tuple[TokenSequence, ...]

@@ -16,6 +16,7 @@ from rlhf_core.models.ranks import summed
 from rlhf_core.models.sampling import SamplingLimits, sample_all
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.models.turn_end import without_end
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def roll_out(
 ) -> list[Rollout]:
     """Answers of the role to each chosen prompt, one a seed, prompt after prompt."""
     limits = SamplingLimits(
-        sampling.max_new_tokens, sampling.temperature, trunk.eos_id, trunk.pad_id
+        sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
     )
     ids = [prompts[index] for index in chosen]
     with trunk.acting_as(role) as model, trunk.compute.autocast():
@@ -87,13 +88,19 @@ def roll_out(
         Rollout(
             index,
             TokenSequence(tuple(prompt_ids), answer.token_ids),
-            str(trunk.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)).strip(),
+            _text(trunk, answer.token_ids),
             answer.logprobs,
             answer.finish_reason,
         )
         for index, prompt_ids, samples in zip(chosen, ids, answers, strict=True)
         for answer in samples
     ]
+
+
+def _text(trunk: Trunk, token_ids: Sequence[int]) -> str:
+    """The words of an answer, without the token that ended it."""
+    words = without_end(token_ids, trunk.end_ids)
+    return str(trunk.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
 
 def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float | None) -> Tensor:

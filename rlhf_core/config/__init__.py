@@ -4,6 +4,7 @@ from rlhf_core.config.base import Settings
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.loading import (
     artifacts_path,
+    default_line,
     import_rules,
     load_config,
     load_panel,
@@ -19,6 +20,7 @@ __all__ = [
     "Panel",
     "Settings",
     "artifacts_path",
+    "default_line",
     "import_rules",
     "load_config",
     "load_panel",

@@ -1,5 +1,6 @@
-"""What every part of a config is made of."""
+"""What every part of a config is made of, and which settings change results."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -7,6 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 PositiveInt = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """Marks a field that changes no result."""
+
+
+ASIDE = _Aside()
+"""`timeout_seconds: Annotated[float, ASIDE]` leaves a setting out of every hash: it says how, where
+or at what price something is computed, not what comes of it."""
 
 
 class Settings(BaseModel):
@@ -19,3 +30,8 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         protected_namespaces=(),
     )
+
+
+def is_aside(model: type[BaseModel], name: str) -> bool:
+    """Return whether a field changes no result."""
+    return ASIDE in model.model_fields[name].metadata

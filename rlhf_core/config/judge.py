@@ -4,8 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rlhf_core.config.base import ASIDE, PositiveFloat
 from rlhf_core.identity import content_id
 from rlhf_core.records import Mode
+
+DEFAULT_SCALE = 0.1
+"""Of judges that score: a tenth of the way from the worst to the best score."""
 
 
 class JudgeSettings(BaseModel):
@@ -17,12 +21,17 @@ class JudgeSettings(BaseModel):
 
     kind: str
     """Name of a file in judges/; `solon judges` lists them."""
-    name: str = ""
+    name: Annotated[str, ASIDE] = ""
     """Name in the store and the report; the kind, where it is left out."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Its share in the ranking. 0 records its judgements and lets them decide nothing."""
     modes: tuple[Mode, ...] = tuple(Mode)
     """Prompts it judges; all, where it is left out."""
+    scale: PositiveFloat = DEFAULT_SCALE
+    """Of a judge that scores: of two answers whose scores differ by so much, the better one is
+    preferred at odds of e to 1, with probability 0.73; in general with σ(difference / scale), so
+    that scores and the probabilities of judges that compare count alike. On labelled pairs, `solon
+    judges bench` tells by its `calibration_slope` which scale fits: this one over the slope."""
 
     @model_validator(mode="before")
     @classmethod
@@ -38,5 +47,5 @@ class JudgeSettings(BaseModel):
 
     @property
     def identity(self) -> str:
-        """What makes it the same judge: kind and options, not name, weight or modes."""
+        """What makes it the same judge: kind and options, not name, weight, modes or scale."""
         return content_id(self.kind, self.options)

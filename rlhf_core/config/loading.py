@@ -6,6 +6,7 @@ Later sources win: defaults in the code, the YAML file, variables such as
 
 import difflib
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from rlhf_core.config.address import store_address
 from rlhf_core.config.prompts import HygieneSettings, PrivacySettings
 from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
+from rlhf_core.identity import digest
 
 ENV_PREFIX = "SOLON__"
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
@@ -41,7 +43,15 @@ def load_config(
     """
     tree = _read_yaml(Path(path))
     _override(tree, overrides, os.environ if environment is None else environment)
+    if tree.get("name") is None:
+        tree["name"] = default_line(Path(path))
     return validate(Config, tree, str(path))
+
+
+def default_line(path: Path) -> str:
+    """Return the name of a file's policy line: its stem and a short hash of its absolute path."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("._-")[:48]
+    return f"{stem or 'line'}-{digest(str(path.resolve()).encode())[:8]}"
 
 
 def store_path(

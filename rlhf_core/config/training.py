@@ -14,8 +14,9 @@ class LabelSettings(Settings):
     """What a pair of a ranking teaches."""
 
     labels: Literal["hard", "soft"] = "hard"
-    """hard: the chosen answer is better. soft: it is better with probability (1 + margin) / 2,
-    where the margin is how far the judges' utilities, 0 to 1, are apart."""
+    """hard: the chosen answer is better. soft: it is better with the probability that the judges
+    give it, (1 + margin) / 2, however many candidates there are. Only two answers that a judge
+    compared, or scored both, teach anything."""
     ties: Literal["dropped", "half"] = "dropped"
     """dropped: a tie teaches nothing (arXiv:2203.02155). half: either answer is the better one with
     probability one half."""

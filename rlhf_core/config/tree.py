@@ -4,20 +4,24 @@ Frozen and strict throughout: an unknown key is an error, not a surprise. What b
 judge alone is defined in that judge's file and checked there.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlhf_core.config.address import ServerAddress, StoreAddress
-from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
-from rlhf_core.config.judge import JudgeSettings
+from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
 from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
-from rlhf_core.identity import content_id
 from rlhf_core.records import PROXY
+
+DEFAULT_LINE = "solon"
+"""Name of the policy line of a config that was not read from a file."""
+LINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class EndpointSettings(Settings):
@@ -25,35 +29,35 @@ class EndpointSettings(Settings):
 
     model: str
     """The model's name as the server knows it."""
-    base_url: ServerAddress = None
+    base_url: Annotated[ServerAddress, ASIDE] = None
     """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: Annotated[str, ASIDE] = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key. The key itself never stands here."""
-    concurrency: PositiveInt = 8
+    concurrency: Annotated[PositiveInt, ASIDE] = 8
     """Requests in flight at once."""
-    timeout_seconds: PositiveFloat = 60.0
+    timeout_seconds: Annotated[PositiveFloat, ASIDE] = 60.0
     """Limit of one request."""
-    max_attempts: PositiveInt = 5
+    max_attempts: Annotated[PositiveInt, ASIDE] = 5
     """Tries of one request before it counts as unavailable; only failures of the moment (time-out,
     lost connection, 429, 5xx, unreadable reply) are tried again."""
-    requests_per_minute: PositiveFloat | None = None
+    requests_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
     """Limit of the rate, retries included; never more than a second's worth at once. null: none.
     A server that says 429 is asked more slowly in any case."""
-    tokens_per_minute: PositiveFloat | None = None
+    tokens_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
     """The same of input and output tokens together. null: none."""
-    deadline_seconds: PositiveFloat | None = None
+    deadline_seconds: Annotated[PositiveFloat | None, ASIDE] = None
     """Limit of all the requests of one call together; what is not answered by then counts as
     unavailable. null: none."""
-    delivery: Literal["direct", "batch"] = "direct"
+    delivery: Annotated[Literal["direct", "batch"], ASIDE] = "direct"
     """direct asks one by one; batch hands all requests to OpenAI's Batch API, which is cheaper and
     may take 24 hours. A batch that is under way is found again after a kill."""
-    batch_discount: Share = 0.5
+    batch_discount: Annotated[Share, ASIDE] = 0.5
     """Share of the price that delivery by batch saves."""
-    batch_poll_seconds: PositiveFloat = 30.0
+    batch_poll_seconds: Annotated[PositiveFloat, ASIDE] = 30.0
     """Pause between two looks at a batch."""
-    price_per_million_input_tokens: Annotated[float, Field(ge=0.0)] = 0.0
+    price_per_million_input_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
     """In US dollars, for the plan, the budget and the cost column of the store."""
-    price_per_million_output_tokens: Annotated[float, Field(ge=0.0)] = 0.0
+    price_per_million_output_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
     """In US dollars."""
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
@@ -65,7 +69,7 @@ class EndpointSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """What remote models may cost in one run of a cycle; not part of the config's hash.
+    """What remote models may cost in one run of a cycle.
 
     A run that is started again has the budget anew. Before a call is sent, the most it can cost is
     set aside, so no limit is passed. An attempt that failed after it was sent (time-out, 5xx, lost
@@ -108,16 +112,18 @@ class ImportedSettings(Settings):
 class PreferenceSettings(Settings):
     """How judgements become rankings and pairs."""
 
-    tie_margin: Share = 0.02
-    """Two candidates whose combined scores (0 to 1) differ by no more than this are tied. Ties are
-    kept in the store; whether they are trained on, `reward_model.ties` says."""
+    tie_margin: Share = 0.1
+    """Two candidates are tied where 2 P − 1 is no further from 0 than this; P is the probability
+    that the one is better, all judges together. 0.1 ties P from 0.45 to 0.55, and scores that are
+    a fifth of the judge's `scale` apart. The same answer is always tied with itself. Ties are kept
+    in the store; whether they are trained on, `reward_model.ties` says."""
     imported: ImportedSettings | None = None
     """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
     prompts that are held out anywhere in the store; null does not."""
 
 
 class JudgingSettings(Settings):
-    """When a stage stops because a judge does not answer; not part of the config's hash.
+    """When a stage stops because a judge does not answer.
 
     A verdict that is missing is none: it is never made up for by the other judges' weight. What was
     judged is kept, and a later run asks for what is missing alone.
@@ -183,7 +189,7 @@ class RewardModelSettings(LabelSettings):
     holdout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of the prompts whose rankings are not learnt from: accuracy, calibration and
     correlation with length are measured on them. Which ones follows from the prompt's tokens."""
-    measure_every: PositiveInt = 10
+    measure_every: Annotated[PositiveInt, ASIDE] = 10
     """Optimizer steps from one such measurement to the next; there is one at the end, too."""
 
 
@@ -218,7 +224,7 @@ class PromotionSettings(Settings):
 
 
 class ComputeSettings(Settings):
-    """Where the arithmetic happens. Not part of the config's hash."""
+    """Where the arithmetic happens."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one; of several processes
@@ -230,8 +236,8 @@ class ComputeSettings(Settings):
     it when memory runs out: results do not depend on it."""
     share_prompts: bool = True
     """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
-    gives each a row of its own, for models that cannot take positions that begin again; the numbers
-    are the same."""
+    gives each a row of its own; the numbers are the same. A model that cannot read such rows, as
+    BLOOM or Falcon, is never given any, and the log says so."""
     gradient_checkpointing: bool = False
     """Keep each layer's input alone for the backward pass and compute the rest again: a third more
     time, and room for micro-batches several times as large."""
@@ -246,11 +252,18 @@ class ComputeSettings(Settings):
 class Config(Settings):
     """One run, whole."""
 
-    store: StoreAddress = Path("runs/solon.duckdb")
+    name: Annotated[str, ASIDE] = DEFAULT_LINE
+    """Name of the policy line: champion, cycles, reports and deployments hang on it, and an edit of
+    any other setting continues it. Letters, digits, `.`, `_` and `-`, at most 64. null: the file's
+    name and a short hash of its path."""
+    abandoned_champion: Annotated[str | None, ASIDE] = None
+    """Id of the line's champion, or how it begins, once an edit of `policy` or `sft` makes another
+    SFT model: the line then goes on from that one. null refuses such an edit."""
+    store: Annotated[StoreAddress, ASIDE] = Path("runs/solon.duckdb")
     """The DuckDB file; or, for several machines, the address of a lake, as in
     ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER, or with data=s3://BUCKET/PREFIX, &region=
     and &endpoint= where rows lie in an object store. Made where it is missing."""
-    artifacts: Path = Path("runs/artifacts")
+    artifacts: Annotated[Path, ASIDE] = Path("runs/artifacts")
     """Folder of the trained models and reports."""
     seed: int = 1
     """Everything random follows from it."""
@@ -262,7 +275,7 @@ class Config(Settings):
     """Candidates."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """The judges whose verdicts become training data."""
-    judging: JudgingSettings = JudgingSettings()
+    judging: Annotated[JudgingSettings, ASIDE] = JudgingSettings()
     """When a judge that does not answer stops the run."""
     preferences: PreferenceSettings = PreferenceSettings()
     """From judgements to pairs."""
@@ -279,18 +292,24 @@ class Config(Settings):
     """Evaluation."""
     promotion: PromotionSettings = PromotionSettings()
     """Promotion."""
-    compute: ComputeSettings = ComputeSettings()
+    compute: Annotated[ComputeSettings, ASIDE] = ComputeSettings()
     """Device, precision, memory."""
-    budget: BudgetSettings = BudgetSettings()
+    budget: Annotated[BudgetSettings, ASIDE] = BudgetSettings()
     """Limits of what remote models may cost."""
-    tracker: Literal["auto", "none", "tensorboard", "trackio"] = "auto"
-    """Where training curves go beside the store; not part of the config's hash. auto is TensorBoard
+    tracker: Annotated[Literal["auto", "none", "tensorboard", "trackio"], ASIDE] = "auto"
+    """Where training curves go beside the store. auto is TensorBoard
     where it is installed, with its files in artifacts/tensorboard."""
 
     @model_validator(mode="before")
     @classmethod
     def _full_weights_learn_in_small_steps(cls, raw: Any) -> Any:
         return with_small_steps(raw) if isinstance(raw, dict) else raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_no_name(cls, raw: Any) -> Any:
+        is_unnamed = isinstance(raw, dict) and raw.get("name", "") is None
+        return {key: raw[key] for key in raw if key != "name"} if is_unnamed else raw
 
     @model_validator(mode="after")
     def _judges_make_sense(self) -> "Config":
@@ -315,11 +334,15 @@ class Config(Settings):
                 )
         return self
 
-    @property
-    def hash(self) -> str:
-        """Id of everything that decides the result: not of paths, device, memory or budget."""
-        aside = {"store", "artifacts", "compute", "budget", "judging", "tracker"}
-        return content_id(self.model_dump(mode="json", exclude=aside))
+    @field_validator("name")
+    @classmethod
+    def _name_suits_files(cls, name: str) -> str:
+        if not LINE_NAME.fullmatch(name):
+            raise ValueError(
+                "it names folders and deployments: write at most 64 letters, digits, `.`, `_` and "
+                "`-`, a letter or a digit first"
+            )
+        return name
 
 
 class Panel(Settings):
@@ -361,6 +384,12 @@ def _refuse_unusable_rewards(config: Config) -> None:
     _refuse_repeated_names(reward.judges, "training.reward.judges")
     if reward.reward_model == 0 and not any(judge.weight > 0 for judge in reward.judges):
         raise ValueError("training.reward: every weight is 0, so nothing is rewarded; raise one")
+    for judge in reward.judges:
+        if judge.scale != DEFAULT_SCALE:
+            raise ValueError(
+                f"training.reward.judges: {judge.name!r} has a scale, which is for preferences; in "
+                "a reward its score counts as it is, times its weight; leave it out"
+            )
     if reward.caution > 0 and config.reward_model.heads == 1:
         raise ValueError(
             "training.reward.caution needs heads that disagree; set reward_model.heads, say to 5"

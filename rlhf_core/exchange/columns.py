@@ -103,7 +103,7 @@ def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield {
                 **row,
                 "answers": [row["answers"][place] for place in kept],
-                "utilities": [row["utilities"][place] for place in kept],
+                "utilities": row["utilities"] and [row["utilities"][place] for place in kept],
             }
 
 

@@ -17,11 +17,11 @@ from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.words import ASSISTANT, USER, Words, read_words, split_implicit
 from rlhf_core.identity import content_id
 from rlhf_core.prompts import likely_mode
-from rlhf_core.records import Mode
+from rlhf_core.records import Mode, margin_of_utilities
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"
 WIDEST_MARGIN = 2.0
-"""Of two utilities, which lie between −1 and 1."""
+"""Of a margin that a file tells: earlier versions of Solon wrote up to this."""
 
 
 class NothingToLearn(Exception):
@@ -60,7 +60,10 @@ class Example:
     scores: tuple[float, ...] | None = None
     """Of each answer, 0 to 1; None where the row gives none."""
     utilities: tuple[float, ...] = ()
-    """Of each answer, −1 to 1; of two, half their margin and its opposite."""
+    """Of each answer, −1 to 1, as in the record Ranking."""
+    told_margin: float | None = None
+    """2 P − 1 of a preference, where P is the chance that the chosen answer is better; up to 2 in
+    files that say so."""
     agreement: float = 1.0
     label: bool | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -69,6 +72,14 @@ class Example:
     """Places with personal data by kind; where it is masked, as it was before."""
     unmasked: "Example | None" = None
     """The row as it stands in the file, where something in it was masked; never stored."""
+
+    def margin(self, better: int, worse: int) -> float:
+        """By how much the answer at one place is preferred to one at a later place, 2 P − 1."""
+        if self.told_margin is not None:
+            return self.told_margin
+        if self.form == "ranking" and self.scores is None:
+            return 1.0  # An order without strengths is certain of every two, however long it is.
+        return margin_of_utilities(self.utilities[better], self.utilities[worse])
 
     @cached_property
     def hash(self) -> str:
@@ -80,7 +91,7 @@ class Example:
             [(words.text, words.messages) for words in said],
             self.is_conversation,
             [self.context, self.mode, self.reference_answers],
-            [self.scores, self.utilities, self.agreement, self.label],
+            [self.scores, self.told_margin or self.utilities, self.agreement, self.label],
             self.columns_json,
         )
 
@@ -213,12 +224,19 @@ def _preference(cells: _Cells, scale: Scale) -> Example:
         prompt,
         (chosen, rejected),
         scores=scores,
-        utilities=(margin / 2, -margin / 2),
+        utilities=_utilities_of_two(min(1.0, margin)),
+        told_margin=margin,
         agreement=1.0 if agreement is None else agreement,
     )
     if found.answers[0].text == found.answers[1].text:
         raise NothingToLearn(EQUAL_ANSWERS)
     return found
+
+
+def _utilities_of_two(margin: float) -> tuple[float, float]:
+    """Utilities of opposite sign whose margin this is: tanh(s / 2) of half its log-odds s."""
+    utility = margin / (1 + math.sqrt(1 - margin**2))
+    return utility, -utility
 
 
 def _two_scores(cells: _Cells, scale: Scale) -> tuple[float, float] | None:
@@ -282,7 +300,7 @@ def _ranking(cells: _Cells, scale: Scale) -> Example:
         prompt,
         answers,
         utilities=tuple(utilities),
-        # A utility is a mean margin; as a score, the chance to be found better.
+        # As a score, the chance to be found better than an average answer.
         scores=None if given is None else tuple((1 + utility) / 2 for utility in utilities),
     )
     texts = [answer.text for answer in found.answers]

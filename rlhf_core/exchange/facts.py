@@ -128,7 +128,7 @@ class Importer:
             yield label
             yield self.row(example, prompt, label)
             return
-        order = [self._order(example, *two) for two in _two_by_two(candidates, example.utilities)]
+        order = [self._order(example, *two) for two in _two_by_two(candidates, example)]
         scores = [
             self._score(candidate, score, self.scores_version)
             for candidate, score in zip(candidates, example.scores or (), strict=False)
@@ -158,7 +158,7 @@ class Importer:
                 seed=0,
                 recipe=self.judge_version,
                 candidate_ids=(better, worse),
-                utilities=(0.5, -0.5),
+                utilities=(1.0, -1.0),
                 judgement_ids=behind,
             )
             left, right = _drawn(better, worse)
@@ -257,7 +257,7 @@ class Importer:
         candidates: Sequence[Candidate],
         judgements: Sequence[Judgement],
     ) -> Iterator[Pair]:
-        for better, worse, margin in _two_by_two(candidates, example.utilities):
+        for better, worse, margin in _two_by_two(candidates, example):
             left, right = _drawn(better.id, worse.id)
             behind = [judgement for judgement in judgements if _is_about(judgement, better, worse)]
             preferred = {
@@ -314,11 +314,11 @@ def matched(labels: Labels) -> list[tuple[str, str]]:
 
 
 def _two_by_two(
-    candidates: Sequence[Candidate], utilities: Sequence[float]
+    candidates: Sequence[Candidate], example: Example
 ) -> Iterator[tuple[Candidate, Candidate, float]]:
     """Every two of a ranking, with their margin."""
-    for (better, high), (worse, low) in combinations(zip(candidates, utilities, strict=True), 2):
-        yield better, worse, high - low
+    for better, worse in combinations(range(len(candidates)), 2):
+        yield candidates[better], candidates[worse], example.margin(better, worse)
 
 
 def _drawn(one: str, other: str) -> tuple[str, str]:

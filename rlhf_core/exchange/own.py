@@ -27,7 +27,12 @@ def own_key(example: Example) -> str | None:
         named,
         [example.prompt.text, example.context, example.reference_answers],
         [answer.text for answer in example.answers],
-        [example.scores, example.utilities, example.agreement, example.label],
+        [
+            example.scores,
+            example.told_margin or example.utilities,
+            example.agreement,
+            example.label,
+        ],
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.labelled.dialogues import is_dialogue, split_dialogues, split_messages
+from rlhf_core.labelled.dialogues import is_dialogue, split_dialogues, text_of
 
 USER, ASSISTANT = "user", "assistant"
 Message = dict[str, str]
@@ -31,7 +31,7 @@ class Words:
         if self.messages is None:
             return Words(change(self.text))
         messages = [{**message, "content": change(message["content"])} for message in self.messages]
-        return Words(_dialogue(messages, role), tuple(messages))
+        return Words(text_of(messages, role), tuple(messages))
 
 
 def read_words(place: str, column: str, cell: Any, role: str) -> Words:
@@ -52,7 +52,7 @@ def read_words(place: str, column: str, cell: Any, role: str) -> Words:
     _said(place, column, messages[-1]["content"])
     if [message["role"] for message in messages] == [role]:
         return Words(messages[0]["content"])
-    return Words(_dialogue(messages, role), tuple(messages))
+    return Words(text_of(messages, role), tuple(messages))
 
 
 def read_messages(place: str, column: str, cell: Any) -> list[Message]:
@@ -126,13 +126,3 @@ def _encodable(place: str, column: str, text: str) -> None:
         raise DataFileError(
             f"{place}: {column!r} holds half a surrogate pair, which is no text"
         ) from None
-
-
-def _dialogue(messages: Sequence[Message], role: str) -> str:
-    """As one text: turns with their speakers, an answer's own first turn without."""
-    if role == USER:
-        return split_messages([*messages, {"role": ASSISTANT, "content": ""}])[0]
-    if messages[0]["role"] != ASSISTANT:
-        return split_messages([*messages, {"role": USER, "content": ""}])[0]
-    rest = split_messages([*messages[1:], {"role": USER, "content": ""}])[0]
-    return f"{messages[0]['content']}\n\n{rest}"

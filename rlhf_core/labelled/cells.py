@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import DataFileError
+from rlhf_core.labelled.dialogues import ASSISTANT_ROLE, USER_ROLE, is_messages, text_of
 from rlhf_core.prompts import likely_mode
 from rlhf_core.records import Prompt, Split
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "instruction", "question", "query", "input"),
     "context": ("context", "document"),
-    "reference": ("reference", "references", "reference_answer", "ground_truth"),
+    "reference": (
+        "reference",
+        "references",
+        "reference_answer",
+        "reference_answers",
+        "ground_truth",
+    ),
     "subset": ("subset", "category"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
@@ -21,7 +28,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "preference": ("preference", "label"),
     "responses": ("responses", "answers", "candidates", "completions"),
     "ranks": ("ranks", "rank"),
-    "scores": ("scores",),
+    "scores": ("scores", "utilities"),
     "answer": ("answer", "response", "completion", "output", "text"),
     "label": ("label", "score", "rating", "is_correct"),
 }
@@ -62,6 +69,8 @@ class Cells:
         return self.as_text(holds, self.raw(holds))
 
     def as_text(self, holds: str, cell: Any) -> str:
+        if is_messages(cell):
+            return text_of(cell, USER_ROLE if holds == "prompt" else ASSISTANT_ROLE)
         if not isinstance(cell, str):
             raise self.error(f"{self.column(holds)!r} must be text, not {type(cell).__name__}")
         return cell
@@ -96,10 +105,13 @@ class Cells:
         Args:
             text: What is asked, where no column says it.
         """
+        context = self.raw("context") if self.has("context") else None
         asked = (self.text("prompt") if text is None else text).strip()
+        if context and isinstance(context, str):
+            # Solon exports prompts as models read them: the text they are about comes first.
+            asked = asked.removeprefix(f"{context.strip()}\n\n")
         if not asked:
             raise self.error("the prompt is empty; fill it in or remove the row")
-        context = self.raw("context") if self.has("context") else None
         references = self._references()
         return Prompt(
             text=asked,

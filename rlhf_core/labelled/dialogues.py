@@ -5,9 +5,11 @@ of messages with `role` and `content`.
 """
 
 import os.path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+USER_ROLE, ASSISTANT_ROLE = "user", "assistant"
 
 
 def is_dialogue(cell: Any) -> bool:
@@ -41,10 +43,29 @@ def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
     return _asked(chosen[:start]), chosen[end:].strip(), rejected[end:].strip()
 
 
-def split_messages(messages: list[dict[str, str]]) -> tuple[str, str]:
+def split_messages(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
     """What was said before the last message, and that message."""
     turns = [f"\n\n{_speaker(message['role'])}: {message['content']}" for message in messages[:-1]]
     return _asked("".join(turns)), messages[-1]["content"]
+
+
+def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
+    """Messages as one text: turns with their speakers, an answer's own first turn without.
+
+    Args:
+        messages: At least one.
+        role: Who speaks where it is one message: the user of a prompt, the assistant of an answer.
+    """
+    if [message["role"] for message in messages] == [role]:
+        return messages[0]["content"]
+    if role == USER_ROLE or messages[0]["role"] != ASSISTANT_ROLE:
+        return _turns(messages)
+    return f"{messages[0]['content']}\n\n{_turns(messages[1:])}"
+
+
+def _turns(messages: Sequence[Mapping[str, str]]) -> str:
+    """What was said in these messages, whoever speaks next."""
+    return split_messages([*messages, {"role": USER_ROLE, "content": ""}])[0]
 
 
 def _speaker(role: str) -> str:

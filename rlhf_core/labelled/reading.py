@@ -11,9 +11,15 @@ from pathlib import Path
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.labelled.cells import USUAL_NAMES, Cells
-from rlhf_core.labelled.dialogues import is_dialogue, is_messages, split_dialogues, split_messages
+from rlhf_core.labelled.dialogues import (
+    ASSISTANT_ROLE,
+    is_dialogue,
+    is_messages,
+    split_dialogues,
+    split_messages,
+)
 from rlhf_core.labelled.facts import TIE, LabelledPair, LabelledSet, LabelledText
-from rlhf_core.rows import NamedColumns, read_rows
+from rlhf_core.rows import NamedColumns, data_set_rows, read_rows
 
 Entry = LabelledPair | LabelledText
 DRAW, HIGHEST = 0.0, 2.0
@@ -26,7 +32,8 @@ def read_labelled(
     """The labelled answers of a file, each once, in an order that no label shows in.
 
     Args:
-        path: A .jsonl, .jsonl.gz, .json, .csv or .parquet file.
+        path: A .jsonl, .jsonl.gz, .json, .csv or .parquet file, or the folder of a data set;
+            what `solon export` wrote is read in each of its forms but that of demonstrations.
         form: One of FORMATS; told by the columns of each row, where it is left out.
         columns: Names of columns, by what they hold; the usual ones, where they are left out.
 
@@ -34,7 +41,7 @@ def read_labelled(
         DataFileError: If a row cannot be read, with its line; if there is nothing to judge.
     """
     names = dict(columns or {})
-    if not path.is_file():
+    if not path.exists():
         raise DataFileError(f"no file {path}; name an existing one")
     if form is not None and form not in FORMATS:
         raise DataFileError(f"no format {form!r}; use {', '.join(FORMATS)}")
@@ -45,7 +52,7 @@ def read_labelled(
     left_out: Counter[str] = Counter()
     forms = set()
     named = NamedColumns({f"--column {holds}": name for holds, name in names.items()})
-    for place, row in read_rows(path):
+    for place, row in data_set_rows(str(path)) if path.is_dir() else read_rows(path):
         named.see(row)
         cells = Cells(place, row, names)
         forms.add(form or _form(cells))
@@ -105,7 +112,7 @@ def _form(cells: Cells) -> str:
 def _pairs(cells: Cells) -> Iterator[Entry]:
     chosen, rejected = cells.raw("chosen"), cells.raw("rejected")
     asked: str | None = None
-    if is_messages(chosen) and is_messages(rejected):
+    if is_messages(chosen) and is_messages(rejected) and not _go_on(cells, chosen, rejected):
         (asked, chosen), (before, rejected) = split_messages(chosen), split_messages(rejected)
         if asked != before:
             raise cells.error("chosen and rejected must answer the same dialogue")
@@ -118,6 +125,11 @@ def _pairs(cells: Cells) -> Iterator[Entry]:
     prompt = cells.prompt(None if cells.has("prompt") else asked)
     better, worse = cells.as_text("chosen", chosen), cells.as_text("rejected", rejected)
     yield LabelledPair(prompt, better, worse, 1.0, cells.subset())
+
+
+def _go_on(cells: Cells, *answers: list[dict[str, str]]) -> bool:
+    """Whether answers of messages go on from the prompt's column, as Solon exports them."""
+    return cells.has("prompt") and all(turns[0]["role"] == ASSISTANT_ROLE for turns in answers)
 
 
 def _scored_pairs(cells: Cells) -> Iterator[Entry]:
@@ -136,7 +148,11 @@ def _ranked(cells: Cells) -> Iterator[Entry]:
     """Every two of the responses whose ranks differ."""
     texts = [cells.as_text("responses", cell) for cell in cells.listed("responses")]
     holds, sign = ("ranks", -1) if cells.has("ranks") else ("scores", 1)
-    scores = [sign * cells.as_number(holds, cell) for cell in cells.listed(holds)]
+    if cells.column(holds) == "utilities" and cells.raw(holds) is None:
+        # An order alone, as Solon exports it: the best first.
+        scores = [-float(place) for place in range(len(texts))]
+    else:
+        scores = [sign * cells.as_number(holds, cell) for cell in cells.listed(holds)]
     if len(texts) != len(scores):
         raise cells.error(f"{len(texts)} responses and {len(scores)} {holds}; one each is wanted")
     prompt, subset = cells.prompt(), cells.subset()

@@ -3,6 +3,8 @@
 The reference is the model with every adapter off.
 """
 
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,25 @@ from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_paramet
 from rlhf_core.models.sharding import shard
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+BASE = "base_model_name_or_path"
+
+
+def named_from(folder: Path, base: Path) -> str:
+    """Return the name of a base as an adapter keeps it: a folder by the way from the adapter's own.
+
+    So both can be moved together. What is no folder is a hub id or a bundled name, and stays.
+    """
+    if not base.is_dir():
+        return str(base)
+    way = Path(os.path.relpath(base.resolve(), folder.resolve()))
+    return way.as_posix() if way.parts[:1] == ("..",) else f"./{way.as_posix()}"
+
+
+def base_of(folder: Path) -> str:
+    """Return the model that an adapter's folder stands on, as the loader takes it."""
+    named = str(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))[BASE])
+    is_way = named.startswith(("./", "../"))
+    return os.path.normpath(folder.resolve() / named) if is_way else named
 
 
 class AdapterRoles(Roles):
@@ -50,13 +71,16 @@ class AdapterRoles(Roles):
         self._peft: PeftModel | None = None
 
     def add(self, role: Role) -> None:
-        if self._peft is None:
-            with warnings.catch_warnings():
-                # PEFT asks transformers for a flag under its former name.
-                warnings.simplefilter("ignore", FutureWarning)
+        with warnings.catch_warnings():
+            # PEFT asks transformers for a flag under its former name, and tells what it does by
+            # itself: it turns the weights of GPT-2's layers, and leaves experts held in one tensor.
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
+            warnings.filterwarnings("ignore", "The following .*_pattern keys", RuntimeWarning)
+            if self._peft is None:
                 self._peft = get_peft_model(self.base, self._lora, adapter_name=role.value)
-        else:
-            self._peft.add_adapter(role.value, self._lora)
+            else:
+                self._peft.add_adapter(role.value, self._lora)
         self._peft.eval()
         if self._compute.gradient_checkpointing:
             checkpoint_layers(self.base)
@@ -95,7 +119,7 @@ class AdapterRoles(Roles):
 
     def write(self, role: Role, folder: Path, base: Path) -> None:
         save_file(self.weights(role), folder / ADAPTER)
-        config = replace(self._lora, base_model_name_or_path=str(base.resolve()))
+        config = replace(self._lora, base_model_name_or_path=named_from(folder, base))
         config.save_pretrained(str(folder))
 
     def read(self, role: Role, folder: Path) -> None:

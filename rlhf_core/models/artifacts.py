@@ -1,7 +1,8 @@
 """Saving and loading what was trained: whole or not at all, and only when it reads back right.
 
 A fine-tuned model is saved whole, in Hugging Face format. A role is a PEFT adapter on it or, of
-full parameters, whole as well; its head lies beside. transformers loads a policy's folder as it is.
+full parameters, whole as well; its head lies beside. An adapter names its base by the way there, so
+that both can be moved; PEFT loads it onto that base, and `solon merge` makes one model of the two.
 """
 
 import json
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, base_of
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
@@ -23,6 +25,7 @@ from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
+from rlhf_core.models.turn_end import keep_ends
 from rlhf_core.whole import whole_folder
 
 HEAD = "head.safetensors"
@@ -60,8 +63,11 @@ def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
     """
 
     def load(dtype: torch.dtype) -> PreTrainedModel:
-        device = torch.device("cpu") if compute.shard else compute.device
-        return load_language_model(name, dtype, device)
+        if not compute.shard:
+            return load_language_model(name, dtype, compute.device)
+        model = load_language_model(name, dtype, torch.device("cpu"))
+        fit_attention(model, compute.device)  # where it is to compute, not where it lies now
+        return model
 
     return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
@@ -77,6 +83,7 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
+    keep_ends(model, tokenizer)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -98,6 +105,8 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
+    with trunk.acting_as(role) as model:
+        keep_ends(model, trunk.tokenizer)
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
         if role in HEADED:
@@ -159,7 +168,7 @@ def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
     """
     if (folder / ADAPTER_CONFIG).exists():
         adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        trunk = open_trunk(adapter["base_model_name_or_path"], compute, adapter["r"])
+        trunk = open_trunk(base_of(folder), compute, adapter["r"])
         role = Role.RELOADED
         trunk.roles.read(role, folder)
     else:

@@ -24,7 +24,7 @@ def grouped_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    scaling: float,
+    scaling: float | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention, as transformers calls it.
@@ -33,14 +33,15 @@ def grouped_attention(
         module: The attention layer; not used.
         query: (B, heads, T, D).
         key: (B, key heads, S, D); heads is a multiple of key heads.
-        value: (B, key heads, S, D).
+        value: (B, key heads, S, W); W is D in most models.
         attention_mask: Added to the scores, (B, 1, T, S).
-        scaling: Of the scores.
-        kwargs: Of other implementations.
+        scaling: Of the scores; None is 1/√D.
+        kwargs: Of other implementations; architecture.py sees to it that they change nothing.
 
     Returns:
-        (B, T, heads, D), and no weights.
+        (B, T, heads, W), and no weights.
     """
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _GroupedAttention.apply(query, key, value, attention_mask, scaling), None
 
 
@@ -58,13 +59,14 @@ class _GroupedAttention(torch.autograd.Function):
     ) -> Tensor:
         batch, heads, length, width = query.shape
         key_heads, source = key.shape[1:3]
+        of_value = value.shape[-1]
         with torch.autocast(query.device.type, enabled=False):
             folded = (scaling * query).reshape(batch, key_heads, -1, width)
             scores = folded @ key.transpose(2, 3)
             if mask is not None:
                 scores.view(batch, key_heads, -1, length, source).add_(mask[:, :, None])
             weights = torch.softmax(scores, dim=-1)  # inside, the kernel is in fp32
-            attended = (weights @ value).view(batch, heads, length, width)
+            attended = (weights @ value).view(batch, heads, length, of_value)
         ctx.save_for_backward(folded, key, value, weights)
         ctx.scaling = scaling  # type: ignore[attr-defined]
         return attended.transpose(1, 2).contiguous()
@@ -72,8 +74,9 @@ class _GroupedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         folded, key, value, weights = ctx.saved_tensors
-        batch, length, heads, width = gradients[0].shape
-        of_out = gradients[0].transpose(1, 2).reshape(folded.shape)
+        batch, length, heads, of_out_width = gradients[0].shape
+        width = folded.shape[-1]
+        of_out = gradients[0].transpose(1, 2).reshape(*folded.shape[:3], of_out_width)
         of_value = weights.transpose(2, 3) @ of_out
         of_weights = of_out @ value.transpose(2, 3)
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
@@ -94,6 +97,9 @@ def forward_only(model: PreTrainedModel) -> Iterator[None]:
     Not for what a training pass is compared with: the two round differently.
     """
     former = model.config._attn_implementation
+    if former != GROUPED or not model._supports_sdpa:  # as the model's own would not be
+        yield
+        return
     model.set_attn_implementation("sdpa")
     try:
         yield

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_core.errors import ConfigError
+from rlhf_core.models.turn_end import taught_end, without_end
 
 _SLOT = "solon-content-slot"
 _SYSTEM_SLOT = "solon-system-slot"
@@ -37,6 +38,7 @@ class ChatFormat:
             ) from None
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)
+        self._end = taught_end(tokenizer)
 
     @property
     def pad_id(self) -> int:
@@ -47,19 +49,19 @@ class ChatFormat:
         return [*self._before, *self.plain_ids(instruction), *self._after]
 
     def answer_ids(self, answer: str, is_finished: bool = True) -> list[int]:
-        """Return the tokens of an answer, with its end unless it was cut off.
+        """Return the tokens of an answer, with the end that the template writes unless it was cut.
 
         Args:
             answer: Its words.
             is_finished: Whether it ended by itself. One that did not has no end: read or learnt as
                 whole, it would be another answer.
         """
-        end = [int(self.tokenizer.eos_token_id)] if is_finished else []
-        return [*self.plain_ids(answer), *end]
+        return [*self.plain_ids(answer), *([self._end] if is_finished else [])]
 
     def decode(self, answer_ids: Sequence[int]) -> str:
-        """The words of an answer, without its end-of-text token."""
-        return str(self.tokenizer.decode(list(answer_ids), skip_special_tokens=True)).strip()
+        """The words of an answer, without the token that ended it."""
+        words = without_end(answer_ids, frozenset([self._end]))
+        return str(self.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
     def plain_ids(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import locate
+from rlhf_core.models.loading import UNREADABLE, locate, read_config
 from rlhf_core.models.sequences import TokenSequence, length_batches, pad
 
 
@@ -18,7 +18,7 @@ def require_single_output(name: str) -> None:
     Raises:
         ModelNotFoundError: If it is not there, or has several outputs.
     """
-    outputs = AutoConfig.from_pretrained(locate(name), trust_remote_code=False).num_labels
+    outputs = read_config(name).num_labels
     if outputs != 1:
         raise ModelNotFoundError(
             f"model {name!r} has {outputs} outputs; a reward model has one: name a sequence "
@@ -37,7 +37,7 @@ def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             location, dtype=compute.dtype, trust_remote_code=False, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelNotFoundError(f"model {name!r} cannot be loaded ({reason})") from None
     model.config.get_text_config().pad_token_id = pad_id

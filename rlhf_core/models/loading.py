@@ -8,20 +8,24 @@ from pathlib import Path
 import httpx2
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.attention import attention_implementation
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.bundled import bundled_folder, bundled_names
 
 HUB_TIMEOUT_SECONDS = 10.0
 Tokenizer = PreTrainedTokenizerBase
+UNREADABLE = (OSError, ValueError, StrictDataclassError)
+"""What transformers raises for files that are not there, or that contradict themselves."""
 
 
 def locate(name: str) -> str:
@@ -56,12 +60,25 @@ def _ask_hub(name: str) -> None:
         raise _not_found(name, error) from None
 
 
+def read_config(name: str) -> PreTrainedConfig:
+    """Return the model's config.
+
+    Raises:
+        ModelNotFoundError: If it is not there, or contradicts itself.
+    """
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
+    except UNREADABLE as error:
+        raise _not_found(name, error) from None
+    return config
+
+
 def load_tokenizer(name: str) -> Tokenizer:
     """The model's tokenizer, with a padding token that is not its end of text."""
     location = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise _not_found(name, error) from None
     if tokenizer.eos_token_id is None:
         raise ModelNotFoundError(f"model {name!r}: its tokenizer has no end-of-text token")
@@ -77,13 +94,15 @@ def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> 
         model = AutoModelForCausalLM.from_pretrained(
             location,
             dtype=dtype,
-            attn_implementation=attention_implementation(device),
+            attn_implementation="eager",
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise _not_found(name, error) from None
-    return model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    model = model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    fit_attention(model, device)
+    return model
 
 
 def parameter_count(name: str) -> int:
@@ -91,18 +110,19 @@ def parameter_count(name: str) -> int:
 
     The weights are never allocated: the model is built on the meta device.
     """
-    location = locate(name)
+    config = read_config(name)
     try:
-        config = AutoConfig.from_pretrained(location, trust_remote_code=False)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise _not_found(name, error) from None
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _not_found(name: str, error: Exception) -> ModelNotFoundError:
-    reason = str(error).strip().splitlines()[0]
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    # The first line of a contradiction names the check alone.
+    reason = " ".join(lines) if isinstance(error, StrictDataclassError) else lines[0]
     return ModelNotFoundError(
         f"model {name!r} cannot be loaded ({reason}); name a folder, a hub id (owner/name), or "
         f"one of {', '.join(bundled_names())}"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from rlhf_core.models.logits import IDENTITY, LogitRule
+
 ROWS = 256
 """Of the states at once."""
 
@@ -20,6 +22,7 @@ def chosen_logprobs(
     ids: Tensor,
     temperature: float,
     with_entropy: bool = True,
+    rule: LogitRule = IDENTITY,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each chosen token, and the entropy it was chosen at.
 
@@ -32,12 +35,13 @@ def chosen_logprobs(
         ids: Chosen tokens, (N,).
         temperature: Divides the logits.
         with_entropy: Else the second is 0, and costs nothing.
+        rule: What the model does to the products.
 
     Returns:
         Both in nats, fp32, (N,).
     """
     bias = bias if bias is not None else torch.zeros((), dtype=weight.dtype, device=weight.device)
-    found = _ChosenLogprobs.apply(states, weight, bias, ids, temperature, with_entropy)
+    found = _ChosenLogprobs.apply(states, weight, bias, ids, temperature, with_entropy, rule)
     return found
 
 
@@ -51,6 +55,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         ids: Tensor,
         temperature: float,
         with_entropy: bool,
+        rule: LogitRule,
     ) -> tuple[Tensor, Tensor]:
         states = states.to(weight.dtype)
         chosen = torch.empty(len(states), device=states.device)
@@ -58,13 +63,13 @@ class _ChosenLogprobs(torch.autograd.Function):
         with torch.autocast(states.device.type, enabled=False):
             for start in range(0, len(states), ROWS):
                 rows = slice(start, start + ROWS)
-                logits = _logits(states[rows], weight, bias, temperature)
+                logits = _logits(states[rows], weight, bias, temperature, rule)
                 logprobs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
                 chosen[rows] = logprobs.gather(1, ids[rows, None]).squeeze(1)
                 if with_entropy:
                     entropy[rows] = -(logprobs.exp() * logprobs).sum(dim=-1)
         ctx.save_for_backward(states, weight, bias, ids, entropy)
-        ctx.temperature = temperature  # type: ignore[attr-defined]
+        ctx.temperature, ctx.rule = temperature, rule  # type: ignore[attr-defined]
         return chosen, entropy
 
     @staticmethod
@@ -78,7 +83,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         has_entropy = bool(of_entropy.any())
         for start in range(0, len(states), ROWS):
             rows = slice(start, start + ROWS)
-            logits = _logits(states[rows], weight, bias, ctx.temperature)
+            logits = _logits(states[rows], weight, bias, ctx.temperature, ctx.rule)
             factor = -of_chosen[rows, None]
             if has_entropy:
                 # Of the entropy H: −p (log p + H).
@@ -89,18 +94,23 @@ class _ChosenLogprobs(torch.autograd.Function):
             of_logits *= factor.to(weight.dtype)
             of_logits.scatter_add_(1, ids[rows, None], of_chosen[rows, None].to(weight.dtype))
             of_logits.div_(ctx.temperature)
+            if ctx.rule != IDENTITY:
+                of_logits.mul_(ctx.rule.slope(logits * ctx.temperature))
             of_states[rows] = of_logits @ weight
             if of_weight is not None:
                 of_weight += (of_logits.T @ states[rows]).float()
             if of_bias is not None:
                 of_bias += of_logits.sum(dim=0)
         cast = of_weight.to(weight.dtype) if of_weight is not None else None
-        return of_states, cast, of_bias, None, None, None
+        return of_states, cast, of_bias, None, None, None, None
 
 
-def _logits(states: Tensor, weight: Tensor, bias: Tensor, temperature: float) -> Tensor:
+def _logits(
+    states: Tensor, weight: Tensor, bias: Tensor, temperature: float, rule: LogitRule
+) -> Tensor:
     logits = states @ weight.T
     if bias.dim():
         logits += bias
+    logits = rule(logits)
     # Only where it changes something: a pass over all of them.
     return logits if temperature == 1.0 else logits.float() / temperature

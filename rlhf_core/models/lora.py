@@ -29,7 +29,8 @@ class FusedLinear(Linear):
         name = self.sole_adapter
         if name is None:
             return super().forward(x, *args, **kwargs)
-        return _LoraProduct.apply(
+        # A view made inside of the product could not be changed in place, as Falcon does.
+        product = _LoraProduct.apply(
             x,
             self.base_layer.weight,
             self.base_layer.bias,
@@ -37,6 +38,7 @@ class FusedLinear(Linear):
             self.lora_B[name].weight,
             self.scaling[name],
         )
+        return product.view(*x.shape[:-1], -1)
 
 
 def fused(config: LoraConfig) -> LoraConfig:
@@ -46,7 +48,7 @@ def fused(config: LoraConfig) -> LoraConfig:
 
 
 class _LoraProduct(torch.autograd.Function):
-    """x Wᵀ + b + s (x Aᵀ) Bᵀ. The base weights W and b are frozen."""
+    """x Wᵀ + b + s (x Aᵀ) Bᵀ, (rows, out). The base weights W and b are frozen."""
 
     @staticmethod
     def forward(
@@ -65,12 +67,12 @@ class _LoraProduct(torch.autograd.Function):
             out = nn.functional.linear(rows, weight, bias).addmm_(inner, small_b.T)
         ctx.save_for_backward(rows, weight, small_a, small_b, inner)
         ctx.scaling, ctx.shape = scaling, x.shape  # type: ignore[attr-defined]
-        return out.view(*x.shape[:-1], -1)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, small_a, small_b, inner = ctx.saved_tensors
-        of_out = gradients[0].reshape(-1, weight.shape[0])
+        of_out = gradients[0]
         of_inner = of_out @ small_b
         of_a = (of_inner.T @ rows).float()
         of_b = (of_out.T @ inner).float().mul_(ctx.scaling)

@@ -7,6 +7,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_core.models.attention import forward_only
+from rlhf_core.models.logits import logit_rule
 from rlhf_core.models.sequences import length_batches, pad
 
 
@@ -30,6 +31,7 @@ def next_token_probabilities(
     Returns:
         (prompts, choices); a row sums to less than 1 where other tokens are likely too.
     """
+    rule = logit_rule(model)
     probabilities = torch.zeros(len(prompts), len(choices))
     with forward_only(model):
         for batch in length_batches([len(prompt) for prompt in prompts], tokens):
@@ -38,6 +40,6 @@ def next_token_probabilities(
             mask = pad([[1] * len(row) for row in rows], 0).to(model.device)
             hidden = model.base_model(input_ids=input_ids, attention_mask=mask).last_hidden_state
             last = hidden[torch.arange(len(rows)), mask.sum(dim=1) - 1]
-            logits = model.get_output_embeddings()(last).float()
+            logits = rule(model.get_output_embeddings()(last)).float()
             probabilities[batch] = torch.softmax(logits, dim=-1)[:, list(choices)].cpu()
     return probabilities

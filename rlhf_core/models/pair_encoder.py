@@ -9,11 +9,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from rlhf_core.algorithms.pair_heads import (
@@ -26,7 +25,7 @@ from rlhf_core.algorithms.pair_heads import (
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.identity import digest
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import locate
+from rlhf_core.models.loading import locate, read_config
 from rlhf_core.models.sentence_encoder import Pair, cosines, load_sentence_encoder
 from rlhf_core.text_pairs import Task
 
@@ -187,8 +186,8 @@ def check_pair_encoder(name: str, task: Task) -> None:
     Raises:
         ModelNotFoundError: With what would be right.
     """
-    config = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
-    require_head(name, model_labels(config.id2label), task)
+    config = read_config(name)
+    require_head(name, model_labels(cast(Mapping[int, str], config.id2label or {})), task)
 
 
 def fingerprint(name: str) -> str:

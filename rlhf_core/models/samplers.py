@@ -65,7 +65,7 @@ class LocalSampler:
         self.trunk, self.role = trunk, role
         self.chat = ChatFormat(trunk.tokenizer, system_prompt)
         self.limits = SamplingLimits(
-            sampling.max_new_tokens, sampling.temperature, trunk.eos_id, trunk.pad_id
+            sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
         )
 
     def __call__(

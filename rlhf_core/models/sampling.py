@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rlhf_core.models.architecture import position_arguments
 from rlhf_core.models.attention import forward_only
 from rlhf_core.models.kv_cache import GrowingCache, Rows, joined, new_cache
+from rlhf_core.models.logits import logit_rule
 from rlhf_core.models.packed import packed_linears
 from rlhf_core.models.ranks import share, united
 from rlhf_core.models.sequences import length_batches, pad
@@ -43,7 +45,8 @@ class Sample:
 class SamplingLimits:
     max_new_tokens: int
     temperature: float
-    eos_id: int
+    end_ids: frozenset[int]
+    """Tokens that end an answer, each."""
     pad_id: int
 
 
@@ -81,8 +84,8 @@ def sample(
             one prompt begin together, even where they alone exceed it.
 
     Returns:
-        For each prompt, its samples, in the order of the seeds. The end-of-text token, where it
-        was drawn, is the last token of a sample.
+        For each prompt, its samples, in the order of the seeds. The token that ended an answer,
+        where one was drawn, is the last of a sample.
     """
     answers = [
         [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
@@ -164,12 +167,12 @@ class _Answer:
     logprobs: list[float] = field(default_factory=list)
     finish_reason: str = ""
 
-    def add(self, token: int, logprob: float, eos_id: int) -> None:
+    def add(self, token: int, logprob: float, end_ids: frozenset[int]) -> None:
         if self.finish_reason:
             return
         self.token_ids.append(token)
         self.logprobs.append(logprob)
-        if token == eos_id:
+        if token in end_ids:
             self.finish_reason = "eos"
         elif len(self.token_ids) == len(self.uniforms):
             self.finish_reason = "length"
@@ -205,7 +208,7 @@ class _Batch:
     """Answers that grow together, a row each: keys and values, lengths, and what comes next."""
 
     def __init__(self, model: PreTrainedModel, limits: SamplingLimits) -> None:
-        self.model, self.limits = model, limits
+        self.model, self.limits, self.rule = model, limits, logit_rule(model)
         self.answers: list[_Answer] = []
         self.cache = new_cache(model)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
@@ -240,7 +243,7 @@ class _Batch:
         for answer, token, logprob in zip(
             self.answers, chosen.tolist(), logprobs.tolist(), strict=True
         ):
-            answer.add(token, logprob, self.limits.eos_id)
+            answer.add(token, logprob, self.limits.end_ids)
         if not all(answer.finish_reason for answer in self.answers):
             self._advance(chosen)
 
@@ -263,14 +266,13 @@ class _Batch:
         output = self.model.base_model(
             input_ids=ids,
             attention_mask=mask,
-            position_ids=positions,
+            **position_arguments(self.model, positions),
             past_key_values=cache,
             use_cache=True,
         )
         # Contiguous and flat: over a strided slice PyTorch would copy the embedding for every row.
         last = output.last_hidden_state[:, -1].contiguous()
-        logits: Tensor = self.model.get_output_embeddings()(last)
-        return logits
+        return self.rule(self.model.get_output_embeddings()(last))
 
 
 def _right_aligned(lengths: Tensor, columns: int) -> Tensor:

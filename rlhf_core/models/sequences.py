@@ -60,6 +60,16 @@ class Batch:
     last: Tensor
     """Position of each response's last real token, found by mask, (N,)."""
 
+    def visible_within(self, window: int | None) -> Tensor:
+        """Of what is visible, what is fewer than `window` positions back, (B, 1, T, T); None: all.
+
+        Padding stands at position 0, so it still sees everything before it.
+        """
+        if window is None:
+            return self.visible
+        distance = self.position_ids[:, :, None] - self.position_ids[:, None, :]
+        return self.visible & (distance < window)[:, None]
+
     def at_predictors(self, states: Tensor) -> Tensor:
         """Of (B, T, H), the states before each response token, (N, R, H)."""
         return states[self.response_rows[:, None], self.predictors]

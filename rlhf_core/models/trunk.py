@@ -6,6 +6,7 @@ not here.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -13,13 +14,20 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
 from rlhf_core.models.device import Compute
+from rlhf_core.models.kv_cache import new_cache
+from rlhf_core.models.logits import logit_rule
 from rlhf_core.models.logprobs import chosen_logprobs
 from rlhf_core.models.ranks import share, world
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 from rlhf_core.models.sharding import in_lockstep
+from rlhf_core.models.turn_end import end_ids
+
+PROBE_FACTOR = 50.0
+"""Times the logits of a model when it is asked what it does to them."""
 
 __all__ = ["Role", "Trunk"]
 
@@ -33,16 +41,20 @@ class Trunk:
         compute: Device and precision.
 
     Raises:
-        ModelNotFoundError: If the model does more after its output embedding than multiply, which
-            reading log-probabilities from hidden states would miss.
+        ModelNotFoundError: If the model does more after its output embedding than scale and cap,
+            which reading log-probabilities from hidden states would miss, or remembers more of a
+            text than keys and values.
     """
 
     def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> None:
         self.roles = roles
         self.tokenizer = tokenizer
         self.compute = compute
-        self.hidden_size = int(roles.base.config.get_text_config().hidden_size)
+        self.hidden_size = int(roles.base.get_output_embeddings().weight.shape[1])
         self.heads: dict[Role, ScalarHead] = {}
+        new_cache(roles.base)  # refuses what could be trained and never sampled from
+        with self.acting_as(Role.REFERENCE) as model, compute.autocast():
+            self._windows = shared_windows(model)
         self._base_states = self._reference_states()
         self._refuse_unusual_heads()
 
@@ -52,12 +64,22 @@ class Trunk:
         return self.roles.base
 
     @property
+    def shares_prompts(self) -> bool:
+        """Whether responses to one prompt stand in one row: asked for, and right for this model."""
+        return self.compute.share_prompts and self._windows is not None
+
+    @property
     def pad_id(self) -> int:
         return int(cast(int, self.tokenizer.pad_token_id))
 
     @property
     def eos_id(self) -> int:
         return int(cast(int, self.tokenizer.eos_token_id))
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """All tokens that end an answer."""
+        return end_ids(self.language_model, self.tokenizer)
 
     def add_role(self, role: Role, seed: int, heads: int = 1) -> None:
         """A fresh role, which says what the base says, and a random head where it has one."""
@@ -110,8 +132,7 @@ class Trunk:
 
     def batch(self, sequences: Sequence[TokenSequence]) -> Batch:
         """These sequences as this model reads them."""
-        compute = self.compute
-        return collate(sequences, self.pad_id, compute.device, compute.share_prompts)
+        return collate(sequences, self.pad_id, self.compute.device, self.shares_prompts)
 
     def training_batches(
         self, sequences: Sequence[TokenSequence]
@@ -131,7 +152,7 @@ class Trunk:
     def _shared_out(
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
-        groups = microbatches(sequences, tokens, self.compute.share_prompts, world())
+        groups = microbatches(sequences, tokens, self.shares_prompts, world())
         with in_lockstep(self.language_model):
             for group in share(groups):
                 yield group, self.batch([sequences[index] for index in group])
@@ -142,7 +163,7 @@ class Trunk:
             output = model.base_model(
                 input_ids=batch.input_ids,
                 attention_mask=self._mask(batch),
-                position_ids=batch.position_ids,
+                **position_arguments(model, batch.position_ids),
                 use_cache=False,
             )
         return cast(Tensor, output.last_hidden_state)
@@ -180,6 +201,7 @@ class Trunk:
             batch.response_ids[batch.response_mask],
             temperature,
             with_entropy,
+            logit_rule(self.language_model),
         )
         return _spread(chosen, batch.response_mask), _spread(entropy, batch.response_mask)
 
@@ -199,15 +221,11 @@ class Trunk:
         """The same of every member of the head, (N, members)."""
         return self.heads[role].each(batch.at_last(self.hidden_states(role, batch)))
 
-    def _mask(self, batch: Batch) -> Tensor:
+    def _mask(self, batch: Batch) -> Tensor | dict[str, Tensor]:
         """What transformers is to know of it: rows of one response need no more than a (B, T)."""
-        if not self.compute.share_prompts:
+        if self._windows is None or not self.compute.share_prompts:
             return batch.real.long()
-        hidden = torch.finfo(self.compute.dtype).min
-        mask = torch.zeros(
-            batch.visible.shape, dtype=self.compute.dtype, device=self.compute.device
-        )
-        return mask.masked_fill(~batch.visible, hidden)
+        return additive_mask(batch, self._windows, self.compute.dtype)
 
     @torch.no_grad()
     def _reference_states(self) -> Tensor:
@@ -218,14 +236,19 @@ class Trunk:
 
     @torch.no_grad()
     def _refuse_unusual_heads(self) -> None:
+        """Compare logits, large ones, since a soft cap leaves small ones as they are."""
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
         with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
-            ours = model.get_output_embeddings()(self._base_states)
+            output = model.get_output_embeddings()
+            magnified = output.register_forward_hook(lambda _, __, logits: PROBE_FACTOR * logits)
+            ours = logit_rule(model)(output(self._base_states))
             theirs = model(input_ids=ids).logits
-        if not torch.allclose(ours.float(), theirs.float(), atol=1e-3, rtol=1e-3):
+            magnified.remove()
+        rounding = 1e-3 if self.compute.dtype == torch.float32 else 1e-2
+        if not torch.allclose(ours.float(), theirs.float(), atol=rounding, rtol=rounding):
             raise ModelNotFoundError(
                 f"architecture {self.language_model.config.model_type!r} changes its logits after "
-                "the output embedding, which Solon does not do yet; choose another model"
+                "the output embedding in a way that Solon does not know; choose another model"
             )
 
 

@@ -35,11 +35,13 @@ from rlhf_core.records.preferences import (
     Response,
     Revision,
     candidate_identity,
+    margin_of_utilities,
     split_of,
     split_of_user,
 )
 from rlhf_core.records.runs import (
     ConfigVersion,
+    CycleRun,
     Failure,
     Retraction,
     StageRun,
@@ -61,6 +63,7 @@ __all__ = [
     "RECORDS",
     "Candidate",
     "ConfigVersion",
+    "CycleRun",
     "Deletion",
     "Evaluation",
     "Failure",
@@ -100,6 +103,7 @@ __all__ = [
     "StageRun",
     "Strategy",
     "candidate_identity",
+    "margin_of_utilities",
     "split_of",
     "split_of_user",
 ]
@@ -120,6 +124,7 @@ RECORDS: tuple[type[Record], ...] = (
     Metric,
     Evaluation,
     Promotion,
+    CycleRun,
     StageRun,
     Failure,
     Retraction,

@@ -158,8 +158,21 @@ class Judgement(Record):
         return (self.judge_version, self.candidate_id, self.opponent_id, self.attempt)
 
 
+def margin_of_utilities(utility: float, other: float) -> float:
+    """2 P − 1 of two candidates' utilities: tanh of half the difference of their log-odds, −1 to 1.
+
+    A utility is tanh(s / 2) of a strength s in log-odds, and so ±1 where that has no limit.
+    """
+    return 0.0 if utility == other else (utility - other) / (1 - utility * other)
+
+
 class Ranking(Record):
-    """The candidates of one prompt from best to worst, as all judges together see them."""
+    """The candidates of one prompt from best to worst, as all judges together see them.
+
+    Utilities are 2 σ(s) − 1 of Bradley–Terry strengths s, −1 to 1 around an average candidate.
+    `parts` is null where every candidate can be compared with every other, be it by way of others;
+    else it numbers the part of each, and the order of two parts means nothing.
+    """
 
     table: ClassVar[str] = "rankings"
     prompt_id: str
@@ -168,18 +181,29 @@ class Ranking(Record):
     recipe: str
     candidate_ids: tuple[str, ...]
     utilities: tuple[float, ...]
+    parts: tuple[int, ...] | None = None
     judgement_ids: tuple[str, ...]
 
     def identity(self) -> tuple[Any, ...]:
         return (self.recipe, sorted(self.candidate_ids), sorted(self.judgement_ids))
 
+    def margin(self, left_id: str, right_id: str) -> float | None:
+        """By how much the ranking's model prefers left to right; None where nothing joins them."""
+        if left_id not in self.candidate_ids or right_id not in self.candidate_ids:
+            return None
+        left, right = (self.candidate_ids.index(id) for id in (left_id, right_id))
+        if self.parts is not None and self.parts[left] != self.parts[right]:
+            return None
+        return margin_of_utilities(self.utilities[left], self.utilities[right])
+
 
 class Pair(Record):
     """Two candidates of one ranking. Chosen and rejected are null for ties and the unscored.
 
-    Margin is the difference of their utilities: 0 to 2 − 2/K in a ranking of K candidates, so 0 to
-    1 of two, and of more where every judge scored them all; 0 to 2 of imported pairs. Agreement is
-    the weighted share of the judges with an opinion that side with the chosen one.
+    Margin is 2 P − 1, where P is the judges' probability that the chosen one is better, whatever
+    the other candidates of the ranking are: 0 to 1, and to 2 of imported pairs. Model margin is the
+    same of left over right by the model that orders the ranking, −1 to 1, null where it cannot
+    tell. Agreement is the weighted share of the judges with an opinion that side with the chosen.
     """
 
     table: ClassVar[str] = "pairs"
@@ -191,6 +215,7 @@ class Pair(Record):
     chosen_id: str | None = None
     rejected_id: str | None = None
     margin: float | None = None
+    model_margin: float | None = None
     agreement: float | None = None
     judgement_ids: tuple[str, ...]
     judge_versions: tuple[str, ...]
@@ -198,3 +223,10 @@ class Pair(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.ranking_id, self.left_id, self.right_id)
+
+    @property
+    def is_intransitive(self) -> bool:
+        """Whether, by other votes on the prompt, the chosen one stands no higher in the ranking."""
+        if self.model_margin is None or self.chosen_id is None:
+            return False
+        return (self.model_margin if self.chosen_id == self.left_id else -self.model_margin) <= 0

@@ -11,15 +11,37 @@ class ConfigVersion(Record):
     table: ClassVar[str] = "configs"
     config_hash: str
     config: str
+    deciding: str = "{}"
+    """A JSON object: what the hash is of, the settings that change results."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.config_hash,)
+
+
+class CycleRun(Record):
+    """A run of a cycle that began: of which policy line, by which config.
+
+    A cycle that was cut short and resumed has several.
+    """
+
+    table: ClassVar[str] = "cycle_runs"
+    line: str
+    cycle: int
+    config_hash: str
+    source: str
+    """Path of the config file; empty where there was none."""
+    attempt: str
+    """The run's id."""
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.cycle, self.attempt)
 
 
 class StageRun(Record):
     """A stage that ended, with the rows it found and added."""
 
     table: ClassVar[str] = "stage_runs"
+    line: str
     config_hash: str
     cycle: int
     stage: str
@@ -27,7 +49,7 @@ class StageRun(Record):
     detail: str
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.config_hash, self.cycle, self.stage)
+        return (self.line, self.config_hash, self.cycle, self.stage)
 
 
 class Failure(Record):

@@ -149,6 +149,7 @@ class Promotion(Record):
     """The decision of a cycle: the policy took over, or why it did not."""
 
     table: ClassVar[str] = "promotions"
+    line: str
     config_hash: str
     cycle: int
     policy_id: str
@@ -158,7 +159,7 @@ class Promotion(Record):
     reasons: tuple[str, ...]
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.config_hash, self.cycle)
+        return (self.line, self.cycle)
 
 
 class JudgeBenchmark(Record):

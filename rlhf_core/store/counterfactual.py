@@ -7,18 +7,20 @@ from typing import NamedTuple
 
 from rlhf_core.preferences import Said
 from rlhf_core.records import Mode, Outcome, Prompt, Split
+from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
 
 PROMPTS_A_PAGE = 10_000
 
 
 class Group(NamedTuple):
-    """Candidates that are ranked together, in the order they were sampled in, and their prompt."""
+    """Candidates that are ranked together, and their prompt."""
 
     prompt_id: str
     mode: Mode
     split: Split
-    candidate_ids: list[str]
+    answers: dict[str, int]
+    """A hash of each candidate's text and whether it ended, by its id, in the order of sampling."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def ranked_pages(
         some = ids[start : start + size]
         groups = snapshot.ask(
             "SELECT prompt_id, any_value(mode), any_value(split), "
-            "list(candidates.id ORDER BY sample_index) "
+            "list(candidates.id ORDER BY sample_index, candidates.id), "
+            f"list(hash(candidates.text, finish_reason IN {FINISHED}) "
+            "ORDER BY sample_index, candidates.id) "
             f"FROM candidates {of_batches} JOIN prompts ON prompts.id = prompt_id "
             "WHERE prompt_id IN (SELECT unnest($ids)) "
             "GROUP BY prompt_id, model_id, sampling, candidates.seed "
@@ -79,8 +83,8 @@ def ranked_pages(
         )
         yield Page(
             [
-                Group(id, Mode(mode), Split(split), answers)
-                for id, mode, split, answers in groups.rows
+                Group(id, Mode(mode), Split(split), dict(zip(candidates, texts, strict=True)))
+                for id, mode, split, candidates, texts in groups.rows
             ],
             _said(snapshot, some, versions),
         )
@@ -121,13 +125,14 @@ def prompts_with_answers(
 
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
-    """Versions that judged under this name, or the one of which this is the version."""
+    """Versions that judged under this name; else those that are this, or begin so."""
     found = snapshot.ask(
-        "SELECT DISTINCT judge_version FROM judgements WHERE judge = $judge "
-        "OR judge_version = $judge ORDER BY 1",
+        "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
+        "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",
         {"judge": judge},
     )
-    return [row[0] for row in found.rows]
+    named = [version for version, is_named in found.rows if is_named]
+    return named or [version for version, _ in found.rows]
 
 
 def known_judges(snapshot: Snapshot) -> list[str]:

@@ -5,12 +5,13 @@ what an imported row held beside words and labels, so that it goes out as it cam
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlhf_core.records import Import, Mode, Ranking, Split
 from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.audit import Snapshot
+from rlhf_core.store.ids import whole_id
 from rlhf_core.store.store import Store
 
 TIMEOUT_SECONDS = 24 * 3600.0
@@ -57,6 +58,22 @@ class Counts:
     has_conversations: bool
     columns: set[str]
     """Those of OPTIONAL that any row fills."""
+
+
+def by_whole_ids(snapshot: Snapshot, selection: Selection) -> Selection:
+    """Return a selection whose ids may be how they begin with the ids themselves.
+
+    Raises:
+        IdError: If no run or config has one that begins so, or several have.
+    """
+    run, config_hash = selection.run, selection.config_hash
+    if run is not None:
+        runs = snapshot.ask("SELECT DISTINCT run_id FROM run_rows").rows
+        run = whole_id(run, (row[0] for row in runs), "run")
+    if config_hash is not None:
+        hashes = snapshot.ask("SELECT config_hash FROM configs").rows
+        config_hash = whole_id(config_hash, (row[0] for row in hashes), "config")
+    return replace(selection, run=run, config_hash=config_hash)
 
 
 def selected(
@@ -208,6 +225,12 @@ _OF_PROMPT = (
 _WANTED = "prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)"
 _OWN = "NULL AS is_conversation, NULL AS messages, NULL AS said"
 
+# An imported order without utilities rests on one verdict for every two answers, and on no score.
+_IS_ORDER_ALONE = (
+    "imported.id IS NOT NULL "
+    "AND len(judgement_ids) = len(candidate_ids) * (len(candidate_ids) - 1) // 2"
+)
+
 _RANKINGS = f"""
 found_one AS (
     SELECT rankings.*, {_OF_PROMPT}
@@ -225,9 +248,12 @@ found_one AS (
                {IS_WHOLE.format("finish_reason")}) AS whole_answers
     FROM places JOIN candidates ON candidates.id = places.candidate_id GROUP BY places.id
 ), found AS (
-    SELECT found_one.*, words.answers, words.is_whole, {_SAID},
+    SELECT found_one.* REPLACE (
+               CASE WHEN {_IS_ORDER_ALONE} THEN NULL ELSE utilities END AS utilities
+           ), words.answers, words.is_whole, {_SAID},
            CASE WHEN found_one.id IN (SELECT ranking_id FROM tainted_rankings) THEN 'retracted'
-                WHEN utilities[1] = utilities[-1] THEN 'tie'
+                WHEN found_one.utilities[1] = found_one.utilities[-1] THEN 'tie'
+                WHEN parts IS NOT NULL THEN 'not all compared'
                 WHEN len(list_distinct(answers)) = 1 THEN 'equal answers'
                 WHEN whole_answers < 2 THEN 'cut off'
            END AS reason

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_core.errors import IdError
 from rlhf_core.store._lineage_down import DOWN
 from rlhf_core.store._lineage_steps import MINE, MODELS, USED, WITH_JUDGEMENTS, Step
 from rlhf_core.store._lineage_up import ALL_BEHIND, UP
 from rlhf_core.store.audit import Snapshot
+from rlhf_core.store.ids import LISTED, the_only
 
-LISTED = 10
-"""How many of several things that an id may mean are named."""
 TAINTED = {
     "rankings": "SELECT ranking_id FROM tainted_rankings",
     "pairs": "SELECT pair_id FROM tainted_pairs",
@@ -29,6 +27,10 @@ TAINTED_ROWS = "SELECT model_id, own_rows + inherited_rows FROM tainted_models"
 EDGES = (
     "SELECT model_id, source_id, relation FROM model_sources "
     "JOIN models ON models.id = model_id ORDER BY created_at, model_id, source_id"
+)
+MADE = (
+    "SELECT model_id, concat_ws(', ', 'line ' || line, 'cycle ' || cycle, "
+    "strftime(created_at, '%Y-%m-%d')) FROM model_runs"
 )
 JUDGE_VERSIONS = (
     "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
@@ -60,6 +62,8 @@ class Branch:
     tainted: int = 0
     """How many are retracted, or rest on something that is. Of a model, how many of the rows that
     it and the models behind it learnt from; in the branches of a model they are not counted."""
+    made: str = ""
+    """Of a model: in which line and cycle it was made, and when."""
     is_repeated: bool = False
     """Whether this model's own branches stand further up."""
     branches: tuple["Branch", ...] = ()
@@ -82,17 +86,9 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     ]
     sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
     found = snapshot.ask(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
-    if not found:
-        where = ", ".join(name.replace("_", " ") for name in tables)
-        raise IdError(
-            f"no id begins with {wanted!r}; looked among {where}. "
-            'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
-        )
-    if len(found) > 1 and found[0][1] != wanted:
-        named = ", ".join(f"{identity} ({name})" for name, identity in found[:LISTED])
-        more = ", and more" if len(found) > LISTED else ""
-        raise IdError(f"{wanted!r} begins several ids: {named}{more}; write more of it")
-    return Subject(*found[0])
+    where = ", ".join(name.replace("_", " ") for name in tables)
+    hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
+    return Subject(*the_only(wanted, found, where, hint))
 
 
 def anything_retracted(snapshot: Snapshot) -> bool:
@@ -131,6 +127,7 @@ class _Walk:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
         self.edges: dict[str, list[tuple[str, str]]] = {}
         self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
+        self.made: dict[str, str] = dict(snapshot.ask(MADE).rows)
         self.has_retracted = anything_retracted(snapshot)
         tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
@@ -213,7 +210,10 @@ class _Walk:
         kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
         is_repeated = model_id in self.met
         branches = () if is_repeated else self._of_model(model_id)
-        return Branch(relation, "models", kind, 1, (model_id,), tainted, is_repeated, branches)
+        made = self.made.get(model_id, "")
+        return Branch(
+            relation, "models", kind, 1, (model_id,), tainted, made, is_repeated, branches
+        )
 
     def _branches(
         self,

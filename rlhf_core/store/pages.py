@@ -141,23 +141,26 @@ def costs(snapshot: Snapshot) -> list[Row]:
 def model_list(snapshot: Snapshot) -> list[Row]:
     """The newest models, with what came of them where they were put up for promotion."""
     return snapshot.ask(
-        "SELECT models.id, models.kind, base, models.created_at, models.run_id, promoted "
-        "FROM models LEFT JOIN promotions ON policy_id = models.id "
+        "SELECT models.id, models.kind, base, model_runs.line, model_runs.cycle, "
+        "models.created_at, models.run_id, promoted "
+        "FROM models JOIN model_runs ON model_id = models.id "
+        "LEFT JOIN promotions ON policy_id = models.id "
         "ORDER BY models.created_at DESC, models.id LIMIT 500"
     ).as_dicts()
 
 
 def recent_runs(snapshot: Snapshot) -> list[Row]:
     return snapshot.ask(
-        "SELECT run_id, max(created_at) AS ended_at, list(stage ORDER BY created_at) AS stages, "
-        "sum(seconds) AS seconds FROM stage_runs GROUP BY run_id "
+        "SELECT run_id, line, cycle, max(created_at) AS ended_at, "
+        "list(stage ORDER BY created_at) AS stages, sum(seconds) AS seconds "
+        "FROM stage_runs GROUP BY run_id, line, cycle "
         f"ORDER BY ended_at DESC LIMIT {RECENT_ROWS}"
     ).as_dicts()
 
 
 def recent_promotions(snapshot: Snapshot) -> list[Row]:
     return snapshot.ask(
-        "SELECT created_at, cycle, policy_id, promoted, reasons FROM promotions "
+        "SELECT created_at, line, cycle, policy_id, promoted, reasons FROM promotions "
         f"ORDER BY created_at DESC LIMIT {RECENT_ROWS}"
     ).as_dicts()
 
@@ -178,7 +181,7 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
     conditions = {
         "outcome": "outcome = $outcome",
         "judge_version": "list_contains(judge_versions, $judge_version)",
-        "run_id": "run_id = $run_id",
+        "run_id": "starts_with(run_id, $run_id)",
         "margin_low": "margin >= $margin_low",
         "margin_high": "margin <= $margin_high",
         "mode": "prompt_id IN (SELECT id FROM prompts WHERE mode = $mode)",

@@ -1,9 +1,12 @@
 """What the stages ask the store, by name: one question a function, records out."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from rlhf_core.records import (
     Candidate,
+    ConfigVersion,
+    CycleRun,
     Evaluation,
     Judgement,
     Metric,
@@ -258,35 +261,61 @@ def inputs_of(store: Store, model_id: str) -> list[ModelInput]:
     return store.rows(ModelInput, "model_id = ?", [model_id])
 
 
-def promotions_of(store: Store, config_hash: str) -> dict[int, Promotion]:
-    """The decision of each cycle of a config, by the cycle's number."""
-    found = store.rows(Promotion, "config_hash = ?", [config_hash])
+def promotions_of(store: Store, line: str) -> dict[int, Promotion]:
+    """The decision of each cycle of a policy line, by the cycle's number."""
+    found = store.rows(Promotion, "line = ?", [line])
     return {promotion.cycle: promotion for promotion in found}
 
 
-def stage_runs_of(store: Store, config_hash: str, stage: str) -> list[StageRun]:
-    """A stage's sign-offs, one a cycle that got so far."""
-    return store.rows(StageRun, "config_hash = ? AND stage = ?", [config_hash, stage])
+def decided_at(store: Store, promotion: Promotion) -> datetime:
+    """When a decision was written."""
+    (row,) = store.query("SELECT created_at FROM promotions WHERE id = ?", [promotion.id])
+    found: datetime = row["created_at"]
+    return found
 
 
-def incumbent(
-    store: Store, config_hash: str, cycle: int, ancestor_id: str | None = None
-) -> str | None:
-    """The policy that was promoted last before a cycle; None while there is none.
+def stage_runs_of(store: Store, line: str, stage: str) -> list[StageRun]:
+    """A stage's sign-offs; a cycle has one for each config that brought it so far."""
+    return store.rows(StageRun, "line = ? AND stage = ?", [line, stage])
+
+
+def cycle_runs_of(store: Store, line: str) -> list[CycleRun]:
+    """The runs of a line's cycles, in the order in which they began."""
+    found = store.query("SELECT * FROM cycle_runs WHERE line = ? ORDER BY created_at", [line])
+    return [CycleRun.model_validate(row) for row in found]
+
+
+def config_version(store: Store, config_hash: str) -> ConfigVersion | None:
+    found = store.rows(ConfigVersion, "config_hash = ?", [config_hash])
+    return found[0] if found else None
+
+
+def incumbent(store: Store, line: str, cycle: int, ancestor_id: str | None = None) -> str | None:
+    """The policy of a line that was promoted last before a cycle; None while there is none.
 
     Args:
         store: Where to look.
-        config_hash: Whose promotions.
+        line: Whose promotions.
         cycle: Before which.
         ancestor_id: Only policies that were initialised from this model, at first or second hand.
     """
-    promotions = promotions_of(store, config_hash)
+    promotions = promotions_of(store, line)
     winners = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
     if ancestor_id is not None:
         sql = "SELECT model_id FROM model_lineage WHERE ancestor_id = ?"
         come_of_it = {row["model_id"] for row in store.query(sql, [ancestor_id])}
         winners = [n for n in winners if promotions[n].policy_id in come_of_it]
     return promotions[max(winners)].policy_id if winners else None
+
+
+def sft_behind(store: Store, policy_id: str) -> ModelVersion | None:
+    """The SFT model that a policy stands on."""
+    found = store.query(
+        "SELECT ancestor_id FROM model_lineage JOIN models ON models.id = ancestor_id "
+        "WHERE model_id = ? AND models.kind = 'sft' ORDER BY generations LIMIT 1",
+        [policy_id],
+    )
+    return model(store, found[0]["ancestor_id"]) if found else None
 
 
 def evaluations_of(store: Store, policy_id: str, baseline_id: str) -> list[Evaluation]:

@@ -23,13 +23,15 @@ OR (subject_table = 'candidates' AND subject_id IN (candidate_id, opponent_id))
 OR (subject_table = 'prompts' AND subject_id = prompt_id)
 WHERE judgements.id IN (SELECT unnest($ids))"""
 MODELS = """
-SELECT model_ancestry.model_id AS id, models.kind,
+SELECT model_ancestry.model_id AS id, models.kind, any_value(model_runs.line) AS line,
+       any_value(model_runs.cycle) AS cycle,
        bool_or(model_ancestry.model_id = ancestor_id) AS is_direct,
        string_agg(DISTINCT input_table, ', ' ORDER BY input_table)
            FILTER (model_ancestry.model_id = ancestor_id) AS learnt_from,
        models.created_at
 FROM ({}) AS learnt JOIN model_ancestry ON ancestor_id = learnt.model_id
 JOIN models ON models.id = model_ancestry.model_id
+JOIN model_runs ON model_runs.model_id = models.id
 GROUP BY model_ancestry.model_id, models.kind, models.created_at
 ORDER BY is_direct DESC, models.created_at, id"""
 PROMPT = "SELECT id, text, context, mode, split, reference_answers FROM prompts WHERE id = $id"
@@ -37,6 +39,12 @@ CANDIDATE = """
 SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, seed, sample_index,
        finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
 FROM candidates WHERE id = $id"""
+MODEL = """
+SELECT models.*, model_runs.line, model_runs.cycle
+FROM models LEFT JOIN model_runs ON model_runs.model_id = models.id WHERE id = $id"""
+PAIR = """
+SELECT pairs.*, by_run.line, by_run.cycle FROM pairs LEFT JOIN cycle_runs AS by_run
+ON by_run.run_id = pairs.run_id WHERE pairs.id = $id LIMIT 1"""
 LEARNT_PROMPT = "SELECT model_id, 'prompts' AS input_table FROM model_prompts WHERE prompt_id = $id"
 LEARNT_FROM = """
 SELECT DISTINCT model_id, input_table FROM model_inputs
@@ -57,7 +65,7 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
 
     `is_counted` says which votes made the label.
     """
-    pair = _row(snapshot, "SELECT * FROM pairs WHERE id = $id", pair_id)
+    pair = _row(snapshot, PAIR, pair_id)
     sides = {"left": pair["left_id"], "right": pair["right_id"]}
     votes = _votes(
         snapshot,
@@ -169,7 +177,7 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
     """A model: what it was made of, how its training ended, how it did, whether it is tainted."""
     asked = {"id": model_id}
     return {
-        **_row(snapshot, "SELECT * FROM models WHERE id = $id", model_id),
+        **_row(snapshot, MODEL, model_id),
         "sources": _rows(
             snapshot,
             "SELECT DISTINCT source_id, relation FROM model_sources WHERE model_id = $id "
@@ -196,7 +204,8 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
         ),
         "promotions": _rows(
             snapshot,
-            "SELECT cycle, promoted, reasons FROM promotions WHERE policy_id = $id ORDER BY cycle",
+            "SELECT line, cycle, promoted, reasons FROM promotions WHERE policy_id = $id "
+            "ORDER BY line, cycle",
             asked,
         ),
         "taint": _rows(

@@ -126,8 +126,13 @@ SELECT id_of('model_inputs', 'sampler' || getvariable('model')) AS id,
        moment() AS created_at, run_id() AS run_id, 'bench' AS code_version
 WHERE getvariable('first') = 0;
 
+INSERT INTO cycle_runs BY NAME
+SELECT id_of('cycle_runs', run_id()) AS id, 'bench' AS line, getvariable('run') + 1 AS cycle,
+       id_of('hash', 'config' || getvariable('run')) AS config_hash, '' AS source,
+       run_id() AS attempt, moment() AS created_at, run_id() AS run_id, 'bench' AS code_version;
+
 INSERT INTO stage_runs BY NAME
-SELECT id_of('stage_runs', stage || run_id()) AS id,
+SELECT id_of('stage_runs', stage || run_id()) AS id, 'bench' AS line,
        id_of('hash', 'config' || getvariable('run')) AS config_hash, 1 AS cycle, stage, 60.0 AS seconds,
        '{}' AS detail, moment() AS created_at, run_id() AS run_id, 'bench' AS code_version
 FROM (VALUES ('sample'), ('judge'), ('pair')) AS s(stage);

@@ -248,7 +248,7 @@ def _words(trunk: Trunk, length: int) -> tuple[int, ...]:
 
 def _draw(trunk: Trunk, prompts: list[tuple[int, ...]], load: Load) -> list[list[Sample]]:
     """Answers of full length, for no token ends them."""
-    limits = SamplingLimits(load.answer_tokens, 1.0, eos_id=-1, pad_id=trunk.pad_id)
+    limits = SamplingLimits(load.answer_tokens, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
     seeds = [list(range(load.answers))] * len(prompts)
     room = load.prompts * load.answers * (load.prompt_tokens + load.answer_tokens)
     with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():

@@ -27,7 +27,6 @@ SHAPES = ((32, 1), (16, 4))
 RAGGED_PROMPTS, RAGGED_ROWS, RAGGED_TOKENS = 64, 16, 64
 END_LOGPROB = -3.0
 """Of the end of text after the first prompts, at the median: answers of about 20 tokens."""
-NO_TOKEN = -1
 
 
 def run(compute: Compute) -> Iterator[Result]:
@@ -45,7 +44,7 @@ def run(compute: Compute) -> Iterator[Result]:
 
 def _whole(trunk: Trunk, role: Role, name: str, prompts: int, samples: int) -> Result:
     rows = _prompts([40 + 2 * number for number in range(prompts)])
-    limits = SamplingLimits(TOKENS, 1.0, eos_id=NO_TOKEN, pad_id=trunk.pad_id)
+    limits = SamplingLimits(TOKENS, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
     seeds = [list(range(samples))] * prompts
 
     def ours() -> None:
@@ -80,7 +79,7 @@ def _ragged(trunk: Trunk) -> Result:
     model, compute = trunk.language_model, trunk.compute
     rows = _prompts([59 - number * 20 // RAGGED_PROMPTS for number in range(RAGGED_PROMPTS)])
     _make_end_likely(trunk, rows[:8])
-    limits = SamplingLimits(RAGGED_TOKENS, 1.0, trunk.eos_id, trunk.pad_id)
+    limits = SamplingLimits(RAGGED_TOKENS, 1.0, frozenset([trunk.eos_id]), trunk.pad_id)
     budget = RAGGED_ROWS * (len(rows[0]) + RAGGED_TOKENS)
 
     def ours() -> int:

@@ -17,6 +17,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows._run import run_cycles
 from rlhf_core.config import Config, load_config
+from rlhf_core.identity import content_id
 from tests.conftest import ROOT
 
 SMOKE = str(ROOT / "deploy" / "configs" / "smoke.yaml")
@@ -51,8 +52,9 @@ def places(folder: Path) -> list[str]:
 
 
 def smoke(folder: Path, *overrides: str) -> Config:
-    """The smoke config with its store in that folder."""
-    return load_config(SMOKE, [*places(folder)[1::2], *overrides], environment={})
+    """The smoke config with its store in that folder; of other settings another line."""
+    name = [f"name=smoke-{content_id(overrides)[:8]}"] if overrides else []
+    return load_config(SMOKE, [*places(folder)[1::2], *name, *overrides], environment={})
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The `solon` command in a process of its own, as a user has it."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ def killed_solon(stage: str, arguments: Sequence[str], environment: Mapping[str,
 def start_solon(
     arguments: Sequence[str], environment: Mapping[str, str]
 ) -> "subprocess.Popen[str]":
-    """In a process group of its own, as a terminal starts it."""
+    """In a process group of its own, as a terminal starts it: also where tests ignore Ctrl-C."""
     return subprocess.Popen(
         [SOLON, *arguments],
         env=dict(environment),
@@ -38,6 +39,7 @@ def start_solon(
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

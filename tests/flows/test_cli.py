@@ -189,7 +189,7 @@ def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
     assert len(seen) == 2, "no answer between two steps of the training"
     assert seen == sorted(seen)
     assert run.returncode == 0, errors
-    for words in ("win rate", "cycle 1: ", "rows added: candidates", "report: "):
+    for words in ("win rate", "cycle 1, ", "rows added: candidates", "report: "):
         assert words in printed
     assert "train_policy" in errors
     assert "Traceback" not in errors
@@ -273,10 +273,10 @@ def test_merge_writes_a_plain_folder_and_says_what_it_did(
     [
         (
             ["--model", "policy-none"],
-            "--model policy-none is not in the store; name one of",
+            "no id begins with 'policy-none'; looked among ids of models. There are ",
         ),
         (["--model", "reward"], "is a reward model; name one of policy-"),
-        (["--set", "seed=77"], "no policy of this config was promoted; name another model with"),
+        (["--set", "name=other"], "no policy of the line other was promoted; name another model"),
         (["--set", "store=none.duckdb"], "no store at none.duckdb: nothing was trained"),
     ],
 )

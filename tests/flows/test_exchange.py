@@ -342,7 +342,9 @@ def test_an_export_that_comes_back_is_known(
     name = WORDS[cast(Form, form)][-1] if form != "ranking" else "answers"
     first[name] = first[name][::-1] if form == "ranking" else said("", "Changed.")[1:]
     if form == "ranking":
-        first["utilities"] = [-utility for utility in first["utilities"][::-1]]
+        # An order that came without utilities goes out without them.
+        assert sorted(row["utilities"] is None for row in (first, *rest)) == [False, True]
+        first["utilities"] = first["utilities"] and [-u for u in first["utilities"][::-1]]
     elif isinstance(first["prompt"], str):
         first[name] = "Changed."
     changed = Source(written(out, [first, *rest]))

@@ -72,6 +72,19 @@ def test_a_misspelt_config_is_answered_before_anything_heavy_is_imported(
     assert not {"torch", "prefect"} & set(loaded_by([command, SMOKE, "--set", setting], code=2))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["judges", "bench", SMOKE, "--data", "x.jsonl", "--set", "judges=[{kind: brevty}]"],
+        ["judges", "score", "similarty", "--data", "x.jsonl"],
+        ["judges", "train", "similarty", "--data", "x.jsonl", "--out", "x"],
+    ],
+    ids=lambda arguments: arguments[1],
+)
+def test_a_misspelt_judge_is_answered_before_its_data_are_read(arguments: list[str]):
+    assert not {"torch", "prefect"} & set(loaded_by(arguments, code=2))
+
+
 def loaded_by(arguments: list[str], code: int = 0) -> list[str]:
     script = (
         "import atexit, sys\nfrom flows import cli\n"

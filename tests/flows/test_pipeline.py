@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from flows._cycle import Cycle, ended_cycles
+from flows._identity import config_hash
 from flows._run import run_cycles
 from flows.ingest import ingest
 from flows.pipeline import pipeline
@@ -145,7 +146,7 @@ def test_the_next_cycle_starts_from_the_promoted_policy(copied: Config):
     run_cycles(config, 2, is_quiet=True)
     store = Store(config.store)
     first, second = store.query(
-        "SELECT * FROM promotions WHERE config_hash = ? ORDER BY cycle", [config.hash]
+        "SELECT * FROM promotions WHERE line = ? ORDER BY cycle", [config.name]
     )
     assert first["promoted"]
     assert second["baseline_id"] == first["policy_id"]
@@ -210,13 +211,13 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
     (row,) = Store(config.store).query(
         "SELECT count(*) AS n FROM metrics JOIN models ON models.id = model_id "
         f"WHERE kind = 'policy' AND name = '{metric}' AND config_hash = ?",
-        [config.hash],
+        [config_hash(config)],
     )
     assert row["n"] > 0
     learnt = Store(config.store).query(
         "SELECT DISTINCT input_table FROM model_inputs JOIN models ON models.id = model_id "
         "WHERE kind = 'policy' AND role = 'learnt' AND config_hash = ?",
-        [config.hash],
+        [config_hash(config)],
     )
     from_what = {"rankings"} if "dpo" in training else {"prompts", "models"}
     assert {row["input_table"] for row in learnt} == from_what
@@ -234,7 +235,7 @@ def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
         "SELECT rollouts.id, score, parts, mode "
         "FROM rollouts JOIN prompts ON prompts.id = prompt_id "
         "JOIN models ON models.id = model_id WHERE config_hash = ?",
-        [config.hash],
+        [config_hash(config)],
     )
     assert {"brevity" in json.loads(str(row["parts"])) for row in rows} == {True, False}
     for row in rows:
@@ -356,7 +357,7 @@ def test_the_report_stands_alone_and_shows_what_the_store_holds(finished: Config
     page = Cycle(config=finished, number=1, run_id="").report_path.read_text()
     assert not re.search(r'(src|href)="(?!#)', page)
     assert page.count("<svg") >= 5
-    for words in ("Win rate", "KL from SFT", "Judge agreement", "What it cost", finished.hash):
+    for words in ("Win rate", "KL from SFT", "Judge agreement", "What it cost", finished.name):
         assert words in page
     assert page.count('class="sample"') == 6
 

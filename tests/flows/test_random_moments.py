@@ -1,6 +1,6 @@
 """Stopped or killed at random moments, `run` and `serve` go on, and leave nothing behind.
 
-The moments are drawn from a seed; SOLON_MOMENTS says how many of each kind, 20 if nothing does.
+The moments are drawn from SOLON_SEED; SOLON_MOMENTS says how many of each kind, 20 if nothing does.
 """
 
 import json
@@ -20,6 +20,7 @@ from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import solon, start_solon
 from tests.flows.serving import Serving, still_there
 
+SEED = os.environ.get("SOLON_SEED", "1")
 MOMENTS = int(os.environ.get("SOLON_MOMENTS", "20"))
 LONGEST_SECONDS = float(os.environ.get("SOLON_LONGEST", "40"))
 END_SECONDS = GRACE_SECONDS + 20
@@ -34,7 +35,7 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def moments(seed: str) -> list[float]:
-    drawn = random.Random(seed)
+    drawn = random.Random(f"{SEED} {seed}")
     return [drawn.uniform(0.2, LONGEST_SECONDS) for _ in range(MOMENTS)]
 
 

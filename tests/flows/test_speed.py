@@ -6,6 +6,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from flows._speed import _shallow, measure_speed
 from rlhf_core.models.loading import load_tokenizer
 from tests.conftest import FP32
+from tests.rlhf_core.models.architectures import write_architecture
 
 
 @pytest.fixture
@@ -37,3 +38,10 @@ def test_only_a_few_layers_are_made(deep: str):
     model = _shallow(deep, 4, FP32, lora_rank=2).language_model
     assert model.config.num_hidden_layers == 4
     assert len(model.base_model.layers) == 4
+
+
+def test_types_of_layers_begin_again_where_the_model_has_fewer_than_are_timed(tmp_path: Path):
+    """Two layers, one with a window: four are windowed, full, windowed, full."""
+    model = _shallow(write_architecture("gemma3", tmp_path), 4, FP32, lora_rank=2).language_model
+    assert len(model.base_model.layers) == 4
+    assert model.config.layer_types == ["sliding_attention", "full_attention"] * 2

@@ -53,15 +53,19 @@ SAID = "solon: {name} stopped `solon run x.yaml` in cycle 1, stage judge; run it
 
 
 def start(work: str, *arguments: str, ignored: bool = False) -> "subprocess.Popen[str]":
-    """A process that listens; whoever runs the tests may ignore SIGHUP, and it inherits that."""
-    on_hangup = signal.SIG_IGN if ignored else signal.SIG_DFL
+    """A process that listens, whatever signals those ignore who run the tests."""
+
+    def before() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
     return subprocess.Popen(
         [sys.executable, "-c", LISTENS.format(work=work.strip()), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, on_hangup),
+        preexec_fn=before,
     )
 
 

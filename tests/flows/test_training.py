@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from flows._inputs import add_model
 from flows._rankings import preference_matrix, ranked_candidates
 from flows._rewards import _refuse_silence
 from flows._training import demonstrations, ptx_files, ptx_texts, read_texts
+from flows.train_policy import reads_reward_model
 from judges import Opinion
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config import load_config
-from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings
+from rlhf_core.config.training import LabelSettings, PPOSettings, PTXSettings, TrainingSettings
 from rlhf_core.errors import DataFileError, TrainingError
 from rlhf_core.identity import digest
 from rlhf_core.models.chat import ChatFormat
@@ -31,6 +33,8 @@ from rlhf_core.records import (
 from rlhf_core.store import Store, queries
 from tests.facts import candidate, prompt, response
 from tests.flows.conftest import SMOKE
+
+BY_JUDGES_ALONE = {"reward_model": 0.0, "judges": [{"kind": "brevity"}]}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
 
 
 def test_no_margin_makes_a_label_that_is_no_probability():
-    """Of three answers, the best and the worst can differ by 4/3 where each verdict is certain."""
+    """Imported pairs say their margin themselves, and can say more than a certain win."""
     widest = Pair(
         prompt_id="p",
         ranking_id="r",
@@ -172,7 +176,7 @@ def test_an_answer_that_was_cut_off_is_learnt_from_without_an_end(store: Store):
     assert [s.response_ids for s in found.sequences] == [whole, whole[:-1], whole]
     assert found.preferences.shape == (3, 3)
     assert found.margins is not None
-    assert found.margins[0].tolist() == [0.0, 0.5, 1.0]
+    assert found.margins[0].tolist() == [0.0, 0.5, 0.5]
 
 
 def test_a_ranking_with_nothing_to_read_against_teaches_nothing(store: Store):
@@ -237,3 +241,22 @@ def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Pat
     found = {row.input_table: row.input_id for row in queries.inputs_of(store, version.id)}
     assert found == {"prompts": prompt().id, "files": f"{path}@{digest(b'One text.')}"}
     assert ptx_files(PPOSettings(ptx=PTXSettings())) == []
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"algorithm": "dpo"}, False),
+        ({"algorithm": "ppo"}, True),
+        ({"algorithm": "rloo"}, True),
+        ({"algorithm": "best_of_n"}, True),
+        ({"algorithm": "rloo", "reward": BY_JUDGES_ALONE}, False),
+        ({"algorithm": "best_of_n", "reward": BY_JUDGES_ALONE}, False),
+        ({"algorithm": "ppo", "reward": BY_JUDGES_ALONE}, True),  # its critic begins as it
+    ],
+)
+def test_the_reward_model_is_loaded_where_something_reads_it(
+    training: dict[str, object], expected: bool
+):
+    settings = TypeAdapter(TrainingSettings).validate_python(training)
+    assert reads_reward_model(settings) is expected

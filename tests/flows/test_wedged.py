@@ -22,12 +22,10 @@ def test_a_schedule_goes_on_after_a_kill(state: str, environment: dict[str, str]
     assert still_there(family) == []
     again = Serving(tmp_path, environment)
     try:
-        closed = {run["id"]: run for run in again.runs()}[dead["id"]]
-        assert closed["state_type"] == "CRASHED"
-        assert "is gone" in closed["state"]["message"]
-        assert again.runs("solon-cycle") == [] or all(
-            run["state_type"] != "RUNNING" for run in again.runs("solon-cycle")[:1]
+        crashed = again.wait_for(
+            lambda: [run for run in again.in_state("CRASHED") if run["id"] == dead["id"]]
         )
+        assert "is gone" in crashed[0]["state"]["message"]
         again.wait_for(lambda: again.in_state("COMPLETED"))
     finally:
         said = again.end(signal.SIGTERM)

@@ -1,11 +1,13 @@
 """`solon what-if` on a small store, its answers by hand."""
 
 import json
+from math import tanh
 from pathlib import Path
 
 import pytest
 
 from flows._counterfactual import what_if
+from flows._identity import config_hash
 from flows._panel_changes import PanelChanges, changed, combination_of, panel_of
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
@@ -93,7 +95,8 @@ def contests(judge: str, version: str) -> list[Judgement]:
 def filled(config: Config) -> Store:
     """As the stages leave it; nothing here writes to it.
 
-    Factual: (2 · short + exact) / 3 is 0.7, 0.5, 0.3. Creative: `short` alone, 0.6, 0.6, 0.1.
+    Factual: `short` says σ(4) or σ(8) for the earlier answer and counts twice, `exact` σ(−2) or
+    σ(−4). Creative: `short` alone, 0.6, 0.6, 0.1.
     """
     versions = {seat.judge: seat.version for seat in panel_of(config)}
     judgements = [
@@ -107,9 +110,11 @@ def filled(config: Config) -> Store:
         *said(FACTUAL, "old", "old-2", 0.3, 0.2, 0.1),
     ]
     combination = combination_of(panel_of(config), config)
-    rankings, pairs = rankings_and_pairs(ANSWERS.values(), judgements, combination, config.hash)
+    rankings, pairs = rankings_and_pairs(
+        ANSWERS.values(), judgements, combination, config_hash(config)
+    )
     answers = [answer for group in ANSWERS.values() for answer in group]
-    run = ConfigVersion(config_hash=config.hash, config="{}")
+    run = ConfigVersion(config_hash=config_hash(config), config="{}")
     store = Store(config.store)
     store.append([run, FACTUAL, CREATIVE, *answers, *judgements, *rankings, *pairs])
     return store
@@ -124,8 +129,11 @@ def test_without_the_judge_that_outvoted_it_the_other_flips_its_pairs(filled, co
     assert found.by_mode["knowledge_seeking"].flipped == 3
     assert found.by_mode["creative"].became_unscored == 2
     assert found.by_split["train"] == found.overall
-    assert found.by_mode["knowledge_seeking"].mean_margin_before == pytest.approx(0.8 / 3)
-    assert found.by_mode["knowledge_seeking"].mean_margin_after == pytest.approx(0.8 / 3)
+    # 2 σ(x) − 1 = tanh(x / 2): neighbours at 2 and 1, best and worst at 4 and 2.
+    neighbours, ends = (2 * tanh(2) - tanh(1)) / 3, (2 * tanh(4) - tanh(2)) / 3
+    factual = found.by_mode["knowledge_seeking"]
+    assert factual.mean_margin_before == pytest.approx((2 * neighbours + ends) / 3)
+    assert factual.mean_margin_after == pytest.approx((2 * tanh(1) + tanh(2)) / 3)
     assert found.overall.agreement is not None
     assert found.overall.agreement.value == 0.0
     surest = found.examples[0]
@@ -152,7 +160,7 @@ def test_a_judge_is_not_missed_on_prompts_that_are_not_for_it(filled, config: Co
 
 
 def test_weights_are_counted_anew(filled, config: Config):
-    """(0.5 · short + 2 · exact) / 2.5 is 0.28, 0.36, 0.44: flipped; the creative ones stay."""
+    """(tanh 2 − 4 tanh 1) / 5 and (tanh 4 − 4 tanh 2) / 5 are below 0; the creative ones stay."""
     found = what_if(config, PanelChanges(weights=["short=0.5", "exact=2"]))
     assert (found.overall.flipped, found.overall.changed) == (3, 3)
     assert found.overall.preferred_after == 5

@@ -11,6 +11,7 @@ import pytest
 from judges import describe, kinds, load
 from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
+from rlhf_core.config.base import is_aside
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
@@ -113,7 +114,7 @@ def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[An
         value = getattr(judge.options, name)
         changed = judge.options.model_copy(update={name: _other(value)})
         other = type(judge)(changed)
-        assert (other.version == judge.version) == (name in judge.transport), (name, field)
+        assert (other.version == judge.version) == is_aside(judge.Options, name), (name, field)
 
 
 SHIPPED = {"default": "grounded", "instructgpt": "ultrafeedback"}

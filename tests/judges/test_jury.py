@@ -61,25 +61,35 @@ def test_the_same_words_cut_off_and_whole_are_two_answers(monkeypatch: pytest.Mo
     judge = load(JudgeSettings.model_validate(BREVITY))
     assert isinstance(judge, PointwiseJudge)
     monkeypatch.setattr(judge, "score", score)
-    (opinion,) = compare_scores(judge, [Contest(ASKED, "same", "same", True, False)])
+    (opinion,) = compare_scores(judge, [Contest(ASKED, "same", "same", True, False)], scale=0.5)
     assert asked == [True, False]
-    assert opinion.probability == pytest.approx(0.75)
+    assert opinion.probability == pytest.approx(0.73105858)  # σ(0.5 / 0.5)
 
 
-def test_scores_vote_by_their_difference():
-    """Brevity: 1/(1+1) - 1/(1+3) = 1/4, so 5/8; exact: 1 - 0, so 1; halfway: 13/16."""
+BRIEF, CERTAIN = 0.92414182, 0.99995460
+"""σ of 1/(1+1) − 1/(1+3) = 1/4 over brevity's scale of 0.1; of 1 − 0 over the verifier's."""
+
+
+def test_scores_vote_by_their_difference_over_their_scale():
+    """The median of two is halfway."""
     opinion = decide(BREVITY, EXACT)
-    assert opinion.probability == pytest.approx(13 / 16)
+    assert opinion.probability == pytest.approx((BRIEF + CERTAIN) / 2)
     assert opinion.outcome is FIRST
-    assert decide(BREVITY, EXACT, first="red it is", second="blue").probability == pytest.approx(
-        3 / 16
-    )
+    other = decide(BREVITY, EXACT, first="red it is", second="blue")
+    assert other.probability == pytest.approx(1 - (BRIEF + CERTAIN) / 2)
+    # 1/4 over 0.25 is 1, and σ(1) = 0.73105858.
+    wide = decide({**BREVITY, "scale": 0.25}, {**EXACT, "weight": 0})
+    assert wide.probability == pytest.approx(0.73105858)
+
+
+def test_a_member_of_another_scale_makes_another_jury():
+    assert jury(BREVITY, EXACT).version != jury({**BREVITY, "scale": 0.25}, EXACT).version
 
 
 def test_the_median_of_three_is_the_middle_one():
-    """5/8, 1 and 1; with brevity thrice as heavy, its 5/8 holds the middle."""
-    assert decide(BREVITY, EXACT, BLUE).probability == 1.0
-    assert decide({**BREVITY, "weight": 3}, EXACT, BLUE).probability == pytest.approx(5 / 8)
+    """Two are certain; with brevity thrice as heavy, its own probability holds the middle."""
+    assert decide(BREVITY, EXACT, BLUE).probability == pytest.approx(CERTAIN)
+    assert decide({**BREVITY, "weight": 3}, EXACT, BLUE).probability == pytest.approx(BRIEF)
 
 
 @pytest.mark.parametrize(
@@ -109,13 +119,13 @@ def test_disagreement_is_kept():
         ("brevity", "first"),
         ("verifier", "first"),
     ]
-    assert said["members"][0]["probability"] == pytest.approx(5 / 8)
-    assert said["spread"] == pytest.approx(3 / 8)
+    assert said["members"][0]["probability"] == pytest.approx(BRIEF)
+    assert said["spread"] == pytest.approx(CERTAIN - BRIEF)
 
 
 def test_members_without_an_opinion_cast_no_vote():
     opinion = decide(BREVITY, EXACT, asked=prompt())
-    assert opinion.probability == pytest.approx(5 / 8)
+    assert opinion.probability == pytest.approx(BRIEF)
     said = json.loads(opinion.raw_output or "")
     assert said["members"][1]["reason"].startswith("the prompt has no reference")
 
@@ -129,15 +139,17 @@ def test_where_nobody_has_an_opinion_the_jury_abstains_with_their_reasons():
 
 def test_weight_0_is_heard_and_decides_nothing():
     opinion = decide(BREVITY, {**EXACT, "weight": 0})
-    assert opinion.probability == pytest.approx(5 / 8)
+    assert opinion.probability == pytest.approx(BRIEF)
     assert '"name": "verifier", "outcome": "first"' in (opinion.raw_output or "")
 
 
 def test_a_member_judges_its_modes_alone():
     creative = {**EXACT, "modes": ["creative"]}
-    assert decide(BREVITY, creative).probability == pytest.approx(5 / 8)
+    assert decide(BREVITY, creative).probability == pytest.approx(BRIEF)
     asked = prompt(reference_answers=("blue",), mode=Mode.CREATIVE)
-    assert decide(BREVITY, creative, asked=asked).probability == pytest.approx(13 / 16)
+    assert decide(BREVITY, creative, asked=asked).probability == pytest.approx(
+        (BRIEF + CERTAIN) / 2
+    )
 
 
 def test_each_distinct_answer_is_scored_once(monkeypatch: pytest.MonkeyPatch):

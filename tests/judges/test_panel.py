@@ -5,6 +5,7 @@ import pytest
 from judges._base import Answer, Contest, Opinion, scored, verdict
 from judges._panel import Panelist, Task, combination, ranking_tasks
 from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import ConfigError
 from rlhf_core.records import Mode, Outcome, Presented
 from tests.facts import candidate, prompt
 
@@ -94,6 +95,13 @@ def test_a_weight_of_zero_decides_nothing():
     combined = combination(panel, 0.1)
     assert combined.weights == {panel[0].version: 2.0}
     assert combined.tie_margin == 0.1
+
+
+def test_a_judge_that_scores_has_a_scale_and_one_that_compares_has_none():
+    panel = [panelist(name="a", scale=0.3), panelist("verifier", scale=0.2, weight=0)]
+    assert combination(panel, 0.1).scales == {panel[0].version: 0.3}
+    with pytest.raises(ConfigError, match=r"'pairwise' compares answers .* leave it out"):
+        panelist("pairwise", model="tiny-random", scale=0.3)
 
 
 def test_two_names_of_one_judge_share_their_judgements():

@@ -1,15 +1,17 @@
 """Rankings and pairs against values worked out by hand."""
 
 from itertools import combinations, permutations
+from math import log
 
 import pytest
 
-from rlhf_core.preferences import Combination, Votes, pairs_of, rank
+from rlhf_core.bradley_terry import PRIOR_PRECISION
+from rlhf_core.preferences import Combination, Votes, pairs_of, rank, rankings_and_pairs
 from rlhf_core.records import Judgement, Outcome, PairOutcome, Presented
 from tests.facts import candidate, prompt
 
 A, B, C = (candidate(text, index) for index, text in enumerate("abc"))
-SOLE = Combination({"judge": 1.0}, tie_margin=0.02)
+SOLE = Combination({"judge": 1.0}, tie_margin=0.1)
 
 
 def score(of, value: float | None, version: str = "judge", outcome: Outcome = Outcome.SCORED):
@@ -57,7 +59,8 @@ def test_scores_rank_as_they_are():
     assert ranking.candidate_ids == (B.id, C.id, A.id)
     pair = pairs[A.id, B.id]
     assert (pair.chosen_id, pair.rejected_id) == (B.id, A.id)
-    assert pair.margin == pytest.approx(0.7)
+    # σ(0.7 / 0.1) = 0.99908895.
+    assert pair.margin == pytest.approx(2 * 0.99908895 - 1)
     assert pair.agreement == 1.0
     assert set(pair.judgement_ids) == {judgements[0].id, judgements[1].id}
     assert pair.config_hash == "config"
@@ -109,8 +112,8 @@ def test_what_is_no_opinion_leaves_its_candidate_unscored(outcome: Outcome):
     assert pairs[B.id, C.id].chosen_id is None
 
 
-def test_contradictory_verdicts_average_out():
-    """A beats B, B beats C and C beats A equally often: Borda gives them equal utilities."""
+def test_contradictory_verdicts_are_each_a_label_and_no_order():
+    """A beats B, B beats C and C beats A equally often: equal strengths, and a trace in each."""
     circle = [
         judgement
         for one, other in ((A, B), (B, C), (C, A))
@@ -118,12 +121,18 @@ def test_contradictory_verdicts_average_out():
     ]
     ranking, pairs = outcomes(circle)
     assert ranking.utilities == pytest.approx((0.0, 0.0, 0.0))
-    assert {pair.outcome for pair in pairs.values()} == {PairOutcome.TIE}
+    assert [pair.chosen_id for pair in pairs.values()] == [A.id, C.id, B.id]
+    assert [pair.margin for pair in pairs.values()] == pytest.approx([0.8] * 3)
+    assert [pair.model_margin for pair in pairs.values()] == pytest.approx([0.0] * 3)
+    assert all(pair.is_intransitive for pair in pairs.values())
 
 
 def test_judges_count_by_their_weight():
-    """0.75 × 0.4 against 0.25 × 0.8: the first judge prevails with 0.1, by three quarters."""
-    votes = Combination({"one": 3.0, "other": 1.0}, tie_margin=0.02)
+    """Each judge's probability counts by its weight, whatever the units of its scores.
+
+    σ(0.4 / 0.1) = 0.98201379 counts three times, σ(−0.8 / 0.2) = 0.01798621 once.
+    """
+    votes = Combination({"one": 3.0, "other": 1.0}, 0.1, scales={"other": 0.2})
     judgements = [
         score(A, 0.7, "one"),
         score(B, 0.3, "one"),
@@ -133,32 +142,125 @@ def test_judges_count_by_their_weight():
     _, pairs = outcomes(judgements, votes, candidates=(A, B))
     pair = pairs[A.id, B.id]
     assert pair.chosen_id == A.id
-    assert pair.margin == pytest.approx(0.75 * 0.4 - 0.25 * 0.8)
+    assert pair.margin == pytest.approx(2 * (0.75 * 0.98201379 + 0.25 * 0.01798621) - 1)
     assert pair.agreement == pytest.approx(0.75)
 
 
-@pytest.mark.parametrize(("others", "widest"), [(0, 1.0), (1, 4 / 3), (2, 1.5), (8, 1.8)])
-def test_one_wins_and_one_loses_against_all_by_two_minus_two_k_ths(others: int, widest: float):
-    """Utilities of K certain contests are (K − 1) / K and its opposite, of two ½ and −½."""
-    answers = [candidate(f"answer {place}", place) for place in range(others + 2)]
-    best, *middle, worst = answers
-    certain = [
-        judgement
-        for one, other in [
-            (best, worst),
-            *((best, m) for m in middle),
-            *((m, worst) for m in middle),
+@pytest.mark.parametrize("candidates", range(2, 10))
+def test_a_label_does_not_depend_on_how_many_candidates_there_are(candidates: int):
+    """A judge that is certain, then one that says 0.95, of every two: so does the label."""
+    answers = [candidate(f"answer {place}", place) for place in range(candidates)]
+    for probability in (1.0, 0.95):
+        said = [
+            judgement
+            for better, worse in combinations(answers, 2)
+            for judgement in both_orders(better, worse, probability, 1 - probability)
         ]
-        for judgement in both_orders(one, other, 1.0, 0.0)
+        ranking, pairs = outcomes(said, candidates=answers)
+        assert ranking.candidate_ids == tuple(answer.id for answer in answers)
+        for pair in pairs.values():
+            assert pair.margin == pytest.approx(2 * probability - 1)
+            assert pair.chosen_id == pair.left_id
+            assert not pair.is_intransitive
+
+
+def test_two_answers_that_nobody_compared_have_no_label():
+    """Only A–C and B–D were readable: nothing joins the two parts, and no order runs across."""
+    d = candidate("d", 3)
+    said = both_orders(A, C, 0.99, 0.01) + both_orders(B, d, 0.01, 0.99)
+    ranking, pairs = outcomes(said, candidates=(A, B, C, d))
+    labels = {two: pair.chosen_id for two, pair in pairs.items()}
+    assert {two: chosen for two, chosen in labels.items() if chosen} == {
+        (A.id, C.id): A.id,
+        (B.id, d.id): d.id,
+    }
+    unscored = [pair for pair in pairs.values() if pair.outcome is PairOutcome.UNSCORED]
+    assert len(unscored) == 4
+    assert {pair.model_margin for pair in unscored} == {None}
+    assert ranking.parts is not None
+    assert dict(zip(ranking.candidate_ids, ranking.parts, strict=True)) == {
+        A.id: 1,
+        C.id: 1,
+        B.id: 2,
+        d.id: 2,
+    }
+
+
+def test_what_follows_from_other_pairs_is_shown_and_is_no_label():
+    """A beats B and B beats C by 3 to 1, which makes 9 to 1 of A and C: log 3, 0 and −log 3.
+
+    The vote is that much higher than 3/4 as the prior pulls at log 3.
+    """
+    chance = 0.75 + PRIOR_PRECISION * log(3)
+    said = both_orders(A, B, chance, 1 - chance) + both_orders(B, C, chance, 1 - chance)
+    ranking, pairs = outcomes(said)
+    pair = pairs[A.id, C.id]
+    assert (pair.outcome, pair.margin, pair.chosen_id) == (PairOutcome.UNSCORED, None, None)
+    assert ranking.parts is None
+    assert pair.model_margin == pytest.approx(2 * 0.9 - 1)
+
+
+def test_a_vote_on_two_answers_is_their_label_whatever_the_others_say():
+    """A beats B by 95 to 5 in both orders; every other vote says the opposite of it."""
+    d = candidate("d", 3)
+    votes = {(A, B): 0.95, (A, C): 0.05, (A, d): 0.05, (B, C): 0.95, (B, d): 0.95, (C, d): 0.6}
+    said = [j for two, p in votes.items() for j in both_orders(*two, p, 1 - p)]
+    ranking, pairs = outcomes(said, candidates=(A, B, C, d))
+    pair = pairs[A.id, B.id]
+    assert (pair.chosen_id, pair.margin) == (A.id, pytest.approx(0.9))
+    assert ranking.candidate_ids.index(B.id) < ranking.candidate_ids.index(A.id)
+    assert pair.model_margin is not None
+    assert pair.model_margin < 0
+    assert [two for two, found in pairs.items() if found.is_intransitive] == [(A.id, B.id)]
+
+
+def test_the_same_words_are_tied_and_stand_together():
+    """The judge scores one text 0.5 and 0.66, as batches in bf16 do, and the other between them."""
+    copy = candidate("a", 3)
+    said = [score(A, 0.5), score(copy, 0.66), score(B, 0.55)]
+    ranking, pairs = outcomes(said, candidates=(A, B, copy))
+    pair = pairs[A.id, copy.id]
+    assert (pair.outcome, pair.margin, pair.model_margin) == (PairOutcome.TIE, 0.0, 0.0)
+    places = {id: place for place, id in enumerate(ranking.candidate_ids)}
+    assert abs(places[A.id] - places[copy.id]) == 1
+    assert pairs[A.id, B.id].chosen_id == B.id
+    assert pairs[B.id, copy.id].chosen_id == copy.id
+
+
+def test_the_same_words_cut_off_are_another_answer():
+    cut = candidate("a", 3, finish_reason="length")
+    _, pairs = outcomes([score(A, 0.9), score(cut, 0.2)], candidates=(A, cut))
+    assert pairs[A.id, cut.id].chosen_id == A.id
+
+
+def test_a_copy_that_was_not_read_is_tied_with_the_one_that_was():
+    copy = candidate("a", 3)
+    _, pairs = outcomes([score(A, 0.5), score(B, 0.9)], candidates=(A, B, copy))
+    assert pairs[A.id, copy.id].outcome is PairOutcome.TIE
+    assert pairs[B.id, copy.id].outcome is PairOutcome.UNSCORED
+
+
+def test_scores_rank_as_their_differences_over_the_scale():
+    """Strengths are scores over the scale but for the prior: 0.2, 0.1 and 0 over 0.1."""
+    ranking, pairs = outcomes([score(A, 0.7), score(B, 0.6), score(C, 0.5)])
+    strengths = [log((1 + u) / (1 - u)) for u in ranking.utilities]
+    assert strengths == pytest.approx([1.0, 0.0, -1.0], abs=0.03)
+    assert pairs[A.id, C.id].model_margin == pytest.approx(pairs[A.id, C.id].margin, abs=0.03)
+
+
+def test_a_ranking_is_the_same_alone_and_among_others():
+    others = [[candidate(f"{n} {k}", k, prompt_id=f"p{n}") for k in range(3)] for n in range(20)]
+    said = [score(A, 0.2), score(B, 0.9), score(C, 0.5)]
+    noise = [
+        score(answer, (7 * n + 3 * k) % 10 / 10).model_copy(update={"prompt_id": f"p{n}"})
+        for n, group in enumerate(others)
+        for k, answer in enumerate(group)
     ]
-    ties = [j for two in combinations(middle, 2) for j in both_orders(*two, 0.5, 0.5)]
-    _, pairs = outcomes([*certain, *ties], candidates=answers)
-    assert max(pair.margin for pair in pairs.values()) == pytest.approx(widest)
-
-
-def test_scores_of_all_never_differ_by_more_than_one():
-    _, pairs = outcomes([score(A, 1.0), score(B, 0.0), score(C, 0.0)])
-    assert max(pair.margin for pair in pairs.values()) == pytest.approx(1.0)
+    rankings, pairs = rankings_and_pairs([*others, [A, B, C]], [*noise, *said], SOLE, "config")
+    alone = rank((A, B, C), said, SOLE)
+    assert alone is not None
+    assert rankings[-1].model_dump_json() == alone.model_dump_json()
+    assert pairs[-3:] == pairs_of(alone, (A, B, C), said, SOLE, "config")
 
 
 def test_a_ranking_rests_on_each_judgement_of_two_that_were_compared():
@@ -190,3 +292,9 @@ def test_another_combination_makes_another_ranking():
     judgements = [score(A, 0.2), score(B, 0.9)]
     wider = Combination({"judge": 1.0}, tie_margin=0.5)
     assert rank((A, B), judgements, SOLE).id != rank((A, B), judgements, wider).id
+
+
+def test_another_scale_makes_another_ranking():
+    wider = Combination({"judge": 1.0}, 0.1, scales={"judge": 0.5})
+    assert wider.recipe != SOLE.recipe
+    assert Combination({"judge": 1.0}, 0.1, scales={"judge": 0.1}).recipe == SOLE.recipe

@@ -120,6 +120,7 @@ def _vote(
 
 def _models() -> list[Record]:
     decided = Promotion(
+        line="c",
         config_hash="c",
         cycle=1,
         policy_id=POLICY.id,
@@ -129,5 +130,5 @@ def _models() -> list[Record]:
         reasons=("win rate 0.61 is above 0.5",),
     )
     taught = ModelInput(model_id=POLICY.id, input_table="models", input_id=REWARD.id)
-    ended = StageRun(config_hash="c", cycle=1, stage="pair", seconds=1.5, detail="{}")
+    ended = StageRun(line="c", config_hash="c", cycle=1, stage="pair", seconds=1.5, detail="{}")
     return [SFT, REWARD, POLICY, taught, decided, ended]

@@ -52,6 +52,7 @@ def fill_hostile(path: Path) -> Store:
     asked = prompt(HOSTILE, context=HOSTILE, reference_answers=(HOSTILE, HOSTILE))
     facts = facts_of(asked, f"{HOSTILE} one", f"{HOSTILE} two", HOSTILE, (model,), judge=HOSTILE)
     decided = Promotion(
+        line=HOSTILE,
         config_hash=HOSTILE,
         cycle=1,
         policy_id=HOSTILE,
@@ -60,7 +61,9 @@ def fill_hostile(path: Path) -> Store:
         promoted=False,
         reasons=(HOSTILE,),
     )
-    ended = StageRun(config_hash=HOSTILE, cycle=1, stage=HOSTILE, seconds=1, detail=HOSTILE)
+    ended = StageRun(
+        line=HOSTILE, config_hash=HOSTILE, cycle=1, stage=HOSTILE, seconds=1, detail=HOSTILE
+    )
     vote = next(fact for fact in facts if isinstance(fact, Judgement))
     pair = next(fact for fact in facts if isinstance(fact, Pair))
     retracted = Retraction(

@@ -1,14 +1,17 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from rlhf_core.algorithms.dpo import preference_objective, sequence_logprobs, train_dpo
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import Batch
+from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.sequences import Batch, TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import SEEDS, planted_rankings
@@ -47,6 +50,31 @@ def test_before_the_first_update_the_policy_is_the_reference(trunk: Trunk):
     first = next(train_dpo(trunk, planted_rankings(8, 1), settings(), seed=1)).metrics
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert first["log_ratio"] == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lora_rank", [4, None])
+def test_the_first_margin_is_zero_to_the_bit_in_any_precision(
+    dtype: torch.dtype, lora_rank: int | None
+):
+    """Answers of 40 tokens, in batches of several shapes."""
+    compute = replace(FP32, dtype=dtype, tokens_per_microbatch=300)
+    trunk = open_trunk("tiny-random", compute, lora_rank)
+    trunk.add_role(Role.POLICY, 1)
+    generator = torch.Generator().manual_seed(1)
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(torch.randint(3, 250, (count,), generator=generator).tolist())
+
+    rankings = []
+    for length in (20, 33, 47, 61, 75):
+        prompt = ids(length)
+        answers = tuple(TokenSequence(prompt, ids(40 - 3 * place)) for place in range(3))
+        rankings.append(RankedCandidates(answers, torch.ones(3, 3).triu(1)))
+    first = next(train_dpo(trunk, rankings, settings(prompts_per_step=5), seed=1)).metrics
+    assert first["margin"] == 0.0
+    assert first["log_ratio"] == 0.0
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_ties_neither_raise_nor_lower_accuracy_and_margin(trunk: Trunk):
@@ -113,21 +141,24 @@ def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
     assert curves[1] == pytest.approx(curves[2], abs=1e-5)
 
 
-def test_the_reference_is_asked_once_whatever_the_epochs(
+def test_the_reference_is_read_in_the_very_batches_of_the_policy(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """The eight answers are read once each, and learnt from three times."""
+    """Also after the first epoch, where answers meet others in a batch: rounding is the same."""
     trunk.add_role(Role.POLICY, 1)
-    read = {Role.REFERENCE: 0, Role.POLICY: 0}
+    read: dict[Role, list[Batch]] = {Role.REFERENCE: [], Role.POLICY: []}
     exact = Trunk.token_logprobs
 
     def counted(self: Trunk, role: Role, batch: Batch, temperature: float) -> torch.Tensor:
-        read[role] += len(batch.response_ids)
+        read[role].append(batch)
         return exact(self, role, batch, temperature)
 
     monkeypatch.setattr(Trunk, "token_logprobs", counted)
     list(train_dpo(trunk, planted_rankings(4, 1), settings(epochs=3), seed=1))
-    assert read == {Role.REFERENCE: 8, Role.POLICY: 24}
+    assert sum(len(batch.response_ids) for batch in read[Role.POLICY]) == 3 * 8
+    assert len(read[Role.REFERENCE]) == len(read[Role.POLICY])
+    pairs = zip(read[Role.REFERENCE], read[Role.POLICY], strict=True)
+    assert all(reference is policy for reference, policy in pairs)
 
 
 def test_nothing_to_learn_from_is_an_error(trunk: Trunk):

@@ -145,7 +145,7 @@ def test_shares_without_a_score_are_counted_and_logged(caplog: pytest.LogCapture
 
 def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):
     """Decoded and encoded again, bytes that are no text would come back as others."""
-    limits = SamplingLimits(12, TEMPERATURE, policy.eos_id, policy.pad_id)
+    limits = SamplingLimits(12, TEMPERATURE, policy.end_ids, policy.pad_id)
     seeds = [[1, 2], [3, 4]]
     rollouts = roll_out(
         policy, PROMPTS, [2, 0], seeds, SamplingSettings(max_new_tokens=12, temperature=TEMPERATURE)

@@ -2,8 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from rlhf_core.config import Config, load_config
+from rlhf_core.config import Config, load_config, validate
 from rlhf_core.config.loading import store_path
 from rlhf_core.errors import ConfigError
 
@@ -139,12 +140,29 @@ def test_two_judges_of_one_name_are_refused(path: Path):
         load(path, "judges=[{kind: similarity}, {kind: similarity, model: a/b}]")
 
 
-def test_hash_covers_what_decides_the_result_and_nothing_else(path: Path):
-    config = load(path)
-    for override in ("store=x.duckdb", "artifacts=y", "compute.precision=fp32", "budget.max_usd=5"):
-        assert load(path, override).hash == config.hash
-    for override in ("seed=2", "judges.0.model=a/b", "training.kl.coefficient=0.1"):
-        assert load(path, override).hash != config.hash
+def test_a_line_is_named_by_its_file_or_its_config(path: Path):
+    """The default is the file's stem and a hash of its path: another folder is another line."""
+    named = load(path).name
+    assert re.fullmatch(r"config-[0-9a-f]{8}", named)
+    assert load(path, "seed=2", "training.steps=3").name == named
+    assert load(path, "name=null").name == named
+    assert load(path, "name=helpful.v2").name == "helpful.v2"
+    there = path.parent / "there" / "config.yaml"
+    there.parent.mkdir()
+    there.write_text(SMALL)
+    assert load(there).name != named
+    assert load(there.parent / ".." / "config.yaml").name == named
+    odd = path.with_name("мой config (1).yaml")
+    odd.write_text(SMALL)
+    assert re.fullmatch(r"config-1-[0-9a-f]{8}", load(odd).name)
+    code = Config.model_validate(yaml.safe_load(SMALL))
+    assert code.name == "solon"
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "-x", "a b", "x" * 65, "é", "a\n"])
+def test_a_name_that_suits_no_folder_is_refused(path: Path, name: str):
+    with pytest.raises(ConfigError, match="write at most 64 letters, digits"):
+        validate(Config, {**yaml.safe_load(SMALL), "name": name}, "config")
 
 
 def test_where_the_store_lies_needs_no_whole_config(path: Path):
@@ -187,7 +205,6 @@ def test_full_weights_have_no_rank_and_learn_in_small_steps(path: Path):
     assert Config.model_validate(config.model_dump(mode="json")) == config
     adapters = load(path, "sft.learning_rate=2e-5")
     assert (adapters.policy.lora_rank, adapters.training.learning_rate) == (16, 5e-4)
-    assert adapters.hash != config.hash
 
 
 def test_shards_are_refused_where_every_parameter_is_trained(path: Path):

@@ -49,22 +49,23 @@ def test_columns_of_no_form_are_an_error():
 def test_a_bare_preference_is_certain():
     found = read({**PAIR, "subset": "easy"})
     assert (found.prompt.text, [answer.text for answer in found.answers]) == ("Q", ["a", "b"])
-    assert (found.utilities, found.scores, found.agreement) == ((0.5, -0.5), None, 1.0)
+    assert (found.utilities, found.scores, found.agreement) == ((1.0, -1.0), None, 1.0)
+    assert found.margin(0, 1) == 1.0
     assert found.columns == {"subset": "easy"}
 
 
 @pytest.mark.parametrize(
-    ("more", "scale", "utilities", "scores"),
+    ("more", "scale", "margin", "scores"),
     [
-        ({"score_chosen": 0.75, "score_rejected": 0.25}, UNIT, (0.25, -0.25), (0.75, 0.25)),
-        ({"score_chosen": 9, "score_rejected": 1}, Scale(1, 9), (0.5, -0.5), (1.0, 0.0)),
-        ({"margin": 0.5}, UNIT, (0.25, -0.25), None),
-        ({"margin": 4}, Scale(0, 8), (0.25, -0.25), None),
+        ({"score_chosen": 0.75, "score_rejected": 0.25}, UNIT, 0.5, (0.75, 0.25)),
+        ({"score_chosen": 9, "score_rejected": 1}, Scale(1, 9), 1.0, (1.0, 0.0)),
+        ({"margin": 0.5}, UNIT, 0.5, None),
+        ({"margin": 4}, Scale(0, 8), 0.5, None),
         # What is said of the margin holds, whatever the scores differ by.
         (
             {"margin": 0.5, "score_chosen": 0.25, "score_rejected": 0.75},
             UNIT,
-            (0.25, -0.25),
+            0.5,
             (0.25, 0.75),
         ),
     ],
@@ -72,11 +73,14 @@ def test_a_bare_preference_is_certain():
 def test_scores_and_margins_are_kept_as_shares(
     more: dict[str, float],
     scale: Scale,
-    utilities: tuple[float, ...],
+    margin: float,
     scores: tuple[float, ...] | None,
 ):
     found = read({**PAIR, **more}, scale=scale)
-    assert (found.utilities, found.scores) == (utilities, scores)
+    assert (found.margin(0, 1), found.scores) == (margin, scores)
+    # Of 0.5: tanh of a quarter of log 3, where P = 3/4, is 2 − √3; of 1 there is no limit.
+    assert found.utilities[0] == pytest.approx(2 - 3**0.5 if margin == 0.5 else 1.0)
+    assert found.utilities[1] == -found.utilities[0]
 
 
 def test_a_ranking_without_utilities_falls_in_equal_steps():
@@ -84,6 +88,23 @@ def test_a_ranking_without_utilities_falls_in_equal_steps():
     assert (found.utilities, found.scores) == ((0.5, 0.0, -0.5), None)
     rated = read({"prompt": "Q", "answers": ["a", "b"], "utilities": [0.5, -1.0]}, "ranking")
     assert (rated.utilities, rated.scores) == ((0.5, -1.0), (0.75, 0.0))
+
+
+@pytest.mark.parametrize("answers", range(2, 10))
+def test_an_order_without_utilities_is_certain_of_every_two(answers: int):
+    """However many there are: nobody said that neighbours are nearly alike."""
+    found = read({"prompt": "Q", "answers": [str(n) for n in range(answers)]}, "ranking")
+    assert {found.margin(0, 1), found.margin(0, answers - 1)} == {1.0}
+
+
+def test_utilities_are_strengths_whose_difference_is_a_probability():
+    """tanh(s / 2) of strengths log 3, 0, −log 3: neighbours 3/4, the ends 9/10."""
+    row = {"prompt": "Q", "answers": ["a", "b", "c"], "utilities": [0.5, 0.0, -0.5]}
+    found = read(row, "ranking")
+    assert found.margin(0, 1) == pytest.approx(2 * 0.75 - 1)
+    assert found.margin(0, 2) == pytest.approx(2 * 0.9 - 1)
+    tied = read({**row, "utilities": [1.0, 1.0, -1.0]}, "ranking")
+    assert (tied.margin(0, 1), tied.margin(1, 2)) == (0.0, 1.0)
 
 
 def test_the_text_a_prompt_is_about_is_not_read_twice():

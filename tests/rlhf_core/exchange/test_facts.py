@@ -140,7 +140,7 @@ def test_each_answer_is_matched_with_one_of_the_other_label(
 def test_matched_labels_rest_on_the_two_labels():
     labels = {"good": {True: "j-good"}, "bad": {False: "j-bad"}}
     ranking, pair = importer("kto").matched_labels("p", labels)
-    assert (ranking.candidate_ids, ranking.utilities) == (("good", "bad"), (0.5, -0.5))
+    assert (ranking.candidate_ids, ranking.utilities) == (("good", "bad"), (1.0, -1.0))
     assert (pair.chosen_id, pair.rejected_id, pair.margin) == ("good", "bad", 1.0)
     assert ranking.judgement_ids == pair.judgement_ids == ("j-bad", "j-good")
     assert pair.judge_versions == (importer("kto").judge_version,)

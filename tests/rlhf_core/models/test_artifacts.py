@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,17 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models import artifacts
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, base_of, named_from
 from rlhf_core.models.artifacts import (
     is_reward_model,
     load_role,
+    open_saved,
     open_trunk,
     save_merged,
     save_role,
 )
 from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.merging import merge_saved
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
@@ -66,6 +70,46 @@ def test_policy_loads_in_plain_peft_and_says_the_same(trunk: Trunk, tmp_path: Pa
         torch.testing.assert_close(
             plain(input_ids=IDS).logits, model(input_ids=IDS).logits, atol=1e-5, rtol=1e-5
         )
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own
+def test_an_adapter_and_its_base_can_be_moved_together(trunk: Trunk, tmp_path: Path, monkeypatch):
+    """From wherever they are read: the base is named by the way from the adapter's folder."""
+    models, moved = tmp_path / "here" / "models", tmp_path / "there" / "models"
+    trained(trunk, Role.SFT)
+    save_merged(trunk, Role.SFT, models / "sft-1")
+    policy = trained(open_trunk(str(models / "sft-1"), FP32, 4), Role.POLICY)
+    monkeypatch.chdir(tmp_path)
+    save_role(policy, Role.POLICY, Path("here/models/policy-1"), Path("here/models/sft-1"))
+    with torch.no_grad(), policy.acting_as(Role.POLICY) as model:
+        expected = model(input_ids=IDS).logits
+    models.parent.rename(moved.parent)
+    adapter = json.loads((moved / "policy-1" / ADAPTER_CONFIG).read_text())
+    assert adapter["base_model_name_or_path"] == "../sft-1"
+    opened, role = open_saved(moved / "policy-1", FP32)
+    with torch.no_grad(), opened.acting_as(role) as model:
+        torch.testing.assert_close(model(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-5)
+    merge_saved(Path("there/models/policy-1"), tmp_path / "out", FP32)
+    whole = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    torch.testing.assert_close(whole(input_ids=IDS).logits, expected, atol=1e-4, rtol=1e-4)
+    base = AutoModelForCausalLM.from_pretrained(moved / "sft-1")
+    plain = PeftModel.from_pretrained(base, moved / "policy-1")
+    with torch.no_grad():
+        torch.testing.assert_close(plain(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-5)
+    (moved / "sft-1").rename(moved / "gone")
+    with pytest.raises(ModelNotFoundError, match=f"no model '{moved / 'sft-1'}'"):
+        open_saved(moved / "policy-1", FP32)
+
+
+def test_a_base_that_is_no_folder_keeps_its_name(tmp_path: Path):
+    adapter = tmp_path / "policy"
+    adapter.mkdir()
+    for name in ("HuggingFaceTB/SmolLM2-135M-Instruct", "tiny-random", "/models/base"):
+        assert named_from(adapter, Path(name)) == name
+        (adapter / ADAPTER_CONFIG).write_text(json.dumps({"base_model_name_or_path": name}))
+        assert base_of(adapter) == name
+    (adapter / "within").mkdir()
+    assert named_from(adapter, adapter / "within") == "./within"
 
 
 def test_reward_model_reads_back_with_its_head(trunk: Trunk, tmp_path: Path):

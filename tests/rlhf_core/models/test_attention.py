@@ -47,3 +47,17 @@ def test_two_queries_a_key_head_by_hand():
 @pytest.mark.parametrize(("device", "name"), [("cpu", "solon_grouped"), ("cuda", "sdpa")])
 def test_gpus_keep_their_own_kernels(device: str, name: str):
     assert attention_implementation(torch.device(device)) == name
+
+
+def test_values_may_be_wider_than_keys_and_the_scale_left_out():
+    """As in DeepSeek-V3. One query, two keys: softmax([1, 0]/√1) = (0.7310586, 0.2689414)."""
+    query = torch.ones(1, 1, 1, 1, requires_grad=True)
+    key = torch.tensor([[[[1.0], [0.0]]]])
+    value = torch.tensor([[[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]]], requires_grad=True)
+    found, _ = grouped_attention(torch.nn.Identity(), query, key, value, None)
+    expected = torch.tensor([0.7310586, 1.4621172, 2.1931758])
+    torch.testing.assert_close(found[0, 0, 0], expected, atol=1e-6, rtol=0)
+    found.sum().backward()
+    assert value.grad[0, 0, :, 0].tolist() == pytest.approx([0.7310586, 0.2689414], abs=1e-6)
+    slope = 6 * 0.7310586 * 0.2689414  # of 6·σ(q) with respect to q
+    assert query.grad.item() == pytest.approx(slope, abs=1e-5)

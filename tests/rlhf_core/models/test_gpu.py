@@ -73,7 +73,7 @@ def test_answers_in_one_row_score_as_in_rows_of_their_own():
 @pytest.mark.parametrize(("dtype", "gap"), [(torch.float32, 1e-3), (torch.bfloat16, 0.1)])
 def test_sampling_says_the_log_probabilities_of_the_training_pass(dtype: torch.dtype, gap: float):
     trunk = trunk_on(dtype)
-    limits = SamplingLimits(12, 0.7, trunk.eos_id, trunk.pad_id)
+    limits = SamplingLimits(12, 0.7, trunk.end_ids, trunk.pad_id)
     with trunk.compute.autocast():
         answers = sample(trunk.language_model, PROMPTS, [[1, 2], [3, 4], [5, 6]], limits)
     for prompt, row in zip(PROMPTS, answers, strict=True):

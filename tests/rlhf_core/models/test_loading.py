@@ -1,3 +1,5 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,9 @@ from gguf import GGUFReader, dequantize
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models import bundled
+from rlhf_core.models.classifier import require_single_output
 from rlhf_core.models.loading import load_language_model, load_tokenizer, locate, parameter_count
+from tests.rlhf_core.models.architectures import write_architecture
 
 CPU = torch.device("cpu")
 POLICY = "smollm2-135m-instruct"
@@ -100,3 +104,27 @@ def test_pickled_weights_are_refused(tmp_path: Path):
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelNotFoundError, match="cannot be loaded"):
         load_language_model(str(tmp_path), torch.float32, CPU)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(
+    "read",
+    [
+        parameter_count,
+        require_single_output,
+        lambda name: load_language_model(name, torch.float32, CPU),
+    ],
+)
+def test_a_config_with_other_layers_than_it_has_types_for_is_refused_in_one_line(
+    tmp_path: Path, layers: int, read: Callable[[str], object]
+):
+    folder = write_architecture("gemma3", tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": layers}))
+    with pytest.raises(ModelNotFoundError) as caught:
+        read(folder)
+    said = str(caught.value)
+    assert (
+        f"`num_hidden_layers` ({layers}) must be equal to the number of `layer_types` (2)" in said
+    )
+    assert "\n" not in said

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from rlhf_core.models import logprobs
+from rlhf_core.models.logits import IDENTITY, LogitRule
 from rlhf_core.models.logprobs import chosen_logprobs
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -15,16 +16,22 @@ def plain(
     bias: torch.Tensor | None,
     ids: torch.Tensor,
     temperature: float,
+    with_entropy: bool = True,
+    rule: LogitRule = IDENTITY,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    found = torch.log_softmax(torch.nn.functional.linear(states, weight, bias) / temperature, -1)
+    logits = rule.scale * torch.nn.functional.linear(states, weight, bias)
+    if rule.cap is not None:
+        logits = rule.cap * torch.tanh(logits / rule.cap)
+    found = torch.log_softmax(logits / temperature, -1)
     return found.gather(1, ids[:, None]).squeeze(1), -(found.exp() * found).sum(-1)
 
 
 @pytest.mark.parametrize("rows", [2, 256])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("rule", [IDENTITY, LogitRule(0.5), LogitRule(0.5, 4.0)])
 def test_values_and_gradients_are_those_of_a_plain_log_softmax(
-    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, has_bias: bool
+    monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, has_bias: bool, rule: LogitRule
 ):
     """Of log-probability and entropy at once, with respect to states and weights."""
     monkeypatch.setattr(logprobs, "ROWS", rows)
@@ -34,7 +41,8 @@ def test_values_and_gradients_are_those_of_a_plain_log_softmax(
         leaves = [torch.randn(shape, generator=generator) for shape in ((N, H), (V, H), (V,))]
         states, weight, bias = (leaf.requires_grad_() for leaf in leaves)
         ids = torch.randint(V, (N,), generator=generator)
-        chosen, entropy = function(states, weight, bias if has_bias else None, ids, temperature)
+        given = bias if has_bias else None
+        chosen, entropy = function(states, weight, given, ids, temperature, True, rule)
         (chosen.square().sum() + 0.3 * entropy.exp().sum()).backward()
         found.append((chosen, entropy, states.grad, weight.grad, bias.grad))
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
@@ -80,3 +88,11 @@ def test_logits_are_of_response_tokens_alone_and_never_all_at_once(
     )
     trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()
     assert rows == [4, 4, 1] * 2
+
+
+def test_logits_are_scaled_and_then_capped_by_hand():
+    """2·tanh(0.5·4/2) = 2·tanh(1) = 1.5231884; without a cap 0.5·4 = 2."""
+    raw = torch.tensor([4.0])
+    assert LogitRule(0.5, 2.0)(raw).item() == pytest.approx(1.5231884, abs=1e-6)
+    assert LogitRule(0.5)(raw).item() == 2.0
+    assert IDENTITY(raw) is raw

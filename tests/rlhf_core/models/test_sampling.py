@@ -44,7 +44,7 @@ FAMILIES: list[PreTrainedConfig] = [
 
 def limits(trunk: Trunk, **changes: float) -> SamplingLimits:
     settings = {"max_new_tokens": 12, "temperature": 1.0, **changes}
-    return SamplingLimits(eos_id=trunk.eos_id, pad_id=trunk.pad_id, **settings)  # type: ignore[arg-type]
+    return SamplingLimits(end_ids=frozenset([trunk.eos_id]), pad_id=trunk.pad_id, **settings)  # type: ignore[arg-type]
 
 
 def test_an_answer_does_not_depend_on_its_batch(trunk: Trunk):
@@ -65,7 +65,7 @@ def test_positions_begin_at_the_prompt_and_not_at_its_padding():
         vocab_size=259, n_embd=32, n_layer=1, n_head=2, n_positions=64, initializer_range=0.5
     )
     model = AutoModelForCausalLM.from_config(config).eval()
-    chosen = SamplingLimits(8, 1.0, eos_id=-1, pad_id=0)
+    chosen = SamplingLimits(8, 1.0, end_ids=frozenset(), pad_id=0)
     together = sample(model, PROMPTS, SEEDS, chosen, ROOM)
     for prompt, seeds, answers in zip(PROMPTS, SEEDS, together, strict=True):
         (alone,) = sample(model, [prompt], [seeds], chosen, ROOM)
@@ -145,7 +145,7 @@ def test_log_probabilities_of_a_refilled_batch_are_those_of_a_plain_pass(config:
         for number in range(12)
     ]
     seeds = [[2 * number, 2 * number + 1] for number in range(12)]
-    chosen = SamplingLimits(30, 1.0, eos_id=1, pad_id=0)
+    chosen = SamplingLimits(30, 1.0, end_ids=frozenset([1]), pad_id=0)
     answers = sample(model, prompts, seeds, chosen, tokens=8 * 43)
     lengths = {len(answer.token_ids) for row in answers for answer in row}
     assert len(lengths) > 4
@@ -178,7 +178,7 @@ def test_new_prompts_take_the_places_of_finished_answers():
     counted = Counted(model.eval())
     prompts = [[10, 11 + number] for number in range(24)]
     seeds = [[number] for number in range(24)]
-    chosen = SamplingLimits(100, 1.0, eos_id=1, pad_id=0)
+    chosen = SamplingLimits(100, 1.0, end_ids=frozenset([1]), pad_id=0)
     answers = sample(model, prompts, seeds, chosen, tokens=4 * 102)
     lengths = [len(row[0].token_ids) for row in answers]
     in_batches = sum(max(lengths[start : start + 4]) for start in range(0, 24, 4))
@@ -207,7 +207,7 @@ def test_a_model_that_remembers_other_than_keys_and_values_is_refused():
     config = MambaConfig(vocab_size=40, hidden_size=16, state_size=4, num_hidden_layers=1)
     model = AutoModelForCausalLM.from_config(config).eval()
     with pytest.raises(ModelNotFoundError, match="'mamba' remembers more"):
-        sample(model, PROMPTS, SEEDS, SamplingLimits(3, 1.0, eos_id=1, pad_id=0), ROOM)
+        sample(model, PROMPTS, SEEDS, SamplingLimits(3, 1.0, frozenset([1]), pad_id=0), ROOM)
 
 
 def test_draw_follows_the_distribution():

@@ -1,10 +1,12 @@
 """What a model rests on without having learnt from it: hand-made facts, known answers."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from rlhf_core.records import (
+    CycleRun,
     InputRole,
     JudgeModel,
     ModelInput,
@@ -38,7 +40,9 @@ from tests.rlhf_core.store.test_lineage import (
 
 CHOSEN, CENTRING = prompt("Chosen?"), prompt("Centring?")
 FORMER = ModelVersion(kind=ModelKind.REWARD, base="former", recipe="{}", config_hash="hash")
+BEGUN = CycleRun(line="hash", cycle=2, config_hash="hash", source="", attempt="test")
 PROMOTION = Promotion(
+    line="hash",
     config_hash="hash",
     cycle=1,
     policy_id=POLICY.id,
@@ -73,7 +77,7 @@ def rests(model: ModelVersion, on: Record, role: InputRole) -> ModelInput:
 
 
 RESTING: list[Record] = [
-    *(CHOSEN, CENTRING, FORMER, PROMOTION, ROLLOUT, VERDICT),
+    *(CHOSEN, CENTRING, FORMER, PROMOTION, BEGUN, ROLLOUT, VERDICT),
     rests(SFT, CHOSEN, InputRole.CHOSEN_ON),
     rests(REWARD, CENTRING, InputRole.NORMALISED_ON),
     rests(REWARD, FORMER, InputRole.JUDGE),
@@ -136,6 +140,12 @@ def test_upwards_a_policy_leads_to_what_chose_centred_judged_and_promoted(origin
     assert told["decided by"] == (EVALUATION.id,)
     assert told["judge"] == (FORMER.id,)
     assert told["parent, sampler"] == (SFT.id,)
+
+
+def test_models_say_in_which_line_and_cycle_they_were_made_and_when(original: Path):
+    made = {branch.ids[0]: branch.made for branch in flat(up(original, NEXT.id)) if branch.made}
+    assert set(made) >= {SFT.id, POLICY.id, REWARD.id}
+    assert all(re.fullmatch(r"line hash, cycle 2, \d{4}-\d\d-\d\d", told) for told in made.values())
 
 
 def test_upwards_a_judge_leads_to_the_model_it_asks(original: Path):
@@ -203,9 +213,9 @@ def test_what_a_model_rests_on_that_is_retracted_is_told_by_subject(filled: Stor
     assert queries.retracted_under(filled, ASIDE.id) == []
 
 
-def test_a_promotion_lets_on_the_models_of_its_own_config_alone(filled: Store):
-    """Another config may have promoted the same policy; a refusal lets nothing on."""
-    other = PROMOTION.model_copy(update={"config_hash": "other"})
+def test_a_promotion_lets_on_the_models_of_its_own_line_alone(filled: Store):
+    """Another line may have promoted the same policy; a refusal lets nothing on."""
+    other = PROMOTION.model_copy(update={"line": "other"})
     refused = PROMOTION.model_copy(update={"cycle": 2, "promoted": False})
     filled.append([Promotion.model_validate(p.model_dump()) for p in (other, refused)])
     found = filled.query("SELECT model_id, promotion_id, cycle FROM model_promotions")

@@ -6,7 +6,18 @@ import re
 import pytest
 
 from rlhf_core.preferences import Combination, pairs_of, rank
-from rlhf_core.records import ConfigVersion, Outcome, Presented, Revision, Split, StageRun
+from rlhf_core.records import (
+    ConfigVersion,
+    CycleRun,
+    ModelKind,
+    ModelVersion,
+    Outcome,
+    Presented,
+    Revision,
+    Split,
+    SpotCheck,
+    StageRun,
+)
 from rlhf_core.store import Store, reading
 from tests.conftest import ROOT
 from tests.facts import candidate, prompt
@@ -205,7 +216,9 @@ def test_costs_by_judge_and_by_stage(store: Store):
     store.append(
         [Revision(prompt_id=ASKED.id, reviser="r", model="m", round=0, text="", cost_usd=1)]
     )
-    store.append([StageRun(config_hash="h", cycle=1, stage="judge", seconds=9, detail="{}")])
+    store.append(
+        [StageRun(line="h", config_hash="h", cycle=1, stage="judge", seconds=9, detail="{}")]
+    )
     (judge,) = store.query("SELECT * FROM judge_costs")
     assert (judge["judgements"], judge["cost_usd"], judge["seconds"]) == (2, 0.5, 6)
     found = store.query("SELECT stage, calls, cost_usd, seconds FROM stage_costs ORDER BY stage")
@@ -217,17 +230,65 @@ def test_costs_by_judge_and_by_stage(store: Store):
     ]
 
 
-def test_what_changed_between_two_runs(store: Store):
-    for run, steps in (("first", 1), ("second", 2)):
-        config = ConfigVersion(config_hash=run, config=json.dumps({"training": {"steps": steps}}))
-        stage = StageRun(config_hash=run, cycle=1, stage="judge", seconds=1, detail="{}")
-        later(store, run).append([config, stage])
-    later(store, "second").append([judgement("one", LONG, 0.5)])
-    found = store.query("SELECT what, former, value FROM run_changes ORDER BY what")
+def begun(store: Store, run: str, line: str, cycle: int, deciding: dict[str, object]) -> Store:
+    """A run of a cycle with that config; its own store."""
+    told = json.dumps(deciding)
+    config = ConfigVersion(config_hash=told, config=told, deciding=told)
+    one = CycleRun(line=line, cycle=cycle, config_hash=told, source="", attempt=run)
+    ours = later(store, run)
+    ours.append([config, one])
+    return ours
+
+
+def test_what_changed_between_two_cycles(store: Store):
+    """A spot-check session between them, or another line's cycle, is no cycle of this line's."""
+    ids = {name: "x" for name in ("pair_id", "prompt_id", "left_id", "right_id", "shown_left")}
+    checked = SpotCheck(**ids, person="me", verdict="left", strategy="random", seconds=1, round=1)
+    begun(store, "first", "a", 1, {"training": {"steps": 1}})
+    later(store, "session").append([checked])
+    begun(store, "other", "b", 1, {"training": {"steps": 9}})
+    begun(store, "second", "a", 2, {"training": {"steps": 2}})
+    # Resumed: both runs are the same cycle.
+    begun(store, "third", "a", 2, {"training": {"steps": 2}}).append([judgement("one", LONG, 0.5)])
+    found = store.query("SELECT * FROM run_changes ORDER BY what")
     assert [tuple(row.values()) for row in found] == [
-        ("judge one one-1", None, "1"),
-        ("rows of judgements", None, "1"),
-        ("setting $.training.steps", "1", "2"),
+        ("a", 2, 1, "judge one one-1", None, "1"),
+        ("a", 2, 1, "rows of cycle_runs", "1", "2"),
+        ("a", 2, 1, "rows of judgements", None, "1"),
+        ("a", 2, 1, "setting $.training.steps", "1", "2"),
+    ]
+
+
+def test_edits_of_a_config_are_told(store: Store):
+    """Each edit by line and cycle, back and forth too; what stays the same is not."""
+    few, many = {"training": {"steps": 1}, "seed": 1}, {"training": {"steps": 2, "ema": 0.9}}
+    begun(store, "r1", "a", 1, few)
+    begun(store, "r2", "b", 1, many)
+    begun(store, "r3", "a", 2, few)
+    begun(store, "r4", "a", 3, many)
+    begun(store, "r5", "a", 4, few)
+    found = store.query(
+        "SELECT line, cycle, setting, former, value FROM config_changes ORDER BY cycle, setting"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("a", 3, "seed", "1", None),
+        ("a", 3, "training.ema", None, "0.9"),
+        ("a", 3, "training.steps", "1", "2"),
+        ("a", 4, "seed", None, "1"),
+        ("a", 4, "training.ema", "0.9", None),
+        ("a", 4, "training.steps", "2", "1"),
+    ]
+
+
+def test_models_are_told_by_line_and_cycle(store: Store):
+    made = ModelVersion(kind=ModelKind.SFT, base="b", recipe="{}", config_hash="c")
+    imported = ModelVersion(kind=ModelKind.EXTERNAL, base="b", recipe="{}", config_hash="c")
+    begun(store, "r1", "a", 3, {}).append([made])
+    later(store, "r2").append([imported])
+    found = store.query("SELECT model_id, line, cycle FROM model_runs ORDER BY line NULLS LAST")
+    assert [tuple(row.values()) for row in found] == [
+        (made.id, "a", 3),
+        (imported.id, None, None),
     ]
 
 

@@ -121,7 +121,7 @@ BASE = ModelVersion(kind=ModelKind.BASE, base="b", recipe="{}", config_hash="c")
 LEARNT = ModelVersion(kind=ModelKind.SFT, base="b", recipe="{}", config_hash="c")
 UNTRACED = ModelVersion(kind=ModelKind.REWARD, base="b", recipe="{}", config_hash="c")
 STAGES = [
-    StageRun(config_hash="c", cycle=1, stage=stage, seconds=1, detail="{}")
+    StageRun(line="c", config_hash="c", cycle=1, stage=stage, seconds=1, detail="{}")
     for stage in ("ingest", "sample", "judge", "pair")
 ]
 DELETION = Deletion(

@@ -50,6 +50,7 @@ EVALUATION = Evaluation(
     kl=0,
 )
 PROMOTION = Promotion(
+    line="hash",
     config_hash="hash",
     cycle=1,
     policy_id=SFT.id,
@@ -114,7 +115,7 @@ PLANTED: dict[str, Sequence[Record]] = {
     "promotions": [PROMOTION],
     "split_leaks": [prompt("why", split=Split.HOLDOUT)],
     "stages_without_rows": [
-        StageRun(config_hash="hash", cycle=1, stage="promote", seconds=1, detail="{}")
+        StageRun(line="hash", config_hash="hash", cycle=1, stage="promote", seconds=1, detail="{}")
     ],
     "token_lengths": [candidate("x", 9, prompt_id=ASKED.id, token_ids=(1, 2), logprobs=(-1.0,))],
     "unfounded_preferences": [pair(judgement_ids=())],
@@ -216,18 +217,26 @@ def test_a_check_counts_all_and_shows_a_few(filled: Store):
     assert loud.examples[0].detail == "loud-1: 7.0"
 
 
-def test_a_margin_can_be_as_wide_as_its_ranking_is_long(store: Store):
-    """Of two 1, of three 4/3; what is imported says its own, up to 2."""
-    kinds = {("own", 2): (1.0, 1.01), ("own", 3): (4 / 3, 1.34), ("external-1", 2): (2.0, 2.01)}
+def test_a_margin_is_no_wider_than_certainty(store: Store):
+    """1; before labels were the judges' own word, 4/3 of three; what is imported says up to 2."""
+    kinds = {
+        ("own", 2, 0.5): (1.0, 1.01),
+        ("own", 3, 0.5): (1.0, 1.01),
+        ("old", 2, None): (1.0, 1.01),
+        ("old", 3, None): (4 / 3, 1.34),
+        ("external-1", 2, None): (2.0, 2.01),
+    }
     wide = []
-    for (recipe, count), (widest, too_wide) in kinds.items():
+    for (recipe, count, model_margin), (widest, too_wide) in kinds.items():
         ids = tuple(f"{recipe}{place}" for place in range(count))
         ranking = RANKING.model_copy(update={"recipe": recipe, "candidate_ids": ids})
         kept, found = (
-            pair(ranking_id=ranking.id, left_id=left, margin=margin)
+            pair(ranking_id=ranking.id, left_id=left, margin=margin, model_margin=model_margin)
             for left, margin in (("a", widest), ("b", too_wide))
         )
         store.append([ranking, kept, found])
         wide.append(found.id)
-    found_ids = {row["id"] for row in store.query("SELECT id FROM check_margins")}
-    assert found_ids == set(wide)
+    store.append([pair(ranking_id="other", model_margin=-1.5)])
+    found = {row["id"]: row["what"] for row in store.query("SELECT id, what FROM check_margins")}
+    assert {id for id, what in found.items() if what == "margin"} == set(wide)
+    assert list(found.values()).count("model_margin") == 1

@@ -83,7 +83,9 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[st
 def value_of(table: str, name: str, kind: str) -> Any:
     if (table, name) in CLOSED_SETS:
         return next(iter(CLOSED_SETS[table, name])).value
-    return VALUES[name] if name in VALUES else BY_TYPE[kind]
+    if name in VALUES and kind in ("VARCHAR", "JSON"):  # rankings.parts is a list of numbers
+        return VALUES[name]
+    return BY_TYPE[kind]
 
 
 def select(table: str, columns: list[tuple[str, str]]) -> str:

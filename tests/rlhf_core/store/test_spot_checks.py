@@ -42,8 +42,8 @@ JUDGEMENTS = [
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """Utilities: best 0.85, good 0.75 (twice), poor 0.1; `other` dissents on best and good."""
-    combination = Combination({"one-1": 1.0, "other-1": 1.0}, 0.02)
+    """Best, good (twice), poor: `other` dissents on best and good."""
+    combination = Combination({"one-1": 1.0, "other-1": 1.0}, 0.1)
     ranking = rank(ANSWERS, JUDGEMENTS, combination)
     assert ranking is not None
     pairs = pairs_of(ranking, ANSWERS, JUDGEMENTS, combination, "hash")
@@ -69,12 +69,15 @@ def test_what_can_be_asked_are_pairs_of_different_words_with_their_worth(filled:
     found = {(pair.left.text, pair.right.text): pair for pair in checkable(filled, "ada")}
     assert set(found) == {("best", "good"), ("best", "poor"), ("good", "poor"), ("poor", "good")}
     disputed = found["best", "good"]
+    # σ(0.3 / 0.1) = 0.9525741 and σ(−0.1 / 0.1) = 0.2689414; half each, as 2 P − 1.
+    margin = 0.9525741 + 0.2689414 - 1
     assert (disputed.prompt, disputed.context) == ("Why?", None)
     assert disputed.dissent == pytest.approx(0.5)
-    assert disputed.margin == pytest.approx(0.10)
-    assert disputed.weight == pytest.approx(0.10 * 5)  # five of six pairs are preferred
+    assert disputed.margin == pytest.approx(margin)
+    assert disputed.weight == pytest.approx(margin * 5)  # five of six pairs are preferred
     assert found["best", "poor"].dissent == 0
-    assert found["best", "poor"].weight == pytest.approx(0.75 * 5)
+    # σ(0.8 / 0.1) = 0.9996646 and σ(0.7 / 0.1) = 0.9990889.
+    assert found["best", "poor"].weight == pytest.approx((0.9996646 + 0.9990889 - 1) * 5)
 
 
 def test_each_person_is_asked_once(filled: Store):

@@ -8,12 +8,13 @@ from tests.rlhf_core.store.judged import ASKED
 
 
 def test_pairs_with_their_words(filled: Store):
+    """σ((0.9 − 0.2) / 0.1) = 0.99908895."""
     (row,) = filled.query("SELECT prompt, chosen, rejected, margin FROM pair_texts")
     assert row == {
         "prompt": "Why?",
         "chosen": "a b c d",
         "rejected": "a",
-        "margin": pytest.approx(0.7),
+        "margin": pytest.approx(2 * 0.99908895 - 1),
     }
 
 

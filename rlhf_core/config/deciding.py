@@ -1,0 +1,46 @@
+"""What of a config decides results: the part that hashes, recipes and judges' versions are made of.
+
+A field says that it decides nothing by the mark `ASIDE`, where it is defined.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from rlhf_core.config.base import is_aside
+from rlhf_core.config.judge import JudgeSettings
+
+JudgeIdentity = Callable[[JudgeSettings], Any]
+"""Says what decides a judge's verdicts; only the judge's own file knows its options."""
+
+
+def deciding(value: Any, judge: JudgeIdentity) -> Any:
+    """Return what decides results of some settings, as JSON holds it.
+
+    Args:
+        value: Settings, or anything that stands in them.
+        judge: Stands for each judge's settings.
+    """
+    if isinstance(value, JudgeSettings):
+        return judge(value)
+    if isinstance(value, BaseModel):
+        return deciding_fields(value, judge)
+    if isinstance(value, Mapping):
+        return {str(key): deciding(each, judge) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [deciding(each, judge) for each in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def deciding_fields(settings: BaseModel, judge: JudgeIdentity) -> dict[str, Any]:
+    """Return the fields of some settings that decide results, by name; as `deciding`."""
+    return {
+        name: deciding(getattr(settings, name), judge)
+        for name in type(settings).model_fields
+        if not is_aside(type(settings), name)
+    }

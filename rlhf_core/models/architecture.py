@@ -1,0 +1,231 @@
+"""What an architecture's attention needs, found out by passes with a recorder in its place.
+
+transformers hands attention what the architecture calls for: sinks, soft caps, biases. Solon's own
+attention and PyTorch's know none of these, so a model that has any keeps transformers' eager one.
+A ready mask is passed on by some architectures and not by others, with or without a window; where
+it does not arrive as the model's own would, each answer stands in a row of its own.
+"""
+
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
+
+from rlhf_core.models.attention import attention_implementation
+from rlhf_core.models.sequences import Batch, TokenSequence, collate
+
+logger = logging.getLogger(__name__)
+
+RECORDER = "solon_recorder"
+FULL, SLIDING = "full_attention", "sliding_attention"
+UNDERSTOOD = {"dropout", "sliding_window", "position_ids", "use_cache", "is_causal"}
+"""Arguments that any attention may leave out: windows and causality are in the mask, dropout is off
+in evaluation mode, and the others are passed along unread."""
+PROBE = (TokenSequence((1, 2, 3), (4, 5, 6)), TokenSequence((1, 2, 3), (7, 8)))
+PROBE_WINDOW = 2
+"""Tokens; the probe is longer, so a window shows in its masks."""
+
+Windows = dict[str, int | None]
+"""Tokens that a layer of each type sees, itself included; None is all of them."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one attention layer was called with."""
+
+    query: Tensor
+    mask: Tensor | None
+    arguments: frozenset[str]
+    """Names of those that are there and not understood."""
+
+
+_calls: ContextVar[list[_Call]] = ContextVar("calls of the recorder")
+
+
+def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
+    """Give a model the fastest attention that computes what its own does.
+
+    Args:
+        model: Loaded with eager attention, in evaluation mode.
+        device: Where it is to compute.
+    """
+    if not model._can_set_attn_implementation():
+        _say(model.config.model_type, "its attention is its own code, which is used as it is")
+        return
+    ids = torch.tensor([PROBE[0].prompt_ids], device=model.device)
+    unknown = {name for call in _record(model, input_ids=ids) for name in call.arguments}
+    if unknown:
+        _say(
+            model.config.model_type,
+            f"its attention takes {', '.join(sorted(unknown))}, which only the eager one of "
+            "transformers computes, so that is used",
+        )
+        return
+    name = attention_implementation(device)
+    if name != "sdpa" or model._supports_sdpa:
+        model.set_attn_implementation(name)
+
+
+def shared_windows(model: PreTrainedModel) -> Windows | None:
+    """Return the window of each type of layer where answers to one prompt may share a row.
+
+    None where they may not: the model does not pass a ready mask on to its layers, or does not
+    place tokens by the positions that it is given.
+    """
+    reason = _why_not_shared(model)
+    if reason is None:
+        return _windows(model)
+    _say(
+        model.config.model_type,
+        f"{reason}, so each answer is read in a row of its own, as with compute.share_prompts off",
+    )
+    return None
+
+
+def position_arguments(model: PreTrainedModel, positions: Tensor) -> dict[str, Tensor]:
+    """Return the positions of tokens, (B, T), as the model takes them: not, if it counts itself."""
+    return {"position_ids": positions} if _takes_positions(model) else {}
+
+
+def _takes_positions(model: PreTrainedModel) -> bool:
+    return "position_ids" in inspect.signature(model.base_model.forward).parameters
+
+
+def additive_mask(batch: Batch, windows: Windows, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
+    """Return what is added to the scores of a batch: one mask, or one for each type of layer.
+
+    Args:
+        batch: Of rows that may hold several answers.
+        windows: As from `shared_windows`.
+        dtype: Of the masks, (B, 1, T, T), 0 where a token may look and the least number elsewhere.
+    """
+    masks = {
+        name: torch.zeros_like(batch.visible, dtype=dtype).masked_fill_(
+            ~batch.visible_within(window), torch.finfo(dtype).min
+        )
+        for name, window in windows.items()
+    }
+    return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+def _windows(model: PreTrainedModel) -> Windows:
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    types = getattr(config, "layer_types", None)
+    if types is None:
+        types = [FULL if window is None else SLIDING]
+    return {name: window if name == SLIDING else None for name in dict.fromkeys(types)}
+
+
+def _why_not_shared(model: PreTrainedModel) -> str | None:
+    """The reason in words, or None if answers may share a row."""
+    if not _takes_positions(model):
+        return "it takes no positions of tokens"
+    if not model._can_set_attn_implementation():
+        return "its attention is its own code"
+    if set(_windows(model)) - {FULL, SLIDING}:
+        return f"it has layers of the types {', '.join(_windows(model))}"
+    with _narrow_window(model):
+        return _why_masks_differ(model, _windows(model))
+
+
+def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
+    """Compare the masks that the layers receive with those of a plain pass."""
+    alone, shared = (collate(list(some), 0, model.device) for some in (PROBE[:1], PROBE))
+    plain = _record(model, input_ids=alone.input_ids, attention_mask=alone.real.long())
+    moved = shared.position_ids * 2
+    try:
+        given, elsewhere = (
+            _record(
+                model,
+                input_ids=shared.input_ids,
+                attention_mask=additive_mask(shared, windows, model.dtype),
+                position_ids=positions,
+            )
+            for positions in (shared.position_ids, moved)
+        )
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+        return "it takes no ready mask"  # whatever a foreign model makes of one
+    if len(plain) != len(given) or not plain:
+        return "it takes no ready mask"
+    for own, ours in zip(plain, given, strict=True):
+        fitting = [
+            window for window in windows.values() if _shows(own, alone.visible_within(window))
+        ]
+        if not fitting or not _shows(ours, shared.visible_within(fitting[0])):
+            return "its layers do not take a ready mask as they would make their own"
+    if all(
+        torch.equal(one.query, other.query) for one, other in zip(given, elsewhere, strict=True)
+    ):
+        return "it does not place tokens by the positions that it is given"
+    return None
+
+
+def _shows(call: _Call, visible: Tensor) -> bool:
+    """Whether the layer could look where `visible`, (B, 1, T, T), is true, and nowhere else."""
+    return call.mask is not None and torch.equal(call.mask == 0, visible)
+
+
+@contextmanager
+def _narrow_window(model: PreTrainedModel) -> Iterator[None]:
+    """Have the model's window, if it has one, be narrower than the probe, within."""
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if window is None:
+        yield
+        return
+    config.sliding_window = PROBE_WINDOW
+    try:
+        yield
+    finally:
+        config.sliding_window = window
+
+
+@torch.no_grad()
+def _record(model: PreTrainedModel, **inputs: object) -> list[_Call]:
+    """Return what each attention layer is called with in a pass, in order."""
+    former = model.config._attn_implementation
+    token = _calls.set([])
+    model.set_attn_implementation(RECORDER)
+    try:
+        model.base_model(**inputs, use_cache=False)
+        return _calls.get()
+    finally:
+        model.set_attn_implementation(former)
+        _calls.reset(token)
+
+
+def _recorder(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    """Write the call down and attend to nothing."""
+    unknown = {
+        name for name, given in kwargs.items() if given is not None and name not in UNDERSTOOD
+    }
+    _calls.get().append(_Call(query, attention_mask, frozenset(unknown)))
+    batch, heads, length, _ = query.shape
+    return query.new_zeros(batch, length, heads, value.shape[-1]), None
+
+
+@cache
+def _say(architecture: str, what: str) -> None:
+    """Once a process."""
+    logger.info("architecture %r: %s", architecture, what)
+
+
+AttentionInterface.register(RECORDER, _recorder)
+AttentionMaskInterface.register(RECORDER, eager_mask)

@@ -1,0 +1,71 @@
+"""The tokens that end an answer: those a model stops at, and the one that it is taught to write.
+
+A chat model's turn often ends with another token than its tokenizer's end of text: `<end_of_turn>`
+in Gemma, `<|end|>` in Phi-3, `<|eot_id|>` in Llama 3. transformers' `generate` stops at the ids in
+the generation config, and so does whoever serves a saved model.
+"""
+
+from collections.abc import Iterable
+
+from jinja2 import TemplateError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_PROMPT, _ANSWER = "solon-prompt-slot", "solon-answer-slot"
+
+
+def taught_end(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the token that ends a demonstration: the chat template's, or the end of text."""
+    of_template = _template_end(tokenizer)
+    return int(tokenizer.eos_token_id) if of_template is None else of_template
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return all tokens that end an answer of the model.
+
+    Args:
+        model: Its config and generation config may name one or several.
+        tokenizer: Names the end of text; its chat template may end a turn with another token.
+    """
+    generation = model.generation_config
+    named = [
+        taught_end(tokenizer),
+        tokenizer.eos_token_id,
+        getattr(model.config.get_text_config(), "eos_token_id", None),
+        getattr(model.config, "eos_token_id", None),
+        generation.eos_token_id if generation is not None else None,
+    ]
+    return frozenset(token for ids in named for token in _as_ids(ids))
+
+
+def keep_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Have the model's generation config name all of them, for whoever generates with it."""
+    if model.generation_config is not None:
+        ids = sorted(end_ids(model, tokenizer))
+        model.generation_config.eos_token_id = ids if len(ids) > 1 else ids[0]
+
+
+def without_end(token_ids: Iterable[int], ends: frozenset[int]) -> list[int]:
+    """Return the tokens of an answer but for its end, which a tokenizer may print as text."""
+    ids = list(token_ids)
+    return ids[:-1] if ids and ids[-1] in ends else ids
+
+
+def _as_ids(named: int | list[int] | None) -> list[int]:
+    if named is None:
+        return []
+    return [int(token) for token in named] if isinstance(named, list | tuple) else [int(named)]
+
+
+def _template_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the first added token that the template writes after an assistant's message."""
+    if tokenizer.chat_template is None:
+        return None
+    messages = [{"role": "user", "content": _PROMPT}, {"role": "assistant", "content": _ANSWER}]
+    try:
+        rendered = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TemplateError:
+        return None
+    if _ANSWER not in rendered:
+        return None
+    after = tokenizer.encode(rendered.rsplit(_ANSWER, 1)[1], add_special_tokens=False)
+    return next((int(token) for token in after if token in tokenizer.added_tokens_decoder), None)

@@ -1,0 +1,90 @@
+"""What runs are called on a real server, and that a line's name is taken there once."""
+
+import time
+from pathlib import Path
+
+import pytest
+from prefect import task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowFilter,
+    FlowFilterName,
+)
+
+from flows._cycle import Cycle
+from flows._runs import CycleFlow, cycle_flow, link_report, refuse_taken_name
+from flows.evaluate import evaluate
+from flows.ingest import ingest
+from flows.judge import judge
+from flows.pair import pair
+from flows.pipeline import pipeline
+from flows.promote import promote
+from flows.report import report
+from flows.revise import revise
+from flows.sample import sample
+from flows.schedule import scheduled_cycle
+from flows.train_policy import train_policy
+from flows.train_reward import train_reward
+from flows.train_sft import train_sft
+from rlhf_core.errors import ConfigError
+from tests.flows.conftest import smoke
+
+PATIENCE_SECONDS = 60
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@task
+def work() -> None:
+    pass
+
+
+@cycle_flow("tried")
+def tried(cycle: Cycle) -> int:
+    work()
+    link_report(cycle, "refused; it lost", "file:///reports/cycle-3.html")
+    return cycle.number
+
+
+def test_runs_are_named_and_tagged_and_link_the_report(tmp_path: Path):
+    cycle = Cycle(config=smoke(tmp_path, "name=My.line_1"), number=3, run_id="r")
+    assert tried(cycle) == 3
+    with get_client(sync_client=True) as client:
+        named = FlowFilter(name=FlowFilterName(any_=["tried"]))
+        (run,) = client.read_flow_runs(flow_filter=named)
+        assert run.name == "My.line_1 cycle 3 tried"
+        assert set(run.tags) == {"My.line_1", "cycle 3", "tried"}
+        deadline = time.monotonic() + PATIENCE_SECONDS  # task runs are written from events
+        while not (tasks := client.read_task_runs(flow_filter=named)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        (worked,) = tasks
+        assert set(worked.tags) == set(run.tags)
+        key = ArtifactFilterKey(any_=["report-my-line-1"])
+        (found,) = client.read_artifacts(artifact_filter=ArtifactFilter(key=key))
+        assert found.flow_run_id == run.id
+        assert found.data == (
+            "**My.line_1, cycle 3: refused; it lost**\n\n[report](file:///reports/cycle-3.html)"
+        )
+
+
+def test_every_stage_is_a_flow_that_is_named_after_its_cycle():
+    stages = (ingest, revise, train_sft, sample, judge, pair, train_reward, train_policy, evaluate)
+    assert all(isinstance(stage, CycleFlow) for stage in (*stages, promote, report, pipeline))
+    assert [stage.name for stage in stages[-2:]] == ["train_policy", "evaluate"]
+
+
+def test_a_name_that_another_config_has_on_the_server_is_refused():
+    refuse_taken_name("nobody-yet", "/a/config.yaml")
+    with get_client(sync_client=True) as client:
+        known = client.create_flow(scheduled_cycle)
+        client.create_deployment(
+            known, "taken", parameters={"config": "/a/config.yaml", "overrides": []}
+        )
+    refuse_taken_name("taken", "/a/config.yaml")
+    with pytest.raises(ConfigError) as refused:
+        refuse_taken_name("taken", "/b/config.yaml")
+    for words in ("'taken', from /a/config.yaml", "/b/config.yaml a `name`", "delete solon/taken"):
+        assert words in str(refused.value)

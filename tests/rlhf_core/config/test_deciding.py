@@ -1,0 +1,190 @@
+"""Which settings decide results: every field of the config says so, or says that it does not."""
+
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+
+from rlhf_core.config import Config, JudgeSettings, Settings
+from rlhf_core.config.base import ASIDE, is_aside
+from rlhf_core.config.deciding import deciding
+
+DECIDE_OR_NOT = {
+    "Config": (
+        "seed prompts policy sampling judges preferences revision sft reward_model "
+        "training evaluation promotion",
+        "name abandoned_champion store artifacts judging compute budget tracker",
+    ),
+    "PromptSettings": (
+        "path holdout limit columns privacy hygiene",
+        "",
+    ),
+    "Columns": (
+        "prompt context mode reference user",
+        "",
+    ),
+    "PrivacySettings": (
+        "policy kinds phone_regions",
+        "",
+    ),
+    "HygieneSettings": (
+        "shared_prefix_chars near_duplicate max_per_user",
+        "",
+    ),
+    "PolicySettings": (
+        "model system_prompt max_prompt_tokens weights lora_rank",
+        "",
+    ),
+    "SamplingSettings": (
+        "candidates max_new_tokens temperature endpoint",
+        "",
+    ),
+    "EndpointSettings": (
+        "model",
+        "base_url api_key_env concurrency timeout_seconds max_attempts "
+        "requests_per_minute tokens_per_minute deadline_seconds delivery batch_discount "
+        "batch_poll_seconds price_per_million_input_tokens "
+        "price_per_million_output_tokens",
+    ),
+    "JudgeSettings": (
+        "kind weight modes scale",
+        "name",
+    ),
+    "JudgingSettings": (
+        "",
+        "max_silent_share silent_after",
+    ),
+    "PreferenceSettings": (
+        "tie_margin imported",
+        "",
+    ),
+    "ImportedSettings": (
+        "sources max_answer_tokens",
+        "",
+    ),
+    "RevisionSettings": (
+        "model endpoint constitution rounds max_critique_tokens max_new_tokens",
+        "",
+    ),
+    "SFTSettings": (
+        "epochs learning_rate prompts_per_step selection abstention",
+        "",
+    ),
+    "SelectionSettings": (
+        "reward_model every_epochs missing_eos_score prompts",
+        "",
+    ),
+    "AbstentionSettings": (
+        "judge threshold answers max_share wordings",
+        "",
+    ),
+    "RewardModelSettings": (
+        "labels ties epochs learning_rate prompts_per_step margin heads holdout",
+        "measure_every",
+    ),
+    "PPOSettings": (
+        "reward missing_eos_score steps prompts_per_step samples_per_prompt epochs "
+        "minibatches learning_rate warmup_updates kl clip_range entropy_bonus "
+        "max_grad_norm clip_score ptx ema algorithm critic critic_learning_rate "
+        "value_coefficient gamma gae_lambda value_clip_range whiten_rewards",
+        "",
+    ),
+    "RewardSettings": (
+        "reward_model judges caution",
+        "",
+    ),
+    "KLSettings": (
+        "coefficient place target horizon stop_at",
+        "",
+    ),
+    "PTXSettings": (
+        "coefficient examples max_tokens path",
+        "",
+    ),
+    "RLOOSettings": (
+        "reward missing_eos_score steps prompts_per_step samples_per_prompt epochs "
+        "minibatches learning_rate warmup_updates kl clip_range entropy_bonus "
+        "max_grad_norm clip_score ptx ema algorithm baseline",
+        "",
+    ),
+    "DPOSettings": (
+        "labels ties algorithm loss beta label_smoothing epochs prompts_per_step "
+        "learning_rate max_grad_norm",
+        "",
+    ),
+    "BestOfNSettings": (
+        "reward missing_eos_score algorithm n epochs prompts_per_step learning_rate max_grad_norm",
+        "",
+    ),
+    "EvaluationSettings": (
+        "judges baseline samples_per_prompt temperature bootstrap_resamples",
+        "",
+    ),
+    "PromotionSettings": (
+        "win_rate_above confidence max_kl min_eos_rate",
+        "",
+    ),
+    "ComputeSettings": (
+        "",
+        "device precision tokens_per_microbatch share_prompts gradient_checkpointing "
+        "shard checkpoint_every",
+    ),
+    "BudgetSettings": (
+        "",
+        "max_usd max_tokens max_calls",
+    ),
+}
+"""By class: fields that decide results, and fields that do not. A new field goes into one of them:
+does another value change any number that is learnt or decided?"""
+
+
+def models_within(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from models_within(argument)
+
+
+def every_field(
+    model: type[BaseModel], is_decided: bool = True
+) -> Iterator[tuple[type[BaseModel], str, bool]]:
+    """Each class and field of the tree, and whether it decides; nothing does below one aside."""
+    for name, field in model.model_fields.items():
+        decides = is_decided and not is_aside(model, name)
+        yield model, name, decides
+        for inner in models_within(field.annotation):
+            yield from every_field(inner, decides)
+
+
+def test_every_field_of_the_config_decides_results_or_does_not():
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for model, name, decides in every_field(Config):
+        found.setdefault(model.__name__, (set(), set()))[not decides].add(name)
+    wanted = {
+        model: (set(first.split()), set(second.split()))
+        for model, (first, second) in DECIDE_OR_NOT.items()
+    }
+    assert found == wanted
+
+
+class Inner(Settings):
+    model: str = "m"
+    timeout: Annotated[float | None, ASIDE] = None
+
+
+class Outer(Settings):
+    inner: Inner | None = None
+    names: tuple[str, ...] = ("a", "b")
+    judges: tuple[JudgeSettings, ...] = ()
+    place: Annotated[Inner, ASIDE] = Inner()
+
+
+def test_what_is_aside_is_left_out_at_every_depth():
+    judge = JudgeSettings.model_validate({"kind": "k", "option": 1})
+    outer = Outer(inner=Inner(timeout=5), judges=(judge,), place=Inner(model="other"))
+    assert deciding(outer, lambda settings: settings.kind) == {
+        "inner": {"model": "m"},
+        "names": ["a", "b"],
+        "judges": ["k"],
+    }
