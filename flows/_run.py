@@ -39,7 +39,7 @@ def run_cycles(
     due = [
         cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
     ]
-    found = plan_run(config, due[0].budget if due else None)
+    found = plan_run(config, cycles, due[0].budget if due else None)
     if not is_quiet:
         _log_to_console()
         console.print(str(state), highlight=False, markup=False, soft_wrap=True)
@@ -71,6 +71,15 @@ def print_plan(found: Plan, to: Console) -> None:
     to.print(found.decision, style=style, highlight=False, markup=False)
     _print_counts("left out", found.left_out, to)
     _print_counts("personal data found", found.personal_data, to)
+    if not found.rows:
+        to.print(
+            f"nothing is missing: {_cycles(found.ended)} ended; --cycles {found.ended + 1} runs "
+            "another",
+            highlight=False,
+        )
+        return
+    if found.ended:
+        to.print(f"{_cycles(found.ended)} ended before; to come until cycle {found.cycles}:")
     table = Table("stage", "what", "count", "about", "US dollars")
     for row in found.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
@@ -112,3 +121,7 @@ def _log_to_console() -> None:
 
 def _about(seconds: float) -> str:
     return duration(seconds) if seconds >= 1 else ""
+
+
+def _cycles(count: int) -> str:
+    return "1 cycle" if count == 1 else f"{count} cycles"

@@ -134,8 +134,18 @@ def run(
         print_summary(found, out)
 
 
-def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print what a run would do, how long it would take and what it would cost; do nothing."""
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycles: Annotated[
+        int, typer.Option(min=1, help="Plan until this many cycles of the config have ended.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run would do, how long it would take and what it would cost; do nothing.
+
+    Only what is missing is counted: of a config that has ended, nothing.
+    """
     loaded = load_checked(config, overrides)
     prepare_prefect()
     from flows._line import check_line
@@ -144,7 +154,7 @@ def plan(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = Fals
     from rlhf_core.models.budget import Budget
 
     state = check_line(loaded, config)
-    found = plan_run(loaded, Budget(loaded.budget))
+    found = plan_run(loaded, cycles, Budget(loaded.budget))
     if as_json:
         least, most = found.time_range
         totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}

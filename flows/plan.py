@@ -1,54 +1,49 @@
 """What a run would do, counted and estimated before any time or money is spent.
 
-Counts are exact but for pairs and rankings, which depend on ties. Times are rough: tokens times
-what a token takes on this machine, shared out over the processes that train as one.
+Only what the store lacks is counted. Counts are exact but for pairs and rankings, which depend on
+ties, and for a training that was cut short, which counts as a whole one. Times are rough: tokens
+times what a token takes on this machine, shared out over the processes that train as one.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from flows._abstention import open_seeder
+from flows._cycle import next_cycle
+from flows._done import LATER_CYCLE, Done, done_of
+from flows._estimates import (
+    Row,
+    Sizes,
+    candidates_rows,
+    evaluation_rows,
+    measure_sizes,
+    policy_rows,
+    revision_rows,
+    reward_model_rows,
+    rewards_rows,
+    sft_rows,
+)
 from flows._forecast import slowdown_by_others, time_range
 from flows._identity import config_hash
 from flows._independence import refuse_judging_trainers
 from flows._outlook import decision_ahead
 from flows._rankings import count_imported
 from flows._rewards import check_rewards
-from flows._selection import learnt_and_aside, selecting_judge
 from flows._silence import preflight
-from flows._speed import Speed, measure_speed
 from flows._trackers import check_tracker
 from flows._training import check_texts
 from flows.ingest import read_checked_prompts
-from judges._base import Workload
 from judges._panel import Panelist
-from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.config import Config
-from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
-from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.launch import processes
 from rlhf_core.models.budget import Budget
-from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.device import Compute, choose_compute
-from rlhf_core.models.loading import load_tokenizer, parameter_count
+from rlhf_core.models.device import choose_compute
+from rlhf_core.models.loading import parameter_count
 from rlhf_core.records import Prompt, Split
 from rlhf_core.store import Store, store_exists
 
-UNEVEN = 2.0
-"""Real batches are ragged where those that were timed are full: answers end early, rows differ."""
 FIXED_SECONDS = 25.0
 """Loading models, starting Prefect, writing the report."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the plan."""
-
-    stage: str
-    what: str
-    count: int
-    seconds: float = 0.0
-    cost_usd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,10 @@ class Plan:
     """Prompts of the source that will not be used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
     """Places in the texts, by kind, that prompts.privacy found."""
+    ended: int = 0
+    """Cycles that have ended before."""
+    cycles: int = 1
+    """Cycles that are to have ended."""
     rows: list[Row] = field(default_factory=list)
     slowdown: float = 1.0
     """How much longer the work takes beside the other programs of this machine."""
@@ -78,7 +77,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """What the run takes on a machine that does nothing else."""
-        return FIXED_SECONDS + sum(row.seconds for row in self.rows)
+        return FIXED_SECONDS + sum(row.seconds for row in self.rows) if self.rows else 0.0
 
     @property
     def time_range(self) -> tuple[float, float]:
@@ -98,35 +97,12 @@ class Plan:
         return sum(row.cost_usd for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """Mean lengths in tokens, and how fast this machine works."""
-
-    prompt: float
-    answer: float
-    parameters: int
-    speed: Speed
-
-    def asking(self, tokens: float, parameters: int) -> float:
-        """A judge's model of that size, which one process asks alone."""
-        return UNEVEN * tokens * self.speed.forward * parameters / self.parameters
-
-    def forward(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.forward / processes()
-
-    def training(self, tokens: float, updates: int) -> float:
-        passes = UNEVEN * tokens * self.speed.training / processes()
-        return passes + updates * self.speed.update
-
-    def sampling(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.sampling / processes()
-
-
-def plan_run(config: Config, budget: Budget | None = None) -> Plan:
-    """Count and estimate one cycle.
+def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> Plan:
+    """Count and estimate what is missing until so many cycles of a config have ended.
 
     Args:
         config: The run, whole.
+        cycles: How many cycles are to have ended.
         budget: What asking each remote model one tiny question may cost; None asks none.
 
     Raises:
@@ -141,208 +117,98 @@ def plan_run(config: Config, budget: Budget | None = None) -> Plan:
     intake = read_checked_prompts(config)
     prompts = intake.prompts
     least_win_rate, decision = decision_ahead(config, prompts, jury[0])
-    train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
     compute = choose_compute(config.compute)
-    slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
-    sizes = _sizes(config, prompts, compute)
-    holdout = len(prompts) - len(train)
-    ranked = len(train) + count_imported(config)
+    imported = count_imported(config)
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
-    if budget is not None:
-        preflight(config, budget)
+    slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
+    cycle = next_cycle(config)
+    evaluating = list({panelist.version: panelist for panelist in [*jury, *panel]}.values())
+    rows: list[Row] = []
+    if cycle.number <= cycles:
+        if budget is not None:
+            preflight(config, budget)
+        sizes = measure_sizes(config, prompts, compute)
+        work = _Work(config, prompts, panel, evaluating, sizes, imported)
+        done = done_of(cycle, work.train, work.holdout, panel, evaluating)
+        rows += work.rows(cycle.number, done)
+        for number in range(cycle.number + 1, cycles + 1):
+            rows += work.rows(number, LATER_CYCLE)
+    train = sum(prompt.split is Split.TRAIN for prompt in prompts)
     return Plan(
         slowdown=slowdown,
         config_hash=config_hash(config),
         compute=str(compute),
         processes=processes(),
         policy=config.policy.model,
-        parameters=sizes.parameters,
+        parameters=parameter_count(config.policy.model),
         judges=[f"{panelist.version} × {panelist.settings.weight:g}" for panelist in panel],
         evaluation_judges=[panelist.version for panelist in jury],
         prompts=len(prompts),
-        train=len(train),
-        holdout=holdout,
+        train=train,
+        holdout=len(prompts) - train,
         least_win_rate=least_win_rate,
         decision=decision,
         left_out=intake.left_out,
         personal_data=intake.personal_data,
-        rows=[
-            *_revision(config, train, sizes),
-            *_sft(config, train, sizes),
-            *_candidates(config, train, panel, sizes),
-            *_reward_model(config, ranked, sizes),
-            *_policy(config, train, ranked, sizes),
-            *_rewards(config, len(train), sizes),
-            *_evaluation(config, holdout, [*jury, *panel], sizes),
-        ],
+        ended=cycle.number - 1,
+        cycles=cycles,
+        rows=_in_all(rows),
     )
 
 
-def revision_calls(config: Config, train: int | None = None) -> int:
-    """Calls of the reviser: a first answer, then a critique and a revision a round."""
-    if config.revision is None:
-        return 0
-    if train is None:
-        train = sum(p.split is Split.TRAIN for p in read_checked_prompts(config).prompts)
-    return train * (1 + 2 * config.revision.rounds)
+@dataclass(frozen=True)
+class _Work:
+    """What cycles of a config are made of."""
+
+    config: Config
+    prompts: list[Prompt]
+    panel: list[Panelist]
+    evaluating: list[Panelist]
+    sizes: Sizes
+    imported: int
+    """Rankings that come from files."""
+
+    @cached_property
+    def train(self) -> list[Prompt]:
+        return [prompt for prompt in self.prompts if prompt.split is Split.TRAIN]
+
+    @cached_property
+    def holdout(self) -> list[Prompt]:
+        return [prompt for prompt in self.prompts if prompt.split is Split.HOLDOUT]
+
+    def rows(self, number: int, done: Done) -> list[Row]:
+        """Return what is missing of a cycle.
+
+        Args:
+            number: Which cycle; its reward model learns from the rankings of all before it, too.
+            done: What need not be done again.
+        """
+        config, train, sizes = self.config, self.train, self.sizes
+        ranked = number * len(train) + self.imported
+        rows = candidates_rows(config, train, self.panel, sizes, done)
+        if not done.has_sft:
+            before = [*revision_rows(config, train, sizes, done), *sft_rows(config, train, sizes)]
+            rows = [*before, *rows]
+        if not done.has_reward_model:
+            rows += reward_model_rows(config, ranked, sizes)
+        if not done.has_policy:
+            rows += policy_rows(config, train, ranked, sizes)
+            rows += rewards_rows(config, len(train), sizes)
+        return rows + evaluation_rows(config, self.holdout, self.evaluating, sizes, done)
 
 
-def _revision(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
-    settings = config.revision
-    if settings is None:
-        return []
-    calls = revision_calls(config, len(train))
-    written = calls * settings.max_new_tokens
-    if settings.endpoint is not None:
-        read = calls * (sizes.prompt + 2 * settings.max_new_tokens)
-        return [Row("revise", "calls", calls, 0.0, settings.endpoint.cost(read, written))]
-    share = processes() * parameter_count(settings.model) / sizes.parameters  # one revises alone
-    return [Row("revise", "calls", calls, sizes.sampling(written) * share)]
-
-
-def _sft(config: Config, train: list[Prompt], sizes: _Sizes) -> list[Row]:
-    learnt, aside = learnt_and_aside(config, train)
-    demonstrations = sum(bool(prompt.reference_answers) for prompt in learnt)
-    demonstrations += len(learnt) if config.revision else 0
-    steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
-    tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
-    # Beside revisions, each abstention takes the place of two demonstrations.
-    at_most = ", at most" if config.sft.abstention and config.revision else ""
-    rows = [Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens, steps))]
-    return [*_abstention(config, learnt, sizes), *rows, *_selection(config, len(aside), sizes)]
-
-
-def _abstention(config: Config, learnt: list[Prompt], sizes: _Sizes) -> list[Row]:
-    """Answers of the base model, and whether they are right."""
-    seeder = open_seeder(config)
-    if seeder is None:
-        return []
-    answers = len(seeder.askable(learnt)) * seeder.settings.answers
-    seconds = sizes.sampling(answers * sizes.answer)
-    return [
-        Row("train_sft", "answers that show what is known", answers, seconds),
-        _calls("train_sft", seeder.judge, answers, sizes),
-    ]
-
-
-def _selection(config: Config, aside: int, sizes: _Sizes) -> list[Row]:
-    """Trials of the weights: their answers, and the reward model's reading of them."""
-    judge, settings = selecting_judge(config), config.sft.selection
-    if judge is None or settings is None:
-        return []
-    answers = aside * math.ceil(config.sft.epochs / settings.every_epochs)
-    load = judge.workload(sizes.prompt, sizes.answer)
-    read = sizes.asking(answers * load.tokens, load.parameters)
-    seconds = sizes.sampling(answers * sizes.answer) + read
-    return [Row("train_sft", "answers to choose by", answers, seconds)]
-
-
-def _candidates(
-    config: Config, train: list[Prompt], panel: list[Panelist], sizes: _Sizes
-) -> list[Row]:
-    count = len(train) * config.sampling.candidates
-    endpoint = config.sampling.endpoint
-    cost = 0.0
-    if endpoint is not None:
-        cost = count * endpoint.cost(sizes.prompt, sizes.answer)
-    seconds = 0.0 if endpoint else sizes.sampling(count * sizes.answer)
-    rows = [Row("sample", "candidates", count, seconds, cost)]
-    for panelist in panel:
-        judged = [prompt for prompt in train if prompt.mode in panelist.settings.modes]
-        calls = len(judged) * panelist.calls(config.sampling.candidates)
-        rows.append(_calls("judge", panelist, calls, sizes))
-    return rows
-
-
-def _reward_model(config: Config, ranked: int, sizes: _Sizes) -> list[Row]:
-    """Of rankings; those that are imported count as if they were as long as the run's own."""
-    settings = config.reward_model
-    steps = step_count(ranked, settings.prompts_per_step, settings.epochs)
-    row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
-    tokens = ranked * settings.epochs * row_tokens
-    return [Row("train_reward", "optimizer steps, at most", steps, sizes.training(tokens, steps))]
-
-
-def _policy(config: Config, train: list[Prompt], ranked: int, sizes: _Sizes) -> list[Row]:
-    settings = config.training
-    if isinstance(settings, OnlineSettings):
-        return _online(settings, sizes)
-    if isinstance(settings, DPOSettings):
-        updates = step_count(ranked, settings.prompts_per_step, settings.epochs)
-        row = sizes.prompt + config.sampling.candidates * sizes.answer
-        learnt = sizes.training(ranked * settings.epochs * row, updates)
-        observed = sizes.forward(ranked * settings.epochs * row)  # by the reference
-        return [Row("train_policy", "optimizer steps, at most", updates, learnt + observed)]
-    updates = step_count(len(train), settings.prompts_per_step, settings.epochs)
-    row = sizes.prompt + sizes.answer
-    drawn = len(train) * settings.n
-    scored = sizes.forward(len(train) * sizes.prompt + drawn * sizes.answer)
-    return [
-        Row("train_policy", "answers", drawn, sizes.sampling(drawn * sizes.answer) + scored),
-        Row(
-            "train_policy",
-            "optimizer steps",
-            updates,
-            sizes.training(len(train) * settings.epochs * row, updates),
-        ),
-    ]
-
-
-def _online(settings: OnlineSettings, sizes: _Sizes) -> list[Row]:
-    prompts = settings.steps * settings.prompts_per_step
-    rollouts = prompts * settings.samples_per_prompt
-    tokens = prompts * sizes.prompt + rollouts * sizes.answer
-    with_critic = isinstance(settings, PPOSettings) and settings.critic == "separate"
-    observed = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
-    updates = settings.steps * settings.epochs * settings.minibatches
-    texts = updates * settings.ptx.examples if settings.ptx else 0
-    updated = (1 + with_critic) * sizes.training(settings.epochs * tokens, updates)
-    updated += sizes.training(texts * (sizes.prompt + sizes.answer), 0)
-    return [
-        Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
-        Row("train_policy", "optimizer steps", updates, observed + updated),
-    ]
-
-
-def _rewards(config: Config, train: int, sizes: _Sizes) -> list[Row]:
-    """Calls of the judges that are part of the reward."""
-    settings = config.training
-    if isinstance(settings, OnlineSettings):
-        calls = settings.steps * settings.prompts_per_step * settings.samples_per_prompt
-    else:
-        calls = 0 if isinstance(settings, DPOSettings) else train * settings.n
-    judges = [Panelist(judge) for judge in rewarding_judges(settings)]
-    return [_calls("train_policy", judge, calls, sizes) for judge in judges]
-
-
-def _evaluation(config: Config, holdout: int, panel: list[Panelist], sizes: _Sizes) -> list[Row]:
-    comparisons = holdout * config.evaluation.samples_per_prompt
-    answers = 2 * comparisons
-    rows = [Row("evaluate", "answers", answers, sizes.sampling(answers * sizes.answer))]
-    return rows + [_calls("evaluate", p, comparisons * p.calls(2), sizes) for p in panel]
-
-
-def _calls(stage: str, panelist: Panelist, calls: int, sizes: _Sizes) -> Row:
-    load: Workload = panelist.workload(sizes.prompt, sizes.answer)
-    size = load.parameters or sizes.parameters
-    seconds = sizes.asking(calls * load.tokens, size) if load.tokens else 0.0
-    name = f"judgements by {panelist.settings.name}"
-    return Row(stage, name, calls, seconds, calls * load.cost_usd)
-
-
-def _sizes(config: Config, prompts: list[Prompt], compute: Compute) -> _Sizes:
-    chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
-    lengths = [len(chat.prompt_ids(prompt.instruction)) for prompt in prompts]
-    answers = [
-        min(len(chat.answer_ids(text)), config.sampling.max_new_tokens)
-        for prompt in prompts
-        for text in prompt.reference_answers
-    ]
-    return _Sizes(
-        prompt=sum(lengths) / len(lengths),
-        answer=sum(answers) / len(answers) if answers else config.sampling.max_new_tokens / 2,
-        parameters=parameter_count(config.policy.model),
-        speed=measure_speed(config.policy.model, compute, config.policy.lora_rank),
-    )
+def _in_all(rows: Sequence[Row]) -> list[Row]:
+    """Add up the rows of several cycles; what is done already has none."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        same = found.get((row.stage, row.what), Row(row.stage, row.what, 0))
+        found[row.stage, row.what] = Row(
+            row.stage,
+            row.what,
+            same.count + row.count,
+            same.seconds + row.seconds,
+            same.cost_usd + row.cost_usd,
+        )
+    return [row for row in found.values() if row.count]

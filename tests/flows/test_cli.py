@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, plan
+from flows import _estimates, cli
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -106,8 +106,8 @@ class TestUnderTorchrun:
     def test_the_plan_says_how_many_processes_there_are_and_shares_the_time_out(
         self, monkeypatch, capsys, tmp_path: Path
     ):
-        speed = plan.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
-        monkeypatch.setattr(plan, "measure_speed", lambda *_: speed)
+        speed = _estimates.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
+        monkeypatch.setattr(_estimates, "measure_speed", lambda *_: speed)
         rows = {}
         for processes in ("1", "4"):
             monkeypatch.setenv("WORLD_SIZE", processes)

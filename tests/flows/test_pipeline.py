@@ -338,31 +338,6 @@ def _goes_down(copied: Config, url: str) -> None:
     assert Store(config.store).counts()["candidates"] == before
 
 
-def test_the_plan_counts_what_the_run_then_does(finished: Config):
-    plan = plan_run(finished)
-    counts = {(row.stage, row.what): row.count for row in plan.rows}
-    store = Store(finished.store)
-    judged = {
-        (row["split"], row["judge"]): row["n"]
-        for row in store.query(
-            "SELECT split, judge, count(*) AS n FROM judgements "
-            "JOIN prompts ON prompts.id = prompt_id GROUP BY ALL"
-        )
-    }
-    assert counts["judge", "judgements by similarity"] == judged["train", "similarity"]
-    assert counts["evaluate", "judgements by verifier"] == judged["holdout", "verifier"]
-    rollouts = store.counts()["rollouts"]
-    assert counts["train_policy", "rollouts"] == rollouts
-    assert (
-        counts["sample", "candidates"] + counts["evaluate", "answers"]
-        == (store.counts()["candidates"])
-    )
-    steps = store.query(
-        "SELECT count(*) AS n FROM metrics WHERE name = 'loss' GROUP BY model_id ORDER BY n"
-    )
-    assert counts["train_sft", "optimizer steps"] in {row["n"] for row in steps}
-
-
 def test_every_metric_is_defined_once(finished: Config):
     page = (ROOT / "deploy/docs/metrics.md").read_text()
     defined = [

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows._cycle import Cycle
+from flows._estimates import revision_calls
 from flows.ingest import ingest
-from flows.plan import revision_calls
 from flows.revise import revise
 from flows.train_sft import train_sft
 from judges._language_model import LanguageModel

@@ -177,7 +177,7 @@ def test_the_plan_asks_every_remote_model_once_and_tells_which_does_not_answer(
         f"sampling.endpoint={json.dumps({**base, 'base_url': bad.url})}",
     )
     with pytest.raises(EndpointError, match=rf"sampling.endpoint: .*{SAID}"):
-        plan_run(config, Budget(BudgetSettings()))
+        plan_run(config, budget=Budget(BudgetSettings()))
     assert (len(good.requests), len(bad.requests)) == (1, 1)
     plan_run(config)  # without a budget nothing is asked
     assert (len(good.requests), len(bad.requests)) == (1, 1)
