@@ -38,6 +38,7 @@ def control_group(memory_bytes: int, processes: int) -> Iterator[ControlGroup | 
     name = f"solon-{os.getpid()}-{time.monotonic_ns()}"
     folders: list[Path] = []
     limits = {"memory": str(memory_bytes), "pids": str(processes)}
+    _sweep()
     try:
         for parent, files in _parents():
             folder = parent / name
@@ -54,6 +55,17 @@ def control_group(memory_bytes: int, processes: int) -> Iterator[ControlGroup | 
         yield ControlGroup(tuple(folders)) if folders else None
     finally:
         _remove(folders)
+
+
+@cache
+def _sweep() -> None:
+    """Remove the groups, empty by now, of processes that were killed before they could."""
+    for parent, _ in _parents():
+        for folder in parent.glob("solon-*-*"):
+            owner = folder.name.split("-")[1]
+            if owner.isdigit() and not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def _remove(folders: list[Path]) -> None:

@@ -181,7 +181,7 @@ def test_the_plan_counts_the_answers_and_their_judgements(tmp_path: Path):
             r"^sft\.abstention\.judge: 'pairwise' compares two answers",
         ),
         ("sft.abstention.judge={kind: oracle}", "no judge 'oracle'; available:"),
-        ("prompts.columns.reference=none", r"^sft\.abstention: no knowledge-seeking prompt"),
+        ("prompts.columns.reference=context", r"^sft\.abstention: no knowledge-seeking prompt"),
     ],
 )
 def test_what_could_not_be_seeded_is_refused_by_the_plan(

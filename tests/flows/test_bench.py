@@ -208,7 +208,7 @@ def test_the_command_prints_figures(monkeypatch, capsys, tmp_path: Path, pairs: 
     assert call(monkeypatch, *arguments, "--out", str(tmp_path / "page.html")) == 0
     printed = capsys.readouterr().out
     assert "longer wins" in printed
-    assert "1.000 (0.61–1.00)" in printed
+    assert "1.000 (0.54–1.00)" in printed  # 0.025 ** (1 / 6), as Clopper and Pearson have it
     assert (tmp_path / "page.html").exists()
 
 

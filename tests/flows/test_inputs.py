@@ -7,8 +7,8 @@ import pytest
 from flows import _versions
 from flows._inputs import add_model
 from flows._judging import name_models
+from flows._line import standing_sft
 from flows._run import run_cycles
-from flows.train_sft import _standing
 from judges import load
 from rlhf_core.config import Config, JudgeSettings, load_config
 from rlhf_core.records import (
@@ -115,19 +115,19 @@ def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store
 
     store.append([first, *learnt(first, "a", "b")])
     decide("unused")
-    assert _standing(config, store, None, None) == first
+    assert standing_sft(config, store, 1, None, None) == first
     decide("a")
-    second = _standing(config, store, None, None)
+    second = standing_sft(config, store, 1, None, None)
     assert second == _versions.sft(config, left_out=[("prompts", "a")])
     store.append([second, *learnt(second, "b")])
-    assert _standing(config, store, None, None) == second
+    assert standing_sft(config, store, 1, None, None) == second
     decide("b")
-    third = _standing(config, store, None, None)
+    third = standing_sft(config, store, 1, None, None)
     assert third == _versions.sft(config, left_out=[("prompts", "a"), ("prompts", "b")])
     decide("b", 2, withdrawn=True)
-    assert _standing(config, store, None, None) == second
+    assert standing_sft(config, store, 1, None, None) == second
     decide("a", 2, withdrawn=True)
-    assert _standing(config, store, None, None) == first
+    assert standing_sft(config, store, 1, None, None) == first
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_killed_in_the_middle_of_a_training_it_ends_in_the_same_weights(
 
     So are, before the kill, two runs from one seed, one of them in a process of its own.
     """
-    config = smoke(tmp_path, "compute.checkpoint_every=1")
+    config = smoke(tmp_path, "compute.checkpoint_every=1", f"name={finished.name}")
     environment = {**environment, "PREFECT_API_URL": server}
     arguments = ["run", SMOKE, "--json", *places(tmp_path), "--set", "compute.checkpoint_every=1"]
     killed = killed_solon("train_policy:3", arguments, environment)

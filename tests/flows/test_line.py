@@ -1,6 +1,7 @@
 """A policy line is one history under one name, whatever is edited in its config."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -176,6 +177,12 @@ def test_a_cycle_that_another_config_decided_on_has_ended(tmp_path: Path):
     assert ended_cycles(smoke(tmp_path, NAME, "training.steps=9")) == 2
 
 
+def timeless(page: str) -> str:
+    """A page without how long the stages took: its own is known once it is written."""
+    return re.sub(r"<b>\d+:\d\d</b>", "", page)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("server")
 def test_a_cycle_after_an_edit_goes_on_from_the_champion(finished: Config, tmp_path: Path):
     """Its number, its parent, what it learns from, its page and what changed, in a real run."""
@@ -210,8 +217,9 @@ def test_a_cycle_after_an_edit_goes_on_from_the_champion(finished: Config, tmp_p
     ]
     pages = second.artifacts / "reports" / "line"
     assert sorted(path.name for path in pages.iterdir()) == ["cycle-1.html", "cycle-2.html"]
-    before = (pages / "cycle-1.html").read_text()
+    before = timeless((pages / "cycle-1.html").read_text())
     assert "line" in before
     assert one["policy_id"] in before
     # Written again under the edited config, a page still shows the cycle as it ran.
-    assert write_report(store, Cycle(config=second, number=1, run_id="")).read_text() == before
+    again = write_report(store, Cycle(config=second, number=1, run_id=""))
+    assert timeless(again.read_text()) == before

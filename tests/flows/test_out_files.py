@@ -57,6 +57,6 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pat
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"text1": "a", "text2": "b"}) + "\n")
     target = tmp_path / "absent" / "scores"
-    arguments = ["judges", "score", "embedding", "--data", str(pairs), "--out", str(target)]
+    arguments = ["judges", "score", "similarity", "--data", str(pairs), "--out", str(target)]
     found = CliRunner().invoke(cli.app, [*arguments, "--model", "/there/is/none"])
     assert "cannot be written: No such file or directory" in str(found.exception)

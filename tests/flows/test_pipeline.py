@@ -58,10 +58,12 @@ def copied(finished: Config, tmp_path: Path) -> Config:
 
 
 def ids(config: Config) -> dict[str, list[str]]:
+    """The rows of a store by table, but for cycle_runs, where every attempt has one."""
     store = Store(config.store)
     return {
         table: sorted(row["id"] for row in store.query(f"SELECT id FROM {table}"))
         for table in store.counts()
+        if table != "cycle_runs"
     }
 
 

@@ -332,3 +332,15 @@ def test_a_group_of_version_2_is_made_where_its_controllers_are(
         group.add(42)
         assert (folder / "cgroup.procs").read_text() == "42"
     _cgroup._parents.cache_clear()
+
+
+def test_groups_that_a_killed_process_left_are_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    nobody, ours = tmp_path / "solon-999999999-1", tmp_path / f"solon-{os.getpid()}-1"
+    others = tmp_path / "system.slice"
+    for folder in (nobody, ours, others):
+        folder.mkdir()
+    monkeypatch.setattr(_cgroup, "_parents", lambda: ((tmp_path, ("memory.max",)),))
+    _cgroup._sweep.__wrapped__()
+    assert {folder.name for folder in tmp_path.iterdir()} == {ours.name, others.name}
