@@ -30,14 +30,18 @@ BASE = "base_model_name_or_path"
 
 
 def named_from(folder: Path, base: Path) -> str:
-    """Return the name of a base as an adapter keeps it: a folder by the way from the adapter's own.
+    """Return the name of a base as an adapter keeps it.
 
-    So both can be moved together. What is no folder is a hub id or a bundled name, and stays.
+    A folder beside the adapter's own, or in it, is named from there, so that both can be moved
+    together; any other by its whole path, so that the adapter can be moved alone. What is no folder
+    is a hub id or a bundled name, and stays.
     """
     if not base.is_dir():
         return str(base)
-    way = Path(os.path.relpath(base.resolve(), folder.resolve()))
-    return way.as_posix() if way.parts[:1] == ("..",) else f"./{way.as_posix()}"
+    whole, own = base.resolve(), folder.resolve()
+    if whole.is_relative_to(own):
+        return f"./{whole.relative_to(own).as_posix()}"
+    return f"../{whole.name}" if whole.parent == own.parent else str(whole)
 
 
 def base_of(folder: Path) -> str:

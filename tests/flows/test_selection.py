@@ -88,7 +88,7 @@ def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("reward-0123", r"no reward model 'reward-0123' in .*models; name the id of one there"),
+        ("reward-0123", r"no reward model 'reward-0123' in .*models .*; name the id of one there"),
         ("./nowhere", r"no model '\./nowhere': name a folder"),
         (tiny_classifier(3), "has 3 outputs; a reward model has one"),
     ],

@@ -117,9 +117,10 @@ def answer_all(store: Store, person: str, wanted: str) -> None:
 def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsys, filled):
     """By hand: ada takes the left, long answer thrice, bob the right one.
 
-    So `one` and the label agree with three of six, `other` with the other three; Wilson's interval
-    of 3 in 6 is 0.19 to 0.81, the values of a prompt being less alike than chance. Ada and bob
-    never agree: alpha = 1 − 5 · 6 / 18.
+    So `one` and the label agree with three of six, `other` with the other three, and one in two on
+    each of three prompts: ½ ± ½ q, where q is the 97.5 % quantile of Beta(⅔, 3), a prompt unseen
+    weighing ⅔ where the results of each are less alike than chance. Ada and bob never agree:
+    alpha = 1 − 5 · 6 / 18.
     """
     answer_all(filled, "ada", "left")
     answer_all(filled, "bob", "right")
@@ -130,8 +131,8 @@ def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsy
     assert set(shares) == {"one", "other", "final label"}
     for agreement in shares.values():
         assert (agreement["value"], agreement["n"]) == (0.5, 6)
-        assert agreement["low"] == pytest.approx(0.188, abs=1e-3)
-        assert agreement["high"] == pytest.approx(0.812, abs=1e-3)
+        assert agreement["low"] == pytest.approx(0.1786, abs=1e-3)
+        assert agreement["high"] == pytest.approx(0.8214, abs=1e-3)
     (people,) = found["people"]
     assert (people["agreement"]["value"], people["agreement"]["n"]) == (0.0, 3)
     assert found["krippendorff_alpha"] == pytest.approx(1 - 5 * 6 / 18)
@@ -146,7 +147,7 @@ def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsy
     assert (found["disputes"][0]["against"], found["disputes"][0]["votes"]) == (2, 4)
     assert check(monkeypatch, filled, "", "--report") == 0
     printed = capsys.readouterr().out
-    assert "0.50 (0.19–0.81), n 6" in printed
+    assert "0.50 (0.18–0.82), n 6" in printed
     assert "ada: 3 pairs (3 left)" in printed
     assert "\x1b" not in printed
 

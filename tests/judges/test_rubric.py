@@ -22,8 +22,8 @@ aspects:
 """
 
 
-def judge(rubric: str = "instructgpt", model: str = "tiny-random"):
-    settings = {"kind": "rubric", "model": model, "rubric": rubric}
+def judge(rubric: str = "instructgpt", model: str = "tiny-random", **options: object):
+    settings = {"kind": "rubric", "model": model, "rubric": rubric, **options}
     return load(JudgeSettings.model_validate(settings))
 
 
@@ -86,6 +86,8 @@ def test_a_rubric_that_makes_no_sense_is_refused(aspects: str, message: str, tmp
 
 
 def test_a_real_model_examines_softly():
-    (opinion,) = judge(model="smollm2-135m-instruct").score([Answer(ASKED, "Paris.")])
+    # It gives the labels less than half of the probability, so its words would be read.
+    asked = judge(model="smollm2-135m-instruct", min_label_mass=0.0)
+    (opinion,) = asked.score([Answer(ASKED, "Paris.")])
     assert opinion.outcome is Outcome.SCORED
     assert 0 < opinion.score < 1
