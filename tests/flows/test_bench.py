@@ -124,6 +124,7 @@ def test_texts_leave_out_judges_that_only_compare_and_say_so(tmp_path: Path, tex
     assert "compares two answers" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_real_models_are_measured(tmp_path: Path, pairs: Path):
     """The encoder knows the right colour; the small model has a slot and a probability."""
     real = [{"kind": "similarity"}, {"kind": "pairwise", "model": "smollm2-135m-instruct"}]

@@ -45,6 +45,7 @@ def test_killed_in_stages_one_after_another(
     assert not list(config.artifacts.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_training_it_ends_in_the_same_weights(
     finished: Config, server: str, environment: dict[str, str], tmp_path: Path
 ):

@@ -31,6 +31,7 @@ def test_the_page_that_serve_announces_reaches_its_server(
         with playwright.sync_playwright() as driver:
             opened = driver.chromium.launch(executable_path=browser, args=list(ARGUMENTS))
             page = opened.new_page()
+            page.set_default_timeout(120_000)  # milliseconds; a busy machine draws slowly
             asked: list[str] = []
             page.on("requestfinished", lambda request: asked.append(request.url))
             answer = page.goto(serving.address)

@@ -85,6 +85,7 @@ def test_a_rubric_that_makes_no_sense_is_refused(aspects: str, message: str, tmp
         _ = judge(str(path)).version
 
 
+@pytest.mark.slow
 def test_a_real_model_examines_softly():
     # It gives the labels less than half of the probability, so its words would be read.
     asked = judge(model="smollm2-135m-instruct", min_label_mass=0.0)

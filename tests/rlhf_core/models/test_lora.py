@@ -50,7 +50,7 @@ def test_output_and_every_gradient_are_those_of_peft(adapter: str, has_bias: boo
         out = net(x)
         out.square().sum().backward()
         found.append((out, x.grad, dict(gradients(net))))
-    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)  # rounding of sums
     assert all(adapter in name for name in found[0][2])
 
 

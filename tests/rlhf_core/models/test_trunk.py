@@ -54,7 +54,9 @@ def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
     disturb(trunk, Role.POLICY)
     ids = torch.tensor([[10, 11, 12, 13, 14]])
     with trunk.acting_as(Role.REFERENCE) as reference:
-        assert torch.equal(reference(input_ids=ids).logits, plain(input_ids=ids).logits)
+        found = reference(input_ids=ids).logits
+    # To rounding: some processors sum in another order from another place in memory.
+    torch.testing.assert_close(found, plain(input_ids=ids).logits, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

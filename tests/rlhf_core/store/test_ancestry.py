@@ -238,14 +238,17 @@ def test_stores_from_before_get_their_samplers_under_the_ids_of_new_facts(
         patch.setattr(migrations, "all_migrations", lambda: known)
         old = Store(path, run_id="before")
     learnt = rests(REWARD, RANKING, InputRole.LEARNT)
-    old.append([RANKING, REWARD])
+    old.append([REWARD])
+    kept = "now() AS created_at, 'before' AS run_id, '' AS code_version"
     with old._connection(1.0) as connection:
         connection.execute(
             "INSERT INTO model_inputs BY NAME SELECT $id AS id, $model_id AS model_id, "
-            "$input_table AS input_table, $input_id AS input_id, now() AS created_at, "
-            "'before' AS run_id, '' AS code_version",
+            f"$input_table AS input_table, $input_id AS input_id, {kept}",
             learnt.model_dump(mode="json", exclude={"role"}),
         )
+        former = RANKING.model_dump(mode="json", exclude={"parts"})  # a later column
+        names = ", ".join(f"${name} AS {name}" for name in former)
+        connection.execute(f"INSERT INTO rankings BY NAME SELECT {names}, {kept}", former)
     migrated = Store(path)
     assert {row.id: row for row in queries.inputs_of(migrated, REWARD.id)} == {
         learnt.id: learnt,

@@ -118,7 +118,9 @@ def test_a_store_of_an_earlier_schema_opens_with_all_it_held(
         assert snapshot.ask("SELECT prompt, chosen FROM pair_texts").rows == [("one", "one")]
         for record in RECORDS:
             rows = snapshot.ask(f"FROM {record.table}").as_dicts()
-            assert len([record.model_validate(row) for row in rows]) == (record.table in held)
+            # Of each run that ended stages before there were lines, a migration makes a row.
+            origin = "stage_runs" if record.table == "cycle_runs" else record.table
+            assert len([record.model_validate(row) for row in rows]) == (origin in held)
     assert store.append([prompt("And now?")]) == 1
 
 
