@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows._cycle import CandidateBatch, Cycle
 from flows._progress import progress
+from flows._silence import MissingAnswers
 from flows._together import together
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import EndpointError
@@ -62,14 +63,34 @@ def sample_shards(
     sampling: SamplingSettings,
     shards: Sequence[Shard],
     label: str,
+    heard: MissingAnswers | None = None,
 ) -> int:
-    """Sample and store the shards one after the other; how many candidates are new."""
+    """Sample and store the shards one after the other; how many candidates are new.
+
+    Args:
+        store: Where candidates and failures are kept, shard by shard.
+        sampler: Draws the answers.
+        batch: Which candidates they are.
+        sampling: How they are drawn.
+        shards: What is missing.
+        label: Of the progress bar.
+        heard: Counts the answers of a remote model that are missing; None for a local one.
+
+    Raises:
+        EndpointError: If no answer of a shard succeeded, or too many are missing.
+    """
     total = sum(len(indices) * len(prompts) for indices, prompts in shards)
     added = 0
     with progress(label, total) as advance:
         for shard in shards:
-            added += sample_shard(store, sampler, batch, sampling, shard)
+            new, reasons = sample_shard(store, sampler, batch, sampling, shard)
+            added += new
             advance(len(shard[0]) * len(shard[1]), "")
+            if heard is not None:
+                heard.add(len(shard[0]) * len(shard[1]), reasons)
+                heard.check(is_over=False)
+    if heard is not None:
+        heard.check(is_over=True)
     return added
 
 
@@ -84,8 +105,11 @@ def sample_shard(
     batch: CandidateBatch,
     sampling: SamplingSettings,
     shard: Shard,
-) -> int:
+) -> tuple[int, list[str]]:
     """Sample a shard and add it in one transaction; an answer that failed is a Failure row.
+
+    Returns:
+        How many candidates there are, and the reason of each failure.
 
     Raises:
         EndpointError: If no answer of the shard succeeded.
@@ -104,7 +128,7 @@ def sample_shard(
         raise EndpointError(
             f"no answer of {len(records)} succeeded; the first: {failures[0].reason}"
         )
-    return len(records) - len(failures)
+    return len(records) - len(failures), [failure.reason for failure in failures]
 
 
 def _record(

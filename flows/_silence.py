@@ -10,7 +10,7 @@ from judges._panel import Panelist
 from rlhf_core.config import Config
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.tree import JudgingSettings, rewarding_judges
-from rlhf_core.errors import SilentJudgeError
+from rlhf_core.errors import EndpointError, SilentJudgeError
 from rlhf_core.models.budget import Budget
 from rlhf_core.models.samplers import EndpointSampler
 from rlhf_core.records import Outcome
@@ -96,6 +96,48 @@ class Attendance:
             f"judge {self.judge.name!r} has no verdict on {missing} of {self.asked} "
             f"({missing / self.asked:.0%}; judging.max_silent_share is "
             f"{self.limits.max_silent_share:.0%}): {counts} ({said})"
+        )
+
+
+@dataclass
+class MissingAnswers:
+    """How often a model that writes was asked in one stage, and why it gave no answer.
+
+    What it leaves out is left out of the training data, and by no means at random: often the
+    prompts that are long or hard.
+    """
+
+    who: str
+    limits: JudgingSettings
+    asked: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, asked: int, reasons: Iterable[str]) -> None:
+        """Count so many questions, and the reason of each that has no answer."""
+        self.asked += asked
+        self.reasons.update(reasons)
+
+    def check(self, is_over: bool) -> None:
+        """Stop where too many answers are missing, by the limits that judges have.
+
+        Args:
+            is_over: Whether the stage asks nothing more.
+
+        Raises:
+            EndpointError: With the share, the number and the commonest reasons.
+        """
+        missing, least = self.reasons.total(), self.limits.silent_after
+        if not missing or (self.asked < least and not is_over):
+            return
+        is_mute = is_over and missing == self.asked
+        if not is_mute and missing <= self.limits.max_silent_share * max(self.asked, least):
+            return
+        said = "; ".join(reason for reason, _ in self.reasons.most_common(2))
+        raise EndpointError(
+            f"{self.who} has no answer to {missing} of {self.asked} "
+            f"({missing / self.asked:.0%}; judging.max_silent_share is "
+            f"{self.limits.max_silent_share:.0%}): {said}; what it wrote is kept: mend it, and run "
+            "again"
         )
 
 

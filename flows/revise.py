@@ -10,6 +10,7 @@ from flows._judging import Spending
 from flows._ledger import StoreLedger
 from flows._progress import Advance, progress
 from flows._runs import cycle_flow
+from flows._silence import MissingAnswers
 from flows._stage import stage
 from judges import Ledger
 from judges._choice import Heard
@@ -37,11 +38,14 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         total = sum(settings.rounds + 1 - len(known.get(prompt.id, ())) for prompt in prompts)
         if total:
             reviser.model.preflight()
+        heard = MissingAnswers("the reviser", cycle.config.judging)
+        heard.add(sum(len(known.get(prompt.id, ())) for prompt in prompts), ())
         with progress("revising", total) as advance:
             ledger.on_answer = Spending(advance)
             for start in range(0, len(prompts), PROMPTS_AT_ONCE):
                 batch = prompts[start : start + PROMPTS_AT_ONCE]
-                _revise_batch(work.store, reviser, settings.rounds, batch, known, advance)
+                _revise_batch(work.store, reviser, settings.rounds, batch, known, advance, heard)
+        heard.check(is_over=True)
         finished = queries.revisions_by(work.store, reviser.version)
         work.detail = {
             "reviser": reviser.version,
@@ -82,8 +86,22 @@ def _revise_batch(
     prompts: Sequence[Prompt],
     known: dict[str, list[Revision]],
     advance: Advance,
+    heard: MissingAnswers,
 ) -> None:
-    """Bring the answers of some prompts through all rounds; a chain that fails stops there."""
+    """Bring the answers of some prompts through all rounds; a chain that fails stops there.
+
+    Args:
+        store: Where rounds and failures are kept.
+        reviser: Answers, criticises and revises.
+        rounds: After the first answer.
+        prompts: Some of them.
+        known: Rounds that are there, by prompt id.
+        advance: Of the progress bar.
+        heard: Counts what is missing.
+
+    Raises:
+        EndpointError: If too many answers are missing.
+    """
     last = {prompt.id: known[prompt.id][-1] for prompt in prompts if prompt.id in known}
     for number in range(rounds + 1):
         due = [prompt for prompt in prompts if _round(last.get(prompt.id)) == number - 1]
@@ -101,6 +119,8 @@ def _revise_batch(
                 kept.append(revision)
         store.append(kept)
         advance(len(due), "")
+        heard.add(len(due), (reason for _, _, reason in found if reason is not None))
+        heard.check(is_over=False)
 
 
 Revised = tuple[Prompt, Revision, str | None]

@@ -5,6 +5,7 @@ from flows._candidates import local_sampler, missing_shards, sample_shards
 from flows._cycle import CandidateBatch, Cycle
 from flows._independence import refuse_judging_trainers
 from flows._runs import cycle_flow
+from flows._silence import MissingAnswers
 from flows._stage import stage
 from flows._together import together
 from rlhf_core.models.artifacts import load_role, open_trunk
@@ -26,7 +27,10 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         shards = missing_shards(work.store, batch, prompts, sampling.candidates)
         if shards:
             sampler = _sampler(cycle, work.store, sft_id)
-            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling")
+            heard = MissingAnswers("the remote sampler", cycle.config.judging)
+            missing = sum(len(indices) * len(some) for indices, some in shards)
+            heard.add(len(prompts) * sampling.candidates - missing, ())  # what is there already
+            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling", heard)
             work.news = f"{added} new"
         found = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts

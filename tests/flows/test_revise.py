@@ -13,7 +13,8 @@ from flows.train_sft import train_sft
 from judges._language_model import LanguageModel
 from judges._question import Question
 from rlhf_core.config import Config
-from rlhf_core.config.tree import RevisionSettings
+from rlhf_core.config.tree import JudgingSettings, RevisionSettings
+from rlhf_core.errors import EndpointError
 from rlhf_core.records import Failure, ModelInput, Revision
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
@@ -81,7 +82,9 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(
         return [type(heard[0])(empty, is_new=True), *heard[1:]]
 
     monkeypatch.setattr(LanguageModel, "ask", silent)
-    run(config)
+    with pytest.raises(EndpointError, match=r"the reviser has no answer to 2 of .* wrote nothing"):
+        run(config)
+    run(config.model_copy(update={"judging": JudgingSettings(max_silent_share=1)}))
     store = Store(config.store)
     failures = store.rows(Failure)
     assert {(row.stage, row.reason) for row in failures} == {("revise", "the model wrote nothing")}

@@ -13,7 +13,7 @@ import pytest
 from flows import _judging
 from flows._judging import batches, judge_missing
 from flows._ledger import StoreLedger
-from flows._silence import Attendance
+from flows._silence import Attendance, MissingAnswers
 from flows.plan import plan_run
 from judges._panel import Panelist, Task, ranking_tasks
 from rlhf_core.config import JudgeSettings
@@ -221,3 +221,30 @@ def test_batches_grow_but_where_answers_take_hours():
     assert [len(batch) for batch in batches(tasks, 256, 20)] == [20, 80, 256, 44]
     assert [len(batch) for batch in batches(tasks, LINES_AT_MOST, 20)] == [400]
     assert [len(batch) for batch in batches(range(9), 4, 20)] == [4, 4, 1]
+
+
+class TestAnswersOfModelsThatWrite:
+    """The remote sampler and the reviser, whose silence would leave prompts out of the training."""
+
+    def test_a_quarter_missing_stops_the_stage_with_the_reason(self):
+        heard = MissingAnswers("the remote sampler", LIMITS)
+        heard.add(16, ["HTTP 500"] * 4)
+        heard.check(is_over=False)  # too few to tell
+        heard.add(16, ["HTTP 500"] * 4)
+        with pytest.raises(EndpointError, match=r"no answer to 8 of 32 \(25%; .*5%\): HTTP 500"):
+            heard.check(is_over=False)
+
+    def test_one_in_twenty_may_be_missing(self):
+        heard = MissingAnswers("the reviser", LIMITS)
+        heard.add(20, ["cut off"])
+        heard.check(is_over=True)
+        heard.add(19, ["cut off"])
+        with pytest.raises(EndpointError, match="2 of 39"):
+            heard.check(is_over=True)
+
+    def test_one_that_never_answers_stops_a_small_stage_too(self):
+        heard = MissingAnswers("the reviser", LIMITS)
+        heard.add(2, ["nothing"] * 2)
+        heard.check(is_over=False)
+        with pytest.raises(EndpointError, match="2 of 2"):
+            heard.check(is_over=True)
