@@ -49,6 +49,24 @@ def preflight(config: Config, budget: Budget) -> None:
         open_reviser(config.revision, ledger).model.preflight()
 
 
+def is_too_silent(missing: int, asked: int, limits: JudgingSettings, is_over: bool) -> bool:
+    """Return whether too many answers are missing for a stage to go on.
+
+    Until so many questions that the share means something, no number is too many; at the end of a
+    stage with fewer, as many may be missing as of so many, but not all.
+
+    Args:
+        missing: Questions without a readable answer.
+        asked: Questions in all.
+        limits: The share that may be missing, and from how many questions on.
+        is_over: Whether the stage asks nothing more.
+    """
+    if not missing or (asked < limits.silent_after and not is_over):
+        return False
+    is_mute = is_over and missing == asked
+    return is_mute or missing > limits.max_silent_share * max(asked, limits.silent_after)
+
+
 @dataclass
 class Attendance:
     """How often a judge was asked in one stage, and how often it had no readable answer."""
@@ -68,20 +86,13 @@ class Attendance:
     def check(self, is_over: bool) -> None:
         """Stop where too many answers are missing. A judge of weight 0 decides nothing: a warning.
 
-        Until so many questions that the share means something, nothing is said; at the end of a
-        stage with fewer, as many may be missing as of so many, but not all.
-
         Args:
             is_over: Whether the stage asks nothing more.
 
         Raises:
             SilentJudgeError: With the share, the number and the commonest reasons.
         """
-        missing, least = self.silent.total(), self.limits.silent_after
-        if not missing or (self.asked < least and not is_over):
-            return
-        is_mute = is_over and missing == self.asked
-        if not is_mute and missing <= self.limits.max_silent_share * max(self.asked, least):
+        if not is_too_silent(self.silent.total(), self.asked, self.limits, is_over):
             return
         if self.judge.weight > 0:
             raise SilentJudgeError(f"{self}; what was judged is kept: mend it, and run again")
@@ -126,11 +137,8 @@ class MissingAnswers:
         Raises:
             EndpointError: With the share, the number and the commonest reasons.
         """
-        missing, least = self.reasons.total(), self.limits.silent_after
-        if not missing or (self.asked < least and not is_over):
-            return
-        is_mute = is_over and missing == self.asked
-        if not is_mute and missing <= self.limits.max_silent_share * max(self.asked, least):
+        missing = self.reasons.total()
+        if not is_too_silent(missing, self.asked, self.limits, is_over):
             return
         said = "; ".join(reason for reason, _ in self.reasons.most_common(2))
         raise EndpointError(
