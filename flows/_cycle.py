@@ -99,7 +99,7 @@ class Cycle(BaseModel):
         return Store(self.config.store, self.run_id)
 
     def compute(self) -> "Compute":
-        """Of each process its own."""
+        """Return where this process computes; each process chooses its own device."""
         from flows._together import together
         from rlhf_core.models.device import choose_compute
 

@@ -138,7 +138,7 @@ def candidates_rows(
 
 
 def reward_model_rows(config: Config, ranked: int, sizes: Sizes) -> list[Row]:
-    """Of rankings; those that are imported count as if they were as long as the run's own."""
+    """Return the steps on all rankings; imported ones count as long as the run's own."""
     settings = config.reward_model
     steps = step_count(ranked, settings.prompts_per_step, settings.epochs)
     row_tokens = sizes.prompt + config.sampling.candidates * sizes.answer
