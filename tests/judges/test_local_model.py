@@ -2,6 +2,7 @@
 
 import gc
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -20,6 +21,7 @@ def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pyte
         return load_language_model(name, dtype, device)
 
     monkeypatch.setattr(_local_model, "load_language_model", load)
+    monkeypatch.setattr(_local_model, "_loaded", WeakValueDictionary())
     models = [LocalModel("tiny-random") for _ in range(2)]
     answers: list[Any] = []
     for model in models:
