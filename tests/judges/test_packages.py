@@ -88,9 +88,7 @@ def test_a_package_whose_judge_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ):
     point = EntryPoint(name, value, judges.ENTRY_POINTS)
-    monkeypatch.setattr(
-        judges, "entry_points", lambda group, name=point.name: [point] if name == point.name else []
-    )
+    monkeypatch.setattr(judges, "_entry_points", lambda: (point,))
     assert name in kinds()
     with pytest.raises(ConfigError, match=message):
         judge_class(name)
@@ -98,5 +96,5 @@ def test_a_package_whose_judge_cannot_be_used_is_named(
 
 def test_a_package_cannot_take_the_place_of_our_judge(monkeypatch: pytest.MonkeyPatch):
     point = EntryPoint("brevity", "somewhere:else", judges.ENTRY_POINTS)
-    monkeypatch.setattr(judges, "entry_points", lambda group, name="brevity": [point])
+    monkeypatch.setattr(judges, "_entry_points", lambda: (point,))
     assert judge_class("brevity") is BrevityJudge
