@@ -1,7 +1,7 @@
 """Running cycles from the command line: the plan first, then stage after stage."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -25,7 +25,11 @@ BUSY = 1.2
 
 
 def run_cycles(
-    config: Config, cycles: int, is_quiet: bool, source: Path | None = None
+    config: Config,
+    cycles: int,
+    is_quiet: bool,
+    source: Path | None = None,
+    when_checked: Callable[[], None] | None = None,
 ) -> dict[str, int]:
     """Bring a line to so many ended cycles; the rows that were added, by table.
 
@@ -34,12 +38,13 @@ def run_cycles(
         cycles: How many are to have ended.
         is_quiet: Print neither the plan nor what happens.
         source: The file that the config was read from.
+        when_checked: Waits for the Prefect server that starts while the config is checked.
     """
     state = check_line(config, source)
     due = [
         cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
     ]
-    found = plan_run(config, cycles, due[0].budget if due else None)
+    found = plan_run(config, cycles, due[0].budget if due else None, when_checked)
     if not is_quiet:
         _log_to_console()
         console.print(str(state), highlight=False, markup=False, soft_wrap=True)

@@ -125,8 +125,7 @@ def run(
             with prefect_server(has_page=False) as server:
                 from flows._run import run_cycles
 
-                server.wait()
-                added = run_cycles(loaded, cycles, as_json, config)
+                added = run_cycles(loaded, cycles, as_json, config, server.wait)
     found = summary(loaded, cycles, added)
     if as_json:
         print_json(found)

@@ -5,7 +5,7 @@ ties, and for a training that was cut short, which counts as a whole one. Times 
 times what a token takes on this machine, shared out over the processes that train as one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -97,13 +97,20 @@ class Plan:
         return sum(row.cost_usd for row in self.rows)
 
 
-def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> Plan:
+def plan_run(
+    config: Config,
+    cycles: int = 1,
+    budget: Budget | None = None,
+    before_measuring: Callable[[], None] | None = None,
+) -> Plan:
     """Count and estimate what is missing until so many cycles of a config have ended.
 
     Args:
         config: The run, whole.
         cycles: How many cycles are to have ended.
         budget: What asking each remote model one tiny question may cost; None asks none.
+        before_measuring: Called after all checks that cost nothing, and before the speed of this
+            machine is measured: wait there for what would slow it down.
 
     Raises:
         InputError: For anything in the config, the prompts or the models that would stop the run.
@@ -122,6 +129,8 @@ def plan_run(config: Config, cycles: int = 1, budget: Budget | None = None) -> P
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
+    if before_measuring is not None:
+        before_measuring()
     slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
     cycle = next_cycle(config)
     evaluating = list({panelist.version: panelist for panelist in [*jury, *panel]}.values())
