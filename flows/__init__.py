@@ -1,1 +1,1 @@
-"""When things run: Prefect flows, the command line, the report. No maths."""
+"""When things run: flows, their stages, the command line and the pages."""

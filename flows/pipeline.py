@@ -6,19 +6,19 @@ judgements become rankings and pairs; a reward model learns from those; a policy
 it; the result is evaluated by judges that took no part; it is promoted or refused.
 """
 
-from flows._cycle import Cycle
-from flows._runs import cycle_flow
-from flows.evaluate import evaluate
-from flows.ingest import ingest
-from flows.judge import judge
-from flows.pair import pair
-from flows.promote import promote
-from flows.report import report
-from flows.revise import revise
-from flows.sample import sample
-from flows.train_policy import train_policy
-from flows.train_reward import train_reward
-from flows.train_sft import train_sft
+from flows.cycle.cycle import Cycle
+from flows.cycle.flow_runs import cycle_flow
+from flows.stages.evaluate import evaluate
+from flows.stages.ingest import ingest
+from flows.stages.judge import judge
+from flows.stages.pair import pair
+from flows.stages.promote import promote
+from flows.stages.report import report
+from flows.stages.revise import revise
+from flows.stages.sample import sample
+from flows.stages.train_policy import train_policy
+from flows.stages.train_reward import train_reward
+from flows.stages.train_sft import train_sft
 
 
 @cycle_flow("solon-cycle")

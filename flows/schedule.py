@@ -17,12 +17,12 @@ from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
-from flows import _stopping
-from flows._cycle import next_cycle
-from flows._janitor import close_dead_runs, close_runs_of, only_server, owned
-from flows._parent import end_with
-from flows._runs import DEPLOYED_FLOW, name_run, refuse_taken_name
-from flows._server import Server
+from flows.cycle.cycle import next_cycle
+from flows.cycle.flow_runs import DEPLOYED_FLOW, name_run, refuse_taken_name
+from flows.service.janitor import close_dead_runs, close_runs_of, only_server, owned
+from flows.service.prefect_server import Server
+from flows.terminal import stopping
+from flows.terminal.parent import end_with
 from rlhf_core.config import load_config
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ START_SECONDS = 60
 """How long a run that started may take to run before its slot is given to another."""
 
 if SERVER in os.environ:  # the process of a run: it ends when the one that serves is gone
-    _stopping.listen(is_quiet=True)
+    stopping.listen(is_quiet=True)
     end_with(int(os.environ[SERVER]))
 
 
@@ -50,10 +50,10 @@ def scheduled_cycle(config: str, overrides: list[str]) -> None:
 
 def _run_next_cycle(config: str, overrides: list[str]) -> None:
     # The process that waits for the next firing need not hold what trains models.
-    from flows._line import check_line
+    from flows.cycle.line import check_line
     from flows.pipeline import pipeline
 
-    with _stopping.unwinding(), owned():
+    with stopping.unwinding(), owned():
         loaded = load_config(config, overrides)
         logger.info("%s", check_line(loaded, Path(config)))
         cycle = next_cycle(loaded, Path(config))
@@ -70,7 +70,7 @@ def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequenc
     Args:
         server: Where the schedule is kept.
         config: Whose cycles.
-        cron: When, as `flows._cron` has checked it.
+        cron: When, as `flows.service.cron` has checked it.
         zone: Whose clock the cron line means, an IANA name.
         overrides: Settings that differ from the config's.
 
@@ -98,15 +98,15 @@ def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequenc
         assert isinstance(deployment, UUID), "it is a coroutine in an event loop alone"
         close_dead_runs()
         close_runs_of(deployment, "the process that served it is gone")
-        _stopping.stop_by(partial(_stop, deployment))
+        stopping.stop_by(partial(_stop, deployment))
         os.environ[SERVER] = str(os.getpid())
         asyncio.run(runner.start())
 
 
 class _Runner(Runner):
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
-        """Leave a SIGTERM to `flows._stopping`."""
-        _stopping.interrupt(*args)
+        """Leave a SIGTERM to `flows.terminal.stopping`."""
+        stopping.interrupt(*args)
 
 
 def _stop(deployment: UUID) -> None:
@@ -114,7 +114,7 @@ def _stop(deployment: UUID) -> None:
     runs = multiprocessing.active_children()
     for run in runs:
         run.terminate()
-    deadline = time.monotonic() + _stopping.GRACE_SECONDS
+    deadline = time.monotonic() + stopping.GRACE_SECONDS
     for run in runs:
         run.join(max(0.0, deadline - time.monotonic()))
         if run.is_alive():

@@ -3,16 +3,7 @@
 A judge is a file of this folder, or an entry point of an installed package: see README.md.
 """
 
-import difflib
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Iterable
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
-
-from judges._base import (
+from judges.panel.judge import (
     Answer,
     Contest,
     Judge,
@@ -24,9 +15,9 @@ from judges._base import (
     scored,
     verdict,
 )
-from judges._ledger import Ledger
-from rlhf_core.config import JudgeSettings, Settings, validate
-from rlhf_core.errors import ConfigError
+from judges.panel.ledger import Ledger
+from judges.panel.registry import check_kind, check_kinds, describe, judge_class, kinds, load
+from rlhf_core.config import Settings
 
 __all__ = [
     "Answer",
@@ -48,115 +39,3 @@ __all__ = [
     "scored",
     "verdict",
 ]
-
-ENTRY_POINTS = "solon.judges"
-REQUIRED = "(required)"
-"""Shown instead of a default."""
-
-
-def kinds() -> list[str]:
-    """Every judge there is: files here without a leading underscore, and entry points."""
-    return sorted({*_own_kinds(), *(point.name for point in _entry_points())})
-
-
-def judge_class(kind: str) -> type[Judge[Any]]:
-    """The class of one kind; no other judge is imported.
-
-    Raises:
-        ConfigError: If there is no such judge, or a package's judge cannot be used.
-    """
-    check_kind(kind)
-    if kind in _own_kinds():
-        own: type[Judge[Any]] = importlib.import_module(f"{__name__}.{kind}").JUDGE
-        return own
-    return _from_package(next(point for point in _entry_points() if point.name == kind))
-
-
-def check_kind(kind: str) -> None:
-    """Refuse a kind that there is none of; nothing is imported to tell.
-
-    Raises:
-        ConfigError: If there is no such judge.
-    """
-    known = kinds()
-    if kind not in known:
-        near = difflib.get_close_matches(kind, known, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no judge {kind!r}; available: {', '.join(known)}{meant}")
-
-
-def check_kinds(judges: Iterable[JudgeSettings]) -> None:
-    """Refuse judges of kinds that there are none of, members of a jury included.
-
-    Raises:
-        ConfigError: If there is one.
-    """
-    for settings in judges:
-        check_kind(settings.kind)
-        members = settings.options.get("judges", ())
-        for member in members if isinstance(members, list | tuple) else ():
-            if isinstance(member, dict) and isinstance(kind := member.get("kind"), str):
-                check_kind(kind)
-
-
-def load(settings: JudgeSettings, ledger: Ledger | None = None) -> Judge[Any]:
-    """The judge that the settings describe; its models are loaded when it first judges.
-
-    Args:
-        settings: Its entry in a config.
-        ledger: Shared by judges that ask language models, so that nothing is asked twice.
-
-    Raises:
-        ConfigError: If there is no such judge, or it does not know an option.
-    """
-    found = judge_class(settings.kind)
-    options = validate(found.Options, settings.options, f"judge {settings.name!r}")
-    return found(options, ledger)
-
-
-def describe() -> list[dict[str, Any]]:
-    """Kind, purpose and options of every judge, for people."""
-    return [
-        {
-            "kind": kind,
-            "what": judge.summary(),
-            "options": {
-                name: REQUIRED if field.is_required() else field.get_default()
-                for name, field in judge.Options.model_fields.items()
-            },
-        }
-        for kind, judge in ((kind, judge_class(kind)) for kind in kinds())
-    ]
-
-
-def _own_kinds() -> list[str]:
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    return [name for name in names if not name.startswith("_")]
-
-
-@cache
-def _entry_points() -> tuple[EntryPoint, ...]:
-    """Return the judges of other packages; to look through all that is installed takes 20 ms."""
-    return tuple(entry_points(group=ENTRY_POINTS))
-
-
-def _from_package(point: EntryPoint) -> type[Judge[Any]]:
-    package = point.dist.name if point.dist else point.value
-    try:
-        found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"judge {point.name!r} of package {package} cannot be loaded ({error}); mend or "
-            "uninstall that package"
-        ) from None
-    if not (inspect.isclass(found) and issubclass(found, Judge)) or inspect.isabstract(found):
-        raise ConfigError(
-            f"judge {point.name!r} of package {package} must be a subclass of PointwiseJudge or "
-            f"PairwiseJudge with all its methods, not {found!r}"
-        )
-    if found.kind_name() != point.name:
-        raise ConfigError(
-            f"judge {point.name!r} of package {package} lies in a file named "
-            f"{found.kind_name()!r}; name file and entry point alike"
-        )
-    return found

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pydantic import model_validator
 
 from judges import load
-from judges._abstention import declines
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
-from judges._ledger import Ledger
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges.panel.ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.config.base import Share
 from rlhf_core.errors import ConfigError
+from rlhf_core.text.declining import declines
 
 
 class AbstentionOptions(Settings):

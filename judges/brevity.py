@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from judges._base import Answer, Opinion, PointwiseJudge, abstains, scored
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.base import PositiveInt
 

@@ -7,11 +7,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from judges._base import Contest, Opinion, PairwiseJudge, Workload, together, verdict
-from judges._choice import Choice, Heard, shown
-from judges._constitution import Constitution, Principle, WorkedComparison, read_constitution
-from judges._fence import Fenced, fenced, template
-from judges._language_model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.choice import Choice, Heard, shown
+from judges.language_model.fence import Fenced, fenced, template
+from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.principles import (
+    Constitution,
+    Principle,
+    WorkedComparison,
+    read_constitution,
+)
+from judges.panel.judge import Contest, Opinion, PairwiseJudge, Workload, together, verdict
 from rlhf_core.config.base import PositiveInt
 
 FIRST, SECOND, TIE = "A", "B", "TIE"

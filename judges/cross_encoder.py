@@ -5,19 +5,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
-from judges._training import Advance, Estimate, Metrics, Trainable, TrainingRun
-from rlhf_core.algorithms.bi_encoder import train_bi_encoder
-from rlhf_core.algorithms.cross_encoder import seconds_a_step, train_cross_encoder
-from rlhf_core.algorithms.encoder_training import CrossEncoderTraining, step_count
-from rlhf_core.algorithms.pair_calibration import calibrate
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges.panel.trainable import Advance, Estimate, Metrics, Trainable, TrainingRun
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.encoders.bi_encoder import train_bi_encoder
+from rlhf_core.encoders.calibration import calibrate
+from rlhf_core.encoders.cross_encoder import seconds_a_step, train_cross_encoder
+from rlhf_core.encoders.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.encoders.sentence_encoder import Pair
+from rlhf_core.encoders.training import CrossEncoderTraining, step_count
+from rlhf_core.files.text_pairs import Task, TextPair
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
-from rlhf_core.models.sentence_encoder import Pair
-from rlhf_core.text_pairs import Task, TextPair
 
 ENCODER_PARAMETERS = 22_000_000
 """Of the default base model, for the plan."""

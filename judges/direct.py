@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored
-from judges._choice import Choice
-from judges._fence import Fenced, fenced, template
-from judges._language_model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.choice import Choice
+from judges.language_model.fence import Fenced, fenced, template
+from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored
 
 TEMPLATE_TOKENS = 120
 TEMPLATE = template("direct")

@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.encoders.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
+from rlhf_core.encoders.sentence_encoder import Pair
+from rlhf_core.files.text_pairs import Task
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
-from rlhf_core.models.sentence_encoder import Pair
-from rlhf_core.sentences import chunks, split_sentences
-from rlhf_core.text_pairs import Task
+from rlhf_core.text.sentences import chunks, split_sentences
 
 ENCODER_PARAMETERS = 22_000_000
 """Of the default base model, for the plan."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from judges import _dawid_skene, load
-from judges._base import (
+from judges import load
+from judges.panel.judge import (
     Answer,
     Contest,
     Judge,
@@ -21,10 +21,11 @@ from judges._base import (
     together,
     verdict,
 )
-from judges._ledger import Ledger
+from judges.panel.ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
-from rlhf_core.preferences import margin_of_scores
+from rlhf_core.evaluation import dawid_skene
+from rlhf_core.preferences.ranking import margin_of_scores
 from rlhf_core.records import Outcome
 
 KIND = "jury"
@@ -208,8 +209,8 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         return [seat for seat in self._seats if seat.settings.weight > 0]
 
     @cached_property
-    def _reliability(self) -> _dawid_skene.Reliability:
-        return _dawid_skene.load(Path(self.options.reliability or "").expanduser())
+    def _reliability(self) -> dawid_skene.Reliability:
+        return dawid_skene.load(Path(self.options.reliability or "").expanduser())
 
 
 def compare_scores(

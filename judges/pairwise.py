@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from judges._base import Contest, Opinion, PairwiseJudge, Workload, verdict
-from judges._choice import Choice
-from judges._fence import Fenced, fenced, template
-from judges._language_model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.choice import Choice
+from judges.language_model.fence import Fenced, fenced, template
+from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.panel.judge import Contest, Opinion, PairwiseJudge, Workload, verdict
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored, together
-from judges._choice import Heard
-from judges._facts import (
+from judges.language_model.choice import Heard
+from judges.language_model.facts import (
     ANSWER,
     ANSWER_TOKENS,
     PAIR_TOKENS,
@@ -19,7 +18,8 @@ from judges._facts import (
     is_confirmed,
     parse_pairs,
 )
-from judges._language_model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored, together
 from rlhf_core.config.base import PositiveInt, Share
 from rlhf_core.records import Outcome
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
-from rlhf_core.algorithms.reward_model import score_sequences
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config import Settings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import ComputeSettings

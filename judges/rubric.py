@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, scored, together
-from judges._choice import Choice
-from judges._fence import Fenced, fenced, template
-from judges._language_model import AsksLanguageModel, LanguageModelOptions
-from judges._yaml import read_yaml
+from judges.language_model.assets import read_yaml
+from judges.language_model.choice import Choice
+from judges.language_model.fence import Fenced, fenced, template
+from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored, together
 from rlhf_core.config import Settings
 from rlhf_core.records import Outcome
 

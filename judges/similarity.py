@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-from judges._base import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
+from rlhf_core.encoders.sentence_encoder import Pair, cosines, load_sentence_encoder
 from rlhf_core.models.loading import locate
-from rlhf_core.models.sentence_encoder import Pair, cosines, load_sentence_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -1,8 +1,6 @@
 """Rules that can be checked: text, numbers, mathematics, a pattern, a JSON schema, unit tests."""
 
 import json
-import string
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,17 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import regex
 from pydantic import model_validator
 
-from judges import _json_schema, _maths, _sandbox
-from judges._base import Answer, Opinion, PointwiseJudge, abstains, scored
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, abstains, scored
+from judges.verifiers import maths, sandbox
+from judges.verifiers.json_schema import read_file, validator, violation
+from judges.verifiers.sandbox import Kind as SandboxKind
 from rlhf_core.config import Settings
 from rlhf_core.config.base import PositiveFloat, PositiveInt
 from rlhf_core.records import Outcome
+from rlhf_core.text.overlap import contains, exact_match, last_number, token_f1
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-NUMBER = regex.compile(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
-ARTICLES = regex.compile(r"\b(a|an|the)\b")
 PATTERN_TIMEOUT_SECONDS = 1.0
 RAW_CHARACTERS = 200
 
@@ -55,7 +54,7 @@ class VerifierOptions(Settings):
     memory_megabytes: PositiveInt = 512
     """For code: address space of each of its processes (8 at most), and memory of all together
     where a control group can be made."""
-    sandbox: _sandbox.Kind = "bubblewrap"
+    sandbox: SandboxKind = "bubblewrap"
     """For code: docker runs it in a container instead (docker or podman), where user namespaces are
     forbidden; off runs it with limits alone, free to read files and to use the network."""
 
@@ -81,19 +80,19 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
     def fixed_text(self) -> str:
         """The schema, where it lies in a file: a change of it is another version."""
         if self.options.metric == "json_schema" and isinstance(self.options.json_schema, str):
-            return _json_schema.read_file(self.options.json_schema)
+            return read_file(self.options.json_schema)
         return ""
 
     def check(self) -> None:
         if self.options.metric == "json_schema":
-            _json_schema.validator(self.options.json_schema or {})
+            validator(self.options.json_schema or {})
         elif self.options.metric == "maths":
-            _maths.check()
+            maths.check()
         self.check_machine()
 
     def check_machine(self) -> None:
         if self.options.metric == "code":
-            _sandbox.check(self.options.sandbox)
+            sandbox.check(self.options.sandbox)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         match self.options.metric:
@@ -102,7 +101,7 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
             case "json_schema":
                 return [self._validates(answer.text) for answer in answers]
             case "maths":
-                with _maths.MathsWorker() as worker:
+                with maths.MathsWorker() as worker:
                     return [self._best(answer, equal_by(worker)) for answer in answers]
             case "code":
                 return [self._best(answer, self._passes) for answer in answers]
@@ -142,17 +141,17 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
 
     def _validates(self, text: str) -> Opinion:
         try:
-            wrong = _json_schema.violation(text, self._rules)
+            wrong = violation(text, self._rules)
         except TimeoutError:
             return unavailable("a pattern of the schema took longer than a second")
         return scored(float(wrong is None), raw_output=wrong)
 
     def _passes(self, text: str, tests: str) -> Opinion | None:
-        if not _sandbox.is_test_code(tests):
+        if not sandbox.is_test_code(tests):
             return None
-        limits = _sandbox.Limits(self.options.timeout_seconds, self.options.memory_megabytes)
+        limits = sandbox.Limits(self.options.timeout_seconds, self.options.memory_megabytes)
         kind = self.options.sandbox
-        ran = _sandbox.run_tests(_sandbox.code_of(text), tests, limits, kind)
+        ran = sandbox.run_tests(sandbox.code_of(text), tests, limits, kind)
         if ran.passed is None:
             return unavailable(f"the sandbox did not run the code: {ran.reason}")
         said = {"passed": ran.passed, "total": ran.total, "reason": ran.reason}
@@ -162,7 +161,7 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
 
     @cached_property
     def _rules(self) -> "Validator":
-        return _json_schema.validator(self.options.json_schema or {})
+        return validator(self.options.json_schema or {})
 
 
 def unavailable(reason: str) -> Opinion:
@@ -177,7 +176,7 @@ def as_opinion(metric: Callable[[str, str], float | None]) -> Metric:
     return opinion
 
 
-def equal_by(worker: _maths.MathsWorker) -> Metric:
+def equal_by(worker: maths.MathsWorker) -> Metric:
     def opinion(text: str, reference: str) -> Opinion | None:
         try:
             is_equal = worker.equal(text, reference)
@@ -185,43 +184,9 @@ def equal_by(worker: _maths.MathsWorker) -> Metric:
             return unavailable(str(error))
         if is_equal is None:
             return None
-        return scored(float(is_equal), raw_output=_maths.final_answer(text)[-RAW_CHARACTERS:])
+        return scored(float(is_equal), raw_output=maths.final_answer(text)[-RAW_CHARACTERS:])
 
     return opinion
-
-
-def normalise(text: str) -> list[str]:
-    """Words in lower case without punctuation and articles (arXiv:1606.05250, its own script)."""
-    lowered = "".join(letter for letter in text.lower() if letter not in string.punctuation)
-    return ARTICLES.sub(" ", lowered).split()
-
-
-def exact_match(text: str, reference: str) -> float:
-    return float(normalise(text) == normalise(reference))
-
-
-def contains(text: str, reference: str) -> float | None:
-    """1 where the reference's words stand in the text in a row; None where it has none."""
-    words, wanted = normalise(text), normalise(reference)
-    if not wanted:
-        return None
-    starts = range(len(words) - len(wanted) + 1)
-    return float(any(words[start : start + len(wanted)] == wanted for start in starts))
-
-
-def token_f1(text: str, reference: str) -> float:
-    """Harmonic mean of token precision and recall; 1 where both are empty."""
-    words, wanted = normalise(text), normalise(reference)
-    if not words or not wanted:
-        return float(words == wanted)
-    shared = sum((Counter(words) & Counter(wanted)).values())
-    return 2 * shared / (len(words) + len(wanted))
-
-
-def last_number(text: str) -> float | None:
-    """The last number in a text; thousands separators are read over."""
-    found = NUMBER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
 
 
 JUDGE = VerifierJudge

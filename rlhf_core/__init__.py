@@ -1,1 +1,1 @@
-"""What is computed: records, store, models, algorithms, evaluation. Knows nothing of Prefect."""
+"""What is computed: data, models, algorithms, evaluation and the store."""

@@ -19,7 +19,7 @@ import torch
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that each spin on all cores wait for each other
 
-from flows.cli import silence_finalization
+from flows.cli.main import silence_finalization
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.trunk import Trunk

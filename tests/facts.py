@@ -1,7 +1,10 @@
 """Records made by hand, as short as a test wants them. Imports no torch."""
 
+from pathlib import Path
+
+from rlhf_core.preferences.spot_checks import CheckablePair, Shown
 from rlhf_core.records import Candidate, Mode, Prompt, Response, Split
-from rlhf_core.spot_checks import CheckablePair, Shown
+from rlhf_core.store import QueryResult, reading
 
 
 def prompt(text: str = "Why?", **fields: object) -> Prompt:
@@ -44,3 +47,9 @@ def checkable_pair(one: str, other: str, **fields: object) -> CheckablePair:
         "weight": 0.0,
     }
     return CheckablePair(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def query_store(path: Path | str, sql: str) -> QueryResult:
+    """Return what one statement of an auditor finds in the store at `path`."""
+    with reading(path) as snapshot:
+        return snapshot.ask(sql)

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from judges import load
-from judges._base import Contest
+from judges.panel.judge import Contest
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.tree import EndpointSettings, SamplingSettings
 from rlhf_core.models.loading import locate
-from rlhf_core.models.samplers import Completion, EndpointSampler
 from rlhf_core.records import Outcome
+from rlhf_core.sampling.samplers import Completion, EndpointSampler
 from tests.facts import prompt
 
 START_SECONDS = 120

@@ -1,1 +1,1 @@
-"""The audit page: pairs, lineage, SQL, spot checks, in a browser. Shows the store, never trains."""
+"""The audit page."""

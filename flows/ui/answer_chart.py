@@ -6,13 +6,13 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from flows._screen import shown
+from flows.terminal.screen import shown
 from flows.ui.charts import CHARTS, MOST_POINTS, chart, is_number
 from flows.ui.parts import box, words
-from rlhf_core.store import Answer
+from rlhf_core.store import QueryResult
 
 
-def draw_chart(answer: Answer) -> None:
+def draw_chart(answer: QueryResult) -> None:
     """Controls, and what they choose; nothing where no column holds numbers."""
     columns = {n: shown(name) for n, name in enumerate(answer.columns)}
     numbers = {n: name for n, name in columns.items() if any(is_number(r[n]) for r in answer.rows)}
@@ -45,7 +45,7 @@ def draw_chart(answer: Answer) -> None:
             ).on_value_change(choose(name))
 
 
-def _draw(answer: Answer, kind: str | None, across: int, up: int) -> None:
+def _draw(answer: QueryResult, kind: str | None, across: int, up: int) -> None:
     if kind is None:
         return
     x, y = ([row[n] for row in answer.rows] for n in (across, up))

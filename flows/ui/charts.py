@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from flows._screen import shown
-from rlhf_core.store.lineage_graph import LineageGraph
+from flows.terminal.screen import shown
+from rlhf_core.store.lineage.graph import LineageGraph
 
 CHARTS = ("bar", "line", "scatter")
 MOST_POINTS = 2000

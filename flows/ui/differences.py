@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-from flows._screen import shown
+from flows.terminal.screen import shown
 
 MOST_WORDS = 3000
 """Of both together; comparing takes time by the product of their lengths."""

@@ -10,14 +10,14 @@ from flows.ui.parts import box, copied, frame, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
-from rlhf_core.store.lineage_graph import (
+from rlhf_core.store.audit.pages import model_list
+from rlhf_core.store.audit.stories import Story, told
+from rlhf_core.store.lineage.graph import (
     MODELS_SHOWN,
     LineageGraph,
     lineage_graph,
     tainted_rows,
 )
-from rlhf_core.store.pages import model_list
-from rlhf_core.store.stories import Story, told
 
 DECISIONS = {None: "", True: "promoted", False: "refused"}
 

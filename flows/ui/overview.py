@@ -11,7 +11,7 @@ from flows.ui.parts import box, frame, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
-from rlhf_core.store.pages import (
+from rlhf_core.store.audit.pages import (
     Row,
     costs,
     judge_summaries,

@@ -9,7 +9,7 @@ from flows.ui.parts import box, copied, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
-from rlhf_core.store.stories import Story, told
+from rlhf_core.store.audit.stories import Story, told
 
 
 def register(source: Source) -> None:

@@ -10,12 +10,12 @@ from fastapi import Request
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from flows._screen import shown
+from flows.terminal.screen import shown
 from flows.ui.parts import box, frame, link, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import alignment, figure
 from rlhf_core.records import Mode, PairOutcome, Split
-from rlhf_core.store.pages import (
+from rlhf_core.store.audit.pages import (
     COUNTED_ROWS,
     PAGE_ROWS,
     PairFilter,

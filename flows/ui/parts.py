@@ -16,7 +16,7 @@ from nicegui import background_tasks, ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from flows._screen import shown
+from flows.terminal.screen import shown
 from flows.ui.source import Source
 from rlhf_core.errors import SolonError
 

@@ -17,7 +17,7 @@ from flows.ui.guard import Guard, is_loopback
 from flows.ui.source import Source
 from rlhf_core.errors import ConfigError
 from rlhf_core.store import reading
-from rlhf_core.store.apart import prepare
+from rlhf_core.store.audit.apart import prepare
 
 TOKEN_VARIABLE = "SOLON_UI_TOKEN"
 SHORTEST_TOKEN = 16

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from rlhf_core.store import Snapshot, reading
-from rlhf_core.store.apart import Apart
+from rlhf_core.store.audit.apart import Apart
 from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS
 
 Asked = ParamSpec("Asked")

@@ -14,10 +14,10 @@ from flows.ui.parts import box, complain, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.spot_check_report import draw_report
 from rlhf_core.errors import SolonError
+from rlhf_core.preferences.spot_checks import MIXED, Check, CheckablePair, choose
 from rlhf_core.records import HumanVerdict, Split, Strategy
-from rlhf_core.spot_checks import MIXED, Check, CheckablePair, choose
 from rlhf_core.store import Store
-from rlhf_core.store.spot_checks import checkable, record
+from rlhf_core.store.audit.spot_checks import checkable, record
 
 KEYS = {
     "1": (HumanVerdict.LEFT, "the left, or first, is better"),

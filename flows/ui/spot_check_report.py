@@ -11,7 +11,7 @@ from rlhf_core.evaluation.shares import Share
 
 
 async def draw_report(source: Source) -> None:
-    from flows._spot_check_report import spot_check_report  # loads SciPy
+    from flows.audit.spot_check_report import spot_check_report  # loads SciPy
 
     found = await asyncio.to_thread(spot_check_report, source.store)
     if not found.verdicts:

@@ -14,8 +14,8 @@ from flows.ui.source import Source
 from flows.ui.statements import ROWS_IN_FILE, ROWS_READ, as_csv, rows_found
 from flows.ui.tables import table
 from rlhf_core.errors import SolonError
-from rlhf_core.store.describe import relations
-from rlhf_core.store.named import NamedQuery, named_queries, read_parameters
+from rlhf_core.store.audit.describe import relations
+from rlhf_core.store.audit.named import NamedQuery, named_queries, read_parameters
 
 EXAMPLE = "SELECT prompt, chosen, rejected, margin\nFROM pair_texts\nORDER BY margin DESC\nLIMIT 20"
 ROWS_SHOWN = 200

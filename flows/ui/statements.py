@@ -4,8 +4,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from flows._answers import Format, rows_of, write_rows
-from rlhf_core.store import Answer, Snapshot
+from flows.terminal.rows import Format, rows_of, write_rows
+from rlhf_core.store import QueryResult, Snapshot
 
 ROWS_READ = 10_000
 """Of which a chart is drawn."""
@@ -14,11 +14,11 @@ ROWS_IN_FILE = 200_000
 
 def rows_found(
     snapshot: Snapshot, statement: str, values: Mapping[str, Any], timeout_seconds: float
-) -> Answer:
+) -> QueryResult:
     """The first ROWS_READ rows, and one more where there are more."""
     with snapshot.asking(statement, values, timeout_seconds) as cursor:
         rows = [tuple(row) for row in rows_of(cursor, ROWS_READ + 1)]
-        return Answer(cursor.columns, rows, snapshot.age_seconds)
+        return QueryResult(cursor.columns, rows, snapshot.age_seconds)
 
 
 def as_csv(

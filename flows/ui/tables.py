@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-from flows._screen import shown
+from flows.terminal.screen import shown
 from flows.ui.parts import words
 
 MOST_CHARACTERS = 5000

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.ui.parts import box, words
-from rlhf_core.store.stories import Story
+from rlhf_core.store.audit.stories import Story
 
 MOST_VOTES = 100
 

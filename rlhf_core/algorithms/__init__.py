@@ -1,0 +1,1 @@
+"""The training algorithms: SFT, reward model, PPO, RLOO, DPO, best of n."""

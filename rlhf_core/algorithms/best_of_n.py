@@ -18,7 +18,6 @@ from rlhf_core.algorithms.checkpoints import (
     Standing,
     after,
 )
-from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
@@ -35,12 +34,13 @@ from rlhf_core.algorithms.rollouts import (
     roll_out,
     unscored_share,
 )
+from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.distributed.ranks import summed_number
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
-from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf_core.models.ranks import of_first, rank
+from rlhf_core.distributed.ranks import of_first, rank
+from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.whole import whole_folder
 
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
 

@@ -11,14 +11,18 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.losses.preference_loss import (
+    ipo_loss,
+    kwise_loss,
+    pairs_in_order,
+    smoothed,
+)
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
-from rlhf_core.algorithms.preference_loss import ipo_loss, kwise_loss, pairs_in_order, smoothed
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.config.training import DPOSettings
+from rlhf_core.distributed.ranks import summed_report
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed, summed_report
-from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 
@@ -61,21 +65,6 @@ def train_dpo(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}
         )
         checkpoints.save(step, standing)
-
-
-@torch.no_grad()
-def sequence_logprobs(
-    trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], temperature: float = 1.0
-) -> Tensor:
-    """Log-probability of each whole response, in nats, (N,), on the CPU."""
-
-    def read() -> Tensor:
-        found = torch.zeros(len(sequences))
-        for group, batch in trunk.forward_batches(sequences):
-            found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
-        return found
-
-    return summed(within_memory(trunk, read))
 
 
 def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOSettings) -> Tensor:

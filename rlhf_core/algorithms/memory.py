@@ -7,8 +7,8 @@ from typing import TypeVar
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.models.ranks import any_of
-from rlhf_core.models.sharding import is_sharded
+from rlhf_core.distributed.ranks import any_of
+from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
 
 logger = logging.getLogger(__name__)

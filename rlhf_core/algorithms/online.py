@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Moving, Standing, after
-from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
-from rlhf_core.algorithms.policy_gradient import (
+from rlhf_core.algorithms.losses.policy_gradient import (
     adapted_coefficient,
     baseline_advantages,
     generalized_advantages,
     kl_horizon,
     token_rewards,
 )
+from rlhf_core.algorithms.losses.tensors import explained_variance, masked_mean, rows_where, whiten
+from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
 from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
 from rlhf_core.algorithms.rewards import Reward, Rewards, describe, whole
 from rlhf_core.algorithms.rollouts import (
@@ -32,7 +33,6 @@ from rlhf_core.algorithms.rollouts import (
     roll_out,
     unscored_share,
 )
-from rlhf_core.algorithms.tensors import explained_variance, masked_mean, rows_where, whiten
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError

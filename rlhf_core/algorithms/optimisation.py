@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rlhf_core.distributed.ranks import sum_gradients
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import sum_gradients
 
 LEARNING_RATE_FLOOR = 0.1
 

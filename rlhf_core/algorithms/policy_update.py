@@ -7,18 +7,18 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.memory import within_memory
-from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
-from rlhf_core.algorithms.policy_gradient import (
+from rlhf_core.algorithms.losses.policy_gradient import (
     clipped_policy_loss,
     clipped_value_loss,
     squared_kl_loss,
 )
+from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
 from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.distributed.ranks import summed_number, summed_report
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_number, summed_report
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 

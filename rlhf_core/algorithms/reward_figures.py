@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.algorithms.optimisation import mean_of
-from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.evaluation.calibration import expected_calibration_error
 

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
-from rlhf_core.algorithms.preference_loss import kwise_loss, pairs_in_order
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.algorithms.reward_figures import reward_figures
+from rlhf_core.algorithms.scoring import score_sequences, scores_of_each_head
 from rlhf_core.config.tree import RewardModelSettings
+from rlhf_core.distributed.ranks import summed_number
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed, summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -120,24 +121,6 @@ def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:
         return torch.ones(rankings, 1)
     generator = torch.Generator().manual_seed(seed)
     return torch.empty(rankings, heads).exponential_(generator=generator)
-
-
-def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
-    """The head's number for each sequence, (N,), on the CPU."""
-    return scores_of_each_head(trunk, sequences, role).mean(dim=1)
-
-
-@torch.no_grad()
-def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
-    """The number of each member of the head for each sequence, (N, members), on the CPU."""
-
-    def read() -> Tensor:
-        scores = torch.zeros(len(sequences), trunk.heads[role].members)
-        for group, batch in trunk.forward_batches(sequences):
-            scores[group] = trunk.scores_of_each_head(role, batch).cpu()
-        return scores
-
-    return summed(within_memory(trunk, read))
 
 
 def _accumulate(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.reward_model import scores_of_each_head
 from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.scoring import scores_of_each_head
 from rlhf_core.models.trunk import Role, Trunk
 
 

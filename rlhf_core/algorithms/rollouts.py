@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.losses.tensors import masked_mean, rows_where
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
-from rlhf_core.algorithms.tensors import masked_mean, rows_where
 from rlhf_core.config.tree import SamplingSettings
-from rlhf_core.models.ranks import summed
-from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.distributed.ranks import summed
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.models.turn_end import without_end
+from rlhf_core.sampling.local import SamplingLimits, sample_all
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
+from rlhf_core.distributed.ranks import summed_number
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.ranks import summed_number
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 

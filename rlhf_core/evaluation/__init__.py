@@ -1,0 +1,1 @@
+"""Whether a policy is better, and how far judges can be trusted."""

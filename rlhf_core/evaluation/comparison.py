@@ -4,17 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from torch import Tensor
-
-from rlhf_core.algorithms.dpo import sequence_logprobs
 from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.config.tree import Config
 from rlhf_core.evaluation.intervals import METHOD
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.identity import content_id
-from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.preferences import Votes
+from rlhf_core.preferences.ranking import Votes
 from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
 
 Answers = Mapping[str, Sequence[Candidate]]
@@ -129,15 +124,6 @@ def settings_hash(
     counted = [config.preferences.tie_margin, config.promotion.confidence, METHOD]
     asked, said = (sorted(row.id for row in rows) for rows in (prompts, judgements))
     return content_id("evaluation", drawn, counted, asked, [list(seat) for seat in seats], said)
-
-
-def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:
-    """Σ log π − log π_SFT over each answer of the policy: its mean is the KL, in nats, (N,)."""
-    policy, reference = (
-        sequence_logprobs(trunk, role, sequences, temperature)
-        for role in (Role.POLICY, Role.REFERENCE)
-    )
-    return policy - reference
 
 
 def _mean_score(

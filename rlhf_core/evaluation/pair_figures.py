@@ -9,7 +9,7 @@ from rlhf_core.evaluation.agreement import cohen_kappa, krippendorff_alpha, nomi
 from rlhf_core.evaluation.judge_bias import sign
 from rlhf_core.evaluation.shares import share
 from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
-from rlhf_core.labelled import LabelledPair
+from rlhf_core.files.labelled import LabelledPair
 
 Verdicts = Mapping[str, Sequence[PairVerdict]]
 """By judge, one a pair, in the order of the pairs."""

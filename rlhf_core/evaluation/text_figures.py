@@ -8,7 +8,7 @@ from scipy import stats
 from rlhf_core.evaluation import figures
 from rlhf_core.evaluation.agreement import interval, krippendorff_alpha
 from rlhf_core.evaluation.verdicts import Figure, TextVerdict
-from rlhf_core.labelled import LabelledText
+from rlhf_core.files.labelled import LabelledText
 from rlhf_core.records import Outcome
 
 Verdicts = Mapping[str, Sequence[TextVerdict]]

@@ -12,9 +12,9 @@ from rlhf_core.config.prompts import HygieneSettings
 from rlhf_core.exchange.examples import Example
 from rlhf_core.exchange.facts import Importer, Labels, labelled, matched, shown_to
 from rlhf_core.exchange.source import Source, Survey, survey
-from rlhf_core.hygiene import LeftOut, left_out
 from rlhf_core.identity import content_id
-from rlhf_core.intake import ACTIONS
+from rlhf_core.prompts.hygiene import LeftOut, left_out
+from rlhf_core.prompts.intake import ACTIONS
 from rlhf_core.records import ImportedRow, PrivacyFinding, Prompt, PromptRemoval, Record
 
 

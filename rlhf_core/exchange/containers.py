@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.whole import scratch_folder, whole_file, whole_folder, whole_text
+from rlhf_core.files.whole import scratch_folder, whole_file, whole_folder, whole_text
 
 Container = Literal["jsonl", "parquet", "datasets"]
 CONTAINERS: tuple[Container, ...] = get_args(Container)

@@ -16,8 +16,8 @@ from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.words import ASSISTANT, USER, Words, read_words, split_implicit
 from rlhf_core.identity import content_id
-from rlhf_core.prompts import likely_mode
 from rlhf_core.records import Mode, margin_of_utilities
+from rlhf_core.records.preferences import likely_mode
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"
 WIDEST_MARGIN = 2.0

@@ -14,8 +14,8 @@ from rlhf_core.exchange.columns import exported, without_repeats
 from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, read_example
 from rlhf_core.identity import content_id
 from rlhf_core.records import Split
-from rlhf_core.store.audit import Snapshot
 from rlhf_core.store.exchange import ID_COLUMNS, Selection, selected
+from rlhf_core.store.snapshot import Snapshot
 
 
 def own_key(example: Example) -> str | None:

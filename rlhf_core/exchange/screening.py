@@ -9,7 +9,7 @@ from typing import Any
 from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.words import ASSISTANT, USER
-from rlhf_core.privacy import masked
+from rlhf_core.prompts.privacy import masked
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096

@@ -21,7 +21,7 @@ from rlhf_core.exchange.examples import (
 )
 from rlhf_core.exchange.own import own_key
 from rlhf_core.exchange.screening import Screen
-from rlhf_core.rows import Row, data_set_rows, read_rows
+from rlhf_core.files.rows import Row, data_set_rows, read_rows
 
 IN_THE_STORE = "in this store already"
 

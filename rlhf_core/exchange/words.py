@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.labelled.dialogues import is_dialogue, split_dialogues, text_of
+from rlhf_core.files.dialogues import is_dialogue, split_dialogues, text_of
 
 USER, ASSISTANT = "user", "assistant"
 Message = dict[str, str]

@@ -1,0 +1,1 @@
+"""Language models: loading, chat templates, roles, heads, saving, merging."""

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rlhf_core.distributed.sharding import shard
 from rlhf_core.models.device import Compute
-from rlhf_core.models.lora import fused
-from rlhf_core.models.norm import speed_up_norms
+from rlhf_core.models.kernels.lora import fused
+from rlhf_core.models.kernels.norm import speed_up_norms
 from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
-from rlhf_core.models.sharding import shard
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 BASE = "base_model_name_or_path"

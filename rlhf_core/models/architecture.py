@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
-from rlhf_core.models.attention import attention_implementation
+from rlhf_core.models.kernels.attention import attention_implementation
 from rlhf_core.models.sequences import Batch, TokenSequence, collate
 
 logger = logging.getLogger(__name__)

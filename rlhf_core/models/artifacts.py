@@ -15,7 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, base_of
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
@@ -23,10 +25,8 @@ from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.models.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
 from rlhf_core.models.turn_end import keep_ends
-from rlhf_core.whole import whole_folder
 
 HEAD = "head.safetensors"
 HEADED = (Role.CRITIC, Role.REWARD)

@@ -14,8 +14,8 @@ from pathlib import Path
 import filelock
 
 from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.tiny import write_tiny_model
-from rlhf_core.whole import whole_folder
 
 
 @dataclass(frozen=True)

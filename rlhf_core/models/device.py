@@ -9,9 +9,9 @@ from functools import cache
 import torch
 
 from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.distributed.launch import local_place, local_processes
+from rlhf_core.distributed.ranks import world
 from rlhf_core.errors import ConfigError
-from rlhf_core.launch import local_place, local_processes
-from rlhf_core.models.ranks import world
 
 # Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}

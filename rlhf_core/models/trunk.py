@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_core.distributed.ranks import share, world
+from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
 from rlhf_core.models.device import Compute
-from rlhf_core.models.kv_cache import new_cache
-from rlhf_core.models.logits import logit_rule
-from rlhf_core.models.logprobs import chosen_logprobs
-from rlhf_core.models.ranks import share, world
+from rlhf_core.models.kernels.kv_cache import new_cache
+from rlhf_core.models.kernels.logits import logit_rule
+from rlhf_core.models.kernels.logprobs import chosen_logprobs
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
-from rlhf_core.models.sharding import in_lockstep
 from rlhf_core.models.turn_end import end_ids
 
 PROBE_FACTOR = 50.0

@@ -1,5 +1,6 @@
 """From prompts to pairs: what was asked, answered, judged and preferred."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rlhf_core.identity import unit_interval
@@ -230,3 +231,10 @@ class Pair(Record):
         if self.model_margin is None or self.chosen_id is None:
             return False
         return (self.model_margin if self.chosen_id == self.left_id else -self.model_margin) <= 0
+
+
+def likely_mode(context: str | None, references: Sequence[str]) -> Mode:
+    """The mode of a prompt that names none."""
+    if context:
+        return Mode.TEXT_GROUNDED
+    return Mode.KNOWLEDGE_SEEKING if references else Mode.CREATIVE

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from rlhf_core.errors import RecordError
 from rlhf_core.records import RECORDS
-from rlhf_core.store.audit import Snapshot, reading
+from rlhf_core.store.snapshot import Snapshot, reading
 from rlhf_core.store.store import Store, insert
 from rlhf_core.store.user_key import user_hashes
 

@@ -11,9 +11,9 @@ from typing import Protocol
 import duckdb
 
 from rlhf_core.config.address import PREFIX
-from rlhf_core.store.files import StoreFiles, copy_file, locked, prepare_folder
-from rlhf_core.store.lake import Lake
-from rlhf_core.store.opening import opened
+from rlhf_core.store.disk.files import StoreFiles, copy_file, locked, prepare_folder
+from rlhf_core.store.disk.opening import opened
+from rlhf_core.store.lake.lake import Lake
 
 
 class Database(Protocol):

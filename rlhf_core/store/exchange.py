@@ -10,8 +10,8 @@ from typing import Any
 
 from rlhf_core.records import Import, Mode, Ranking, Split
 from rlhf_core.records.preferences import FINISHED
-from rlhf_core.store.audit import Snapshot
 from rlhf_core.store.ids import whole_id
+from rlhf_core.store.snapshot import Snapshot
 from rlhf_core.store.store import Store
 
 TIMEOUT_SECONDS = 24 * 3600.0

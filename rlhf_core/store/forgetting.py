@@ -17,11 +17,11 @@ import duckdb
 
 from rlhf_core.errors import ConfigError, UnknownUserError
 from rlhf_core.identity import code_version
+from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Deletion, PromptTombstone, Record
-from rlhf_core.store.lake import Lake
+from rlhf_core.store.lake.lake import Lake
 from rlhf_core.store.store import Store
 from rlhf_core.store.user_key import VARIABLE, user_hashes, user_hashes_to_write
-from rlhf_core.users import UserHashes
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
 """Tables whose rows stay: they say what happened, and hold no text of a user."""

@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rlhf_core.errors import RecordError, StoreBusyError, StoreError
+from rlhf_core.files.whole import whole_text
 from rlhf_core.records import Record
 from rlhf_core.store.columns import check_table, table_of, with_provenance
 from rlhf_core.store.database import Database, open_database
-from rlhf_core.store.files import locked
-from rlhf_core.store.lake import Lake
+from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.opening import copy_rows, first_line, opened
+from rlhf_core.store.disk.spool import Batch, drained, put_aside, spool, spooled
+from rlhf_core.store.lake.lake import Lake
 from rlhf_core.store.migrations import migrate
-from rlhf_core.store.opening import copy_rows, first_line, opened
-from rlhf_core.store.spool import Batch, drained, put_aside, spool, spooled
-from rlhf_core.whole import whole_text
 
 logger = logging.getLogger(__name__)
 

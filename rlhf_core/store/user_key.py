@@ -10,8 +10,8 @@ import secrets
 from contextlib import suppress
 
 from rlhf_core.errors import ConfigError, StoreError
-from rlhf_core.store.files import StoreFiles, fsync, unwritable
-from rlhf_core.users import UserHashes
+from rlhf_core.prompts.users import UserHashes
+from rlhf_core.store.disk.files import StoreFiles, fsync, unwritable
 
 VARIABLE = "SOLON_USER_KEY"
 SHORTEST_KEY = 16

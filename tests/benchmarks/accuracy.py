@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from rlhf_core.algorithms.rankings import RankedCandidates
-from rlhf_core.algorithms.reward_model import score_sequences, train_reward_model
+from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config.tree import ComputeSettings, RewardModelSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.chat import ChatFormat

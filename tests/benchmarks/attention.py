@@ -3,8 +3,8 @@
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlhf_core.models.attention import GROUPED
 from rlhf_core.models.device import Compute
+from rlhf_core.models.kernels.attention import GROUPED
 from rlhf_core.models.loading import locate
 from tests.benchmarks.ratio import ratio
 from tests.benchmarks.result import Result

@@ -21,12 +21,12 @@ from rlhf_core.algorithms.rollouts import Rollout, experience
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.models.artifacts import new_roles
-from rlhf_core.models.attention import attention_implementation
 from rlhf_core.models.device import Compute
+from rlhf_core.models.kernels.attention import attention_implementation
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.models.sampling import Sample, SamplingLimits, sample
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import Sample, SamplingLimits, sample
 from tests.benchmarks.flops import Row, sampling_bytes, size_of, training_flops
 from tests.benchmarks.hardware import Peak, peak_of
 from tests.benchmarks.ratio import REPEATS, seconds

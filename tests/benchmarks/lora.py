@@ -5,7 +5,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from rlhf_core.models.device import Compute
-from rlhf_core.models.lora import fused
+from rlhf_core.models.kernels.lora import fused
 from tests.benchmarks.ratio import ratio
 from tests.benchmarks.result import Result
 

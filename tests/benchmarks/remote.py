@@ -5,9 +5,9 @@ import asyncio
 from openai import AsyncOpenAI
 
 from rlhf_core.config.tree import BudgetSettings, EndpointSettings
-from rlhf_core.models.budget import Budget
+from rlhf_core.endpoints.budget import Budget
+from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.device import Compute
-from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
 from tests.benchmarks.ratio import ratio
 from tests.benchmarks.result import Result
 from tests.servers import in_process

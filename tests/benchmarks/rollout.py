@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
-from rlhf_core.models.sampling import SamplingLimits, sample
 from rlhf_core.models.sequences import pad
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import SamplingLimits, sample
 from tests.benchmarks.ratio import REPEATS, ratio
 from tests.benchmarks.result import Result, compare
 

@@ -4,7 +4,7 @@ import random
 
 from sentence_transformers import SentenceTransformer
 
-from judges._base import Answer
+from judges.panel.judge import Answer
 from judges.similarity import SimilarityJudge, SimilarityOptions
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import locate

@@ -15,7 +15,7 @@ from prefect.settings import (
 )
 from prefect.testing.utilities import prefect_test_harness
 
-from flows._run import run_cycles
+from flows.run import run_cycles
 from rlhf_core.config import Config, load_config
 from rlhf_core.identity import content_id
 from tests.conftest import ROOT

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 
-from flows import cli
+from flows.cli import main
 from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.distributed.launch import place
 from rlhf_core.errors import TrainingError
-from rlhf_core.launch import place
 
 how = sys.argv.pop(1)
 
@@ -25,4 +25,4 @@ def step(self: Updater) -> tuple[float, float]:
 
 if place() == 1:
     Updater.step = step  # type: ignore[method-assign]
-cli.main()
+main.main()

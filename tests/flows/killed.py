@@ -10,14 +10,15 @@ import os
 import signal
 import sys
 
-from flows import _stage, cli
+from flows.cli import main
+from flows.cycle import stage as stage_module
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
 
 victim, _, number = sys.argv.pop(1).partition(":")
 left = int(number or 1)
 current = ""
-exact_stage, exact_append = _stage.stage, Store.append
+exact_stage, exact_append = stage_module.stage, Store.append
 
 
 def append(self: Store, records: object) -> int:
@@ -39,5 +40,5 @@ def stage(cycle: object, name: str) -> object:
 
 
 Store.append = append  # type: ignore[method-assign]
-_stage.stage = stage  # type: ignore[assignment]
-cli.main()
+stage_module.stage = stage  # type: ignore[assignment]
+main.main()

@@ -13,25 +13,26 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
-from flows._rewards import Bench, reward_of
-from flows._together import FirstOnly, leading, together
-from flows.cli import _follow
+from flows.cli.run import follow_to_the_end
+from flows.terminal.stopping import end_now
+from flows.training.rewards import Bench, reward_of
 from judges import Ledger
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.algorithms.reward_model import score_sequences
+from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
 from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
-from rlhf_core.launch import place, processes
+from rlhf_core.distributed.launch import place, processes
+from rlhf_core.distributed.ranks import world
+from rlhf_core.distributed.together import FirstOnly, leading, together
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.ranks import world
-from rlhf_core.models.samplers import Completion, LocalSampler
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Mode, Prompt, Split
+from rlhf_core.sampling.samplers import Completion, LocalSampler
 
 PROMPTS = [
     Prompt(text=f"Say {'so ' * n}.", mode=Mode.KNOWLEDGE_SEEKING, split=Split.TRAIN)
@@ -60,11 +61,11 @@ def main() -> None:
     if place() > 0:
         if sys.argv[2:] == ["fail"]:
             Updater.step = broken  # type: ignore[method-assign]
-        _follow()
+        follow_to_the_end()
         services = sorted({"prefect", "duckdb"} & set(sys.modules))
         out.with_suffix(f".{place()}.json").write_text(json.dumps(services))
         return
-    with leading():
+    with leading(end_now):
         assert world() == 1
         save(out, *run())
 

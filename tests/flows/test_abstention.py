@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import _versions, train_sft
-from flows._cycle import Cycle
-from flows.ingest import ingest
-from flows.plan import plan_run
+from flows.cycle import versions
+from flows.cycle.cycle import Cycle
+from flows.planning.plan import plan_run
+from flows.stages import train_sft
+from flows.stages.ingest import ingest
 from rlhf_core.config import Config
 from rlhf_core.config.tree import RevisionSettings
 from rlhf_core.errors import ConfigError
@@ -117,7 +118,11 @@ def test_cut_off_and_run_again_the_same_is_taught(tmp_path: Path, monkeypatch: p
     before = ids(whole)
     assert run(whole) == sft
     assert ids(whole) == before
-    for place in ("_abstention.judge_missing", "_abstention.taught", "train_sft.keep_metrics"):
+    for place in (
+        "cycle.abstention.judge_missing",
+        "cycle.abstention.taught",
+        "stages.train_sft.keep_metrics",
+    ):
 
         def cut_off(*arguments: object) -> None:
             raise RuntimeError("cut off")
@@ -196,7 +201,7 @@ def test_another_threshold_is_another_model(tmp_path: Path):
     def version(*overrides: str) -> str:
         config = seeding(tmp_path, *overrides)
         seeder = train_sft.open_seeder(config)
-        return _versions.sft(config, None, seeder.name if seeder else None).id
+        return versions.sft(config, None, seeder.name if seeder else None).id
 
     assert version() == version()
     assert version("sft.abstention.threshold=0.6") != version()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows._bench_results import Extras
-from flows.bench import Bench, Benchmark, plan_bench, read_sets, records, run_bench, summary
+from flows.audit.bench import Bench, Benchmark, plan_bench, read_sets, records, run_bench, summary
+from judges.bench.results import Extras
 from rlhf_core.config import Panel, load_panel
 from rlhf_core.errors import ConfigError, DataFileError
 from rlhf_core.store import Store

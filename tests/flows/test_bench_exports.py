@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_core.labelled import LabelledSet, read_labelled
-from rlhf_core.preferences import Combination, rankings_and_pairs
+from rlhf_core.files.labelled import LabelledSet
+from rlhf_core.files.labelled_reading import read_labelled
+from rlhf_core.preferences.ranking import Combination, rankings_and_pairs
 from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, Prompt
 from rlhf_core.store import Store
 from tests.facts import candidate

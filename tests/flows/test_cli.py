@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import _estimates, cli
+from flows.cli import main
+from flows.planning import estimates
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -23,9 +24,9 @@ EMPTY_PROMPT = '{"prompt": "One?"}\n{"prompt": ""}\n'
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The command without the second that a process of its own costs; its exit code."""
     monkeypatch.setattr(sys, "argv", ["solon", *arguments])
-    monkeypatch.setattr(cli.atexit, "register", lambda *_: None)
+    monkeypatch.setattr(main.atexit, "register", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     return int(ended.value.code or 0)
 
 
@@ -106,8 +107,8 @@ class TestUnderTorchrun:
     def test_the_plan_says_how_many_processes_there_are_and_shares_the_time_out(
         self, monkeypatch, capsys, tmp_path: Path
     ):
-        speed = _estimates.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
-        monkeypatch.setattr(_estimates, "measure_speed", lambda *_: speed)
+        speed = estimates.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
+        monkeypatch.setattr(estimates, "measure_speed", lambda *_: speed)
         rows = {}
         for processes in ("1", "4"):
             monkeypatch.setenv("WORLD_SIZE", processes)
@@ -167,7 +168,7 @@ def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
     monkeypatch, capsys, environment: dict[str, str], tmp_path: Path
 ):
     """A real process without a server started by hand; later one that finds all done."""
-    arguments = ["run", SMOKE, *places(tmp_path), "--set", "training.steps=40"]
+    arguments = ["run", SMOKE, *places(tmp_path), "--set", "training.steps=24"]
     models = tmp_path / "artifacts" / "models"
     query = "SELECT count(*) AS n FROM metrics WHERE name = 'objective'"
     seen = []

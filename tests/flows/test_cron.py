@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows._cron import firings, time_zone
+from flows.service.cron import firings, time_zone
 from rlhf_core.errors import ConfigError
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows._cycle import Cycle
-from flows._report_data import gather
-from flows._run import run_cycles
-from flows._summary import summary
-from flows.promote import promote
+from flows.cycle.cycle import Cycle
+from flows.reports.cycle_data import gather
+from flows.reports.summary import summary
+from flows.run import run_cycles
+from flows.stages.promote import promote
 from rlhf_core.config import Config
 from rlhf_core.records import Evaluation
 from rlhf_core.store import Store

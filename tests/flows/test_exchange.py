@@ -8,16 +8,16 @@ from typing import Any, cast
 import pyarrow.parquet as pq
 import pytest
 
-from flows._cycle import Cycle
-from flows._rankings import count_imported, training_rankings, wanted_imports
-from flows.import_cli import _import
+from flows.cli.imports import _import
+from flows.cycle.cycle import Cycle
+from flows.training.rankings import count_imported, training_rankings, wanted_imports
 from rlhf_core.errors import ConfigError
 from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.columns import WORDS
 from rlhf_core.exchange.examples import form_of
 from rlhf_core.exchange.source import Source
+from rlhf_core.files.rows import data_set_rows, read_rows
 from rlhf_core.records import Mode, Prompt, PromptTombstone, Split
-from rlhf_core.rows import data_set_rows, read_rows
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
 from tests.flows.test_cli import call

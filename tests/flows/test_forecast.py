@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from flows._forecast import Forecast, slowdown_by_others, time_range
+from flows.cycle.forecast import Forecast, slowdown_by_others, time_range
 
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 

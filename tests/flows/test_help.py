@@ -12,11 +12,12 @@ import typer.main
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flows import _progress, _screen, cli
+from flows.cli import main
+from flows.terminal import progress, screen
 from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE
 
-COMMANDS = typer.main.get_command(cli.app)
+COMMANDS = typer.main.get_command(main.app)
 HEAVY = ("torch", "prefect", "transformers", "duckdb")
 WRONG = ["judges=[{kind: brevty}]", "evaluation.judges=[{kind: brevty}]", "trainng.steps=1"]
 
@@ -41,7 +42,7 @@ def test_help_shows_every_word_of_a_command(path: tuple[str, ...]):
     written = inspect.getdoc(callback) or ""
     expected = words(re.sub(r"\[/?bold\]", "", written).replace(r"\[", "["))
     for option in ("--help", "-h"):
-        found = CliRunner().invoke(cli.app, [*path, option], env={"COLUMNS": "200"})
+        found = CliRunner().invoke(main.app, [*path, option], env={"COLUMNS": "200"})
         assert found.exit_code == 0
         shown = words(found.output)
         start = shown.index(expected[0]) if expected else 0
@@ -49,12 +50,12 @@ def test_help_shows_every_word_of_a_command(path: tuple[str, ...]):
 
 
 def test_help_of_imports_shows_the_list_of_sources():
-    found = CliRunner().invoke(cli.app, ["import", "-h"], env={"COLUMNS": "200"})
+    found = CliRunner().invoke(main.app, ["import", "-h"], env={"COLUMNS": "200"})
     assert "{sources: [helpful]}" in found.output
 
 
 def test_the_version_is_told():
-    found = CliRunner().invoke(cli.app, ["--version"])
+    found = CliRunner().invoke(main.app, ["--version"])
     assert found.exit_code == 0
     assert re.fullmatch(r"solon \d+\.\d+\.\d+\S*\n", found.output)
 
@@ -87,9 +88,9 @@ def test_a_misspelt_judge_is_answered_before_its_data_are_read(arguments: list[s
 
 def loaded_by(arguments: list[str], code: int = 0) -> list[str]:
     script = (
-        "import atexit, sys\nfrom flows import cli\n"
+        "import atexit, sys\nfrom flows.cli import main\n"
         f"atexit.register(lambda: print(*(m for m in {HEAVY} if m in sys.modules)))\n"
-        f"sys.argv = ['solon', *{arguments!r}]\ncli.main()\n"
+        f"sys.argv = ['solon', *{arguments!r}]\nmain.main()\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
@@ -104,19 +105,19 @@ HOSTILE = "[bold]x[/bold] [helpful] [/] :smile: [red"
 def test_the_screen_shows_texts_as_they_are(monkeypatch: pytest.MonkeyPatch):
     """In lines, in cells and in the names of columns, which a query can choose."""
     seen = io.StringIO()
-    shown = _progress.new_console()
+    shown = progress.new_console()
     shown.file = seen
-    monkeypatch.setattr(_screen, "out", shown)
+    monkeypatch.setattr(screen, "out", shown)
     shown.print(HOSTILE)
-    _screen.print_table([HOSTILE], [[HOSTILE]])
+    screen.print_table([HOSTILE], [[HOSTILE]])
     assert seen.getvalue().count(HOSTILE) == 3
 
 
 def test_a_progress_bar_shows_its_label_as_it_is(monkeypatch: pytest.MonkeyPatch):
     seen = io.StringIO()
     terminal = Console(file=seen, force_terminal=True, width=200, markup=False, emoji=False)
-    monkeypatch.setattr(_progress, "console", terminal)
-    with _progress.progress(HOSTILE, 1) as advance:
+    monkeypatch.setattr(progress, "console", terminal)
+    with progress.progress(HOSTILE, 1) as advance:
         advance(1, HOSTILE)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.getvalue())
     assert plain.count(HOSTILE) >= 2

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import _versions
-from flows._identity import config_hash
+from flows.cycle import versions
+from flows.cycle.identity import config_hash
 from rlhf_core.config import Config, load_config
 
 SMALL = """
@@ -102,16 +102,14 @@ def test_recipes_of_models_leave_out_the_same(path: Path):
     """A server that moves trains no policy anew, nor does a limit that refuses long prompts."""
     where = "training.reward.judges.0"
     moved = load(path, f"{where}.base_url='http://b/v1'", f"{where}.name=x", "compute.device=cpu")
-    one, other = (
-        _versions.policy(config, "sft", "reward", ["p"]) for config in (load(path), moved)
-    )
+    one, other = (versions.policy(config, "sft", "reward", ["p"]) for config in (load(path), moved))
     assert one.id == other.id
     louder = load(path, f"{where}.weight=2")
-    assert _versions.policy(louder, "sft", "reward", ["p"]).id != one.id
+    assert versions.policy(louder, "sft", "reward", ["p"]).id != one.id
     plain, longer = (
         load(path),
         load(path, "policy.max_prompt_tokens=9", "reward_model.measure_every=2"),
     )
-    assert _versions.sft(longer).id == _versions.sft(plain).id
-    assert _versions.reward(longer, "sft", ["r"]).id == _versions.reward(plain, "sft", ["r"]).id
-    assert _versions.sft(load(path, "policy.lora_rank=3")).id != _versions.sft(plain).id
+    assert versions.sft(longer).id == versions.sft(plain).id
+    assert versions.reward(longer, "sft", ["r"]).id == versions.reward(plain, "sft", ["r"]).id
+    assert versions.sft(load(path, "policy.lora_rank=3")).id != versions.sft(plain).id

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from flows._run import run_cycles
-from flows.import_cli import _import
+from flows.cli.imports import _import
+from flows.run import run_cycles
 from rlhf_core.exchange.source import Source
 from rlhf_core.records import ModelVersion, Pair, Ranking
 from rlhf_core.store import Store, reading
-from rlhf_core.store.checks import Severity, run_checks
+from rlhf_core.store.audit.checks import Severity, run_checks
 from tests.flows.conftest import smoke
 from tests.flows.test_cli import call
 

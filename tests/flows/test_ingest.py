@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from flows._cycle import Cycle
-from flows.ingest import ingest
-from flows.plan import plan_run
+from flows.cycle.cycle import Cycle
+from flows.planning.plan import plan_run
+from flows.stages.ingest import ingest
 from rlhf_core.config import Config
 from rlhf_core.errors import DataFileError
 from rlhf_core.records import StageRun
-from rlhf_core.store import Store, audit
+from rlhf_core.store import Store
+from tests.facts import query_store
 from tests.flows.conftest import smoke
 
 RULES = ("prompts.columns.user=user_id", "prompts.privacy.policy=mask", "prompts.holdout=0.5")
@@ -51,9 +52,9 @@ def test_plan_and_ingest_agree_and_the_store_never_sees_what_is_masked(tmp_path:
         "left out as near_duplicate": 1,
         "found of email": 1,
     }
-    assert audit(config.store, "SELECT kind, action, prompts, spans FROM privacy_summary").rows == [
-        ("email", "masked", 1, 1)
-    ]
+    assert query_store(
+        config.store, "SELECT kind, action, prompts, spans FROM privacy_summary"
+    ).rows == [("email", "masked", 1, 1)]
     held = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.suffix != ".jsonl")
     assert b"Please answer [EMAIL] today" in held
     assert b"ann.lee" not in held
@@ -81,7 +82,7 @@ def test_a_system_message_that_the_chat_template_writes_is_shown(
 ):
     """Nothing is sent by default, and SmolLM2's template then writes a message of its own."""
     model = "policy.model=smollm2-135m-instruct"
-    with caplog.at_level("INFO", "flows.ingest"):
+    with caplog.at_level("INFO", "flows.cycle.prompts"):
         take_in(config_of(tmp_path, model, "policy.system_prompt=null"))
     assert "'You are a helpful AI assistant named SmolLM, trained by Hugging Face'" in caplog.text
 
@@ -96,6 +97,6 @@ def test_a_system_message_that_the_chat_template_writes_is_shown(
 def test_no_system_message_is_shown_where_the_template_writes_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, rules: tuple[str, ...]
 ):
-    with caplog.at_level("INFO", "flows.ingest"):
+    with caplog.at_level("INFO", "flows.cycle.prompts"):
         take_in(config_of(tmp_path, *rules))
     assert "system message" not in caplog.text

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import _versions
-from flows._inputs import add_model
-from flows._judging import name_models
-from flows._line import standing_sft
-from flows._run import run_cycles
+from flows.cycle import versions
+from flows.cycle.judgements import name_models
+from flows.cycle.line import standing_sft
+from flows.run import run_cycles
+from flows.training.lineage import add_model
 from judges import load
 from rlhf_core.config import Config, JudgeSettings, load_config
 from rlhf_core.records import (
@@ -21,9 +21,9 @@ from rlhf_core.records import (
     Split,
 )
 from rlhf_core.store import Store, queries, reading
-from rlhf_core.store.checks import Check, Severity, run_checks
-from rlhf_core.store.lineage import Subject
-from rlhf_core.store.retracting import retract
+from rlhf_core.store.audit.checks import Check, Severity, run_checks
+from rlhf_core.store.lineage.retracting import retract
+from rlhf_core.store.lineage.tree import Subject
 from tests.flows.conftest import SMOKE, smoke
 from tests.judges.models import tiny_reward_model
 from tests.rlhf_core.store.judged import judged
@@ -94,7 +94,7 @@ def test_juries_and_judges_around_a_judge_name_the_models_they_ask():
 def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store: Store):
     """One that never learnt from it, and each retraction that hits the next, makes it anew."""
     config = load_config(SMOKE, environment={})
-    first = _versions.sft(config)
+    first = versions.sft(config)
 
     def learnt(by: ModelVersion, *prompts: str) -> list[ModelInput]:
         return [ModelInput(model_id=by.id, input_table="prompts", input_id=p) for p in prompts]
@@ -118,12 +118,12 @@ def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store
     assert standing_sft(config, store, 1, None, None) == first
     decide("a")
     second = standing_sft(config, store, 1, None, None)
-    assert second == _versions.sft(config, left_out=[("prompts", "a")])
+    assert second == versions.sft(config, left_out=[("prompts", "a")])
     store.append([second, *learnt(second, "b")])
     assert standing_sft(config, store, 1, None, None) == second
     decide("b")
     third = standing_sft(config, store, 1, None, None)
-    assert third == _versions.sft(config, left_out=[("prompts", "a"), ("prompts", "b")])
+    assert third == versions.sft(config, left_out=[("prompts", "a"), ("prompts", "b")])
     decide("b", 2, withdrawn=True)
     assert standing_sft(config, store, 1, None, None) == second
     decide("a", 2, withdrawn=True)
@@ -148,7 +148,7 @@ def test_the_cycle_after_a_retraction_begins_at_a_new_sft_model(tmp_path: Path):
     assert new[ModelKind.POLICY].parent_id == new[ModelKind.SFT].id
     assert wrong.id not in {row.input_id for row in queries.inputs_of(store, new[ModelKind.SFT].id)}
     tainted = {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
-    assert tainted == before - {_versions.base(config).id}
+    assert tainted == before - {versions.base(config).id}
     assert not any(check.found for check in errors(config) if check.name != "models_on_retracted")
 
 

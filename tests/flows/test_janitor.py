@@ -14,14 +14,14 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.context import FlowRunContext
 from prefect.states import Pending, Running
 
-from flows import _janitor
+from flows.service import janitor
 from rlhf_core.errors import ConfigError
 from tests.conftest import ROOT
 
 HOLDS = """
 import sys, time
-from flows import _janitor
-with _janitor._held(sys.argv[1], sys.argv[2]):
+from flows.service import janitor
+with janitor._held(sys.argv[1], sys.argv[2]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -44,11 +44,11 @@ def test_flows_that_run_bear_the_name_of_their_process(server: str):
     def outer() -> None:
         inner()
 
-    with _janitor.owned():
+    with janitor.owned():
         outer()
     ((tag,),) = seen
-    assert tag.startswith(f"{_janitor.TAG}{_janitor._host()}/")
-    assert _janitor._is_dead(tag.rpartition("/")[2])
+    assert tag.startswith(f"{janitor.TAG}{janitor._host()}/")
+    assert janitor._is_dead(tag.rpartition("/")[2])
 
 
 @contextmanager
@@ -85,16 +85,16 @@ def state_of(run: UUID) -> str:
 
 def test_runs_of_a_killed_process_are_closed_and_no_others(server: str):
     """What another machine runs nobody here can know."""
-    host = _janitor._host()
+    host = janitor._host()
     with another_process("a" * 32) as holding:
-        ours = created(f"{_janitor.TAG}{host}/{'a' * 32}")
-        elsewhere = created(f"{_janitor.TAG}elsewhere/{'b' * 32}")
+        ours = created(f"{janitor.TAG}{host}/{'a' * 32}")
+        elsewhere = created(f"{janitor.TAG}elsewhere/{'b' * 32}")
         untagged = created("somebody else's")
-        _janitor.close_dead_runs()
+        janitor.close_dead_runs()
         assert state_of(ours) == "RUNNING"
         holding.kill()
         holding.wait()
-        assert _janitor.close_dead_runs() == 1
+        assert janitor.close_dead_runs() == 1
     assert [state_of(run) for run in (ours, elsewhere, untagged)] == [
         "CRASHED",
         "RUNNING",
@@ -103,15 +103,15 @@ def test_runs_of_a_killed_process_are_closed_and_no_others(server: str):
 
 
 def test_a_deployment_is_served_once_on_a_machine(tmp_path: Path):
-    name = f"serve-{_janitor.digest(b'here/line')[:32]}"
+    name = f"serve-{janitor.digest(b'here/line')[:32]}"
     with another_process(name, "line") as holding:
         with pytest.raises(ConfigError, match="line is served by another process"):
-            _janitor.only_server("line", "here").__enter__()
-        with _janitor.only_server("line", "another server"):
+            janitor.only_server("line", "here").__enter__()
+        with janitor.only_server("line", "another server"):
             pass
         holding.kill()
         holding.wait()
-        with _janitor.only_server("line", "here"):
+        with janitor.only_server("line", "here"):
             pass
 
 
@@ -132,7 +132,7 @@ def test_the_slot_of_a_dead_run_is_free_again(server: str, state: type):
         refused = client.create_flow_run_from_deployment(deployment).id
         client.set_flow_run_state(refused, Pending())
         assert state_of(refused) == "CANCELLED"
-        assert _janitor.close_runs_of(deployment, "it is gone") == 1
+        assert janitor.close_runs_of(deployment, "it is gone") == 1
         assert state_of(dead) == "CRASHED"
         limit = client.read_deployment(deployment).global_concurrency_limit
         assert limit is not None
@@ -140,4 +140,4 @@ def test_the_slot_of_a_dead_run_is_free_again(server: str, state: type):
         later = client.create_flow_run_from_deployment(deployment).id
         client.set_flow_run_state(later, Pending())
         assert state_of(later) == "PENDING"
-        _janitor.close_runs_of(deployment, "the test is over")
+        janitor.close_runs_of(deployment, "the test is over")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows._judge_scoring import as_lines, score_pairs
-from flows._judge_training import is_held_out, prepare_training, train_judge
-from judges._training import Trainable
+from judges.bench.scoring import as_lines, score_pairs
+from judges.panel.trainable import Trainable
+from judges.training.encoder import is_held_out, prepare_training, train_judge
 from rlhf_core.errors import ConfigError
-from rlhf_core.text_pairs import PairFormat
+from rlhf_core.files.text_pairs import PairFormat
 from tests.judges.models import tiny_pair_encoder
 
 KNOWN = PairFormat()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows._jury_training import train_jury
 from judges import Contest, load
+from judges.training.jury import train_jury
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows._run import run_cycles
+from flows.run import run_cycles
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE, places, smoke

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import _versions
-from flows._cycle import Cycle, ended_cycles, next_cycle
-from flows._identity import config_hash, deciding_part
-from flows._line import check_line, standing_sft
-from flows._run import run_cycles
-from flows._summary import summary
-from flows.report import write_report
+from flows.cycle import versions
+from flows.cycle.cycle import Cycle, ended_cycles, next_cycle
+from flows.cycle.identity import config_hash, deciding_part
+from flows.cycle.line import check_line, standing_sft
+from flows.reports.cycle_page import write_report
+from flows.reports.summary import summary
+from flows.run import run_cycles
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import (
@@ -34,8 +34,8 @@ TO_CHAMPION = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promot
 def with_history(folder: Path, config: Config, source: str = "") -> tuple[Store, str]:
     """A store in which a config's first cycle promoted a policy; and that policy's id."""
     told = config_hash(config)
-    sft = _versions.sft(config)
-    policy = _versions.policy(config, sft.id, "reward-1", ["p"])
+    sft = versions.sft(config)
+    policy = versions.policy(config, sft.id, "reward-1", ["p"])
     ids = {"policy_id": policy.id, "baseline_id": sft.id, "evaluation_id": "e"}
     decided = Promotion(
         line=config.name, config_hash=told, cycle=1, promoted=True, reasons=(), **ids
@@ -51,7 +51,7 @@ def with_history(folder: Path, config: Config, source: str = "") -> tuple[Store,
     )
     learnt = ModelInput(model_id=sft.id, input_table="prompts", input_id="p")
     store = Store(config.store, "first")
-    store.append([kept, begun, _versions.base(config), sft, learnt, policy, decided, ended])
+    store.append([kept, begun, versions.base(config), sft, learnt, policy, decided, ended])
     return store, policy.id
 
 
@@ -81,7 +81,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     assert state.champion.id == champion
     assert str(state) == f"line line: cycle 2, from {champion}, promoted in cycle 1"
     sft = standing_sft(edited, store, 2, None, None)
-    assert sft == _versions.sft(config)
+    assert sft == versions.sft(config)
     assert Cycle(config=edited, number=2, run_id="x").champion(store, sft.id) == champion
 
 
@@ -113,7 +113,7 @@ def test_an_edit_that_makes_another_sft_model_wants_a_choice(tmp_path: Path, edi
     assert (state.cycle, state.is_restarted) == (2, True)
     assert str(state) == f"line line: cycle 2, from a new SFT model; gives up {champion}"
     sft = standing_sft(given_up, store, 2, None, None)
-    assert sft == _versions.sft(given_up) != _versions.sft(smoke(tmp_path, NAME))
+    assert sft == versions.sft(given_up) != versions.sft(smoke(tmp_path, NAME))
     assert Cycle(config=given_up, number=2, run_id="x").champion(store, sft.id) is None
 
     other = check_line(smoke(tmp_path, "name=other", edit))
@@ -128,11 +128,11 @@ def test_an_sft_model_on_something_retracted_is_made_again_without_asking(tmp_pa
         subject_table="prompts", subject_id="p", number=1, reason="wrong", retracted_by="me"
     )
     store.append([wrong])
-    without = _versions.sft(config, left_out=[("prompts", "p")])
+    without = versions.sft(config, left_out=[("prompts", "p")])
     assert standing_sft(config, store, 2, None, None) == without
     edited = smoke(tmp_path, NAME, "prompts.limit=50")
     assert not check_line(edited).is_restarted
-    assert standing_sft(edited, store, 2, None, None) == _versions.sft(edited)
+    assert standing_sft(edited, store, 2, None, None) == versions.sft(edited)
     store.append([without])
     # From then on it is the line's, whatever prompts the config names.
     assert standing_sft(edited, store, 3, None, None) == without

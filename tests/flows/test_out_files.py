@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli
+from flows.cli import main
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
 
@@ -23,7 +23,7 @@ def database(tmp_path: Path) -> Path:
 
 def sql(database: Path, query: str, target: Path) -> int:
     arguments = ["sql", query, "--out", str(target), "--set", f"store={database}"]
-    return CliRunner().invoke(cli.app, arguments).exit_code
+    return CliRunner().invoke(main.app, arguments).exit_code
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet", "rows.json"])
@@ -58,5 +58,5 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pat
     pairs.write_text(json.dumps({"text1": "a", "text2": "b"}) + "\n")
     target = tmp_path / "absent" / "scores"
     arguments = ["judges", "score", "similarity", "--data", str(pairs), "--out", str(target)]
-    found = CliRunner().invoke(cli.app, [*arguments, "--model", "/there/is/none"])
+    found = CliRunner().invoke(main.app, [*arguments, "--model", "/there/is/none"])
     assert "cannot be written: No such file or directory" in str(found.exception)

@@ -1,7 +1,7 @@
 import pytest
 
-from flows._outlook import decision_ahead
-from judges._panel import Panelist
+from flows.planning.outlook import decision_ahead
+from judges.panel.panel import Panelist
 from rlhf_core.config import Config, JudgeSettings
 from rlhf_core.records import Mode, Prompt, Split
 from tests.facts import prompt

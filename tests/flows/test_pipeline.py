@@ -10,25 +10,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flows._cycle import Cycle, ended_cycles
-from flows._identity import config_hash
-from flows._run import run_cycles
-from flows.ingest import ingest
+from flows.cycle.cycle import Cycle, ended_cycles
+from flows.cycle.identity import config_hash
 from flows.pipeline import pipeline
-from flows.plan import plan_run
-from flows.revise import revise
-from flows.sample import sample
-from flows.train_sft import train_sft
+from flows.planning.plan import plan_run
+from flows.run import run_cycles
+from flows.stages.ingest import ingest
+from flows.stages.revise import revise
+from flows.stages.sample import sample
+from flows.stages.train_sft import train_sft
 from judges import kinds
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError, EndpointError
+from rlhf_core.preferences.spot_checks import choose
 from rlhf_core.records import HumanVerdict, ModelKind, Pair, RolloutVerdict, SpotCheck
-from rlhf_core.spot_checks import choose
 from rlhf_core.store import Store, reading
-from rlhf_core.store.checks import Severity, run_checks
-from rlhf_core.store.lineage import Subject
-from rlhf_core.store.retracting import retract
-from rlhf_core.store.spot_checks import checkable, record
+from rlhf_core.store.audit.checks import Severity, run_checks
+from rlhf_core.store.audit.spot_checks import checkable, record
+from rlhf_core.store.lineage.retracting import retract
+from rlhf_core.store.lineage.tree import Subject
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
 from tests.servers import Answer, Server, completion, started
@@ -48,6 +48,10 @@ STAGES = [
 WINS_ALWAYS = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000"]
 
 pytestmark = pytest.mark.usefixtures("server")
+
+
+def slow(*values: str) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -198,9 +202,9 @@ def test_a_cycle_on_full_weights(tmp_path: Path):
     ("training", "metric"),
     [
         ("{algorithm: dpo, epochs: 2}", "margin"),
-        ("{algorithm: rloo, steps: 2, prompts_per_step: 4, samples_per_prompt: 2}", "score"),
-        ("{algorithm: best_of_n, n: 2, missing_eos_score: null}", "best_score"),
-        ("{steps: 1, prompts_per_step: 4, kl: {target: 1.0}, ptx: {examples: 2}}", "ptx_loss"),
+        slow("{algorithm: rloo, steps: 2, prompts_per_step: 4, samples_per_prompt: 2}", "score"),
+        slow("{algorithm: best_of_n, n: 2, missing_eos_score: null}", "best_score"),
+        slow("{steps: 1, prompts_per_step: 4, kl: {target: 1.0}, ptx: {examples: 2}}", "ptx_loss"),
     ],
 )
 def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, metric: str):
@@ -365,7 +369,7 @@ def test_the_report_stands_alone_and_shows_what_the_store_holds(finished: Config
 
 
 def test_what_a_model_wrote_is_text_on_the_page(copied: Config):
-    from flows.report import write_report
+    from flows.reports.cycle_page import write_report
 
     store = Store(copied.store)
     attack = "<script>alert(1)</script>"

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from flows import plan as planning
-from flows._cycle import Cycle, next_cycle
-from flows._progress import new_console
-from flows._run import print_plan
-from flows.ingest import ingest
-from flows.judge import judge
-from flows.plan import Plan, plan_run
-from flows.sample import sample
-from flows.train_sft import train_sft
+from flows.cycle.cycle import Cycle, next_cycle
+from flows.planning import plan as planning
+from flows.planning.plan import Plan, plan_run
+from flows.run import print_plan
+from flows.stages.ingest import ingest
+from flows.stages.judge import judge
+from flows.stages.sample import sample
+from flows.stages.train_sft import train_sft
+from flows.terminal.progress import new_console
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke

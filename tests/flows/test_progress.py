@@ -5,14 +5,14 @@ import time
 
 import pytest
 
-from flows import _progress
-from flows._progress import duration, progress
+from flows.terminal import progress as progress_module
+from flows.terminal.progress import duration, progress
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute of a twentieth of a second."""
-    monkeypatch.setattr(_progress, "SECONDS_BETWEEN_LINES", 0.05)
+    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.05)
 
 
 def test_a_log_gets_a_line_a_minute_with_what_is_left(caplog: pytest.LogCaptureFixture):
@@ -52,7 +52,10 @@ def test_work_that_ended_or_has_no_units_writes_nothing_more(caplog: pytest.LogC
 
 def test_what_is_left_follows_from_what_was_done():
     """A quarter done in 100 s: three quarters take 300 s more."""
-    assert _progress._line("x", 5, 20, 100.0, "") == "x: 5 of 20 after 1.7 min, about 5.0 min left"
+    assert (
+        progress_module._line("x", 5, 20, 100.0, "")
+        == "x: 5 of 20 after 1.7 min, about 5.0 min left"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(45.4, "45 s"), (192, "3.2 min"), (18_360, "5.1 h")])

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows._stopping import GRACE_SECONDS
+from flows.terminal.stopping import GRACE_SECONDS
 from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import solon, start_solon

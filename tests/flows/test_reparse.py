@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from flows._ledger import StoreLedger
-from flows.reparse import reparse
-from judges import _choice, _language_model
-from judges._panel import Panelist, ranking_tasks
-from judges._parsing import Stated
+from flows.audit.reparse import reparse
+from flows.cycle.ledger import StoreLedger
+from judges.language_model import choice, model
+from judges.language_model.parsing import Stated
+from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.config import Config
-from rlhf_core.models.endpoint import ChatReply, ChatRequest, Endpoint
+from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.records import Judgement, Outcome, Response
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
@@ -81,8 +81,8 @@ def test_a_mended_parser_reads_for_free(
     config: Config, store: Store, asked: list[ChatRequest], monkeypatch: pytest.MonkeyPatch
 ):
     before = judge_all(config, store)
-    monkeypatch.setattr(_language_model, "PARSER", "mended")
-    monkeypatch.setattr(_choice, "stated_verdict", lambda text, labels, *rest: Stated(labels[0], 0))
+    monkeypatch.setattr(model, "PARSER", "mended")
+    monkeypatch.setattr(choice, "stated_verdict", lambda text, labels, *rest: Stated(labels[0], 0))
     (found, _) = reparse(config)
     assert (found.read_again, found.changed, found.not_asked) == (2, 2, 0)
     kept = store.rows(Judgement)

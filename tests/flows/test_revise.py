@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from flows._cycle import Cycle
-from flows._estimates import revision_calls
-from flows.ingest import ingest
-from flows.revise import revise
-from flows.train_sft import train_sft
-from judges._language_model import LanguageModel
-from judges._question import Question
+from flows.cycle.cycle import Cycle
+from flows.planning.estimates import revision_calls
+from flows.stages.ingest import ingest
+from flows.stages.revise import revise
+from flows.stages.train_sft import train_sft
+from judges.language_model.model import LanguageModel
+from judges.language_model.question import Question
 from rlhf_core.config import Config
 from rlhf_core.config.tree import JudgingSettings, RevisionSettings
 from rlhf_core.errors import EndpointError

@@ -13,21 +13,21 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
 )
 
-from flows._cycle import Cycle
-from flows._runs import CycleFlow, cycle_flow, link_report, refuse_taken_name
-from flows.evaluate import evaluate
-from flows.ingest import ingest
-from flows.judge import judge
-from flows.pair import pair
+from flows.cycle.cycle import Cycle
+from flows.cycle.flow_runs import CycleFlow, cycle_flow, link_report, refuse_taken_name
 from flows.pipeline import pipeline
-from flows.promote import promote
-from flows.report import report
-from flows.revise import revise
-from flows.sample import sample
 from flows.schedule import scheduled_cycle
-from flows.train_policy import train_policy
-from flows.train_reward import train_reward
-from flows.train_sft import train_sft
+from flows.stages.evaluate import evaluate
+from flows.stages.ingest import ingest
+from flows.stages.judge import judge
+from flows.stages.pair import pair
+from flows.stages.promote import promote
+from flows.stages.report import report
+from flows.stages.revise import revise
+from flows.stages.sample import sample
+from flows.stages.train_policy import train_policy
+from flows.stages.train_reward import train_reward
+from flows.stages.train_sft import train_sft
 from rlhf_core.errors import ConfigError
 from tests.flows.conftest import smoke
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import _versions
-from flows._cycle import Cycle
-from flows._selection import learnt_and_aside, selecting_judge
-from flows.ingest import ingest
-from flows.plan import plan_run
-from flows.train_sft import train_sft
+from flows.cycle import versions
+from flows.cycle.cycle import Cycle
+from flows.cycle.selection import selecting_judge
+from flows.planning.plan import plan_run
+from flows.stages.ingest import ingest
+from flows.stages.train_sft import train_sft
+from flows.training.selection import learnt_and_aside
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.artifacts import ADAPTER_CONFIG
@@ -67,9 +68,9 @@ def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
     assert run(config) == sft
     assert store.counts() == before
     last_kept = config.sft.model_copy(update={"selection": None})
-    assert _versions.sft(config.model_copy(update={"sft": last_kept})).id != sft
+    assert versions.sft(config.model_copy(update={"sft": last_kept})).id != sft
     longer = config.sampling.model_copy(update={"max_new_tokens": 9})
-    assert _versions.sft(config.model_copy(update={"sampling": longer})).id != sft
+    assert versions.sft(config.model_copy(update={"sampling": longer})).id != sft
 
 
 def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.show import marked
+from flows.cli.show import marked
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from flows import _judging
-from flows._judging import batches, judge_missing
-from flows._ledger import StoreLedger
-from flows._silence import Attendance, MissingAnswers
-from flows.plan import plan_run
-from judges._panel import Panelist, Task, ranking_tasks
+from flows.cycle import judgements
+from flows.cycle.judgements import batches, judge_missing
+from flows.cycle.ledger import StoreLedger
+from flows.cycle.silence import Attendance, MissingAnswers
+from flows.planning.plan import plan_run
+from judges.panel.panel import Panelist, Task, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.tree import BudgetSettings, JudgingSettings
+from rlhf_core.endpoints.batch_files import LINES_AT_MOST
+from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import EndpointError, SilentJudgeError
-from rlhf_core.models.batch_files import LINES_AT_MOST
-from rlhf_core.models.budget import Budget
 from rlhf_core.records import Judgement, Outcome
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
@@ -35,7 +35,7 @@ SAID = "The model `typo` does not exist."
 @pytest.fixture(autouse=True)
 def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage's own work, outside of a flow."""
-    monkeypatch.setattr(_judging, "judge_batch", _judging.judge_batch.fn)
+    monkeypatch.setattr(judgements, "judge_batch", judgements.judge_batch.fn)
 
 
 @pytest.fixture

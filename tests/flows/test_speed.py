@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from flows._speed import _shallow, measure_speed
+from flows.planning.speed import _shallow, measure_speed
 from rlhf_core.models.loading import load_tokenizer
 from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import write_architecture

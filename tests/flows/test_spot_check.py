@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import _spot_check_session
-from flows._progress import new_console
-from rlhf_core.preferences import Combination, pairs_of, rank
+from flows.audit import spot_check_session
+from flows.terminal.progress import new_console
+from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.spot_checks import choose
 from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, SpotCheck
-from rlhf_core.spot_checks import choose
 from rlhf_core.store import Store
-from rlhf_core.store.spot_checks import checkable
+from rlhf_core.store.audit.spot_checks import checkable
 from tests.facts import candidate, prompt
 from tests.flows.test_cli import call
 
@@ -79,7 +79,7 @@ def test_the_screen_shows_words_and_nothing_of_the_judges(monkeypatch, capsys, f
     """Neither names, versions, scores, outcome nor strategy; control characters as text."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("1\n1\n1\n"))
     checks = choose(checkable(filled, "ada"), 3, "mixed", seed=0)
-    assert _spot_check_session.check_pairs(filled, checks, "ada", new_console()) == 3
+    assert spot_check_session.check_pairs(filled, checks, "ada", new_console()) == 3
     printed = capsys.readouterr().out
     for words in ("Question 1?", "A given text.", "long answer 1", r"\x1b[2J[red]bad[/red] 1"):
         assert words in printed
@@ -100,14 +100,14 @@ def test_keys_are_read_from_a_terminal_without_enter(monkeypatch, filled):
 
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(_spot_check_session.typer, "getchar", press)
+    monkeypatch.setattr(spot_check_session.typer, "getchar", press)
     checks = choose(checkable(filled, "ada"), 3, "random", seed=0)
-    assert _spot_check_session.check_pairs(filled, checks, "ada", new_console()) == 2
+    assert spot_check_session.check_pairs(filled, checks, "ada", new_console()) == 2
 
 
 def answer_all(store: Store, person: str, wanted: str) -> None:
     from rlhf_core.records import HumanVerdict
-    from rlhf_core.store.spot_checks import record
+    from rlhf_core.store.audit.spot_checks import record
 
     for each in choose(checkable(store, person), 3, "mixed", seed=0):
         said = HumanVerdict(wanted)

@@ -186,10 +186,11 @@ def test_a_file_that_is_there_stays_also_if_it_is_the_store(ask, database: Path)
 
 DEAF = """
 import sys, threading
-from flows import cli, sql
+from flows.cli import main
+from flows.cli import sql
 sql.GRACE_SECONDS = 0.2
 sys.argv = ["solon", *sys.argv[1:]]
-cli.main()
+main.main()
 """
 
 

@@ -15,15 +15,15 @@ from tests.conftest import ROOT
 LISTENS = """
 import signal, subprocess, sys, time
 from pathlib import Path
-from flows import _stopping
-from rlhf_core.whole import whole_text
-_stopping.GRACE_SECONDS = 0.5
-_stopping.listen()
-_stopping.describe("`solon run x.yaml`", "run it again")
-_stopping.at("cycle 1, stage judge")
+from flows.terminal import stopping
+from rlhf_core.files.whole import whole_text
+stopping.GRACE_SECONDS = 0.5
+stopping.listen()
+stopping.describe("`solon run x.yaml`", "run it again")
+stopping.at("cycle 1, stage judge")
 def work():
     {work}
-with _stopping.unwinding():
+with stopping.unwinding():
     work()
 """
 SLEEPS = """
@@ -112,7 +112,7 @@ def test_a_signal_is_heard_whoever_has_the_handler():
 
 
 def test_a_second_ctrl_c_ends_at_once():
-    process = start("_stopping.GRACE_SECONDS = 50\n    " + IS_DEAF.strip(), "/tmp")
+    process = start("stopping.GRACE_SECONDS = 50\n    " + IS_DEAF.strip(), "/tmp")
     said(process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -132,7 +132,7 @@ def test_a_signal_that_is_ignored_stays_so():
 
 ENDS_WITH = """
 import os, sys, time
-from flows._parent import end_with
+from flows.terminal.parent import end_with
 end_with(int(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(60)

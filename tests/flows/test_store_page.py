@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from flows._store_page import store_page
+from flows.reports.store_page import store_page
 from rlhf_core.store import Store, reading
-from rlhf_core.store.describe import relations
+from rlhf_core.store.audit.describe import relations
 from tests.conftest import ROOT
 
 

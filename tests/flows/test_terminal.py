@@ -7,10 +7,11 @@ import logging
 import pytest
 from rich.table import Table
 
-from flows import _charts, _screen
-from flows._run import _ConsoleLog
-from flows._terminal import SafeConsole, harmless, harmless_json
-from flows.cli import _fail
+from flows.cli.main import _fail
+from flows.reports import charts
+from flows.run import _ConsoleLog
+from flows.terminal import screen
+from flows.terminal.harmless import SafeConsole, harmless, harmless_json
 from rlhf_core.errors import ConfigError
 
 TITLE = "\x1b]0;owned\x07"
@@ -57,7 +58,7 @@ def test_a_console_keeps_its_own_colours():
 
 
 def test_every_console_of_the_commands_is_such_a_one():
-    assert isinstance(_screen.out, SafeConsole)
+    assert isinstance(screen.out, SafeConsole)
 
 
 def test_what_a_server_said_does_not_steer_the_log(capsys: pytest.CaptureFixture[str]):
@@ -71,7 +72,7 @@ def test_what_a_server_said_does_not_steer_the_log(capsys: pytest.CaptureFixture
 def test_errors_and_json_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         _fail(ConfigError(f"no judge {STEERING}"), 2)
-    _screen.print_json({"reason": STEERING})
+    screen.print_json({"reason": STEERING})
     said = capsys.readouterr()
     assert is_harmless(said.err + said.out)
     assert json.loads(said.out) == {"reason": STEERING}
@@ -79,5 +80,5 @@ def test_errors_and_json_do_not_steer_the_terminal(capsys: pytest.CaptureFixture
 
 def test_a_name_in_a_chart_is_a_text():
     """Matplotlib reads what stands between dollars as mathematics, and refuses "$_$"."""
-    page = _charts.bars([("costs $5_$ or <b>more</b>", 0.2)], "share")
+    page = charts.bars([("costs $5_$ or <b>more</b>", 0.2)], "share")
     assert "costs $5_$ or &lt;b&gt;more&lt;/b&gt;" in page

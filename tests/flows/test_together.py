@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from flows._together import FirstOnly, together
 from rlhf_core.config import Config
+from rlhf_core.distributed.together import FirstOnly, together
 from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows import led
@@ -86,14 +86,14 @@ def test_a_cycle_of_two_processes_is_that_of_one(
     server: str, environment: dict[str, str], tmp_path: Path, is_sharded: str
 ):
     """All facts the same, metrics to 1e-4, weights to 1e-5."""
-    from flows._run import run_cycles
+    from flows.run import run_cycles
 
     precise = "compute.precision=fp32"
     alone, both = smoke(tmp_path / "one", precise), smoke(tmp_path / "two", precise)
     run_cycles(alone, 1, is_quiet=True)
     arguments = ["run", SMOKE, "--json", *places(tmp_path / "two"), "--set", precise]
     arguments += ["--set", f"compute.shard={is_sharded}"]
-    ended = spread("flows.cli", arguments, {**environment, "PREFECT_API_URL": server})
+    ended = spread("flows.cli.main", arguments, {**environment, "PREFECT_API_URL": server})
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads(ended.stdout)["cycle"] == 1
     for table, columns in {
@@ -126,6 +126,7 @@ def _require_same_metrics(alone: Config, both: Config) -> None:
         assert mine["value"] == pytest.approx(other["value"], abs=tolerance, rel=1e-5), mine["name"]
 
 
+@pytest.mark.slow
 def test_when_a_follower_fails_the_first_ends_too(tmp_path: Path):
     ended = spread("tests.flows.led", [str(tmp_path / "out.safetensors"), "fail"])
     assert ended.returncode == 1

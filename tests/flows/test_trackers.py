@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import _trackers
-from flows._identity import config_hash
-from flows._trackers import check_tracker, tracker
+from flows.cycle.identity import config_hash
+from flows.training import trackers
+from flows.training.trackers import check_tracker, tracker
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.errors import ConfigError
 from tests.flows.conftest import smoke
@@ -34,7 +34,7 @@ def test_where_none_is_asked_for_nothing_is_written(tmp_path: Path):
 def test_a_tracker_that_is_not_installed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(_trackers.AVAILABLE, "trackio", lambda: False)
+    monkeypatch.setitem(trackers.AVAILABLE, "trackio", lambda: False)
     with pytest.raises(ConfigError, match="run `pip install trackio`"):
         check_tracker(smoke(tmp_path, "tracker=trackio"))
     check_tracker(smoke(tmp_path, "tracker=auto"))

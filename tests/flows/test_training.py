@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from flows._inputs import add_model
-from flows._rankings import preference_matrix, ranked_candidates
-from flows._rewards import _refuse_silence
-from flows._training import demonstrations, ptx_files, ptx_texts, read_texts
-from flows.train_policy import reads_reward_model
+from flows.stages.train_policy import reads_reward_model
+from flows.training.lineage import add_model
+from flows.training.rankings import preference_matrix, ranked_candidates
+from flows.training.rewards import _refuse_silence
+from flows.training.texts import demonstrations, ptx_files, ptx_texts, read_texts
 from judges import Opinion
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.config import load_config

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows._counterfactual import what_if
-from flows._identity import config_hash
-from flows._panel_changes import PanelChanges, changed, combination_of, panel_of
+from flows.audit.panel_changes import PanelChanges, changed, combination_of, panel_of
+from flows.audit.what_if import what_if
+from flows.cycle.identity import config_hash
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
-from rlhf_core.preferences import rankings_and_pairs
+from rlhf_core.preferences.ranking import rankings_and_pairs
 from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, Pair, Presented, Prompt
 from rlhf_core.store import Store, reading
 from tests.facts import candidate, prompt

@@ -16,14 +16,14 @@ from transformers import (
 )
 
 from judges import Judge
-from judges._choice import Heard
-from judges._question import Question
-from rlhf_core.algorithms.pair_heads import OUTPUTS
+from judges.language_model.choice import Heard
+from judges.language_model.question import Question
+from rlhf_core.encoders.pair_encoder import CALIBRATION
+from rlhf_core.encoders.pair_heads import OUTPUTS
+from rlhf_core.files.text_pairs import Task
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.loading import load_tokenizer, locate
-from rlhf_core.models.pair_encoder import CALIBRATION
 from rlhf_core.models.trunk import Role
-from rlhf_core.text_pairs import Task
 from tests.conftest import FP32
 from tests.facts import response
 

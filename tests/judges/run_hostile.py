@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from judges import _bubblewrap
-from judges._bubblewrap import Interpreter
-from judges._sandbox import Limits, run_tests
+from judges.verifiers import bubblewrap
+from judges.verifiers.bubblewrap import Interpreter
+from judges.verifiers.sandbox import Limits, run_tests
 
 SUBREAPER = 36
 """Of prctl: orphans become children of this process, so that none is overlooked."""
@@ -26,7 +26,7 @@ SUBREAPER = 36
 def main() -> None:
     request = json.load(sys.stdin)
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-    _bubblewrap.CONTAINED = Path(request["contained"])
+    bubblewrap.CONTAINED = Path(request["contained"])
     if request["user"] is not None:
         os.setgroups([])
         os.setresgid(*[request["user"]] * 3)

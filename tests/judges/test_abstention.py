@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from judges import load
-from judges._abstention import abstention_rate, declines
-from judges._base import Answer, Opinion
+from judges.panel.judge import Answer, Opinion
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Judgement, Outcome
 from rlhf_core.store import Store
+from rlhf_core.text.declining import abstention_rate, declines
 from tests.facts import candidate, prompt
 
 DECLINE = [

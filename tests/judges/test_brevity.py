@@ -1,7 +1,7 @@
 import pytest
 
 from judges import load
-from judges._base import Answer
+from judges.panel.judge import Answer
 from rlhf_core.config import JudgeSettings
 from rlhf_core.records import Outcome
 from tests.facts import prompt

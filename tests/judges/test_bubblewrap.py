@@ -15,11 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import ingest
-from judges import _bubblewrap, _cgroup, _container, _sandbox, load
-from judges._base import Answer
-from judges._cgroup import control_group
-from judges._sandbox import Limits, check, run_tests
+from flows.stages import ingest
+from judges import load
+from judges.panel.judge import Answer
+from judges.verifiers import bubblewrap, cgroup, container
+from judges.verifiers import sandbox as sandbox_module
+from judges.verifiers.cgroup import control_group
+from judges.verifiers.sandbox import Limits, check, run_tests
 from rlhf_core.config import Config, JudgeSettings
 from rlhf_core.errors import ConfigError
 from tests.conftest import ROOT
@@ -81,7 +83,7 @@ def test_a_run_without_bubblewrap_is_refused_before_it_spends(
     judges: Any, monkeypatch: pytest.MonkeyPatch
 ):
     check.cache_clear()
-    monkeypatch.setattr("judges._bubblewrap.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("judges.verifiers.bubblewrap.shutil.which", lambda *_, **__: None)
     config = Config.model_validate({**CONFIG, "evaluation": {"judges": judges}})
     with pytest.raises(ConfigError, match="apt-get install bubblewrap"):
         ingest._check_machine(config)
@@ -97,7 +99,7 @@ def test_a_machine_that_forbids_user_namespaces_is_told_the_setting(program: Any
 
 
 def test_a_sandbox_that_never_begins_is_unavailable(program: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("judges._bubblewrap.START_SECONDS", 0.3)
+    monkeypatch.setattr("judges.verifiers.bubblewrap.START_SECONDS", 0.3)
     program("bwrap", "exec 3>&-; exec sleep 9 >/dev/null")
     began = time.monotonic()
     ran = run_tests(SQUARE, TESTS, LIMITS)
@@ -129,23 +131,23 @@ def test_a_sandbox_that_never_begins_is_unavailable(program: Any, monkeypatch: p
     ],
 )
 def test_what_is_no_verdict_passes_nothing(said: bytes):
-    found = _sandbox._read_verdict(said, "right")
+    found = sandbox_module._read_verdict(said, "right")
     assert (found.passed, found.total) == (0, 1)
 
 
 def test_a_verdict_is_read():
     said = b'{"passed": 1, "total": 2, "reason": "why", "nonce": "right"}'
-    assert _sandbox._read_verdict(said, "right") == _sandbox.TestRun(1, 2, "why")
+    assert sandbox_module._read_verdict(said, "right") == sandbox_module.TestRun(1, 2, "why")
 
 
 HANGING = """
 import os, sys
 from pathlib import Path
-from judges import _bubblewrap
-from judges._sandbox import Interpreter, Limits, run_tests
+from judges.verifiers import bubblewrap
+from judges.verifiers.sandbox import Interpreter, Limits, run_tests
 interpreter = Interpreter.running()
 if sys.argv[1] != "own":
-    _bubblewrap.CONTAINED = Path(sys.argv[1])
+    bubblewrap.CONTAINED = Path(sys.argv[1])
     os.setgroups([])
     os.setresgid(*[65534] * 3)
     os.setresuid(*[65534] * 3)
@@ -162,7 +164,7 @@ def test_nothing_outlives_who_started_it(signal: int, user: str, sandbox: None, 
     if user == "nobody":
         if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
             pytest.skip("only root can become another user")
-        as_whom = str(shutil.copytree(_bubblewrap.CONTAINED, open_folder / "contained"))
+        as_whom = str(shutil.copytree(bubblewrap.CONTAINED, open_folder / "contained"))
     running = subprocess.Popen(
         [sys.executable, "-c", HANGING, as_whom],
         cwd=ROOT,
@@ -244,7 +246,7 @@ def test_a_control_group_bounds_what_several_processes_take_together(sandbox: No
 
 def test_a_container_gets_no_network_rights_or_files(program: Any, monkeypatch: pytest.MonkeyPatch):
     program("docker", "exit 1")
-    found = _container.command("name", 256 << 20, 16 << 20, 8)
+    found = container.command("name", 256 << 20, 16 << 20, 8)
     line = " ".join(found)
     for option in (
         "run --rm --interactive --name name --pull never",
@@ -256,19 +258,19 @@ def test_a_container_gets_no_network_rights_or_files(program: Any, monkeypatch: 
         "--user 65534:65534",
         f"--memory {336 << 20} --memory-swap {336 << 20}",
         f"--tmpfs /box:rw,nosuid,nodev,size={16 << 20},mode=1777",
-        f"--volume {_bubblewrap.CONTAINED}:/inside/contained:ro",
+        f"--volume {bubblewrap.CONTAINED}:/inside/contained:ro",
         f"python:{sys.version_info.major}.{sys.version_info.minor}-slim python3 -I -B -c",
     ):
         assert option in line
     monkeypatch.setenv("SOLON_SANDBOX_IMAGE", "mine:1")
-    assert "mine:1" in _container.command("name", 1, 1, 1)
+    assert "mine:1" in container.command("name", 1, 1, 1)
 
 
 def test_a_container_speaks_as_bubblewrap_does_and_is_removed(program: Any, tmp_path: Path):
     """A stand-in for docker: runs what stands after the image, and notes what it was told."""
     (tmp_path / "inside").mkdir()
-    (tmp_path / "inside" / "contained").symlink_to(_bubblewrap.CONTAINED)
-    start = _bubblewrap.START.replace("/inside", str(tmp_path / "inside"))
+    (tmp_path / "inside" / "contained").symlink_to(bubblewrap.CONTAINED)
+    start = bubblewrap.START.replace("/inside", str(tmp_path / "inside"))
     (tmp_path / "start.py").write_text(start)
     program(
         "docker",
@@ -288,7 +290,7 @@ def test_a_missing_container_runtime_or_image_is_said(
     program("docker", "echo 'Unable to find image' >&2; exit 125")
     with pytest.raises(ConfigError, match=r"Unable to find image.*docker pull"):
         check("docker")
-    monkeypatch.setattr("judges._container.shutil.which", lambda _: None)
+    monkeypatch.setattr("judges.verifiers.container.shutil.which", lambda _: None)
     with pytest.raises(ConfigError, match="docker or podman"):
         check("docker")
 
@@ -320,10 +322,12 @@ def test_a_group_of_version_2_is_made_where_its_controllers_are(
     own.mkdir(parents=True)
     (own / "cgroup.subtree_control").write_text("\n")
     (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
-    monkeypatch.setattr("judges._cgroup._mounts", lambda: {tmp_path: "cgroup2"})
-    monkeypatch.setattr("judges._cgroup._own_groups", lambda: {"": "/system.slice/solon.service"})
-    monkeypatch.setattr("judges._cgroup.REMOVAL_SECONDS", 0.0)  # these are no real groups
-    _cgroup._parents.cache_clear()
+    monkeypatch.setattr("judges.verifiers.cgroup._mounts", lambda: {tmp_path: "cgroup2"})
+    monkeypatch.setattr(
+        "judges.verifiers.cgroup._own_groups", lambda: {"": "/system.slice/solon.service"}
+    )
+    monkeypatch.setattr("judges.verifiers.cgroup.REMOVAL_SECONDS", 0.0)  # these are no real groups
+    cgroup._parents.cache_clear()
     with control_group(1 << 26, 8) as group:
         assert group is not None
         (folder,) = group.folders
@@ -332,7 +336,7 @@ def test_a_group_of_version_2_is_made_where_its_controllers_are(
         assert (folder / "pids.max").read_text() == "8"
         group.add(42)
         assert (folder / "cgroup.procs").read_text() == "42"
-    _cgroup._parents.cache_clear()
+    cgroup._parents.cache_clear()
 
 
 def test_groups_that_a_killed_process_left_are_removed(
@@ -342,6 +346,6 @@ def test_groups_that_a_killed_process_left_are_removed(
     others = tmp_path / "system.slice"
     for folder in (nobody, ours, others):
         folder.mkdir()
-    monkeypatch.setattr(_cgroup, "_parents", lambda: ((tmp_path, ("memory.max",)),))
-    _cgroup._sweep.__wrapped__()
+    monkeypatch.setattr(cgroup, "_parents", lambda: ((tmp_path, ("memory.max",)),))
+    cgroup._sweep.__wrapped__()
     assert {folder.name for folder in tmp_path.iterdir()} == {ours.name, others.name}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from judges._choice import Choice, Heard, read_choice, token_at
-from judges._label_mass import bare, label_mass
+from judges.language_model.choice import Choice, Heard, read_choice, token_at
+from judges.language_model.label_mass import bare, label_mass
 from rlhf_core.records import Outcome
 from tests.facts import response
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from judges import Contest, load
-from judges._constitution import read_constitution
-from judges._question import Question
 from judges.constitution import THINK, VERDICT
+from judges.language_model.principles import read_constitution
+from judges.language_model.question import Question
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
@@ -96,7 +96,7 @@ def test_a_wrong_key_in_a_constitution_is_named(tmp_path: Path):
         read_constitution(str(path))
 
 
-@pytest.mark.parametrize("chain_of_thought", [False, True])
+@pytest.mark.parametrize("chain_of_thought", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_real_model_judges_softly(chain_of_thought: bool):
     """A model this small gives the letters less than half of the probability; they are taken."""
     options = {"reasoning_tokens": 8, "few_shots": 1, "min_label_mass": 0.0}

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from judges._contained.codec import ProtocolError, decode, encode
-from judges._contained.main import ALL, CALLS_ONLY
-from judges._contained.peer import Gone, Peer
-from judges._contained.testing import can_run_apart, count_tests, modules, wanted_names
+from judges.verifiers.contained.codec import ProtocolError, decode, encode
+from judges.verifiers.contained.main import ALL, CALLS_ONLY
+from judges.verifiers.contained.peer import Gone, Peer
+from judges.verifiers.contained.testing import can_run_apart, count_tests, modules, wanted_names
 
 Point = namedtuple("Point", "x y")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from judges import describe, kinds, load
-from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge
+from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.base import is_aside
 from rlhf_core.errors import ConfigError

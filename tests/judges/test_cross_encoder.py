@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from judges._base import Answer
-from judges._training import Advance, TrainingRun
 from judges.cross_encoder import CrossEncoderJudge, CrossEncoderOptions
-from rlhf_core.algorithms.encoder_training import CrossEncoderTraining
+from judges.panel.judge import Answer
+from judges.panel.trainable import Advance, TrainingRun
+from rlhf_core.encoders.pair_encoder import APART, CALIBRATION, CARD, PairEncoder
+from rlhf_core.encoders.training import CrossEncoderTraining
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.pair_encoder import APART, CALIBRATION, CARD, PairEncoder
+from rlhf_core.files.text_pairs import Entailment, Task, TextPair
 from rlhf_core.records import Outcome
-from rlhf_core.text_pairs import Entailment, Task, TextPair
 from tests.conftest import FP32
 from tests.facts import prompt
 from tests.judges.models import tiny_classifier, tiny_pair_encoder

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from judges import Answer, load
-from judges._choice import Heard, read_choice
 from judges.direct import read
+from judges.language_model.choice import Heard, read_choice
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.records import Outcome, Response
@@ -68,6 +68,7 @@ def test_a_failure_is_unavailable():
     assert opinion_of(EndpointError("HTTP 500")).outcome is Outcome.UNAVAILABLE
 
 
+@pytest.mark.slow
 def test_a_real_model_grades_softly():
     answers = [Answer(ASKED, "Paris."), Answer(ASKED, "Bananas are yellow.")]
     # It gives the grades less than half of the probability, so its words would be read.

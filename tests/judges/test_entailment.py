@@ -3,13 +3,13 @@ import json
 import pytest
 
 from judges import load
-from judges._base import Answer, Opinion
 from judges.entailment import EntailmentJudge, EntailmentOptions, aggregate
+from judges.panel.judge import Answer, Opinion
 from rlhf_core.config import JudgeSettings
+from rlhf_core.encoders.pair_encoder import Pair
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.pair_encoder import Pair
+from rlhf_core.files.text_pairs import Task
 from rlhf_core.records import Outcome, Prompt
-from rlhf_core.text_pairs import Task
 from tests.facts import prompt
 from tests.judges.models import tiny_classifier, tiny_pair_encoder
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from judges import Answer, Contest, _fence, load
-from judges._fence import Fenced, plain
-from judges._question import Question
+from judges import Answer, Contest, load
+from judges.language_model import fence
+from judges.language_model.fence import Fenced, plain
+from judges.language_model.question import Question
 from rlhf_core.config import JudgeSettings
 from rlhf_core.identity import content_id
 from tests.facts import prompt
@@ -55,7 +56,7 @@ def test_marks_differ_from_question_to_question_and_from_run_to_run():
     first, second = (judge().question(Answer(ASKED, text)) for text in ("4", "5"))
     assert mark_of(first) != mark_of(second)
     assert mark_of(first) == mark_of(judge().question(Answer(ASKED, "4")))
-    code = "from judges._fence import Fenced; print(Fenced(('a', 'b')).mark)"
+    code = "from judges.language_model.fence import Fenced; print(Fenced(('a', 'b')).mark)"
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
         for _ in range(2)
@@ -66,11 +67,11 @@ def test_marks_differ_from_question_to_question_and_from_run_to_run():
 def test_a_key_of_ones_own_makes_the_same_marks_in_every_run(monkeypatch: pytest.MonkeyPatch):
     marks = set()
     for key in ("one", "one", "two"):
-        monkeypatch.setenv(_fence.KEY_VARIABLE, key)
-        _fence._key.cache_clear()
+        monkeypatch.setenv(fence.KEY_VARIABLE, key)
+        fence._key.cache_clear()
         marks.add(Fenced(("a", "b")).mark)
     monkeypatch.undo()
-    _fence._key.cache_clear()
+    fence._key.cache_clear()
     assert len(marks) == 2
 
 
@@ -92,15 +93,15 @@ def test_a_question_is_known_by_its_texts_and_not_by_its_mark(
     """So a run that is resumed by another process finds what was answered."""
     versions, hashes, texts = set(), set(), set()
     for key in ("one", "two"):
-        monkeypatch.setenv(_fence.KEY_VARIABLE, key)
-        _fence._key.cache_clear()
+        monkeypatch.setenv(fence.KEY_VARIABLE, key)
+        fence._key.cache_clear()
         found = judge(kind)
         question = Question(_any_question(found), 8, ("A", "B"))
         versions.add(found.version)
         hashes.add(found._model._hash(question))
         texts.add(question.text)
     monkeypatch.undo()
-    _fence._key.cache_clear()
+    fence._key.cache_clear()
     assert (len(versions), len(hashes), len(texts)) == (1, 1, 2)
 
 

@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from judges import _hearing
-from judges._base import Answer, Contest, Opinion, PairwiseJudge, PointwiseJudge, scored, verdict
-from judges._hearing import Spent, Witness, attacked, question_count
+from judges.bench import runner
+from judges.bench.runner import Spent, Witness, attacked, question_count
+from judges.panel.judge import (
+    Answer,
+    Contest,
+    Opinion,
+    PairwiseJudge,
+    PointwiseJudge,
+    scored,
+    verdict,
+)
 from rlhf_core.config import JudgeSettings, Settings
-from rlhf_core.labelled import LabelledPair, LabelledText
+from rlhf_core.files.labelled import LabelledPair, LabelledText
 from rlhf_core.records import Outcome
 from tests.facts import prompt
 
@@ -54,7 +62,7 @@ class FirstJudge(PairwiseJudge[Nothing]):
 
 
 def witness(monkeypatch: pytest.MonkeyPatch, judge: Any, **options: Any) -> Witness:
-    monkeypatch.setattr(_hearing, "load", lambda settings, ledger: judge)
+    monkeypatch.setattr(runner, "load", lambda settings, ledger: judge)
     return Witness(JudgeSettings(kind="stub"), **options)
 
 

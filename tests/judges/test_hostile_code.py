@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from judges._bubblewrap import CONTAINED
-from judges._sandbox import check
+from judges.verifiers.bubblewrap import CONTAINED
+from judges.verifiers.sandbox import check
 from rlhf_core.errors import ConfigError
 from tests.conftest import ROOT
 from tests.judges.forgeries import FORGERIES

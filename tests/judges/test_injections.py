@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from judges import kinds, load
-from judges._base import Answer, Contest, Judge, Opinion, PairwiseJudge
-from judges._injections import SLOT, Injection, injections
+from judges.bench.attacks import SLOT, Injection, injections
+from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
@@ -28,6 +28,7 @@ aspects:
 """One aspect of either kind: the shipped rubric's twelve are read alike."""
 LONGEST_SECONDS = 60.0
 """Of computing, for one megabyte a side: nearly all of it turning it into tokens."""
+ASKING_AGAIN = ("constitution", "direct", "question_answering")
 VERIFIERS: dict[str, dict[str, Any]] = {
     "exact": {"metric": "exact"},
     "numeric": {"metric": "numeric"},
@@ -41,7 +42,14 @@ def made(kind: str, options: dict[str, Any]) -> Judge[Any]:
     return load(JudgeSettings.model_validate({"kind": kind, **options}))
 
 
-@pytest.fixture(params=[*kinds(), *(f"verifier {metric}" for metric in VERIFIERS)])
+def by_name(kind: str) -> Any:
+    """One kind that asks a real model often enough: the others read its answers alike."""
+    return pytest.param(kind, marks=pytest.mark.slow if kind in ASKING_AGAIN else [])
+
+
+@pytest.fixture(
+    params=[by_name(kind) for kind in (*kinds(), *(f"verifier {metric}" for metric in VERIFIERS))]
+)
 def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Judge[Any]:
     kind, _, metric = request.param.partition(" ")
     options = VERIFIERS[metric] if metric else OPTIONS.get(kind, {})

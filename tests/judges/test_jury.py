@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from judges import load
-from judges._base import Answer, Contest, Opinion, PointwiseJudge, scored
-from judges._dawid_skene import (
+from judges.jury import JuryJudge, compare_scores, majority, weighted_median
+from judges.panel.judge import Answer, Contest, Opinion, PointwiseJudge, scored
+from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import ConfigError, InputError, TrainingError
+from rlhf_core.evaluation.dawid_skene import (
     SIDES,
     Reliability,
     expect,
@@ -20,10 +23,7 @@ from judges._dawid_skene import (
     one_hot,
     save,
 )
-from judges._dawid_skene import load as load_reliability
-from judges.jury import JuryJudge, compare_scores, majority, weighted_median
-from rlhf_core.config import JudgeSettings
-from rlhf_core.errors import ConfigError, InputError, TrainingError
+from rlhf_core.evaluation.dawid_skene import load as load_reliability
 from rlhf_core.records import Mode, Outcome, Prompt
 from tests.facts import prompt
 

@@ -8,13 +8,14 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from judges import _label_tokens, load
-from judges._label_tokens import LabelTokens
+from judges import load
+from judges.language_model import label_tokens
+from judges.language_model.label_tokens import LabelTokens
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
-from rlhf_core.models.next_token import next_token_probabilities
+from rlhf_core.sampling.next_token import next_token_probabilities
 
 DIGITS = tuple("123456789")
 SPACE = "▁"
@@ -65,7 +66,7 @@ def test_digits_that_share_their_first_token_are_told_apart(monkeypatch: pytest.
             (ids[SPACE],): {ids["7"]: 0.5, ids["3"]: 0.25, ids[SPACE]: 0.001},
         }
     )
-    monkeypatch.setattr(_label_tokens, "next_token_probabilities", model)
+    monkeypatch.setattr(label_tokens, "next_token_probabilities", model)
     (found,) = LabelTokens(chat, DIGITS).mass(model, [[0]], 100)
     expected = {**dict.fromkeys(DIGITS, 0.0), "7": 0.47, "3": 0.225}
     assert found == pytest.approx(expected)
@@ -83,7 +84,7 @@ def test_a_label_of_several_tokens_is_followed_to_its_end(monkeypatch: pytest.Mo
     ids = chat.tokenizer.get_vocab()
     y, e, s, n, o = (ids[letter] for letter in "YesNo")
     model = Model({(): {y: 0.8, n: 0.1}, (y,): {e: 0.5}, (y, e): {s: 1.0}, (n,): {o: 1.0}})
-    monkeypatch.setattr(_label_tokens, "next_token_probabilities", model)
+    monkeypatch.setattr(label_tokens, "next_token_probabilities", model)
     (found,) = LabelTokens(chat, ("Yes", "No")).mass(model, [[0]], 100)
     assert found == pytest.approx({"Yes": 0.4, "No": 0.1})
 
@@ -103,7 +104,7 @@ def test_the_spellings_of_a_real_tokenizer():
 
 def test_mass_is_that_of_the_model_over_all_first_tokens():
     """Against the softmax of a plain forward pass, summed by hand over the spellings of A."""
-    from judges._local_model import LocalModel
+    from judges.language_model.local import LocalModel
 
     local = LocalModel("tiny-random")
     labels = local.labels(("A", "B"))

@@ -6,10 +6,10 @@ from weakref import WeakValueDictionary
 
 import pytest
 
-from judges import _local_model
-from judges._fence import plain
-from judges._local_model import LocalModel
-from judges._question import Question
+from judges.language_model import local
+from judges.language_model.fence import plain
+from judges.language_model.local import LocalModel
+from judges.language_model.question import Question
 from rlhf_core.models.loading import load_language_model
 
 
@@ -20,8 +20,8 @@ def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pyte
         loads.append(name)
         return load_language_model(name, dtype, device)
 
-    monkeypatch.setattr(_local_model, "load_language_model", load)
-    monkeypatch.setattr(_local_model, "_loaded", WeakValueDictionary())
+    monkeypatch.setattr(local, "load_language_model", load)
+    monkeypatch.setattr(local, "_loaded", WeakValueDictionary())
     models = [LocalModel("tiny-random") for _ in range(2)]
     answers: list[Any] = []
     for model in models:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-import judges
 from judges import judge_class, kinds
 from judges.brevity import BrevityJudge
+from judges.panel import registry
 from rlhf_core.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -20,7 +20,7 @@ HOW_TO = (ROOT / "judges" / "README.md").read_text()
 USE = """
 import json
 from typer.testing import CliRunner
-from flows.cli import app
+from flows.cli.main import app
 from judges import Answer, load
 from rlhf_core.config import JudgeSettings
 from tests.facts import prompt
@@ -87,14 +87,14 @@ def test_the_example_is_listed_and_in_the_schema(used: dict[str, Any]):
 def test_a_package_whose_judge_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ):
-    point = EntryPoint(name, value, judges.ENTRY_POINTS)
-    monkeypatch.setattr(judges, "_entry_points", lambda: (point,))
+    point = EntryPoint(name, value, registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry, "_entry_points", lambda: (point,))
     assert name in kinds()
     with pytest.raises(ConfigError, match=message):
         judge_class(name)
 
 
 def test_a_package_cannot_take_the_place_of_our_judge(monkeypatch: pytest.MonkeyPatch):
-    point = EntryPoint("brevity", "somewhere:else", judges.ENTRY_POINTS)
-    monkeypatch.setattr(judges, "_entry_points", lambda: (point,))
+    point = EntryPoint("brevity", "somewhere:else", registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry, "_entry_points", lambda: (point,))
     assert judge_class("brevity") is BrevityJudge

@@ -1,9 +1,9 @@
 import pytest
 
 from judges import load
-from judges._base import Contest
-from judges._choice import Heard, read_choice
+from judges.language_model.choice import Heard, read_choice
 from judges.pairwise import FIRST, SECOND, TIE, read
+from judges.panel.judge import Contest
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.records import Outcome, Response

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from judges._base import Answer, Contest, Opinion, scored, verdict
-from judges._panel import Panelist, Task, combination, ranking_tasks
+from judges.panel.judge import Answer, Contest, Opinion, scored, verdict
+from judges.panel.panel import Panelist, Task, combination, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Mode, Outcome, Presented

@@ -2,7 +2,7 @@
 
 import pytest
 
-from judges._parsing import Stated, last_label, stated_verdict
+from judges.language_model.parsing import Stated, last_label, stated_verdict
 
 LABELS = ("A", "B", "TIE")
 YES_NO = ("Yes", "No")

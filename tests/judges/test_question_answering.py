@@ -3,8 +3,8 @@ import json
 import pytest
 
 from judges import Answer, load
-from judges._facts import Fact, parse_pairs
-from judges._question import Question
+from judges.language_model.facts import Fact, parse_pairs
+from judges.language_model.question import Question
 from rlhf_core.config import JudgeSettings
 from rlhf_core.records import Outcome
 from tests.facts import prompt
@@ -86,6 +86,7 @@ def test_pairs_are_read_in_the_forms_models_write():
     assert parse_pairs(text, 1) == [Fact("Who?", "Ann")]
 
 
+@pytest.mark.slow
 def test_a_real_model_is_asked_in_three_rounds():
     real = judge(model="smollm2-135m-instruct", questions=2, measure="recall")
     (opinion,) = real.score([Answer(ASKED, "Ann left Paris.")])

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from judges import Answer, load
-from rlhf_core.algorithms.reward_model import score_sequences
+from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.artifacts import load_role, open_trunk

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from judges import Answer, load
-from judges._question import Question
-from judges._yaml import read_yaml
+from judges.language_model.assets import read_yaml
+from judges.language_model.question import Question
 from judges.rubric import Rubric
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError

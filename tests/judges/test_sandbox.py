@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from judges import _sandbox, load
-from judges._base import Answer, Opinion
-from judges._sandbox import Limits, check, code_of, is_test_code, run_tests
+from judges import load
+from judges.panel.judge import Answer, Opinion
+from judges.verifiers import sandbox
+from judges.verifiers.sandbox import Limits, check, code_of, is_test_code, run_tests
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
@@ -138,7 +139,7 @@ def test_the_machine_is_neither_read_nor_written():
     assert "Read-only" in reason("open('/usr/x', 'w')")
     assert "Read-only" in reason("open('/x', 'w')")
     assert "No such file" in reason("open('/etc/passwd')")
-    assert "No such file" in reason(f"open({_sandbox.__file__!r})")
+    assert "No such file" in reason(f"open({sandbox.__file__!r})")
     assert "No such file" in reason("open('/proc/self/mem')")
 
 
@@ -198,7 +199,7 @@ def test_a_verdict_is_not_forged_by_printing_or_leaving(code: str):
 
 
 def test_where_nothing_can_be_shut_off_nothing_is_run(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("judges._sandbox.sys.platform", "darwin")
+    monkeypatch.setattr("judges.verifiers.sandbox.sys.platform", "darwin")
     opinion = judge("def f(x): return x * x", TESTS)
     assert opinion.outcome is Outcome.UNAVAILABLE
     assert "it needs Linux" in (opinion.reason or "")
@@ -209,7 +210,7 @@ def test_where_nothing_can_be_shut_off_nothing_is_run(monkeypatch: pytest.Monkey
 
 
 def test_a_sandbox_that_fails_is_unavailable_not_wrong(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("judges._bubblewrap.START", "no Python")
+    monkeypatch.setattr("judges.verifiers.bubblewrap.START", "no Python")
     assert judge("def f(x): return x * x", TESTS).outcome is Outcome.UNAVAILABLE
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
-from judges import _maths, load
-from judges._base import Answer, Opinion
-from judges.verifier import exact_match, last_number, normalise, token_f1
+from judges import load
+from judges.panel.judge import Answer, Opinion
+from judges.verifiers import maths
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
+from rlhf_core.text.overlap import exact_match, last_number, normalise, token_f1
 from tests.facts import prompt
 
 
@@ -166,7 +167,7 @@ def test_maths_works_outside_the_main_thread():
 def test_maths_that_overruns_is_unavailable_and_does_not_spoil_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("judges._maths.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("judges.verifiers.maths.TIMEOUT_SECONDS", 1.0)
     found = load(JudgeSettings.model_validate({"kind": "verifier", "metric": "maths"}))
     asked = prompt(reference_answers=("2",))
     tower, plain = found.score([Answer(asked, r"\boxed{9^{9^{9^{9}}}+x}"), Answer(asked, "2")])
@@ -236,7 +237,7 @@ def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
 ):
     """It reads what models wrote; a comparison that nobody is left to stop stops all the same."""
     monkeypatch.setenv("SOLON_TEST_KEY", "secret")
-    with _maths.MathsWorker() as worker:
+    with maths.MathsWorker() as worker:
         assert worker.equal("1/2", "0.5") is True
         process = psutil.Process(worker._started().pid)
         assert "SOLON_TEST_KEY" not in process.environ()

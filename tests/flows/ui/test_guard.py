@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app as command
+from flows.cli.main import app as command
 from flows.ui.guard import Guard, is_loopback
 from rlhf_core.errors import ConfigError
 
@@ -119,7 +119,7 @@ def test_loopback_is_told_from_the_rest(host: str, expected: bool):
 
 
 def test_without_the_library_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("flows.ui_cli.find_spec", lambda name: None)
+    monkeypatch.setattr("flows.cli.ui.find_spec", lambda name: None)
     ended = CliRunner().invoke(command, ["ui"])
     assert isinstance(ended.exception, ConfigError)
     assert "pip install 'solon[ui]'" in str(ended.exception)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows._cycle import Cycle
+from flows.cycle.cycle import Cycle
 from rlhf_core.config import Config
 
 TELEPHONE = {"width": 390, "height": 844}

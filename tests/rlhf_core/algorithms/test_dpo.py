@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rlhf_core.algorithms.dpo import preference_objective, sequence_logprobs, train_dpo
+from rlhf_core.algorithms.dpo import preference_objective, train_dpo
 from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.artifacts import open_trunk

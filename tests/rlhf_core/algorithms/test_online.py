@@ -59,7 +59,7 @@ def train(
         (PPOSettings, {"critic_learning_rate": 1e-2}),
         (PPOSettings, {"critic": "shared"}),
         (RLOOSettings, {}),
-        (RLOOSettings, {"baseline": "batch_mean"}),
+        pytest.param(RLOOSettings, {"baseline": "batch_mean"}, marks=pytest.mark.slow),
     ],
 )
 def test_planted_reward_is_learnt(

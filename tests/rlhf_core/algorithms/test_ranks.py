@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rlhf_core.models import ranks
+from rlhf_core.distributed import ranks
 from tests.conftest import ROOT
 from tests.rlhf_core.algorithms.together import train
 

@@ -9,13 +9,8 @@ import torch.nn.functional as F
 from rlhf_core.algorithms import reward_model
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rankings import RankedCandidates
-from rlhf_core.algorithms.reward_model import (
-    bootstrap_weights,
-    normalise,
-    score_sequences,
-    scores_of_each_head,
-    train_reward_model,
-)
+from rlhf_core.algorithms.reward_model import bootstrap_weights, normalise, train_reward_model
+from rlhf_core.algorithms.scoring import score_sequences, scores_of_each_head
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence, collate

@@ -17,9 +17,9 @@ from rlhf_core.algorithms.rollouts import (
 )
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.artifacts import open_trunk
-from rlhf_core.models.sampling import SamplingLimits, sample
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import SamplingLimits, sample
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.ragged import PROMPTS, disturb, ragged_rollouts
 

@@ -19,9 +19,9 @@ from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.config.training import DPOSettings, PPOSettings
 from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
+from rlhf_core.distributed.ranks import join_others, leave_others, rank, world
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
-from rlhf_core.models.ranks import join_others, leave_others, rank, world
 from rlhf_core.models.trunk import Role, Trunk
 from tests.rlhf_core.algorithms.planted import planted_rankings, random_tokens, share_of_low
 

@@ -1,14 +1,9 @@
 import pytest
 import torch
 
+from rlhf_core.algorithms.scoring import sequence_kl
 from rlhf_core.config import Config
-from rlhf_core.evaluation.comparison import (
-    REWARD_SCALE,
-    Comparison,
-    Seat,
-    sequence_kl,
-    settings_hash,
-)
+from rlhf_core.evaluation.comparison import REWARD_SCALE, Comparison, Seat, settings_hash
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Judgement, Outcome

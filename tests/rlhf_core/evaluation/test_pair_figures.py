@@ -10,7 +10,7 @@ from rlhf_core.evaluation.pair_figures import (
     judge_figures,
 )
 from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
-from rlhf_core.labelled import LabelledPair
+from rlhf_core.files.labelled import LabelledPair
 from rlhf_core.records import Outcome
 from tests.facts import prompt
 

@@ -7,7 +7,7 @@ from rlhf_core.evaluation.text_figures import (
     judge_figures,
 )
 from rlhf_core.evaluation.verdicts import Figure, TextVerdict
-from rlhf_core.labelled import LabelledText
+from rlhf_core.files.labelled import LabelledText
 from rlhf_core.records import Outcome
 from tests.facts import prompt
 

@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models import architecture
 from rlhf_core.models.artifacts import open_trunk
-from rlhf_core.models.attention import GROUPED
-from rlhf_core.models.sampling import SamplingLimits, sample_all
+from rlhf_core.models.kernels.attention import GROUPED
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import SamplingLimits, sample_all
 from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import CONFIGS, write_architecture
 

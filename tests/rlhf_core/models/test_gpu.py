@@ -10,10 +10,10 @@ from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.models.artifacts import open_trunk
-from rlhf_core.models.logprobs import chosen_logprobs
-from rlhf_core.models.sampling import SamplingLimits, sample
+from rlhf_core.models.kernels.logprobs import chosen_logprobs
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import SamplingLimits, sample
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.planted import planted_rankings
 

@@ -19,9 +19,9 @@ from rlhf_core.algorithms.rollouts import Rollout, roll_out
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.artifacts import open_trunk, save_merged, save_role
 from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.sampling import SamplingLimits, sample_all
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.models.turn_end import end_ids, taught_end
+from rlhf_core.sampling.local import SamplingLimits, sample_all
 from tests.conftest import FP32
 
 SPECIAL = ["<pad>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<other_end>"]

@@ -20,11 +20,11 @@ from dataclasses import asdict
 
 from rlhf_core.errors import QueryError
 from rlhf_core.records import Candidate, PromptSet
-from rlhf_core.store import Store, audit, reading
-from rlhf_core.store.describe import relations
+from rlhf_core.store import Store, reading
+from rlhf_core.store.audit.describe import relations
+from rlhf_core.store.audit.named import named_queries
 from rlhf_core.store.forgetting import forget
-from rlhf_core.store.named import named_queries
-from tests.facts import candidate, prompt
+from tests.facts import candidate, prompt, query_store
 from tests.rlhf_core.store.user_facts import MODELS, asked, chain
 
 
@@ -88,7 +88,7 @@ def rows(store: Store) -> dict[str, list[dict[str, object]]]:
 def main() -> None:
     address, what, *arguments = sys.argv[1:]
     if what == "audit":
-        found = audit(address, arguments[0])
+        found = query_store(address, arguments[0])
         print(json.dumps({"columns": found.columns, "rows": found.rows}, default=str))
         return
     if what == "attempt":

@@ -19,7 +19,7 @@ from rlhf_core.records import (
     RolloutVerdict,
 )
 from rlhf_core.store import Store, migrations, queries, reading
-from rlhf_core.store.lineage import lineage_down, lineage_up, subject_of
+from rlhf_core.store.lineage.tree import lineage_down, lineage_up, subject_of
 from rlhf_core.store.migrations import all_migrations
 from tests.facts import prompt
 from tests.rlhf_core.store.test_lineage import (

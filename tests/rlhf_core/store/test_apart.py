@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from rlhf_core.errors import QueryError, StoreError
-from rlhf_core.store import Snapshot, Store, apart
-from rlhf_core.store.apart import Apart
+from rlhf_core.store import Snapshot, Store
+from rlhf_core.store.audit import apart
+from rlhf_core.store.audit.apart import Apart
 from tests.facts import candidate
 
 # One string after the other, each made in one call that no interrupt reaches.

@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from rlhf_core.errors import QueryError, StoreError
-from rlhf_core.store import Store, audit, reading
-from rlhf_core.store.files import locked
-from tests.facts import candidate, prompt
+from rlhf_core.store import Store, reading
+from rlhf_core.store.disk.files import locked
+from tests.facts import candidate, prompt, query_store
 
 
 @pytest.fixture
@@ -20,7 +20,9 @@ def filled(store: Store) -> Store:
 
 
 def test_answers_with_columns_rows_and_age(filled: Store):
-    answer = audit(filled.files.database, "SELECT sample_index, text FROM candidates ORDER BY 1")
+    answer = query_store(
+        filled.files.database, "SELECT sample_index, text FROM candidates ORDER BY 1"
+    )
     assert answer.columns == ["sample_index", "text"]
     assert answer.rows == [(0, "one"), (1, "two")]
     assert 0 <= answer.age_seconds < 60
@@ -35,22 +37,22 @@ def test_what_a_question_is_asked_of_is_bound_and_not_pasted(filled: Store):
 
 
 def test_a_snapshot_is_refreshed_when_the_store_moved_on(filled: Store):
-    audit(filled.files.database, "SELECT 1")
+    query_store(filled.files.database, "SELECT 1")
     past = time.time() - 60
     os.utime(filled.files.snapshot, (past, past))
     filled.append([candidate("three", 2)])
-    assert audit(filled.files.database, "SELECT count(*) FROM candidates").rows == [(3,)]
+    assert query_store(filled.files.database, "SELECT count(*) FROM candidates").rows == [(3,)]
 
 
 def test_a_clock_that_goes_back_leaves_no_auditor_on_an_old_snapshot(filled: Store):
     """What was written since is dated before the snapshot, by an hour."""
     files = filled.files
-    audit(files.database, "SELECT 1")
+    query_store(files.database, "SELECT 1")
     filled.append([candidate("three", 2)])
     future, past = time.time() + 3600, time.time() - 60
     os.utime(files.snapshot, (future, future))
     os.utime(files.database, (past, past))
-    answer = audit(files.database, "SELECT count(*) FROM candidates")
+    answer = query_store(files.database, "SELECT count(*) FROM candidates")
     assert answer.rows == [(3,)]
     assert 0 <= answer.age_seconds < 60
 
@@ -58,16 +60,16 @@ def test_a_clock_that_goes_back_leaves_no_auditor_on_an_old_snapshot(filled: Sto
 def test_an_age_is_never_negative_and_an_unknown_one_is_said(
     filled: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    audit(filled.files.database, "SELECT 1")
+    query_store(filled.files.database, "SELECT 1")
     future = time.time() + 3600
     os.utime(filled.files.snapshot, (future, future))
-    assert audit(filled.files.database, "SELECT 1").age_seconds == 0
+    assert query_store(filled.files.database, "SELECT 1").age_seconds == 0
     assert caplog.text == ""
     filled.append([candidate("three", 2)])
-    module = importlib.import_module("rlhf_core.store.audit")
+    module = importlib.import_module("rlhf_core.store.snapshot")
     monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
     with locked(filled.files, 1):
-        assert audit(filled.files.database, "SELECT 1").age_seconds == 0
+        assert query_store(filled.files.database, "SELECT 1").age_seconds == 0
     assert "clock was set back" in caplog.text
 
 
@@ -82,7 +84,7 @@ def test_a_store_put_back_from_a_backup_is_news(filled: Store, tmp_path: Path):
     os.replace(backup, files.database)
     past = time.time() - 60
     os.utime(files.snapshot, (past, past))
-    assert audit(files.database, "SELECT count(*) FROM candidates").rows == [(2,)]
+    assert query_store(files.database, "SELECT count(*) FROM candidates").rows == [(2,)]
 
 
 def test_a_store_without_news_is_not_copied_again(filled: Store):
@@ -91,20 +93,22 @@ def test_a_store_without_news_is_not_copied_again(filled: Store):
     past = time.time() - 60
     os.utime(snapshot, (past, past))
     for _ in range(2):
-        audit(filled.files.database, "SELECT 1")
+        query_store(filled.files.database, "SELECT 1")
         filled.publish()
     assert snapshot.stat().st_ino == copied
 
 
 def test_a_locked_store_is_answered_from_the_last_snapshot(filled: Store, monkeypatch):
-    audit(filled.files.database, "SELECT 1")
+    query_store(filled.files.database, "SELECT 1")
     filled.append([candidate("three", 2)])
     past = time.time() - 60
     os.utime(filled.files.snapshot, (past, past))
-    module = importlib.import_module("rlhf_core.store.audit")  # the package names its function so
+    module = importlib.import_module(
+        "rlhf_core.store.snapshot"
+    )  # the package names its function so
     monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
     with locked(filled.files, 1):
-        answer = audit(filled.files.database, "SELECT count(*) FROM candidates")
+        answer = query_store(filled.files.database, "SELECT count(*) FROM candidates")
     assert answer.rows == [(2,)]
     assert answer.age_seconds > 50
 
@@ -121,7 +125,7 @@ def test_a_reader_keeps_its_view_while_snapshots_are_published(filled: Store):
 
 def test_no_store_is_an_error_and_makes_none(tmp_path: Path):
     with pytest.raises(StoreError, match="`solon run CONFIG` makes one"):
-        audit(tmp_path / "none.duckdb", "SELECT 1")
+        query_store(tmp_path / "none.duckdb", "SELECT 1")
     assert list(tmp_path.iterdir()) == []
 
 

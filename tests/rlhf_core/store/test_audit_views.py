@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rlhf_core.preferences import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import Combination, pairs_of, rank
 from rlhf_core.records import (
     ConfigVersion,
     CycleRun,

@@ -16,7 +16,7 @@ from rlhf_core.records import (
     StageRun,
 )
 from rlhf_core.store import Store, reading
-from rlhf_core.store.checks import run_checks
+from rlhf_core.store.audit.checks import run_checks
 from rlhf_core.store.forgetting import forget
 from tests.rlhf_core.store.test_forgetting import ANN, HERS, SENT_HERS
 from tests.rlhf_core.store.test_migrations import columns_of, fill

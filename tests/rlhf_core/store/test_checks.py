@@ -21,7 +21,7 @@ from rlhf_core.records import (
     StageRun,
 )
 from rlhf_core.store import Store, reading
-from rlhf_core.store.checks import COMMENT, Severity, run_checks
+from rlhf_core.store.audit.checks import COMMENT, Severity, run_checks
 from tests.facts import candidate, prompt, response
 from tests.rlhf_core.store.judged import ASKED, LONG, contest, judged, judgement
 

@@ -16,15 +16,15 @@ import pyarrow as pa
 import pytest
 
 from rlhf_core.errors import StoreError
+from rlhf_core.files.whole import scratch_folder
 from rlhf_core.records import Prompt
-from rlhf_core.store import Store, audit, reading
+from rlhf_core.store import Store, reading
 from rlhf_core.store import store as store_module
 from rlhf_core.store.columns import table_of, with_provenance
 from rlhf_core.store.database import DatabaseFile
-from rlhf_core.store.files import locked
-from rlhf_core.whole import scratch_folder
+from rlhf_core.store.disk.files import locked
 from tests.conftest import ROOT
-from tests.facts import candidate, prompt
+from tests.facts import candidate, prompt, query_store
 
 ONE, OTHER = prompt("one?"), prompt("other?")
 FULL = "free space there and run again"
@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_former_snapshot(store: 
             store.publish()
         with pytest.raises(StoreError, match=FULL):
             store.rewrite()
-        assert audit(store.files.database, "SELECT count(*) FROM prompts").rows == [(1,)]
+        assert query_store(store.files.database, "SELECT count(*) FROM prompts").rows == [(1,)]
     assert texts(store) == ["one?", "other?"]
     assert not list(store.files.database.parent.glob("*copy*"))
 
@@ -125,12 +125,13 @@ def test_a_small_disk_that_fills_up_loses_nothing_it_acknowledged(tmp_path: Path
 AUDITOR = """
 import sys
 from rlhf_core.errors import StoreError
-from rlhf_core.store import Store, audit, reading
+from rlhf_core.store import Store, reading
+from tests.facts import query_store
 try:
     Store(sys.argv[1])
 except StoreError as error:
     print(error)
-print(audit(sys.argv[1], "SELECT count(*) FROM prompts").rows)
+print(query_store(sys.argv[1], "SELECT count(*) FROM prompts").rows)
 """
 
 
@@ -232,7 +233,7 @@ def test_a_damaged_snapshot_is_made_again(store: Store, damage: str):
     store.files.snapshot.write_bytes(content)
     question = "SELECT count(*), sum(length(text)) FROM candidates"
     expected = (300, sum(len(f"{n} " * 200) for n in range(300)))
-    assert audit(store.files.database, question).rows == [expected]
+    assert query_store(store.files.database, question).rows == [expected]
 
 
 def test_a_snapshot_found_damaged_by_a_question_is_made_again_for_the_next(store: Store):
@@ -247,7 +248,7 @@ def test_a_snapshot_found_damaged_by_a_question_is_made_again_for_the_next(store
         with pytest.raises(StoreError, match="made again when you ask again"):
             snapshot.ask(question)
     expected = sum(len(f"{n} " * 200) for n in range(300))
-    assert audit(store.files.database, question).rows == [(expected,)]
+    assert query_store(store.files.database, question).rows == [(expected,)]
 
 
 def test_what_killed_processes_left_is_removed_by_the_next_writer(
@@ -272,7 +273,7 @@ def test_what_killed_processes_left_is_removed_by_the_next_writer(
     assert not copy.with_name(copy.name + ".wal").exists()
     assert link.exists()  # a reader may be about to open it
     assert other.exists()
-    monkeypatch.setattr("rlhf_core.store.files.LEFTOVER_SECONDS", 0.0)
+    monkeypatch.setattr("rlhf_core.store.disk.files.LEFTOVER_SECONDS", 0.0)
     time.sleep(0.02)
     store.append([OTHER])
     assert not link.exists()
@@ -287,7 +288,7 @@ def test_a_rewrite_leaves_nothing_of_deleted_rows_on_disk(store: Store):
         connection.execute("DELETE FROM prompts WHERE text <> 'one?'")
     store.rewrite()
     assert texts(store) == ["one?"]
-    assert audit(store.files.database, "SELECT text FROM prompts").rows == [("one?",)]
+    assert query_store(store.files.database, "SELECT text FROM prompts").rows == [("one?",)]
     for path in store.files.database.parent.rglob("*"):
         assert path.is_dir() or secret.encode() not in path.read_bytes(), path.name
     assert store.append([OTHER]) == 1

@@ -15,7 +15,7 @@ from rlhf_core.records import (
     RolloutVerdict,
 )
 from rlhf_core.store import Store, reading
-from rlhf_core.store.named import named_query
+from rlhf_core.store.audit.named import named_query
 from tests.facts import candidate, prompt
 
 EASY, HARD = prompt("Easy?"), prompt("Hard?")

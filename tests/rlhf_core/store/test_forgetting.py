@@ -8,13 +8,14 @@ import pytest
 
 from rlhf_core.errors import ConfigError, UnknownUserError
 from rlhf_core.identity import content_id
+from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Deletion, PromptSet, PromptTombstone, PromptUser
-from rlhf_core.store import Store, audit
+from rlhf_core.store import Store
 from rlhf_core.store import store as store_module
-from rlhf_core.store.files import locked
+from rlhf_core.store.disk.files import locked
 from rlhf_core.store.forgetting import forget, plan_forgetting
 from rlhf_core.store.user_key import user_hashes, user_hashes_to_write
-from rlhf_core.users import UserHashes
+from tests.facts import query_store
 from tests.rlhf_core.store.user_facts import BASE, MODELS, NEXT, POLICY, REWARD, asked, chain
 
 ANN, BOB = "ann-7f3a9c", "bob-1d2e8b"
@@ -224,5 +225,5 @@ def test_the_store_is_whole_afterwards(filled: Store):
     before = filled.query(described)
     forget(filled, ANN)
     assert filled.query(described) == before
-    assert audit(filled.files.database, "SELECT count(*) FROM prompts").rows == [(2,)]
+    assert query_store(filled.files.database, "SELECT count(*) FROM prompts").rows == [(2,)]
     assert Store(filled.files.database).append([HERS]) == 1

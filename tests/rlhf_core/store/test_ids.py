@@ -7,10 +7,10 @@ import pytest
 from rlhf_core.errors import IdError
 from rlhf_core.records import ConfigVersion
 from rlhf_core.store import Store, reading
-from rlhf_core.store.counterfactual import versions_of
+from rlhf_core.store.audit.counterfactual import versions_of
+from rlhf_core.store.audit.pages import PairFilter, pair_count
 from rlhf_core.store.exchange import Selection, by_whole_ids
 from rlhf_core.store.ids import LISTED, whole_id
-from rlhf_core.store.pages import PairFilter, pair_count
 
 KNOWN = ["policy-12ab", "policy-12cd", "policy-12", "sft-9"]
 

@@ -10,7 +10,7 @@ from rlhf_core.records import RECORDS, Candidate, Judgement, Outcome
 from rlhf_core.store import Store
 from rlhf_core.store import store as store_module
 from rlhf_core.store.columns import schema_of, table_of
-from rlhf_core.store.files import locked
+from rlhf_core.store.disk.files import locked
 from tests.facts import candidate
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import ConfigError, StoreBusyError, StoreError
-from rlhf_core.store.objects import open_object_store, refused
+from rlhf_core.store.lake.objects import open_object_store, refused
 from tests.rlhf_core.store.lakes import Lake, Lakes, ObjectStore, PostgreSQL, object_store
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key-7f3a", "AWS_SECRET_ACCESS_KEY": "hunter2'; DROP"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_core.errors import IdError
-from rlhf_core.preferences import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import Combination, pairs_of, rank
 from rlhf_core.records import (
     Candidate,
     Evaluation,
@@ -24,8 +24,8 @@ from rlhf_core.records import (
     Split,
 )
 from rlhf_core.store import Store, queries, reading
-from rlhf_core.store.lineage import Branch, Subject, lineage_down, lineage_up, subject_of
-from rlhf_core.store.retracting import retract
+from rlhf_core.store.lineage.retracting import retract
+from rlhf_core.store.lineage.tree import Branch, Subject, lineage_down, lineage_up, subject_of
 from tests.facts import candidate, prompt
 
 COMBINATION = Combination({"one-1": 1.0, "other-1": 1.0}, 0.02)

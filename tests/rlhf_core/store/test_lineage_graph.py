@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_core.store import Store, reading
-from rlhf_core.store.lineage_graph import LineageGraph, lineage_graph
+from rlhf_core.store.lineage.graph import LineageGraph, lineage_graph
 from tests.rlhf_core.store.test_lineage import (
     BASE,
     FACTS,

@@ -4,7 +4,7 @@ import pytest
 
 from rlhf_core.errors import QueryError
 from rlhf_core.store import Store, reading
-from rlhf_core.store.named import named_queries, named_query, read_parameters
+from rlhf_core.store.audit.named import named_queries, named_query, read_parameters
 from tests.facts import candidate, prompt
 
 SHIPPED = sorted(named_queries())

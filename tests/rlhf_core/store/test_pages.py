@@ -6,8 +6,8 @@ import pytest
 
 from rlhf_core.records import Mode, Pair, PairOutcome, Split
 from rlhf_core.store import Store, reading
-from rlhf_core.store import pages as asked
-from rlhf_core.store.pages import PairFilter, PairOrder, pair_count, pair_page
+from rlhf_core.store.audit import pages as asked
+from rlhf_core.store.audit.pages import PairFilter, PairOrder, pair_count, pair_page
 from tests.facts import candidate, prompt
 
 MARGINS = (0.5, 0.25, None, 1.0, 0.75)

@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from rlhf_core.errors import QueryError
-from rlhf_core.store import Store, audit, reading
+from rlhf_core.store import Store, reading
 from rlhf_core.store.limits import process_held_to
-from tests.facts import candidate, prompt
+from tests.facts import candidate, prompt, query_store
 
 WRITES = [
     "INSERT INTO prompts (id) VALUES ('x')",
@@ -196,12 +196,12 @@ def test_an_audit_that_may_be_answered_learns_no_secret_and_changes_nothing(
     except QueryError as error:
         found = str(error)
     assert "hunter2" not in found
-    assert audit(database, "SELECT count(*) FROM candidates").rows == [(2,)]
+    assert query_store(database, "SELECT count(*) FROM candidates").rows == [(2,)]
 
 
 def test_walls_that_stand_behind_others_stand(database: Path):
     """Attempts above end before they come to them, so none of those would tell."""
-    found = audit(
+    found = query_store(
         database,
         "SELECT name, value FROM duckdb_settings() WHERE name IN ('access_mode', "
         "'enable_external_access', 'lock_configuration') ORDER BY name",
@@ -225,16 +225,16 @@ def test_what_reads_is_answered(database: Path):
         "PIVOT candidates ON sample_index IN (0, 1) USING count(*)",
         "EXPLAIN SELECT 1",
     ):
-        assert audit(database, sql).rows, sql
+        assert query_store(database, sql).rows, sql
 
 
 def test_a_pivot_finds_its_values_where_duckdb_makes_no_type_for_them(database: Path):
     sql = "PIVOT candidates ON sample_index USING count(*)"
     if duckdb.__version__.startswith("1."):
         with pytest.raises(QueryError, match="name the values of the PIVOT"):
-            audit(database, sql)
+            query_store(database, sql)
     else:
-        assert audit(database, sql).rows
+        assert query_store(database, sql).rows
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rlhf_core.preferences import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.spot_checks import Check, choose
 from rlhf_core.records import (
     ConfigVersion,
     HumanVerdict,
@@ -15,9 +16,8 @@ from rlhf_core.records import (
     SpotCheck,
     Strategy,
 )
-from rlhf_core.spot_checks import Check, choose
 from rlhf_core.store import Store
-from rlhf_core.store.spot_checks import checkable, record
+from rlhf_core.store.audit.spot_checks import checkable, record
 from tests.facts import candidate, prompt
 
 ASKED = prompt("Why?")

@@ -14,7 +14,7 @@ from rlhf_core.errors import SchemaError, StoreBusyError, StoreError
 from rlhf_core.records import RECORDS, Candidate, Prompt, Split
 from rlhf_core.store import Store, queries
 from rlhf_core.store import store as store_module
-from rlhf_core.store.files import locked
+from rlhf_core.store.disk.files import locked
 from rlhf_core.store.migrations import all_migrations
 from tests.facts import candidate, prompt
 

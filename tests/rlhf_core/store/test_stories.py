@@ -7,8 +7,8 @@ import pytest
 from rlhf_core.errors import IdError
 from rlhf_core.records import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.store import Store, reading
-from rlhf_core.store.lineage import Subject
-from rlhf_core.store.stories import STORIES, Story, story_of, told
+from rlhf_core.store.audit.stories import STORIES, Story, story_of, told
+from rlhf_core.store.lineage.tree import Subject
 from tests.rlhf_core.store.test_lineage import (
     ANSWERS,
     FACTS,

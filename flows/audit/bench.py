@@ -1,0 +1,198 @@
+"""What judges are worth on answers that people labelled: `solon judges bench`.
+
+The plan first, then every judge on every set beside the length baseline, then the rows, the page
+and the table. No stage of a cycle, and no Prefect.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.cycle.cycle import new_run_id
+from flows.cycle.ledger import StoreLedger
+from flows.reports.bench_page import write_page
+from flows.terminal.progress import Advance, progress
+from judges.bench.results import PANEL, Extras, JudgeResult, SetResult, hear
+from judges.bench.runner import Witness, question_count
+from rlhf_core.config import Panel
+from rlhf_core.endpoints.budget import Budget
+from rlhf_core.errors import DataFileError
+from rlhf_core.files.labelled import LabelledSet
+from rlhf_core.files.labelled_reading import read_labelled
+from rlhf_core.records import JudgeBenchmark
+from rlhf_core.store import Store
+
+CHARACTERS_PER_TOKEN = 4.0
+"""For the plan: about right for English."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured: judges, labelled sets, and what they are asked beside."""
+
+    panel: Panel
+    sets: Sequence[LabelledSet]
+    extras: Extras = field(default_factory=Extras)
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One judge on one set, before it is asked anything."""
+
+    judge: str
+    data: str
+    items: int
+    calls: int
+    local_tokens: float
+    """Through a model on this machine."""
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What came of it."""
+
+    id: str
+    sets: list[SetResult]
+    page: Path
+
+
+def read_sets(
+    paths: Sequence[Path], form: str | None, columns: Sequence[str], limit: int | None
+) -> list[LabelledSet]:
+    """The labelled sets of some files.
+
+    Args:
+        paths: The files.
+        form: One of the formats; told by the columns, where it is left out.
+        columns: `what=name` each.
+        limit: So many of each file, drawn by hash.
+
+    Raises:
+        InputError: If a column is not written so, or a file cannot be read; with its line.
+    """
+    names = {}
+    for column in columns:
+        what, equals, name = column.partition("=")
+        if not equals or not name:
+            raise DataFileError(f"--column {column}: write it as what=name, as in prompt=query")
+        names[what] = name
+    return [read_labelled(path, form, names).sample(limit) for path in paths]
+
+
+def plan_bench(bench: Bench) -> list[PlanRow]:
+    """What a bench would ask for, and what that would cost.
+
+    Raises:
+        InputError: For anything in the config, the data or the models that would stop it.
+    """
+    witnesses = [Witness(settings) for settings in bench.panel.judges]
+    for witness in witnesses:
+        witness.check()
+    for data in bench.sets:
+        if bench.extras.injections and not data.pairs:
+            raise DataFileError(
+                f"{data.name} holds single texts; --injections attacks the worse answer of a pair"
+            )
+    return [_planned(witness, data, bench) for data in bench.sets for witness in witnesses]
+
+
+def _planned(witness: Witness, data: LabelledSet, bench: Bench) -> PlanRow:
+    calls = question_count(witness.compares, data.pairs, data.texts)
+    extras, orders = bench.extras, 2 if witness.compares or data.pairs else 1
+    calls += orders * min(extras.again, len(data))
+    calls += orders * min(extras.injections, len(data)) * len(extras.attacks)
+    entries = data.pairs or data.texts
+    prompt = sum(len(entry.prompt.instruction) for entry in entries) / len(entries)
+    answers = [len(text) for entry in entries for text in entry.texts]
+    load = witness.workload(
+        prompt / CHARACTERS_PER_TOKEN, sum(answers) / len(answers) / CHARACTERS_PER_TOKEN
+    )
+    return PlanRow(
+        witness.name, data.name, len(data), calls, calls * load.tokens, calls * load.cost_usd
+    )
+
+
+def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -> Benchmark:
+    """Ask every judge about every set; store the figures, write the page.
+
+    Args:
+        bench: What is measured.
+        plan: Of that bench.
+        page: Where the page goes; among the artifacts, where it is left out.
+    """
+    id = new_run_id()
+    store = Store(bench.panel.store, id)
+    found = []
+    with progress("asking judges", sum(row.calls for row in plan)) as advance:
+        meter = _Meter(advance)
+        ledger = StoreLedger(store, Budget(bench.panel.budget))
+        witnesses = [Witness(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
+        for data in bench.sets:
+            found.append(hear(data, witnesses, bench.extras))
+            store.append(records(id, found[-1]))
+    store.publish()
+    path = page or bench.panel.artifacts / "benches" / f"{id}.html"
+    write_page(path, id, found)
+    return Benchmark(id, found, path)
+
+
+class _Meter:
+    """Moves the bar, with what was paid so far beside it."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._cost_usd = 0.0
+
+    def reader(self, judge: str) -> Callable[[int, float], None]:
+        def read(count: int, cost_usd: float) -> None:
+            self._cost_usd += cost_usd
+            paid = f", {self._cost_usd:.4f} USD" if self._cost_usd else ""
+            self._advance(count, f"{judge}{paid}")
+
+        return read
+
+
+def records(benchmark: str, result: SetResult) -> list[JudgeBenchmark]:
+    """The figures of a set as rows."""
+    together = JudgeResult(PANEL, "", False, result.together)
+    return [
+        JudgeBenchmark(
+            benchmark=benchmark,
+            judge=judge.name,
+            judge_version=judge.version,
+            data=result.data.name,
+            items_hash=result.data.hash,
+            **vars(figure),
+        )
+        for judge in [*result.judges, together]
+        for figure in judge.figures
+    ]
+
+
+def summary(benchmark: Benchmark) -> dict[str, Any]:
+    """Everything found, for programs."""
+    return {
+        "benchmark": benchmark.id,
+        "page": str(benchmark.page),
+        "sets": [
+            {
+                "data": result.data.name,
+                "items": len(result.data),
+                "items_hash": result.data.hash,
+                "left_out": dict(result.data.left_out),
+                "unfit": dict(result.unfit),
+                "alarms": [judge.alarm for judge in result.judges if judge.alarm],
+                "together": [vars(figure) for figure in result.together],
+                "judges": {
+                    judge.name: {
+                        "version": judge.version,
+                        "figures": [vars(figure) for figure in judge.figures],
+                    }
+                    for judge in result.judges
+                },
+            }
+            for result in benchmark.sets
+        ],
+    }

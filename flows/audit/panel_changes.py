@@ -1,0 +1,131 @@
+"""A panel as a config has it, and the same with judges swapped, dropped or weighed anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from judges.panel.panel import Panelist
+from rlhf_core.config import Config
+from rlhf_core.config.judge import DEFAULT_SCALE
+from rlhf_core.errors import ConfigError
+from rlhf_core.preferences.ranking import Combination
+from rlhf_core.records import Mode
+from rlhf_core.store import Snapshot
+from rlhf_core.store.audit.counterfactual import known_judges, spending, versions_of
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A place on the panel and the judge version that takes it."""
+
+    judge: str
+    version: str
+    weight: float
+    modes: tuple[Mode, ...]
+    is_pairwise: bool
+    scale: float = DEFAULT_SCALE
+
+
+@dataclass(frozen=True)
+class PanelChanges:
+    """As the command line has them: A=B, JUDGE, JUDGE=0.5. All speak of the config's judges."""
+
+    swaps: Sequence[str] = ()
+    drops: Sequence[str] = ()
+    weights: Sequence[str] = ()
+
+
+def panel_of(config: Config) -> list[Seat]:
+    return [
+        Seat(
+            panelist.settings.name,
+            panelist.version,
+            panelist.settings.weight,
+            panelist.settings.modes,
+            panelist.is_pairwise,
+            panelist.settings.scale,
+        )
+        for panelist in (Panelist(settings) for settings in config.judges)
+    ]
+
+
+def combination_of(seats: Sequence[Seat], config: Config) -> Combination:
+    judges = [(seat.version, seat.weight, seat.scale) for seat in seats]
+    return Combination.of(judges, config.preferences.tie_margin, config.preferences.missing)
+
+
+def changed(seats: Sequence[Seat], changes: PanelChanges, snapshot: Snapshot) -> list[Seat]:
+    """The panel after all changes.
+
+    A judge that is swapped in takes the seat with its weight and modes, and keeps its own scale,
+    which is the default one where the config does not know it; where it sat elsewhere on
+    the panel, that seat goes.
+
+    Raises:
+        ConfigError: If a change is none, names no judge of the config, or leaves nobody to decide;
+            if the judge to be swapped in is not in the store, or its name means several versions.
+    """
+    if not (changes.swaps or changes.drops or changes.weights):
+        raise ConfigError("name a change: --swap A=B, --drop JUDGE or --weight JUDGE=0.5")
+    found = {seat.judge: seat for seat in seats}
+    for word in changes.weights:
+        name, value = _parted(word, "--weight", "JUDGE=0.5")
+        seat = found[_member(found, name)]
+        found[name] = replace(seat, weight=_weight(value))
+    for name in changes.drops:
+        del found[_member(found, name)]
+    panel = dict(found)
+    for word in changes.swaps:
+        name, other = _parted(word, "--swap", "A=B")
+        seat = found[_member(found, name)]
+        panel[name] = _swapped_in(seat, other, seats, snapshot)
+    moved = {panel[name].version for name in panel if panel[name] is not found[name]}
+    kept = [
+        seat for name, seat in panel.items() if seat is not found[name] or seat.version not in moved
+    ]
+    if not any(seat.weight > 0 for seat in kept):
+        raise ConfigError("no judge with a weight above 0 would be left to decide")
+    return kept
+
+
+def _swapped_in(seat: Seat, other: str, seats: Sequence[Seat], snapshot: Snapshot) -> Seat:
+    for member in seats:
+        if other in (member.judge, member.version):
+            return replace(
+                seat,
+                judge=member.judge,
+                version=member.version,
+                is_pairwise=member.is_pairwise,
+                scale=member.scale,
+            )
+    versions = versions_of(snapshot, other)
+    if not versions:
+        known = ", ".join(known_judges(snapshot))
+        raise ConfigError(f"no judgement by {other!r} in the store; it has those of {known}")
+    if len(versions) > 1:
+        raise ConfigError(f"{other!r} judged in several versions; name one: {', '.join(versions)}")
+    (version,) = versions
+    is_pairwise = spending(snapshot, version).is_pairwise
+    return replace(seat, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE)
+
+
+def _member(found: dict[str, Seat], name: str) -> str:
+    if name not in found:
+        raise ConfigError(f"no judge {name!r} on the panel; it has {', '.join(found) or 'none'}")
+    return name
+
+
+def _parted(word: str, option: str, wanted: str) -> tuple[str, str]:
+    name, sign, value = word.partition("=")
+    if not (name and sign and value):
+        raise ConfigError(f"{option} {word}: write {option} {wanted}")
+    return name, value
+
+
+def _weight(value: str) -> float:
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < float("inf"):
+        raise ConfigError(f"--weight: {value!r} is no weight; write a number from 0 on")
+    return weight

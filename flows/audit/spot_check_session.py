@@ -1,0 +1,93 @@
+"""A person checks pairs on the terminal, a key each, and sees nothing of what judges said."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from flows.terminal.screen import shown
+from rlhf_core.preferences.spot_checks import Check
+from rlhf_core.records import HumanVerdict
+from rlhf_core.store import Store
+from rlhf_core.store.audit.spot_checks import record
+
+VERDICTS = {
+    "1": HumanVerdict.LEFT,
+    "2": HumanVerdict.RIGHT,
+    "0": HumanVerdict.TIE,
+    "u": HumanVerdict.UNSURE,
+}
+HELP = "1 left is better · 2 right · 0 alike · u unsure · n note · b back · q quit"
+BACK, NOTE, QUIT = "b", "n", "q"
+
+
+def check_pairs(store: Store, checks: Sequence[Check], person: str, to: Console) -> int:
+    """Show each pair until the person answered it, went back or quit; each answer is kept at once.
+
+    Args:
+        store: Where answers go.
+        checks: What is asked, in order.
+        person: Who is asked.
+        to: Where pairs are shown.
+
+    Returns:
+        How many pairs have an answer of this session.
+    """
+    answered: set[int] = set()
+    place = 0
+    while place < len(checks):
+        _show(checks[place], person, f"pair {place + 1} of {len(checks)}", to)
+        started = time.monotonic()
+        key, note = _answer(to)
+        if key == QUIT:
+            break
+        if key == BACK:
+            place = max(0, place - 1)
+            continue
+        seconds = time.monotonic() - started
+        record(store, checks[place], person, VERDICTS[key], seconds, note)
+        answered.add(place)
+        place += 1
+    return len(answered)
+
+
+def _answer(to: Console) -> tuple[str, str | None]:
+    """The key that ends the pair, and the note that was written before it."""
+    note = None
+    while (key := _press()) not in (*VERDICTS, BACK, QUIT):
+        if key == NOTE:
+            to.print("note: ", end="")
+            note = sys.stdin.readline().strip() or None
+        else:
+            to.print(HELP, highlight=False)
+    return key, note
+
+
+def _show(check: Check, person: str, progress: str, to: Console) -> None:
+    left, right = check.pair.shown_to(person)
+    if to.is_terminal:
+        to.clear()
+    to.print(Text(f"— {progress} —"))
+    if check.pair.context:
+        to.print(Text(shown(check.pair.context), style="dim"))
+    to.print(Text(shown(check.pair.prompt), style="bold"))
+    columns = (Column(name, overflow="fold", ratio=1) for name in ("1", "2"))
+    table = Table(*columns, expand=to.is_terminal)
+    table.add_row(Text(shown(left.text)), Text(shown(right.text)))
+    to.print(table)
+    to.print(Text(HELP, style="dim"))
+
+
+def _press() -> str:
+    """The next key; where there is no terminal, the next line. No more of them is quitting."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line.strip().lower() if line else QUIT
+    try:
+        return typer.getchar().lower()
+    except (EOFError, KeyboardInterrupt):
+        return QUIT

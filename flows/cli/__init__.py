@@ -1,0 +1,1 @@
+"""The `solon` command, one file a command."""

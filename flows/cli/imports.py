@@ -1,0 +1,204 @@
+"""`solon import`: preference data from elsewhere into the store."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.terminal.progress import console, progress
+from flows.terminal.screen import AsJson, Overrides, print_json
+from rlhf_core.errors import QueryError
+from rlhf_core.exchange import FORMS
+
+if TYPE_CHECKING:
+    from rlhf_core.config.prompts import HygieneSettings
+    from rlhf_core.exchange.account import Account
+    from rlhf_core.exchange.examples import Scale
+    from rlhf_core.exchange.source import Source
+    from rlhf_core.store import Store
+
+ROWS_A_BATCH = 500
+ACTIONS = {"count": "kept as it is", "mask": "masked", "drop": "left out with its row"}
+SHOWN_BAD_ROWS = 5
+
+
+SourcePath = Annotated[
+    Path,
+    typer.Argument(help="A .jsonl, .jsonl.gz, .json or .parquet file, or a data set's folder."),
+]
+Name = Annotated[str | None, typer.Option(help="What to keep it under; the file's name, if none.")]
+FormName = Annotated[
+    str | None,
+    typer.Option("--format", help="preference, ranking, sft or kto; told by the columns."),
+]
+Holdout = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of the prompts that are held out.")
+]
+ScaleText = Annotated[str, typer.Option(help="Lowest and highest score there can be, as in 1:10.")]
+SkipsBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and go on.")
+]
+Plans = Annotated[bool, typer.Option("--plan", help="Say what would be added, and add nothing.")]
+StoreOf = Annotated[
+    Path | None,
+    typer.Option("--config", help="Whose store and rules; runs/solon.duckdb if none."),
+]
+
+
+def import_(
+    path: SourcePath,
+    name: Name = None,
+    form: FormName = None,
+    holdout: Holdout = 0.2,
+    scale: ScaleText = "0:1",
+    skip_bad: SkipsBad = False,
+    plan: Plans = False,
+    overrides: Overrides = None,
+    config: StoreOf = None,
+    as_json: AsJson = False,
+) -> None:
+    r"""Read pairs, rankings, demonstrations or labelled answers of other people into the store.
+
+    Answers are kept as those of a model of kind external, labels as the judgements of a judge of
+    the file's name, so [bold]solon sql[/bold] finds them beside your own. Reading the same rows
+    again adds nothing, and neither do rows that this store exported. A row that cannot be read is
+    an error with its line, and nothing is written. Pairs may lack a prompt, as Anthropic's hh-rlhf
+    does: it is what both answers begin with. Labelled answers (kto) make pairs where a prompt has
+    some of either label.
+
+    Personal data and repetitions are treated as prompts.privacy and prompts.hygiene of the config
+    say, in answers and all other columns too: [bold]--set prompts.privacy.policy=mask[/bold].
+
+    Example: [bold]solon import helpful.jsonl --name helpful[/bold], and then
+    [bold]preferences: {imported: {sources: \[helpful]}}[/bold] in a config trains on them.
+    """
+    from rlhf_core.config import import_rules, store_path
+    from rlhf_core.exchange.screening import Screen
+    from rlhf_core.exchange.source import Source
+
+    if form is not None and form not in FORMS:
+        raise QueryError(f"no format {form!r}; use {', '.join(FORMS)}")
+    chosen = next((known for known in FORMS if known == form), None)
+    privacy, hygiene = import_rules(config, overrides or [])
+    source = Source(path, chosen, _scale(scale), skip_bad, Screen(privacy))
+    label = name or path.name.split(".")[0]
+    found = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
+    if as_json:
+        print_json(found)
+    elif not plan:
+        typer.echo(f"{found['added']:,} facts added under the name {label}")
+
+
+def _import(
+    store: Path | str,
+    source: "Source",
+    name: str,
+    holdout: float,
+    hygiene: "HygieneSettings | None" = None,
+    plans: bool = False,
+) -> dict[str, Any]:
+    from rlhf_core.config.prompts import HygieneSettings
+    from rlhf_core.exchange.account import account_of
+    from rlhf_core.store import Store
+
+    source = replace(source, known=_own(store, source))
+    account = account_of(source, name, holdout, hygiene or HygieneSettings(), _deleted(store))
+    policy = source.screen.settings.policy if source.screen else "off"
+    found: dict[str, Any] = {
+        "source": name,
+        "format": account.survey.form,
+        "judge_version": account.importer.judge_version,
+        "rows": account.rows,
+        "prompts": len(account.prompts),
+        "new_prompts": len(account.prompts - _known(store, account.prompts)),
+        "deleted_prompts": len(account.deleted),
+        "pairs": account.pairs,
+        "left_out": dict(account.left_out),
+        "privacy": policy,
+        "personal_data": account.personal_data,
+        "bad": len(account.survey.bad),
+    }
+    _print_plan(found, account.survey.bad)
+    if plans or not account.rows:
+        return {**found, "added": 0}
+    opened = Store(store)
+    added = _keep(opened, account)
+    return {**found, "added": added, "run_id": opened.run_id}
+
+
+def _keep(opened: "Store", account: "Account") -> int:
+    """The second reading: facts are added batch by batch, and last that all of them were."""
+    from rlhf_core.exchange.account import rows_in
+
+    groups = account.facts()
+    added = 0
+    with progress("importing", account.rows) as advance:
+        while facts := [fact for group in islice(groups, ROWS_A_BATCH) for fact in group]:
+            added += opened.append(facts)
+            advance(rows_in(facts), "")
+    opened.publish()
+    return added
+
+
+def _own(store: Path | str, source: "Source") -> frozenset[str]:
+    """What the store itself says of the facts that the source's rows name."""
+    from rlhf_core.exchange.own import own_keys
+    from rlhf_core.store import reading, store_exists
+
+    if not store_exists(store):
+        return frozenset()
+    with reading(store) as snapshot:
+        return frozenset(own_keys(snapshot, replace(source, screen=None).examples()))
+
+
+def _known(store: Path | str, prompt_ids: set[str]) -> set[str]:
+    from rlhf_core.store import Store, queries, store_exists
+
+    return queries.known_ids(Store(store), "prompts", prompt_ids) if store_exists(store) else set()
+
+
+def _deleted(store: Path | str) -> set[str]:
+    """Prompts that a user had deleted, and that must not come back."""
+    from rlhf_core.store import Store, queries, store_exists
+
+    if not store_exists(store):
+        return set()
+    return {prompt_id for prompt_id, _ in queries.tombstones(Store(store))}
+
+
+def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:
+    personal = _counts(found["personal_data"]) or "none"
+    if found["privacy"] == "off":
+        personal = "not looked for (prompts.privacy.policy is off)"
+    elif found["personal_data"]:
+        personal += f", {ACTIONS[found['privacy']]}"
+    console.print(
+        f"{found['rows']:,} rows of format {found['format']}: {found['pairs']:,} pairs, "
+        f"{found['prompts']:,} prompts, {found['new_prompts']:,} of them new; left out: "
+        f"{_counts(found['left_out']) or 'none'}; personal data: {personal}; "
+        f"bad: {found['bad']:,}",
+        highlight=False,
+        markup=False,
+    )
+    for problem in bad[:SHOWN_BAD_ROWS]:
+        console.print(f"  {ascii(problem)[1:-1]}", highlight=False, markup=False)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+
+def _scale(text: str) -> "Scale":
+    from rlhf_core.exchange.examples import Scale
+
+    low, colon, high = text.partition(":")
+    try:
+        found = Scale(float(low), float(high))
+    except ValueError:
+        found = Scale(0, 0)
+    if not colon or not found.low < found.high < float("inf") or found.low == float("-inf"):
+        raise QueryError(f"--scale {text}: write the lowest and the highest score, as in 1:10")
+    return found

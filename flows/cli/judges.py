@@ -1,0 +1,243 @@
+"""`solon judges`: the judges by themselves, outside a cycle."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.terminal.harmless import harmless, harmless_json
+from flows.terminal.screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+
+if TYPE_CHECKING:
+    from rlhf_core.config.tree import Panel
+    from rlhf_core.files.text_pairs import PairFormat
+
+app = typer.Typer(help="List, measure, train and use judges by themselves.", no_args_is_help=True)
+Kind = Annotated[str, typer.Argument(help="A judge's name, as `solon judges list` shows it.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="text=NAME,other=NAME,label=NAME",
+        help="Columns by name, or by number from 1 where there is no header.",
+    ),
+]
+TaskName = Annotated[
+    str | None, typer.Option("--task", help="What labels say: similarity, paraphrase, entailment.")
+]
+ScoreRange = Annotated[
+    str | None, typer.Option("--range", metavar="LOW,HIGH", help="Of similarity scores.")
+]
+
+
+@app.command("list")
+def list_judges(as_json: AsJson = False) -> None:
+    """Every judge that a config can name, with its options and their defaults."""
+    from judges import describe
+
+    found = describe()
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in found]
+        print_table(["judge", "what it does", "options"], rows)
+
+
+@app.command()
+def reparse(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Read what the judges' models said again, with the parsers of today; asks nothing.
+
+    Verdicts are kept by the judge's version, so old ones stay beside the new; the next run of the
+    config uses the new ones. Needed after an upgrade of Solon that mends a parser.
+    """
+    from flows.audit.reparse import reparse as read_again
+    from rlhf_core.config import load_config
+
+    found = [asdict(judge) for judge in read_again(load_config(config, overrides or []))]
+    if as_json:
+        print_json(found)
+    else:
+        columns = ["judge", "version", "read again", "changed", "not asked before"]
+        print_table(columns, [list(judge.values()) for judge in found])
+
+
+@app.command()
+def bench(
+    config: Annotated[Path, typer.Argument(help="A YAML file with `judges:`, such as a run's.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet, or an export of Solon.",
+        ),
+    ],
+    overrides: Overrides = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="pairs, scored_pairs, ranked or texts; else told by the columns."
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="WHAT=NAME", help="As in prompt=query. Repeatable."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many of each file, drawn by hash.")
+    ] = None,
+    injections: Annotated[
+        int, typer.Option(min=0, help="Attack the worse answer of so many pairs.")
+    ] = 0,
+    again: Annotated[
+        int, typer.Option(min=0, help="Ask so many questions of each file a second time.")
+    ] = 0,
+    page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Stop after the plan; ask no judge.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure judges on labelled answers: accuracy beside "longer wins", bias, calibration, cost.
+
+    Weights and modes of the config do not count here: every judge is asked about everything.
+    """
+    panel = _panel(config, overrides or [])
+    from flows.audit.bench import Bench, plan_bench, read_sets, run_bench, summary
+    from flows.audit.bench_screen import print_outcome, print_plan
+    from flows.terminal.progress import console
+    from judges.bench.attacks import injections as all_injections
+    from judges.bench.results import Extras
+
+    extras = Extras(all_injections() if injections else (), injections, again)
+    wanted = Bench(panel, read_sets(data, form, columns or [], limit), extras)
+    plan = plan_bench(wanted)
+    if dry_run and as_json:
+        print_json([asdict(row) for row in plan])
+    elif not as_json:
+        print_plan(plan, out if dry_run else console)
+    if dry_run:
+        return
+    found = run_bench(wanted, plan, page)
+    if as_json:
+        print_json(summary(found))
+    else:
+        print_outcome(found, out)
+
+
+@app.command()
+def train(
+    kind: Kind,
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Labelled pairs: .csv, .tsv, .txt, .json, .jsonl. Repeatable."),
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the model is written.")],
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(help="Pairs that calibrate it; a tenth of the data if none. Repeatable."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in epochs=3. Repeatable."),
+    ] = None,
+    columns: Columns = None,
+    task: TaskName = None,
+    score_range: ScoreRange = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a judge's model on pairs of texts that people labelled, and calibrate it.
+
+    Killed and started again, it goes on where it was. A jury learns how reliable its members are
+    from their votes on pairs as `bench` reads them: --set "judges=[{kind: a}, {kind: b}]".
+    """
+    from judges import check_kind
+
+    check_kind(kind)
+    if kind == "jury":
+        from judges.training.jury import train_jury
+
+        learnt = train_jury(data, overrides or [], out_folder)
+        print_json(learnt) if as_json else print_table(
+            ["jury", ""], [(key, _said(value)) for key, value in learnt.items()]
+        )
+        return
+    from flows.terminal.progress import progress
+    from judges.training.encoder import prepare_training, train_judge
+
+    known = _pair_format(columns, task, score_range)
+    training = prepare_training(kind, data, dev or [], known, overrides or [], out_folder)
+    if not as_json:
+        print_table(["plan", ""], [(key, _said(value)) for key, value in training.plan().items()])
+    card = train_judge(training, progress)
+    if as_json:
+        print_json(card)
+    else:
+        print_table(["metric", ""], [(k, _said(v)) for k, v in card["metrics"].items()])
+        out.print(f"wrote {out_folder} in {card['seconds']:.0f} s", highlight=False)
+
+
+@app.command()
+def score(
+    kind: Kind,
+    data: Annotated[Path, typer.Option(help="Pairs of texts; the second of each is judged.")],
+    model: Annotated[str | None, typer.Option(help="The judge's `model` option.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; the screen if none.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the judge. Repeatable."),
+    ] = None,
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score every pair of a file, one line a pair, in its order.
+
+    The first text stands as reference answer and as given text (for entailment: the premise). A
+    pair without a score gets its outcome and reason instead.
+    """
+    import json
+
+    from judges import check_kind
+
+    check_kind(kind)
+    from flows.terminal.progress import progress
+    from judges.bench.scoring import as_lines, score_pairs
+    from rlhf_core.config import read_overrides
+    from rlhf_core.files.whole import whole_text
+
+    options = read_overrides(overrides or []) | ({"model": model} if model else {})
+    with nullcontext() if out_file is None else whole_text(out_file) as stream:
+        rows = score_pairs(kind, options, data, _pair_format(columns, None, None), progress)
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
+        if stream is None:
+            safe = harmless_json if as_json else harmless
+            typer.echo("\n".join(safe(line) for line in lines))
+        else:
+            stream.writelines(f"{line}\n" for line in lines)
+
+
+def _panel(config: Path, overrides: Sequence[str]) -> "Panel":
+    """The judges of a config, of kinds that there are."""
+    from judges import check_kinds
+    from rlhf_core.config import load_panel
+
+    panel = load_panel(config, overrides)
+    check_kinds(panel.judges)
+    return panel
+
+
+def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":
+    from rlhf_core.files.text_pairs import pair_format
+
+    return pair_format(columns, task, score_range)
+
+
+def _said(value: object) -> object:
+    """A mapping as words; floats as a table shows them."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(
+        f"{key} {entry:.4g}" if isinstance(entry, float) else f"{key} {_said(entry)}"
+        for key, entry in value.items()
+    )

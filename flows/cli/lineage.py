@@ -1,0 +1,111 @@
+"""`solon lineage`: what a model, prompt, judgement or any other fact came from and led to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from flows.terminal.screen import AsJson, Overrides, out, print_json, shown
+
+if TYPE_CHECKING:
+    from rlhf_core.store.lineage.tree import Branch
+
+
+class Direction(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    BOTH = "both"
+
+
+SubjectId = Annotated[
+    str, typer.Argument(metavar="ID", help="An id, or how it begins; a judge's version, too.")
+]
+StoreConfig = Annotated[
+    Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
+]
+
+
+def lineage(
+    identity: SubjectId,
+    overrides: Overrides = None,
+    config: StoreConfig = None,
+    direction: Annotated[
+        Direction, typer.Option(help="up: what it came from; down: what came of it.")
+    ] = Direction.BOTH,
+    limit: Annotated[int, typer.Option(min=0, help="Ids to name of each group of rows.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a fact came from, and what came of it, as a tree.
+
+    Of a policy: its parents, the reward model that taught it, the rankings, pairs, judgements,
+    judges, answers and prompts behind them, and models that came after. Of a prompt, an answer, a
+    judgement, a pair, a ranking or a judge's version: every model that learnt from it.
+
+    Try [bold]solon sql "SELECT id FROM models"[/bold], then [bold]solon lineage policy-01ab
+    --direction up[/bold]. In SQL the same is in the views model_ancestry, model_sources,
+    prompt_models, model_pairs, model_judgements and model_judges.
+    """
+    from rlhf_core.config import store_path
+    from rlhf_core.store import reading
+    from rlhf_core.store.lineage.tree import lineage_down, lineage_up, subject_of
+
+    with reading(store_path(config, overrides or [])) as snapshot:
+        subject = subject_of(snapshot, identity)
+        ways = {Direction.UP: lineage_up, Direction.DOWN: lineage_down}
+        found = {
+            way.value: follow(snapshot, subject, limit)
+            for way, follow in ways.items()
+            if direction in (way, Direction.BOTH)
+        }
+    if as_json:
+        branches = {way: [asdict(branch) for branch in roots] for way, roots in found.items()}
+        print_json({**asdict(subject), **branches})
+        return
+    titles = {"up": "came from", "down": "led to"}
+    for way, roots in found.items():
+        print_branches(f"{subject.id} ({_words(subject.table, 1)}) {titles[way]}", roots)
+
+
+def print_branches(title: str, branches: "Sequence[Branch]") -> None:
+    """A tree of what stands in relation to something."""
+    out.print(_grown(Tree(Text(shown(title), style="bold")), branches))
+    if not branches:
+        out.print("  nothing")
+
+
+def _grown(tree: Tree, branches: "Iterable[Branch]") -> Tree:
+    for branch in branches:
+        _grown(tree.add(_label(branch)), branch.branches)
+    return tree
+
+
+def _label(branch: "Branch") -> Text:
+    text = Text(shown(f"{branch.relation}: "), style="dim")
+    if branch.table == "models":
+        text.append(shown(branch.ids[0]), style="bold not dim")
+        if branch.made and not branch.is_repeated:
+            text.append(shown(f" ({branch.made})"), style="cyan not dim")
+        if branch.is_repeated:
+            text.append(", as above" if not branch.tainted else ", as above,")
+        if branch.tainted:
+            text.append(f" {branch.tainted:,} rows on retracted facts", style="red not dim")
+        return text
+    text.append(f"{branch.count:,} {_words(branch.table, branch.count)}", style="not dim")
+    if branch.note:
+        text.append(shown(f"  {branch.note}"), style="cyan not dim")
+    if branch.tainted:
+        text.append(f"  {branch.tainted:,} retracted or on retracted", style="red not dim")
+    more = ", …" if branch.count > len(branch.ids) else ""
+    if branch.ids:
+        text.append(shown(f"  {', '.join(branch.ids)}{more}"))
+    return text
+
+
+def _words(table: str, count: int) -> str:
+    words = table.replace("_", " ")
+    return words.removesuffix("s") if count == 1 else words

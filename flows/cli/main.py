@@ -1,0 +1,156 @@
+"""The `solon` command: what can be asked, how it is answered, and the exit codes.
+
+0 it worked; 1 it ran and failed; 2 the input was wrong, and nothing was written. Heavy imports
+happen inside the commands, so that help and errors are quick.
+
+Under torchrun (`torchrun --nproc-per-node 4 -m flows.cli run CONFIG`) the first process is the
+command, and the others follow it through a run; they take no part in other commands.
+"""
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from flows.cli.check import check
+from flows.cli.constitution import app as constitution_app
+from flows.cli.copy import copy
+from flows.cli.export import export
+from flows.cli.forget import forget
+from flows.cli.imports import import_
+from flows.cli.judges import app as judges_app
+from flows.cli.lineage import lineage
+from flows.cli.merge import merge
+from flows.cli.pages import report, schema
+from flows.cli.retract import retract
+from flows.cli.run import end_at_once, plan, run
+from flows.cli.serve import serve
+from flows.cli.show import show
+from flows.cli.spot_check import spot_check
+from flows.cli.sql import sql
+from flows.cli.ui import ui
+from flows.cli.what_if import what_if
+from flows.terminal import stopping
+from flows.terminal.harmless import harmless
+from rlhf_core.distributed.launch import place
+from rlhf_core.errors import InputError, SolonError
+
+SELF_STOPPING = ("spot-check", "ui")
+"""Commands that a Ctrl-C ends in the middle of what they are for."""
+
+
+class _Commands(TyperGroup):
+    """The commands, each of which a signal ends in one line."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        with stopping.unwinding():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="solon",
+    help="Reinforcement learning from AI feedback, on schedule: sample, judge, train, evaluate, "
+    "promote.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"solon {metadata.version('solon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _prepare(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    if place() > 0 and context.invoked_subcommand != "run":
+        raise typer.Exit
+    if context.invoked_subcommand not in SELF_STOPPING:
+        stopping.listen(is_quiet=place() > 0)
+        stopping.describe(f"`{context.command_path} {context.invoked_subcommand}`")
+
+
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Cycles": {
+        "run": run,
+        "plan": plan,
+        "serve": serve,
+        "report": report,
+        "merge": merge,
+        "schema": schema,
+    },
+    "Audit": {
+        "sql": sql,
+        "show": show,
+        "lineage": lineage,
+        "check": check,
+        "what-if": what_if,
+        "spot-check": spot_check,
+        "retract": retract,
+        "ui": ui,
+    },
+    "Data": {"import": import_, "export": export, "copy": copy, "forget": forget},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(judges_app, name="judges", rich_help_panel="Judges")
+app.add_typer(constitution_app, name="constitution", rich_help_panel="Judges")
+
+
+def main() -> None:
+    """Entry point: errors of ours are one line on stderr, with the exit code of their kind."""
+    atexit.register(silence_finalization)
+    _set_up_libraries()
+    try:
+        app()
+    except InputError as error:
+        _fail(error, code=2)
+    except SolonError as error:
+        _fail(error, code=1)
+
+
+def _fail(error: SolonError, code: int) -> None:
+    if place() > 0:
+        typer.echo(harmless(f"solon, process {place()}: {error}"), err=True)
+        end_at_once()
+    typer.echo(harmless(f"solon: {error}"), err=True)
+    sys.exit(code)
+
+
+def _set_up_libraries() -> None:
+    """Set what libraries read when they load; bars are ours, in flows/terminal/progress.py."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Huge pages: the kernel takes and clears large tensors ten times faster.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    for name in ("huggingface_hub", "sentence_transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def silence_finalization() -> None:
+    """Keep DuckDB's reference-leak notices off the screen; registered first, so it runs last.
+
+    Prefect's threads outlive the flows and keep their modules, and so DuckDB's, from being freed.
+    """
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

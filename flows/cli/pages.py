@@ -1,0 +1,40 @@
+"""`solon report` and `solon schema`: pages and schemas written again."""
+
+from typing import Annotated
+
+import typer
+
+from flows.terminal.screen import ConfigPath, Overrides, load_checked, prepare_prefect, print_json
+
+
+def report(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycle: Annotated[int, typer.Option(min=1, help="Which cycle.")] = 1,
+) -> None:
+    """Write the page of a cycle that ended again, and print where it is."""
+    prepare_prefect()
+    from flows.cycle.cycle import Cycle, new_run_id
+    from flows.reports.cycle_page import write_report
+
+    described = Cycle(config=load_checked(config, overrides), number=cycle, run_id=new_run_id())
+    typer.echo(write_report(described.open_store(), described))
+
+
+def schema(
+    of_store: Annotated[
+        bool, typer.Option("--store", help="Print the tables and views of the store instead.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of the config, for editors that check YAML as you type.
+
+    With --store, print what deploy/docs/store.md holds: every table, view and column of a store.
+    """
+    if of_store:
+        from flows.reports.store_page import store_page
+
+        typer.echo(store_page(), nl=False)
+        return
+    from flows.reports.config_schema import config_schema
+
+    print_json(config_schema())

@@ -1,0 +1,128 @@
+"""`solon run` and `solon plan`: run a config to its end, or say what that would take."""
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from flows.terminal import stopping
+from flows.terminal.screen import (
+    AsJson,
+    ConfigPath,
+    Overrides,
+    load_checked,
+    out,
+    prepare_prefect,
+    print_json,
+)
+from rlhf_core.distributed.launch import place, processes
+
+RESUME = "what was done is kept; the same command goes on from there"
+
+
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycles: Annotated[
+        int, typer.Option(min=1, help="Run until this many cycles of the line have ended.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run a config to its end. What is there already is not done again: a rerun is a resume."""
+    if place() > 0:
+        follow_to_the_end()
+        return
+    loaded = load_checked(config, overrides)
+    from flows.cycle.cycle import ended_cycles
+    from flows.reports.summary import print_summary, summary
+
+    added: dict[str, int] = {}
+    with _leading():
+        if ended_cycles(loaded) < cycles:
+            prepare_prefect()
+            from flows.service.prefect_server import prefect_server
+
+            stopping.describe(f"`solon run {config}`", RESUME)
+            with prefect_server(has_page=False) as server:
+                from flows.run import run_cycles
+
+                added = run_cycles(loaded, cycles, as_json, config, server.wait)
+    found = summary(loaded, cycles, added)
+    if as_json:
+        print_json(found)
+    else:
+        print_summary(found, out)
+
+
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    cycles: Annotated[
+        int, typer.Option(min=1, help="Plan until this many cycles of the config have ended.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run would do, how long it would take and what it would cost; do nothing.
+
+    Only what is missing is counted: of a config that has ended, nothing.
+    """
+    loaded = load_checked(config, overrides)
+    prepare_prefect()
+    from flows.cycle.line import check_line
+    from flows.planning.plan import plan_run
+    from flows.run import print_plan
+    from rlhf_core.endpoints.budget import Budget
+
+    state = check_line(loaded, config)
+    found = plan_run(loaded, cycles, Budget(loaded.budget))
+    if as_json:
+        least, most = found.time_range
+        totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
+        print_json(
+            {
+                "line": state.line,
+                "cycle": state.cycle,
+                **asdict(found),
+                "seconds": found.seconds,
+                **totals,
+            }
+        )
+    else:
+        out.print(str(state), highlight=False, markup=False, soft_wrap=True)
+        print_plan(found, out)
+
+
+def _leading() -> AbstractContextManager[None]:
+    """What a run is done within, where there are processes to lead."""
+    if processes() == 1:
+        return nullcontext()
+    from rlhf_core.distributed.together import leading
+
+    return leading(stopping.end_now)
+
+
+def follow_to_the_end() -> None:
+    """Work beside the first process until it ends."""
+    from rlhf_core.distributed.ranks import join_others
+    from rlhf_core.distributed.together import follow
+
+    stopping.stop_by(lambda: None)  # an exception would wait for the other processes
+    join_others()
+    report = sys.excepthook  # PyTorch's, by now, which says which process it was
+
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        report(kind, error, trace)
+        end_at_once()
+
+    sys.excepthook = end
+    follow()
+
+
+def end_at_once() -> None:
+    """Without parting from the other processes, which may be long in coming to it."""
+    sys.stderr.flush()
+    os._exit(1)

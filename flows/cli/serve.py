@@ -1,0 +1,52 @@
+"""`solon serve`: run the next cycle of a config on a schedule."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.run import RESUME
+from flows.terminal import stopping
+from flows.terminal.screen import ConfigPath, Overrides, load_checked, prepare_prefect
+from rlhf_core.distributed.launch import processes
+from rlhf_core.errors import ConfigError
+
+UPCOMING = 3
+
+
+def serve(
+    config: ConfigPath,
+    cron: Annotated[str, typer.Option(help='When to run, as in "0 3 * * *" for three at night.')],
+    overrides: Overrides = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE", help="Whose clock: Europe/Berlin, say; this machine's if none."
+        ),
+    ] = None,
+) -> None:
+    """Run the next cycle of a config on a schedule, until stopped by Ctrl-C or SIGTERM.
+
+    Uses the Prefect server that PREFECT_API_URL names, or starts one on this machine, which ends
+    with this command. A cycle that was cut short is the next to run.
+    """
+    from flows.service.cron import firings, time_zone
+    from flows.service.prefect_server import prefect_server
+
+    load_checked(config, overrides)
+    zone = time_zone(timezone)
+    if processes() > 1:
+        raise ConfigError(
+            "serve runs each cycle in a process of its own; have your scheduler call `torchrun … "
+            "-m flows.cli run` instead"
+        )
+    prepare_prefect(level="INFO")
+    stopping.describe(f"`solon serve {config}`", RESUME)
+    with prefect_server(has_page=True) as server:
+        upcoming = firings(cron, zone, UPCOMING)
+        from flows.schedule import serve as serve_config
+
+        server.wait()
+        typer.echo(f"serving {config} at {cron!r}; its runs are shown at {server.page}", err=True)
+        when = ", ".join(f"{moment:%a %Y-%m-%d %H:%M:%S %Z}" for moment in upcoming)
+        typer.echo(f"next, in {zone}: {when}", err=True)
+        serve_config(server, config, cron, zone, overrides or [])

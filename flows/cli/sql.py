@@ -1,0 +1,217 @@
+"""`solon sql`: ask the store, by a query of one's own or by name."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.terminal.screen import AsJson, Overrides, out, print_json, print_table
+from rlhf_core.errors import QueryError
+
+if TYPE_CHECKING:
+    from flows.terminal.rows import Format
+    from rlhf_core.store.snapshot import Snapshot
+
+ROWS_ON_SCREEN = 1000
+GRACE_SECONDS = 5.0
+FORMATS = "table, csv, json, jsonl or parquet"
+
+
+Query = Annotated[str | None, typer.Argument(help="One statement that reads, in DuckDB's SQL.")]
+Name = Annotated[
+    str | None, typer.Option("--query", metavar="NAME", help="Ask a query kept as a file.")
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="Bound where it says $NAME. Repeatable."),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries", help="Where more named queries lie; deploy/queries here, if there is one."
+    ),
+]
+Lists = Annotated[bool, typer.Option("--list", help="List the named queries, their parameters.")]
+Kind = Annotated[
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}; else what --out ends in."),
+]
+Target = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="A new file; the screen if none.")
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help=f"Rows at most; {ROWS_ON_SCREEN} in a table, else all.")
+]
+Timeout = Annotated[
+    float,
+    typer.Option(min=0.1, metavar="SECONDS", help="When it is stopped, writing included."),
+]
+
+
+def sql(
+    query: Query = None,
+    overrides: Overrides = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
+    ] = None,
+    name: Name = None,
+    parameters: Given = None,
+    folder: Folder = None,
+    lists: Lists = False,
+    kind: Kind = None,
+    as_json: AsJson = False,
+    target: Target = None,
+    limit: Limit = None,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Ask the store, also while a run goes on. The query sees a snapshot and can only read.
+
+    Without a query it says which tables and views there are; deploy/docs/store.md explains every
+    column. Begin with [bold]solon sql "SELECT * FROM pair_texts LIMIT 5"[/bold].
+
+    Some queries have a name, which --list tells, as in
+    [bold]solon sql --query closest_pairs --param rows=5 --out closest.csv[/bold]. A file gets every
+    row. In CSV a text that a spreadsheet would run as a formula gets an apostrophe in front; JSON
+    and Parquet hold texts as they are. A query that takes longer than --timeout, or half of the
+    machine's memory, is stopped.
+    """
+    from flows.terminal.rows import Format
+    from rlhf_core.config import store_path
+    from rlhf_core.store import reading
+    from rlhf_core.store.audit.named import named_query, read_parameters
+    from rlhf_core.store.limits import UNCOUNTED_BYTES, memory_bytes, process_held_to
+
+    wanted = _format(kind, as_json, target)
+    if lists:
+        _print_queries(folder, wanted is Format.JSON)
+        return
+    if query is not None and name is not None:
+        raise QueryError("give a query, or the name of one with --query, and not both")
+    values: dict[str, Any] = read_parameters(parameters or [])
+    if name is not None:
+        named = named_query(name, folder)
+        query, values = named.sql, {**named.defaults, **values}
+    with reading(store_path(config, overrides or [])) as snapshot:
+        typer.echo(f"snapshot of {snapshot.age_seconds:.0f} s ago", err=True)
+        if query is None:
+            _print_schema(snapshot, wanted is Format.JSON)
+            return
+        with process_held_to(memory_bytes() + UNCOUNTED_BYTES), _ended_after(timeout):
+            _answer(snapshot, query, values, wanted, target, limit, timeout)
+
+
+def _answer(
+    snapshot: "Snapshot",
+    query: str,
+    values: dict[str, Any],
+    wanted: "Format",
+    target: Path | None,
+    limit: int | None,
+    timeout: float,
+) -> None:
+    from flows.terminal.rows import Format, rows_of, standard_output, write_parquet, write_rows
+    from rlhf_core.files.whole import whole_file, whole_text
+
+    if wanted is Format.TABLE:
+        most = limit or ROWS_ON_SCREEN
+        with snapshot.asking(query, values, timeout) as cursor:
+            rows = list(rows_of(cursor, most + 1))
+        print_table(cursor.columns, rows[:most])
+        if len(rows) > most:
+            typer.echo(f"the first {most} rows; there are more (--limit, or --out FILE)", err=True)
+    elif target is None:
+        with snapshot.asking(query, values, timeout) as cursor, standard_output() as stream:
+            write_rows(wanted, cursor, limit, stream)
+    else:
+        if wanted is Format.PARQUET:
+            with (
+                whole_file(target, is_new=True) as file,
+                snapshot.asking_arrow(query, values, timeout) as arrow,
+            ):
+                written = write_parquet(arrow, limit, file)
+        else:
+            with (
+                whole_text(target, is_new=True) as text,
+                snapshot.asking(query, values, timeout) as cursor,
+            ):
+                written = write_rows(wanted, cursor, limit, text)
+        typer.echo(f"{written:,} rows written to {target}", err=True)
+
+
+def _format(kind: str | None, as_json: bool, target: Path | None) -> "Format":
+    from flows.terminal.rows import Format
+
+    if as_json and kind not in (None, Format.JSON):
+        raise QueryError(f"--json and --format {kind} do not go together")
+    named = kind or ("json" if as_json else target.suffix.removeprefix(".") if target else "table")
+    if named not in list(Format):
+        raise QueryError(f"no format {named!r}: --format {FORMATS}")
+    found = Format(named)
+    if found is Format.PARQUET and target is None:
+        raise QueryError("Parquet is no text: name a file with --out")
+    if found is Format.TABLE and target is not None:
+        raise QueryError("a table is for the screen; a file is csv, json, jsonl or parquet")
+    return found
+
+
+@contextmanager
+def _ended_after(timeout: float) -> Iterator[None]:
+    """End the process where a query is deaf to being stopped, as in making one huge string."""
+    from rlhf_core.files.whole import remove_unfinished
+
+    def end() -> None:
+        remove_unfinished()
+        typer.echo(
+            f"solon: the query took longer than {timeout:g} s and could not be stopped", err=True
+        )
+        os._exit(2)
+
+    timer = threading.Timer(timeout + GRACE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _print_queries(folder: Path | None, as_json: bool) -> None:
+    from rlhf_core.store.audit.named import named_queries
+
+    found = sorted(named_queries(folder).values(), key=lambda query: query.name)
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": query.name,
+                    "summary": query.summary,
+                    "parameters": query.meanings,
+                    "defaults": query.defaults,
+                }
+                for query in found
+            ]
+        )
+        return
+    rows = []
+    for query in found:
+        parameters = [
+            f"{name}: {meaning} ({query.defaults.get(name, 'needed')})"
+            for name, meaning in query.meanings.items()
+        ]
+        rows.append((query.name, query.summary, "\n".join(parameters)))
+    print_table(["query", "answers", "parameters"], rows)
+
+
+def _print_schema(snapshot: "Snapshot", as_json: bool) -> None:
+    from rlhf_core.store.audit.describe import relations
+
+    found = relations(snapshot)
+    if as_json:
+        print_json([{"name": one.name, "kind": one.kind, "comment": one.comment} for one in found])
+    else:
+        print_table(["", "name", "what it holds"], [(r.kind, r.name, r.comment) for r in found])
+        out.print("solon sql --list: queries that have a name")

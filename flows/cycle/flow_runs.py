@@ -1,0 +1,96 @@
+"""What the runs of flows are called on a Prefect server: by line, cycle and stage.
+
+Their names and tags say what ran, so that a server that many lines share can be searched.
+"""
+
+from collections.abc import Callable
+from typing import Concatenate, Generic, ParamSpec, TypeVar
+
+from prefect import flow, tags
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+
+from flows.cycle.cycle import Cycle
+from rlhf_core.errors import ConfigError
+
+Others = ParamSpec("Others")
+Result = TypeVar("Result")
+DEPLOYED_FLOW = "solon"
+
+
+class CycleFlow(Generic[Others, Result]):
+    """A flow of one cycle, whose runs are named and tagged after it.
+
+    Args:
+        name: Of the flow; a stage's is a tag, too.
+        fn: What it does.
+    """
+
+    def __init__(self, name: str, fn: Callable[Concatenate[Cycle, Others], Result]) -> None:
+        self.name, self.fn = name, fn
+        called = "{cycle.line} cycle {cycle.number} " + name
+        self._flow = flow(name=name, flow_run_name=called)(fn)
+
+    def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
+        with tags(*tags_of(cycle), self.name):
+            return self._flow(cycle, *args, **kwargs)
+
+
+def cycle_flow(
+    name: str,
+) -> Callable[[Callable[Concatenate[Cycle, Others], Result]], CycleFlow[Others, Result]]:
+    """Decorate a function of a cycle as a flow of that name."""
+    return lambda fn: CycleFlow(name, fn)
+
+
+def tags_of(cycle: Cycle) -> tuple[str, str]:
+    """Return the tags of all runs of a cycle."""
+    return cycle.line, f"cycle {cycle.number}"
+
+
+def name_run(cycle: Cycle) -> None:
+    """Give the flow run that is under way, which the server named when it planned it, our name."""
+    identity = flow_run.id
+    if identity is None:
+        return
+    kept = {*(flow_run.tags or ()), *tags_of(cycle)}
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(
+            identity, name=f"{cycle.line} cycle {cycle.number}", tags=sorted(kept)
+        )
+
+
+def link_report(cycle: Cycle, verdict: str, address: str) -> None:
+    """Put a cycle's decision, with a link to its page, where the server shows its runs."""
+    key = "".join(c if c.isalnum() else "-" for c in cycle.line.lower())
+    create_markdown_artifact(
+        f"**{cycle.line}, cycle {cycle.number}: {verdict}**\n\n[report]({address})",
+        key=f"report-{key}",
+        description=f"{cycle.line}, cycle {cycle.number}: {verdict}",
+    )
+
+
+def refuse_taken_name(name: str, config: str) -> None:
+    """Refuse to serve a line under a name by which the server knows another config file.
+
+    Args:
+        name: Of the line.
+        config: Path of its config file.
+
+    Raises:
+        ConfigError: If a deployment of that name runs another file.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"{DEPLOYED_FLOW}/{name}")
+        except ObjectNotFound:
+            return
+    other = (found.parameters or {}).get("config")
+    if other is not None and other != config:
+        raise ConfigError(
+            f"this Prefect server already serves a line named {name!r}, from {other}; give "
+            f"{config} a `name` of its own, or, if that line is served no more, run `prefect "
+            f"deployment delete {DEPLOYED_FLOW}/{name}`"
+        )

@@ -1,0 +1,27 @@
+"""The reviser that a config names."""
+
+from judges import Ledger
+from judges.language_model.model import REMOTE_PREFIX, LanguageModel, LanguageModelOptions
+from judges.language_model.principles import read_constitution
+from judges.language_model.revision import Reviser
+from rlhf_core.config.tree import RevisionSettings
+
+
+def open_reviser(settings: RevisionSettings, ledger: Ledger) -> Reviser:
+    """The reviser that the settings describe.
+
+    Raises:
+        InputError: If its model or constitution is not there.
+    """
+    options: dict[str, object] = {"model": settings.model}
+    if settings.endpoint is not None:
+        options = settings.endpoint.model_dump()
+        options["model"] = REMOTE_PREFIX + settings.endpoint.model.removeprefix(REMOTE_PREFIX)
+    model = LanguageModel(LanguageModelOptions.model_validate(options), ledger)
+    model.check()
+    return Reviser(
+        model,
+        read_constitution(settings.constitution),
+        settings.max_new_tokens,
+        settings.max_critique_tokens,
+    )

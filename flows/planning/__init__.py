@@ -1,0 +1,1 @@
+"""What a run would do, how long it would take and what it would cost."""

@@ -1,0 +1,159 @@
+"""How fast this machine, if idle, samples from a model and trains it, before weights are loaded.
+
+A model of one layer and one of four are timed through the real code; the difference is what each
+further layer takes. Their weights are random, so nothing is downloaded.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from rlhf_core.algorithms.optimisation import Updater
+from rlhf_core.models.architecture import fit_attention
+from rlhf_core.models.artifacts import new_roles
+from rlhf_core.models.device import Compute
+from rlhf_core.models.loading import load_tokenizer, read_config
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.local import SamplingLimits, sample
+
+PROMPTS, SAMPLES, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 48, 12
+FEW, MORE = 1, 4
+LEAST_RUNS, MOST_RUNS = 2, 5
+LONG_ENOUGH_SECONDS = 1.0
+"""Once timing something has taken so long, it is not timed again."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a token, of an answer in sampling, and of prompt or answer in the other two."""
+
+    sampling: float
+    forward: float
+    training: float
+    update: float
+    """Seconds of an optimizer step, which takes no account of tokens."""
+
+
+def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
+    """Time the model of that name, as deep as it is, in some seconds for a small one."""
+    layers = read_config(name).get_text_config().num_hidden_layers
+    few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
+
+    def extrapolated(one: float, four: float) -> float:
+        return max(one + (layers - FEW) * (four - one) / (MORE - FEW), one)
+
+    return Speed(
+        extrapolated(few.sampling, more.sampling),
+        extrapolated(few.forward, more.forward),
+        extrapolated(few.training, more.training),
+        extrapolated(few.update, more.update),
+    )
+
+
+def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) -> Trunk:
+    config = read_config(name)
+    _set_layers(config.get_text_config(), layers)
+
+    def new(dtype: torch.dtype) -> PreTrainedModel:
+        model = AutoModelForCausalLM.from_config(
+            config,
+            dtype=dtype,
+            attn_implementation="eager",
+            trust_remote_code=False,
+        )
+        model = model.to(compute.device).eval()
+        fit_attention(model, compute.device)
+        return model
+
+    with torch.random.fork_rng():
+        trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)
+    trunk.add_role(Role.POLICY, seed=0)
+    return trunk
+
+
+def _set_layers(config: PreTrainedConfig, layers: int) -> None:
+    """Make a model of that config so deep: what it says of each layer is cut, or begins again."""
+    had = config.num_hidden_layers
+    for name, each in list(vars(config).items()):
+        if "layer" in name and isinstance(each, list) and len(each) == had:
+            setattr(config, name, (each * layers)[:layers])
+    config.num_hidden_layers = layers
+
+
+def _measure(trunk: Trunk) -> Speed:
+    prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
+    seeds = [list(range(SAMPLES))] * PROMPTS
+    limits = SamplingLimits(ANSWER_TOKENS, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
+    batch = trunk.batch(
+        [
+            TokenSequence((number, *prompt[1:]), tuple(range(ANSWER_TOKENS)))
+            for number, prompt in enumerate(prompts)
+            for _ in range(SAMPLES)
+        ]
+    )
+
+    def sampling() -> None:
+        with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
+            sample(model, prompts, seeds, limits, trunk.compute.forward_tokens)
+
+    def training() -> None:
+        trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().backward()
+
+    @torch.no_grad()
+    def forward() -> None:
+        trunk.token_logprobs(Role.POLICY, batch, 1.0).sum().item()
+
+    updater = Updater(trunk.parameters(Role.POLICY), learning_rate=1e-5, steps=1)
+
+    def update() -> None:
+        for parameter in updater.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        updater.step()
+
+    clock = _clock(trunk.compute)
+    answer_tokens, tokens = PROMPTS * SAMPLES * ANSWER_TOKENS, batch.input_ids.numel()
+    return Speed(
+        _seconds(sampling, clock) / answer_tokens,
+        _seconds(forward, clock) / tokens,
+        _seconds(training, clock) / tokens,
+        _seconds(update, clock),
+    )
+
+
+def _seconds(work: Callable[[], None], clock: Callable[[], float]) -> float:
+    """Return the seconds of the quickest of some runs of it; the first warms up.
+
+    Args:
+        work: What is timed.
+        clock: What it is timed by.
+    """
+    best, ends = math.inf, time.perf_counter() + LONG_ENOUGH_SECONDS
+    for run in range(MOST_RUNS):
+        if run >= LEAST_RUNS and time.perf_counter() > ends:
+            break
+        started = clock()
+        work()
+        best = min(best, clock() - started)
+    return best
+
+
+def _clock(compute: Compute) -> Callable[[], float]:
+    """Return the clock that other programs disturb least.
+
+    On a CPU, it counts the time that this thread computes: it takes a share of every operation, and
+    does not count while others have the cores. (At a load of 6 on two cores, wall time came to 4 to
+    6 times as much.)
+    """
+    if compute.device.type == "cpu":
+        return time.thread_time
+
+    def synchronised() -> float:
+        torch.accelerator.synchronize(compute.device)
+        return time.perf_counter()
+
+    return synchronised

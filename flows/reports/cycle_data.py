@@ -1,0 +1,179 @@
+"""What the report shows, gathered from the store. The page itself is templates/report.html."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from flows.cycle.cycle import DECIDES, Cycle, evaluation_sampling
+from flows.reports import charts
+from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
+from rlhf_core.store import Store, queries
+
+SAMPLES_PER_MODE = 2
+CURVES = {"score": "reward", "kl": "KL, nats an answer", "completion_tokens": "tokens an answer"}
+
+PAIRS_SQL = """
+SELECT outcome, count(*) AS pairs, avg(margin) AS margin, avg(agreement) AS agreement
+FROM pairs WHERE ranking_id IN (SELECT input_id FROM model_inputs WHERE model_id = ?)
+GROUP BY outcome ORDER BY pairs DESC"""
+AGREEMENT_SQL = """
+SELECT one.judge_version AS judge, other.judge_version AS other_judge, count(*) AS pairs,
+       avg((sign(one.margin) = sign(other.margin))::INTEGER) AS agreement
+FROM judge_votes AS one
+JOIN judge_votes AS other
+    ON one.pair_id = other.pair_id AND one.judge_version < other.judge_version
+JOIN pairs ON pairs.id = one.pair_id
+WHERE one.margin <> 0 AND other.margin <> 0
+    AND pairs.ranking_id IN (SELECT input_id FROM model_inputs WHERE model_id = ?)
+GROUP BY ALL ORDER BY ALL"""
+SILENCE_SQL = """
+SELECT judge, judgements, unavailable, unparsed, still_missing, commonest_reason
+FROM judge_outages
+WHERE run_id IN (SELECT run_id FROM cycle_runs WHERE line = ? AND cycle = ?)
+ORDER BY unavailable + unparsed DESC, judge"""
+COSTS_SQL = """
+SELECT 'candidates' AS what, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
+       sum(completion_tokens) AS completion_tokens, sum(latency_seconds) AS seconds,
+       sum(cost_usd) AS cost_usd
+FROM candidates
+UNION ALL
+SELECT 'judge ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
+       sum(latency_seconds), sum(cost_usd)
+FROM judgements GROUP BY judge"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One held-out prompt with an answer of each model, and the deciding judge's scores."""
+
+    prompt: Prompt
+    before: str
+    after: str
+    before_score: float | None
+    after_score: float | None
+
+
+def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
+    """Everything the template names; None while the cycle has not ended."""
+    config = cycle.config
+    promotion = queries.promotions_of(store, config.name).get(cycle.number)
+    if promotion is None:
+        return None
+    found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = next(e for e in found if e.id == promotion.evaluation_id)
+    evaluations = [e for e in found if e.settings == deciding.settings]
+    reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
+    answers = _Answers(store, cycle, promotion)
+    stages = store.query(
+        "SELECT stage, seconds FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ? "
+        "ORDER BY created_at",
+        [config.name, cycle.number, promotion.config_hash],
+    )
+    return {
+        "line": cycle.line,
+        "cycle": cycle.number,
+        "decided_at": queries.decided_at(store, promotion),
+        "promotion": promotion,
+        "deciding": deciding,
+        "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
+        "win_rates": _win_rates(evaluations),
+        "curves": _curves(store, promotion.policy_id),
+        "rewards": answers.reward_chart(reward_id),
+        "samples": answers.samples(deciding),
+        "agreement": store.query(AGREEMENT_SQL, [reward_id]),
+        "pairs": store.query(PAIRS_SQL, [reward_id]),
+        "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
+        "costs": store.query(COSTS_SQL),
+        "stages": stages,
+        "seconds": sum(row["seconds"] for row in stages),
+        "lineage": store.query(
+            "SELECT * FROM model_lineage WHERE model_id = ? ORDER BY generations",
+            [promotion.policy_id],
+        ),
+        "config": config.model_dump_json(indent=2, exclude_defaults=True),
+        "config_hash": promotion.config_hash,
+    }
+
+
+class _Answers:
+    """The held-out answers of both models, and what judges said of them."""
+
+    def __init__(self, store: Store, cycle: Cycle, promotion: Promotion) -> None:
+        sampling = evaluation_sampling(cycle.config)
+        batches = [
+            cycle.batch(model_id, sampling, "evaluation")
+            for model_id in (promotion.baseline_id, promotion.policy_id)
+        ]
+        self.prompts = store.rows(
+            Prompt,
+            "id IN (SELECT prompt_id FROM candidates WHERE model_id = ? AND seed = ?)",
+            [promotion.policy_id, batches[1].seed],
+        )
+        self.before, self.after = (
+            queries.candidates_by_prompt(
+                store, batch.model_id, batch.sampling, batch.seed, self.prompts
+            )
+            for batch in batches
+        )
+        shown = [c.id for side in (self.before, self.after) for c in _flat(side)]
+        self.judgements = store.rows(Judgement, "candidate_id IN (SELECT unnest(?))", [shown])
+
+    def scores(self, version: str) -> dict[str, float]:
+        """Score by candidate id, of one judge version."""
+        return {
+            judgement.candidate_id: judgement.score
+            for judgement in self.judgements
+            if judgement.judge_version == version and judgement.score is not None
+        }
+
+    def reward_chart(self, reward_id: str) -> Markup:
+        scores = self.scores(reward_id)
+        before = [scores[c.id] for c in _flat(self.before) if c.id in scores]
+        after = [scores[c.id] for c in _flat(self.after) if c.id in scores]
+        return Markup(charts.distribution(before, after, "reward model's score"))
+
+    def samples(self, deciding: Evaluation) -> list[Sample]:
+        """The first answers to the first held-out prompts of each mode: not chosen by result."""
+        scores = self.scores(deciding.judge_version)
+        chosen = [
+            prompt
+            for mode in Mode
+            for prompt in [p for p in self.prompts if p.mode is mode][:SAMPLES_PER_MODE]
+        ]
+        return [
+            Sample(
+                prompt,
+                self.before[prompt.id][0].text,
+                self.after[prompt.id][0].text,
+                scores.get(self.before[prompt.id][0].id),
+                scores.get(self.after[prompt.id][0].id),
+            )
+            for prompt in chosen
+            if self.before[prompt.id] and self.after[prompt.id]
+        ]
+
+
+def _win_rates(evaluations: Sequence[Evaluation]) -> Markup:
+    intervals = [
+        charts.Interval(
+            f"{e.judge} ({e.role.replace('_', ' ')})", e.win_rate, e.win_rate_low, e.win_rate_high
+        )
+        for e in evaluations
+        if e.win_rate is not None and e.win_rate_low is not None and e.win_rate_high is not None
+    ]
+    return Markup(charts.win_rates(intervals))
+
+
+def _curves(store: Store, policy_id: str) -> list[Markup]:
+    metrics = queries.metrics_of(store, policy_id)
+    return [
+        Markup(charts.line(metrics[name], label))
+        for name, label in CURVES.items()
+        if name in metrics
+    ]
+
+
+def _flat(answers: Mapping[str, Sequence[Candidate]]) -> list[Candidate]:
+    return [candidate for group in answers.values() for candidate in group]

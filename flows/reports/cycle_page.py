@@ -1,0 +1,58 @@
+"""The page of a cycle that ended."""
+
+import json
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import ValidationError
+
+from flows.cycle.cycle import Cycle
+from flows.cycle.identity import config_hash
+from flows.reports.cycle_data import gather
+from rlhf_core.config import Config
+from rlhf_core.errors import StoreError
+from rlhf_core.files.whole import whole_text
+from rlhf_core.store import Store, queries
+
+
+def write_report(store: Store, cycle: Cycle) -> Path:
+    """Write the page, whole or not at all, from what the store holds.
+
+    Raises:
+        StoreError: If that cycle has not ended.
+    """
+    data = gather(store, as_it_ran(store, cycle))
+    if data is None:
+        raise StoreError(
+            f"cycle {cycle.number} of the line {cycle.line} has not ended; run `solon run`"
+        )
+    environment = Environment(
+        loader=PackageLoader("flows.reports"), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("report.html").render(data)
+    path = cycle.report_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_text(path) as stream:
+        stream.write(page)
+    return path
+
+
+def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
+    """Return a cycle with the config that it was decided under, which may have been edited since.
+
+    Raises:
+        StoreError: If this version of Solon cannot read that config.
+    """
+    promotion = queries.promotions_of(store, cycle.line).get(cycle.number)
+    if promotion is None or promotion.config_hash == config_hash(cycle.config):
+        return cycle
+    kept = queries.config_version(store, promotion.config_hash)
+    try:
+        ran = Config.model_validate(json.loads(kept.config if kept else "{}"))
+    except ValidationError as error:
+        raise StoreError(
+            f"cycle {cycle.number} of the line {cycle.line} ran by a config that this version of "
+            f"Solon cannot read ({error.error_count()} settings); its figures are in the store"
+        ) from None
+    here = {name: getattr(cycle.config, name) for name in ("name", "store", "artifacts")}
+    return cycle.model_copy(update={"config": ran.model_copy(update=here)})

@@ -1,0 +1,113 @@
+"""What came of a cycle that ended, for people and for programs.
+
+Imports neither torch nor Prefect: asking again for what is there takes no time.
+"""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.cycle.cycle import Cycle
+from rlhf_core.config import Config
+from rlhf_core.records import Evaluation
+from rlhf_core.store import Store, queries
+
+
+def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any]:
+    """Figures of a cycle that ended.
+
+    Args:
+        config: What ran.
+        number: Which cycle of it.
+        added: Rows that this run added, by table.
+    """
+    store = Store(config.store)
+    promotion = queries.promotions_of(store, config.name)[number]
+    found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = next(e for e in found if e.id == promotion.evaluation_id)
+    evaluations = [e for e in found if e.settings == deciding.settings]
+    return {
+        "line": config.name,
+        "cycle": number,
+        "decided_at": queries.decided_at(store, promotion).isoformat(timespec="seconds"),
+        "promoted": promotion.promoted,
+        "reasons": list(promotion.reasons),
+        "policy": promotion.policy_id,
+        "baseline": promotion.baseline_id,
+        "evaluations": [_figures(evaluation) for evaluation in evaluations],
+        "kl": deciding.kl,
+        "store": str(config.store),
+        "added": added,
+        "is_edited": _is_edited(store, config, promotion.config_hash),
+        "report": str(Cycle(config=config, number=number, run_id="").report_path),
+    }
+
+
+def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
+    """Whether results of another run would differ by an edit of the config."""
+    kept = queries.config_version(store, ran_as)
+    if kept is not None and kept.config == config.model_dump_json():
+        return False
+    from flows.cycle.identity import config_hash  # imports judges, which takes its time
+
+    return config_hash(config) != ran_as
+
+
+def print_summary(found: dict[str, Any], to: Console) -> None:
+    table = Table("judge", "role", "win rate", "interval", "before", "after")
+    for row in found["evaluations"]:
+        table.add_row(
+            row["judge"],
+            row["role"].replace("_", " "),
+            _share(row["win_rate"]),
+            f"{_share(row['win_rate_low'])} to {_share(row['win_rate_high'])}",
+            _score(row["baseline_score"]),
+            _score(row["policy_score"]),
+        )
+    to.print(table)
+    verdict = "promoted" if found["promoted"] else "refused"
+    lines = [
+        f"line {found['line']}, cycle {found['cycle']}, {found['decided_at'][:10]}: {verdict}; "
+        f"{'; '.join(found['reasons'])}",
+        f"policy {found['policy']} against {found['baseline']}",
+    ]
+    if found["added"]:
+        rows = ", ".join(f"{table} {count}" for table, count in found["added"].items())
+        lines.append(f"rows added: {rows}")
+    else:
+        another = found["cycle"] + 1
+        edited = " by the edited config" if found["is_edited"] else ""
+        lines.append(
+            f"rows added: none; it had ended before (--cycles {another} runs another{edited})"
+        )
+    lines += [f"store:  {found['store']}", f"report: {found['report']}"]
+    to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
+    return evaluation.model_dump(
+        include={
+            "judge",
+            "judge_version",
+            "role",
+            "prompts",
+            "comparisons",
+            "unscored",
+            "win_rate",
+            "win_rate_low",
+            "win_rate_high",
+            "policy_score",
+            "baseline_score",
+            "policy_tokens",
+            "baseline_tokens",
+        }
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Running for days: the schedule, the Prefect server, signals, crashed runs."""

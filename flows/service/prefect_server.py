@@ -1,0 +1,128 @@
+"""A Prefect server of our own, for runs and schedules on a machine that has none."""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from flows.service.server_process import HOST
+from rlhf_core.errors import SolonError
+
+START_SECONDS = 90.0
+STOP_SECONDS = 5.0
+# Leases in files outlive a server that was killed, and end by themselves.
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is there, or comes up while other things are done."""
+
+    address: str
+    """Of its API."""
+    process: "subprocess.Popen[bytes] | None" = None
+    """Where it was started here."""
+
+    @property
+    def database(self) -> str:
+        """What tells its schedules from another server's; one database for all started here."""
+        return self.address if self.process is None else os.environ.get("PREFECT_HOME", "")
+
+    @property
+    def page(self) -> str:
+        return self.address.removesuffix("/api")
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            SolonError: If the server that was started here does not come up.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while self.process is not None and time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.address}/health", timeout=2):
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.1)
+        if self.process is not None:
+            raise SolonError(
+                "the Prefect server did not start; try `prefect server start` by itself, or name a "
+                "running one in PREFECT_API_URL"
+            )
+
+
+@contextmanager
+def prefect_server(*, has_page: bool) -> Iterator[Server]:
+    """The server that PREFECT_API_URL names, or one that is started here and ends with us.
+
+    Must be entered before Prefect is imported, which reads the address once. Unless something
+    fails, a server that is started here ends after all that Prefect does when the interpreter
+    exits, so that everything that still has to tell it something can.
+
+    Args:
+        has_page: Whether to serve its page and run schedules, too, which takes longer to start.
+    """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        yield Server(configured)
+        return
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "flows.service.server_process", str(port), str(os.getpid())]
+    # In a session of its own: Ctrl-C reaches everything in the terminal's, and what ends there
+    # still has to tell the server.
+    process = subprocess.Popen(
+        command + (["--with-page"] if has_page else []),
+        env={**os.environ, **_settings(port, has_page)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    atexit.register(_stop, process)
+    server = Server(f"http://{HOST}:{port}/api", process)
+    os.environ["PREFECT_API_URL"] = server.address
+    try:
+        yield server
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        del os.environ["PREFECT_API_URL"]
+
+
+def _settings(port: int, has_page: bool) -> dict[str, str]:
+    """What the server reads from its environment, where the user set nothing else."""
+    settings = {
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
+        # Where the page looks for the API: on the server that it came from, also where the browser
+        # reaches that through a tunnel under another address.
+        "PREFECT_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_ENABLED": str(has_page),
+    }
+    defaults = {
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+    return settings | {name: os.environ.get(name, value) for name, value in defaults.items()}
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,55 @@
+"""The Prefect server as a process that ends with the command that started it.
+
+    python -m flows.service.server_process PORT PARENT [--with-page]
+
+What `prefect server start` runs, without its welcome; without the page only the API, and none of
+the services that schedules need.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+from flows.terminal.parent import end_with
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HOST = "127.0.0.1"
+SHUTDOWN_SECONDS = 2
+
+
+class _OwnServerAlone:
+    """Pages that ask no server but this one, whatever Prefect's page would like to report."""
+
+    POLICY = (b"content-security-policy", b"connect-src 'self'")
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def send_with_policy(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], self.POLICY]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the parent is gone."""
+    port, parent = int(sys.argv[1]), int(sys.argv[2])
+    end_with(parent)
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    uvicorn.run(
+        _OwnServerAlone(create_app(final=True, webserver_only="--with-page" not in sys.argv)),
+        host=HOST,
+        port=port,
+        log_level="critical",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

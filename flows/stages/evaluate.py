@@ -1,0 +1,210 @@
+"""The result is evaluated on held-out prompts, decided by a judge that took no part in training.
+
+Beside the deciding judge the store keeps how the training judges and the reward model see the same
+answers: where they rise and it does not, the policy has learnt to please them.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
+from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.independence import refuse_judging_trainers
+from flows.cycle.judgements import judge_missing
+from flows.cycle.ledger import StoreLedger
+from flows.cycle.stage import stage
+from judges import Ledger
+from judges.panel.panel import Panelist, Task, ranking_tasks
+from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
+from rlhf_core.distributed.together import together
+from rlhf_core.evaluation.comparison import REWARD_SCALE, Answers, Comparison, Seat, settings_hash
+from rlhf_core.models.artifacts import load_role, open_trunk
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.preferences.ranking import OPINIONS
+from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
+from rlhf_core.store import Store, queries
+
+"""Roles of judges in an evaluation: the first one named decides, other independent ones are
+reported beside it; the training judges and the reward model show what was optimised for."""
+Panel = dict[Panelist, str]
+"""Every judge that looks at the answers, with its role."""
+
+
+@cycle_flow("evaluate")
+def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, policy_id: str) -> str:
+    """Add the evaluations that are missing; the id of the deciding one."""
+    config = cycle.config
+    with stage(cycle, "evaluate") as work:
+        refuse_judging_trainers(config, work.store, [policy_id, reward_id])
+        prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
+        champion = cycle.champion(work.store, sft_id)
+        baseline_id = champion if config.evaluation.baseline == "champion" else None
+        models = _Models(cycle, sft_id, reward_id, policy_id, champion)
+        policy = _answers(cycle, work.store, models, policy_id, prompts)
+        baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
+        ledger = StoreLedger(work.store, cycle.budget)
+        panel = _panel(cycle, ledger)
+
+        def tasks_for(panelist: Panelist) -> list[Task]:
+            return [
+                task
+                for prompt in prompts
+                for ours, theirs in zip(policy[prompt.id], baseline[prompt.id], strict=True)
+                for task in ranking_tasks(panelist, prompt, [ours, theirs])
+            ]
+
+        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
+        _score_missing(work.store, models, prompts, [policy, baseline])
+        seats = _seats(panel, models)
+        judgements = _judgements(work.store, [policy, baseline], seats)
+        settings = settings_hash(config, prompts, seats, judgements)
+        evaluations = _kept(work.store, policy_id, baseline_id or sft_id, settings, seats)
+        if not evaluations:
+            kl = _kl(cycle, models, prompts, policy)
+            comparison = Comparison(prompts, policy, baseline, kl, settings)
+            evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
+            work.news = f"{work.store.append(evaluations)} new"
+        deciding = evaluations[0]
+        work.detail = {found.judge: _brief(found) for found in evaluations}
+    return deciding.id
+
+
+class _Models:
+    """The trunk with policy and reward model, loaded when something of them is missing."""
+
+    def __init__(
+        self, cycle: Cycle, sft_id: str, reward_id: str, policy_id: str, champion: str | None
+    ) -> None:
+        self.cycle, self.sft_id = cycle, sft_id
+        self.reward_id, self.policy_id, self.champion = reward_id, policy_id, champion
+
+    @cached_property
+    def trunk(self) -> Trunk:
+        config, folder = self.cycle.config, self.cycle.folder
+        base = str(folder(self.sft_id))
+        trunk = together(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
+        together(load_role, trunk, Role.POLICY, folder(self.policy_id))
+        together(load_role, trunk, Role.REWARD, folder(self.reward_id))
+        if self.champion is not None:
+            together(load_role, trunk, Role.CHAMPION, folder(self.champion))
+        return trunk
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        return ChatFormat(self.trunk.tokenizer, self.cycle.config.policy.system_prompt)
+
+    def role(self, model_id: str) -> Role:
+        roles = {self.sft_id: Role.REFERENCE, self.policy_id: Role.POLICY}
+        return roles.get(model_id, Role.CHAMPION)
+
+    def sequences(self, prompts: Sequence[Prompt], answers: Answers) -> list[TokenSequence]:
+        return [
+            TokenSequence(tuple(self.chat.prompt_ids(prompt.instruction)), answer.token_ids or ())
+            for prompt in prompts
+            for answer in answers[prompt.id]
+        ]
+
+
+def _answers(
+    cycle: Cycle, store: Store, models: _Models, model_id: str, prompts: Sequence[Prompt]
+) -> dict[str, list[Candidate]]:
+    """The model's answers to the held-out prompts, sampled where they are missing."""
+    sampling = evaluation_sampling(cycle.config)
+    batch = cycle.batch(model_id, sampling, "evaluation")
+    count = cycle.config.evaluation.samples_per_prompt
+    shards = missing_shards(store, batch, prompts, count)
+    if shards:
+        sampler = local_sampler(cycle, models.trunk, models.role(model_id), sampling)
+        sample_shards(store, sampler, batch, sampling, shards, "answering")
+    return queries.candidates_by_prompt(store, model_id, batch.sampling, batch.seed, prompts)
+
+
+def _panel(cycle: Cycle, ledger: Ledger) -> Panel:
+    config = cycle.config
+    panel = {
+        Panelist(settings, ledger): REPORTS if number else DECIDES
+        for number, settings in enumerate(config.evaluation.judges)
+    }
+    seen = {panelist.version for panelist in panel}
+    for settings in config.judges:
+        panelist = Panelist(settings, ledger)
+        if panelist.version not in seen:
+            panel[panelist] = TRAINED_ON if settings.weight > 0 else REPORTS
+    return panel
+
+
+def _score_missing(
+    store: Store, models: _Models, prompts: Sequence[Prompt], answers: Sequence[Answers]
+) -> None:
+    """The reward model's score of every answer, kept as a judgement in its own units."""
+    for group in answers:
+        candidates = [candidate for prompt in prompts for candidate in group[prompt.id]]
+        blank = [_reward_judgement(candidate, models.reward_id, 0.0) for candidate in candidates]
+        known = queries.known_ids(store, Judgement.table, [judgement.id for judgement in blank])
+        if all(judgement.id in known for judgement in blank):
+            continue
+        sequences = models.sequences(prompts, group)
+        scores = together(score_sequences, models.trunk, sequences, Role.REWARD)
+        store.append(
+            _reward_judgement(candidate, models.reward_id, score)
+            for candidate, score in zip(candidates, scores.tolist(), strict=True)
+        )
+
+
+def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Judgement:
+    return Judgement(
+        prompt_id=candidate.prompt_id,
+        judge=PROXY,
+        judge_version=reward_id,
+        candidate_id=candidate.id,
+        outcome=Outcome.SCORED,
+        score=score,
+    )
+
+
+def _seats(panel: Panel, models: _Models) -> list[Seat]:
+    """All that judged the answers."""
+    judges = [Seat(p.settings.name, p.version, role, p.settings.scale) for p, role in panel.items()]
+    return [*judges, Seat(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
+
+
+def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat]) -> list[Judgement]:
+    """What counts of what was said of these answers."""
+    ids = {c.id for side in answers for group in side.values() for c in group}
+    return [
+        judgement
+        for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
+        if judgement.outcome in OPINIONS
+        and (judgement.opponent_id is None or judgement.opponent_id in ids)
+    ]
+
+
+def _kept(
+    store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[Seat]
+) -> list[Evaluation]:
+    """The evaluations of an earlier run, if it came to all of them."""
+    found = {
+        (evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
+        for evaluation in queries.evaluations_of(store, policy_id, baseline_id)
+        if evaluation.settings == settings
+    }
+    wanted = [(seat.judge, seat.version, seat.role) for seat in seats]
+    return [found[key] for key in wanted] if all(key in found for key in wanted) else []
+
+
+def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answers) -> float:
+    """KL from the SFT model, in nats an answer."""
+    sequences = models.sequences(prompts, policy)
+    temperature = cycle.config.evaluation.temperature
+    return float(together(sequence_kl, models.trunk, sequences, temperature).mean().item())
+
+
+def _brief(evaluation: Evaluation) -> str:
+    if evaluation.win_rate is None:
+        return "scored nothing"
+    return (
+        f"{evaluation.win_rate:.1%} [{evaluation.win_rate_low:.1%}, {evaluation.win_rate_high:.1%}]"
+    )

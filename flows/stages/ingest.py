@@ -1,0 +1,64 @@
+"""Prompts are ingested: read from their source, checked, split, and kept as one set."""
+
+import json
+import logging
+
+from flows.cycle.cycle import Cycle
+from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.identity import config_hash, deciding_part
+from flows.cycle.independence import refuse_judging_trainers
+from flows.cycle.prompts import _show_own_system_message, read_checked_prompts
+from flows.cycle.stage import stage
+from judges import load
+from rlhf_core.config import Config
+from rlhf_core.config.tree import rewarding_judges
+from rlhf_core.records import ConfigVersion, CycleRun, Split
+from rlhf_core.store import queries
+
+logger = logging.getLogger(__name__)
+
+
+@cycle_flow("ingest")
+def ingest(cycle: Cycle) -> str:
+    """Add the prompts that are new; the id of the set the source holds now."""
+    config = cycle.config
+    _check_machine(config)
+    with stage(cycle, "ingest") as work:
+        refuse_judging_trainers(config, work.store)
+        intake = read_checked_prompts(config)
+        _show_own_system_message(config)
+        found = intake.prompt_set
+        version = ConfigVersion(
+            config_hash=config_hash(config),
+            config=config.model_dump_json(),
+            deciding=json.dumps(deciding_part(config), ensure_ascii=False),
+        )
+        begun = CycleRun(
+            line=cycle.line,
+            cycle=cycle.number,
+            config_hash=version.config_hash,
+            source=cycle.source,
+            attempt=cycle.run_id,
+        )
+        known = queries.known_ids(work.store, "prompts", found.prompt_ids)
+        work.store.append([version, begun, *intake.records()])
+        work.detail = {
+            "prompts": len(intake.prompts),
+            "train": len(queries.prompts_of(work.store, found.id, Split.TRAIN)),
+            "holdout": len(queries.prompts_of(work.store, found.id, Split.HOLDOUT)),
+            **{f"left out as {reason}": count for reason, count in intake.left_out.items()},
+            **{f"found of {kind}": spans for kind, spans in intake.personal_data.items()},
+        }
+        work.news = f"{len(intake.prompts) - len(known)} new"
+    return found.id
+
+
+def _check_machine(config: Config) -> None:
+    """Refuse, before hours are spent, judges that this machine cannot run.
+
+    Raises:
+        ConfigError: With what to install.
+    """
+    rewarding = rewarding_judges(config.training)
+    for settings in (*config.judges, *config.evaluation.judges, *rewarding):
+        load(settings).check_machine()

@@ -1,0 +1,37 @@
+"""Judgements become rankings, and rankings become pairs."""
+
+from flows.cycle.cycle import CandidateBatch, Cycle
+from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.identity import config_hash
+from flows.cycle.stage import stage
+from judges.panel.panel import Panelist, combination
+from rlhf_core.preferences.ranking import count_lacking, rankings_and_pairs
+from rlhf_core.records import PairOutcome, Split
+from rlhf_core.store import queries
+
+
+@cycle_flow("pair")
+def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
+    """Add the rankings and pairs that are missing; the recipe they were combined by."""
+    config = cycle.config
+    with stage(cycle, "pair") as work:
+        panelists = [Panelist(settings) for settings in config.judges]
+        combined = combination(panelists, config.preferences.tie_margin, config.preferences.missing)
+        prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+        candidates = queries.candidates_by_prompt(
+            work.store, batch.model_id, batch.sampling, batch.seed, prompts
+        )
+        ids = {candidate.id for group in candidates.values() for candidate in group}
+        judgements = queries.judgements_of(work.store, ids, combined.weights.keys())
+        groups = [candidates[prompt.id] for prompt in prompts]
+        lacking = count_lacking(groups, judgements, combined)
+        rankings, pairs = rankings_and_pairs(groups, judgements, combined, config_hash(config))
+        work.news = f"{work.store.append([*rankings, *pairs])} new rows"
+        outcomes = [found.outcome for found in pairs]
+        work.detail = {
+            "rankings": len(rankings),
+            **{outcome.value: outcomes.count(outcome) for outcome in PairOutcome},
+            "lacking a verdict": lacking,
+            "intransitive": sum(found.is_intransitive for found in pairs),
+        }
+    return combined.recipe

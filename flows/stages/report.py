@@ -1,0 +1,21 @@
+"""One page a cycle: what was learnt, whether it helped, what the answers look like now."""
+
+from flows.cycle.cycle import LAST_STAGE, Cycle
+from flows.cycle.flow_runs import cycle_flow, link_report
+from flows.cycle.stage import stage
+from flows.reports.cycle_page import write_report
+from rlhf_core.store import queries
+
+
+@cycle_flow(LAST_STAGE)
+def report(cycle: Cycle) -> str:
+    """Write the page of a cycle that ended; its path."""
+    with stage(cycle, LAST_STAGE) as work:
+        path = write_report(work.store, cycle)
+        work.detail = {"page": str(path)}
+        decision = queries.promotions_of(work.store, cycle.line)[cycle.number]
+        verdict = "promoted" if decision.promoted else "refused"
+        reasons = "; ".join(decision.reasons)
+        link_report(cycle, f"{verdict}; {reasons}", path.resolve().as_uri())
+        work.news = "written"
+    return str(path)

@@ -1,0 +1,89 @@
+"""A reward model learns from the rankings of this cycle and of those before it."""
+
+from collections.abc import Mapping, Sequence
+
+from flows.cycle import versions
+from flows.cycle.cycle import Cycle
+from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.stage import StageWork, stage
+from flows.training.lineage import Roles, add_model
+from flows.training.rankings import ranked_candidates, training_rankings
+from flows.training.steps import checkpoints_of, followed, keep_metrics
+from flows.training.texts import demonstrations
+from rlhf_core.algorithms.optimisation import step_count
+from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
+from rlhf_core.algorithms.reward_model import normalise, train_reward_model
+from rlhf_core.distributed.together import together
+from rlhf_core.models.artifacts import open_trunk, save_role
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.trunk import Role
+from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
+from rlhf_core.store import queries
+
+
+@cycle_flow("train_reward")
+def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> str:
+    """Train the reward model if it is missing; its id."""
+    with stage(cycle, "train_reward") as work:
+        prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+        rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
+        ids = [ranking.id for ranking in rankings]
+        left_out = [
+            *queries.retracted_pairs(work.store, rankings),
+            *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
+        ]
+        version = versions.reward(cycle.config, sft_id, ids, left_out)
+        if queries.model(work.store, version.id) is None:
+            _train(cycle, work, sft_id, version, prompts, rankings)
+            work.news = "trained"
+        work.detail = {"model": version.id, "rankings": len(rankings)}
+    return version.id
+
+
+def _train(
+    cycle: Cycle,
+    work: StageWork,
+    sft_id: str,
+    version: ModelVersion,
+    prompts: Sequence[Prompt],
+    rankings: Sequence[Ranking],
+) -> None:
+    config = cycle.config
+    base = cycle.folder(sft_id)
+    trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+    chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
+    settings = config.reward_model
+    learnable = ranked_candidates(work.store, chat, rankings, settings, config)
+    learnt, held_out = hold_out(learnable, settings.holdout)
+    steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
+    checkpoints = checkpoints_of(cycle, version)
+    training = together(
+        train_reward_model, trunk, learnt, settings, config.seed, checkpoints, held_out
+    )
+    for step in followed(cycle, version, training, "reward model", steps, _said):
+        keep_metrics(work.store, version.id, step)
+    referenced = [prompt for prompt in prompts if prompt.reference_answers]
+    references = demonstrations(chat, referenced) or _all_sequences(learnable)
+    found = together(normalise, trunk, references)
+    work.store.append(
+        Metric(model_id=version.id, step=steps, name=name, value=value)
+        for name, value in found.items()
+    )
+    save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
+    others: Roles = {
+        InputRole.NORMALISED_ON: referenced,
+        InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings),
+    }
+    add_model(work.store, version, rankings, others)
+    checkpoints.clear()
+
+
+def _said(metrics: Mapping[str, float]) -> str:
+    if "accuracy" not in metrics:
+        return f"loss {metrics['loss']:.3f}  no ranking with an order"
+    return f"loss {metrics['loss']:.3f}  in order {metrics['accuracy']:.0%}"
+
+
+def _all_sequences(rankings: Sequence[RankedCandidates]) -> list[TokenSequence]:
+    return [sequence for ranking in rankings for sequence in ranking.sequences]

@@ -1,0 +1,1 @@
+"""What commands print: screens, progress, rows as CSV, JSON or Parquet."""

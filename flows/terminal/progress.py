@@ -1,0 +1,126 @@
+"""Progress bars on the terminal, one line a minute elsewhere; the console that stages write to."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from flows.terminal.harmless import SafeConsole
+
+PIPE_WIDTH = 10_000
+
+
+def new_console(stderr: bool = False) -> Console:
+    """A console that breaks no line where there is no terminal to fit it to.
+
+    It takes texts as they are: what a user or a model wrote may hold [brackets] and :colons:.
+    """
+    found = SafeConsole(stderr=stderr, markup=False, emoji=False)
+    if found.is_terminal:
+        return found
+    return SafeConsole(stderr=stderr, markup=False, emoji=False, width=PIPE_WIDTH)
+
+
+console = new_console(stderr=True)
+Advance = Callable[[int, str], None]
+"""Moves a bar on by so many, and shows a note beside it."""
+
+
+SECONDS_BETWEEN_LINES = 60.0
+logger = logging.getLogger("flows.progress")
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Show how far `total` units of work are: a bar, or a log line a minute without a terminal.
+
+    Work of no units shows nothing, and neither does work of less than a minute in a log.
+    """
+    if total == 0:
+        yield lambda count, note: None
+    elif console.is_terminal:
+        with _bar(label, total) as advance:
+            yield advance
+    else:
+        with _lines(label, total) as advance:
+            yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description:<14}", markup=False),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task(label, total=total, note="")
+        yield lambda count, note: bars.update(bar, advance=count, note=note)
+
+
+@contextmanager
+def _lines(label: str, total: int) -> Iterator[Advance]:
+    """A line a minute from a thread, so that work that hangs is seen to hang."""
+    started, done, last_note, ended = time.monotonic(), 0, "", threading.Event()
+
+    def advance(count: int, note: str) -> None:
+        nonlocal done, last_note
+        done, last_note = done + count, note
+
+    def write() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            _write(_line(label, done, total, time.monotonic() - started, last_note))
+
+    # In a copy of the context: Prefect's log handler looks there for the run that a line is of.
+    context = copy_context()
+    writer = threading.Thread(target=lambda: context.run(write), name=label, daemon=True)
+    writer.start()
+    try:
+        yield advance
+    finally:
+        ended.set()
+        writer.join()
+
+
+def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
+    """Return what a log says of work on its way.
+
+    Args:
+        label: What the work is.
+        done: Units that are done.
+        total: Units in all.
+        seconds: How long the work took so far.
+        note: What the work says of itself; may be empty.
+    """
+    left = f", about {duration(seconds * (total - done) / done)} left" if done else ""
+    said = f"; {note.strip()}" if note.strip() else ""
+    return f"{label}: {done:,} of {total:,} after {duration(seconds)}{left}{said}"
+
+
+def _write(line: str) -> None:
+    if logger.hasHandlers() and logger.isEnabledFor(logging.INFO):
+        logger.info("%s", line)
+    else:  # a command that keeps no log
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it, such as 45 s, 3.2 min or 5.1 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,74 @@
+"""What commands share: their arguments, and tables for people or JSON for programs."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from flows.terminal.harmless import harmless, harmless_json
+from flows.terminal.progress import new_console
+
+if TYPE_CHECKING:
+    from rlhf_core.config import Config
+
+ConfigPath = Annotated[
+    Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+out = new_console()
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
+}
+
+
+def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
+    """Load a config and check what can be told without its models: quick, also where it is wrong.
+
+    Raises:
+        ConfigError: If a key, a value or a judge's kind is wrong.
+    """
+    from judges import check_kinds
+    from rlhf_core.config import load_config
+    from rlhf_core.config.tree import rewarding_judges
+
+    found = load_config(path, overrides or [])
+    check_kinds((*found.judges, *found.evaluation.judges, *rewarding_judges(found.training)))
+    return found
+
+
+def prepare_prefect(level: str = "CRITICAL") -> None:
+    """Settings Prefect reads when it is imported; those the user made stay."""
+    for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
+        os.environ.setdefault(name, value)
+
+
+def print_json(found: Any) -> None:
+    typer.echo(harmless_json(json.dumps(found, indent=2, default=str, ensure_ascii=False)))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(*(Column(name, overflow="fold") for name in columns))
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    out.print(table)
+
+
+def shown(cell: Any) -> str:
+    """A cell as text that cannot steer the terminal: what a model wrote is data."""
+    if cell is None:
+        return ""
+    text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)
+    return harmless(text)

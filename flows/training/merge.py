@@ -1,0 +1,55 @@
+"""`solon merge`: a trained model as one plain folder, for anything that serves models."""
+
+from pathlib import Path
+from typing import Any
+
+from flows.cycle.cycle import Cycle, ended_cycles
+from rlhf_core.config import Config
+from rlhf_core.errors import InputError, ModelNotFoundError
+from rlhf_core.models.device import choose_compute
+from rlhf_core.models.merging import merge_saved
+from rlhf_core.records import ModelKind, ModelVersion
+from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store.ids import whole_id
+
+MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
+
+
+def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, Any]:
+    """Write the policy promoted last, or the model named, to a folder; what was written.
+
+    Raises:
+        InputError: If there is no such model, or something else lies in the folder.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: something is there already; name a folder that is not")
+    if not store_exists(config.store):
+        raise ModelNotFoundError(f"no store at {config.store}: nothing was trained; run it first")
+    store = Store(config.store)
+    version = _version(config, store, model_id)
+    folder = Cycle(config=config, number=1, run_id="").folder(version.id)
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"model {version.id!r}: its folder {folder} is gone")
+    merged = merge_saved(folder, out, choose_compute(config.compute))
+    return {"model": version.id, "folder": str(out), **vars(merged)}
+
+
+def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
+    after_all = ended_cycles(config) + 2  # the cycle under way may have promoted, too
+    wanted = model_id or queries.champion(store, config.name, after_all)
+    if wanted is None:
+        raise ModelNotFoundError(
+            f"no policy of the line {config.name} was promoted; name another model with --model, "
+            f"one of {_known(store)}"
+        )
+    known = [row["id"] for row in store.query("SELECT id FROM models")]
+    version = queries.model(store, whole_id(wanted, known, "model"))
+    if version is None or version.kind not in MERGEABLE:
+        kind = version.kind if version else "lost"
+        raise ModelNotFoundError(f"--model {wanted} is a {kind} model; name one of {_known(store)}")
+    return version
+
+
+def _known(store: Store) -> str:
+    found = [v.id for v in store.rows(ModelVersion, "kind IN ('sft', 'policy')", [])]
+    return ", ".join(sorted(found)) or "none: nothing was trained"

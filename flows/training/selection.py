@@ -1,0 +1,75 @@
+"""Choosing the weights of a fine-tuning by a reward model: the prompts, the model, the checks."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from flows.cycle.selection import KEY, selecting_judge
+from judges import Answer
+from judges.reward_model import RewardModelJudge
+from rlhf_core.algorithms.rewards import Part, Reward, mixed
+from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.selection import Trial
+from rlhf_core.config import Config
+from rlhf_core.errors import ConfigError, TrainingError
+from rlhf_core.identity import content_id
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.records import PROXY, Prompt
+
+
+def learnt_and_aside(
+    config: Config, prompts: Sequence[Prompt]
+) -> tuple[list[Prompt], list[Prompt]]:
+    """The training prompts to learn from, and those that a hash draws for the choice.
+
+    Raises:
+        ConfigError: If nothing would be left to learn from.
+    """
+    settings = config.sft.selection
+    if settings is None:
+        return list(prompts), []
+    in_order = sorted(prompts, key=lambda prompt: content_id("selection", prompt.id))
+    drawn = {prompt.id for prompt in in_order[: settings.prompts]}
+    learnt = [prompt for prompt in prompts if prompt.id not in drawn]
+    if not any(prompt.reference_answers or config.revision for prompt in learnt):
+        raise ConfigError(
+            f"{KEY}.prompts = {settings.prompts}: of {len(prompts)} training prompts none with a "
+            "reference answer would be left to learn from; lower it"
+        )
+    return learnt, [prompt for prompt in prompts if prompt.id in drawn]
+
+
+def trial_of(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
+    """How weights are tried on the prompts set aside; None where nothing is chosen.
+
+    Raises:
+        ConfigError: As `selecting_judge`.
+    """
+    judge, settings = selecting_judge(config), config.sft.selection
+    if judge is None or settings is None:
+        return None
+    tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
+    return Trial(
+        tokens,
+        _read_by(judge, prompts),
+        config.sampling,
+        settings.every_epochs,
+        settings.missing_eos_score,
+    )
+
+
+def _read_by(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
+    """Raw rewards; none where prompt and answer are too long for the model."""
+
+    def score(rollouts: Sequence[Rollout]) -> Tensor:
+        answers = [Answer(prompts[r.prompt_index], r.text, r.is_finished) for r in rollouts]
+        rewards = judge.rewards(answers)
+        if all(reward is None for reward in rewards):
+            raise TrainingError(
+                f"{KEY}: each of {len(rewards)} prompts is too long for the reward model"
+            )
+        return torch.tensor([math.nan if reward is None else reward for reward in rewards])
+
+    return mixed({PROXY: Part(1.0, score)})

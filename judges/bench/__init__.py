@@ -1,0 +1,1 @@
+"""Judges measured on labelled answers, and attacks on them."""

@@ -1,0 +1,75 @@
+"""Scoring a file of text pairs by one pointwise judge, one row a pair, in the file's order.
+
+The first text of a pair stands as reference answer and as given text, the second as the answer:
+for entailment, premise and hypothesis.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from judges.panel.judge import Answer, PointwiseJudge
+from judges.panel.progress import Progress, unseen
+from judges.panel.registry import load
+from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import ConfigError
+from rlhf_core.files.text_pairs import PairFormat, TextPair, read_text_pairs
+from rlhf_core.records import Mode, Prompt, Split
+
+BATCH = 4096
+"""Pairs handed to the judge at once: enough for batches of like length."""
+
+
+def score_pairs(
+    kind: str,
+    options: dict[str, Any],
+    file: Path,
+    known: PairFormat,
+    progress: Progress = unseen,
+) -> list[dict[str, Any]]:
+    """Score and outcome of every pair; an unscored one has its reason and no score.
+
+    Raises:
+        InputError: If the judge, its model or the file is not as it should be.
+    """
+    judge = load(JudgeSettings.model_validate({"kind": kind, **options}))
+    if not isinstance(judge, PointwiseJudge):
+        raise ConfigError(f"judge {kind!r} compares two answers; name one that scores each alone")
+    judge.check()
+    answers = [_answer(pair) for pair in read_text_pairs(file, known, needs_label=False)]
+    rows: list[dict[str, Any]] = []
+    with progress(f"score {kind}", len(answers)) as advance:
+        for start in range(0, len(answers), BATCH):
+            batch = answers[start : start + BATCH]
+            rows += [
+                {
+                    "score": opinion.score,
+                    "outcome": opinion.outcome.value,
+                    "reason": opinion.reason,
+                    "raw_output": opinion.raw_output,
+                }
+                for opinion in judge.score(batch)
+            ]
+            advance(len(batch), "")
+    return rows
+
+
+def as_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """One line a row: the score, or the outcome and its reason, which is no number."""
+    return [
+        f"{row['score']:.6f}"
+        if row["score"] is not None
+        else f"{row['outcome']}: {' '.join(str(row['reason']).split())}"
+        for row in rows
+    ]
+
+
+def _answer(pair: TextPair) -> Answer:
+    prompt = Prompt(
+        text="Compare.",
+        context=pair.text,
+        mode=Mode.TEXT_GROUNDED,
+        reference_answers=(pair.text,),
+        split=Split.HOLDOUT,
+    )
+    return Answer(prompt, pair.other)

@@ -1,0 +1,1 @@
+"""Asking a language model for a verdict, local or remote, and reading its answer."""

@@ -1,0 +1,1 @@
+"""What a judge is, which judges there are, and a panel of them over one prompt."""

@@ -1,0 +1,183 @@
+"""The panel: which judgements are still missing, in which orders, and how they are recorded.
+
+Judges see batches of texts and nothing of candidates, orders or the store; the panel turns
+candidates into what a judge sees, and what it says into Judgement rows.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
+from judges.panel.ledger import Ledger
+from judges.panel.registry import load
+from rlhf_core.config import JudgeSettings
+from rlhf_core.config.judge import DEFAULT_SCALE
+from rlhf_core.errors import ConfigError, EndpointError
+from rlhf_core.preferences.ranking import Combination, Missing
+from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
+
+
+@dataclass(frozen=True)
+class Task:
+    """One judgement to be made: a candidate alone, or two in the order they are shown."""
+
+    prompt: Prompt
+    candidate: Candidate
+    opponent: Candidate | None = None
+
+    @property
+    def presented(self) -> Presented:
+        if self.opponent is None:
+            return Presented.ALONE
+        is_forward = _place(self.candidate) < _place(self.opponent)
+        return Presented.FORWARD if is_forward else Presented.REVERSED
+
+
+class Panelist:
+    """A judge with its place on the panel.
+
+    Args:
+        settings: Its entry in the config.
+        ledger: What language models were asked before.
+
+    Raises:
+        ConfigError: If the judge or an option is unknown, or does nothing.
+    """
+
+    def __init__(self, settings: JudgeSettings, ledger: Ledger | None = None) -> None:
+        self.settings = settings
+        self._judge: Judge[Any] = load(settings, ledger)
+        if self.is_pairwise and settings.scale != DEFAULT_SCALE:
+            raise ConfigError(
+                f"judge {settings.name!r} compares answers and says probabilities, so `scale` does "
+                "nothing; leave it out"
+            )
+
+    @cached_property
+    def version(self) -> str:
+        return self._judge.version
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models behind its verdicts, as the config names them."""
+        return self._judge.models()
+
+    @property
+    def batch(self) -> int:
+        """Judgements to ask for and store at once; what a crash can cost."""
+        return self._judge.batch
+
+    @property
+    def is_pairwise(self) -> bool:
+        return isinstance(self._judge, PairwiseJudge)
+
+    def check(self) -> None:
+        self._judge.check()
+
+    def preflight(self) -> None:
+        """Ask each remote model behind it one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the words of a server that does not answer it.
+        """
+        try:
+            self._judge.preflight()
+        except EndpointError as error:
+            raise EndpointError(f"judge {self.settings.name!r}: {error}") from None
+
+    def members_said(
+        self, raw_output: str | None
+    ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
+        """What the judges that it asks said, each with its name, outcome and reason."""
+        own = self.settings.name
+        return [
+            (member.model_copy(update={"name": f"{own}: {member.name}"}), outcome, reason)
+            for member, outcome, reason in self._judge.members_said(raw_output)
+        ]
+
+    def calls(self, candidates: int) -> int:
+        """Judgements it takes to rank that many candidates of a prompt."""
+        return candidates * (candidates - 1) if self.is_pairwise else candidates
+
+    def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
+        return self._judge.workload(prompt_tokens, answer_tokens)
+
+    def missing(self, tasks: Sequence[Task], known: Collection[str]) -> list[Task]:
+        """The tasks of its modes whose judgement is not among the known ids."""
+        return [
+            task
+            for task in tasks
+            if task.prompt.mode in self.settings.modes
+            and self._record(task, _BLANK, "").id not in known
+        ]
+
+    def judge(self, tasks: Sequence[Task], attempt: str) -> list[Judgement]:
+        """What the judge says of each task.
+
+        Args:
+            tasks: At most a batch.
+            attempt: Names this run, so that an unavailable verdict can be asked for again.
+        """
+        opinions = self._ask(tasks)
+        return [self._record(t, o, attempt) for t, o in zip(tasks, opinions, strict=True)]
+
+    def _ask(self, tasks: Sequence[Task]) -> list[Opinion]:
+        if isinstance(self._judge, PairwiseJudge):
+            return self._judge.compare(
+                [
+                    Contest(
+                        task.prompt,
+                        task.candidate.text,
+                        task.opponent.text,
+                        task.candidate.is_finished,
+                        task.opponent.is_finished,
+                    )
+                    for task in tasks
+                    if task.opponent is not None
+                ]
+            )
+        answers = [
+            Answer(task.prompt, task.candidate.text, task.candidate.is_finished) for task in tasks
+        ]
+        opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
+        return opinions
+
+    def _record(self, task: Task, opinion: Opinion, attempt: str) -> Judgement:
+        return Judgement(
+            prompt_id=task.prompt.id,
+            judge=self.settings.name,
+            judge_version=self.version,
+            candidate_id=task.candidate.id,
+            opponent_id=task.opponent.id if task.opponent else None,
+            presented=task.presented,
+            attempt=attempt if opinion.outcome is Outcome.UNAVAILABLE else "",
+            **vars(opinion),
+        )
+
+
+_BLANK = Opinion(Outcome.ABSTAINS)
+
+
+def _place(candidate: Candidate) -> tuple[int, str]:
+    return candidate.sample_index, candidate.id
+
+
+def ranking_tasks(
+    panelist: Panelist, prompt: Prompt, candidates: Sequence[Candidate]
+) -> list[Task]:
+    """All that ranking these candidates takes: each alone, or every two in both orders."""
+    if not panelist.is_pairwise:
+        return [Task(prompt, candidate) for candidate in candidates]
+    return [
+        Task(prompt, one, other) for one in candidates for other in candidates if one is not other
+    ]
+
+
+def combination(
+    panelists: Sequence[Panelist], tie_margin: float, missing: Missing = "unscored"
+) -> Combination:
+    """How the panel's judgements are combined: only judges with a weight decide."""
+    judges = [(p.version, p.settings.weight, p.settings.scale) for p in panelists]
+    return Combination.of(judges, tie_margin, missing)

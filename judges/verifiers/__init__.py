@@ -1,0 +1,1 @@
+"""Checking answers by program: mathematics, JSON schemas, unit tests in a sandbox."""

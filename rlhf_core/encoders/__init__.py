@@ -1,0 +1,1 @@
+"""Encoders that compare two texts: loading, training, calibration."""

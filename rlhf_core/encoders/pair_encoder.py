@@ -1,0 +1,257 @@
+"""An encoder that reads two texts together: Solon's own with three heads, or any classifier.
+
+Ours may have another beside it, that reads them apart and takes part in how alike they are. Which
+outputs mean what is read from the model's own `id2label`.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from transformers.utils import logging as transformers_logging
+
+from rlhf_core.encoders.pair_heads import (
+    OUTPUTS,
+    SYMMETRIC,
+    Calibration,
+    head_logits,
+    head_probabilities,
+)
+from rlhf_core.encoders.sentence_encoder import Pair, cosines, load_sentence_encoder
+from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.files.text_pairs import Task
+from rlhf_core.identity import digest
+from rlhf_core.models.device import Compute
+from rlhf_core.models.loading import locate, read_config
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+CARD, CALIBRATION = "training_card.json", "calibration.json"
+APART = "apart"
+"""Folder of the encoder that reads texts apart, within ours."""
+MAX_TOKENS = 512
+
+
+class PairEncoder:
+    """A loaded encoder. Each distinct pair is read once, in batches of like length.
+
+    Args:
+        name: A folder, bundled name or hub id of a sequence classifier.
+        compute: Device and precision.
+        batch_size: Pairs read at once.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded.
+    """
+
+    def __init__(self, name: str, compute: Compute, batch_size: int) -> None:
+        self.name = name
+        self._compute = compute
+        self._batch_size = batch_size
+        self._model = load_cross_encoder(name, compute)
+
+    def probabilities(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
+        """The head's calibrated number for each distinct pair.
+
+        Raises:
+            ModelNotFoundError: If the model has no such head, or it was not trained.
+        """
+        calibration = self._calibration(task)
+        distinct = list(dict.fromkeys(pairs))
+        if not distinct:
+            return {}
+        head = self.head(task, distinct)
+        cosine = self.cosines(distinct) if calibration.cosine_weight else None
+        if calibration.cosine_weight and cosine is None:
+            raise ModelNotFoundError(
+                f"model {self.name!r}: its folder {APART} is missing; train it again"
+            )
+        found = head_probabilities(task, calibration.apply(head, cosine)).tolist()
+        return dict(zip(distinct, found, strict=True))
+
+    def head(self, task: Task, pairs: Sequence[Pair]) -> Tensor:
+        """The head's logits for each pair, fp32: (N,), or (N, 3) for entailment, entailment first.
+
+        Where order means nothing, the mean of both orders.
+        """
+        orders = [list(pairs)]
+        if task in SYMMETRIC:
+            orders.append([pair[::-1] for pair in pairs])
+        read = [pair for order in orders for pair in order]
+        row = {pair: index for index, pair in enumerate(dict.fromkeys(read))}
+        logits = self.logits(read)
+        found = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
+        return torch.stack([found[[row[pair] for pair in order]] for order in orders]).mean(dim=0)
+
+    def cosines(self, pairs: Sequence[Pair]) -> Tensor | None:
+        """Of each pair, read apart, (N,); None if the model has no such encoder."""
+        return cosines(self._apart, pairs, self._batch_size) if self._apart else None
+
+    def logits(self, pairs: Sequence[Pair]) -> Tensor:
+        """All outputs for each distinct pair, in order of first appearance, fp32, (N, L)."""
+        distinct = list(dict.fromkeys(pairs))
+        if not distinct:
+            return torch.zeros(0, self._model.num_labels)
+        with self._compute.autocast():
+            found = self._model.predict(
+                distinct,
+                batch_size=self._batch_size,
+                activation_fn=torch.nn.Identity(),
+                convert_to_tensor=True,
+                show_progress_bar=False,
+            )
+        return found.float().cpu().reshape(len(distinct), -1)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._model.tokenizer.tokenize(text))
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
+        config: Any = self._model.config
+        return model_labels(config.id2label)
+
+    @property
+    def _is_ours(self) -> bool:
+        return self._labels == OUTPUTS
+
+    @cached_property
+    def _apart(self) -> "SentenceTransformer | None":
+        folder = Path(self.name).expanduser() / APART
+        if not (self._is_ours and folder.is_dir()):
+            return None
+        return load_sentence_encoder(str(folder), device=str(self._compute.device))
+
+    def _calibration(self, task: Task) -> Calibration:
+        if not self._is_ours:
+            return Calibration()
+        found = read_calibration(Path(self.name).expanduser())
+        if task not in found:
+            raise ModelNotFoundError(
+                f"model {self.name!r}: its head {task} was not trained; trained are "
+                f"{', '.join(found) or 'none'}"
+            )
+        return found[task]
+
+    def _foreign_head(self, task: Task, logits: Tensor) -> Tensor:
+        """The outputs of another's model in the shape of our head; entailment comes first."""
+        require_head(self.name, self._labels, task)
+        if task is not Task.ENTAILMENT:
+            return logits[:, 0]
+        first = entailment_index(self._labels)
+        return logits[:, [first, *(n for n in range(logits.shape[1]) if n != first)]]
+
+
+def model_labels(id2label: Mapping[int, str]) -> tuple[str, ...]:
+    """What a classifier calls its outputs, in order, in lower case."""
+    return tuple(str(id2label[index]).lower() for index in sorted(id2label))
+
+
+def entailment_index(labels: Sequence[str]) -> int:
+    """Which output says that the second text follows from the first; -1 where none does."""
+    for wanted in ("entailment", "entail", "entails", "supported", "consistent"):
+        if wanted in labels:
+            return labels.index(wanted)
+    return -1
+
+
+def require_head(name: str, labels: Sequence[str], task: Task) -> None:
+    """Refuse a model that has no outputs for a task.
+
+    Raises:
+        ModelNotFoundError: With what it has.
+    """
+    if tuple(labels) == OUTPUTS:
+        return
+    if task is Task.ENTAILMENT and (len(labels) < 2 or entailment_index(labels) < 0):
+        raise ModelNotFoundError(
+            f"model {name!r} has the outputs {', '.join(labels)}, none of them called entailment; "
+            "name an NLI model, or train one: solon judges train cross_encoder"
+        )
+    if task is not Task.ENTAILMENT and len(labels) != 1:
+        raise ModelNotFoundError(
+            f"model {name!r} has the outputs {', '.join(labels)}; for {task}, name a model with "
+            "one output, or train one: solon judges train cross_encoder"
+        )
+
+
+def check_pair_encoder(name: str, task: Task) -> None:
+    """Refuse a model that is not there or has no such head; reads its config alone.
+
+    Raises:
+        ModelNotFoundError: With what would be right.
+    """
+    config = read_config(name)
+    require_head(name, model_labels(cast(Mapping[int, str], config.id2label or {})), task)
+
+
+def fingerprint(name: str) -> str:
+    """What a model's training card hashes to: retrained into the same folder, it is another."""
+    card = Path(name).expanduser() / CARD
+    return digest(card.read_bytes()) if card.is_file() else ""
+
+
+def read_calibration(folder: Path) -> dict[Task, Calibration]:
+    """That of each head that was trained."""
+    path = folder / CALIBRATION
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {Task(task): Calibration(**fields) for task, fields in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelNotFoundError(
+            f"model {str(folder)!r}: {CALIBRATION} is missing or broken "
+            f"({type(error).__name__}); train it again"
+        ) from None
+
+
+def load_cross_encoder(
+    name: str,
+    compute: Compute,
+    labels: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> "CrossEncoder":
+    """An encoder with a classifier on it; with labels, a new random head of so many outputs.
+
+    Args:
+        name: Bundled name, local folder or hub id.
+        compute: Its device.
+        labels: What a new head's outputs are called; without, the model keeps its own.
+        config: What to change in the model's own config.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded, or is no encoder.
+    """
+    from sentence_transformers import CrossEncoder
+
+    location = locate(name)
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # a new head is announced at length
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            model = CrossEncoder(
+                location,
+                device=str(compute.device),
+                num_labels=len(labels) or None,
+                model_kwargs={"use_safetensors": True},
+                config_kwargs=dict(config or {}),
+                trust_remote_code=False,
+            )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelNotFoundError(f"judge model {name!r} cannot be loaded ({reason})") from None
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    if labels and model.num_labels != len(labels):
+        raise ModelNotFoundError(f"model {name!r} is no encoder; name one such as all-minilm-l6-v2")
+    if labels:
+        model.config.id2label = dict(enumerate(labels))
+        model.config.label2id = {label: index for index, label in enumerate(labels)}
+    longest = getattr(model.config, "max_position_embeddings", MAX_TOKENS)
+    model.max_seq_length = min(MAX_TOKENS, longest)
+    return model

@@ -1,0 +1,128 @@
+"""Three heads of one pair encoder: their outputs, losses, probabilities and calibration.
+
+One encoder for similarity, paraphrase and entailment is AlignScore's (arXiv:2305.16739, section
+3.1). All maths here is pure; the encoder's outputs are `logits`, (B, 5), in the order of OUTPUTS.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import minimize, minimize_scalar
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from rlhf_core.errors import ShapeError
+from rlhf_core.files.text_pairs import Entailment, Task
+
+OUTPUTS = ("similarity", "paraphrase", "entailment", "neutral", "contradiction")
+ENTAILMENT_OUTPUTS = slice(2, 5)
+SYMMETRIC = (Task.SIMILARITY, Task.PARAPHRASE)
+"""Tasks in which the order of the two texts means nothing."""
+HIGHEST_LOG_TEMPERATURE = math.log(20)
+
+ALLOWED = torch.tensor(
+    [
+        [True, False, False],  # entailment
+        [False, True, False],  # neutral
+        [False, False, True],  # contradiction
+        [False, True, True],  # not entailment: a set with two classes does not say which
+    ]
+)
+"""Which of the three classes an Entailment leaves open, (4, 3)."""
+
+
+def head_logits(task: Task, logits: Tensor) -> Tensor:
+    """The outputs of one head: (B,) for similarity and paraphrase, (B, 3) for entailment.
+
+    Raises:
+        ShapeError: If the logits are not (B, 5).
+    """
+    if logits.ndim != 2 or logits.shape[1] != len(OUTPUTS):
+        raise ShapeError(f"logits are {tuple(logits.shape)}; five outputs a pair are wanted")
+    if task is Task.ENTAILMENT:
+        return logits[:, ENTAILMENT_OUTPUTS]
+    return logits[:, OUTPUTS.index(task.value)]
+
+
+def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log-likelihood of the labels, in nats.
+
+    Args:
+        task: Whose head it is.
+        head: Its outputs, as `head_logits` gives them.
+        labels: Similarity 0 to 1 (a soft label), paraphrase 0 or 1, or an Entailment, (B,).
+
+    Raises:
+        ShapeError: If there is not one label a pair.
+    """
+    if labels.shape != head.shape[:1]:
+        raise ShapeError(f"labels are {tuple(labels.shape)} for {len(head)} pairs")
+    if task is not Task.ENTAILMENT:
+        return binary_cross_entropy_with_logits(head, labels.to(head.dtype))
+    shares = torch.log_softmax(head, dim=-1)
+    allowed = ALLOWED.to(head.device)[labels.long()]
+    return -shares.masked_fill(~allowed, -math.inf).logsumexp(dim=-1).mean()
+
+
+def head_probabilities(task: Task, head: Tensor) -> Tensor:
+    """The head's number for each pair, (B,): for entailment, how likely the second follows."""
+    if task is Task.ENTAILMENT:
+        return torch.softmax(head, dim=-1)[:, Entailment.ENTAILMENT]
+    return torch.sigmoid(head)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a head's logits probabilities: (logits + weight * cosine + offset) / temperature.
+
+    The cosine is that of the two texts read apart; only similarity has one.
+    """
+
+    temperature: float = 1.0
+    cosine_weight: float = 0.0
+    offset: float = 0.0
+
+    def apply(self, head: Tensor, cosine: Tensor | None = None) -> Tensor:
+        """Calibrated logits, of the head's shape.
+
+        Args:
+            head: As `head_logits` gives them.
+            cosine: Of each pair, (B,); needed where it has a weight.
+        """
+        if cosine is not None:
+            head = head + self.cosine_weight * cosine + self.offset
+        return head / self.temperature
+
+
+def fit_calibration(
+    task: Task, head: Tensor, labels: Tensor, cosine: Tensor | None = None
+) -> Calibration:
+    """The calibration under which the labels are likeliest.
+
+    Without cosines a temperature (arXiv:1706.04599, section 4.2), which keeps every order; with
+    them a logistic regression on both readings, neither of which can count against.
+    """
+    head = head.double()
+    if cosine is None:
+
+        def loss(log_temperature: float) -> float:
+            return head_loss(task, head / math.exp(log_temperature), labels).item()
+
+        bounds = (-HIGHEST_LOG_TEMPERATURE, HIGHEST_LOG_TEMPERATURE)
+        return Calibration(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    apart = cosine.double()
+
+    def loss_of_mixture(weights: Sequence[float]) -> float:
+        together, of_cosine, offset = weights
+        return head_loss(task, together * head + of_cosine * apart + offset, labels).item()
+
+    found = minimize(
+        loss_of_mixture,
+        x0=(1.0, 1.0, 0.0),
+        method="L-BFGS-B",
+        bounds=((math.exp(-HIGHEST_LOG_TEMPERATURE), None), (0.0, None), (None, None)),
+    )
+    together, of_cosine, offset = (float(weight) for weight in found.x)
+    return Calibration(1 / together, of_cosine / together, offset / together)

@@ -1,0 +1,148 @@
+"""What training an encoder on labelled pairs shares, read together or apart: data, batches, run."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from rlhf_core.config import Settings
+from rlhf_core.config.base import PositiveFloat, PositiveInt
+from rlhf_core.errors import TrainingError
+from rlhf_core.files.text_pairs import TextPair
+from rlhf_core.models.device import Compute
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+POOL = 20
+Advance = Callable[[int, str], None]
+
+
+class CrossEncoderTraining(Settings):
+    base_model: str = "all-minilm-l6-v2"
+    """An encoder: bundled name, local folder or hub id."""
+    epochs: PositiveInt = 3
+    """Times each pair is seen."""
+    batch_size: PositiveInt = 64
+    """Pairs a step."""
+    learning_rate: PositiveFloat = 1e-4
+    """Its peak, after a tenth of the steps; then it falls to 0 in a straight line."""
+    seed: int = 1
+    """Of the heads' first weights, the order of the pairs and dropout."""
+
+
+class LengthBatches(DefaultBatchSampler):
+    """Random batches of texts of like length: padding costs as much as text does.
+
+    Sorted within POOL batches at a time, so that what meets in a batch changes every epoch.
+    """
+
+    def __init__(self, dataset: "Dataset", **arguments: Any) -> None:
+        super().__init__(dataset, **arguments)
+        texts = zip(dataset["text"], dataset["other"], strict=True)
+        self._lengths = [len(text) + len(other) for text, other in texts]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(len(self._lengths), generator=self.generator).tolist()
+        for pool in _cut(order, POOL * self.batch_size):
+            by_length = sorted(pool, key=self._lengths.__getitem__)
+            batches = _cut(by_length, self.batch_size)
+            for number in torch.randperm(len(batches), generator=self.generator).tolist():
+                yield batches[number]
+
+
+def _cut(indices: list[int], size: int) -> list[list[int]]:
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+class _Watch(TrainerCallback):
+    def __init__(self, advance: Advance, what: str) -> None:
+        self._advance = advance
+        self._what = what
+        self._seen = 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._advance(state.global_step - self._seen, f"{self._what}, epoch {state.epoch:.1f}")
+        self._seen = state.global_step
+
+
+def by_file(pairs: Sequence[TextPair]) -> dict[str, list[TextPair]]:
+    """The pairs of each task and file: within one, the labels mean the same."""
+    number = {file: n for n, file in enumerate(sorted({pair.file for pair in pairs}))}
+    found: dict[str, list[TextPair]] = {}
+    for pair in sorted(pairs, key=lambda pair: (str(pair.task), pair.file)):
+        found.setdefault(f"{pair.task} {number[pair.file]}", []).append(pair)
+    return found
+
+
+def data_sets(pairs: Sequence[TextPair]) -> dict[str, "Dataset"]:
+    from datasets import Dataset
+
+    return {
+        name: Dataset.from_dict(
+            {
+                "text": [pair.text for pair in chosen],
+                "other": [pair.other for pair in chosen],
+                "label": [pair.label for pair in chosen],
+            }
+        )
+        for name, chosen in by_file(pairs).items()
+    }
+
+
+def step_count(pairs: Sequence[TextPair], settings: CrossEncoderTraining) -> int:
+    """Optimizer steps of one training on these pairs."""
+    batches = (math.ceil(len(chosen) / settings.batch_size) for chosen in by_file(pairs).values())
+    return settings.epochs * sum(batches)
+
+
+def training_config(compute: Compute) -> dict[str, Any]:
+    """What to change in the base model's own config while it is trained.
+
+    On a CPU drawing attention's dropout takes as long as the matrix products, and the backward
+    pass of PyTorch's own attention ten times as long as the plain one's. Hidden dropout stays.
+    """
+    plain_attention = {"attn_implementation": "eager"} if compute.device.type == "cpu" else {}
+    return {"attention_probs_dropout_prob": 0.0, **plain_attention}
+
+
+def trainer_arguments(
+    settings: CrossEncoderTraining, compute: Compute, checkpoints: Path
+) -> dict[str, Any]:
+    """What sentence-transformers' trainers are told."""
+    return {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "batch_sampler": LengthBatches,
+        "warmup_steps": 0.1,
+        "weight_decay": 0.01,
+        "seed": settings.seed,
+        "bf16": compute.dtype == torch.bfloat16,
+        "use_cpu": compute.device.type == "cpu",
+        "save_strategy": "epoch",
+        "save_total_limit": 1,
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
+def run(trainer: Trainer, advance: Advance, what: str) -> None:
+    """Train to the end, from the last checkpoint where there is one.
+
+    Raises:
+        TrainingError: If the loss is not finite.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Watch(advance, what))
+    is_begun = any(Path(str(trainer.args.output_dir)).glob("checkpoint-*"))
+    found = trainer.train(resume_from_checkpoint=is_begun or None)
+    if not math.isfinite(found.training_loss):
+        raise TrainingError("the loss is not finite; lower learning_rate")

@@ -1,0 +1,1 @@
+"""Models behind OpenAI-compatible servers: requests, retries, rate limits, budgets."""

@@ -1,0 +1,1 @@
+"""Reading rows of user files, and writing files that are whole or absent."""

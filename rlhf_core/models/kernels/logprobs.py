@@ -1,0 +1,116 @@
+"""Log-probabilities of chosen tokens without logits of the whole vocabulary in memory.
+
+The logits of some rows at a time are made, read and dropped; the backward pass makes them again.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from rlhf_core.models.kernels.logits import IDENTITY, LogitRule
+
+ROWS = 256
+"""Of the states at once."""
+
+
+def chosen_logprobs(
+    states: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    ids: Tensor,
+    temperature: float,
+    with_entropy: bool = True,
+    rule: LogitRule = IDENTITY,
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each chosen token, and the entropy it was chosen at.
+
+    Products are in the precision of the weight, everything after them in fp32.
+
+    Args:
+        states: Last hidden states, (N, H).
+        weight: Output embedding, (V, H).
+        bias: Of the output embedding, (V,), or None.
+        ids: Chosen tokens, (N,).
+        temperature: Divides the logits.
+        with_entropy: Else the second is 0, and costs nothing.
+        rule: What the model does to the products.
+
+    Returns:
+        Both in nats, fp32, (N,).
+    """
+    bias = bias if bias is not None else torch.zeros((), dtype=weight.dtype, device=weight.device)
+    found = _ChosenLogprobs.apply(states, weight, bias, ids, temperature, with_entropy, rule)
+    return found
+
+
+class _ChosenLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        ids: Tensor,
+        temperature: float,
+        with_entropy: bool,
+        rule: LogitRule,
+    ) -> tuple[Tensor, Tensor]:
+        states = states.to(weight.dtype)
+        chosen = torch.empty(len(states), device=states.device)
+        entropy = torch.zeros_like(chosen)
+        with torch.autocast(states.device.type, enabled=False):
+            for start in range(0, len(states), ROWS):
+                rows = slice(start, start + ROWS)
+                logits = _logits(states[rows], weight, bias, temperature, rule)
+                logprobs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+                chosen[rows] = logprobs.gather(1, ids[rows, None]).squeeze(1)
+                if with_entropy:
+                    entropy[rows] = -(logprobs.exp() * logprobs).sum(dim=-1)
+        ctx.save_for_backward(states, weight, bias, ids, entropy)
+        ctx.temperature, ctx.rule = temperature, rule  # type: ignore[attr-defined]
+        return chosen, entropy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, bias, ids, entropy = ctx.saved_tensors
+        of_chosen, of_entropy = gradients
+        of_states = torch.empty_like(states)
+        is_trained = ctx.needs_input_grad[1]
+        of_weight = torch.zeros_like(weight, dtype=torch.float32) if is_trained else None
+        of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
+        has_entropy = bool(of_entropy.any())
+        for start in range(0, len(states), ROWS):
+            rows = slice(start, start + ROWS)
+            logits = _logits(states[rows], weight, bias, ctx.temperature, ctx.rule)
+            factor = -of_chosen[rows, None]
+            if has_entropy:
+                # Of the entropy H: −p (log p + H).
+                logprobs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+                factor = factor - of_entropy[rows, None] * (logprobs + entropy[rows, None])
+            # Of log p(chosen): 1 where chosen, less p.
+            of_logits = torch.softmax(logits, dim=-1).to(weight.dtype)
+            of_logits *= factor.to(weight.dtype)
+            of_logits.scatter_add_(1, ids[rows, None], of_chosen[rows, None].to(weight.dtype))
+            of_logits.div_(ctx.temperature)
+            if ctx.rule != IDENTITY:
+                of_logits.mul_(ctx.rule.slope(logits * ctx.temperature))
+            of_states[rows] = of_logits @ weight
+            if of_weight is not None:
+                of_weight += (of_logits.T @ states[rows]).float()
+            if of_bias is not None:
+                of_bias += of_logits.sum(dim=0)
+        cast = of_weight.to(weight.dtype) if of_weight is not None else None
+        return of_states, cast, of_bias, None, None, None, None
+
+
+def _logits(
+    states: Tensor, weight: Tensor, bias: Tensor, temperature: float, rule: LogitRule
+) -> Tensor:
+    logits = states @ weight.T
+    if bias.dim():
+        logits += bias
+    logits = rule(logits)
+    # Only where it changes something: a pass over all of them.
+    return logits if temperature == 1.0 else logits.float() / temperature

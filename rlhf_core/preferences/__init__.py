@@ -1,0 +1,1 @@
+"""From judgements to rankings, labelled pairs and spot checks."""

@@ -1,0 +1,1 @@
+"""Sampling answers with their log-probabilities."""

@@ -1,0 +1,293 @@
+"""Sampling answers from a local model, with the log-probabilities they were drawn with.
+
+A prompt is read once for all its samples. When answers end, the next prompts take their places, so
+the batch stays full. Each sample has a seed of its own, so what is drawn does not depend on what
+else is in the batch.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rlhf_core.distributed.ranks import share, united
+from rlhf_core.distributed.sharding import in_lockstep
+from rlhf_core.models.architecture import position_arguments
+from rlhf_core.models.kernels.attention import forward_only
+from rlhf_core.models.kernels.kv_cache import GrowingCache, Rows, joined, new_cache
+from rlhf_core.models.kernels.logits import logit_rule
+from rlhf_core.models.kernels.packed import packed_linears
+from rlhf_core.models.sequences import length_batches, pad
+
+COMPACT_BELOW = 0.75
+"""Finished rows are dropped when fewer than this share of the batch still grows."""
+REFILL_BELOW = 0.9
+"""New prompts come when fewer than this share of the rows there is room for still grow."""
+DRAW_BLOCK = 256
+"""Tokens whose probabilities are added up before one of them is looked for."""
+PREFILL_TOKENS = 1024
+"""Prompt tokens read at once, padding included."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer; `finish_reason` is eos, or length when it was cut off."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class SamplingLimits:
+    max_new_tokens: int
+    temperature: float
+    end_ids: frozenset[int]
+    """Tokens that end an answer, each."""
+    pad_id: int
+
+
+def sample_all(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[Sequence[int]],
+    limits: SamplingLimits,
+    tokens: int,
+) -> list[list[Sample]]:
+    """`sample`, by all processes where there are several, each with a share of the prompts."""
+    own = share(_from_long_to_short(prompts))
+    with in_lockstep(model):
+        drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
+    samples = united(dict(zip(own, drawn, strict=True)))
+    return [samples[index] for index in range(len(prompts))]
+
+
+@torch.no_grad()
+def sample(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[Sequence[int]],
+    limits: SamplingLimits,
+    tokens: int,
+) -> list[list[Sample]]:
+    """Draw answers to prompts.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        prompts: Tokens of each prompt.
+        seeds: For each prompt, the seed of each of its samples.
+        limits: Length, temperature, special tokens.
+        tokens: Of prompts and answers, at their longest, that may be in memory at once. Samples of
+            one prompt begin together, even where they alone exceed it.
+
+    Returns:
+        For each prompt, its samples, in the order of the seeds. The token that ended an answer,
+        where one was drawn, is the last of a sample.
+    """
+    answers = [
+        [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
+        for prompt, row in zip(prompts, seeds, strict=True)
+    ]
+    waiting = deque(answers[index] for index in _from_long_to_short(prompts))
+    batch = _Batch(model, limits)
+    with forward_only(model), packed_linears(model):
+        while True:
+            growing = [n for n, answer in enumerate(batch.answers) if not answer.finish_reason]
+            newcomers = _newcomers(waiting, [batch.answers[n] for n in growing], limits, tokens)
+            if not growing and not newcomers:
+                break
+            if newcomers or len(growing) < COMPACT_BELOW * len(batch.answers):
+                batch.regroup(growing, newcomers)
+            batch.draw()
+    return [[answer.sample() for answer in row] for row in answers]
+
+
+def draw(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample one token a row by inverting the cumulative distribution.
+
+    Args:
+        logits: Already divided by the temperature, (B, V).
+        uniforms: One number in [0, 1) a row, (B,).
+
+    Returns:
+        Token and its log-probability, both (B,). A token of probability 0 is never drawn.
+    """
+    probabilities = torch.softmax(logits, dim=-1, dtype=torch.float32)
+    # In two levels, blocks and then one block of each row: one running sum is the slowest pass.
+    blocks = _in_blocks(probabilities)
+    block, passed = _first_beyond(blocks.sum(dim=-1), uniforms)
+    rows = torch.arange(len(logits), device=logits.device)
+    place, _ = _first_beyond(blocks[rows, block], passed)
+    chosen = (block * DRAW_BLOCK + place)[:, None]
+    # Of the likeliest token it is exact in fp32, and the others differ by their logits.
+    likeliest = probabilities.amax(dim=-1).log()
+    behind = logits.gather(1, chosen).squeeze(1).float() - logits.amax(dim=-1).float()
+    return chosen.squeeze(1), likeliest + behind
+
+
+def _in_blocks(probabilities: Tensor) -> Tensor:
+    """(B, V) as (B, blocks, DRAW_BLOCK), filled up with 0."""
+    missing = -probabilities.shape[1] % DRAW_BLOCK
+    filled = nn.functional.pad(probabilities, (0, missing)) if missing else probabilities
+    return filled.view(len(filled), -1, DRAW_BLOCK)
+
+
+def _first_beyond(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the running sum of a row's weights first exceeds that share of their sum.
+
+    Args:
+        weights: At least 0, and one of each row more, (B, N).
+        shares: In [0, 1), (B,).
+
+    Returns:
+        The place, of a weight above 0, and how far into that weight the share reaches, in [0, 1).
+    """
+    running = weights.cumsum(dim=-1)
+    whole = running[:, -1:]
+    # Rounded up to the whole, it would be found nowhere.
+    reached = torch.minimum(
+        shares[:, None] * whole, torch.nextafter(whole, torch.zeros_like(whole))
+    )
+    place = torch.searchsorted(running, reached, right=True)
+    weight = weights.gather(1, place)
+    before = running.gather(1, (place - 1).clamp(min=0)) * (place > 0)
+    return place.squeeze(1), ((reached - before) / weight).squeeze(1)
+
+
+@dataclass
+class _Answer:
+    """A sample while it grows; `finish_reason` is empty until it ends."""
+
+    prompt: Sequence[int]
+    uniforms: list[float]
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: str = ""
+
+    def add(self, token: int, logprob: float, end_ids: frozenset[int]) -> None:
+        if self.finish_reason:
+            return
+        self.token_ids.append(token)
+        self.logprobs.append(logprob)
+        if token in end_ids:
+            self.finish_reason = "eos"
+        elif len(self.token_ids) == len(self.uniforms):
+            self.finish_reason = "length"
+
+    @property
+    def next_uniform(self) -> float:
+        """Of a finished answer any, since what is drawn with it is not kept."""
+        return self.uniforms[min(len(self.token_ids), len(self.uniforms) - 1)]
+
+    def sample(self) -> Sample:
+        return Sample(tuple(self.token_ids), tuple(self.logprobs), self.finish_reason)
+
+
+def _newcomers(
+    waiting: deque[list[_Answer]], growing: Sequence[_Answer], limits: SamplingLimits, tokens: int
+) -> list[list[_Answer]]:
+    """The next prompts for which there is room, longest first; none until there is enough."""
+    longest = max((len(answer.prompt) for answer in growing), default=0)
+    if waiting:
+        longest = max(longest, len(waiting[0][0].prompt))
+    rows = tokens // (longest + limits.max_new_tokens)
+    found: list[list[_Answer]] = []
+    if growing and len(growing) >= REFILL_BELOW * rows:
+        return found
+    count = len(growing)
+    while waiting and (count == 0 or count + len(waiting[0]) <= rows):
+        count += len(waiting[0])
+        found.append(waiting.popleft())
+    return found
+
+
+class _Batch:
+    """Answers that grow together, a row each: keys and values, lengths, and what comes next."""
+
+    def __init__(self, model: PreTrainedModel, limits: SamplingLimits) -> None:
+        self.model, self.limits, self.rule = model, limits, logit_rule(model)
+        self.answers: list[_Answer] = []
+        self.cache = new_cache(model)
+        self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
+        self.logits = torch.zeros(0, device=model.device)
+        """Of the next token of each answer, (B, V)."""
+
+    def regroup(self, places: list[int], newcomers: Sequence[list[_Answer]]) -> None:
+        """Keep the answers at these places alone, and read the prompts of new ones."""
+        kept = torch.tensor(places, dtype=torch.long, device=self.model.device)
+        lengths, logits = [self.lengths[kept]], [self.logits[kept]]
+        parts = [Rows(self.cache, kept, int(lengths[0].max()))] if places else []
+        self.answers = [self.answers[place] for place in places]
+        prompts = [row[0].prompt for row in newcomers]
+        for chunk in length_batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
+            cache, read, ends = self._read([prompts[index] for index in chunk])
+            rows = torch.tensor([len(newcomers[index]) for index in chunk])
+            repeated = torch.arange(len(chunk)).repeat_interleave(rows).to(self.model.device)
+            parts.append(Rows(cache, repeated, int(read.max())))
+            lengths.append(read[repeated])
+            logits.append(ends[repeated])
+            self.answers.extend(answer for index in chunk for answer in newcomers[index])
+        self.cache, self.lengths = joined(parts), torch.cat(lengths)
+        self.logits = torch.cat([of_part for of_part in logits if len(of_part)])
+
+    def draw(self) -> None:
+        """Add a token to each answer, and look at what may follow unless all have ended."""
+        uniforms = torch.tensor([answer.next_uniform for answer in self.answers])
+        logits, temperature = self.logits, self.limits.temperature
+        # Only where it changes something: a pass over all of them.
+        scaled = logits if temperature == 1.0 else logits.float() / temperature
+        chosen, logprobs = draw(scaled, uniforms.to(logits.device))
+        for answer, token, logprob in zip(
+            self.answers, chosen.tolist(), logprobs.tolist(), strict=True
+        ):
+            answer.add(token, logprob, self.limits.end_ids)
+        if not all(answer.finish_reason for answer in self.answers):
+            self._advance(chosen)
+
+    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[GrowingCache, Tensor, Tensor]:
+        """Keys and values of these prompts, their lengths, and logits after them."""
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.model.device)
+        ids = pad(prompts, self.limits.pad_id, left=True).to(self.model.device)
+        mask = _right_aligned(lengths, ids.shape[1])
+        cache = new_cache(self.model)
+        logits = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)
+        return cache, lengths, logits
+
+    def _advance(self, tokens: Tensor) -> None:
+        positions = self.lengths[:, None]
+        self.lengths = self.lengths + 1
+        mask = _right_aligned(self.lengths, self.cache.get_seq_length() + 1)
+        self.logits = self._forward(tokens[:, None], mask, positions, self.cache)
+
+    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: GrowingCache) -> Tensor:
+        output = self.model.base_model(
+            input_ids=ids,
+            attention_mask=mask,
+            **position_arguments(self.model, positions),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        # Contiguous and flat: over a strided slice PyTorch would copy the embedding for every row.
+        last = output.last_hidden_state[:, -1].contiguous()
+        return self.rule(self.model.get_output_embeddings()(last))
+
+
+def _right_aligned(lengths: Tensor, columns: int) -> Tensor:
+    """1 where a row of that length has a token, (B, columns)."""
+    from_right = torch.arange(columns, 0, -1, device=lengths.device)
+    return (from_right <= lengths[:, None]).long()
+
+
+def _from_long_to_short(prompts: Sequence[Sequence[int]]) -> list[int]:
+    return sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+
+
+def _uniforms(seed: int, length: int) -> list[float]:
+    """Numbers in [0, 1)."""
+    numbers: list[float] = torch.rand(
+        length, generator=torch.Generator().manual_seed(seed)
+    ).tolist()
+    return numbers

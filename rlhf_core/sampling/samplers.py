@@ -1,0 +1,177 @@
+"""Two ways to get answers to prompts, one interface: a local model, or a model behind an endpoint.
+
+Seeds make local answers repeatable; an endpoint is sent them and may do as it likes.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlhf_core.config.tree import EndpointSettings, SamplingSettings
+from rlhf_core.endpoints.budget import Budget
+from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
+from rlhf_core.endpoints.preflight import preflight
+from rlhf_core.errors import EndpointError
+from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.records import Prompt
+from rlhf_core.sampling.local import SamplingLimits, sample_all
+
+ENDPOINT_SEED_LIMIT = 2**31
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer; tokens and log-probabilities where the model gave them."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    latency_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+
+OnCompletion = Callable[[int, int, Completion | EndpointError], None]
+"""Called for each answer once, as soon as it is there, with where it belongs: prompt and seed."""
+
+
+class Sampler(Protocol):
+    def __call__(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
+    ) -> list[list[Completion | EndpointError]]:
+        """For each prompt, an answer a seed; a failed one is its error."""
+
+
+class LocalSampler:
+    """Answers from a role of a trunk.
+
+    Args:
+        trunk: The model.
+        role: Whose answers.
+        system_prompt: Before every prompt, where there is one.
+        sampling: Length and temperature.
+    """
+
+    def __init__(
+        self, trunk: Trunk, role: Role, system_prompt: str | None, sampling: SamplingSettings
+    ) -> None:
+        self.trunk, self.role = trunk, role
+        self.chat = ChatFormat(trunk.tokenizer, system_prompt)
+        self.limits = SamplingLimits(
+            sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
+        )
+
+    def __call__(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
+    ) -> list[list[Completion | EndpointError]]:
+        started = time.perf_counter()
+        ids = [self.chat.prompt_ids(prompt.instruction) for prompt in prompts]
+        compute = self.trunk.compute
+        with self.trunk.acting_as(self.role) as model, compute.autocast():
+            drawn = sample_all(model, ids, seeds, self.limits, compute.forward_tokens)
+        # A batch is drawn together, so an answer's latency is its share of the batch's.
+        share = (time.perf_counter() - started) / sum(len(row) for row in seeds)
+        completions: list[list[Completion | EndpointError]] = [
+            [
+                Completion(
+                    text=self.chat.decode(answer.token_ids),
+                    finish_reason=answer.finish_reason,
+                    prompt_tokens=len(prompt_ids),
+                    completion_tokens=len(answer.token_ids),
+                    token_ids=answer.token_ids,
+                    logprobs=answer.logprobs,
+                    latency_seconds=share,
+                )
+                for answer in answers
+            ]
+            for prompt_ids, answers in zip(ids, drawn, strict=True)
+        ]
+        for prompt, row in enumerate(completions):
+            for seed, completion in enumerate(row):
+                on_completion(prompt, seed, completion)
+        return completions
+
+
+class EndpointSampler:
+    """Answers from a remote chat model.
+
+    Args:
+        settings: Which model, and how it is reached.
+        system_prompt: Sent before every prompt, where there is one.
+        sampling: Length and temperature.
+        budget: What may be spent; None sets no limit.
+    """
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        system_prompt: str | None,
+        sampling: SamplingSettings,
+        budget: Budget | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(settings, budget)
+        self.system = (("system", system_prompt),) if system_prompt is not None else ()
+        self.sampling = sampling
+
+    def preflight(self) -> None:
+        """Ask one tiny question, once a run.
+
+        Raises:
+            EndpointError: With the server's words, if it does not answer.
+        """
+        like = ChatRequest((), self.sampling.max_new_tokens, self.sampling.temperature, seed=0)
+        try:
+            preflight(self.endpoint.settings, like, self.endpoint.budget)
+        except EndpointError as error:
+            raise EndpointError(f"sampling.endpoint: {error}") from None
+
+    def __call__(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[Sequence[int]],
+        on_completion: OnCompletion = lambda prompt, seed, completion: None,
+    ) -> list[list[Completion | EndpointError]]:
+        places = [(at, seed) for at, row in enumerate(seeds) for seed in range(len(row))]
+        requests = self._requests(prompts, seeds)
+        replies = self.endpoint.complete(
+            requests, lambda index, reply: on_completion(*places[index], _completion(reply))
+        )
+        completions = iter(map(_completion, replies))
+        return [[next(completions) for _ in row] for row in seeds]
+
+    def _requests(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
+    ) -> list[ChatRequest]:
+        return [
+            ChatRequest(
+                messages=(*self.system, ("user", prompt.instruction)),
+                max_tokens=self.sampling.max_new_tokens,
+                temperature=self.sampling.temperature,
+                seed=seed % ENDPOINT_SEED_LIMIT,
+            )
+            for prompt, row in zip(prompts, seeds, strict=True)
+            for seed in row
+        ]
+
+
+def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:
+    if isinstance(reply, EndpointError):
+        return reply
+    return Completion(
+        text=reply.text.strip(),
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        latency_seconds=reply.latency_seconds,
+        cost_usd=reply.cost_usd,
+    )

@@ -1,0 +1,122 @@
+"""A question asked in a process of its own, which can be ended where the query cannot.
+
+DuckDB looks at interrupts between rows, so one huge string outlasts its time limit. `solon sql`
+then ends its process; who serves others cannot, and asks here. Each question gets a fork of a
+server that has everything loaded: starting one takes milliseconds, and its memory goes with it.
+"""
+
+import multiprocessing
+import pickle
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rlhf_core.errors import QueryError, SolonError, StoreError
+from rlhf_core.store.limits import (
+    QUERY_TIMEOUT_SECONDS,
+    UNCOUNTED_BYTES,
+    memory_bytes,
+    process_held_to,
+)
+from rlhf_core.store.snapshot import Snapshot, reading
+
+START_SECONDS = 120.0
+"""For the process to open the snapshot, which may have to be made first."""
+GRACE_SECONDS = 5.0
+"""For a query that was told to stop, before its process is ended."""
+MOST_BYTES = 64 * 2**20
+"""Of an answer, so that the one who asks need not hold what the query could."""
+
+Found = TypeVar("Found")
+_context = multiprocessing.get_context("forkserver")
+
+
+def prepare(*modules: str) -> None:
+    """Load modules into the server that questions are forked from, and start it."""
+    _context.set_forkserver_preload([__name__, *modules])
+    forkserver.ensure_running()
+
+
+class Apart(Generic[Found]):
+    """One question on its way.
+
+    Args:
+        store: Whose snapshot is asked.
+        question: A function at the top of a module, or a partial of one; what it returns is small.
+        timeout_seconds: When it is stopped, from when the snapshot is open.
+    """
+
+    def __init__(
+        self,
+        store: Path | str,
+        question: Callable[[Snapshot], Found],
+        timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
+    ) -> None:
+        self.timeout_seconds = timeout_seconds
+        self.age_seconds = 0.0
+        """Of the snapshot, once there is an answer."""
+        self._receiver, sender = _context.Pipe(duplex=False)
+        self._process = _context.Process(target=_ask, args=(sender, store, question), daemon=True)
+        self._process.start()
+        sender.close()
+
+    def answer(self) -> Found:
+        """Wait for what the question returns.
+
+        Raises:
+            QueryError: If it takes too long, or its answer is too large, or its process ends.
+            StoreError: If the store cannot be opened in time.
+            SolonError: As `reading` and the question do.
+        """
+        try:
+            if not self._receiver.poll(START_SECONDS):
+                raise StoreError(f"the store was not open within {START_SECONDS:g} s; ask again")
+            self.age_seconds = self._received()
+            if not self._receiver.poll(self.timeout_seconds + GRACE_SECONDS):
+                raise QueryError(
+                    f"the query took longer than {self.timeout_seconds:g} s and its process was "
+                    "ended; ask for less"
+                )
+            found: Found = self._received()
+            return found
+        finally:
+            self.end()
+
+    def _received(self) -> Any:
+        try:
+            found = self._receiver.recv()
+        except (EOFError, OSError):
+            raise QueryError(
+                "the query's process ended without an answer; most likely it needed more memory "
+                "than there is: filter or aggregate first"
+            ) from None
+        if isinstance(found, SolonError):
+            raise found
+        return found
+
+    def end(self) -> None:
+        """End the process, whatever it does; who waits for its answer gets an error."""
+        if self._process.is_alive():  # else its number may be another's by now
+            self._process.kill()
+
+
+def _ask(sender: Connection, store: Path | str, question: Callable[[Snapshot], Any]) -> None:
+    """What the process does."""
+    try:
+        with reading(store) as snapshot:
+            sender.send(snapshot.age_seconds)
+            with process_held_to(memory_bytes() + UNCOUNTED_BYTES):
+                found = pickle.dumps(question(snapshot))
+                if len(found) > MOST_BYTES:
+                    raise QueryError(
+                        f"the answer has {len(found) / 2**20:,.0f} MiB, more than the "
+                        f"{MOST_BYTES / 2**20:.0f} that are shown: select less, or write it to a "
+                        "file with `solon sql --out`"
+                    )
+            sender.send_bytes(found)
+    except SolonError as error:
+        sender.send(error)
+    except MemoryError:
+        sender.send(QueryError("the answer needs more memory than a query may take; select less"))

@@ -1,0 +1,64 @@
+"""The checks of a store: its views named check_, each with a severity and what to do about it.
+
+Both stand in the comment of the view, so that whoever reads the schema reads them too.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rlhf_core.store.snapshot import Snapshot
+
+EXAMPLES = 3
+COMMENT = re.compile(r"(?P<severity>error|warning): (?P<advice>\S.*)", re.DOTALL)
+CHECKS_SQL = """
+SELECT view_name, comment FROM duckdb_views()
+WHERE NOT internal AND view_name LIKE 'check\\_%' ESCAPE '\\' ORDER BY view_name"""
+
+
+class Severity(StrEnum):
+    """An error: the facts contradict each other. A warning: they hold, and are of little worth."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that must not be: what is wrong, with which row, in detail."""
+
+    what: str
+    id: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check is, and what it found: how many cases, and the first of them."""
+
+    name: str
+    severity: Severity
+    advice: str
+    found: int
+    examples: tuple[Case, ...]
+
+
+def run_checks(snapshot: Snapshot) -> list[Check]:
+    """Every check of the store, by name."""
+    views = snapshot.ask(CHECKS_SQL).rows
+    return [_run(snapshot, view, comment) for view, comment in views]
+
+
+def _run(snapshot: Snapshot, view: str, comment: str) -> Check:
+    said = COMMENT.fullmatch(comment)
+    assert said is not None, f"the comment of {view} has no severity"
+    found = snapshot.ask(
+        f"SELECT what, id, detail, count(*) OVER () AS found FROM {view} LIMIT {EXAMPLES}"
+    ).rows
+    return Check(
+        name=view.removeprefix("check_"),
+        severity=Severity(said["severity"]),
+        advice=said["advice"],
+        found=found[0][3] if found else 0,
+        examples=tuple(Case(*row[:3]) for row in found),
+    )

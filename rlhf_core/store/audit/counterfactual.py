@@ -1,0 +1,150 @@
+"""What a counterfactual reads of a snapshot, a page of prompts at a time: what it counts."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rlhf_core.preferences.ranking import Said
+from rlhf_core.records import Mode, Outcome, Prompt, Split
+from rlhf_core.records.preferences import FINISHED
+from rlhf_core.store.snapshot import Snapshot
+
+PROMPTS_A_PAGE = 10_000
+
+
+class Group(NamedTuple):
+    """Candidates that are ranked together, and their prompt."""
+
+    prompt_id: str
+    mode: Mode
+    split: Split
+    answers: dict[str, int]
+    """A hash of each candidate's text and whether it ended, by its id, in the order of sampling."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The groups of some prompts, and what judges said of each prompt's candidates."""
+
+    groups: list[Group]
+    said: dict[str, list[Said]] = field(default_factory=dict)
+    """By prompt id, without what was unavailable."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What one judge version has been asked, over the whole store."""
+
+    judgements: int
+    """Those it gave; what was unavailable is in the costs alone."""
+    cost_usd: float
+    seconds: float | None
+    """Their latencies together; None where the judge keeps none, as those without a model."""
+    is_pairwise: bool
+
+
+def ranked_pages(
+    snapshot: Snapshot, recipe: str, versions: Collection[str], size: int = PROMPTS_A_PAGE
+) -> Iterator[Page]:
+    """All candidates of the batches that this recipe ranked, also where it could rank nothing.
+
+    Args:
+        snapshot: Where to look.
+        recipe: Of the panel as it is.
+        versions: Judges whose judgements are wanted.
+        size: Prompts a page.
+    """
+    batches = snapshot.ask(
+        "SELECT DISTINCT candidates.model_id, sampling, candidates.seed FROM rankings "
+        "JOIN candidates ON candidates.id = candidate_ids[1] WHERE recipe = ?",
+        [recipe],
+    )
+    of_batches = (
+        "SEMI JOIN (SELECT unnest($models) AS model_id, unnest($samplings) AS sampling, "
+        "unnest($seeds) AS seed) AS batches USING (model_id, sampling, seed)"
+    )
+    models, samplings, seeds = [list(c) for c in zip(*batches.rows, strict=True)] or [[], [], []]
+    wanted = {"models": models, "samplings": samplings, "seeds": seeds}
+    asked = f"SELECT DISTINCT prompt_id FROM candidates {of_batches} ORDER BY prompt_id"
+    ids = [row[0] for row in snapshot.ask(asked, wanted).rows]
+    for start in range(0, len(ids), size):
+        some = ids[start : start + size]
+        groups = snapshot.ask(
+            "SELECT prompt_id, any_value(mode), any_value(split), "
+            "list(candidates.id ORDER BY sample_index, candidates.id), "
+            f"list(hash(candidates.text, finish_reason IN {FINISHED}) "
+            "ORDER BY sample_index, candidates.id) "
+            f"FROM candidates {of_batches} JOIN prompts ON prompts.id = prompt_id "
+            "WHERE prompt_id IN (SELECT unnest($ids)) "
+            "GROUP BY prompt_id, model_id, sampling, candidates.seed "
+            "ORDER BY prompt_id, model_id, sampling, candidates.seed",
+            {**wanted, "ids": some},
+        )
+        yield Page(
+            [
+                Group(id, Mode(mode), Split(split), dict(zip(candidates, texts, strict=True)))
+                for id, mode, split, candidates, texts in groups.rows
+            ],
+            _said(snapshot, some, versions),
+        )
+
+
+def _said(
+    snapshot: Snapshot, prompt_ids: Sequence[str], versions: Collection[str]
+) -> dict[str, list[Said]]:
+    found = snapshot.ask(
+        f"SELECT {', '.join(Said._fields)} FROM judgements "
+        "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
+        "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
+        {
+            "ids": prompt_ids,
+            "versions": list(versions),
+            "unavailable": Outcome.UNAVAILABLE.value,
+        },
+    )
+    by_prompt: defaultdict[str, list[Said]] = defaultdict(list)
+    for said in map(Said._make, found.rows):
+        by_prompt[said.prompt_id].append(said)
+    return by_prompt
+
+
+def prompts_with_answers(
+    snapshot: Snapshot, prompt_ids: Collection[str]
+) -> tuple[dict[str, Prompt], dict[str, str]]:
+    """Prompts by id, and the text of each of their candidates by its id."""
+    ids = [list(prompt_ids)]
+    prompts = snapshot.ask("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", ids)
+    texts = snapshot.ask(
+        "SELECT id, text FROM candidates WHERE prompt_id IN (SELECT unnest(?))", ids
+    )
+    return (
+        {row["id"]: Prompt.model_validate(row) for row in prompts.as_dicts()},
+        dict(texts.rows),
+    )
+
+
+def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
+    """Versions that judged under this name; else those that are this, or begin so."""
+    found = snapshot.ask(
+        "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
+        "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",
+        {"judge": judge},
+    )
+    named = [version for version, is_named in found.rows if is_named]
+    return named or [version for version, _ in found.rows]
+
+
+def known_judges(snapshot: Snapshot) -> list[str]:
+    found = snapshot.ask("SELECT DISTINCT judge FROM judgements ORDER BY judge")
+    return [row[0] for row in found.rows]
+
+
+def spending(snapshot: Snapshot, version: str) -> Spending:
+    (row,) = snapshot.ask(
+        "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), "
+        "nullif(sum(latency_seconds), 0), count(opponent_id) > 0 "
+        "FROM judgements WHERE judge_version = ?",
+        [version],
+    ).rows
+    return Spending(*row)

@@ -1,0 +1,180 @@
+"""The store's files on disk, and the one lock in front of them. No SQL here.
+
+DuckDB lets one process hold the file, so every connection is short and waits its turn at a
+sidecar lock: six writers queue there five times faster than by retrying DuckDB's own error.
+"""
+
+import glob
+import logging
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import psutil
+
+from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.files.whole import DISK_FULL
+
+logger = logging.getLogger(__name__)
+
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs")
+LEFTOVER_SECONDS = 600.0
+"""How old a temporary file is that nobody works on any more, where no lock says so."""
+# A clone where the file system has them (APFS; Btrfs, XFS), else a copy.
+COPY_COMMAND = ("cp", "-c", "--") if sys.platform == "darwin" else ("cp", "--reflink=auto", "--")
+
+
+@dataclass(frozen=True)
+class StoreFiles:
+    """Where everything of one store lies."""
+
+    database: Path
+
+    @classmethod
+    def at(cls, path: Path | str) -> "StoreFiles":
+        """The files of the store at `path`, resolved: a symlink would open the database twice."""
+        return cls(Path(path).expanduser().resolve())
+
+    @property
+    def lock(self) -> Path:
+        return self.database.with_name(self.database.name + ".lock")
+
+    @property
+    def queue(self) -> Path:
+        return self.database.with_name(self.database.name + ".queue.lock")
+
+    @property
+    def log(self) -> Path:
+        """DuckDB's write-ahead log; there only while a connection is open, or after a kill."""
+        return self.database.with_name(self.database.name + ".wal")
+
+    @property
+    def spool(self) -> Path:
+        return self.database.with_name(self.database.name + ".spool")
+
+    @property
+    def user_key(self) -> Path:
+        return self.database.with_name(self.database.name + ".user-key")
+
+    @property
+    def snapshot(self) -> Path:
+        return self.database.with_name(self.database.stem + ".snapshot.duckdb")
+
+    @property
+    def snapshot_mark(self) -> Path:
+        """What the store was marked as when it was copied into the snapshot."""
+        return self.snapshot.with_name(self.snapshot.name + ".mark")
+
+    def new_copy(self) -> Path:
+        """A name for a database file in the making, by whoever holds the lock."""
+        return self.database.with_name(f"{self.database.stem}.{uuid.uuid4().hex}.copy")
+
+    def new_link(self) -> Path:
+        """A name under which one reader opens the snapshot."""
+        return self.database.with_name(f"{self.database.stem}.{uuid.uuid4().hex}.link")
+
+
+@contextmanager
+def locked(files: StoreFiles, timeout_seconds: float) -> Iterator[None]:
+    """Hold the store's lock.
+
+    Whoever waits longest is not overtaken by the one that just had it: one process at a time waits
+    at the lock, and the others, its last holder among them, at the queue before it.
+
+    Raises:
+        StoreBusyError: If other processes kept it for longer than the time-out.
+        StoreError: If the folder cannot be written.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    lock = filelock.FileLock(files.lock, poll_interval=0.005)
+    try:
+        with filelock.FileLock(files.queue, timeout=timeout_seconds, poll_interval=0.005):
+            lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    except filelock.Timeout:
+        raise StoreBusyError(
+            f"store {files.database} was locked for {timeout_seconds:.0f} s by another process; "
+            "wait for it to end, or read through `solon sql`, which never holds the store"
+        ) from None
+    except OSError as error:
+        raise unwritable(files.database.parent, error) from None
+    try:
+        _sweep(files)
+        yield
+    finally:
+        lock.release()
+
+
+def prepare_folder(files: StoreFiles) -> None:
+    """Make the store's folder, and warn where locks cannot be trusted."""
+    try:
+        files.database.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"store folder {files.database.parent}: {error.strerror}") from None
+    kind = _file_system(files.database.parent)
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        logger.warning("store %s lies on %s, where file locks can fail", files.database, kind)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a database file while this process is connected to it, down to the disk.
+
+    A process of its own does it: if this one opened and closed the file, the system would take
+    DuckDB's lock on it away.
+
+    Raises:
+        StoreError: If there is no room.
+    """
+    command = [*COPY_COMMAND, str(source), str(target)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        reason = ended.stderr.strip() or f"cp ended with {ended.returncode}"
+        raise StoreError(
+            f"store {source} could not be copied to {target.parent}: {reason}; "
+            "free space there and run again"
+        )
+    fsync(target)
+
+
+def fsync(path: Path) -> None:
+    """Bring a file, or a folder's list of files, down to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def quarantine(path: Path) -> Path:
+    """Put what cannot be read out of the way, and nowhere else: beside, under a new name."""
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.damaged")
+    path.rename(aside)
+    return aside
+
+
+def unwritable(folder: Path, error: OSError) -> StoreError:
+    """The error of a store whose folder refuses a file."""
+    mend = "free space there" if error.errno in DISK_FULL else "make it writable for this user"
+    return StoreError(f"store folder {folder}: {error.strerror}; {mend} and run again")
+
+
+def _sweep(files: StoreFiles) -> None:
+    """Remove what killed processes left; only the lock's holder makes copies, so all are theirs."""
+    stem = glob.escape(files.database.stem)
+    oldest = time.time() - LEFTOVER_SECONDS
+    for path in files.database.parent.glob(f"{stem}.{'[0-9a-f]' * 32}.*"):
+        with suppress(FileNotFoundError):
+            if path.suffix != ".link" or path.stat().st_ctime < oldest:
+                path.unlink()
+
+
+def _file_system(folder: Path) -> str:
+    mounts = [part for part in psutil.disk_partitions(all=True) if part.mountpoint]
+    holding = [part for part in mounts if folder.is_relative_to(part.mountpoint)]
+    return max(holding, key=lambda part: len(part.mountpoint)).fstype if holding else ""

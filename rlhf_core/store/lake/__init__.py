@@ -1,0 +1,1 @@
+"""The store as a lake that several machines share."""

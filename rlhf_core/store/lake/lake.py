@@ -1,0 +1,202 @@
+"""The store of several machines: DuckLake, its catalog in PostgreSQL, its rows in Parquet files.
+
+The files lie in a folder that all machines see, or in an object store.
+
+The schema is the same and so is the rule of one writer at a time: an advisory lock in PostgreSQL
+stands where a file's lock stands for one machine, so the anti-join on ids holds here too. Readers
+need no lock, for each sees the catalog's last commit.
+
+PostgreSQL's password comes from PGPASSWORD or a password file, as for every program of libpq, and
+never from the address, which is written into logs and configs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import quote
+
+import duckdb
+
+from rlhf_core.config.address import LakeAddress
+from rlhf_core.errors import StoreBusyError, StoreError
+from rlhf_core.identity import digest
+from rlhf_core.store.disk.files import StoreFiles, prepare_folder
+from rlhf_core.store.disk.opening import copy_rows
+from rlhf_core.store.lake.erasing import erase_deleted, files_left_behind, sweep_catalog
+from rlhf_core.store.lake.objects import open_object_store, refused
+
+LAKE, GUARD, SWEEP = "lake", "guard", "sweep"
+METADATA_SCHEMA = "solon"
+SWEEP_TIMEOUT_SECONDS = 30
+LOCK_KEY = int(digest(b"solon's store")[:15], 16)
+"""What the advisory lock is called, the same on every machine."""
+
+
+class Lake:
+    """A database on DuckLake.
+
+    What belongs to one machine (batches that wait, the copy its auditors read) lies in that user's
+    cache folder there.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.address = LakeAddress.parse(url)
+        name = digest(repr(self.address).encode())
+        folder = Path.home() / ".cache" / "solon" / "lakes" / name
+        self.files = StoreFiles.at(folder / "lake.duckdb")
+
+    def exists(self) -> bool:
+        with self._attached() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM duckdb_tables() "
+                "WHERE database_name = current_database() AND table_name = 'migrations'"
+            ).fetchone()
+        return bool(found and found[0])
+
+    def mark(self) -> str | None:
+        """None: other machines may always have written."""
+        return None
+
+    @contextmanager
+    def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose current database is the lake, the only one that writes to it.
+
+        Raises:
+            StoreBusyError: If another writer kept the lock for longer, or PostgreSQL or the object
+                store is not there.
+            StoreError: If an extension is not installed, the lake is not one we can use, or the
+                object store refuses us.
+            ConfigError: If the keys to the object store are missing.
+        """
+        prepare_folder(self.files)
+        try:
+            with (
+                self._attached() as connection,
+                _guarded(connection, self.address, timeout_seconds),
+            ):
+                yield connection
+        except duckdb.HTTPException as error:
+            raise refused(self.address, error) from None
+        except duckdb.IOException as error:
+            raise StoreBusyError(
+                f"store {self.address.catalog}: the catalog or the rows went away: {_reason(error)}"
+            ) from None
+
+    def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+        copy_rows(connection, target)
+
+    def erase_deleted(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave no deleted row in the files of the lake; `sweep` does it in the catalog."""
+        erase_deleted(connection, LAKE)
+
+    def sweep(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Leave no deleted row in the catalog; the connection ends with it.
+
+        Raises:
+            StoreBusyError: If another program keeps the catalog's tables.
+        """
+        # A connection beside the one that holds the lock, for this cannot be done in a transaction.
+        options = "&options=" + quote(f"-c lock_timeout={SWEEP_TIMEOUT_SECONDS * 1000}")
+        connection.execute(f"USE memory; DETACH {LAKE}")
+        connection.execute(
+            f"ATTACH '{_quoted(self.address.catalog + options)}' AS {SWEEP} (TYPE postgres)"
+        )
+        try:
+            sweep_catalog(connection, SWEEP, METADATA_SCHEMA)
+        except duckdb.Error as error:
+            raise StoreBusyError(
+                f"store {self.address.catalog}: the catalog could not be written anew: "
+                f"{_reason(error)}; run again"
+            ) from None
+
+    def files_left_behind(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
+        """Files that killed writers left, with rows on those of the temporary table doomed."""
+        return files_left_behind(connection, LAKE)
+
+    @contextmanager
+    def _attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = duckdb.connect(
+            config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        )
+        try:
+            _attach(connection, self.address)
+            yield connection
+        finally:
+            connection.close()
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, address: LakeAddress) -> None:
+    for extension in ("postgres_scanner", "ducklake"):
+        _load(connection, extension)
+    if address.is_in_object_store:
+        _load(connection, "httpfs")
+        open_object_store(connection, address)
+    try:
+        connection.execute(f"ATTACH '{_quoted(address.catalog)}' AS {GUARD} (TYPE postgres)")
+    except duckdb.Error as error:
+        raise StoreBusyError(f"store: no catalog at {address.catalog}: {_reason(error)}") from None
+    options = f"DATA_PATH '{_quoted(address.data)}', METADATA_SCHEMA '{METADATA_SCHEMA}'"
+    try:
+        connection.execute(
+            f"ATTACH 'ducklake:postgres:{_quoted(address.catalog)}' AS {LAKE} ({options})"
+        )
+        connection.execute(f"USE {LAKE}")
+    except duckdb.Error as error:
+        raise StoreError(f"store {address.catalog} is no lake of ours: {_reason(error)}") from None
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+    """Load an extension from its wheel, or where the user installed it with INSTALL."""
+    try:
+        folder = Path(str(import_module(f"duckdb_extension_{extension}").__file__)).parent
+        source = folder / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+        connection.execute(f"LOAD '{_quoted(str(source))}'")
+    except ImportError:
+        try:
+            connection.execute(f"LOAD {extension}")
+        except duckdb.Error:
+            raise StoreError(
+                f"a store on DuckLake needs DuckDB's extension {extension}, which DuckDB "
+                f"{duckdb.__version__} does not have here: `pip install 'solon[lake]'`"
+            ) from None
+    except duckdb.Error as error:
+        raise StoreError(f"extension {extension} cannot be loaded: {_reason(error)}") from None
+
+
+@contextmanager
+def _guarded(
+    connection: duckdb.DuckDBPyConnection, address: LakeAddress, timeout_seconds: float
+) -> Iterator[None]:
+    """Hold the catalog's advisory lock; PostgreSQL lets go of it where this process ends."""
+    guard = connection.cursor()
+    milliseconds = max(1, round(timeout_seconds * 1000))
+    guard.execute("BEGIN")
+    _ask(guard, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
+    try:
+        _ask(guard, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+    except duckdb.Error as error:
+        guard.close()
+        raise StoreBusyError(
+            f"store {address.catalog} was locked for {timeout_seconds:.0f} s by another machine or "
+            f"process: {_reason(error)}"
+        ) from None
+    try:
+        yield
+    finally:
+        # A connection whose server is gone must not roll back as it closes: DuckDB would abort.
+        with suppress(duckdb.Error):
+            guard.execute("ROLLBACK")
+        guard.close()
+
+
+def _ask(guard: duckdb.DuckDBPyConnection, sql: str) -> None:
+    guard.execute(f"SELECT * FROM postgres_query('{GUARD}', $sql)", {"sql": sql}).fetchall()
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""What a fact stands on, and what rests on it."""

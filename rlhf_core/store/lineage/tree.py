@@ -1,0 +1,271 @@
+"""What a fact came from, and what came of it, as a tree with counts and samples.
+
+Groups of rows are counted, with a few ids of each, of all models at once; then models, which are
+few, are told one by one, each in full where it comes first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_core.store.ids import LISTED, the_only
+from rlhf_core.store.lineage.down import DOWN
+from rlhf_core.store.lineage.steps import MINE, MODELS, USED, WITH_JUDGEMENTS, Step
+from rlhf_core.store.lineage.up import ALL_BEHIND, UP
+from rlhf_core.store.snapshot import Snapshot
+
+TAINTED = {
+    "rankings": "SELECT ranking_id FROM tainted_rankings",
+    "pairs": "SELECT pair_id FROM tainted_pairs",
+    "judgements": "SELECT judgement_id FROM retracted_judgements",
+    "candidates": "SELECT subject_id FROM retracted WHERE subject_table = 'candidates'",
+    "prompts": "SELECT subject_id FROM retracted WHERE subject_table = 'prompts'",
+    "judge_versions": "SELECT subject_id FROM retracted WHERE subject_table = 'judge_versions'",
+}
+"""Ids of a table's rows that are retracted, or rest on something that is."""
+TAINTED_ROWS = "SELECT model_id, own_rows + inherited_rows FROM tainted_models"
+EDGES = (
+    "SELECT model_id, source_id, relation FROM model_sources "
+    "JOIN models ON models.id = model_id ORDER BY created_at, model_id, source_id"
+)
+MADE = (
+    "SELECT model_id, concat_ws(', ', 'line ' || line, 'cycle ' || cycle, "
+    "strftime(created_at, '%Y-%m-%d')) FROM model_runs"
+)
+JUDGE_VERSIONS = (
+    "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
+    "UNION SELECT judge_version FROM model_judges WHERE role = 'reward'"
+)
+"""Without reward models, which are models."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an id means."""
+
+    table: str
+    """Where the row is; judge_versions for a judge's version, which has no row."""
+    id: str
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Some rows of one table that stand in one relation to those above them."""
+
+    relation: str
+    table: str
+    note: str
+    """What they have in common: their judge, model, outcome, kind."""
+    count: int
+    ids: tuple[str, ...]
+    """Of the first of them; of a model its one."""
+    tainted: int = 0
+    """How many are retracted, or rest on something that is. Of a model, how many of the rows that
+    it and the models behind it learnt from; in the branches of a model they are not counted."""
+    made: str = ""
+    """Of a model: in which line and cycle it was made, and when."""
+    is_repeated: bool = False
+    """Whether this model's own branches stand further up."""
+    branches: tuple["Branch", ...] = ()
+
+
+def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MINE)) -> Subject:
+    """What an id means, or the beginning of one that only one thing has.
+
+    Args:
+        snapshot: Of the store.
+        wanted: A row's id, a judge's version, or how it begins.
+        tables: Where to look; by default wherever there is lineage.
+
+    Raises:
+        IdError: If nothing has it, or several things.
+    """
+    looks = [
+        f"SELECT '{table}' AS name, id FROM ({_ids(table)}) WHERE starts_with(id, $wanted)"
+        for table in tables
+    ]
+    sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
+    found = snapshot.ask(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
+    where = ", ".join(name.replace("_", " ") for name in tables)
+    hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
+    return Subject(*the_only(wanted, found, where, hint))
+
+
+def anything_retracted(snapshot: Snapshot) -> bool:
+    """Whether to look for what rests on something retracted, which reads whole tables."""
+    return bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+
+
+def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
+    """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
+
+    The rankings of all models together are counted at the end, with what is behind them.
+    """
+    walk = _Walk(snapshot, UP, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(model_id, []).append((source_id, relation))
+    found = walk.of(subject)
+    return (*found, *walk.together()) if walk.met else found
+
+
+def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
+    """What came of a fact, down to the last policy; up to `limit` ids of each group."""
+    walk = _Walk(snapshot, DOWN, limit)
+    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+        walk.edges.setdefault(source_id, []).append((model_id, relation))
+    return walk.of(subject)
+
+
+def _ids(table: str) -> str:
+    return JUDGE_VERSIONS if table == "judge_versions" else f"SELECT id FROM {table}"
+
+
+class _Walk:
+    """One direction, and the models met on it."""
+
+    def __init__(self, snapshot: Snapshot, steps: dict[str, tuple[Step, ...]], limit: int) -> None:
+        self.snapshot, self.steps, self.limit = snapshot, steps, limit
+        self.edges: dict[str, list[tuple[str, str]]] = {}
+        self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
+        self.made: dict[str, str] = dict(snapshot.ask(MADE).rows)
+        self.has_retracted = anything_retracted(snapshot)
+        tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
+        self.tainted_rows: dict[str, int] = dict(tainted)
+        self.met: set[str] = set()
+        self.known: dict[str, list[Branch]] = {}
+        """The branches of models but those that are models."""
+
+    def of(self, subject: Subject) -> tuple[Branch, ...]:
+        """The branches of what is asked about."""
+        if subject.table == "models":
+            self._learn([subject.id])
+            return self._of_model(subject.id)
+        mine, values = MINE[subject.table], {"id": subject.id}
+        found: list[Branch] = []
+        for step in self.steps[subject.table]:
+            if step.table == "models":
+                found += self._models(step, mine, values)
+            else:
+                found += self._branches(
+                    [step], subject.table, mine, values, counts_tainted=self.has_retracted
+                )
+        return tuple(found)
+
+    def together(self) -> list[Branch]:
+        """The rankings of all models met, with what is behind them."""
+        values = {"models": sorted(self.met)}
+        return self._branches(
+            [ALL_BEHIND], "models", "SELECT 1", values, counts_tainted=self.has_retracted
+        )
+
+    def _learn(self, models: Sequence[str]) -> None:
+        """Find the branches of some models, and of all that they lead to, a step at a time."""
+        new, ahead = set[str](), [model for model in models if model not in self.known]
+        while ahead:
+            new.add(model := ahead.pop())
+            ahead += [other for other, _ in self.edges.get(model, ()) if other not in new]
+        new -= set(self.known)
+        self.known |= {model: [] for model in new}
+        for step in self.steps["models"]:
+            sql = (
+                f"WITH mine AS ({MODELS}) SELECT model_id, note, count(*), min(id, $limit) "
+                f"FROM ({step.sql}) GROUP BY model_id, note ORDER BY count(*) DESC, note"
+            )
+            values = {"models": sorted(new), "limit": max(self.limit, 1)}
+            for model, note, count, ids in self.snapshot.ask(sql, values).rows:
+                further: tuple[Branch, ...] = ()
+                if step.further:
+                    further = self._further(step, "models", MINE["models"], {"id": model}, False)
+                self.known[model].append(
+                    Branch(
+                        step.relation,
+                        step.table,
+                        note,
+                        count,
+                        tuple(ids[: self.limit]),
+                        branches=further,
+                    )
+                )
+
+    def _of_model(self, model_id: str) -> tuple[Branch, ...]:
+        self.met.add(model_id)
+        found = list(self.known[model_id])
+        relations: dict[str, list[str]] = {}
+        for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
+            relations.setdefault(other, []).append(relation)
+        found += [self._model(other, ", ".join(names)) for other, names in relations.items()]
+        return tuple(found)
+
+    def _models(self, step: Step, mine: str, values: dict[str, Any]) -> list[Branch]:
+        sql = (
+            f"WITH mine AS ({mine}), found AS ({step.sql}) "
+            "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
+            "ORDER BY min(created_at), id"
+        )
+        found = [row[0] for row in self.snapshot.ask(sql, values).rows]
+        self._learn(found)
+        return [self._model(model, step.relation) for model in found]
+
+    def _model(self, model_id: str, relation: str) -> Branch:
+        kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
+        is_repeated = model_id in self.met
+        branches = () if is_repeated else self._of_model(model_id)
+        made = self.made.get(model_id, "")
+        return Branch(
+            relation, "models", kind, 1, (model_id,), tainted, made, is_repeated, branches
+        )
+
+    def _branches(
+        self,
+        steps: Sequence[Step],
+        table: str,
+        mine: str,
+        values: dict[str, Any],
+        counts_tainted: bool,
+    ) -> list[Branch]:
+        """The branches that some steps from the same rows lead to, found by one query."""
+        found = " UNION ALL ".join(
+            f"SELECT {place} AS place, note, count(*) AS count, min(id, $limit) AS ids, "
+            f"count(*) FILTER ({_is_tainted(step, counts_tainted)}) AS tainted "
+            f"FROM ({step.sql}) GROUP BY note"
+            for place, step in enumerate(steps)
+        )
+        used = f", used AS MATERIALIZED ({USED})" if table in WITH_JUDGEMENTS else ""
+        rows = self.snapshot.ask(
+            f"WITH mine AS MATERIALIZED ({mine}){used} {found} ORDER BY place, count DESC, note",
+            # None asked for are still one to DuckDB.
+            {**values, "limit": max(self.limit, 1)},
+        ).rows
+        further = {
+            place: self._further(steps[place], table, mine, values, counts_tainted)
+            for place in {row[0] for row in rows}
+        }
+        return [
+            Branch(
+                steps[place].relation,
+                steps[place].table,
+                note,
+                count,
+                tuple(ids[: self.limit]),
+                tainted,
+                branches=further[place],
+            )
+            for place, note, count, ids, tainted in rows
+        ]
+
+    def _further(
+        self, step: Step, table: str, mine: str, values: dict[str, Any], counts_tainted: bool
+    ) -> tuple[Branch, ...]:
+        if not step.further:
+            return ()
+        used = f", used AS ({USED})" if table in WITH_JUDGEMENTS else ""
+        reached = (
+            f"WITH mine AS ({mine}){used} SELECT * FROM {step.table} "
+            f"SEMI JOIN ({step.sql}) AS found USING (id)"
+        )
+        return tuple(self._branches(step.further, step.table, reached, values, counts_tainted))
+
+
+def _is_tainted(step: Step, counts_tainted: bool) -> str:
+    is_counted = counts_tainted and step.table in TAINTED
+    return f"id IN ({TAINTED[step.table]})" if is_counted else "false"

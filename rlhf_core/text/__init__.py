@@ -1,0 +1,1 @@
+"""Sentences, overlap with a reference, and answers that decline."""

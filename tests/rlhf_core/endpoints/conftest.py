@@ -1,0 +1,12 @@
+import pytest
+
+from rlhf_core.endpoints import retries
+
+KEY = "sk-secret-of-the-test"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come at once, and TEST_KEY names a key."""
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("TEST_KEY", KEY)
