@@ -38,7 +38,7 @@ from flows.cli.ui import ui
 from flows.cli.what_if import what_if
 from flows.terminal import stopping
 from flows.terminal.harmless import harmless
-from rlhf_core.distributed.launch import place
+from rlhf_core.distributed.launch import launched_rank
 from rlhf_core.errors import InputError, SolonError
 
 SELF_STOPPING = ("spot-check", "ui")
@@ -81,10 +81,10 @@ def _prepare(
         ),
     ] = False,
 ) -> None:
-    if place() > 0 and context.invoked_subcommand != "run":
+    if launched_rank() > 0 and context.invoked_subcommand != "run":
         raise typer.Exit
     if context.invoked_subcommand not in SELF_STOPPING:
-        stopping.listen(is_quiet=place() > 0)
+        stopping.listen(is_quiet=launched_rank() > 0)
         stopping.describe(f"`{context.command_path} {context.invoked_subcommand}`")
 
 
@@ -129,8 +129,8 @@ def main() -> None:
 
 
 def _fail(error: SolonError, code: int) -> None:
-    if place() > 0:
-        typer.echo(harmless(f"solon, process {place()}: {error}"), err=True)
+    if launched_rank() > 0:
+        typer.echo(harmless(f"solon, process {launched_rank()}: {error}"), err=True)
         end_at_once()
     typer.echo(harmless(f"solon: {error}"), err=True)
     sys.exit(code)

@@ -19,7 +19,7 @@ from flows.terminal.screen import (
     prepare_prefect,
     print_json,
 )
-from rlhf_core.distributed.launch import place, processes
+from rlhf_core.distributed.launch import launched_rank, launched_ranks
 
 RESUME = "what was done is kept; the same command goes on from there"
 
@@ -33,7 +33,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a config to its end. What is there already is not done again: a rerun is a resume."""
-    if place() > 0:
+    if launched_rank() > 0:
         follow_to_the_end()
         return
     loaded = load_checked(config, overrides)
@@ -98,20 +98,20 @@ def plan(
 
 def _leading() -> AbstractContextManager[None]:
     """What a run is done within, where there are processes to lead."""
-    if processes() == 1:
+    if launched_ranks() == 1:
         return nullcontext()
-    from rlhf_core.distributed.together import leading
+    from rlhf_core.distributed.collective import lead
 
-    return leading(stopping.end_now)
+    return lead(stopping.end_now)
 
 
 def follow_to_the_end() -> None:
     """Work beside the first process until it ends."""
-    from rlhf_core.distributed.ranks import join_others
-    from rlhf_core.distributed.together import follow
+    from rlhf_core.distributed.collective import follow
+    from rlhf_core.distributed.ranks import join_ranks
 
     stopping.stop_by(lambda: None)  # an exception would wait for the other processes
-    join_others()
+    join_ranks()
     report = sys.excepthook  # PyTorch's, by now, which says which process it was
 
     def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

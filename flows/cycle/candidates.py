@@ -11,7 +11,7 @@ from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.silence import MissingAnswers
 from flows.terminal.progress import progress
 from rlhf_core.config.tree import SamplingSettings
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id, seed_from
 from rlhf_core.models.trunk import Role, Trunk
@@ -27,8 +27,8 @@ Shard = tuple[tuple[int, ...], list[Prompt]]
 def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSettings) -> Sampler:
     """Answers from a role of a trunk that all processes opened; each draws its share of them."""
     system_prompt = cycle.config.policy.system_prompt
-    drawing = together(LocalSampler, trunk, role, system_prompt, sampling)
-    return partial(together, drawing)  # type: ignore[call-arg]  # arguments come later
+    drawing = on_all_ranks(LocalSampler, trunk, role, system_prompt, sampling)
+    return partial(on_all_ranks, drawing)  # type: ignore[call-arg]  # arguments come later
 
 
 def missing_shards(

@@ -17,7 +17,7 @@ from flows.cycle import versions
 from flows.cycle.identity import config_hash
 from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.identity import content_id, seed_from
 from rlhf_core.store import Store, queries, store_exists
@@ -106,7 +106,7 @@ class Cycle(BaseModel):
         """Return where this process computes; each process chooses its own device."""
         from rlhf_core.models.device import choose_compute
 
-        return together(choose_compute, self.config.compute)
+        return on_all_ranks(choose_compute, self.config.compute)
 
     @property
     def budget(self) -> Budget:

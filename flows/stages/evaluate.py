@@ -17,7 +17,7 @@ from flows.cycle.stage import stage
 from judges import Ledger
 from judges.panel.panel import Panelist, Task, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.evaluation.comparison import REWARD_SCALE, Answers, Comparison, Seat, settings_hash
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
@@ -85,11 +85,11 @@ class _Models:
     def trunk(self) -> Trunk:
         config, folder = self.cycle.config, self.cycle.folder
         base = str(folder(self.sft_id))
-        trunk = together(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
-        together(load_role, trunk, Role.POLICY, folder(self.policy_id))
-        together(load_role, trunk, Role.REWARD, folder(self.reward_id))
+        trunk = on_all_ranks(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
+        on_all_ranks(load_role, trunk, Role.POLICY, folder(self.policy_id))
+        on_all_ranks(load_role, trunk, Role.REWARD, folder(self.reward_id))
         if self.champion is not None:
-            together(load_role, trunk, Role.CHAMPION, folder(self.champion))
+            on_all_ranks(load_role, trunk, Role.CHAMPION, folder(self.champion))
         return trunk
 
     @cached_property
@@ -147,7 +147,7 @@ def _score_missing(
         if all(judgement.id in known for judgement in blank):
             continue
         sequences = models.sequences(prompts, group)
-        scores = together(score_sequences, models.trunk, sequences, Role.REWARD)
+        scores = on_all_ranks(score_sequences, models.trunk, sequences, Role.REWARD)
         store.append(
             _reward_judgement(candidate, models.reward_id, score)
             for candidate, score in zip(candidates, scores.tolist(), strict=True)
@@ -199,7 +199,7 @@ def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answer
     """KL from the SFT model, in nats an answer."""
     sequences = models.sequences(prompts, policy)
     temperature = cycle.config.evaluation.temperature
-    return float(together(sequence_kl, models.trunk, sequences, temperature).mean().item())
+    return float(on_all_ranks(sequence_kl, models.trunk, sequences, temperature).mean().item())
 
 
 def _brief(evaluation: Evaluation) -> str:

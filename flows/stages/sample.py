@@ -7,7 +7,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import Split
@@ -54,9 +54,9 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
         sampler.preflight()
         return sampler
     base = str(cycle.folder(sft_id))
-    trunk = together(open_trunk, base, cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     champion = cycle.champion(store, sft_id)
     if champion is None:
         return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
-    together(load_role, trunk, Role.POLICY, cycle.folder(champion))
+    on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(champion))
     return local_sampler(cycle, trunk, Role.POLICY, config.sampling)

@@ -29,12 +29,12 @@ from rlhf_core.config.training import (
     PPOSettings,
     TrainingSettings,
 )
-from rlhf_core.distributed.together import FirstOnly, together
+from rlhf_core.distributed.collective import RankZeroOnly, on_all_ranks
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, Rollout, Split
+from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, RolloutRecord, Split
 from rlhf_core.store import queries
 
 
@@ -78,13 +78,13 @@ def _train(
     judge_versions: Sequence[str],
 ) -> None:
     config, base = cycle.config, cycle.folder(sft_id)
-    trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     if reads_reward_model(config.training):
-        together(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
+        on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
     if champion is None:
-        together(trunk.add_role, Role.POLICY, config.seed)
+        on_all_ranks(trunk.add_role, Role.POLICY, config.seed)
     else:
-        together(load_role, trunk, Role.POLICY, cycle.folder(champion))
+        on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(champion))
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
@@ -94,7 +94,7 @@ def _train(
         learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         others = {InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings)}
         learnable = ranked_candidates(work.store, chat, rankings, settings, config)
-        steps: Iterator[TrainingStep] = together(
+        steps: Iterator[TrainingStep] = on_all_ranks(
             train_dpo, trunk, learnable, settings, config.seed, checkpoints
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
@@ -127,9 +127,9 @@ def _steps_against_reward(
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
-    reward = together(reward_of, settings.reward, trunk, prompts, FirstOnly(bench))
+    reward = on_all_ranks(reward_of, settings.reward, trunk, prompts, RankZeroOnly(bench))
     if isinstance(settings, BestOfNSettings):
-        return together(
+        return on_all_ranks(
             train_best_of_n,
             trunk,
             tokens,
@@ -141,9 +141,9 @@ def _steps_against_reward(
         )
     assert isinstance(settings, OnlineSettings)
     if isinstance(settings, PPOSettings):
-        together(add_critic, trunk, settings)
+        on_all_ranks(add_critic, trunk, settings)
     texts = ptx_texts(settings.ptx, chat, prompts) if settings.ptx else []
-    return together(
+    return on_all_ranks(
         train_online,
         trunk,
         tokens,
@@ -183,9 +183,11 @@ def _as_json(parts: Mapping[str, float]) -> str:
     return json.dumps({name: score for name, score in parts.items() if not math.isnan(score)})
 
 
-def _rollout_records(model_id: str, step: RolloutStep, prompts: Sequence[Prompt]) -> list[Rollout]:
+def _rollout_records(
+    model_id: str, step: RolloutStep, prompts: Sequence[Prompt]
+) -> list[RolloutRecord]:
     return [
-        Rollout(
+        RolloutRecord(
             model_id=model_id,
             step=step.step,
             row=row,

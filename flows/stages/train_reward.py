@@ -13,7 +13,7 @@ from flows.training.texts import demonstrations
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_model import normalise, train_reward_model
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
@@ -51,21 +51,21 @@ def _train(
 ) -> None:
     config = cycle.config
     base = cycle.folder(sft_id)
-    trunk = together(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings = config.reward_model
     learnable = ranked_candidates(work.store, chat, rankings, settings, config)
     learnt, held_out = hold_out(learnable, settings.holdout)
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = together(
+    training = on_all_ranks(
         train_reward_model, trunk, learnt, settings, config.seed, checkpoints, held_out
     )
     for step in followed(cycle, version, training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     references = demonstrations(chat, referenced) or _all_sequences(learnable)
-    found = together(normalise, trunk, references)
+    found = on_all_ranks(normalise, trunk, references)
     work.store.append(
         Metric(model_id=version.id, step=steps, name=name, value=value)
         for name, value in found.items()

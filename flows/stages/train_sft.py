@@ -19,7 +19,7 @@ from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.sft import SELECTION_KEPT, SELECTION_SCORE
 from rlhf_core.algorithms.sft import train_sft as sft_steps
 from rlhf_core.config import Config
-from rlhf_core.distributed.together import together
+from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import open_trunk, save_merged
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role
@@ -57,9 +57,9 @@ def _train(
     config = cycle.config
     learnt, aside = learnt_and_aside(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
-    trunk = together(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
-    settings, trial = config.sft, together(trial_of, config, chat, aside)
+    settings, trial = config.sft, on_all_ranks(trial_of, config, chat, aside)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:
         shown[revision.prompt_id] += 1
@@ -70,7 +70,7 @@ def _train(
     sequences = demonstrations(chat, learnt, revisions, abstentions, cut_off)
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
-    training = together(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
+    training = on_all_ranks(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
     for step in followed(cycle, version, training, "fine-tuning", steps, _speaker()):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))

@@ -16,12 +16,11 @@ from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import RewardSettings, TrainingSettings
 from rlhf_core.config.tree import JudgingSettings, rewarding_judges
-from rlhf_core.distributed.ranks import of_first
-from rlhf_core.distributed.together import FirstOnly
+from rlhf_core.distributed.collective import RankZeroOnly
+from rlhf_core.distributed.ranks import from_rank_zero
 from rlhf_core.errors import ConfigError, EndpointError, TrainingError
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.records import PROXY, Outcome, Prompt, RolloutVerdict
-from rlhf_core.records import Rollout as RolloutRecord
+from rlhf_core.records import PROXY, Outcome, Prompt, RolloutRecord, RolloutVerdict
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Bench:
 
 
 def reward_of(
-    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], bench: FirstOnly[Bench]
+    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], bench: RankZeroOnly[Bench]
 ) -> Reward:
     """The weighted sum that the settings name; parts of weight 0 are left out.
 
@@ -127,7 +126,7 @@ def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> Poi
 
 
 def _judged(
-    settings: JudgeSettings, prompts: Sequence[Prompt], bench: FirstOnly[Bench]
+    settings: JudgeSettings, prompts: Sequence[Prompt], bench: RankZeroOnly[Bench]
 ) -> Callable[[Sequence[Rollout]], Tensor]:
     kept = bench.value
     judge = load_rewarding(settings, kept.ledger) if kept is not None else None
@@ -152,7 +151,7 @@ def _judged(
         kept.ledger.flush()
         return torch.tensor(scores)
 
-    return lambda rollouts: of_first(partial(ask, rollouts))
+    return lambda rollouts: from_rank_zero(partial(ask, rollouts))
 
 
 def _preflight(name: str, judge: PointwiseJudge[Any]) -> None:

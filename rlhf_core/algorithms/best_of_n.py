@@ -38,7 +38,7 @@ from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
-from rlhf_core.distributed.ranks import summed_number
+from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
@@ -124,7 +124,7 @@ def train_best_of_n(
 def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -> dict[str, float]:
     """Make one optimizer step towards some answers; its metrics."""
     accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, answers)
-    loss = summed_number(within_memory(trunk, accumulate, [updater]))
+    loss = all_reduce_number(within_memory(trunk, accumulate, [updater]))
     norm, learning_rate = updater.step()
     return {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rlhf_core.distributed.ranks import of_first, rank
+from rlhf_core.distributed.ranks import from_rank_zero, rank
 from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.sequences import TokenSequence
 
@@ -106,7 +106,7 @@ class Checkpoints:
         Returns:
             The step it was taken after, 0 where there is none, and the numbers.
         """
-        found = of_first(self._found)
+        found = from_rank_zero(self._found)
         if not found:
             return 0, {}
         standing.load(load_file(found[-1] / TENSORS))

@@ -21,7 +21,7 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.config.training import DPOSettings
-from rlhf_core.distributed.ranks import summed_report
+from rlhf_core.distributed.ranks import all_reduce_report
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -59,7 +59,9 @@ def train_dpo(
     for step, indices in after(order, done):
         chosen = [rankings[i] for i in indices]
         accumulate = partial(_accumulate, trunk, chosen, settings)
-        metrics = _of_ordered(summed_report(within_memory(trunk, accumulate, [updater])), chosen)
+        metrics = _of_ordered(
+            all_reduce_report(within_memory(trunk, accumulate, [updater])), chosen
+        )
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}

@@ -7,7 +7,7 @@ from typing import TypeVar
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.distributed.ranks import any_of
+from rlhf_core.distributed.ranks import any_rank
 from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.models.trunk import Trunk
 
@@ -45,7 +45,7 @@ def within_memory(
                 raise
         # Outside of the handler, for its traceback holds the tensors that filled the memory. All
         # processes start again where one has to, so that their micro-batches stay the same.
-        if not any_of(has_failed):
+        if not any_rank(has_failed):
             return found
         for updater in updaters:
             updater.discard()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rlhf_core.distributed.ranks import sum_gradients
+from rlhf_core.distributed.ranks import all_reduce_gradients
 from rlhf_core.errors import TrainingError
 
 LEARNING_RATE_FLOOR = 0.1
@@ -99,7 +99,7 @@ class Updater:
         self._optimizer.zero_grad(set_to_none=True)
 
     def _clip(self) -> float:
-        sum_gradients(self.parameters)
+        all_reduce_gradients(self.parameters)
         return float(nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
 
     def state(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
 from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
-from rlhf_core.distributed.ranks import summed_number, summed_report
+from rlhf_core.distributed.ranks import all_reduce_number, all_reduce_report
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
 from rlhf_core.models.trunk import Role, Trunk
@@ -114,7 +114,7 @@ def update(
             seen, targets = look()
             tokens = run.trunk.compute.tokens_per_microbatch
             found = _gradients(run, rows, seen, targets)
-        report = summed_report(found)
+        report = all_reduce_report(found)
         if not reports and report["log_ratio"] > MAX_FIRST_LOG_RATIO:
             raise TrainingError(
                 f"before any update the policy differs from the one that rolled out by "
@@ -163,7 +163,7 @@ def _accumulate_texts(run: Run, weight: float) -> float:
     """
     policy, texts = run.updaters[Role.POLICY], next(run.texts)
     accumulate = partial(accumulate_likelihood, run.trunk, Role.POLICY, texts, weight)
-    return summed_number(within_memory(run.trunk, accumulate, [policy]))
+    return all_reduce_number(within_memory(run.trunk, accumulate, [policy]))
 
 
 def _accumulate(

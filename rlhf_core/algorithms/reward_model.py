@@ -14,7 +14,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.algorithms.scoring import score_sequences, scores_of_each_head
 from rlhf_core.config.tree import RewardModelSettings
-from rlhf_core.distributed.ranks import summed_number
+from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -58,7 +58,7 @@ def train_reward_model(
     for step, indices in after(order, done):
         chosen = [rankings[index] for index in indices]
         accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
-        loss, in_order = map(summed_number, within_memory(trunk, accumulate, [updater]))
+        loss, in_order = map(all_reduce_number, within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,

@@ -12,7 +12,7 @@ from rlhf_core.algorithms.losses.tensors import masked_mean, rows_where
 from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.tree import SamplingSettings
-from rlhf_core.distributed.ranks import summed
+from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.models.turn_end import without_end
@@ -184,7 +184,7 @@ def experience(
                     cells[name][places, : cell.shape[1]] = cell.cpu()
         return cells
 
-    cells = {name: summed(cell) for name, cell in within_memory(trunk, look).items()}
+    cells = {name: all_reduce(cell) for name, cell in within_memory(trunk, look).items()}
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP[trunk.compute.dtype]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.memory import within_memory
-from rlhf_core.distributed.ranks import summed
+from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -23,7 +23,7 @@ def sequence_logprobs(
             found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
         return found
 
-    return summed(within_memory(trunk, read))
+    return all_reduce(within_memory(trunk, read))
 
 
 def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
@@ -41,7 +41,7 @@ def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: 
             scores[group] = trunk.scores_of_each_head(role, batch).cpu()
         return scores
 
-    return summed(within_memory(trunk, read))
+    return all_reduce(within_memory(trunk, read))
 
 
 def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
-from rlhf_core.distributed.ranks import summed_number
+from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -50,7 +50,7 @@ def train_sft(
     for step, indices in after(order, done):
         chosen = [demonstrations[i] for i in indices]
         accumulate = partial(accumulate_likelihood, trunk, Role.SFT, chosen)
-        loss = summed_number(within_memory(trunk, accumulate, [updater]))
+        loss = all_reduce_number(within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         if trial is not None and trial.is_due(step, steps, steps // settings.epochs):

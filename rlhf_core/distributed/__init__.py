@@ -1,1 +1,1 @@
-"""Several processes that train as one."""
+"""Training on several ranks: collectives, sharding, and rank 0 leading the others."""

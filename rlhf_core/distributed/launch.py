@@ -1,26 +1,26 @@
-"""What torchrun says of the processes that it started: how many there are, and which this is.
+"""The ranks that torchrun started: how many there are, and which of them this process is.
 
-Read from the environment, so that the command line knows before PyTorch is imported.
+Both are read from the environment, so that the command line knows them without importing PyTorch.
 """
 
 import os
 
 
-def processes() -> int:
-    """How many there are, on all machines; 1 without torchrun."""
+def launched_ranks() -> int:
+    """Return the number of ranks on all machines; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def place() -> int:
-    """Which of them this is, from 0; the first one leads."""
+def launched_rank() -> int:
+    """Return the rank of this process, from 0; rank 0 leads."""
     return int(os.environ.get("RANK", "0"))
 
 
-def local_processes() -> int:
-    """How many of them are on this machine."""
+def local_ranks() -> int:
+    """Return the number of ranks on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def local_place() -> int:
-    """Which of those this is, from 0."""
+def local_rank() -> int:
+    """Return the rank of this process among those on this machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0"))

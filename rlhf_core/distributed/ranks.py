@@ -1,8 +1,8 @@
-"""Several processes that train as one: each takes its share of every batch, and sums meet.
+"""Collective operations of data-parallel training: each rank computes its share of every batch.
 
-Every process runs the same loop over the same data in the same order. Losses are divided by counts
-of the whole step, so the sum of all gradients is the gradient of one process. Alone, nothing here
-costs anything. `torchrun` starts the processes; who leads them is in together.py.
+Every rank runs the same loop over the same data in the same order. Losses are divided by counts of
+the whole step, so the sum of all gradients is the gradient of a single process. With one rank
+nothing here costs anything. `torchrun` starts the ranks; collective.py says how rank 0 leads them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,45 +14,49 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 
-from rlhf_core.distributed.launch import processes
+from rlhf_core.distributed.launch import launched_ranks
 from rlhf_core.errors import LostProcessError
 
 Item = TypeVar("Item")
-STRAGGLING = timedelta(hours=2)
-"""How long processes that compute wait for the slowest of them."""
-PATIENCE = timedelta(days=365)
-"""How long they wait for what the first one asks of others, such as remote judges: as good as ever.
-A process that ends is noticed at once, whatever the limit."""
+COMPUTE_TIMEOUT = timedelta(hours=2)
+"""Ranks that compute wait this long for the slowest of them."""
+LEADER_TIMEOUT = timedelta(days=365)
+"""Ranks wait this long for rank 0, which may be waiting for remote judges: practically forever.
+They notice at once when another rank ends, whatever the timeout."""
 
-_patient: list[distributed.ProcessGroup] = []
+_leader_groups: list[distributed.ProcessGroup] = []
 _is_alone = False
 
 
-def join_others() -> None:
-    """Meet the other processes that torchrun started, if it did.
+def join_ranks() -> None:
+    """Connect to the other ranks that torchrun started, if there are any.
 
-    Tensors on GPUs meet through NCCL, all else through gloo.
+    Tensors on GPUs are reduced through NCCL, everything else through gloo.
     """
-    if processes() == 1 or distributed.is_initialized():
+    if launched_ranks() == 1 or distributed.is_initialized():
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, timeout=STRAGGLING)
-    _patient.append(distributed.new_group(backend="gloo", timeout=PATIENCE))
+    distributed.init_process_group(backend, timeout=COMPUTE_TIMEOUT)
+    _leader_groups.append(distributed.new_group(backend="gloo", timeout=LEADER_TIMEOUT))
 
 
-def leave_others() -> None:
-    """Part from them; all do it at the same time.
+def leave_ranks() -> None:
+    """Disconnect from the other ranks; all ranks call this at the same time.
 
     gloo's threads would abort a process that ends while they still run.
     """
-    _patient.clear()
+    _leader_groups.clear()
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextmanager
 def alone(is_alone: bool = True) -> Iterator[None]:
-    """Within it this process works for itself, as if there were no other; or no longer."""
+    """Make this process act as the only rank inside the context.
+
+    Args:
+        is_alone: False ends that for a nested context, which acts with all ranks again.
+    """
     global _is_alone
     before, _is_alone = _is_alone, is_alone
     try:
@@ -61,101 +65,104 @@ def alone(is_alone: bool = True) -> Iterator[None]:
         _is_alone = before
 
 
-def world() -> int:
-    """How many processes work together."""
+def world_size() -> int:
+    """Return the number of ranks that take part; 1 inside `alone`."""
     return distributed.get_world_size() if distributed.is_initialized() and not _is_alone else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
-    return distributed.get_rank() if world() > 1 else 0
+    """Return the rank of this process, from 0."""
+    return distributed.get_rank() if world_size() > 1 else 0
 
 
-def share(items: Sequence[Item]) -> list[Item]:
-    """Those of the items that are this process's work."""
-    return list(items[rank() :: world()])
+def share_of_rank(items: Sequence[Item]) -> list[Item]:
+    """Return the items that are this rank's work: every n-th one of n ranks."""
+    return list(items[rank() :: world_size()])
 
 
-def of_first(find: Callable[[], Item]) -> Item:
-    """What the first process finds, alone, for all; the others wait for it, be it for days."""
-    if world() == 1:
-        return find()
-    told: list[Any] = [None]
+def from_rank_zero(compute: Callable[[], Item]) -> Item:
+    """Return what `compute` returns on rank 0, the only rank that calls it, on every rank.
+
+    The other ranks wait for rank 0, without a practical timeout.
+    """
+    if world_size() == 1:
+        return compute()
+    results: list[Any] = [None]
     if rank() == 0:
         with alone():
-            told = [find()]
-    with _meeting():
-        distributed.broadcast_object_list(told, src=0, group=_patient[0])
-    return told[0]
+            results = [compute()]
+    with _connection_errors():
+        distributed.broadcast_object_list(results, src=0, group=_leader_groups[0])
+    return results[0]
 
 
-def summed(part: Tensor) -> Tensor:
-    """A tensor that each process filled in its share of, and left 0 elsewhere."""
-    if world() > 1:
-        with _meeting():
+def all_reduce(part: Tensor) -> Tensor:
+    """Sum a tensor over all ranks, in place, and return it; a rank leaves others' cells at 0."""
+    if world_size() > 1:
+        with _connection_errors():
             distributed.all_reduce(part)
     return part
 
 
-def summed_report(part: Mapping[str, float]) -> dict[str, float]:
-    """Numbers by name, added over the processes; one without work may have none."""
-    reports = _gathered(dict(part))
+def all_reduce_report(part: Mapping[str, float]) -> dict[str, float]:
+    """Return the sum of each named number over all ranks; a rank without work may pass none."""
+    reports = _all_gather(dict(part))
     names = dict.fromkeys(name for report in reports for name in report)
     return {name: sum(report.get(name, 0.0) for report in reports) for name in names}
 
 
-def summed_number(part: float) -> float:
-    """A number of which each process has a share."""
-    return sum(_gathered(part))
+def all_reduce_number(part: float) -> float:
+    """Return the sum of a number over all ranks."""
+    return sum(_all_gather(part))
 
 
-def united(part: Mapping[Any, Item]) -> dict[Any, Item]:
-    """What all processes found, by key."""
-    return {key: value for found in _gathered(dict(part)) for key, value in found.items()}
+def all_gather_mapping(part: Mapping[Any, Item]) -> dict[Any, Item]:
+    """Return the union of the mappings of all ranks; a later rank wins where keys collide."""
+    return {key: value for own in _all_gather(dict(part)) for key, value in own.items()}
 
 
-def any_of(is_true: bool) -> bool:
-    """Whether it is true for any process."""
-    return any(_gathered(is_true))
+def any_rank(is_true: bool) -> bool:
+    """Return True if the claim is true on any rank."""
+    return any(_all_gather(is_true))
 
 
-def largest(own: int) -> int:
-    """The largest of the numbers that the processes have."""
+def all_reduce_max(own: int) -> int:
+    """Return the largest of the ranks' numbers."""
     number = torch.tensor(own)
-    if world() > 1:
-        with _meeting():
+    if world_size() > 1:
+        with _connection_errors():
             distributed.all_reduce(number, distributed.ReduceOp.MAX)
     return int(number)
 
 
 @torch.no_grad()
-def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Give every process the sum of all gradients; a parameter that took no part counts 0."""
-    if world() == 1:
+def all_reduce_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Sum the gradients over all ranks, in place; a parameter without a gradient counts as 0."""
+    if world_size() == 1:
         return
-    with _meeting():
+    with _connection_errors():
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             distributed.all_reduce(parameter.grad)
 
 
-def _gathered(own: Item) -> list[Item]:
-    if world() == 1:
+def _all_gather(own: Item) -> list[Item]:
+    if world_size() == 1:
         return [own]
-    found: list[Any] = [None] * world()
-    with _meeting():
-        distributed.all_gather_object(found, own)
-    return found
+    gathered: list[Any] = [None] * world_size()
+    with _connection_errors():
+        distributed.all_gather_object(gathered, own)
+    return gathered
 
 
 @contextmanager
-def _meeting() -> Iterator[None]:
-    """Say what it means where PyTorch says that a connection is gone."""
+def _connection_errors() -> Iterator[None]:
+    """Raise LostProcessError where PyTorch reports a lost connection."""
     try:
         yield
     except RuntimeError as error:
         raise LostProcessError(
-            "another process ended, and this one with it; what it said tells why "
+            "another process ended, so this one ends too; see the other's message for the reason "
             f"({str(error).splitlines()[0].split('. ')[0]})"
         ) from None

@@ -1,8 +1,8 @@
-"""A model's layers in shards over all processes, for models that do not fit one GPU (FSDP2).
+"""Sharding of a model's layers over all ranks, for models that do not fit one GPU (FSDP2).
 
-Each process holds its share of every frozen layer; a layer is whole only while a pass goes through
-it. Adapters, heads and the output embedding are whole on each. So all processes must make the same
-passes at the same time: one that has done its share makes empty ones until the others have, too.
+Each rank holds its share of every frozen layer; a layer is gathered only while a pass goes through
+it. Adapters, heads and the output embedding are replicated. So all ranks must make the same passes
+at the same time: a rank that has finished its share makes empty passes until the others finish.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from rlhf_core.distributed.ranks import largest, world
+from rlhf_core.distributed.ranks import all_reduce_max, world_size
 
 _sharded: WeakSet[nn.Module] = WeakSet()
 
 
 class _Pass(IntEnum):
-    """What a process is about to do."""
+    """The pass that a rank is about to make."""
 
     NONE = 0
     FORWARD = 1
@@ -31,13 +31,13 @@ class _Pass(IntEnum):
 
 
 def shard(model: PreTrainedModel, device: torch.device) -> None:
-    """Lay the layers of a frozen model in shards on the devices, one a process.
+    """Shard the layers of a frozen model over the devices of all ranks.
 
     Args:
-        model: On the CPU, so that no GPU ever holds it whole.
-        device: Of this process.
+        model: On the CPU, so that no GPU ever holds all of it.
+        device: The device of this rank.
     """
-    mesh = init_device_mesh(device.type, (world(),))
+    mesh = init_device_mesh(device.type, (world_size(),))
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             fully_shard(layer, mesh=mesh, reshard_after_forward=True)
@@ -52,10 +52,10 @@ def is_sharded(model: nn.Module) -> bool:
 
 @contextmanager
 def in_lockstep(model: PreTrainedModel) -> Iterator[None]:
-    """Within it each process makes its own passes over the model, however many.
+    """Let each rank make its own number of passes over the model inside the context.
 
-    Of a sharded model every pass is announced, and one with gradients has its backward pass before
-    the next. Any other model is left alone.
+    Every pass over a sharded model is announced to the other ranks; a pass with gradients must run
+    its backward pass before the next. Any other model is left unchanged.
     """
     if not is_sharded(model):
         yield
@@ -64,16 +64,16 @@ def in_lockstep(model: PreTrainedModel) -> Iterator[None]:
     announcing = model.base_model.register_forward_pre_hook(_announce, prepend=True)
     yield
     announcing.remove()
-    while (others := _Pass(largest(_Pass.NONE))) is not _Pass.NONE:
+    while (others := _Pass(all_reduce_max(_Pass.NONE))) is not _Pass.NONE:
         _empty(model, others)
 
 
 def _announce(module: nn.Module, arguments: object) -> None:
-    largest(_Pass.FORWARD_AND_BACKWARD if torch.is_grad_enabled() else _Pass.FORWARD)
+    all_reduce_max(_Pass.FORWARD_AND_BACKWARD if torch.is_grad_enabled() else _Pass.FORWARD)
 
 
 def _empty(model: PreTrainedModel, others: _Pass) -> None:
-    """A pass that the others make with what they have; its gradients are 0."""
+    """Make an empty pass beside one of the other ranks; its gradients are 0."""
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
     is_reduced = model.dtype != torch.float32
     with torch.set_grad_enabled(others is _Pass.FORWARD_AND_BACKWARD):

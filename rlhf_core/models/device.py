@@ -9,8 +9,8 @@ from functools import cache
 import torch
 
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.distributed.launch import local_place, local_processes
-from rlhf_core.distributed.ranks import world
+from rlhf_core.distributed.launch import local_rank, local_ranks
+from rlhf_core.distributed.ranks import world_size
 from rlhf_core.errors import ConfigError
 
 # Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
@@ -81,7 +81,7 @@ def choose_compute(settings: ComputeSettings) -> Compute:
         reason,
         settings.share_prompts,
         settings.gradient_checkpointing,
-        settings.shard and world() > 1,
+        settings.shard and world_size() > 1,
     )
 
 
@@ -101,7 +101,7 @@ def _keep_freed_memory() -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and local_processes() > 1:
+    if name.startswith("cuda") and local_ranks() > 1:
         name = _own_gpu(name)
     try:
         device = torch.device(name)
@@ -114,7 +114,7 @@ def _device(name: str) -> torch.device:
 
 def _own_gpu(name: str) -> str:
     """That of this process, among several on this machine."""
-    count, gpus = local_processes(), torch.cuda.device_count()
+    count, gpus = local_ranks(), torch.cuda.device_count()
     if name != "cuda":
         raise ConfigError(
             f"compute.device = {name!r} is one GPU for the {count} processes of this machine; use "
@@ -125,7 +125,7 @@ def _own_gpu(name: str) -> str:
             f"torchrun started {count} processes on this machine, which has {gpus} GPUs; use "
             f"--nproc-per-node {gpus}"
         )
-    return f"cuda:{local_place()}"
+    return f"cuda:{local_rank()}"
 
 
 def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_core.distributed.ranks import share, world
+from rlhf_core.distributed.ranks import share_of_rank, world_size
 from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
@@ -152,9 +152,9 @@ class Trunk:
     def _shared_out(
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
-        groups = microbatches(sequences, tokens, self.shares_prompts, world())
+        groups = microbatches(sequences, tokens, self.shares_prompts, world_size())
         with in_lockstep(self.language_model):
-            for group in share(groups):
+            for group in share_of_rank(groups):
                 yield group, self.batch([sequences[index] for index in group])
 
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:

@@ -54,7 +54,7 @@ from rlhf_core.records.training import (
     ModelInput,
     ModelVersion,
     Promotion,
-    Rollout,
+    RolloutRecord,
     RolloutVerdict,
 )
 
@@ -96,7 +96,7 @@ __all__ = [
     "Response",
     "Retraction",
     "Revision",
-    "Rollout",
+    "RolloutRecord",
     "RolloutVerdict",
     "Split",
     "SpotCheck",
@@ -120,7 +120,7 @@ RECORDS: tuple[type[Record], ...] = (
     Pair,
     ModelVersion,
     ModelInput,
-    Rollout,
+    RolloutRecord,
     Metric,
     Evaluation,
     Promotion,

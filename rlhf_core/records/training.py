@@ -62,7 +62,7 @@ class JudgeModel(Record):
         return (self.judge_version, self.model_id)
 
 
-class Rollout(Record):
+class RolloutRecord(Record):
     """An answer the policy gave while it was being trained, and what it was rewarded with."""
 
     table: ClassVar[str] = "rollouts"

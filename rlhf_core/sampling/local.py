@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf_core.distributed.ranks import share, united
+from rlhf_core.distributed.ranks import all_gather_mapping, share_of_rank
 from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.models.architecture import position_arguments
 from rlhf_core.models.kernels.attention import forward_only
@@ -58,10 +58,10 @@ def sample_all(
     tokens: int,
 ) -> list[list[Sample]]:
     """`sample`, by all processes where there are several, each with a share of the prompts."""
-    own = share(_from_long_to_short(prompts))
+    own = share_of_rank(_from_long_to_short(prompts))
     with in_lockstep(model):
         drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
-    samples = united(dict(zip(own, drawn, strict=True)))
+    samples = all_gather_mapping(dict(zip(own, drawn, strict=True)))
     return [samples[index] for index in range(len(prompts))]
 
 

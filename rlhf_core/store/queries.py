@@ -20,7 +20,7 @@ from rlhf_core.records import (
     Ranking,
     Response,
     Revision,
-    Rollout,
+    RolloutRecord,
     Split,
     StageRun,
 )
@@ -360,5 +360,5 @@ def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]
     return {name: sorted(points) for name, points in curves.items()}
 
 
-def rollouts_of(store: Store, model_id: str) -> list[Rollout]:
-    return store.rows(Rollout, "model_id = ?", [model_id])
+def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:
+    return store.rows(RolloutRecord, "model_id = ?", [model_id])

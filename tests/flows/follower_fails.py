@@ -9,7 +9,7 @@ import sys
 
 from flows.cli import main
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.distributed.launch import place
+from rlhf_core.distributed.launch import launched_rank
 from rlhf_core.errors import TrainingError
 
 how = sys.argv.pop(1)
@@ -23,6 +23,6 @@ def step(self: Updater) -> tuple[float, float]:
     raise ZeroDivisionError
 
 
-if place() == 1:
+if launched_rank() == 1:
     Updater.step = step  # type: ignore[method-assign]
 main.main()

@@ -1,4 +1,4 @@
-"""Samples, trains and scores the tiny model through `together`; alone, by `save` and `run`.
+"""Samples, trains and scores the tiny model through `on_all_ranks`; alone, by `save` and `run`.
 
     torchrun --nproc-per-node 2 -m tests.flows.led OUT.safetensors [fail|shard]
 
@@ -24,9 +24,9 @@ from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
 from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
-from rlhf_core.distributed.launch import place, processes
-from rlhf_core.distributed.ranks import world
-from rlhf_core.distributed.together import FirstOnly, leading, together
+from rlhf_core.distributed.collective import RankZeroOnly, lead, on_all_ranks
+from rlhf_core.distributed.launch import launched_rank, launched_ranks
+from rlhf_core.distributed.ranks import world_size
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.sequences import TokenSequence
@@ -48,7 +48,7 @@ class Counting(Ledger):
     asked = 0
 
     def flush(self) -> None:
-        assert world() == 1
+        assert world_size() == 1
         self.asked += 1
 
 
@@ -58,15 +58,15 @@ def broken(self: Updater) -> tuple[float, float]:
 
 def main() -> None:
     out = Path(sys.argv[1])
-    if place() > 0:
+    if launched_rank() > 0:
         if sys.argv[2:] == ["fail"]:
             Updater.step = broken  # type: ignore[method-assign]
         follow_to_the_end()
         services = sorted({"prefect", "duckdb"} & set(sys.modules))
-        out.with_suffix(f".{place()}.json").write_text(json.dumps(services))
+        out.with_suffix(f".{launched_rank()}.json").write_text(json.dumps(services))
         return
-    with leading(end_now):
-        assert world() == 1
+    with lead(end_now):
+        assert world_size() == 1
         save(out, *run())
 
 
@@ -74,27 +74,27 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     settings = ComputeSettings(
         device="cpu", precision="fp32", tokens_per_microbatch=64, shard=SHARD
     )
-    trunk = together(open_trunk, "tiny-random", together(choose_compute, settings), 4)
-    sampler = together(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
-    drawn = together(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
+    trunk = on_all_ranks(open_trunk, "tiny-random", on_all_ranks(choose_compute, settings), 4)
+    sampler = on_all_ranks(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
+    drawn = on_all_ranks(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
     answers = [one for row in drawn for one in row if isinstance(one, Completion)]
     prompts = [tuple(sampler.chat.prompt_ids(prompt.instruction)) for prompt in PROMPTS]
     shown = [TokenSequence(prompt, (5, 6, 7)) for prompt in prompts]
-    steps = list(together(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
+    steps = list(on_all_ranks(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
     for role in (Role.POLICY, Role.REWARD):
-        together(trunk.add_role, role, 1)
+        on_all_ranks(trunk.add_role, role, 1)
     ppo = PPOSettings(steps=2, prompts_per_step=4, samples_per_prompt=2)
-    together(add_critic, trunk, ppo)
+    on_all_ranks(add_critic, trunk, ppo)
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
-    reward = together(
-        reward_of, judged, trunk, PROMPTS, FirstOnly(Bench(ledger, JudgingSettings()))
+    reward = on_all_ranks(
+        reward_of, judged, trunk, PROMPTS, RankZeroOnly(Bench(ledger, JudgingSettings()))
     )
-    online = together(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
+    online = on_all_ranks(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
     steps += list(online)
-    scores = together(score_sequences, trunk, shown, Role.REWARD)
+    scores = on_all_ranks(score_sequences, trunk, shown, Role.REWARD)
     found = {
-        "processes": processes(),
+        "processes": launched_ranks(),
         "held": layer_weights_held(trunk),
         "asked": ledger.asked,
         "texts": [one.text for one in answers],

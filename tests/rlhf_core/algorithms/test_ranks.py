@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from rlhf_core.distributed import ranks
 from tests.conftest import ROOT
-from tests.rlhf_core.algorithms.together import train
+from tests.rlhf_core.algorithms.two_ranks import train
 
 
 def train_in_two_processes(algorithm: str, out: Path) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "tests.rlhf_core.algorithms.together", algorithm, str(out),
+        "-m", "tests.rlhf_core.algorithms.two_ranks", algorithm, str(out),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     ended = subprocess.run(
@@ -42,7 +42,7 @@ def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, al
 
 
 def test_alone_nothing_is_shared_and_sums_are_what_they_were():
-    assert ranks.share([1, 2, 3]) == [1, 2, 3]
-    assert ranks.summed_report({"a": 1.5}) == {"a": 1.5}
-    assert ranks.united({1: "x"}) == {1: "x"}
-    assert torch.equal(ranks.summed(torch.ones(2)), torch.ones(2))
+    assert ranks.share_of_rank([1, 2, 3]) == [1, 2, 3]
+    assert ranks.all_reduce_report({"a": 1.5}) == {"a": 1.5}
+    assert ranks.all_gather_mapping({1: "x"}) == {1: "x"}
+    assert torch.equal(ranks.all_reduce(torch.ones(2)), torch.ones(2))

@@ -15,7 +15,7 @@ from rlhf_core.records import (
     Outcome,
     Promotion,
     Record,
-    Rollout,
+    RolloutRecord,
     RolloutVerdict,
 )
 from rlhf_core.store import Store, migrations, queries, reading
@@ -51,7 +51,7 @@ PROMOTION = Promotion(
     promoted=True,
     reasons=(),
 )
-ROLLOUT = Rollout(
+ROLLOUT = RolloutRecord(
     model_id=POLICY.id,
     step=1,
     row=0,

@@ -18,7 +18,7 @@ from rlhf_core.records import (
     Ranking,
     Record,
     Revision,
-    Rollout,
+    RolloutRecord,
     SpotCheck,
     Strategy,
 )
@@ -101,7 +101,7 @@ def chain(of: Prompt, mark: str) -> list[Record]:
         seconds=1.0,
         round=1,
     )
-    rollout = Rollout(
+    rollout = RolloutRecord(
         model_id=POLICY.id,
         step=1,
         row=crc32(mark.encode()) % 2**20,

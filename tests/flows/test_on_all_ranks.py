@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf_core.config import Config
-from rlhf_core.distributed.together import FirstOnly, together
+from rlhf_core.distributed.collective import RankZeroOnly, on_all_ranks
 from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows import led
@@ -39,11 +39,11 @@ def spread(
 
 
 def test_alone_it_is_the_call_itself():
-    assert together(max, [1, 3, 2], key=lambda number: -number) == 1
+    assert on_all_ranks(max, [1, 3, 2], key=lambda number: -number) == 1
 
 
 def test_what_stays_with_the_first_process_arrives_empty():
-    assert pickle.loads(pickle.dumps(FirstOnly("a ledger"))) == FirstOnly(None)
+    assert pickle.loads(pickle.dumps(RankZeroOnly("a ledger"))) == RankZeroOnly(None)
 
 
 @pytest.fixture(scope="module")

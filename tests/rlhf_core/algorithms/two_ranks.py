@@ -1,6 +1,6 @@
 """Trains the tiny model by one algorithm and writes metrics and weights; alone, by its `train`.
 
-    torchrun … -m tests.rlhf_core.algorithms.together reward|reward_short|dpo|ppo OUT.safetensors
+    torchrun … -m tests.rlhf_core.algorithms.two_ranks reward|reward_short|dpo|ppo OUT.safetensors
 
 In reward_short the second process runs out of memory once.
 """
@@ -19,7 +19,7 @@ from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.config.training import DPOSettings, PPOSettings
 from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
-from rlhf_core.distributed.ranks import join_others, leave_others, rank, world
+from rlhf_core.distributed.ranks import join_ranks, leave_ranks, rank, world_size
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.trunk import Role, Trunk
@@ -64,9 +64,9 @@ def ppo(trunk: Trunk) -> Iterator[TrainingStep]:
 
 
 def main() -> None:
-    join_others()
+    join_ranks()
     train(sys.argv[1], Path(sys.argv[2]))
-    leave_others()
+    leave_ranks()
 
 
 def train(algorithm: str, out: Path) -> None:
@@ -78,7 +78,7 @@ def train(algorithm: str, out: Path) -> None:
     if rank() == 0:
         save_file(trunk.roles.weights(role), out)
         metrics = [dict(step.metrics) for step in steps]
-        out.with_suffix(".json").write_text(json.dumps({"world": world(), "metrics": metrics}))
+        out.with_suffix(".json").write_text(json.dumps({"world": world_size(), "metrics": metrics}))
 
 
 if __name__ == "__main__":
