@@ -1,1 +1,1 @@
-"""Training on several ranks: collectives, sharding, and rank 0 leading the others."""
+"""Training on several ranks: collectives, sharding, rank 0 leading."""
