@@ -1,4 +1,8 @@
-"""The schema, by numbered SQL files, each applied once and recorded with its hash."""
+"""Keep a store's schema up to date: numbered migrations for the tables, files for the views.
+
+A migration is applied once and recorded with its hash. The views hold no facts, so they are made
+anew from their files whenever a file or a table has changed.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,8 +12,11 @@ import duckdb
 
 from rlhf_core.errors import SchemaError
 from rlhf_core.identity import digest
+from rlhf_core.store.views import ViewFile, all_view_files
 
 COLUMN_COMMENT = re.compile(r"COMMENT ON COLUMN (\w+)\.\w+\s+IS\s+(?:'(?:[^']|'')*'\s*)+;")
+VIEWS = 0
+"""Stands for the number of a file of views in the table of migrations."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +31,18 @@ class Migration:
 
 
 def all_migrations() -> list[Migration]:
+    """Return the migrations of this version, by number."""
     folder = files(__package__) / "migrations"
-    found = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.name)
+    entries = sorted((entry for entry in folder.iterdir()), key=lambda entry: entry.name)
     return [
         Migration(int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8"))
-        for entry in found
+        for entry in entries
         if entry.name.endswith(".sql")
     ]
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring the schema up to date, one transaction a migration.
+    """Bring the schema up to date: one transaction a migration, then one for the views.
 
     Raises:
         SchemaError: If a newer Solon wrote this store, or a migration was edited after it ran.
@@ -43,7 +51,11 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER NOT NULL, name VARCHAR NOT NULL, "
         "hash VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
     )
-    applied = dict(connection.execute("SELECT number, hash FROM migrations").fetchall())
+    applied = dict(
+        connection.execute(
+            "SELECT number, hash FROM migrations WHERE number <> ?", [VIEWS]
+        ).fetchall()
+    )
     known = all_migrations()
     newer = set(applied) - {migration.number for migration in known}
     if newer:
@@ -58,36 +70,74 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
                 f"migration {migration.name} is not the one this store was made with; "
                 "restore the file and put the change into a migration of its own"
             )
+    if not _has_views(connection):
+        _make_views(connection, all_view_files())
+
+
+def is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
+    """True if the tables and views are those of this version, or of a newer one."""
+    row = connection.execute("SELECT max(number) FROM migrations").fetchone()
+    newest, last = row[0] if row else None, all_migrations()[-1].number
+    if newest is None or newest < last:
+        return False
+    return newest > last or _has_views(connection)
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
-    is_lake = _is_lake(connection)
     connection.execute("BEGIN")
-    connection.execute(_for_lakes(connection, migration.sql) if is_lake else migration.sql)
+    connection.execute(_dialect(connection, migration.sql))
+    _record(connection, migration.number, migration.name, migration.hash)
+    # A view that selects all columns of a changed table cannot be read until it is made anew.
+    connection.execute("DELETE FROM migrations WHERE number = ?", [VIEWS])
+    _commit(connection)
+
+
+def _has_views(connection: duckdb.DuckDBPyConnection) -> bool:
+    rows = connection.execute(
+        "SELECT name, hash FROM migrations WHERE number = ?", [VIEWS]
+    ).fetchall()
+    return dict(rows) == {file.name: file.hash for file in all_view_files()}
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection, view_files: list[ViewFile]) -> None:
+    """Make all views, since those of an unchanged file may read those of a changed one."""
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM migrations WHERE number = ?", [VIEWS])
+    connection.execute(_dialect(connection, "\n".join(file.sql for file in view_files)))
+    for file in view_files:
+        _record(connection, VIEWS, file.name, file.hash)
+    _commit(connection)
+
+
+def _record(connection: duckdb.DuckDBPyConnection, number: int, name: str, hash: str) -> None:
     connection.execute(
-        "INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)",
-        [migration.number, migration.name, migration.hash],
+        "INSERT INTO migrations (number, name, hash) VALUES (?, ?, ?)", [number, name, hash]
     )
+
+
+def _commit(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("COMMIT")
     # Replaying DDL from a write-ahead log is where users of DuckDB report failures. A lake has no
     # log, and a CHECKPOINT there goes through all its files.
-    if not is_lake:
+    if not _is_lake(connection):
         connection.execute("CHECKPOINT")
 
 
 def _is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
     ).fetchone()
-    return found == ("ducklake",)
+    return row == ("ducklake",)
 
 
-def _for_lakes(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The statements without what DuckLake has no place for.
+def _dialect(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """Return the statements without what DuckLake has no place for, if the store is a lake.
 
-    A list as a default: none is needed there, for a default is for rows older than their column.
-    And comments on columns of views.
+    DuckLake has no lists as defaults; none is needed, for a default is for rows older than their
+    column. Nor does it have comments on columns of views.
     """
+    if not _is_lake(connection):
+        return sql
     names = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
     ).fetchall()

@@ -21,7 +21,7 @@ from rlhf_core.store.database import Database, open_database
 from rlhf_core.store.disk.files import StoreFiles
 from rlhf_core.store.disk.opening import first_line
 from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stopped_after
-from rlhf_core.store.migrations import all_migrations
+from rlhf_core.store.migrations import is_up_to_date
 from rlhf_core.store.store import READ_TIMEOUT_SECONDS, Store, has_news, publish
 
 logger = logging.getLogger(__name__)
@@ -255,7 +255,7 @@ def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBP
     for _ in range(OPENING_ATTEMPTS):
         try:
             connection, age_seconds = _connect(database)
-            if _has_schema(connection):
+            if is_up_to_date(connection):
                 return connection, age_seconds
             connection.close()
             reason = "it has a former schema"
@@ -300,12 +300,6 @@ def _connect(database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
 def _discard(files: StoreFiles) -> None:
     """Have a damaged snapshot made again by whoever reads next; nothing is in it alone."""
     files.snapshot.unlink(missing_ok=True)
-
-
-def _has_schema(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the views are there that this version asks."""
-    found = connection.execute("SELECT max(number) FROM migrations").fetchone()
-    return found is not None and found[0] >= all_migrations()[-1].number
 
 
 def _is_damage(error: Exception) -> bool:

@@ -18,9 +18,8 @@ from rlhf_core.records import (
     RolloutRecord,
     RolloutVerdict,
 )
-from rlhf_core.store import Store, migrations, queries, reading
+from rlhf_core.store import Store, queries, reading
 from rlhf_core.store.lineage.tree import lineage_down, lineage_up, subject_of
-from rlhf_core.store.migrations import all_migrations
 from tests.facts import prompt
 from tests.rlhf_core.store.test_lineage import (
     ASIDE,
@@ -226,34 +225,3 @@ def test_the_champion_stands_on_the_model_asked_for(filled: Store):
     assert queries.champion(filled, "hash", 2) == POLICY.id
     assert queries.champion(filled, "hash", 2, SFT.id) == POLICY.id
     assert queries.champion(filled, "hash", 2, ASIDE.id) is None
-
-
-def test_stores_from_before_get_their_samplers_under_the_ids_of_new_facts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    path = tmp_path / "solon.duckdb"
-    known = [migration for migration in all_migrations() if migration.number < 16]
-    sampler = rests(REWARD, SFT, InputRole.SAMPLER)
-    with monkeypatch.context() as patch:
-        patch.setattr(migrations, "all_migrations", lambda: known)
-        old = Store(path, run_id="before")
-    learnt = rests(REWARD, RANKING, InputRole.LEARNT)
-    old.append([REWARD])
-    kept = "now() AS created_at, 'before' AS run_id, '' AS code_version"
-    with old._connection(1.0) as connection:
-        connection.execute(
-            "INSERT INTO model_inputs BY NAME SELECT $id AS id, $model_id AS model_id, "
-            f"$input_table AS input_table, $input_id AS input_id, {kept}",
-            learnt.model_dump(mode="json", exclude={"role"}),
-        )
-        former = RANKING.model_dump(mode="json", exclude={"parts"})  # a later column
-        names = ", ".join(f"${name} AS {name}" for name in former)
-        connection.execute(f"INSERT INTO rankings BY NAME SELECT {names}, {kept}", former)
-    migrated = Store(path)
-    assert {row.id: row for row in queries.inputs_of(migrated, REWARD.id)} == {
-        learnt.id: learnt,
-        sampler.id: sampler,
-    }
-    assert migrated.append([sampler]) == 0
-    (row,) = migrated.query("SELECT run_id FROM model_inputs WHERE id = ?", [sampler.id])
-    assert row["run_id"] == "before"

@@ -1,4 +1,4 @@
-"""Stores that were made by every earlier schema open today, and hold what they held."""
+"""A store opens after later migrations and changed views, and holds what it held."""
 
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -9,13 +9,18 @@ import duckdb
 import pytest
 
 from rlhf_core.records import RECORDS
-from rlhf_core.store import Store, migrations, reading
-from rlhf_core.store.migrations import Migration, all_migrations, migrate
+from rlhf_core.store import Snapshot, Store, migrations, reading
+from rlhf_core.store.migrations import Migration, all_migrations
+from rlhf_core.store.views import FILES, ViewFile, all_view_files
 from tests.facts import prompt
 
 KNOWN = all_migrations()
-OFTEN = (1, len(KNOWN) // 2, len(KNOWN) - 1)
-"""Of the migrations on the way from the others, all are on the way from the first."""
+LATER = Migration(
+    2,
+    "0002_later.sql",
+    "ALTER TABLE judgements ADD COLUMN later VARCHAR DEFAULT 'later';\n"
+    "CREATE TABLE laters (id VARCHAR NOT NULL);",
+)
 VALUES: dict[str, Any] = {
     "input_table": "prompts",
     "parent_id": None,  # or a model would be its own ancestor
@@ -48,18 +53,6 @@ BY_TYPE: dict[str, Any] = {
 }
 
 
-def store_at(level: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """A file as a Solon that knew so many migrations made it, a row in each table; its rows."""
-    with monkeypatch.context() as patch, duckdb.connect(str(path)) as connection:
-        patch.setattr(migrations, "all_migrations", lambda: KNOWN[:level])
-        migrate(connection)
-        fill(connection)
-        return {
-            table: connection.execute(select(table, columns)).fetchall()
-            for table, columns in columns_of(connection).items()
-        }
-
-
 def fill(connection: duckdb.DuckDBPyConnection) -> None:
     """A row into each table, whose ids and references are all `one`."""
     for table, columns in columns_of(connection).items():
@@ -71,13 +64,13 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
+    columns: dict[str, list[tuple[str, str]]] = {}
     for table, name, kind in connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns() JOIN duckdb_tables() "
         "USING (table_name) WHERE table_name <> 'migrations' ORDER BY table_name, column_index"
     ).fetchall():
-        found.setdefault(table, []).append((name, kind))
-    return found
+        columns.setdefault(table, []).append((name, kind))
+    return columns
 
 
 def value_of(table: str, name: str, kind: str) -> Any:
@@ -92,42 +85,102 @@ def select(table: str, columns: list[tuple[str, str]]) -> str:
     return f"SELECT {', '.join(name for name, _ in columns)} FROM {table}"
 
 
-@pytest.mark.parametrize(
-    "level",
-    [
-        level if level in OFTEN else pytest.param(level, marks=pytest.mark.slow)
-        for level in range(1, len(KNOWN))
-    ],
-)
-def test_a_store_of_an_earlier_schema_opens_with_all_it_held(
-    level: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def rows_of(snapshot: Snapshot, columns: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
+    return {table: snapshot.ask(select(table, names)).rows for table, names in columns.items()}
+
+
+def every_view_is_readable(snapshot: Snapshot) -> bool:
+    for (view,) in snapshot.ask(
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
+    ).rows:
+        snapshot.ask(f"FROM {view}")
+    return True
+
+
+@pytest.fixture
+def path(store: Store) -> Path:
+    """A store with a row in each table."""
+    with duckdb.connect(str(store.files.database)) as connection:
+        fill(connection)
+    return store.files.database
+
+
+def test_a_store_opens_after_a_later_migration_with_all_it_held(
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    path = tmp_path / "solon.duckdb"
-    held = store_at(level, path, monkeypatch)
-    with duckdb.connect(str(path), read_only=True) as connection:
-        columns = columns_of(connection)
+    """Views that select all columns of a table have its new ones, and can still be read."""
+    with reading(path) as snapshot:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            columns = columns_of(connection)
+        held = rows_of(snapshot, columns)
+    monkeypatch.setattr(migrations, "all_migrations", lambda: [*KNOWN, LATER])
     store = Store(path)
     with reading(path) as snapshot:
-        for table, rows in held.items():
-            assert snapshot.ask(select(table, columns[table])).rows == rows, table
-        for (view,) in snapshot.ask(
-            "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
-        ).rows:
-            snapshot.ask(f"FROM {view}")
-        assert snapshot.ask("SELECT max(number) FROM migrations").rows == [(KNOWN[-1].number,)]
+        assert rows_of(snapshot, columns) == held
+        assert every_view_is_readable(snapshot)
+        assert snapshot.ask("SELECT later FROM opinions").rows == [("later",)]
+        assert snapshot.ask("SELECT max(number) FROM migrations").rows == [(LATER.number,)]
         assert snapshot.ask("SELECT prompt, chosen FROM pair_texts").rows == [("one", "one")]
         for record in RECORDS:
-            rows = snapshot.ask(f"FROM {record.table}").as_dicts()
-            # Of each run that ended stages before there were lines, a migration makes a row.
-            origin = "stage_runs" if record.table == "cycle_runs" else record.table
-            assert len([record.model_validate(row) for row in rows]) == (origin in held)
+            (row,) = snapshot.ask(f"FROM {record.table}").as_dicts()
+            record.model_validate(row)
     assert store.append([prompt("And now?")]) == 1
+
+
+def test_readers_get_the_views_of_their_version(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A changed file is applied again when the store is next read, and so are the others."""
+    with reading(path) as snapshot:
+        assert snapshot.ask("SELECT count(*) FROM opinions").rows == [(1,)]
+    changed = [
+        ViewFile(
+            file.name,
+            file.sql.replace("FROM standing_judgements WHERE", "FROM judgements WHERE 1 = 0 AND"),
+        )
+        for file in all_view_files()
+    ]
+    assert changed != all_view_files()
+    monkeypatch.setattr(migrations, "all_view_files", lambda: changed)
+    with reading(path) as snapshot:
+        assert snapshot.ask("SELECT count(*) FROM opinions").rows == [(0,)]
+        assert snapshot.ask("SELECT count(*) FROM judge_votes").rows == [(0,)]
+        comment = "SELECT comment FROM duckdb_views() WHERE view_name = 'opinions'"
+        assert "retracted" in snapshot.ask(comment).rows[0][0]
+
+
+def test_views_are_made_again_where_a_migration_was_killed_before_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The migration is committed first; the store does not count as up to date then."""
+    monkeypatch.setattr(migrations, "all_migrations", lambda: [*KNOWN, LATER])
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "_make_views", lambda connection, view_files: None)
+        Store(path)
+    with reading(path) as snapshot:
+        assert snapshot.ask("SELECT later FROM opinions").rows == [("later",)]
+
+
+def test_a_file_of_views_that_fails_leaves_the_views_as_they_were(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = ViewFile("broken.sql", "CREATE OR REPLACE VIEW opinions AS SELECT 1 AS id; SELECT no")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "all_view_files", lambda: [*all_view_files(), broken])
+        with pytest.raises(duckdb.Error):
+            Store(path)
+    names = {row["name"] for row in Store(path).query("SELECT name FROM migrations")}
+    assert names == {"0001_facts.sql", "generated", *FILES}
+    with reading(path) as snapshot:
+        assert every_view_is_readable(snapshot)
+
+
+def test_every_file_of_views_is_applied():
+    folder = Path(migrations.__file__).parent / "views"
+    assert sorted(FILES) == sorted(file.name for file in folder.iterdir())
 
 
 def test_every_migration_has_a_number_of_its_own_in_order():
     numbers = [migration.number for migration in KNOWN]
-    assert numbers == sorted(set(numbers))
-    assert numbers[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert numbers == list(range(1, len(KNOWN) + 1))
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(

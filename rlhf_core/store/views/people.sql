@@ -1,36 +1,6 @@
--- What people hold of the pairs, beside what judges held. Nothing that trains reads these rows.
+-- What people hold of the pairs, beside what judges hold.
 
-CREATE TABLE spot_checks (
-    id VARCHAR NOT NULL, pair_id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
-    left_id VARCHAR NOT NULL, right_id VARCHAR NOT NULL, person VARCHAR NOT NULL,
-    verdict VARCHAR NOT NULL, note VARCHAR, strategy VARCHAR NOT NULL,
-    shown_left VARCHAR NOT NULL, seconds DOUBLE NOT NULL, round INTEGER NOT NULL,
-    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
-);
-COMMENT ON TABLE spot_checks IS
-    'What people said of pairs, blind to the judges: evidence about judges, never training data. '
-    'A changed mind is a row of a higher round; human_verdicts has the newest.';
-COMMENT ON COLUMN spot_checks.id IS 'Hash of candidates, person, round, verdict and note.';
-COMMENT ON COLUMN spot_checks.pair_id IS 'The pair that was shown; pairs.id.';
-COMMENT ON COLUMN spot_checks.prompt_id IS 'Its prompt; prompts.id.';
-COMMENT ON COLUMN spot_checks.left_id IS 'The pair''s left candidate; not always shown on the left.';
-COMMENT ON COLUMN spot_checks.right_id IS 'The pair''s right candidate.';
-COMMENT ON COLUMN spot_checks.person IS 'Who checked, by a name of their choice.';
-COMMENT ON COLUMN spot_checks.verdict IS
-    'left or right: left_id or right_id is better, wherever it was shown; tie; unsure.';
-COMMENT ON COLUMN spot_checks.note IS 'What the person wrote to it; null if nothing.';
-COMMENT ON COLUMN spot_checks.strategy IS
-    'Why it was chosen: disagreement, low_margin, high_weight or random. Only random speaks for '
-    'all pairs; the others look where labels are likely wrong or matter most.';
-COMMENT ON COLUMN spot_checks.shown_left IS
-    'The candidate shown on the left, drawn at random for each pair and person.';
-COMMENT ON COLUMN spot_checks.seconds IS 'From the pair''s appearing to the verdict.';
-COMMENT ON COLUMN spot_checks.round IS '1 at first; one more each time the person says again.';
-COMMENT ON COLUMN spot_checks.created_at IS 'When the row was written.';
-COMMENT ON COLUMN spot_checks.run_id IS 'The session that wrote it.';
-COMMENT ON COLUMN spot_checks.code_version IS 'Solon''s version that wrote it.';
-
-CREATE VIEW human_verdicts AS
+CREATE OR REPLACE VIEW human_verdicts AS
 SELECT id, pair_id, prompt_id, left_id, right_id, person, verdict,
        CASE verdict WHEN 'left' THEN 1 WHEN 'right' THEN -1 WHEN 'tie' THEN 0 END AS preference,
        note, strategy, shown_left, seconds, round, created_at AS checked_at
@@ -45,7 +15,7 @@ COMMENT ON COLUMN human_verdicts.preference IS
     '1 for the left candidate, -1 for the right, 0 for a tie, null for unsure.';
 COMMENT ON COLUMN human_verdicts.checked_at IS 'When the person said so last.';
 
-CREATE VIEW judge_human_votes AS
+CREATE OR REPLACE VIEW judge_human_votes AS
 -- Margins as pairing takes them: of two scores, or of a contest that was readable in both orders.
 WITH scores AS (
     SELECT verdicts.id, one.judge, one.judge_version, one.score - other.score AS margin
@@ -88,7 +58,7 @@ COMMENT ON COLUMN judge_human_votes.margin IS
 COMMENT ON COLUMN judge_human_votes.agrees IS
     '1 if both prefer the same candidate, 0 if not, null where either has no preference.';
 
-CREATE VIEW judge_human_agreement AS
+CREATE OR REPLACE VIEW judge_human_agreement AS
 SELECT source, judge, judge_version, count(*) AS checks, count(agrees) AS decided,
        sum(agrees)::BIGINT AS agreed, avg(agrees) AS agreement,
        count(*) FILTER (preference = 0) AS person_tied,

@@ -1,0 +1,113 @@
+-- The data that comes in: what is unjudged, duplicate, private, or never answered well.
+
+CREATE OR REPLACE VIEW unjudged_prompts AS
+SELECT prompts.id AS prompt_id, prompts.mode, prompts.split, prompts.text AS prompt,
+       prompts.id IN (SELECT prompt_id FROM candidates) AS has_candidates, prompts.run_id
+FROM prompts ANTI JOIN judgements ON judgements.prompt_id = prompts.id;
+COMMENT ON VIEW unjudged_prompts IS
+    'Prompts of which no judge was asked: SELECT * FROM unjudged_prompts WHERE split = ''train''';
+
+CREATE OR REPLACE VIEW unjudged_candidates AS
+WITH unread AS (
+    SELECT candidate_id, count(*) AS n FROM judgements
+    WHERE outcome IN ('abstains', 'unparsed', 'unavailable') GROUP BY candidate_id
+), told AS (
+    SELECT candidate_id, opponent_id FROM judgements
+    WHERE outcome IN ('scored', 'first', 'second', 'tie')
+), silent AS (
+    SELECT * FROM candidates ANTI JOIN told ON told.candidate_id = candidates.id
+)
+SELECT silent.id AS candidate_id, silent.prompt_id, silent.model_id, silent.run_id, silent.text,
+       coalesce(unread.n, 0) AS without_opinion
+FROM silent
+ANTI JOIN told ON told.opponent_id = silent.id
+LEFT JOIN unread ON unread.candidate_id = silent.id;
+COMMENT ON VIEW unjudged_candidates IS
+    'Candidates of which no judge has an opinion, shown alone, first or second: SELECT * FROM '
+    'unjudged_candidates WHERE model_id = ''…''';
+COMMENT ON COLUMN unjudged_candidates.without_opinion IS
+    'Judgements of it that were unparsed, unavailable or abstaining; 0 where it was never judged.';
+
+CREATE OR REPLACE VIEW duplicate_prompts AS
+SELECT lower(trim(regexp_replace(concat_ws(' ', context, text), '[\s\pP]+', ' ', 'g'))) AS words,
+       count(*) AS copies, list(id ORDER BY created_at, id) AS prompt_ids,
+       list(DISTINCT split) AS splits
+FROM prompts GROUP BY words HAVING count(*) > 1;
+COMMENT ON VIEW duplicate_prompts IS
+    'Prompts of the same words, whatever their case, spaces and punctuation: SELECT * FROM '
+    'duplicate_prompts WHERE len(splits) > 1';
+
+CREATE OR REPLACE VIEW near_duplicate_prompts AS
+-- Only prompts that share their first four or last four words are compared.
+WITH worded AS (
+    SELECT id, split, text, list_filter(string_split(trim(regexp_replace(
+        lower(concat_ws(' ', context, text)), '[\s\pP]+', ' ', 'g')), ' '), lambda w: w <> '') AS words
+    FROM prompts
+), keyed AS (
+    SELECT *, 'first ' || array_to_string(words[:4], ' ') AS key FROM worded
+    UNION ALL
+    SELECT *, 'last ' || array_to_string(words[-4:], ' ') FROM worded
+), compared AS (
+    SELECT one.id AS prompt_id, other.id AS other_id, one.text, other.text AS other_text,
+           one.split, other.split AS other_split,
+           len(list_intersect(one.words, other.words))
+               / len(list_distinct(list_concat(one.words, other.words))) AS jaccard
+    FROM keyed AS one JOIN keyed AS other ON other.key = one.key
+    WHERE one.id < other.id
+)
+SELECT DISTINCT * FROM compared WHERE jaccard >= 0.8;
+COMMENT ON VIEW near_duplicate_prompts IS
+    'Prompts that share four fifths of their words and the first or last four: SELECT text, '
+    'other_text FROM near_duplicate_prompts WHERE split <> other_split';
+COMMENT ON COLUMN near_duplicate_prompts.jaccard IS 'Words in both over words in either, 0.8 to 1.';
+
+CREATE OR REPLACE VIEW duplicate_candidates AS
+SELECT prompt_id, count(*) AS copies, list(id ORDER BY created_at, id) AS candidate_ids,
+       list(DISTINCT model_id) AS model_ids, min(text) AS text
+FROM candidates
+GROUP BY prompt_id, replace(replace(lower(text), ' ', ''), E'\n', '') HAVING count(*) > 1;
+COMMENT ON VIEW duplicate_candidates IS
+    'Answers to one prompt of the same letters, whatever their case, spaces and line breaks: '
+    'SELECT * FROM duplicate_candidates WHERE prompt_id = ''…''';
+COMMENT ON COLUMN duplicate_candidates.text IS 'One of them.';
+
+CREATE OR REPLACE VIEW identical_pairs AS
+SELECT pairs.id AS pair_id, pairs.prompt_id, pairs.chosen_id, pairs.rejected_id, pairs.margin,
+       pairs.config_hash, pairs.run_id, chosen.text
+FROM pairs
+JOIN candidates AS chosen ON chosen.id = pairs.chosen_id
+JOIN candidates AS rejected ON rejected.id = pairs.rejected_id
+WHERE chosen.text = rejected.text;
+COMMENT ON VIEW identical_pairs IS
+    'Pairs whose chosen and rejected text are the same: SELECT * FROM identical_pairs WHERE '
+    'run_id = ''…''';
+
+CREATE OR REPLACE VIEW prompt_best_scores AS
+SELECT said.prompt_id, prompts.mode, prompts.split, said.judge, said.judge_version,
+       count(DISTINCT said.candidate_id) AS answers, max(said.score) AS best_score,
+       avg(said.score) AS mean_score, arg_max(said.candidate_id, said.score) AS best_candidate_id,
+       prompts.text AS prompt
+FROM opinions AS said
+JOIN prompts ON prompts.id = said.prompt_id
+WHERE said.outcome = 'scored' AND said.judge <> 'proxy'
+GROUP BY said.prompt_id, prompts.mode, prompts.split, said.judge, said.judge_version, prompts.text;
+COMMENT ON VIEW prompt_best_scores IS
+    'The best score that each judge gave to any answer to each prompt, of any model and cycle: '
+    'SELECT prompt, best_score FROM prompt_best_scores WHERE judge = ''similarity'' AND '
+    'best_score < 0.5 ORDER BY best_score';
+COMMENT ON COLUMN prompt_best_scores.answers IS 'Answers that the judge scored.';
+COMMENT ON COLUMN prompt_best_scores.best_score IS '0 to 1, in the judge''s own measure.';
+
+CREATE OR REPLACE VIEW privacy_summary AS
+SELECT source, prompt_set_id, kind, action, sum(prompts)::BIGINT AS prompts,
+       sum(spans)::BIGINT AS spans
+FROM privacy_findings GROUP BY source, prompt_set_id, kind, action;
+COMMENT ON VIEW privacy_summary IS
+    'Personal data by source, or import, and kind: SELECT * FROM privacy_summary ORDER BY spans '
+    'DESC.';
+COMMENT ON COLUMN privacy_summary.source IS 'Where the prompts were read.';
+COMMENT ON COLUMN privacy_summary.prompt_set_id IS 'As in privacy_findings.';
+COMMENT ON COLUMN privacy_summary.kind IS 'What it is, as in privacy_findings.';
+COMMENT ON COLUMN privacy_summary.action IS 'counted, masked or dropped.';
+COMMENT ON COLUMN privacy_summary.prompts IS 'How many prompts hold any.';
+COMMENT ON COLUMN privacy_summary.spans IS 'How many places in their texts.';
