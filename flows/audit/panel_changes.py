@@ -14,7 +14,7 @@ from rlhf_core.store.audit.counterfactual import known_judges, spending, version
 
 
 @dataclass(frozen=True)
-class Seat:
+class Juror:
     """A place on the panel and the judge version that takes it."""
 
     judge: str
@@ -34,9 +34,9 @@ class PanelChanges:
     weights: Sequence[str] = ()
 
 
-def panel_of(config: Config) -> list[Seat]:
+def panel_of(config: Config) -> list[Juror]:
     return [
-        Seat(
+        Juror(
             panelist.settings.name,
             panelist.version,
             panelist.settings.weight,
@@ -48,17 +48,19 @@ def panel_of(config: Config) -> list[Seat]:
     ]
 
 
-def combination_of(seats: Sequence[Seat], config: Config) -> Combination:
-    judges = [(seat.version, seat.weight, seat.scale) for seat in seats]
+def combination_of(jurors: Sequence[Juror], config: Config) -> Combination:
+    judges = [(juror.version, juror.weight, juror.scale) for juror in jurors]
     return Combination.of(judges, config.preferences.tie_margin, config.preferences.missing)
 
 
-def changed(seats: Sequence[Seat], changes: PanelChanges, snapshot: Snapshot) -> list[Seat]:
+def apply_changes(
+    jurors: Sequence[Juror], changes: PanelChanges, snapshot: Snapshot
+) -> list[Juror]:
     """The panel after all changes.
 
-    A judge that is swapped in takes the seat with its weight and modes, and keeps its own scale,
+    A judge that is swapped in takes the juror with its weight and modes, and keeps its own scale,
     which is the default one where the config does not know it; where it sat elsewhere on
-    the panel, that seat goes.
+    the panel, that juror goes.
 
     Raises:
         ConfigError: If a change is none, names no judge of the config, or leaves nobody to decide;
@@ -66,32 +68,34 @@ def changed(seats: Sequence[Seat], changes: PanelChanges, snapshot: Snapshot) ->
     """
     if not (changes.swaps or changes.drops or changes.weights):
         raise ConfigError("name a change: --swap A=B, --drop JUDGE or --weight JUDGE=0.5")
-    found = {seat.judge: seat for seat in seats}
+    found = {juror.judge: juror for juror in jurors}
     for word in changes.weights:
         name, value = _parted(word, "--weight", "JUDGE=0.5")
-        seat = found[_member(found, name)]
-        found[name] = replace(seat, weight=_weight(value))
+        juror = found[_member(found, name)]
+        found[name] = replace(juror, weight=_weight(value))
     for name in changes.drops:
         del found[_member(found, name)]
     panel = dict(found)
     for word in changes.swaps:
         name, other = _parted(word, "--swap", "A=B")
-        seat = found[_member(found, name)]
-        panel[name] = _swapped_in(seat, other, seats, snapshot)
+        juror = found[_member(found, name)]
+        panel[name] = _swapped_in(juror, other, jurors, snapshot)
     moved = {panel[name].version for name in panel if panel[name] is not found[name]}
     kept = [
-        seat for name, seat in panel.items() if seat is not found[name] or seat.version not in moved
+        juror
+        for name, juror in panel.items()
+        if juror is not found[name] or juror.version not in moved
     ]
-    if not any(seat.weight > 0 for seat in kept):
+    if not any(juror.weight > 0 for juror in kept):
         raise ConfigError("no judge with a weight above 0 would be left to decide")
     return kept
 
 
-def _swapped_in(seat: Seat, other: str, seats: Sequence[Seat], snapshot: Snapshot) -> Seat:
-    for member in seats:
+def _swapped_in(juror: Juror, other: str, jurors: Sequence[Juror], snapshot: Snapshot) -> Juror:
+    for member in jurors:
         if other in (member.judge, member.version):
             return replace(
-                seat,
+                juror,
                 judge=member.judge,
                 version=member.version,
                 is_pairwise=member.is_pairwise,
@@ -105,10 +109,12 @@ def _swapped_in(seat: Seat, other: str, seats: Sequence[Seat], snapshot: Snapsho
         raise ConfigError(f"{other!r} judged in several versions; name one: {', '.join(versions)}")
     (version,) = versions
     is_pairwise = spending(snapshot, version).is_pairwise
-    return replace(seat, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE)
+    return replace(
+        juror, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE
+    )
 
 
-def _member(found: dict[str, Seat], name: str) -> str:
+def _member(found: dict[str, Juror], name: str) -> str:
     if name not in found:
         raise ConfigError(f"no judge {name!r} on the panel; it has {', '.join(found) or 'none'}")
     return name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from flows.audit.panel_changes import PanelChanges, Seat, changed, combination_of, panel_of
+from flows.audit.panel_changes import Juror, PanelChanges, apply_changes, combination_of, panel_of
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation.counterfactual import Change, Comparison, PairChange, Tally, pair_changes
@@ -60,8 +60,8 @@ class Saving:
 class WhatIf:
     """The panel as it is against the changed one."""
 
-    panel: list[Seat]
-    changed_panel: list[Seat]
+    panel: list[Juror]
+    changed_panel: list[Juror]
     overall: Comparison
     by_mode: dict[str, Comparison]
     by_split: dict[str, Comparison]
@@ -100,7 +100,7 @@ def what_if(
     """
     with reading(config.store) as snapshot:
         panel = panel_of(config)
-        other = changed(panel, changes, snapshot)
+        other = apply_changes(panel, changes, snapshot)
         study = _Study(snapshot, config, panel, other, examples, keep)
         sizes = () if page_size is None else (page_size,)
         for page in ranked_pages(snapshot, study.before.recipe, study.versions, *sizes):
@@ -119,8 +119,8 @@ class _Study:
         self,
         snapshot: Snapshot,
         config: Config,
-        panel: list[Seat],
-        other: list[Seat],
+        panel: list[Juror],
+        other: list[Juror],
         examples: int,
         keep: Keep | None,
     ) -> None:
@@ -132,10 +132,10 @@ class _Study:
         self._examples, self._keep = examples, keep
         self._tallies: dict[tuple[Mode, Split], Tally] = {}
         self._flipped: list[tuple[float, str, dict[str, Any]]] = []
-        self._wanted = {seat.version: [0, 0, 0] for seat in self._deciding()}
+        self._wanted = {juror.version: [0, 0, 0] for juror in self._deciding()}
 
-    def _deciding(self) -> list[Seat]:
-        return [seat for seat in self.other if seat.weight > 0]
+    def _deciding(self) -> list[Juror]:
+        return [juror for juror in self.other if juror.weight > 0]
 
     def read(self, page: Page) -> None:
         self.has_pages = True
@@ -150,10 +150,10 @@ class _Study:
                     found.append((group.prompt_id, change))
         if found and (self._keep or self._examples):
             self._show(found)
-        for seat in self._deciding():
-            counts = _gap(seat, page)
-            so_far = self._wanted[seat.version]
-            self._wanted[seat.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
+        for juror in self._deciding():
+            counts = _gap(juror, page)
+            so_far = self._wanted[juror.version]
+            self._wanted[juror.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
 
     def _show(self, found: list[tuple[str, PairChange]]) -> None:
         prompts, texts = prompts_with_answers(self.snapshot, {prompt_id for prompt_id, _ in found})
@@ -167,8 +167,8 @@ class _Study:
                     heapq.heappop(self._flipped)
 
     def outcome(self) -> WhatIf:
-        stays = {seat.version for seat in self._deciding()}
-        leaving = {seat.version: seat for seat in self.panel if seat.weight > 0}.keys() - stays
+        stays = {juror.version for juror in self._deciding()}
+        leaving = {juror.version: juror for juror in self.panel if juror.weight > 0}.keys() - stays
         by_mode, by_split = _by_name(self._tallies, 0), _by_name(self._tallies, 1)
         return WhatIf(
             panel=self.panel,
@@ -176,21 +176,21 @@ class _Study:
             overall=sum(self._tallies.values(), Tally()).comparison(),
             by_mode={name: tally.comparison() for name, tally in by_mode.items()},
             by_split={name: tally.comparison() for name, tally in by_split.items()},
-            gaps=[self._gap(seat) for seat in self._deciding()],
+            gaps=[self._gap(juror) for juror in self._deciding()],
             savings=[
-                _saving(seat, self.snapshot) for seat in self.panel if seat.version in leaving
+                _saving(juror, self.snapshot) for juror in self.panel if juror.version in leaving
             ],
             examples=[words for _, _, words in sorted(self._flipped, reverse=True)],
             age_seconds=self.snapshot.age_seconds,
         )
 
-    def _gap(self, seat: Seat) -> Gap:
-        wanted, missing, never = self._wanted[seat.version]
-        spent = spending(self.snapshot, seat.version)
+    def _gap(self, juror: Juror) -> Gap:
+        wanted, missing, never = self._wanted[juror.version]
+        spent = spending(self.snapshot, juror.version)
         share = missing / spent.judgements if spent.judgements else None
         return Gap(
-            judge=seat.judge,
-            judge_version=seat.version,
+            judge=juror.judge,
+            judge_version=juror.version,
             wanted=wanted,
             missing=missing,
             candidates_never_judged=never,
@@ -199,9 +199,9 @@ class _Study:
         )
 
 
-def _saving(seat: Seat, snapshot: Snapshot) -> Saving:
-    spent = spending(snapshot, seat.version)
-    return Saving(seat.judge, seat.version, spent.judgements, spent.cost_usd, spent.seconds)
+def _saving(juror: Juror, snapshot: Snapshot) -> Saving:
+    spent = spending(snapshot, juror.version)
+    return Saving(juror.judge, juror.version, spent.judgements, spent.cost_usd, spent.seconds)
 
 
 def _preferences(group: Group, votes: Votes[Said], combination: Combination) -> list[Preference]:
@@ -219,27 +219,27 @@ def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, T
     return dict(sorted(found.items()))
 
 
-def _gap(seat: Seat, page: Page) -> tuple[int, int, int]:
-    """Judgements wanted and missing, and candidates never judged, of the seat's modes."""
+def _gap(juror: Juror, page: Page) -> tuple[int, int, int]:
+    """Judgements wanted and missing, and candidates never judged, of the juror's modes."""
     wanted = missing = never = 0
     for group in page.groups:
-        if group.mode not in seat.modes:
+        if group.mode not in juror.modes:
             continue
         answered = {
             (said.candidate_id, said.opponent_id)
             for said in page.said.get(group.prompt_id, ())
-            if said.judge_version == seat.version
+            if said.judge_version == juror.version
         }
         judged = {candidate_id for ids in answered for candidate_id in ids}
-        asked = _asked(seat, group.answers)
+        asked = _asked(juror, group.answers)
         wanted += len(asked)
         missing += len(asked) - len(answered.intersection(asked))
         never += len(group.answers) - len(judged.intersection(group.answers))
     return wanted, missing, never
 
 
-def _asked(seat: Seat, ids: Collection[str]) -> list[Asked]:
-    return list(permutations(ids, 2)) if seat.is_pairwise else [(id, None) for id in ids]
+def _asked(juror: Juror, ids: Collection[str]) -> list[Asked]:
+    return list(permutations(ids, 2)) if juror.is_pairwise else [(id, None) for id in ids]
 
 
 def _in_words(change: PairChange, prompt: Prompt, texts: dict[str, str]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What every stage shares: the cycle, its line, candidates, judgements, the stage wrapper."""
+"""Shared by all stages: the cycle, its line, candidates, judgements, the stage wrapper."""

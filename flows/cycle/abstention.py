@@ -1,7 +1,8 @@
-"""What the base model does not know becomes "I don't know" among the demonstrations.
+"""Demonstrations that say "I don't know" to questions that the base model gets wrong.
 
-Its answers are candidates, their verdicts judgements, and each abstention is a revision of a wrong
-answer with the reason for a critique: all of it is in the store, so a rerun is a resume.
+The base model's answers are candidates, their verdicts are judgements, and each abstention is a
+revision of a wrong answer, with the reason as its critique. All of it is in the store, so a rerun
+is a resume.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +28,12 @@ from rlhf_core.text.declining import declines
 
 KEY = "sft.abstention"
 PRINCIPLE = "abstention"
-"""What each abstention is kept under, among the principles that revisions follow."""
+"""The principle that the store names for each abstention."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A prompt with the base model's answers, and the judgement of each that has a score."""
+class AnsweredPrompt:
+    """A prompt with the base model's answers; each has its judgement, or None without a score."""
 
     prompt: Prompt
     answers: Sequence[Candidate]
@@ -45,7 +46,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Seeder:
-    """How the abstentions of a config are found and kept."""
+    """Finds the questions that the base model gets wrong, and stores an abstention for each."""
 
     config: Config
     settings: AbstentionSettings
@@ -54,37 +55,37 @@ class Seeder:
 
     @cached_property
     def name(self) -> str:
-        """Under which the abstentions are kept: a hash of all that decides their text."""
+        """The reviser that the store names for the abstentions: a hash of all that decides them."""
         config = self.config
         options = self.settings.model_dump(mode="json", exclude={"judge", "max_share"})
         sampling = (config.sampling.temperature, config.sampling.max_new_tokens, config.seed)
         model = (versions.base(config).id, config.policy.system_prompt)
         return f"abstention-{content_id(self.judge.version, options, *sampling, *model)[:8]}"
 
-    def askable(self, learnt: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts whose answer the base model may know, by a reference that gives one.
+    def answerable_prompts(self, learnt: Sequence[Prompt]) -> list[Prompt]:
+        """Return the knowledge-seeking prompts whose reference gives an answer.
 
-        Where a reference declines to answer, it teaches abstaining as it is.
+        A reference that declines to answer teaches abstention as it is.
 
         Args:
-            learnt: Prompts that are fine-tuned on.
+            learnt: Prompts of the fine-tuning.
 
         Raises:
             ConfigError: If there is none.
         """
-        found = [
+        answerable = [
             prompt
             for prompt in learnt
             if prompt.mode is Mode.KNOWLEDGE_SEEKING
             and prompt.reference_answers
             and not any(declines(answer) for answer in prompt.reference_answers)
         ]
-        if not found:
+        if not answerable:
             raise ConfigError(
-                f"{KEY}: no knowledge-seeking prompt that is learnt from has a reference answer "
-                "to be right by; add some, or set it to null"
+                f"{KEY}: no knowledge-seeking prompt of the training split has a reference answer "
+                "to judge by; add some, or set it to null"
             )
-        return found
+        return answerable
 
     def seed(
         self,
@@ -97,40 +98,40 @@ class Seeder:
         """Add the answers, verdicts and abstentions that are missing.
 
         Args:
-            cycle: Of the config.
-            work: Of the stage.
-            trunk: Whose reference is the base model.
-            learnt: Prompts that are fine-tuned on.
-            shown: How many demonstrations each of them has, by id.
+            cycle: The cycle under way.
+            work: The store and the logger of the stage.
+            trunk: A trunk whose reference role is the base model.
+            learnt: Prompts of the fine-tuning.
+            shown: Number of demonstrations of each prompt, by id.
 
         Returns:
             The abstentions, and the judgements that they follow from.
         """
         threshold = self.settings.threshold
-        found = self._judged(work.store, self._answers(cycle, work.store, trunk, learnt))
-        unknown = [one.prompt.id for one in found if is_unknown(one.scores, threshold)]
-        known = sum(any((s or 0.0) >= threshold for s in one.scores) for one in found)
+        answered = self._judge(work.store, self._sample(cycle, work.store, trunk, learnt))
+        unknown = [each.prompt.id for each in answered if is_unknown(each.scores, threshold)]
+        known = sum(any((s or 0.0) >= threshold for s in each.scores) for each in answered)
         chosen = set(taught(unknown, shown, self.settings.max_share))
-        unanswered = [one for one in found if one.prompt.id in chosen]
-        chains = [self._chain(one) for one in unanswered]
+        unanswered = [each for each in answered if each.prompt.id in chosen]
+        chains = [self._chain(each) for each in unanswered]
         work.store.append([revision for chain in chains for revision in chain])
         work.logger.info(
             "of %d knowledge-seeking prompts the base model knows %d and does not know %d "
             "(%d undecided); %d become abstentions",
-            len(found),
+            len(answered),
             known,
             len(unknown),
-            len(found) - known - len(unknown),
+            len(answered) - known - len(unknown),
             len(chains),
         )
-        behind = [said for one in unanswered for said in one.judgements if said is not None]
-        return [abstention for _, abstention in chains], behind
+        reasons = [judgement for each in unanswered for judgement in each.judgements if judgement]
+        return [abstention for _, abstention in chains], reasons
 
-    def _answers(
+    def _sample(
         self, cycle: Cycle, store: Store, trunk: Trunk, learnt: Sequence[Prompt]
     ) -> list[tuple[Prompt, list[Candidate]]]:
-        """The base model's answers to each prompt; sampled where they are missing."""
-        prompts, count = self.askable(learnt), self.settings.answers
+        """Return the base model's answers to each prompt; sample those that are missing."""
+        prompts, count = self.answerable_prompts(learnt), self.settings.answers
         base = versions.base(self.config)
         sampling = self.config.sampling.model_copy(update={"endpoint": None})
         batch = cycle.batch(base.id, sampling, "abstention")
@@ -138,64 +139,64 @@ class Seeder:
         shards = missing_shards(store, batch, prompts, count)
         sampler = local_sampler(cycle, trunk, Role.REFERENCE, sampling)
         sample_shards(store, sampler, batch, sampling, shards, "what it knows")
-        found = queries.candidates_by_prompt(
+        answers = queries.candidates_by_prompt(
             store, batch.model_id, batch.sampling, batch.seed, prompts
         )
-        return [(prompt, found[prompt.id][:count]) for prompt in prompts]
+        return [(prompt, answers[prompt.id][:count]) for prompt in prompts]
 
-    def _judged(
+    def _judge(
         self, store: Store, answered: Sequence[tuple[Prompt, list[Candidate]]]
-    ) -> list[Answered]:
-        """The same with what the judge says of each answer; asked where that is missing."""
+    ) -> list[AnsweredPrompt]:
+        """Judge the answers that have no judgement yet; return each answer with its judgement."""
         tasks = [
             t for prompt, answers in answered for t in ranking_tasks(self.judge, prompt, answers)
         ]
         limits = self.config.judging
         judge_missing(store, self.ledger, [self.judge], lambda _: tasks, "judging", limits)
-        shown = [task.candidate.id for task in tasks]
-        said = {
+        ids = [task.candidate.id for task in tasks]
+        judgements = {
             judgement.candidate_id: judgement
-            for judgement in queries.judgements_of(store, shown, [self.judge.version])
+            for judgement in queries.judgements_of(store, ids, [self.judge.version])
             if judgement.score is not None
         }
         return [
-            Answered(prompt, answers, [said.get(answer.id) for answer in answers])
+            AnsweredPrompt(prompt, answers, [judgements.get(answer.id) for answer in answers])
             for prompt, answers in answered
         ]
 
-    def _chain(self, found: Answered) -> tuple[Revision, Revision]:
-        """The first wrong answer, and the abstention that takes its place."""
-        best = max(score for score in found.scores if score is not None)
+    def _chain(self, answered: AnsweredPrompt) -> tuple[Revision, Revision]:
+        """Return the first wrong answer, and the abstention that takes its place."""
+        best = max(score for score in answered.scores if score is not None)
         wrong = Revision(
-            prompt_id=found.prompt.id,
+            prompt_id=answered.prompt.id,
             reviser=self.name,
             model=self.config.policy.model,
             round=0,
-            text=found.answers[0].text,
+            text=answered.answers[0].text,
         )
         why = (
-            f"{self.judge.version} finds none of {len(found.answers)} answers right: "
+            f"{self.judge.version} finds none of {len(answered.answers)} answers right: "
             f"{best:.3f} at best, and right is {self.settings.threshold:g}"
         )
         abstention = Revision(
-            prompt_id=found.prompt.id,
+            prompt_id=answered.prompt.id,
             reviser=self.name,
             model=self.config.policy.model,
             round=1,
             parent_id=wrong.id,
             principle=PRINCIPLE,
             critique=why,
-            text=wording_of(found.prompt.id, self.settings.wordings),
+            text=wording_of(answered.prompt.id, self.settings.wordings),
         )
         return wrong, abstention
 
 
-def open_seeder(config: Config, ledger: Ledger | None = None) -> Seeder | None:
-    """The seeder of a config, with nothing loaded yet; None where nothing is seeded.
+def build_seeder(config: Config, ledger: Ledger | None = None) -> Seeder | None:
+    """Return the seeder of a config, before any model is loaded; None if the config seeds nothing.
 
     Raises:
-        ConfigError: For a judge that compares two answers, or is unknown.
-        InputError: As the judge's own check.
+        ConfigError: If the judge compares two answers, or is unknown.
+        InputError: If the judge's own check fails.
     """
     settings = config.sft.abstention
     if settings is None:
@@ -204,8 +205,8 @@ def open_seeder(config: Config, ledger: Ledger | None = None) -> Seeder | None:
     judge = Panelist(settings.judge, ledger)
     if judge.is_pairwise:
         raise ConfigError(
-            f"{KEY}.judge: {settings.judge.name!r} compares two answers, and whether one is "
-            "right is asked of it alone; name a judge such as verifier, entailment or similarity"
+            f"{KEY}.judge: {settings.judge.name!r} compares two answers, and here "
+            "each is judged alone; name a judge such as verifier, entailment or similarity"
         )
     judge.check()
     return Seeder(config, settings, judge, ledger)

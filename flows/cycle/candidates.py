@@ -1,4 +1,4 @@
-"""Sampling what is missing of a batch of candidates, a shard of prompts at a time."""
+"""Sampling the missing candidates of a batch, one shard of prompts at a time."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,11 +21,18 @@ from rlhf_core.store import Store, queries
 
 PROMPTS_PER_SHARD = 32
 Shard = tuple[tuple[int, ...], list[Prompt]]
-"""Sample indices that are missing, and the prompts that miss them."""
+"""Sample indices, and the prompts that lack a candidate of each of these indices."""
 
 
 def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSettings) -> Sampler:
-    """Answers from a role of a trunk that all processes opened; each draws its share of them."""
+    """Return a sampler that draws from a role of a trunk; each process draws its share.
+
+    Args:
+        cycle: The cycle under way.
+        trunk: A trunk that all processes opened.
+        role: The role that answers.
+        sampling: Temperature and length of the answers.
+    """
     system_prompt = cycle.config.policy.system_prompt
     drawing = on_all_ranks(LocalSampler, trunk, role, system_prompt, sampling)
     return partial(on_all_ranks, drawing)  # type: ignore[call-arg]  # arguments come later
@@ -34,7 +41,14 @@ def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSett
 def missing_shards(
     store: Store, batch: CandidateBatch, prompts: Sequence[Prompt], count: int
 ) -> list[Shard]:
-    """What must still be sampled so that every prompt has `count` candidates of the batch."""
+    """Return the shards to sample until every prompt has `count` candidates of the batch.
+
+    Args:
+        store: Store with the candidates sampled so far.
+        batch: Model, sampling settings and seed of the candidates.
+        prompts: Prompts to be answered.
+        count: Candidates a prompt, K.
+    """
     ids = {
         (prompt.id, index): content_id(
             Candidate.table,
@@ -63,18 +77,21 @@ def sample_shards(
     sampling: SamplingSettings,
     shards: Sequence[Shard],
     label: str,
-    heard: MissingAnswers | None = None,
+    missing: MissingAnswers | None = None,
 ) -> int:
-    """Sample and store the shards one after the other; how many candidates are new.
+    """Sample the shards one after the other, and store each as it ends.
 
     Args:
-        store: Where candidates and failures are kept, shard by shard.
+        store: Receives candidates and failures.
         sampler: Draws the answers.
-        batch: Which candidates they are.
-        sampling: How they are drawn.
-        shards: What is missing.
-        label: Of the progress bar.
-        heard: Counts the answers of a remote model that are missing; None for a local one.
+        batch: Model, sampling settings and seed of the candidates.
+        sampling: Temperature and length of the answers.
+        shards: The missing candidates, from `missing_shards`.
+        label: Label of the progress bar.
+        missing: Counts the answers that a remote model did not give; None for a local model.
+
+    Returns:
+        The number of new candidates.
 
     Raises:
         EndpointError: If no answer of a shard succeeded, or too many are missing.
@@ -86,11 +103,11 @@ def sample_shards(
             new, reasons = sample_shard(store, sampler, batch, sampling, shard)
             added += new
             advance(len(shard[0]) * len(shard[1]), "")
-            if heard is not None:
-                heard.add(len(shard[0]) * len(shard[1]), reasons)
-                heard.check(is_over=False)
-    if heard is not None:
-        heard.check(is_over=True)
+            if missing is not None:
+                missing.add(len(shard[0]) * len(shard[1]), reasons)
+                missing.check(is_over=False)
+    if missing is not None:
+        missing.check(is_over=True)
     return added
 
 
@@ -108,8 +125,15 @@ def sample_shard(
 ) -> tuple[int, list[str]]:
     """Sample a shard and add it in one transaction; an answer that failed is a Failure row.
 
+    Args:
+        store: Receives candidates and failures.
+        sampler: Draws the answers.
+        batch: Model, sampling settings and seed of the candidates.
+        sampling: Temperature and length of the answers.
+        shard: Sample indices, and the prompts that lack them.
+
     Returns:
-        How many candidates there are, and the reason of each failure.
+        The number of candidates, and the reason of each failure.
 
     Raises:
         EndpointError: If no answer of the shard succeeded.

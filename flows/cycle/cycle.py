@@ -1,8 +1,9 @@
-"""What every stage is handed: the config, which cycle of which line this is, and who writes.
+"""The cycle: the argument of every stage, with the config, the cycle's number and the run's id.
 
-A cycle is one pass through all stages. The first starts from the SFT model; each later one from
-the policy promoted last, with new samples, and trains its reward model on the rankings of all. All
-of them hang on the name of the policy line, so that an edit of the config continues it.
+A cycle is one pass through all stages. The first cycle starts from the SFT model. Each later cycle
+starts from the policy promoted last, draws new samples, and trains its reward model on the rankings
+of all cycles so far. Cycles belong to a policy line by its name, so that an edit of the config
+continues the line.
 """
 
 import json
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
 DECIDES, REPORTS, TRAINED_ON = "decides", "reports", "trained_on"
 """Roles of a judge in an evaluation."""
 
-
 LAST_STAGE = "report"
 
 
 class CandidateBatch(BaseModel):
-    """Which candidates belong together: one model, one way of sampling, one seed."""
+    """Candidates that belong together: one model, one set of sampling settings, one seed."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
     model_id: str
@@ -46,9 +46,9 @@ def new_run_id() -> str:
 
 
 def ended_cycles(config: Config) -> int:
-    """Return how many cycles of a line went through all stages; 0 where there is no store yet.
+    """Return how many cycles of a line went through all stages; 0 if there is no store yet.
 
-    One whose policy was decided on by another config has ended, too: only its page may be missing.
+    A cycle that was decided under another config has ended, too: only its page may be missing.
     """
     if not store_exists(config.store):
         return 0
@@ -62,17 +62,20 @@ def ended_cycles(config: Config) -> int:
 
 
 def next_cycle(config: Config, source: Path | None = None) -> "Cycle":
-    """The first cycle that has not ended; as `cycle_of`."""
+    """Return the first cycle of a line that has not ended."""
     return cycle_of(config, ended_cycles(config) + 1, source)
 
 
 def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle":
-    """A cycle of a line, in a run of its own.
+    """Return a cycle of a line, with a new run id.
 
     Args:
-        config: Of the line.
-        number: Which cycle.
-        source: The file that the config was read from.
+        config: Config of the line.
+        number: Number of the cycle, from 1.
+        source: File that the config was read from.
+
+    Returns:
+        The cycle, which writes to the store under that run id.
     """
     path = str(source.resolve()) if source else ""
     return Cycle(config=config, number=number, run_id=new_run_id(), source=path)
@@ -80,19 +83,19 @@ def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle"
 
 @lru_cache(maxsize=16)
 def _budget(run_id: str, limits: BudgetSettings) -> Budget:
-    """One for all stages of a run, so that together they stay within it."""
+    """Return the one budget that all stages of a run share."""
     return Budget(limits)
 
 
 class Cycle(BaseModel):
-    """One pass through the stages; travels to each of them as a Prefect parameter."""
+    """One pass through the stages; each stage receives it as a Prefect parameter."""
 
     model_config = ConfigDict(frozen=True)
     config: Config
     number: int
     run_id: str
     source: str = ""
-    """Path of the config's file; empty where it was made without one."""
+    """Path of the config file; empty if there is none."""
 
     @property
     def line(self) -> str:
@@ -103,27 +106,27 @@ class Cycle(BaseModel):
         return Store(self.config.store, self.run_id)
 
     def compute(self) -> "Compute":
-        """Return where this process computes; each process chooses its own device."""
+        """Return the device and precision of this process; each process chooses its own."""
         from rlhf_core.models.device import choose_compute
 
         return on_all_ranks(choose_compute, self.config.compute)
 
     @property
     def budget(self) -> Budget:
-        """What this run may still spend on remote models."""
+        """The amount that this run may still spend on remote models."""
         return _budget(self.run_id, self.config.budget)
 
     def folder(self, model_id: str) -> Path:
-        """Where a model of this project lies."""
+        """Return the folder of a model of this project."""
         return self.config.artifacts / "models" / model_id
 
     @property
     def report_path(self) -> Path:
-        """Where the page of this cycle lies, once it ended."""
+        """Path of this cycle's page, which is written when the cycle ends."""
         return self.config.artifacts / "reports" / self.line / f"cycle-{self.number}.html"
 
     def own_batch(self, store: Store, sft_id: str) -> CandidateBatch:
-        """The candidates that this cycle samples and has judged."""
+        """Return the batch of candidates that this cycle samples and judges."""
         if self.config.sampling.endpoint is not None:
             model_id = versions.endpoint(self.config).id
         else:
@@ -131,9 +134,9 @@ class Cycle(BaseModel):
         return self.batch(model_id, self.config.sampling, self.number)
 
     def sampled_batches(self, store: Store, sft_id: str) -> set[tuple[str, int]]:
-        """Return model and seed of the candidates this cycle may learn from.
+        """Return model and seed of each batch that this cycle may learn from.
 
-        Its own, and what the line's cycles before it sampled, whatever was edited since.
+        These are its own batch and those of the line's earlier cycles, also of other configs.
         """
         signed = queries.stage_runs_of(store, self.line, "sample")
         former = [json.loads(run.detail) for run in signed if run.cycle < self.number]
@@ -143,7 +146,13 @@ class Cycle(BaseModel):
     def batch(
         self, model_id: str, sampling: SamplingSettings, purpose: int | str
     ) -> CandidateBatch:
-        """The candidates drawn from a model for a purpose: a cycle's number, or "evaluation"."""
+        """Return the batch that is drawn from a model for a purpose.
+
+        Args:
+            model_id: The model that answers.
+            sampling: Temperature, length and endpoint.
+            purpose: Decides the seed: the number of a cycle, "evaluation" or "abstention".
+        """
         endpoint = sampling.endpoint.model if sampling.endpoint else None
         return CandidateBatch(
             model_id=model_id,
@@ -157,14 +166,14 @@ class Cycle(BaseModel):
         )
 
     def champion(self, store: Store, sft_id: str) -> str | None:
-        """The policy promoted last before this cycle, of those that stand on this SFT model.
+        """Return the policy promoted last before this cycle, if it stands on this SFT model.
 
-        Where that was trained anew, the policies of the one before it are no longer gone on from.
+        After the SFT model is trained again, policies of the previous one are not resumed.
         """
         return queries.champion(store, self.line, self.number, sft_id)
 
 
 def evaluation_sampling(config: Config) -> SamplingSettings:
-    """How the compared answers are drawn: always from the models themselves."""
+    """Return the sampling settings of the evaluation, which never samples from an endpoint."""
     changes = {"temperature": config.evaluation.temperature, "endpoint": None}
     return config.sampling.model_copy(update=changes)

@@ -1,6 +1,6 @@
-"""What the runs of flows are called on a Prefect server: by line, cycle and stage.
+"""Names and tags of the flow runs on a Prefect server: line, cycle and stage.
 
-Their names and tags say what ran, so that a server that many lines share can be searched.
+With them, the runs of one line can be searched on a server that many lines share.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ class CycleFlow(Generic[Others, Result]):
     """A flow of one cycle, whose runs are named and tagged after it.
 
     Args:
-        name: Of the flow; a stage's is a tag, too.
-        fn: What it does.
+        name: Name of the flow, which also tags its runs.
+        fn: The function that the flow runs.
     """
 
     def __init__(self, name: str, fn: Callable[Concatenate[Cycle, Others], Result]) -> None:
         self.name, self.fn = name, fn
-        called = "{cycle.line} cycle {cycle.number} " + name
-        self._flow = flow(name=name, flow_run_name=called)(fn)
+        run_name = "{cycle.line} cycle {cycle.number} " + name
+        self._flow = flow(name=name, flow_run_name=run_name)(fn)
 
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
         with tags(*tags_of(cycle), self.name):
@@ -41,7 +41,7 @@ class CycleFlow(Generic[Others, Result]):
 def cycle_flow(
     name: str,
 ) -> Callable[[Callable[Concatenate[Cycle, Others], Result]], CycleFlow[Others, Result]]:
-    """Decorate a function of a cycle as a flow of that name."""
+    """Turn a function of a cycle into a flow of that name."""
     return lambda fn: CycleFlow(name, fn)
 
 
@@ -51,7 +51,7 @@ def tags_of(cycle: Cycle) -> tuple[str, str]:
 
 
 def name_run(cycle: Cycle) -> None:
-    """Give the flow run that is under way, which the server named when it planned it, our name."""
+    """Rename the flow run that is under way, which the server named when it scheduled it."""
     identity = flow_run.id
     if identity is None:
         return
@@ -63,7 +63,13 @@ def name_run(cycle: Cycle) -> None:
 
 
 def link_report(cycle: Cycle, verdict: str, address: str) -> None:
-    """Put a cycle's decision, with a link to its page, where the server shows its runs."""
+    """Show a cycle's decision on the Prefect server, with a link to the cycle's page.
+
+    Args:
+        cycle: The cycle that ended.
+        verdict: The decision and its reasons.
+        address: URL of the page.
+    """
     key = "".join(c if c.isalnum() else "-" for c in cycle.line.lower())
     create_markdown_artifact(
         f"**{cycle.line}, cycle {cycle.number}: {verdict}**\n\n[report]({address})",
@@ -73,10 +79,10 @@ def link_report(cycle: Cycle, verdict: str, address: str) -> None:
 
 
 def refuse_taken_name(name: str, config: str) -> None:
-    """Refuse to serve a line under a name by which the server knows another config file.
+    """Refuse to serve a line if the server already serves another config file under its name.
 
     Args:
-        name: Of the line.
+        name: Name of the line.
         config: Path of its config file.
 
     Raises:
@@ -84,13 +90,13 @@ def refuse_taken_name(name: str, config: str) -> None:
     """
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_deployment_by_name(f"{DEPLOYED_FLOW}/{name}")
+            deployment = client.read_deployment_by_name(f"{DEPLOYED_FLOW}/{name}")
         except ObjectNotFound:
             return
-    other = (found.parameters or {}).get("config")
+    other = (deployment.parameters or {}).get("config")
     if other is not None and other != config:
         raise ConfigError(
             f"this Prefect server already serves a line named {name!r}, from {other}; give "
-            f"{config} a `name` of its own, or, if that line is served no more, run `prefect "
+            f"{config} a `name` of its own, or, if that line is no longer served, run `prefect "
             f"deployment delete {DEPLOYED_FLOW}/{name}`"
         )

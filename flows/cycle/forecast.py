@@ -1,4 +1,4 @@
-"""How long the rest of a run takes: what was planned, corrected by what its stages took so far."""
+"""Forecast of the time left in a run: the plan, corrected by the stages that have ended."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,36 +7,36 @@ from contextlib import contextmanager
 from flows.terminal.progress import duration
 
 UNSURE, SURER = 0.6, 0.2
-"""How far off the time that is left may be, as a share of it: before a run and near its end."""
+"""Uncertainty of the time left, as a share of it: before a run, and near its end."""
 PRIOR = 0.15
-"""How much the plan counts beside what was seen, as a share of its whole time."""
+"""Weight of the plan against the measured times, as a share of the planned time."""
 
 
 def time_range(seconds: float, slowdown: float = 1.0) -> tuple[float, float]:
-    """Return between which times work of so many planned seconds is likely to end.
+    """Return the likely range of the time that planned work takes.
 
     Args:
-        seconds: What it takes on a machine that does nothing else.
-        slowdown: How much longer it takes beside what the machine does now, 1 if nothing.
+        seconds: Planned seconds on an idle machine.
+        slowdown: Factor by which other programs slow the machine down now, at least 1.
 
     Returns:
-        The least and the most seconds. A machine that is busy may be idle soon: only the most
-        takes the slowdown in.
+        The least and the most seconds. Only the most includes the slowdown, since a busy machine
+        may be idle soon.
     """
     return seconds * (1 - UNSURE / 2), seconds * (1 + UNSURE) * slowdown
 
 
 def slowdown_by_others() -> float:
-    """Return how much longer work of all cores takes beside the other programs of this machine."""
+    """Return the factor by which other programs slow down work that uses all cores, at least 1."""
     cores = os.cpu_count() or 1
     return max(1.0, (os.getloadavg()[0] + cores) / cores - 0.25)
 
 
 class Forecast:
-    """The time that is left of a run, said after each of its stages.
+    """The time left in a run, updated after each stage.
 
     Args:
-        planned: Seconds of each stage that is still to run, in its order.
+        planned: Planned seconds of each stage that is still to run, in order.
     """
 
     def __init__(self, planned: Mapping[str, float]) -> None:
@@ -44,12 +44,15 @@ class Forecast:
         self._whole = sum(planned.values())
         self._planned = self._took = 0.0
 
-    def ended(self, stage: str, seconds: float) -> str:
-        """Return what to tell of the time that is left, empty at the end and of unplanned stages.
+    def record(self, stage: str, seconds: float) -> str:
+        """Record a stage that ended, and describe the time left.
 
         Args:
-            stage: Which stage ended.
-            seconds: What it took.
+            stage: Name of the stage.
+            seconds: Seconds that it took.
+
+        Returns:
+            A phrase for the log; empty at the end of a run and after stages without a plan.
         """
         if stage not in self._left:
             return ""
@@ -71,7 +74,7 @@ _current: Forecast | None = None
 
 @contextmanager
 def forecasting(planned: Mapping[str, float]) -> Iterator[None]:
-    """Forecast the run of this process by so many planned seconds a stage."""
+    """Forecast the run of this process inside the block, from planned seconds by stage."""
     global _current
     _current = Forecast(planned)
     try:
@@ -80,6 +83,6 @@ def forecasting(planned: Mapping[str, float]) -> Iterator[None]:
         _current = None
 
 
-def left_after(stage: str, seconds: float) -> str:
-    """Return what is left of the run of this process after a stage; empty without a forecast."""
-    return _current.ended(stage, seconds) if _current else ""
+def time_left_after(stage: str, seconds: float) -> str:
+    """Describe the time left in this process's run after a stage; empty without a forecast."""
+    return _current.record(stage, seconds) if _current else ""

@@ -1,4 +1,4 @@
-"""The hash of a config: of what decides results, and of nothing else."""
+"""The hash of a config, over the settings that decide results and no others."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from rlhf_core.identity import content_id
 
 
 def deciding_part(settings: Any) -> Any:
-    """Return what decides results of a config or of a part of it, as JSON holds it."""
+    """Return the settings of a config, or of a part of it, that decide results, as JSON values."""
     return deciding(settings, judge_identity)
 
 
 def config_hash(config: Config) -> str:
-    """Return the id of everything that decides the results of a config."""
+    """Return the hash of all settings of a config that decide results."""
     return content_id(deciding_part(config))

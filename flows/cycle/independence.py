@@ -1,7 +1,7 @@
-"""Judges that train never evaluate: found by what they are, not by how a config spells them.
+"""Judges that train never evaluate. Judges are compared by identity, not by their spelling.
 
-Two entries are one judge when their versions agree: defaults spelt out, an address, a batch size or
-another name for the same model change nothing. A jury is each of its members.
+Two entries are the same judge if their versions agree: explicit defaults, an address, a batch size
+or another name for the same model make no difference. A jury stands for each of its members.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,42 +19,42 @@ from rlhf_core.store import Store, queries
 def refuse_judging_trainers(
     config: Config, store: Store | None = None, models: Sequence[str] = ()
 ) -> None:
-    """Refuse a config of whose evaluating judges one, or a member of one, has a say in training.
+    """Refuse a config in which an evaluating judge, or a member of one, takes part in training.
 
     Args:
-        config: Of the run.
-        store: Where the models are that were trained before.
-        models: Ids of those that training goes on from, or that are evaluated.
+        config: Config of the run.
+        store: Store with the models trained so far.
+        models: Ids of the models that training continues from, or that are evaluated.
 
     Raises:
-        ConfigError: With the judge, what it trains, and what would be right.
+        ConfigError: With the judge, its part in training, and the mend.
     """
     trained: dict[str, str] = {}
     if store is not None:
         for version, model in queries.judges_behind(store, models).items():
-            trained[version] = f"one that had a say in the training of {model}"
+            trained[version] = f"a judge that took part in the training of {model}"
     for where, judge in _trainers(config):
-        for one in _within(judge):
+        for one in _with_members(judge):
             trained |= dict.fromkeys((one.version, _identity(one)), f"the same judge as {where}")
     for settings in config.evaluation.judges:
         judge = load(settings)
-        for one in _within(judge):
-            said = trained.get(_identity(one)) or trained.get(one.version)
-            if said is None and store is not None:
-                said = _taught(store, one, models, trained)
-            if said is not None:
+        for one in _with_members(judge):
+            reason = trained.get(_identity(one)) or trained.get(one.version)
+            if reason is None and store is not None:
+                reason = _reward_model_reason(store, one, models, trained)
+            if reason is not None:
                 named = settings.name if one is judge else f"{settings.name}: {one.version}"
                 raise ConfigError(
-                    f"evaluation.judges: {named!r} is {said}; a policy is evaluated only by judges "
-                    "that took no part in its training. Name another judge, or set the weight of "
-                    "the training one to 0"
+                    f"evaluation.judges: {named!r} is {reason}; a policy is evaluated only by "
+                    "judges that took no part in its training. Name another judge, or set the "
+                    "weight of the training one to 0"
                 )
 
 
-def _taught(
+def _reward_model_reason(
     store: Store, judge: Judge[Any], models: Sequence[str], trained: Mapping[str, str]
 ) -> str | None:
-    """Say how a judge that asks a reward model of the store is one of the trainers, if it is."""
+    """Return why a judge with a reward model of the store takes part in training, or None."""
     if judge.members():
         return None
     folders = {name.rstrip("/").rpartition("/")[2] for name in judge.models()}
@@ -68,7 +68,7 @@ def _taught(
 
 
 def _trainers(config: Config) -> Iterator[tuple[str, Judge[Any]]]:
-    """Every judge with a say in training, and its place in the config."""
+    """Yield every judge that takes part in training, with its place in the config."""
     places = {"judges": config.judges, "training.reward.judges": rewarding_judges(config.training)}
     if config.sft.abstention is not None:
         places["sft.abstention.judge"] = (config.sft.abstention.judge,)
@@ -81,20 +81,20 @@ def _trainers(config: Config) -> Iterator[tuple[str, Judge[Any]]]:
         yield "the reward model of sft.selection", selecting
 
 
-def _within(judge: Judge[Any]) -> Iterator[Judge[Any]]:
-    """A judge, and those whose verdicts its own are made of, at any depth."""
+def _with_members(judge: Judge[Any]) -> Iterator[Judge[Any]]:
+    """Yield a judge and its members, at any depth."""
     yield judge
     for member in judge.members():
-        yield from _within(member)
+        yield from _with_members(member)
 
 
 def _identity(judge: Judge[Any]) -> str:
-    """The judge's version with its local model by the place where that lies."""
+    """Return the judge's version with its local model named by the resolved folder."""
     model = getattr(judge.options, "model", None)
     if not isinstance(model, str) or ":" in model:
         return judge.version
     try:
         place = locate(model)
-    except ModelNotFoundError:  # that is for the judge's own check to say
+    except ModelNotFoundError:  # the judge's own check reports it
         return judge.version
     return type(judge)(judge.options.model_copy(update={"model": place})).version

@@ -1,4 +1,4 @@
-"""Asking the panel for the judgements that are missing, and storing them batch by batch."""
+"""Missing judgements: the panel judges them, and the store receives them batch by batch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.cycle.silence import RollCall
+from flows.cycle.silence import PanelistSilence
 from flows.terminal.progress import Advance, progress
 from judges import Ledger
 from judges.panel.panel import Panelist, Task
@@ -27,19 +27,22 @@ def judge_missing(
     label: str,
     limits: JudgingSettings,
 ) -> int:
-    """Every panelist judges its tasks that no row answers yet; how many judgements are new.
+    """Have every panelist judge those of its tasks that have no judgement in the store.
 
     Args:
-        store: Where judgements are kept, batch by batch.
-        ledger: The panelists' own.
-        panelists: Who judges.
-        tasks_for: All that a panelist is to judge.
-        label: Of the progress bars.
-        limits: How many verdicts may be missing.
+        store: Receives the judgements.
+        ledger: The ledger that the panelists share.
+        panelists: The judges.
+        tasks_for: Returns all tasks of a panelist.
+        label: Label of the progress bars.
+        limits: Share of verdicts that may be missing.
+
+    Returns:
+        The number of new judgements.
 
     Raises:
-        EndpointError: If a remote model does not answer before the first question.
-        SilentJudgeError: If a judge has no readable answer to too many questions.
+        EndpointError: If a remote model does not answer the preflight request.
+        SilentJudgeError: If too many replies of a judge are missing or unreadable.
     """
     wanted = {panelist: tasks_for(panelist) for panelist in panelists}
     name_models(store, {panelist.version: panelist.models for panelist in panelists})
@@ -48,9 +51,10 @@ def judge_missing(
     added = 0
     for panelist, tasks in wanted.items():
         missing = panelist.missing(tasks, known)
-        roll = RollCall(panelist, limits)
-        roll.hear(queries.answers_of(store, panelist.version, {t.candidate.id for t in tasks}))
-        roll.check(is_over=False)
+        silence = PanelistSilence(panelist, limits)
+        judged = {task.candidate.id for task in tasks}
+        silence.count(queries.answers_of(store, panelist.version, judged))
+        silence.check(is_over=False)
         if missing:
             panelist.preflight()
         with progress(f"{label}: {panelist.settings.name}", len(missing)) as advance:
@@ -60,18 +64,19 @@ def judge_missing(
                 new, judgements = judge_batch(store, panelist, batch)
                 added += new
                 advance(len(batch), spending.note)
-                roll.hear((one.outcome, one.reason, one.raw_output) for one in judgements)
-                roll.check(is_over=False)
-        roll.check(is_over=True)
+                silence.count((each.outcome, each.reason, each.raw_output) for each in judgements)
+                silence.check(is_over=False)
+        silence.check(is_over=True)
     return added
 
 
 def name_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
-    """Keep which judges' models were made here: what is behind those is behind the verdicts, too.
+    """Record which judges run on models of this store, for the lineage of their verdicts.
 
     Args:
-        store: Whose models are meant.
-        models: By judge version, as configs name models: the folder of one of ours has its id.
+        store: Store of the models; receives the records.
+        models: Names of the models of each judge version, as in the config. A model of this store
+            is named by its folder, whose name is the model's id.
     """
     named = [(version, Path(model).name) for version, all in models.items() for model in all]
     ours = queries.known_ids(store, "models", {model for _, model in named})
@@ -83,10 +88,10 @@ def name_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
 
 
 class Spending:
-    """Shows beside a bar how often a model was asked, and what that has cost.
+    """Shows the number of calls and their cost beside a progress bar.
 
     Args:
-        advance: Of the bar.
+        advance: Advances the bar.
     """
 
     def __init__(self, advance: Advance) -> None:
@@ -114,18 +119,31 @@ class Spending:
 def judge_batch(
     store: Store, panelist: Panelist, tasks: Sequence[Task]
 ) -> tuple[int, list[Judgement]]:
-    """Judge a batch and add it in one transaction; how many judgements are new, and all of them."""
+    """Judge a batch, and add the judgements in one transaction.
+
+    Args:
+        store: Receives the judgements.
+        panelist: The judge.
+        tasks: Tasks of one batch.
+
+    Returns:
+        The number of new judgements, and all judgements of the batch.
+    """
     judgements = panelist.judge(tasks, attempt=store.run_id)
     return store.append(judgements), judgements
 
 
 def batches(tasks: Sequence[Task], largest: int, first: int) -> Iterator[Sequence[Task]]:
-    """The tasks in batches that grow: a judge that does not answer shows in a small one.
+    """Yield the tasks in batches that grow, so that a silent judge shows in a small batch.
 
     Args:
-        tasks: All of them.
-        largest: A whole batch. Where the answers come by batch, within hours, all are whole.
-        first: The smallest batch.
+        tasks: All tasks of a judge.
+        largest: Size of a full batch. A judge that uses a batch API, which answers within hours,
+            has full batches only.
+        first: Size of the first batch.
+
+    Yields:
+        Consecutive tasks.
     """
     size = largest if largest >= LINES_AT_MOST else min(first, largest)
     start = 0

@@ -1,4 +1,4 @@
-"""The ledger of a run: what judges' models said, kept in the store as it comes."""
+"""The ledger of a run: replies of the judges' models, stored as they arrive."""
 
 import time
 from collections.abc import Collection
@@ -10,16 +10,16 @@ from rlhf_core.store import Store, queries
 
 ANSWERS_AT_ONCE = 256
 SECONDS_AT_MOST = 5.0
-"""Answers wait this long or until there are so many, then they are stored: what a crash costs."""
+"""Replies are stored once there are this many or this much time has passed: a crash loses them."""
 
 
 class StoreLedger(Ledger):
-    """Answers by the hash of what was asked, in a store.
+    """Replies of models in a store, by the hash of the request.
 
     Args:
-        store: Where they are kept.
-        budget: What remote models may cost; None sets no limit.
-        may_ask: Whether a question without a known answer may be asked.
+        store: Holds the replies.
+        budget: Limit on the cost of remote models; None sets no limit.
+        may_ask: False if a request without a stored reply must not be sent.
     """
 
     def __init__(self, store: Store, budget: Budget | None = None, may_ask: bool = True) -> None:

@@ -1,8 +1,8 @@
-"""A policy line: where it stands, and whether what its config makes now continues it.
+"""A policy line: its next cycle, its champion, and whether an edited config continues it.
 
-Cycles, decisions and champion hang on the line's name. An edit of the config continues the line
-from its champion, on the SFT model that the champion stands on. Only where the edit makes another
-SFT model can the champion not be continued: then the user chooses, and nothing runs before.
+Cycles, decisions and champion belong to the line's name. After an edit of the config the line
+continues from its champion, on the SFT model of that champion. If the edit makes another SFT model,
+the champion cannot be continued: nothing runs until the user chooses.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from flows.cycle import versions
-from flows.cycle.abstention import open_seeder
+from flows.cycle.abstention import build_seeder
 from flows.cycle.cycle import ended_cycles
-from flows.cycle.revision import open_reviser
+from flows.cycle.revision import build_reviser
 from judges import Ledger
 from rlhf_core.config import Config, default_line
 from rlhf_core.errors import ConfigError
@@ -38,43 +38,43 @@ class Champion:
 
 @dataclass(frozen=True)
 class LineState:
-    """Where a line stands before its next cycle."""
+    """The state of a line before its next cycle."""
 
     line: str
     cycle: int
     """Number of the next cycle."""
     champion: Champion | None
     is_restarted: bool
-    """Whether the config gives its champion up for a new SFT model."""
+    """True if the config gives up the champion for a new SFT model."""
     others: tuple[str, ...]
-    """Lines of the same store, where this one is new there."""
+    """Other lines of the store; empty unless this line is new in it."""
 
     def __str__(self) -> str:
-        said = f"line {self.line}: cycle {self.cycle}"
+        text = f"line {self.line}: cycle {self.cycle}"
         if self.champion is None:
-            said += ", from the SFT model"
+            text += ", from the SFT model"
         elif self.is_restarted:
-            said += f", from a new SFT model; gives up {self.champion.id}"
+            text += f", from a new SFT model; gives up {self.champion.id}"
         else:
-            said += f", from {self.champion.id}, promoted in cycle {self.champion.cycle}"
+            text += f", from {self.champion.id}, promoted in cycle {self.champion.cycle}"
         if self.others:
-            said += (
+            text += (
                 f"; new in this store, which also holds {', '.join(self.others)} (to continue one "
                 "of them, set `name`)"
             )
-        return said
+        return text
 
 
 def check_line(config: Config, source: Path | None = None) -> LineState:
-    """Say where a line stands, or refuse to continue it; before anything runs.
+    """Return the state of a line, or refuse to continue it, before anything runs.
 
     Args:
-        config: Of the line.
-        source: The file that it was read from.
+        config: Config of the line.
+        source: File that the config was read from.
 
     Raises:
         ConfigError: If another config file has the same name in this store, or the config makes
-            another SFT model than the champion's and does not give the champion up.
+            another SFT model than the champion's and does not give up the champion.
     """
     if not store_exists(config.store):
         return LineState(config.name, 1, None, False, ())
@@ -85,7 +85,7 @@ def check_line(config: Config, source: Path | None = None) -> LineState:
     champion = champion_before(store, config.name, cycle)
     is_restarted = False
     if champion is not None:
-        reviser = open_reviser(config.revision, Ledger()).version if config.revision else None
+        reviser = build_reviser(config.revision, Ledger()).version if config.revision else None
         is_restarted = not continues(config, champion, reviser)
     known = [row["line"] for row in store.query("SELECT DISTINCT line FROM cycle_runs ORDER BY 1")]
     others = () if config.name in known else tuple(known)
@@ -93,7 +93,13 @@ def check_line(config: Config, source: Path | None = None) -> LineState:
 
 
 def champion_before(store: Store, line: str, cycle: int) -> Champion | None:
-    """Return the policy that a line promoted last before a cycle, on whatever SFT model."""
+    """Return the policy that a line promoted last before a cycle, on any SFT model.
+
+    Args:
+        store: Store with the line's decisions.
+        line: Name of the line.
+        cycle: Number of the cycle.
+    """
     promotions = queries.promotions_of(store, line)
     won = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
     if not won:
@@ -104,25 +110,25 @@ def champion_before(store: Store, line: str, cycle: int) -> Champion | None:
 
 
 def continues(config: Config, champion: Champion, reviser: str | None) -> bool:
-    """Return whether a config continues from a line's champion; False where it gives it up.
+    """Return True if a config continues from its line's champion, False if it gives it up.
 
-    Prompts and seed do not matter: the line's SFT model stays where they change.
+    Prompts and seed do not matter: the line keeps its SFT model when they change.
 
     Args:
-        config: Of the line.
-        champion: Of the line.
-        reviser: Version of the model that revises, if any.
+        config: Config of the line.
+        champion: Champion of the line.
+        reviser: Version of the reviser; None without revision.
 
     Raises:
-        ConfigError: If it makes another SFT model, and does not say that the champion is given up.
+        ConfigError: If the config makes another SFT model and does not give up the champion.
     """
-    wanted = _as_seeded(config, champion.sft.seed, reviser)
+    wanted = _sft_with_seed(config, champion.sft.seed, reviser)
     changes = [
         *(
             [f"policy.model {champion.sft.base} → {wanted.base}"]
             * (wanted.base != champion.sft.base)
         ),
-        *_changes(_compared(champion.sft), _compared(wanted)),
+        *_changes(_comparable_recipe(champion.sft), _comparable_recipe(wanted)),
     ]
     if not changes:
         return True
@@ -134,64 +140,69 @@ def continues(config: Config, champion: Champion, reviser: str | None) -> bool:
         f"line {config.name}: its champion {champion.id} (cycle {champion.cycle}) stands on the "
         f"SFT model {champion.sft.id}, and this config makes another one "
         f"({'; '.join(changes[:CHANGES_SHOWN])}{more}), on which it cannot be continued. Undo the "
-        "change; or set `name` to begin another line; or, to go on in this line from a new SFT "
+        "change; or set `name` to begin another line; or, to continue this line from a new SFT "
         f"model, set abandoned_champion: {champion.id}"
     )
 
 
-def standing_sft(
+def current_sft(
     config: Config, store: Store, cycle: int, reviser: str | None, seeder: str | None
 ) -> ModelVersion:
-    """Return the SFT model of a line that rests on nothing retracted, made already or not.
+    """Return the SFT model of a line that depends on nothing retracted, trained already or not.
 
     Args:
-        config: Of the line.
-        store: Holds its history.
-        cycle: Which cycle stands on it.
-        reviser: Version of the model that revises, if any.
-        seeder: Name of what seeds abstentions, if anything does.
+        config: Config of the line.
+        store: Store with the line's history.
+        cycle: Number of the cycle that starts from the model.
+        reviser: Version of the reviser; None without revision.
+        seeder: Name of the seeder of abstentions; None without abstentions.
 
     Raises:
-        ConfigError: As `continues`.
+        ConfigError: If the config makes another SFT model than the champion's and does not give up
+            the champion.
     """
     champion = champion_before(store, config.name, cycle)
     if champion is not None and continues(config, champion, reviser):
-        kept = _untainted(store, lambda left_out: versions.again(champion.sft, left_out))
+        kept = _without_retracted(store, lambda left_out: versions.again(champion.sft, left_out))
         if queries.model(store, kept.id) is not None:
             return kept
-    return _untainted(store, lambda left_out: versions.sft(config, reviser, seeder, left_out))
+    return _without_retracted(
+        store, lambda left_out: versions.sft(config, reviser, seeder, left_out)
+    )
 
 
-def _untainted(
+def _without_retracted(
     store: Store, version_of: Callable[[Sequence[tuple[str, str]]], ModelVersion]
 ) -> ModelVersion:
-    """Each of a chain of models leaves out what made the ones before it useless.
+    """Return the first of a chain of models that depends on nothing retracted.
 
-    Once a retraction is withdrawn, the one that learnt from it is good again.
+    Each model of the chain leaves out the retracted inputs of the ones before it. After a
+    retraction is withdrawn, the model that learnt from that input is valid again.
     """
     left_out: set[tuple[str, str]] = set()
     while True:
         version = version_of(sorted(left_out))
-        found = set(queries.retracted_under(store, version.id))
-        if found <= left_out:
+        retracted = set(queries.retracted_under(store, version.id))
+        if retracted <= left_out:
             return version
-        left_out |= found
+        left_out |= retracted
 
 
-def _as_seeded(config: Config, seed: int, reviser: str | None) -> ModelVersion:
-    """The SFT model that the config would make with that seed."""
+def _sft_with_seed(config: Config, seed: int, reviser: str | None) -> ModelVersion:
+    """Return the SFT model that the config would make with that seed."""
     seeded = config.model_copy(update={"seed": seed})
-    seeder = open_seeder(seeded)
+    seeder = build_seeder(seeded)
     return versions.sft(seeded, reviser, seeder.name if seeder else None)
 
 
-def _compared(version: ModelVersion) -> dict[str, Any]:
+def _comparable_recipe(version: ModelVersion) -> dict[str, Any]:
+    """Return the parts of a recipe that must not change while a champion is continued."""
     recipe = json.loads(version.recipe)
     return {key: recipe[key] for key in recipe if key != versions.PROMPTS}
 
 
 def _changes(former: Any, present: Any, at: str = "") -> list[str]:
-    """What differs between two trees, as `sft.epochs 1 → 2`."""
+    """List the differences of two trees, each as in `sft.epochs 1 → 2`."""
     if isinstance(former, Mapping) and isinstance(present, Mapping):
         return [
             line
@@ -207,7 +218,7 @@ def _changes(former: Any, present: Any, at: str = "") -> list[str]:
 
 
 def _refuse_other_source(store: Store, config: Config, source: Path) -> None:
-    """In one store, one line is one history: of one config file."""
+    """Refuse a second config file of the same name: in one store, a line is the history of one."""
     here = source.resolve()
     for run in queries.cycle_runs_of(store, config.name):
         other = Path(run.source)
@@ -219,7 +230,7 @@ def _refuse_other_source(store: Store, config: Config, source: Path) -> None:
 
 
 def _line_of(path: Path) -> str | None:
-    """The line's name that a config file gives; None where there is no such file any more."""
+    """Return the name of the line of a config file; None if the file is gone or unreadable."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

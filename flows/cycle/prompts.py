@@ -1,4 +1,4 @@
-"""Reading the prompts of a cycle: checked, screened and split."""
+"""The prompts of a cycle: read from their source, checked, screened and split."""
 
 import logging
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_checked_prompts(config: Config) -> Intake:
-    """The prompts of the source but for those that were deleted, when a run can use all of them.
+    """Read the prompts of the source without the deleted ones, and check that a run can use them.
 
     Raises:
-        DataFileError: If one is too long, a split has none, or a user would be on both sides.
+        DataFileError: If a prompt is too long, a split is empty, or a user would be in both splits.
     """
     store = Store(config.store) if store_exists(config.store) else None
     if store is None:
         intake = read_prompts(config.prompts)
     else:
-        intake = read_prompts(config.prompts, *_deleted(store))
+        intake = read_prompts(config.prompts, *_read_tombstones(store))
     prompts = intake.prompts
     _refuse_empty_splits(config, prompts)
     if store is not None and intake.users:
@@ -43,8 +43,8 @@ def read_checked_prompts(config: Config) -> Intake:
     return intake
 
 
-def _show_own_system_message(config: Config) -> None:
-    """Say what every prompt is preceded by, where the config leaves that to the chat template."""
+def log_own_system_message(config: Config) -> None:
+    """Log the system message that the chat template adds if the config names none."""
     if config.policy.system_prompt is not None:
         return
     message = ChatFormat(load_tokenizer(config.policy.model), None).own_system_message()
@@ -57,14 +57,14 @@ def _show_own_system_message(config: Config) -> None:
         )
 
 
-def _deleted(store: Store) -> tuple[Tombstones, UserHashes]:
-    """What must not come back, and how to tell whose it was."""
+def _read_tombstones(store: Store) -> tuple[Tombstones, UserHashes]:
+    """Return the tombstones of deleted prompts, and the hashes that identify their users."""
     tombstones, hashes = queries.tombstones(store), user_hashes(store.files)
     unread = sum(not hashes.can_read(user_hash) for _, user_hash in tombstones)
     if unread:
         logger.warning(
-            "the key of %d deleted prompts is not here, so they stay away whoever sends them; put "
-            "back %s, or set SOLON_USER_KEY",
+            "the key of %d deleted prompts is missing, so these prompts stay out for every user; "
+            "put back %s, or set SOLON_USER_KEY",
             unread,
             store.files.user_key,
         )
@@ -72,14 +72,14 @@ def _deleted(store: Store) -> tuple[Tombstones, UserHashes]:
 
 
 def _refuse_other_splits(config: Config, prompts: Sequence[Prompt], store: Store) -> None:
-    """A prompt in the store keeps its split, so one split without its user stays where it is."""
+    """Refuse prompts that would change their split: a prompt keeps the split it was stored with."""
     kept = queries.splits_of(store, [prompt.id for prompt in prompts])
     moved = sum(kept.get(prompt.id, prompt.split) is not prompt.split for prompt in prompts)
     if moved:
         raise DataFileError(
             f"{config.prompts.path}: {moved} prompts are in {config.store} in another split than "
-            "their users draw; name prompts.columns.user and prompts.holdout from the first run "
-            "on, or take another store"
+            "their users get now; set prompts.columns.user and prompts.holdout from the first run "
+            "on, or use another store"
         )
 
 

@@ -1,4 +1,4 @@
-"""The reviser that a config names."""
+"""The model that a config names to revise answers."""
 
 from judges import Ledger
 from judges.language_model.model import REMOTE_PREFIX, LanguageModel, LanguageModelOptions
@@ -7,11 +7,11 @@ from judges.language_model.revision import Reviser
 from rlhf_core.config.tree import RevisionSettings
 
 
-def open_reviser(settings: RevisionSettings, ledger: Ledger) -> Reviser:
-    """The reviser that the settings describe.
+def build_reviser(settings: RevisionSettings, ledger: Ledger) -> Reviser:
+    """Return the reviser of the settings, before its model is loaded.
 
     Raises:
-        InputError: If its model or constitution is not there.
+        InputError: If its model or constitution is missing.
     """
     options: dict[str, object] = {"model": settings.model}
     if settings.endpoint is not None:

@@ -1,4 +1,4 @@
-"""The reward model that chooses fine-tuned weights."""
+"""The reward model that selects the weights of the fine-tuning."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ KEY = "sft.selection"
 
 
 def selecting_judge(config: Config) -> RewardModelJudge | None:
-    """The reward model that chooses, before it is loaded; None where nothing is chosen.
+    """Return the reward model that selects weights, before it is loaded; None without selection.
 
     Raises:
-        ConfigError: If it is not there, or the model that it was trained on is not, or it is no
+        ConfigError: If the model or the base that it was trained on is missing, or if it is not a
             reward model.
     """
     settings = config.sft.selection
     if settings is None:
         return None
-    name = located(settings.reward_model, config.artifacts / "models")
+    name = locate_reward_model(settings.reward_model, config.artifacts / "models")
     options = RewardModelOptions(model=name, system_prompt=config.policy.system_prompt)
     judge = RewardModelJudge(options)
     try:
@@ -30,19 +30,23 @@ def selecting_judge(config: Config) -> RewardModelJudge | None:
     return judge
 
 
-def located(name: str, models: Path) -> str:
-    """The folder of a reward model of ours by its id, or how that begins; any other name as it is.
+def locate_reward_model(name: str, models: Path) -> str:
+    """Return the folder of a reward model of this project, or the name unchanged if it has a slash.
+
+    Args:
+        name: Id of a reward model of this project, a prefix of the id, a folder or a hub id.
+        models: Folder of this project's models.
 
     Raises:
-        ConfigError: If it can be none but ours, and is not there, or may be several.
+        ConfigError: If a name without a slash matches no reward model, or several.
     """
     if (models / name).is_dir():
         return str(models / name)
     if "/" in name:
         return name
-    ours = [folder.name for folder in models.glob("reward-*") if folder.is_dir()]
+    ids = [folder.name for folder in models.glob("reward-*") if folder.is_dir()]
     try:
-        return str(models / whole_id(name, ours, "reward model"))
+        return str(models / whole_id(name, ids, "reward model"))
     except IdError as error:
         raise ConfigError(
             f"{KEY}.reward_model: no reward model {name!r} in {models} ({error}); name the id of "

@@ -1,4 +1,4 @@
-"""Judges that do not answer: asked for before a stage begins, and counted until it ends."""
+"""Judges that do not answer: a preflight request before a run, and counts during each stage."""
 
 import logging
 from collections import Counter
@@ -18,22 +18,23 @@ from rlhf_core.sampling.samplers import EndpointSampler
 logger = logging.getLogger(__name__)
 
 SILENT = frozenset({Outcome.UNAVAILABLE, Outcome.UNPARSED})
-"""Outcomes that are no verdict, though one was asked for."""
+"""Outcomes of a judgement that was requested and has no verdict."""
 
 
 def preflight(config: Config, budget: Budget) -> None:
-    """Ask every remote model that a config names one tiny question.
+    """Send one tiny request to every remote model that a config names.
+
+    These are the models of all judges, the remote sampler and the reviser.
 
     Args:
-        config: Its judges, those of the evaluation and of the reward, the remote sampler and the
-            reviser.
-        budget: What may be spent; each question counts.
+        config: Config of the run.
+        budget: Limit on the cost, to which each request adds.
 
     Raises:
-        EndpointError: For the first that does not answer, with its server's words.
-        InputError: If a judge or a model is not as it should be.
+        EndpointError: If a model does not answer; with the message of its server.
+        InputError: If a judge or a model is misconfigured.
     """
-    from flows.cycle.revision import open_reviser
+    from flows.cycle.revision import build_reviser
 
     ledger = Ledger(budget)
     judges = [*config.judges, *config.evaluation.judges, *rewarding_judges(config.training)]
@@ -46,20 +47,21 @@ def preflight(config: Config, budget: Budget) -> None:
         sampler = EndpointSampler(endpoint, config.policy.system_prompt, config.sampling, budget)
         sampler.preflight()
     if config.revision is not None:
-        open_reviser(config.revision, ledger).model.preflight()
+        build_reviser(config.revision, ledger).model.preflight()
 
 
 def is_too_silent(missing: int, asked: int, limits: JudgingSettings, is_over: bool) -> bool:
-    """Return whether too many answers are missing for a stage to go on.
+    """Return True if too many replies are missing for a stage to continue.
 
-    Until so many questions that the share means something, no number is too many; at the end of a
-    stage with fewer, as many may be missing as of so many, but not all.
+    Fewer than `silent_after` requests decide nothing until the stage ends, because their share
+    means little. At the end of a stage with fewer requests, the limit is the share of
+    `silent_after`, and not all replies may be missing.
 
     Args:
-        missing: Questions without a readable answer.
-        asked: Questions in all.
-        limits: The share that may be missing, and from how many questions on.
-        is_over: Whether the stage asks nothing more.
+        missing: Requests without a readable reply.
+        asked: All requests.
+        limits: The share that may be missing, and the number of requests from which it holds.
+        is_over: True if the stage sends no more requests.
     """
     if not missing or (asked < limits.silent_after and not is_over):
         return False
@@ -68,8 +70,8 @@ def is_too_silent(missing: int, asked: int, limits: JudgingSettings, is_over: bo
 
 
 @dataclass
-class Attendance:
-    """How often a judge was asked in one stage, and how often it had no readable answer."""
+class SilenceCounter:
+    """Counts the requests to a judge in one stage, and its missing or unreadable replies."""
 
     judge: JudgeSettings
     limits: JudgingSettings
@@ -84,38 +86,38 @@ class Attendance:
             self.reasons[reason or outcome] += 1
 
     def check(self, is_over: bool) -> None:
-        """Stop where too many answers are missing. A judge of weight 0 decides nothing: a warning.
+        """Stop the stage if too many replies are missing; only warn if the judge's weight is 0.
 
         Args:
-            is_over: Whether the stage asks nothing more.
+            is_over: True if the stage sends no more requests.
 
         Raises:
-            SilentJudgeError: With the share, the number and the commonest reasons.
+            SilentJudgeError: With the share, the number and the most frequent reasons.
         """
         if not is_too_silent(self.silent.total(), self.asked, self.limits, is_over):
             return
         if self.judge.weight > 0:
-            raise SilentJudgeError(f"{self}; what was judged is kept: mend it, and run again")
+            raise SilentJudgeError(f"{self}; its verdicts are kept: fix the cause, and run again")
         if is_over:
-            logger.warning("%s; its weight is 0, so the run goes on", self)
+            logger.warning("%s; its weight is 0, so the run continues", self)
 
     def __str__(self) -> str:
         missing = self.silent.total()
         counts = ", ".join(f"{count} {outcome}" for outcome, count in self.silent.most_common())
-        said = "; ".join(reason for reason, _ in self.reasons.most_common(2))
+        reasons = "; ".join(reason for reason, _ in self.reasons.most_common(2))
         return (
             f"judge {self.judge.name!r} has no verdict on {missing} of {self.asked} "
             f"({missing / self.asked:.0%}; judging.max_silent_share is "
-            f"{self.limits.max_silent_share:.0%}): {counts} ({said})"
+            f"{self.limits.max_silent_share:.0%}): {counts} ({reasons})"
         )
 
 
 @dataclass
 class MissingAnswers:
-    """How often a model that writes was asked in one stage, and why it gave no answer.
+    """Counts the requests to a generating model in one stage, and the reasons of missing answers.
 
-    What it leaves out is left out of the training data, and by no means at random: often the
-    prompts that are long or hard.
+    Prompts without an answer are missing from the training data, and not at random: often they are
+    the long or hard ones.
     """
 
     who: str
@@ -124,54 +126,54 @@ class MissingAnswers:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, asked: int, reasons: Iterable[str]) -> None:
-        """Count so many questions, and the reason of each that has no answer."""
+        """Count requests, and the reason of each that has no answer."""
         self.asked += asked
         self.reasons.update(reasons)
 
     def check(self, is_over: bool) -> None:
-        """Stop where too many answers are missing, by the limits that judges have.
+        """Stop the stage if too many answers are missing; the limits are those of judges.
 
         Args:
-            is_over: Whether the stage asks nothing more.
+            is_over: True if the stage sends no more requests.
 
         Raises:
-            EndpointError: With the share, the number and the commonest reasons.
+            EndpointError: With the share, the number and the most frequent reasons.
         """
         missing = self.reasons.total()
         if not is_too_silent(missing, self.asked, self.limits, is_over):
             return
-        said = "; ".join(reason for reason, _ in self.reasons.most_common(2))
+        reasons = "; ".join(reason for reason, _ in self.reasons.most_common(2))
         raise EndpointError(
             f"{self.who} has no answer to {missing} of {self.asked} "
             f"({missing / self.asked:.0%}; judging.max_silent_share is "
-            f"{self.limits.max_silent_share:.0%}): {said}; what it wrote is kept: mend it, and run "
-            "again"
+            f"{self.limits.max_silent_share:.0%}): {reasons}; its answers are kept: fix the cause, "
+            "and run again"
         )
 
 
-class RollCall:
-    """A judge on a panel in one stage, and the members it asks, each of whom must answer.
+class PanelistSilence:
+    """Silence counters of a judge on a panel and of its members, in one stage.
 
     Args:
         panelist: The judge.
-        limits: How many verdicts may be missing.
+        limits: Share of verdicts that may be missing.
     """
 
     def __init__(self, panelist: Panelist, limits: JudgingSettings) -> None:
         self.panelist, self.limits = panelist, limits
-        self._by_name: dict[str, Attendance] = {}
+        self._by_name: dict[str, SilenceCounter] = {}
 
-    def hear(self, said: Iterable[tuple[Outcome, str | None, str | None]]) -> None:
-        """Count verdicts: outcome, reason and raw output of each."""
-        for outcome, reason, raw_output in said:
-            self._attendance(self.panelist.settings).add(outcome, reason)
+    def count(self, verdicts: Iterable[tuple[Outcome, str | None, str | None]]) -> None:
+        """Count verdicts, given as outcome, reason and raw output."""
+        for outcome, reason, raw_output in verdicts:
+            self._counter(self.panelist.settings).add(outcome, reason)
             for member, its_outcome, its_reason in self.panelist.members_said(raw_output):
-                self._attendance(member).add(its_outcome, its_reason)
+                self._counter(member).add(its_outcome, its_reason)
 
     def check(self, is_over: bool) -> None:
-        """Stop where too many answers are missing, as `Attendance.check` says."""
-        for attendance in self._by_name.values():
-            attendance.check(is_over)
+        """Stop the stage if too many replies of the judge or of a member are missing."""
+        for counter in self._by_name.values():
+            counter.check(is_over)
 
-    def _attendance(self, judge: JudgeSettings) -> Attendance:
-        return self._by_name.setdefault(judge.name, Attendance(judge, self.limits))
+    def _counter(self, judge: JudgeSettings) -> SilenceCounter:
+        return self._by_name.setdefault(judge.name, SilenceCounter(judge, self.limits))

@@ -1,4 +1,4 @@
-"""What makes a flow a stage: it times itself, and signs off in the store when it ends well."""
+"""The wrapper of every stage: it times the stage, and records in the store that it ended."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows.cycle.cycle import Cycle
-from flows.cycle.forecast import left_after
+from flows.cycle.forecast import time_left_after
 from flows.cycle.identity import config_hash
 from flows.terminal import stopping
 from rlhf_core.records import StageRun
@@ -18,22 +18,22 @@ from rlhf_core.store import Store
 
 @dataclass
 class StageWork:
-    """The store a stage works on, and the detail it signs off with."""
+    """The store that a stage works on, and the details of its StageRun."""
 
     store: Store
     logger: logging.Logger
     detail: dict[str, Any] = field(default_factory=dict)
-    """What there is now that it ended: counts, names, reasons. The same on every rerun."""
+    """Counts, names and reasons after the stage. They are the same on every rerun."""
     news: str = "nothing was missing"
-    """What this run of it did, for the log."""
+    """The work of this run of the stage, for the log."""
 
 
 @contextmanager
 def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
-    """Work on a stage: read what is missing, compute it, add it.
+    """Run the body of a stage, which computes and adds the rows that are missing.
 
-    At the end its StageRun is added and a snapshot published, so that auditors see whole stages. A
-    stage that raises leaves what it had added, and no StageRun.
+    At the end this adds the stage's StageRun and publishes a snapshot, so that auditors see whole
+    stages. A stage that raises leaves the rows that it had added, and no StageRun.
     """
     started = time.monotonic()
     stopping.at(f"cycle {cycle.number}, stage {name}")
@@ -51,7 +51,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     work.store.append([record])
     work.store.publish()
     summary = ", ".join(f"{key} {value}" for key, value in work.detail.items())
-    left = left_after(name, seconds)
+    left = time_left_after(name, seconds)
     work.logger.info(
         "%-13s %s; %s (%.1f s)%s", name, summary, work.news, seconds, f"; {left}" if left else ""
     )

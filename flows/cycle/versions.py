@@ -1,8 +1,9 @@
-"""Which model a stage would make: its version follows from recipe, parent and data alone.
+"""Versions of models: each follows from recipe, parent and data alone.
 
-So a stage knows before it trains whether its model is there already. The SFT model is made once a
-recipe: prompts that are added later are used by the rankings and the policy, and do not pull the
-trunk away from under policies that were trained on it. What is retracted does: it is made again.
+So a stage knows before it trains whether its model exists already. A recipe has one SFT model.
+Prompts that are added later reach the rankings and the policy but not the SFT model, so that
+policies trained on it can be continued. After a retraction of its data, the SFT model is trained
+again.
 """
 
 import json
@@ -15,7 +16,7 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import ModelKind, ModelVersion
 
 PROMPTS = "prompts"
-"""Of a recipe of fine-tuning: which prompts a line began with."""
+"""Key of an SFT recipe: the prompts that a line began with."""
 
 
 def base(config: Config) -> ModelVersion:
@@ -36,7 +37,14 @@ def sft(
     seeder: str | None = None,
     left_out: Sequence[tuple[str, str]] = (),
 ) -> ModelVersion:
-    """The SFT model of a recipe, without what is left out: table and id of each retracted thing."""
+    """Return the SFT model of a config.
+
+    Args:
+        config: Config of the line.
+        reviser: Version of the reviser; None without revision.
+        seeder: Name of the seeder of abstentions; None without abstentions.
+        left_out: Table and id of each retracted row that the model does not learn from.
+    """
     recipe: dict[str, Any] = {
         "sft": deciding_part(config.sft),
         "policy": deciding_part(config.policy.model_copy(update={"max_prompt_tokens": 0})),
@@ -56,7 +64,7 @@ def sft(
 
 
 def again(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVersion:
-    """The model of another's recipe, seed and base, without what is left out."""
+    """Return the model of the same recipe, seed and base that leaves out retracted rows."""
     fields = version.model_dump(exclude={"id", "data_hash"})
     return ModelVersion(**fields, data_hash=content_id(sorted(left_out)) if left_out else "")
 
@@ -64,12 +72,21 @@ def again(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVe
 def reward(
     config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
 ) -> ModelVersion:
-    """The reward model of these rankings, without the pairs and prompts that are left out."""
+    """Return the reward model of some rankings.
+
+    Args:
+        config: Config of the line.
+        sft_id: SFT model that it starts from.
+        ranking_ids: Rankings that it learns from.
+        left_out: Ids of the retracted pairs and prompts that it does not learn from.
+    """
     recipe = {
         "reward_model": deciding_part(config.reward_model),
         **_weights(config),
     }
-    if config.reward_model.heads > 1:  # others were normalised together; they are not these
+    if (
+        config.reward_model.heads > 1
+    ):  # older models of several heads were normalised over all heads together
         recipe["normalised"] = "each head"
     data = content_id(sorted(ranking_ids), *([sorted(left_out)] if left_out else []))
     return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
@@ -82,6 +99,15 @@ def policy(
     prompt_ids: Sequence[str],
     judge_versions: Sequence[str] = (),
 ) -> ModelVersion:
+    """Return the policy of a config.
+
+    Args:
+        config: Config of the line.
+        initial_id: Champion or SFT model that it starts from.
+        reward_id: Reward model.
+        prompt_ids: Training prompts.
+        judge_versions: Judges that are part of the reward.
+    """
     recipe = {
         "training": deciding_part(config.training),
         **_weights(config),

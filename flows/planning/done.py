@@ -4,11 +4,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flows.cycle.abstention import open_seeder
+from flows.cycle.abstention import build_seeder
 from flows.cycle.cycle import CandidateBatch, Cycle, evaluation_sampling
 from flows.cycle.identity import config_hash
-from flows.cycle.line import standing_sft
-from flows.cycle.revision import open_reviser
+from flows.cycle.line import current_sft
+from flows.cycle.revision import build_reviser
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.records import Candidate, Prompt
@@ -37,7 +37,7 @@ LATER_CYCLE = Done(has_sft=True)
 """What a cycle after the next one will find."""
 
 
-def done_of(
+def count_done(
     cycle: Cycle,
     train: Sequence[Prompt],
     holdout: Sequence[Prompt],
@@ -61,11 +61,11 @@ def done_of(
     if not store_exists(config.store):
         return Done()
     store = cycle.open_store()
-    reviser = open_reviser(config.revision, Ledger()).version if config.revision else None
+    reviser = build_reviser(config.revision, Ledger()).version if config.revision else None
     chains = queries.revisions_by(store, reviser) if reviser else {}
-    seeder = open_seeder(config)
+    seeder = build_seeder(config)
     seeds = seeder.name if seeder else None
-    sft_id = standing_sft(config, store, cycle.number, reviser, seeds).id
+    sft_id = current_sft(config, store, cycle.number, reviser, seeds).id
     revisions = sum(len(chains.get(prompt.id, ())) for prompt in train)
     if queries.model(store, sft_id) is None:
         return Done(revisions=revisions)

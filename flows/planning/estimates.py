@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from flows.cycle.abstention import open_seeder
+from flows.cycle.abstention import build_seeder
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.selection import selecting_judge
 from flows.planning.done import Done
 from flows.planning.speed import Speed, measure_speed
-from flows.training.selection import learnt_and_aside
+from flows.training.selection import split_for_selection
 from judges.panel.judge import Workload
 from judges.panel.panel import Panelist
 from rlhf_core.algorithms.optimisation import step_count
@@ -85,7 +85,7 @@ def revision_rows(config: Config, train: list[Prompt], sizes: Sizes, done: Done)
 
 
 def sft_rows(config: Config, train: list[Prompt], sizes: Sizes) -> list[Row]:
-    learnt, aside = learnt_and_aside(config, train)
+    learnt, aside = split_for_selection(config, train)
     demonstrations = sum(bool(prompt.reference_answers) for prompt in learnt)
     demonstrations += len(learnt) if config.revision else 0
     steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
@@ -98,10 +98,10 @@ def sft_rows(config: Config, train: list[Prompt], sizes: Sizes) -> list[Row]:
 
 def _abstention(config: Config, learnt: list[Prompt], sizes: Sizes) -> list[Row]:
     """Answers of the base model, and whether they are right."""
-    seeder = open_seeder(config)
+    seeder = build_seeder(config)
     if seeder is None:
         return []
-    answers = len(seeder.askable(learnt)) * seeder.settings.answers
+    answers = len(seeder.answerable_prompts(learnt)) * seeder.settings.answers
     seconds = sizes.sampling(answers * sizes.answer)
     return [
         Row("train_sft", "answers that show what is known", answers, seconds),

@@ -15,7 +15,7 @@ from flows.cycle.identity import config_hash
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.silence import preflight
-from flows.planning.done import LATER_CYCLE, Done, done_of
+from flows.planning.done import LATER_CYCLE, Done, count_done
 from flows.planning.estimates import (
     Row,
     Sizes,
@@ -190,7 +190,7 @@ class _Work:
 
     def rows_until(self, cycles: int, cycle: Cycle) -> list[Row]:
         """Return what is missing until so many cycles have ended, of which `cycle` is the next."""
-        done = done_of(cycle, self.train, self.holdout, self.panel, self.evaluating)
+        done = count_done(cycle, self.train, self.holdout, self.panel, self.evaluating)
         rows = self.rows(cycle.number, done)
         for number in range(cycle.number + 1, cycles + 1):
             rows += self.rows(number, LATER_CYCLE)

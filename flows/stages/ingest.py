@@ -7,7 +7,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.identity import config_hash, deciding_part
 from flows.cycle.independence import refuse_judging_trainers
-from flows.cycle.prompts import _show_own_system_message, read_checked_prompts
+from flows.cycle.prompts import log_own_system_message, read_checked_prompts
 from flows.cycle.stage import stage
 from judges import load
 from rlhf_core.config import Config
@@ -26,7 +26,7 @@ def ingest(cycle: Cycle) -> str:
     with stage(cycle, "ingest") as work:
         refuse_judging_trainers(config, work.store)
         intake = read_checked_prompts(config)
-        _show_own_system_message(config)
+        log_own_system_message(config)
         found = intake.prompt_set
         version = ConfigVersion(
             config_hash=config_hash(config),

@@ -9,7 +9,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import Spending
 from flows.cycle.ledger import StoreLedger
-from flows.cycle.revision import open_reviser
+from flows.cycle.revision import build_reviser
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
 from flows.terminal.progress import Advance, progress
@@ -29,7 +29,7 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         return None
     with stage(cycle, "revise") as work:
         ledger = StoreLedger(work.store, cycle.budget)
-        reviser = open_reviser(settings, ledger)
+        reviser = build_reviser(settings, ledger)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         known = queries.revisions_by(work.store, reviser.version)
         total = sum(settings.rounds + 1 - len(known.get(prompt.id, ())) for prompt in prompts)

@@ -12,8 +12,8 @@ from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import Roles, add_model
 from flows.training.rankings import ranked_candidates, training_rankings
-from flows.training.rewards import Bench, check_rewards, reward_of
-from flows.training.steps import checkpoints_of, followed, keep_metrics
+from flows.training.rewards import RewardJudges, build_reward, check_rewards
+from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import ptx_files, ptx_texts
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
@@ -89,7 +89,7 @@ def _train(
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
     others: Roles = {}
-    bench = Bench(StoreLedger(work.store, cycle.budget), config.judging)
+    bench = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         others = {InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings)}
@@ -103,7 +103,7 @@ def _train(
         total = steps_against_reward(settings, len(prompts))
         reward_version = queries.model(work.store, reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
-    for step in followed(cycle, version, steps, "policy", total, _said):
+    for step in track_steps(cycle, version, steps, "policy", total, _said):
         keep_metrics(work.store, version.id, step)
         if isinstance(step, RolloutStep):
             records = _rollout_records(version.id, step, prompts)
@@ -120,14 +120,14 @@ def _steps_against_reward(
     chat: ChatFormat,
     prompts: Sequence[Prompt],
     checkpoints: Checkpoints,
-    bench: Bench,
+    bench: RewardJudges,
 ) -> Iterator[TrainingStep]:
     """Of an algorithm that draws answers and has the reward model score them."""
     settings = config.training
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
-    reward = on_all_ranks(reward_of, settings.reward, trunk, prompts, RankZeroOnly(bench))
+    reward = on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(bench))
     if isinstance(settings, BestOfNSettings):
         return on_all_ranks(
             train_best_of_n,

@@ -8,7 +8,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import Roles, add_model
 from flows.training.rankings import ranked_candidates, training_rankings
-from flows.training.steps import checkpoints_of, followed, keep_metrics
+from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
@@ -61,7 +61,7 @@ def _train(
     training = on_all_ranks(
         train_reward_model, trunk, learnt, settings, config.seed, checkpoints, held_out
     )
-    for step in followed(cycle, version, training, "reward model", steps, _said):
+    for step in track_steps(cycle, version, training, "reward model", steps, _said):
         keep_metrics(work.store, version.id, step)
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     references = demonstrations(chat, referenced) or _all_sequences(learnable)

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.cycle import versions
-from flows.cycle.abstention import Seeder, open_seeder
+from flows.cycle.abstention import Seeder, build_seeder
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.ledger import StoreLedger
-from flows.cycle.line import standing_sft
-from flows.cycle.selection import located
+from flows.cycle.line import current_sft
+from flows.cycle.selection import locate_reward_model
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import add_model
-from flows.training.selection import learnt_and_aside, trial_of
-from flows.training.steps import Metrics, checkpoints_of, followed, keep_metrics
+from flows.training.selection import build_trial, split_for_selection
+from flows.training.steps import Metrics, checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
 from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.sft import SELECTION_KEPT, SELECTION_SCORE
@@ -31,9 +31,9 @@ from rlhf_core.store import Store, queries
 def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> str:
     """Train the SFT model if it is missing; its id."""
     with stage(cycle, "train_sft") as work:
-        seeder = open_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
+        seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
         seeds = seeder.name if seeder else None
-        version = standing_sft(cycle.config, work.store, cycle.number, reviser, seeds)
+        version = current_sft(cycle.config, work.store, cycle.number, reviser, seeds)
         if queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
@@ -55,11 +55,11 @@ def _train(
     version: ModelVersion,
 ) -> None:
     config = cycle.config
-    learnt, aside = learnt_and_aside(config, prompts)
+    learnt, aside = split_for_selection(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
     trunk = on_all_ranks(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
-    settings, trial = config.sft, on_all_ranks(trial_of, config, chat, aside)
+    settings, trial = config.sft, on_all_ranks(build_trial, config, chat, aside)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:
         shown[revision.prompt_id] += 1
@@ -71,7 +71,7 @@ def _train(
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = on_all_ranks(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
-    for step in followed(cycle, version, training, "fine-tuning", steps, _speaker()):
+    for step in track_steps(cycle, version, training, "fine-tuning", steps, _speaker()):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([versions.base(config)])
@@ -121,7 +121,7 @@ def _chosen_by(store: Store, config: Config) -> list[ModelVersion]:
     """The reward model that the weights were chosen by, where it is one of this store."""
     if config.sft.selection is None:
         return []
-    chooser = located(config.sft.selection.reward_model, config.artifacts / "models")
+    chooser = locate_reward_model(config.sft.selection.reward_model, config.artifacts / "models")
     found = queries.model(store, Path(chooser).name)
     return [found] if found else []
 

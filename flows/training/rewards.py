@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flows.cycle.silence import Attendance
+from flows.cycle.silence import SilenceCounter
 from judges import Answer, Ledger, Opinion, PointwiseJudge, load
 from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
 from rlhf_core.algorithms.rollouts import Rollout
@@ -24,7 +24,7 @@ from rlhf_core.records import PROXY, Outcome, Prompt, RolloutRecord, RolloutVerd
 
 
 @dataclass(frozen=True)
-class Bench:
+class RewardJudges:
     """The judges inside a reward, and what they said of the answers scored last.
 
     Args:
@@ -36,12 +36,12 @@ class Bench:
     limits: JudgingSettings
     _said: dict[tuple[int, str], dict[str, tuple[str, Opinion]]] = field(default_factory=dict)
     """By prompt and text of an answer: opinions by name, each with the judge's version."""
-    _attendance: dict[str, Attendance] = field(default_factory=dict)
+    _attendance: dict[str, SilenceCounter] = field(default_factory=dict)
     """By name of the judge, over the whole training."""
 
     def count(self, judge: JudgeSettings, opinions: Sequence[Opinion]) -> None:
         """Count opinions; raises SilentJudgeError where too many of this judge are missing."""
-        attendance = self._attendance.setdefault(judge.name, Attendance(judge, self.limits))
+        attendance = self._attendance.setdefault(judge.name, SilenceCounter(judge, self.limits))
         for opinion in opinions:
             attendance.add(opinion.outcome, opinion.reason)
         attendance.check(is_over=False)
@@ -81,8 +81,11 @@ class Bench:
         return found
 
 
-def reward_of(
-    settings: RewardSettings, trunk: Trunk, prompts: Sequence[Prompt], bench: RankZeroOnly[Bench]
+def build_reward(
+    settings: RewardSettings,
+    trunk: Trunk,
+    prompts: Sequence[Prompt],
+    bench: RankZeroOnly[RewardJudges],
 ) -> Reward:
     """The weighted sum that the settings name; parts of weight 0 are left out.
 
@@ -126,7 +129,7 @@ def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> Poi
 
 
 def _judged(
-    settings: JudgeSettings, prompts: Sequence[Prompt], bench: RankZeroOnly[Bench]
+    settings: JudgeSettings, prompts: Sequence[Prompt], bench: RankZeroOnly[RewardJudges]
 ) -> Callable[[Sequence[Rollout]], Tensor]:
     kept = bench.value
     judge = load_rewarding(settings, kept.ledger) if kept is not None else None

@@ -19,7 +19,7 @@ from rlhf_core.models.chat import ChatFormat
 from rlhf_core.records import PROXY, Prompt
 
 
-def learnt_and_aside(
+def split_for_selection(
     config: Config, prompts: Sequence[Prompt]
 ) -> tuple[list[Prompt], list[Prompt]]:
     """The training prompts to learn from, and those that a hash draws for the choice.
@@ -41,7 +41,7 @@ def learnt_and_aside(
     return learnt, [prompt for prompt in prompts if prompt.id in drawn]
 
 
-def trial_of(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
+def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
     """How weights are tried on the prompts set aside; None where nothing is chosen.
 
     Raises:

@@ -20,7 +20,7 @@ def checkpoints_of(cycle: Cycle, version: ModelVersion) -> Checkpoints:
     return Checkpoints(folder.with_name(f".{folder.name}.training"), every)
 
 
-def followed(
+def track_steps(
     cycle: Cycle,
     version: ModelVersion,
     steps: Iterator[TrainingStep],

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from flows.cli.run import follow_to_the_end
 from flows.terminal.stopping import end_now
-from flows.training.rewards import Bench, reward_of
+from flows.training.rewards import RewardJudges, build_reward
 from judges import Ledger
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
@@ -88,7 +88,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
     reward = on_all_ranks(
-        reward_of, judged, trunk, PROMPTS, RankZeroOnly(Bench(ledger, JudgingSettings()))
+        build_reward, judged, trunk, PROMPTS, RankZeroOnly(RewardJudges(ledger, JudgingSettings()))
     )
     online = on_all_ranks(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
     steps += list(online)

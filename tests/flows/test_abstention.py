@@ -200,7 +200,7 @@ def test_what_could_not_be_seeded_is_refused_by_the_plan(
 def test_another_threshold_is_another_model(tmp_path: Path):
     def version(*overrides: str) -> str:
         config = seeding(tmp_path, *overrides)
-        seeder = train_sft.open_seeder(config)
+        seeder = train_sft.build_seeder(config)
         return versions.sft(config, None, seeder.name if seeder else None).id
 
     assert version() == version()

@@ -21,12 +21,12 @@ def left(said: str) -> float:
 
 def test_a_machine_three_times_slower_than_planned_makes_the_rest_longer():
     slow, planned = Forecast({"a": 100, "b": 300}), Forecast({"a": 100, "b": 300})
-    assert left(slow.ended("a", 300)) > 1.7 * left(planned.ended("a", 100))
+    assert left(slow.record("a", 300)) > 1.7 * left(planned.record("a", 100))
 
 
 def test_what_went_as_planned_leaves_what_was_planned():
     """100 of 400 s are done: 300 are left, which the middle of the range is near."""
-    said = Forecast({"a": 100, "b": 300}).ended("a", 100)
+    said = Forecast({"a": 100, "b": 300}).record("a", 100)
     assert left(said) == pytest.approx(300, rel=0.2)
 
 
@@ -34,7 +34,7 @@ def test_each_stage_makes_the_range_narrower():
     forecast = Forecast({"a": 100, "b": 100, "c": 100, "d": 100})
     widths = []
     for stage in "abc":
-        least, most = bounds(forecast.ended(stage, 100))
+        least, most = bounds(forecast.record(stage, 100))
         widths.append(most / least)
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > widths[-1]
@@ -42,8 +42,8 @@ def test_each_stage_makes_the_range_narrower():
 
 def test_nothing_is_said_at_the_end_or_of_a_stage_that_was_not_planned():
     forecast = Forecast({"a": 100})
-    assert forecast.ended("report", 1) == ""
-    assert forecast.ended("a", 100) == ""
+    assert forecast.record("report", 1) == ""
+    assert forecast.record("a", 100) == ""
 
 
 def test_a_range_holds_what_was_planned_and_grows_with_what_else_runs():

@@ -111,5 +111,7 @@ def test_who_taught_the_model_that_training_goes_on_from_does_not_evaluate(finis
         "evaluation.judges=[{kind: similarity}]",
     )
     refuse_judging_trainers(swapped, store)
-    with pytest.raises(ConfigError, match="'similarity' is one that had a say in the training of"):
+    with pytest.raises(
+        ConfigError, match="'similarity' is a judge that took part in the training of"
+    ):
         refuse_judging_trainers(swapped, store, [policy.id])

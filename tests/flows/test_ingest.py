@@ -73,7 +73,7 @@ def test_ingest_again_adds_nothing(tmp_path: Path):
 def test_a_prompt_that_is_stored_in_another_split_stops_the_run(tmp_path: Path):
     """It keeps the split it was stored with, so its user would be on both sides."""
     take_in(config_of(tmp_path, "prompts.holdout=0.5"))
-    with pytest.raises(DataFileError, match="in another split than their users draw"):
+    with pytest.raises(DataFileError, match="in another split than their users get now"):
         take_in(config_of(tmp_path, *RULES[::2]))
 
 

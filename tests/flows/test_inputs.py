@@ -6,7 +6,7 @@ import pytest
 
 from flows.cycle import versions
 from flows.cycle.judgements import name_models
-from flows.cycle.line import standing_sft
+from flows.cycle.line import current_sft
 from flows.run import run_cycles
 from flows.training.lineage import add_model
 from judges import load
@@ -115,19 +115,19 @@ def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store
 
     store.append([first, *learnt(first, "a", "b")])
     decide("unused")
-    assert standing_sft(config, store, 1, None, None) == first
+    assert current_sft(config, store, 1, None, None) == first
     decide("a")
-    second = standing_sft(config, store, 1, None, None)
+    second = current_sft(config, store, 1, None, None)
     assert second == versions.sft(config, left_out=[("prompts", "a")])
     store.append([second, *learnt(second, "b")])
-    assert standing_sft(config, store, 1, None, None) == second
+    assert current_sft(config, store, 1, None, None) == second
     decide("b")
-    third = standing_sft(config, store, 1, None, None)
+    third = current_sft(config, store, 1, None, None)
     assert third == versions.sft(config, left_out=[("prompts", "a"), ("prompts", "b")])
     decide("b", 2, withdrawn=True)
-    assert standing_sft(config, store, 1, None, None) == second
+    assert current_sft(config, store, 1, None, None) == second
     decide("a", 2, withdrawn=True)
-    assert standing_sft(config, store, 1, None, None) == first
+    assert current_sft(config, store, 1, None, None) == first
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle, ended_cycles, next_cycle
 from flows.cycle.identity import config_hash, deciding_part
-from flows.cycle.line import check_line, standing_sft
+from flows.cycle.line import check_line, current_sft
 from flows.reports.cycle_page import write_report
 from flows.reports.summary import summary
 from flows.run import run_cycles
@@ -80,7 +80,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     assert state.champion is not None
     assert state.champion.id == champion
     assert str(state) == f"line line: cycle 2, from {champion}, promoted in cycle 1"
-    sft = standing_sft(edited, store, 2, None, None)
+    sft = current_sft(edited, store, 2, None, None)
     assert sft == versions.sft(config)
     assert Cycle(config=edited, number=2, run_id="x").champion(store, sft.id) == champion
 
@@ -104,7 +104,7 @@ def test_an_edit_that_makes_another_sft_model_wants_a_choice(tmp_path: Path, edi
     for words in (champion, told, "set `name`", f"abandoned_champion: {champion}"):
         assert words in str(refused.value)
     with pytest.raises(ConfigError, match="cannot be continued"):
-        standing_sft(edited, store, 2, None, None)
+        current_sft(edited, store, 2, None, None)
     with pytest.raises(ConfigError, match="cannot be continued"):
         check_line(smoke(tmp_path, NAME, edit, "abandoned_champion=policy-0000"))
 
@@ -112,7 +112,7 @@ def test_an_edit_that_makes_another_sft_model_wants_a_choice(tmp_path: Path, edi
     state = check_line(given_up)
     assert (state.cycle, state.is_restarted) == (2, True)
     assert str(state) == f"line line: cycle 2, from a new SFT model; gives up {champion}"
-    sft = standing_sft(given_up, store, 2, None, None)
+    sft = current_sft(given_up, store, 2, None, None)
     assert sft == versions.sft(given_up) != versions.sft(smoke(tmp_path, NAME))
     assert Cycle(config=given_up, number=2, run_id="x").champion(store, sft.id) is None
 
@@ -129,13 +129,13 @@ def test_an_sft_model_on_something_retracted_is_made_again_without_asking(tmp_pa
     )
     store.append([wrong])
     without = versions.sft(config, left_out=[("prompts", "p")])
-    assert standing_sft(config, store, 2, None, None) == without
+    assert current_sft(config, store, 2, None, None) == without
     edited = smoke(tmp_path, NAME, "prompts.limit=50")
     assert not check_line(edited).is_restarted
-    assert standing_sft(edited, store, 2, None, None) == versions.sft(edited)
+    assert current_sft(edited, store, 2, None, None) == versions.sft(edited)
     store.append([without])
     # From then on it is the line's, whatever prompts the config names.
-    assert standing_sft(edited, store, 3, None, None) == without
+    assert current_sft(edited, store, 3, None, None) == without
 
 
 def test_one_name_in_two_files_of_one_store_is_refused(tmp_path: Path):

@@ -12,7 +12,7 @@ from flows.cycle.selection import selecting_judge
 from flows.planning.plan import plan_run
 from flows.stages.ingest import ingest
 from flows.stages.train_sft import train_sft
-from flows.training.selection import learnt_and_aside
+from flows.training.selection import split_for_selection
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.artifacts import ADAPTER_CONFIG
@@ -77,12 +77,12 @@ def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):
     """Whatever their order, and one more prompt moves one at most."""
     config = choosing(tmp_path, tiny_classifier())
     asked = [prompt(f"{n}?", reference_answers=("yes",)) for n in range(30)]
-    learnt, aside = learnt_and_aside(config, asked)
+    learnt, aside = split_for_selection(config, asked)
     assert len(aside) == 5
     assert [p for p in asked if p in aside] == aside
     assert [p for p in asked if p not in aside] == learnt
-    assert set(learnt_and_aside(config, asked[::-1])[1]) == set(aside)
-    _, more = learnt_and_aside(config, [*asked, prompt("new?")])
+    assert set(split_for_selection(config, asked[::-1])[1]) == set(aside)
+    _, more = split_for_selection(config, [*asked, prompt("new?")])
     assert len(set(more) & set(aside)) >= 4
 
 

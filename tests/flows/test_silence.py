@@ -13,7 +13,7 @@ import pytest
 from flows.cycle import judgements
 from flows.cycle.judgements import batches, judge_missing
 from flows.cycle.ledger import StoreLedger
-from flows.cycle.silence import Attendance, MissingAnswers
+from flows.cycle.silence import MissingAnswers, SilenceCounter
 from flows.planning.plan import plan_run
 from judges.panel.panel import Panelist, Task, ranking_tasks
 from rlhf_core.config import JudgeSettings
@@ -198,22 +198,22 @@ def test_the_plan_asks_every_remote_model_once_and_tells_which_does_not_answer(
     ],
 )
 def test_how_many_may_be_missing(asked: int, silent: int, is_over: bool, stops: bool):
-    attendance = Attendance(JudgeSettings(kind="direct"), LIMITS)
+    counter = SilenceCounter(JudgeSettings(kind="direct"), LIMITS)
     for number in range(asked):
         outcome = Outcome.UNPARSED if number < silent else Outcome.SCORED
-        attendance.add(outcome, "why")
+        counter.add(outcome, "why")
     if stops:
         with pytest.raises(SilentJudgeError, match=f"{silent} of {asked}"):
-            attendance.check(is_over)
+            counter.check(is_over)
     else:
-        attendance.check(is_over)
+        counter.check(is_over)
 
 
 def test_to_abstain_is_to_answer():
-    attendance = Attendance(JudgeSettings(kind="direct"), LIMITS)
+    counter = SilenceCounter(JudgeSettings(kind="direct"), LIMITS)
     for _ in range(30):
-        attendance.add(Outcome.ABSTAINS, "no reference")
-    attendance.check(is_over=True)
+        counter.add(Outcome.ABSTAINS, "no reference")
+    counter.check(is_over=True)
 
 
 def test_batches_grow_but_where_answers_take_hours():
@@ -227,24 +227,24 @@ class TestAnswersOfModelsThatWrite:
     """The remote sampler and the reviser, whose silence would leave prompts out of the training."""
 
     def test_a_quarter_missing_stops_the_stage_with_the_reason(self):
-        heard = MissingAnswers("the remote sampler", LIMITS)
-        heard.add(16, ["HTTP 500"] * 4)
-        heard.check(is_over=False)  # too few to tell
-        heard.add(16, ["HTTP 500"] * 4)
+        missing = MissingAnswers("the remote sampler", LIMITS)
+        missing.add(16, ["HTTP 500"] * 4)
+        missing.check(is_over=False)  # too few to tell
+        missing.add(16, ["HTTP 500"] * 4)
         with pytest.raises(EndpointError, match=r"no answer to 8 of 32 \(25%; .*5%\): HTTP 500"):
-            heard.check(is_over=False)
+            missing.check(is_over=False)
 
     def test_one_in_twenty_may_be_missing(self):
-        heard = MissingAnswers("the reviser", LIMITS)
-        heard.add(20, ["cut off"])
-        heard.check(is_over=True)
-        heard.add(19, ["cut off"])
+        missing = MissingAnswers("the reviser", LIMITS)
+        missing.add(20, ["cut off"])
+        missing.check(is_over=True)
+        missing.add(19, ["cut off"])
         with pytest.raises(EndpointError, match="2 of 39"):
-            heard.check(is_over=True)
+            missing.check(is_over=True)
 
     def test_one_that_never_answers_stops_a_small_stage_too(self):
-        heard = MissingAnswers("the reviser", LIMITS)
-        heard.add(2, ["nothing"] * 2)
-        heard.check(is_over=False)
+        missing = MissingAnswers("the reviser", LIMITS)
+        missing.add(2, ["nothing"] * 2)
+        missing.check(is_over=False)
         with pytest.raises(EndpointError, match="2 of 2"):
-            heard.check(is_over=True)
+            missing.check(is_over=True)

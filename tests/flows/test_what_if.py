@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit.panel_changes import PanelChanges, changed, combination_of, panel_of
+from flows.audit.panel_changes import PanelChanges, apply_changes, combination_of, panel_of
 from flows.audit.what_if import what_if
 from flows.cycle.identity import config_hash
 from rlhf_core.config import Config
@@ -229,7 +229,9 @@ def test_a_change_that_cannot_be_made_is_refused(filled, config, changes, messag
 
 def test_two_judges_can_change_places(filled, config: Config):
     with reading(filled.files.database) as snapshot:
-        panel = changed(panel_of(config), PanelChanges(["short=exact", "exact=short"]), snapshot)
+        panel = apply_changes(
+            panel_of(config), PanelChanges(["short=exact", "exact=short"]), snapshot
+        )
     assert [(seat.judge, seat.weight) for seat in panel[:2]] == [("exact", 2.0), ("short", 1.0)]
 
 
