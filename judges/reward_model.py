@@ -12,8 +12,8 @@ from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config import Settings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, base_of
-from rlhf_core.models.artifacts import is_reward_model, open_saved
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base
+from rlhf_core.models.artifacts import is_reward_model, load_saved
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.classifier import (
     classifier_scores,
@@ -105,7 +105,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         """The whole model: the named one itself, or what our adapter stands on."""
         if not self._is_ours or not (self._folder / ADAPTER_CONFIG).exists():
             return self.options.model
-        return base_of(self._folder)
+        return adapter_base(self._folder)
 
     @cached_property
     def _compute(self) -> Compute:
@@ -117,7 +117,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _opened(self) -> tuple[Trunk, Role]:
-        return open_saved(self._folder, self._compute)
+        return load_saved(self._folder, self._compute)
 
     @cached_property
     def _classifier(self) -> PreTrainedModel:

@@ -47,7 +47,7 @@ def log_own_system_message(config: Config) -> None:
     """Log the system message that the chat template adds if the config names none."""
     if config.policy.system_prompt is not None:
         return
-    message = ChatFormat(load_tokenizer(config.policy.model), None).own_system_message()
+    message = ChatFormat(load_tokenizer(config.policy.model), None).default_system_message()
     if message is not None:
         logger.info(
             "policy.system_prompt is null, and the chat template of %s writes a system message of "

@@ -20,7 +20,7 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.turn_end import end_ids
 from rlhf_core.records import Response
-from rlhf_core.sampling.local import Sample, SamplingLimits, sample_all
+from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ALMOST_ZERO = 1e-5
 """Temperature at which the likeliest token has all the probability but for exact ties."""
@@ -139,7 +139,9 @@ class LocalModel:
         limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
         with self._compute.autocast():
-            drawn = sample_all(self._model, prompts, seeds, limits, self._compute.forward_tokens)
+            drawn = sample_on_all_ranks(
+                self._model, prompts, seeds, limits, self._compute.forward_tokens
+            )
         return [one for (one,) in drawn]
 
     def _response(

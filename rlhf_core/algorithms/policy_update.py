@@ -19,7 +19,7 @@ from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.distributed.ranks import all_reduce_number, all_reduce_report
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import Batch, TokenSequence, by_prompt
+from rlhf_core.models.sequences import Batch, TokenSequence, group_by_prompt
 from rlhf_core.models.trunk import Role, Trunk
 
 MAX_FIRST_LOG_RATIO = 1e-2
@@ -75,7 +75,7 @@ def minibatch_plan(
         rows: The answers to learn from; None takes all.
     """
     chosen = range(len(rollouts)) if rows is None else rows
-    prompts = by_prompt([rollouts[row].tokens for row in chosen])
+    prompts = group_by_prompt([rollouts[row].tokens for row in chosen])
     return [
         [chosen[place] for group in prompts[part::minibatches] for place in group]
         for part in range(min(minibatches, len(prompts)))

@@ -12,7 +12,7 @@ from rlhf_core.algorithms.memory import within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.algorithms.reward_figures import reward_figures
-from rlhf_core.algorithms.scoring import score_sequences, scores_of_each_head
+from rlhf_core.algorithms.scoring import head_scores, score_sequences
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
@@ -89,7 +89,7 @@ def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> dict[str, fl
         Mean and deviation of the reward before, and, of several heads, by how much they disagree on
         the references from now on.
     """
-    each = scores_of_each_head(trunk, references, Role.REWARD)
+    each = head_scores(trunk, references, Role.REWARD)
     means, deviations = each.mean(dim=0), _deviations(each)
     trunk.heads[Role.REWARD].rescale(means, deviations)
     reward = each.mean(dim=1, keepdim=True)
@@ -136,7 +136,7 @@ def _accumulate(
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     for group, batch in trunk.training_batches(sequences):
-        rewards = trunk.scores_of_each_head(Role.REWARD, batch)
+        rewards = trunk.head_scores(Role.REWARD, batch)
         loss = torch.zeros((), device=rewards.device)
         for number in {owners[index] for index in group}:
             own = rewards[[place for place, index in enumerate(group) if owners[index] == number]]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.rollouts import Rollout
-from rlhf_core.algorithms.scoring import scores_of_each_head
+from rlhf_core.algorithms.scoring import head_scores
 from rlhf_core.models.trunk import Role, Trunk
 
 
@@ -87,7 +87,7 @@ def reward_model_score(trunk: Trunk, caution: float) -> Callable[[Sequence[Rollo
     """The trunk's reward role: the mean of its heads, less `caution` of their deviations."""
 
     def score(rollouts: Sequence[Rollout]) -> Tensor:
-        each = scores_of_each_head(trunk, [answer.tokens for answer in rollouts], Role.REWARD)
+        each = head_scores(trunk, [answer.tokens for answer in rollouts], Role.REWARD)
         return each.mean(dim=1) - caution * each.std(dim=1, correction=0)
 
     return score

@@ -15,8 +15,8 @@ from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.models.turn_end import without_end
-from rlhf_core.sampling.local import SamplingLimits, sample_all
+from rlhf_core.models.turn_end import strip_end
+from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def roll_out(
     )
     ids = [prompts[index] for index in chosen]
     with trunk.acting_as(role) as model, trunk.compute.autocast():
-        answers = sample_all(model, ids, seeds, limits, trunk.compute.forward_tokens)
+        answers = sample_on_all_ranks(model, ids, seeds, limits, trunk.compute.forward_tokens)
     return [
         Rollout(
             index,
@@ -99,7 +99,7 @@ def roll_out(
 
 def _text(trunk: Trunk, token_ids: Sequence[int]) -> str:
     """The words of an answer, without the token that ended it."""
-    words = without_end(token_ids, trunk.end_ids)
+    words = strip_end(token_ids, trunk.end_ids)
     return str(trunk.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
 

@@ -28,17 +28,17 @@ def sequence_logprobs(
 
 def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
     """The head's number for each sequence, (N,), on the CPU."""
-    return scores_of_each_head(trunk, sequences, role).mean(dim=1)
+    return head_scores(trunk, sequences, role).mean(dim=1)
 
 
 @torch.no_grad()
-def scores_of_each_head(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
+def head_scores(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
     """The number of each member of the head for each sequence, (N, members), on the CPU."""
 
     def read() -> Tensor:
         scores = torch.zeros(len(sequences), trunk.heads[role].members)
         for group, batch in trunk.forward_batches(sequences):
-            scores[group] = trunk.scores_of_each_head(role, batch).cpu()
+            scores[group] = trunk.head_scores(role, batch).cpu()
         return scores
 
     return all_reduce(within_memory(trunk, read))

@@ -1,6 +1,6 @@
-"""Roles as LoRA adapters on one frozen model, so that each costs next to nothing.
+"""Roles as LoRA adapters on one frozen model, so that a role costs little memory.
 
-The reference is the model with every adapter off.
+The reference is the model with every adapter disabled.
 """
 
 import json
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from rlhf_core.distributed.sharding import shard
 from rlhf_core.models.device import Compute
-from rlhf_core.models.kernels.lora import fused
+from rlhf_core.models.kernels.lora import use_fused_linears
 from rlhf_core.models.kernels.norm import speed_up_norms
 from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
 
@@ -29,12 +29,12 @@ ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 BASE = "base_model_name_or_path"
 
 
-def named_from(folder: Path, base: Path) -> str:
-    """Return the name of a base as an adapter keeps it.
+def base_name_from(folder: Path, base: Path) -> str:
+    """Return the name under which an adapter saved in `folder` records its base.
 
-    A folder beside the adapter's own, or in it, is named from there, so that both can be moved
-    together; any other by its whole path, so that the adapter can be moved alone. What is no folder
-    is a hub id or a bundled name, and stays.
+    A base inside the adapter's folder or beside it gets a relative path, so that the two can be
+    moved together. Any other folder gets its absolute path, so that the adapter can be moved alone.
+    A hub id or a bundled name stays as it is.
     """
     if not base.is_dir():
         return str(base)
@@ -44,20 +44,20 @@ def named_from(folder: Path, base: Path) -> str:
     return f"../{whole.name}" if whole.parent == own.parent else str(whole)
 
 
-def base_of(folder: Path) -> str:
-    """Return the model that an adapter's folder stands on, as the loader takes it."""
-    named = str(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))[BASE])
-    is_way = named.startswith(("./", "../"))
-    return os.path.normpath(folder.resolve() / named) if is_way else named
+def adapter_base(folder: Path) -> str:
+    """Return the base model of the adapter in a folder, as a name that the loader accepts."""
+    name = str(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))[BASE])
+    is_relative = name.startswith(("./", "../"))
+    return os.path.normpath(folder.resolve() / name) if is_relative else name
 
 
 class AdapterRoles(Roles):
     """Adapters in fp32 on a model in the compute precision.
 
     Args:
-        load: Makes the model, on the CPU if its layers are to lie in shards.
+        load: Loads the model; on the CPU if its layers are to be sharded.
         compute: Device and precision.
-        rank: Of each adapter.
+        rank: LoRA rank of each adapter.
     """
 
     def __init__(self, load: Callable[[], PreTrainedModel], compute: Compute, rank: int) -> None:
@@ -67,7 +67,7 @@ class AdapterRoles(Roles):
             speed_up_norms(self.base)
         if compute.shard:
             shard(self.base, compute.device)
-        self._lora = fused(
+        self._lora = use_fused_linears(
             LoraConfig(
                 r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
             )
@@ -76,8 +76,8 @@ class AdapterRoles(Roles):
 
     def add(self, role: Role) -> None:
         with warnings.catch_warnings():
-            # PEFT asks transformers for a flag under its former name, and tells what it does by
-            # itself: it turns the weights of GPT-2's layers, and leaves experts held in one tensor.
+            # PEFT reads a transformers flag under its former name, and warns of what it handles by
+            # itself: it transposes the weights of GPT-2's layers, and skips experts in one tensor.
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
             warnings.filterwarnings("ignore", "The following .*_pattern keys", RuntimeWarning)
@@ -122,8 +122,15 @@ class AdapterRoles(Roles):
         return cast(nn.Linear, self.base.get_output_embeddings())  # which has no adapter
 
     def write(self, role: Role, folder: Path, base: Path) -> None:
+        """Save a role's adapter as PEFT loads it.
+
+        Args:
+            role: The role to save.
+            folder: An existing folder.
+            base: Folder of the base, which the adapter's config names.
+        """
         save_file(self.weights(role), folder / ADAPTER)
-        config = replace(self._lora, base_model_name_or_path=named_from(folder, base))
+        config = replace(self._lora, base_model_name_or_path=base_name_from(folder, base))
         config.save_pretrained(str(folder))
 
     def read(self, role: Role, folder: Path) -> None:
@@ -131,7 +138,10 @@ class AdapterRoles(Roles):
         self._load(role, load_file(folder / ADAPTER))
 
     def merged(self, role: Role) -> PreTrainedModel:
-        """In the compute precision; of a base in shards a whole copy, on the CPU."""
+        """Return base and adapter as one model in the compute precision.
+
+        A sharded base is loaded again on the CPU, whole, and merged there.
+        """
         if self._compute.shard:
             compute = replace(self._compute, device=torch.device("cpu"), shard=False)
             whole = AdapterRoles(self._new, compute, self._rank)

@@ -1,9 +1,10 @@
-"""What an architecture's attention needs, found out by passes with a recorder in its place.
+"""The attention that an architecture needs, found by forward passes with a recorder in its place.
 
-transformers hands attention what the architecture calls for: sinks, soft caps, biases. Solon's own
-attention and PyTorch's know none of these, so a model that has any keeps transformers' eager one.
-A ready mask is passed on by some architectures and not by others, with or without a window; where
-it does not arrive as the model's own would, each answer stands in a row of its own.
+transformers passes to attention whatever the architecture uses: sinks, soft caps, biases. Solon's
+own attention and PyTorch's support none of these, so a model that uses any of them keeps
+transformers' eager attention. Some architectures pass a prepared mask on to their layers, with or
+without a sliding window, and others do not. If the mask does not arrive as the model's own mask
+would, each answer gets a row of its own.
 """
 
 import inspect
@@ -26,44 +27,44 @@ logger = logging.getLogger(__name__)
 
 RECORDER = "solon_recorder"
 FULL, SLIDING = "full_attention", "sliding_attention"
-UNDERSTOOD = {"dropout", "sliding_window", "position_ids", "use_cache", "is_causal"}
-"""Arguments that any attention may leave out: windows and causality are in the mask, dropout is off
-in evaluation mode, and the others are passed along unread."""
+KNOWN_ARGUMENTS = {"dropout", "sliding_window", "position_ids", "use_cache", "is_causal"}
+"""Arguments that any attention may ignore: windows and causality are in the mask, dropout is off in
+evaluation mode, and the others are passed along unread."""
 PROBE = (TokenSequence((1, 2, 3), (4, 5, 6)), TokenSequence((1, 2, 3), (7, 8)))
 PROBE_WINDOW = 2
-"""Tokens; the probe is longer, so a window shows in its masks."""
+"""Tokens; shorter than the probe, so that the window shows in its masks."""
 
 Windows = dict[str, int | None]
-"""Tokens that a layer of each type sees, itself included; None is all of them."""
+"""Number of tokens that a layer of each type attends to, itself included; None means all."""
 
 
 @dataclass(frozen=True)
 class _Call:
-    """What one attention layer was called with."""
+    """The arguments that one attention layer was called with."""
 
     query: Tensor
     mask: Tensor | None
     arguments: frozenset[str]
-    """Names of those that are there and not understood."""
+    """Names of the other arguments that are set and not in KNOWN_ARGUMENTS."""
 
 
 _calls: ContextVar[list[_Call]] = ContextVar("calls of the recorder")
 
 
 def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
-    """Give a model the fastest attention that computes what its own does.
+    """Switch a model to the fastest attention that computes the same as its own.
 
     Args:
         model: Loaded with eager attention, in evaluation mode.
-        device: Where it is to compute.
+        device: The device it will compute on.
     """
     if not model._can_set_attn_implementation():
-        _say(model.config.model_type, "its attention is its own code, which is used as it is")
+        _log_once(model.config.model_type, "its attention is its own code, which is used as it is")
         return
     ids = torch.tensor([PROBE[0].prompt_ids], device=model.device)
     unknown = {name for call in _record(model, input_ids=ids) for name in call.arguments}
     if unknown:
-        _say(
+        _log_once(
             model.config.model_type,
             f"its attention takes {', '.join(sorted(unknown))}, which only the eager one of "
             "transformers computes, so that is used",
@@ -75,15 +76,16 @@ def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
 
 
 def shared_windows(model: PreTrainedModel) -> Windows | None:
-    """Return the window of each type of layer where answers to one prompt may share a row.
+    """Return the window of each type of layer if answers to one prompt may share a row.
 
-    None where they may not: the model does not pass a ready mask on to its layers, or does not
-    place tokens by the positions that it is given.
+    Returns:
+        None if they may not: the model does not pass a prepared mask on to its layers, or ignores
+        the positions that it is given.
     """
     reason = _why_not_shared(model)
     if reason is None:
         return _windows(model)
-    _say(
+    _log_once(
         model.config.model_type,
         f"{reason}, so each answer is read in a row of its own, as with compute.share_prompts off",
     )
@@ -91,7 +93,7 @@ def shared_windows(model: PreTrainedModel) -> Windows | None:
 
 
 def position_arguments(model: PreTrainedModel, positions: Tensor) -> dict[str, Tensor]:
-    """Return the positions of tokens, (B, T), as the model takes them: not, if it counts itself."""
+    """Return the positions, (B, T), as model arguments; none for a model that counts by itself."""
     return {"position_ids": positions} if _takes_positions(model) else {}
 
 
@@ -100,12 +102,16 @@ def _takes_positions(model: PreTrainedModel) -> bool:
 
 
 def additive_mask(batch: Batch, windows: Windows, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
-    """Return what is added to the scores of a batch: one mask, or one for each type of layer.
+    """Return the mask that is added to the attention scores of a batch.
 
     Args:
-        batch: Of rows that may hold several answers.
-        windows: As from `shared_windows`.
-        dtype: Of the masks, (B, 1, T, T), 0 where a token may look and the least number elsewhere.
+        batch: Rows that may hold several answers.
+        windows: The windows from `shared_windows`.
+        dtype: Precision of the masks.
+
+    Returns:
+        One mask, or one for each type of layer, (B, 1, T, T): 0 where a token may look, the least
+        number of the precision elsewhere.
     """
     masks = {
         name: torch.zeros_like(batch.visible, dtype=dtype).masked_fill_(
@@ -126,7 +132,7 @@ def _windows(model: PreTrainedModel) -> Windows:
 
 
 def _why_not_shared(model: PreTrainedModel) -> str | None:
-    """The reason in words, or None if answers may share a row."""
+    """Return the reason why answers may not share a row, in words; None if they may."""
     if not _takes_positions(model):
         return "it takes no positions of tokens"
     if not model._can_set_attn_implementation():
@@ -153,7 +159,7 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
             for positions in (shared.position_ids, moved)
         )
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return "it takes no ready mask"  # whatever a foreign model makes of one
+        return "it takes no ready mask"  # however an unknown model fails on one
     if len(plain) != len(given) or not plain:
         return "it takes no ready mask"
     for own, ours in zip(plain, given, strict=True):
@@ -170,13 +176,13 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
 
 
 def _shows(call: _Call, visible: Tensor) -> bool:
-    """Whether the layer could look where `visible`, (B, 1, T, T), is true, and nowhere else."""
+    """Return True if the layer could look exactly where `visible`, (B, 1, T, T), is true."""
     return call.mask is not None and torch.equal(call.mask == 0, visible)
 
 
 @contextmanager
 def _narrow_window(model: PreTrainedModel) -> Iterator[None]:
-    """Have the model's window, if it has one, be narrower than the probe, within."""
+    """Narrow the model's sliding window, if it has one, below the probe inside the context."""
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     if window is None:
@@ -191,7 +197,7 @@ def _narrow_window(model: PreTrainedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def _record(model: PreTrainedModel, **inputs: object) -> list[_Call]:
-    """Return what each attention layer is called with in a pass, in order."""
+    """Return the arguments of each attention layer in one forward pass, in order."""
     former = model.config._attn_implementation
     token = _calls.set([])
     model.set_attn_implementation(RECORDER)
@@ -212,9 +218,9 @@ def _recorder(
     scaling: float | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
-    """Write the call down and attend to nothing."""
+    """Record the call and return zeros."""
     unknown = {
-        name for name, given in kwargs.items() if given is not None and name not in UNDERSTOOD
+        name for name, given in kwargs.items() if given is not None and name not in KNOWN_ARGUMENTS
     }
     _calls.get().append(_Call(query, attention_mask, frozenset(unknown)))
     batch, heads, length, _ = query.shape
@@ -222,8 +228,8 @@ def _recorder(
 
 
 @cache
-def _say(architecture: str, what: str) -> None:
-    """Once a process."""
+def _log_once(architecture: str, what: str) -> None:
+    """Log a note on an architecture, once a process."""
     logger.info("architecture %r: %s", architecture, what)
 
 

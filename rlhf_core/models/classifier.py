@@ -1,4 +1,4 @@
-"""Reading a sequence classifier with one output: the reward models other people publish."""
+"""Sequence classifiers with one output: the form in which reward models are published."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from rlhf_core.models.sequences import TokenSequence, length_batches, pad
 
 
 def require_single_output(name: str) -> None:
-    """Refuse a model that does not answer with one number.
+    """Refuse a model whose output is not a single number.
 
     Raises:
-        ModelNotFoundError: If it is not there, or has several outputs.
+        ModelNotFoundError: If the model is missing, or has several outputs.
     """
     outputs = read_config(name).num_labels
     if outputs != 1:
@@ -27,7 +27,15 @@ def require_single_output(name: str) -> None:
 
 
 def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel:
-    """The classifier in evaluation mode; it finds the end of a sequence by its padding.
+    """Load a classifier in evaluation mode.
+
+    Args:
+        name: A bundled name, a folder or a hub id.
+        pad_id: Padding token, by which the classifier finds the end of a sequence.
+        compute: Device and precision.
+
+    Returns:
+        The classifier, on the device.
 
     Raises:
         ModelNotFoundError: If it cannot be loaded, or only from pickled weights.
@@ -48,7 +56,17 @@ def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel
 def classifier_scores(
     model: PreTrainedModel, sequences: Sequence[TokenSequence], pad_id: int, compute: Compute
 ) -> Tensor:
-    """The one output for each sequence, fp32, (N,), on the CPU."""
+    """Score sequences with a classifier of one output.
+
+    Args:
+        model: The classifier, from `load_classifier`.
+        sequences: The N sequences.
+        pad_id: Padding token.
+        compute: Sets the size of a batch.
+
+    Returns:
+        The output for each sequence, fp32, (N,), on the CPU.
+    """
     scores = torch.zeros(len(sequences))
     rows = [[*sequence.prompt_ids, *sequence.response_ids] for sequence in sequences]
     for batch in length_batches([len(row) for row in rows], compute.forward_tokens):

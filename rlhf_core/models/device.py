@@ -1,4 +1,4 @@
-"""Where to compute and in which precision: chosen once, printed, passed along."""
+"""Device and precision of all computation: chosen once, printed, and passed along."""
 
 import ctypes
 import platform
@@ -13,7 +13,7 @@ from rlhf_core.distributed.launch import local_rank, local_ranks
 from rlhf_core.distributed.ranks import world_size
 from rlhf_core.errors import ConfigError
 
-# Instructions that multiply bf16 directly; elsewhere bf16 on a CPU is emulated and slower.
+# Instructions that multiply bf16 directly. Without them a CPU emulates bf16, which is slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 FORWARD_ONLY_FACTOR = 4
 
@@ -30,11 +30,11 @@ class Compute:
     tokens_per_microbatch: int
     reason: str
     share_prompts: bool = True
-    """Whether responses to one prompt stand in one row."""
+    """True if responses to one prompt share a row."""
     gradient_checkpointing: bool = False
-    """Whether a backward pass computes again what its forward pass did not keep."""
+    """True if a backward pass recomputes the activations inside each layer."""
     shard: bool = False
-    """Whether the layers of a trunk lie in shards over all processes."""
+    """True if the layers of a trunk are sharded over all ranks."""
 
     @property
     def forward_tokens(self) -> int:
@@ -42,11 +42,11 @@ class Compute:
         return FORWARD_ONLY_FACTOR * self.tokens_per_microbatch
 
     def with_microbatches_of(self, tokens: int) -> "Compute":
-        """The same with another size of micro-batches."""
+        """Return the same settings with another micro-batch size, in tokens."""
         return replace(self, tokens_per_microbatch=tokens)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Matrix products in `dtype`; parameters that are trained stay in fp32."""
+        """Run matrix products in `dtype` inside the context; trained parameters stay in fp32."""
         is_reduced = self.dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=is_reduced)
 
@@ -56,13 +56,13 @@ class Compute:
 
 
 def choose_compute(settings: ComputeSettings) -> Compute:
-    """The device and precision that the settings ask for, or the best there are.
+    """Return the device and precision that the settings name, or the best available.
 
-    On a CPU the process keeps the memory that tensors free from now on. Of several processes on a
-    machine with GPUs each has its own.
+    On a CPU the process keeps the memory that tensors free from now on. On a machine with GPUs each
+    rank chooses its own GPU.
 
     Raises:
-        ConfigError: If the device named is not there, or is one for several processes.
+        ConfigError: If the device is not available, or is one GPU for several ranks.
     """
     device = _device(settings.device)
     if device.type == "cpu":
@@ -87,10 +87,10 @@ def choose_compute(settings: ComputeSettings) -> Compute:
 
 @cache
 def _keep_freed_memory() -> None:
-    """Have glibc hand what a tensor frees to the next one, for as long as the process lives.
+    """Make glibc keep the memory that tensors free, for as long as the process lives.
 
-    It would give each large block back to the kernel, which clears every page of the next one:
-    more time than a training step takes otherwise. Costs a quarter more memory at the peak.
+    By default it returns each large block to the kernel, which clears every page of the next one.
+    That takes longer than the rest of a training step. Costs a quarter more memory at the peak.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -102,7 +102,7 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and local_ranks() > 1:
-        name = _own_gpu(name)
+        name = _gpu_of_rank(name)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -112,8 +112,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _own_gpu(name: str) -> str:
-    """That of this process, among several on this machine."""
+def _gpu_of_rank(name: str) -> str:
+    """Return the GPU of this rank on a machine with several ranks."""
     count, gpus = local_ranks(), torch.cuda.device_count()
     if name != "cuda":
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""Roles as models of their own, trained in all their parameters.
+"""Roles as separate models, of which all parameters are trained.
 
-Weights are kept in fp32 and meet in the compute precision, which autocast sees to. A role takes 4
+Weights are held in fp32, and autocast multiplies them in the compute precision. A role takes 4
 bytes a parameter, and 12 more while it is trained: its gradient and AdamW's two moments.
 """
 
@@ -23,7 +23,7 @@ class FullRoles(Roles):
     """A model in fp32 for each role, beside a frozen base.
 
     Args:
-        load: Makes the base in fp32, anew each time.
+        load: Loads the base in fp32, a new copy at each call.
         compute: Device and precision.
     """
 
@@ -31,7 +31,7 @@ class FullRoles(Roles):
         self._new = load
         self._compute = compute
         self._models: dict[Role, PreTrainedModel] = {}
-        self.base = _rounded(load(), compute.dtype).requires_grad_(False)
+        self.base = _round_linears(load(), compute.dtype).requires_grad_(False)
 
     def add(self, role: Role) -> None:
         self._put(role, self._new())
@@ -51,8 +51,8 @@ class FullRoles(Roles):
     @contextmanager
     def acting_as(self, role: Role) -> Iterator[PreTrainedModel]:
         model = self._model(role)
-        # States then travel through the layers in the compute precision, as in a model that is
-        # in it throughout; autocast alone would leave them, and keys but not values, in fp32.
+        # So hidden states pass through the layers in the compute precision, as in a model loaded
+        # in it; autocast alone would leave them, and keys but not values, in fp32.
         hook = model.get_input_embeddings().register_forward_hook(self._in_precision)
         try:
             yield model
@@ -63,13 +63,20 @@ class FullRoles(Roles):
         return cast(nn.Linear, self._model(role).get_output_embeddings())
 
     def write(self, role: Role, folder: Path, base: Path) -> None:
+        """Save a role's model as transformers loads it.
+
+        Args:
+            role: The role to save.
+            folder: An existing folder.
+            base: Not used, as the model needs no base.
+        """
         self._models[role].save_pretrained(folder)
 
     def read(self, role: Role, folder: Path) -> None:
         self._put(role, load_language_model(str(folder), torch.float32, self._compute.device))
 
     def merged(self, role: Role) -> PreTrainedModel:
-        """In fp32: nothing that was learnt is rounded away."""
+        """Return the role's model in fp32, so that no small update is rounded away."""
         return self._model(role)
 
     def _model(self, role: Role) -> PreTrainedModel:
@@ -86,14 +93,14 @@ class FullRoles(Roles):
         return states.to(self._compute.dtype)
 
 
-def _rounded(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The model with those weights rounded that autocast would round at every use.
+def _round_linears(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Round the weights that autocast would round at every use, and return the model.
 
-    It says the same to the bit, in half the memory. Not for weights that are trained.
+    Its outputs stay equal to the bit, in half the memory. Not for weights that are trained.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear) and dtype != torch.float32:
-            # New parameters, so that an embedding tied to the output stays as it is.
+            # New parameters, so that an input embedding tied to the output keeps its precision.
             for name, parameter in list(module.named_parameters(recurse=False)):
                 setattr(module, name, nn.Parameter(parameter.to(dtype)))
     return model

@@ -1,6 +1,6 @@
-"""One loader for every name a model can have: bundled, local folder, hub id.
+"""One loader for every kind of model name: bundled, local folder, hub id.
 
-Safetensors only, and no code from the model's repository is ever run.
+It reads safetensors only, and never runs code from a model's repository.
 """
 
 from pathlib import Path
@@ -25,14 +25,14 @@ from rlhf_core.models.bundled import bundled_folder, bundled_names
 HUB_TIMEOUT_SECONDS = 10.0
 Tokenizer = PreTrainedTokenizerBase
 UNREADABLE = (OSError, ValueError, StrictDataclassError)
-"""What transformers raises for files that are not there, or that contradict themselves."""
+"""Errors that transformers raises for missing or inconsistent files."""
 
 
 def locate(name: str) -> str:
-    """What transformers can load: a folder for bundled and local models, else the hub id itself.
+    """Return what transformers can load: the folder of a bundled or local model, or a hub id.
 
     Raises:
-        ModelNotFoundError: If a path is named and holds no model.
+        ModelNotFoundError: If the name is a path without a model, or the hub has no such model.
     """
     folder = bundled_folder(name)
     if folder is not None:
@@ -48,12 +48,16 @@ def locate(name: str) -> str:
             f"{', '.join(bundled_names())}"
         )
     if try_to_load_from_cache(name, "config.json") is None:
-        _ask_hub(name)
+        _query_hub(name)
     return name
 
 
-def _ask_hub(name: str) -> None:
-    """Refuse a name the hub does not have now, in seconds, before minutes of retried downloads."""
+def _query_hub(name: str) -> None:
+    """Refuse a name that the hub does not know, in seconds instead of minutes of retried downloads.
+
+    Raises:
+        ModelNotFoundError: If the hub does not know it, or cannot be reached.
+    """
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
     except (OSError, ValueError, httpx2.HTTPError) as error:
@@ -61,10 +65,10 @@ def _ask_hub(name: str) -> None:
 
 
 def read_config(name: str) -> PreTrainedConfig:
-    """Return the model's config.
+    """Return a model's config.
 
     Raises:
-        ModelNotFoundError: If it is not there, or contradicts itself.
+        ModelNotFoundError: If the config is missing or inconsistent.
     """
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
@@ -74,7 +78,11 @@ def read_config(name: str) -> PreTrainedConfig:
 
 
 def load_tokenizer(name: str) -> Tokenizer:
-    """The model's tokenizer, with a padding token that is not its end of text."""
+    """Load a model's tokenizer, with a padding token that differs from the end of text if it can.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded, or has no end-of-text token.
+    """
     location = locate(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
@@ -88,7 +96,19 @@ def load_tokenizer(name: str) -> Tokenizer:
 
 
 def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The model, in evaluation mode: dropout has no place in sampling or in PPO's ratios."""
+    """Load a causal language model in evaluation mode: dropout would distort PPO's ratios.
+
+    Args:
+        name: A bundled name, a folder or a hub id.
+        dtype: Precision of the weights.
+        device: The device to load it on.
+
+    Returns:
+        The model, with the fastest attention that fits it.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded, or only from pickled weights.
+    """
     location = locate(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -106,9 +126,12 @@ def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> 
 
 
 def parameter_count(name: str) -> int:
-    """Parameters of the model, from its config alone.
+    """Return the number of a model's parameters, from its config alone.
 
-    The weights are never allocated: the model is built on the meta device.
+    No weights are allocated: the model is built on the meta device.
+
+    Raises:
+        ModelNotFoundError: If the config is missing or inconsistent.
     """
     config = read_config(name)
     try:
@@ -121,7 +144,7 @@ def parameter_count(name: str) -> int:
 
 def _not_found(name: str, error: Exception) -> ModelNotFoundError:
     lines = [line.strip() for line in str(error).strip().splitlines()]
-    # The first line of a contradiction names the check alone.
+    # The first line of an inconsistency names only the check that failed.
     reason = " ".join(lines) if isinstance(error, StrictDataclassError) else lines[0]
     return ModelNotFoundError(
         f"model {name!r} cannot be loaded ({reason}); name a folder, a hub id (owner/name), or "

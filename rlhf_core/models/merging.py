@@ -1,4 +1,4 @@
-"""A saved model as one plain folder for transformers, whatever it was saved as."""
+"""Merging a saved model into one plain folder for transformers, whatever form it was saved in."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,42 +8,45 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
-from rlhf_core.models.artifacts import open_saved, save_plain
+from rlhf_core.models.artifacts import load_saved, save_plain
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_language_model
 from rlhf_core.models.roles import round_parameters
 
 PROBE = "The capital of France is Paris, and the river that runs through it is the Seine."
 MAX_EXACT_NATS = 1e-4
-"""What fp32 arithmetic in another order may change."""
+"""KL a token that fp32 arithmetic in another order may cause."""
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What came of merging a model."""
+class MergedModel:
+    """The size and accuracy of a merged model."""
 
     precision: str
     parameters: int
     size_bytes: int
-    """Of the weights on disk."""
+    """Size of the weights on disk."""
     divergence_nats: float
-    """KL from the model as it was saved, a token, over a sentence: what rounding changed."""
+    """KL from the saved model, mean over the tokens of one sentence: the effect of rounding."""
 
 
-def merge_saved(folder: Path, out: Path, compute: Compute) -> Merged:
-    """Write the model of a folder, with its adapter merged if it has one, and read it back.
+def merge_saved(folder: Path, out: Path, compute: Compute) -> MergedModel:
+    """Write a saved model as one plain model, its adapter merged, and read it back.
 
     Args:
-        folder: Of a fine-tuned model or a policy.
-        out: Where to; replaced if it is there.
+        folder: Folder of a fine-tuned model or a policy.
+        out: Destination; replaced if it exists.
         compute: Device, and the precision to round to.
 
+    Returns:
+        The size of the merged model, and its KL from the saved one.
+
     Raises:
-        ModelNotFoundError: If the folder holds a reward model, or misses a part.
-        TrainingError: If the merged model is not what the adapter made of its base.
+        ModelNotFoundError: If the folder holds a reward model, or a part of it is missing.
+        TrainingError: If the merged model does not answer as base and adapter do.
     """
     # Merged in fp32 and rounded once, at the end.
-    trunk, role = open_saved(folder, replace(compute, dtype=torch.float32))
+    trunk, role = load_saved(folder, replace(compute, dtype=torch.float32))
     if role in trunk.heads:
         raise ModelNotFoundError(
             f"{folder.name} is a reward model: plain transformers would lose its head; the judge "
@@ -59,7 +62,7 @@ def merge_saved(folder: Path, out: Path, compute: Compute) -> Merged:
     round_parameters(merged, compute.dtype)
     save_plain(merged, trunk.tokenizer, out)
     reloaded = load_language_model(str(out), compute.dtype, compute.device)
-    return Merged(
+    return MergedModel(
         precision=str(compute.dtype).removeprefix("torch."),
         parameters=sum(parameter.numel() for parameter in reloaded.parameters()),
         size_bytes=sum(file.stat().st_size for file in out.glob("*.safetensors")),
@@ -69,10 +72,10 @@ def merge_saved(folder: Path, out: Path, compute: Compute) -> Merged:
 
 @torch.no_grad()
 def _logprobs(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    """Of every next token, (T, V)."""
+    """Return the log-probabilities of every next token, (T, V)."""
     return torch.log_softmax(model(input_ids=ids).logits[0].float(), dim=-1)
 
 
 def _divergence(exact: Tensor, other: Tensor) -> float:
-    """KL(exact‖other), mean over tokens, in nats."""
+    """Return KL(exact‖other), mean over tokens, in nats."""
     return (exact.exp() * (exact - other)).sum(dim=-1).mean().item()

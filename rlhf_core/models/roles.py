@@ -1,6 +1,6 @@
-"""The roles a language model acts in, and what every way to hold their weights can do.
+"""The roles that a language model acts in, and the interface to their weights.
 
-adapter_roles.py holds them as adapters on one frozen model, full_roles.py as models of their own.
+adapter_roles.py holds them as adapters on one frozen model, full_roles.py as separate models.
 """
 
 from abc import ABC, abstractmethod
@@ -28,76 +28,79 @@ class Role(StrEnum):
     REWARD = "reward"
     CHAMPION = "champion"
     RELOADED = "reloaded"
-    """A role just saved, read back to be compared."""
+    """A role that was just saved, read back for comparison."""
 
 
 class Roles(ABC):
-    """Weights by role. The reference is the base itself; what is trained is in fp32."""
+    """Weights by role. The reference is the base itself; trained parameters are in fp32."""
 
     base: PreTrainedModel
     """Frozen, never trained."""
 
     @abstractmethod
     def add(self, role: Role) -> None:
-        """A fresh role, which says what the base says."""
+        """Add a new role, which answers as the base does."""
 
     @abstractmethod
     def copy(self, source: Role, target: Role) -> None:
-        """A new role with the weights of another."""
+        """Add a role with the weights of another."""
 
     @abstractmethod
     def remove(self, role: Role) -> None:
-        """Forget a role and its weights."""
+        """Remove a role and its weights."""
 
     @abstractmethod
     def parameters(self, role: Role) -> list[nn.Parameter]:
-        """What is trained of a role."""
+        """Return the trained parameters of a role."""
 
     @abstractmethod
     def weights(self, role: Role) -> dict[str, Tensor]:
-        """The same by the names they are saved under."""
+        """Return the weights of a role by the names that they are saved under."""
 
     @abstractmethod
     def acting_as(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
-        """The language model in that role, within; in evaluation mode, so without dropout."""
+        """Yield the language model in that role, in evaluation mode, so without dropout."""
 
     @abstractmethod
     def output_embedding(self, role: Role) -> nn.Linear:
-        """What a role reads its logits off hidden states with."""
+        """Return the layer by which a role maps hidden states to logits."""
 
     @abstractmethod
     def write(self, role: Role, folder: Path, base: Path) -> None:
-        """Save a role's weights in a form that plain peft or transformers loads.
+        """Save a role's weights in a form that plain PEFT or transformers loads.
 
         Args:
-            role: Which.
-            folder: Where to; it is there.
-            base: The base's own folder, for roles that are nothing without it.
+            role: The role to save.
+            folder: An existing folder.
+            base: Folder of the base, for roles that cannot work without it.
         """
 
     @abstractmethod
     def read(self, role: Role, folder: Path) -> None:
-        """A new role with the weights that were saved in a folder."""
+        """Add a role with the weights that were saved in a folder."""
 
     @abstractmethod
     def merged(self, role: Role) -> PreTrainedModel:
-        """The plain model that a role amounts to. All roles are used up by it."""
+        """Return a role as a plain model. No role can be used afterwards."""
 
 
 def round_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Not `model.to(dtype)`: that would round the rotary frequencies, which are buffers."""
+    """Round a model's parameters in place, but not its buffers.
+
+    `model.to(dtype)` would also round the rotary frequencies, which are buffers.
+    """
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
 
 
 def checkpoint_layers(model: PreTrainedModel) -> None:
-    """Have a backward pass compute again what is inside each layer.
+    """Make the backward pass recompute the activations inside each layer.
 
-    Not by transformers' switch, which asks for training mode and takes the cache away: in training
-    mode some layers drop out, and without its cache sampling sees the last token alone.
+    transformers' own switch does not serve: it needs training mode and disables the cache. In
+    training mode some layers drop out, and without the cache sampling sees only the last token.
 
     Raises:
-        ModelNotFoundError: If the architecture has no such layers.
+        ModelNotFoundError: If the architecture has no layers that can be recomputed.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     if not layers:
@@ -106,10 +109,10 @@ def checkpoint_layers(model: PreTrainedModel) -> None:
             "set compute.gradient_checkpointing to false"
         )
     for layer in layers:
-        layer.forward = MethodType(_checkpointed, layer)
+        layer.forward = MethodType(_checkpointed_forward, layer)
 
 
-def _checkpointed(layer: nn.Module, *arguments: Any, **options: Any) -> Any:
+def _checkpointed_forward(layer: nn.Module, *arguments: Any, **options: Any) -> Any:
     forward = partial(type(layer).forward, layer)
     if not torch.is_grad_enabled():
         return forward(*arguments, **options)

@@ -9,13 +9,14 @@ from rlhf_core.errors import ShapeError
 
 
 class ScalarHead(nn.Module):
-    """A linear map from a hidden state to one number, in fp32; or several, of which it is the mean.
+    """A linear map from a hidden state to one number, in fp32, or the mean of several such maps.
 
-    Weights start as N(0, 1/(H+1)), bias 0 (arXiv:2009.01325, as in the released code).
+    Weights are initialised from N(0, 1/(H+1)) and biases with 0 (arXiv:2009.01325, as in the
+    released code).
 
     Args:
         hidden_size: H.
-        members: Maps.
+        members: Number of maps.
     """
 
     def __init__(self, hidden_size: int, members: int = 1) -> None:
@@ -29,24 +30,24 @@ class ScalarHead(nn.Module):
         return self.linear.out_features
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(…, H) to (…)."""
-        return self.each(hidden).mean(dim=-1)
+        """Return the mean over the members, (…), for hidden states (…, H)."""
+        return self.member_scores(hidden).mean(dim=-1)
 
-    def each(self, hidden: Tensor) -> Tensor:
-        """The number of every member: (…, H) to (…, members)."""
+    def member_scores(self, hidden: Tensor) -> Tensor:
+        """Return the number of every member, (…, members), for hidden states (…, H)."""
         with torch.autocast(hidden.device.type, enabled=False):
             return cast(Tensor, self.linear(hidden.float()))
 
     @torch.no_grad()
     def rescale(self, mean: Tensor, deviation: Tensor) -> None:
-        """Answer (number − mean) / deviation from now on, each member by its own two.
+        """Make each member return (number − mean) / deviation from now on.
 
         Args:
-            mean: What becomes 0, (members,).
-            deviation: What becomes 1, (members,).
+            mean: Mean of each member's numbers, which becomes 0, (members,).
+            deviation: Deviation of each member's numbers, which becomes 1, (members,).
 
         Raises:
-            ShapeError: If either is not of one number a member.
+            ShapeError: If either does not hold one number a member.
         """
         bias = self.linear.bias
         if not mean.shape == deviation.shape == bias.shape:

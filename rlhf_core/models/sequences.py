@@ -1,8 +1,8 @@
-"""Ragged token sequences, and the padded batches a model sees. No model here.
+"""Ragged token sequences, and the padded batches that a model reads. No model here.
 
-Responses to the same prompt share one row, `[prompt, response 1, …, response n]`: positions start
-again after the prompt for each response, and the mask lets it see the prompt and itself only. The
-prompt is computed once, and the numbers are those of a row each
+Responses to the same prompt share one row, `[prompt, response 1, …, response n]`: the positions of
+each response start after the prompt, and the mask lets it see only the prompt and itself. So the
+prompt is computed once, and the results equal those of a row for each response
 (tests/rlhf_core/models/test_sequences.py).
 
 Dimensions: B rows, T tokens of the longest row, N responses, R tokens of the longest response.
@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 LEAST_FILLED = 0.7
-"""A row that would fill less of its padded width than this goes into the next micro-batch."""
+"""A row that would fill a smaller share of its padded width goes into the next micro-batch."""
 PROMPT_BRANCH = 0
 PADDING_BRANCH = -1
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """A prompt and a response to it, as tokens; a response is never decoded and encoded again."""
+    """A prompt and a response as tokens; a sampled response is never decoded and encoded again."""
 
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
@@ -35,7 +35,7 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows for the model, and where to read its answers about each response.
+    """Rows for the model, and the positions at which to read its outputs for each response.
 
     `predictors[n, r]` is the position whose hidden state predicts token r of response n: the one
     before it. Critics are read there too, so a value belongs to the state before its token.
@@ -48,7 +48,7 @@ class Batch:
     real: Tensor
     """(B, T), true where a token is not padding."""
     visible: Tensor
-    """(B, 1, T, T), true where the query of a row may look at the key of a column."""
+    """(B, 1, T, T), true where the query token of a row may attend to the key token of a column."""
     response_rows: Tensor
     """Row of each response, (N,)."""
     response_ids: Tensor
@@ -58,12 +58,12 @@ class Batch:
     predictors: Tensor
     """(N, R), 0 where there is no token."""
     last: Tensor
-    """Position of each response's last real token, found by mask, (N,)."""
+    """Position of each response's last real token, (N,)."""
 
     def visible_within(self, window: int | None) -> Tensor:
-        """Of what is visible, what is fewer than `window` positions back, (B, 1, T, T); None: all.
+        """Return the visible keys fewer than `window` positions back, (B, 1, T, T); None: all.
 
-        Padding stands at position 0, so it still sees everything before it.
+        Padding has position 0, so it still sees everything before it.
         """
         if window is None:
             return self.visible
@@ -71,11 +71,11 @@ class Batch:
         return self.visible & (distance < window)[:, None]
 
     def at_predictors(self, states: Tensor) -> Tensor:
-        """Of (B, T, H), the states before each response token, (N, R, H)."""
+        """Return the state before each response token, (N, R, H), out of (B, T, H)."""
         return states[self.response_rows[:, None], self.predictors]
 
     def at_last(self, states: Tensor) -> Tensor:
-        """Of (B, T, H), the state at the end of each response, (N, H)."""
+        """Return the state at the end of each response, (N, H), out of (B, T, H)."""
         return states[self.response_rows, self.last]
 
 
@@ -85,15 +85,18 @@ def collate(
     device: torch.device | None = None,
     is_shared: bool = True,
 ) -> Batch:
-    """One batch of sequences; responses keep the order they came in.
+    """Return sequences as one batch; responses keep their order.
 
     Args:
         sequences: At least one.
-        pad_id: Fills rows up.
-        device: Of the tensors.
-        is_shared: A row a distinct prompt; else a row a response.
+        pad_id: Padding token.
+        device: Device of the tensors; None is the CPU.
+        is_shared: True for one row a distinct prompt, False for one row a response.
+
+    Returns:
+        The batch of B rows and N responses.
     """
-    groups = by_prompt(sequences) if is_shared else [[i] for i in range(len(sequences))]
+    groups = group_by_prompt(sequences) if is_shared else [[i] for i in range(len(sequences))]
     rows = [_row(sequences, group) for group in groups]
     branches = pad([row.branches for row in rows], PADDING_BRANCH).to(device)
     starts = {index: start for row in rows for index, start in row.starts}
@@ -121,34 +124,45 @@ def collate(
 def microbatches(
     sequences: Sequence[TokenSequence], tokens: int, is_shared: bool = True, shares: int = 1
 ) -> list[list[int]]:
-    """Indices in groups of similar row length that fit a budget of tokens, padding included.
+    """Return the indices of sequences in micro-batches that fit a budget of tokens.
 
-    Responses to the same prompt stay together, in one row if they share it. What is longer than the
-    budget stands alone. The groups partition the indices, and are as few as the budget allows, but
-    a multiple of the shares that processes take of them, and then as equal as can be: a full batch
-    and a remnant take longer than two halves.
+    Rows of similar length share a micro-batch. Responses to the same prompt stay together. The
+    micro-batches are as few as the budget allows, rounded up to a multiple of `shares`, and of
+    equal size as far as possible: a full batch and a remnant take longer than two halves.
+
+    Args:
+        sequences: The sequences.
+        tokens: Budget of one micro-batch, padding included; a longer prompt group stands alone.
+        is_shared: True if responses to one prompt share a row.
+        shares: Number of ranks that share the micro-batches.
+
+    Returns:
+        Lists of indices, which partition the sequences.
     """
-    groups = by_prompt(sequences)
+    groups = group_by_prompt(sequences)
     rows = [1 if is_shared else len(group) for group in groups]
     lengths = [
         len(_row(sequences, group).ids) if is_shared else max(len(sequences[i]) for i in group)
         for group in groups
     ]
-    most = shares * ceil(len(_filled(lengths, rows, tokens)) / shares)
+    most = shares * ceil(len(_fill(lengths, rows, tokens)) / shares)
     fitting = range(1, tokens + 1)
-    least = fitting[bisect_left(fitting, -most, key=lambda t: -len(_filled(lengths, rows, t)))]
+    least = fitting[bisect_left(fitting, -most, key=lambda t: -len(_fill(lengths, rows, t)))]
     return [
         [index for number in batch for index in groups[number]]
-        for batch in _filled(lengths, rows, least)
+        for batch in _fill(lengths, rows, least)
     ]
 
 
-def _filled(lengths: Sequence[int], rows: Sequence[int], tokens: int) -> list[list[int]]:
-    """Numbers of groups of so many rows of that length, batch after batch filled to the budget."""
+def _fill(lengths: Sequence[int], rows: Sequence[int], tokens: int) -> list[list[int]]:
+    """Return the indices of groups in batches filled to the budget, the longest first.
+
+    Group n has `rows[n]` rows of `lengths[n]` tokens.
+    """
     batches: list[list[int]] = []
     longest, count = 0, 0
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
-        # From long to short, so the first of a batch sets its padded width.
+        # From long to short, so the first group of a batch sets its padded width.
         is_similar = lengths[number] >= LEAST_FILLED * longest
         if batches and is_similar and longest * (count + rows[number]) <= tokens:
             batches[-1].append(number)
@@ -160,7 +174,7 @@ def _filled(lengths: Sequence[int], rows: Sequence[int], tokens: int) -> list[li
 
 
 def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Indices from long to short, in batches of at most `tokens`, padding included."""
+    """Return indices from long to short, in batches of at most `tokens`, padding included."""
     batches: list[list[int]] = []
     room = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
@@ -172,8 +186,8 @@ def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     return batches
 
 
-def by_prompt(sequences: Sequence[TokenSequence]) -> list[list[int]]:
-    """Indices of the sequences that share a prompt, prompts in order of appearance."""
+def group_by_prompt(sequences: Sequence[TokenSequence]) -> list[list[int]]:
+    """Return the indices of the sequences of each prompt, prompts in order of appearance."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, sequence in enumerate(sequences):
         groups.setdefault(sequence.prompt_ids, []).append(index)
@@ -181,7 +195,16 @@ def by_prompt(sequences: Sequence[TokenSequence]) -> list[list[int]]:
 
 
 def pad(rows: Sequence[Sequence[float]], value: float, left: bool = False) -> Tensor:
-    """Rows of different lengths as one tensor, (B, longest), filled up with `value`."""
+    """Return rows of different lengths as one tensor.
+
+    Args:
+        rows: At least one row.
+        value: Fills the shorter rows.
+        left: True to pad on the left, False on the right.
+
+    Returns:
+        (B, longest), on the CPU.
+    """
     width = max(len(row) for row in rows)
     filled = [
         [value] * (width - len(row)) + list(row) if left else [*row, *[value] * (width - len(row))]
@@ -196,7 +219,7 @@ class _Row:
     positions: list[int]
     branches: list[int]
     starts: list[tuple[int, int]]
-    """For each response in the row, its index and where it begins."""
+    """Index and first column of each response in the row."""
 
 
 def _row(sequences: Sequence[TokenSequence], group: Sequence[int]) -> _Row:
@@ -212,9 +235,9 @@ def _row(sequences: Sequence[TokenSequence], group: Sequence[int]) -> _Row:
 
 
 def _visible(branches: Tensor) -> Tensor:
-    """What each token may look at: what came before it in its own branch, and the prompt.
+    """Return where each token may look: earlier tokens of its own branch, and the prompt.
 
-    Padding looks at everything before it: a row of nothing visible would be not-a-number.
+    Padding looks at everything before it: softmax over nothing would be NaN.
     """
     query, key = branches[:, :, None], branches[:, None, :]
     length = branches.shape[1]

@@ -1,6 +1,6 @@
 """A language model of a few thousand random weights, for tests and the smoke config.
 
-It speaks bytes and says nothing, but everything that trains a real model trains it, in seconds.
+It reads and writes bytes. Its answers mean nothing, but all trainings run on it, in seconds.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ CHAT_TEMPLATE = (
 
 
 def write_tiny_model(folder: Path) -> None:
-    """Save the model and its byte-level tokenizer in Hugging Face format."""
+    """Save the tiny model and its byte-level tokenizer in Hugging Face format."""
     tokenizer = _tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -32,7 +32,7 @@ def write_tiny_model(folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
-        initializer_range=0.2,  # at the usual 0.02 no adapter could move its logits
+        initializer_range=0.2,  # at the usual 0.02 an adapter would hardly change its logits
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""One language model and the roles that act on it: what each says of a batch.
+"""One language model and the roles that act on it: log-probabilities, values and scores of a batch.
 
 roles.py says how a role's weights are held; critic and reward have a scalar head too. Training is
 not here.
@@ -27,7 +27,7 @@ from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatch
 from rlhf_core.models.turn_end import end_ids
 
 PROBE_FACTOR = 50.0
-"""Times the logits of a model when it is asked what it does to them."""
+"""The probe multiplies the logits by this, since a soft cap leaves small logits unchanged."""
 
 __all__ = ["Role", "Trunk"]
 
@@ -37,13 +37,13 @@ class Trunk:
 
     Args:
         roles: The weights of every role; the reference is their base.
-        tokenizer: The model's own.
+        tokenizer: The model's tokenizer.
         compute: Device and precision.
 
     Raises:
-        ModelNotFoundError: If the model does more after its output embedding than scale and cap,
-            which reading log-probabilities from hidden states would miss, or remembers more of a
-            text than keys and values.
+        ModelNotFoundError: If the model does more to its logits than scale and cap them, which
+            log-probabilities computed from hidden states would miss, or caches more of a text than
+            keys and values.
     """
 
     def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> None:
@@ -52,7 +52,7 @@ class Trunk:
         self.compute = compute
         self.hidden_size = int(roles.base.get_output_embeddings().weight.shape[1])
         self.heads: dict[Role, ScalarHead] = {}
-        new_cache(roles.base)  # refuses what could be trained and never sampled from
+        new_cache(roles.base)  # refuses a model that could be trained but not sampled from
         with self.acting_as(Role.REFERENCE) as model, compute.autocast():
             self._windows = shared_windows(model)
         self._base_states = self._reference_states()
@@ -60,12 +60,12 @@ class Trunk:
 
     @property
     def language_model(self) -> PreTrainedModel:
-        """The base, which every role begins as."""
+        """The base model, which every role starts from."""
         return self.roles.base
 
     @property
     def shares_prompts(self) -> bool:
-        """Whether responses to one prompt stand in one row: asked for, and right for this model."""
+        """True if responses to one prompt share a row: configured, and right for this model."""
         return self.compute.share_prompts and self._windows is not None
 
     @property
@@ -78,11 +78,17 @@ class Trunk:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """All tokens that end an answer."""
+        """Ids of all tokens that end an answer."""
         return end_ids(self.language_model, self.tokenizer)
 
     def add_role(self, role: Role, seed: int, heads: int = 1) -> None:
-        """A fresh role, which says what the base says, and a random head where it has one."""
+        """Add a role that answers as the base does; a critic or reward role gets a random head.
+
+        Args:
+            role: The role to add.
+            seed: Seed of the adapter and the head.
+            heads: Number of members of the head.
+        """
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.roles.add(role)
@@ -90,7 +96,7 @@ class Trunk:
                 self.heads[role] = ScalarHead(self.hidden_size, heads).to(self.compute.device)
 
     def copy_role(self, source: Role, target: Role) -> None:
-        """A new role that begins as an exact copy of another, head included."""
+        """Add a role that starts as an exact copy of another, head included."""
         with torch.random.fork_rng():
             self.roles.copy(source, target)
         if source in self.heads:
@@ -102,7 +108,7 @@ class Trunk:
         self.heads[role].load_state_dict(weights)
 
     def copy_head(self, source: Role, target: Role) -> None:
-        """Give a role, beside its weights, an exact copy of another's head."""
+        """Give a role an exact copy of another role's head."""
         self.load_head(target, self.heads[source].state_dict())
 
     def remove_role(self, role: Role) -> None:
@@ -110,19 +116,19 @@ class Trunk:
         self.heads.pop(role, None)
 
     def parameters(self, role: Role) -> list[nn.Parameter]:
-        """What is trained of a role: its weights, and its head."""
+        """Return the trained parameters of a role: its weights, and its head."""
         head = list(self.heads[role].parameters()) if role in self.heads else []
         return self.roles.parameters(role) + head
 
     def acting_as(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
-        """The language model in that role; in evaluation mode, so without dropout."""
+        """Yield the language model in that role, in evaluation mode, so without dropout."""
         return self.roles.acting_as(role)
 
     def require_reference(self) -> None:
         """Refuse to measure a distance from a reference that is no longer the base.
 
         Raises:
-            TrainingError: If its hidden states differ from those before any role was added.
+            TrainingError: If the reference's hidden states differ from those of the loaded model.
         """
         if not torch.equal(self._reference_states(), self._base_states):
             raise TrainingError(
@@ -131,25 +137,30 @@ class Trunk:
             )
 
     def batch(self, sequences: Sequence[TokenSequence]) -> Batch:
-        """These sequences as this model reads them."""
+        """Return sequences as a batch on this model's device."""
         return collate(sequences, self.pad_id, self.compute.device, self.shares_prompts)
 
     def training_batches(
         self, sequences: Sequence[TokenSequence]
     ) -> Iterator[tuple[list[int], Batch]]:
-        """Micro-batches with room for a backward pass, each with the indices of what is in it.
+        """Yield this rank's micro-batches with room for a backward pass.
 
-        Of several processes each gets its share.
+        Yields:
+            The indices of the sequences in a micro-batch, and the micro-batch.
         """
-        return self._shared_out(sequences, self.compute.tokens_per_microbatch)
+        return self._batches_of_rank(sequences, self.compute.tokens_per_microbatch)
 
     def forward_batches(
         self, sequences: Sequence[TokenSequence]
     ) -> Iterator[tuple[list[int], Batch]]:
-        """The same for a forward pass alone, which has room for more."""
-        return self._shared_out(sequences, self.compute.forward_tokens)
+        """Yield this rank's larger micro-batches for a forward pass alone.
 
-    def _shared_out(
+        Yields:
+            The indices of the sequences in a micro-batch, and the micro-batch.
+        """
+        return self._batches_of_rank(sequences, self.compute.forward_tokens)
+
+    def _batches_of_rank(
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
         groups = microbatches(sequences, tokens, self.shares_prompts, world_size())
@@ -158,7 +169,7 @@ class Trunk:
                 yield group, self.batch([sequences[index] for index in group])
 
     def hidden_states(self, role: Role, batch: Batch) -> Tensor:
-        """Last hidden states, (B, T, H)."""
+        """Return the last hidden states, (B, T, H)."""
         with self.acting_as(role) as model, self.compute.autocast():
             output = model.base_model(
                 input_ids=batch.input_ids,
@@ -169,15 +180,31 @@ class Trunk:
         return cast(Tensor, output.last_hidden_state)
 
     def token_logprobs(self, role: Role, batch: Batch, temperature: float) -> Tensor:
-        """Log-probability of each response token, in nats, fp32, (N, R), 0 elsewhere."""
+        """Return the log-probability of each response token.
+
+        Args:
+            role: The role that is read.
+            batch: N responses of at most R tokens.
+            temperature: Divides the logits.
+
+        Returns:
+            In nats, fp32, (N, R), 0 outside the response mask.
+        """
         return self.token_logprobs_and_entropy(role, batch, temperature, with_entropy=False)[0]
 
     def token_logprobs_and_entropy(
         self, role: Role, batch: Batch, temperature: float, with_entropy: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability of each response token and the entropy before it, in nats, both (N, R).
+        """Return the log-probability of each response token, and the entropy it was drawn at.
 
-        Without `with_entropy` the second is 0, and costs nothing.
+        Args:
+            role: The role that is read.
+            batch: N responses of at most R tokens.
+            temperature: Divides the logits.
+            with_entropy: False leaves the entropy at 0, which saves its computation.
+
+        Returns:
+            Both in nats, fp32, (N, R), 0 outside the response mask.
         """
         hidden = self.hidden_states(role, batch)
         return self.logprobs_and_entropy_from(hidden, role, batch, temperature, with_entropy)
@@ -190,8 +217,20 @@ class Trunk:
         temperature: float,
         with_entropy: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """The same from hidden states that are there already, (B, T, H)."""
-        # Only the response positions meet the output embedding, a fifth of a small model's work.
+        """Return the same as `token_logprobs_and_entropy` from given hidden states.
+
+        Args:
+            hidden: Last hidden states of the role, (B, T, H).
+            role: The role whose output embedding is used.
+            batch: N responses of at most R tokens.
+            temperature: Divides the logits.
+            with_entropy: False leaves the entropy at 0, which saves its computation.
+
+        Returns:
+            Both in nats, fp32, (N, R), 0 outside the response mask.
+        """
+        # Only response positions are multiplied by the output embedding, which is a fifth of a
+        # small model's work.
         states = batch.at_predictors(hidden)[batch.response_mask]
         output, dtype = self.roles.output_embedding(role), self.compute.dtype
         chosen, entropy = chosen_logprobs(
@@ -206,37 +245,50 @@ class Trunk:
         return _spread(chosen, batch.response_mask), _spread(entropy, batch.response_mask)
 
     def token_values(self, role: Role, batch: Batch) -> Tensor:
-        """The critic's value of the state before each response token, (N, R), 0 elsewhere."""
+        """Return the critic's value of the state before each response token, (N, R), else 0."""
         return self.values_from(self.hidden_states(role, batch), role, batch)
 
     def values_from(self, hidden: Tensor, role: Role, batch: Batch) -> Tensor:
-        """The same from hidden states that are there already, (B, T, H)."""
+        """Return the same as `token_values` from given hidden states.
+
+        Args:
+            hidden: Last hidden states of the role, (B, T, H).
+            role: The role whose head is used.
+            batch: N responses of at most R tokens.
+
+        Returns:
+            The values, (N, R), 0 outside the response mask.
+        """
         return self.heads[role](batch.at_predictors(hidden)) * batch.response_mask
 
     def sequence_scores(self, role: Role, batch: Batch) -> Tensor:
-        """The head's number at the last real token of each response, (N,)."""
-        return self.scores_of_each_head(role, batch).mean(dim=-1)
+        """Return the head's number at the last real token of each response, (N,)."""
+        return self.head_scores(role, batch).mean(dim=-1)
 
-    def scores_of_each_head(self, role: Role, batch: Batch) -> Tensor:
-        """The same of every member of the head, (N, members)."""
-        return self.heads[role].each(batch.at_last(self.hidden_states(role, batch)))
+    def head_scores(self, role: Role, batch: Batch) -> Tensor:
+        """Return the number of every member of the head at the same token, (N, members)."""
+        return self.heads[role].member_scores(batch.at_last(self.hidden_states(role, batch)))
 
     def _mask(self, batch: Batch) -> Tensor | dict[str, Tensor]:
-        """What transformers is to know of it: rows of one response need no more than a (B, T)."""
+        """Return the attention mask; rows of one response need only (B, T)."""
         if self._windows is None or not self.compute.share_prompts:
             return batch.real.long()
         return additive_mask(batch, self._windows, self.compute.dtype)
 
     @torch.no_grad()
     def _reference_states(self) -> Tensor:
-        """Of two tokens, (1, 2, H): enough to tell whether any weight was changed."""
+        """Return the states of two tokens, (1, 2, H), which show whether any weight has changed."""
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
         with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
             return cast(Tensor, model.base_model(input_ids=ids).last_hidden_state)
 
     @torch.no_grad()
     def _refuse_unusual_heads(self) -> None:
-        """Compare logits, large ones, since a soft cap leaves small ones as they are."""
+        """Compare Solon's logits with the model's own, at large values, where a soft cap shows.
+
+        Raises:
+            ModelNotFoundError: If they differ.
+        """
         ids = torch.tensor([[self.pad_id, self.eos_id]], device=self.compute.device)
         with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
             output = model.get_output_embeddings()
@@ -253,7 +305,7 @@ class Trunk:
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:
-    """Values of the true cells, in order, back in the mask's shape with 0 elsewhere."""
+    """Return the values, one for each true cell in order, in the mask's shape with 0 elsewhere."""
     return torch.zeros(mask.shape, dtype=values.dtype, device=values.device).masked_scatter(
         mask, values
     )

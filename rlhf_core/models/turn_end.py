@@ -1,8 +1,8 @@
-"""The tokens that end an answer: those a model stops at, and the one that it is taught to write.
+"""The tokens that end an answer: those that a model stops at, and the one that training teaches.
 
-A chat model's turn often ends with another token than its tokenizer's end of text: `<end_of_turn>`
+A chat model's turn often ends with a token other than its tokenizer's end of text: `<end_of_turn>`
 in Gemma, `<|end|>` in Phi-3, `<|eot_id|>` in Llama 3. transformers' `generate` stops at the ids in
-the generation config, and so does whoever serves a saved model.
+the generation config, and so do servers that load a saved model.
 """
 
 from collections.abc import Iterable
@@ -13,22 +13,22 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 _PROMPT, _ANSWER = "solon-prompt-slot", "solon-answer-slot"
 
 
-def taught_end(tokenizer: PreTrainedTokenizerBase) -> int:
+def demonstration_end(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the token that ends a demonstration: the chat template's, or the end of text."""
-    of_template = _template_end(tokenizer)
-    return int(tokenizer.eos_token_id) if of_template is None else of_template
+    template_end = _template_end(tokenizer)
+    return int(tokenizer.eos_token_id) if template_end is None else template_end
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return all tokens that end an answer of the model.
+    """Return the ids of all tokens that end an answer of the model.
 
     Args:
-        model: Its config and generation config may name one or several.
+        model: Its config and generation config may each name one or several.
         tokenizer: Names the end of text; its chat template may end a turn with another token.
     """
     generation = model.generation_config
     named = [
-        taught_end(tokenizer),
+        demonstration_end(tokenizer),
         tokenizer.eos_token_id,
         getattr(model.config.get_text_config(), "eos_token_id", None),
         getattr(model.config, "eos_token_id", None),
@@ -37,15 +37,15 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     return frozenset(token for ids in named for token in _as_ids(ids))
 
 
-def keep_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Have the model's generation config name all of them, for whoever generates with it."""
+def set_end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the ids of all end tokens into the generation config, for servers of the model."""
     if model.generation_config is not None:
         ids = sorted(end_ids(model, tokenizer))
         model.generation_config.eos_token_id = ids if len(ids) > 1 else ids[0]
 
 
-def without_end(token_ids: Iterable[int], ends: frozenset[int]) -> list[int]:
-    """Return the tokens of an answer but for its end, which a tokenizer may print as text."""
+def strip_end(token_ids: Iterable[int], ends: frozenset[int]) -> list[int]:
+    """Return the tokens of an answer without its end, which a tokenizer may print as text."""
     ids = list(token_ids)
     return ids[:-1] if ids and ids[-1] in ends else ids
 

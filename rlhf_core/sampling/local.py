@@ -1,8 +1,8 @@
 """Sampling answers from a local model, with the log-probabilities they were drawn with.
 
-A prompt is read once for all its samples. When answers end, the next prompts take their places, so
-the batch stays full. Each sample has a seed of its own, so what is drawn does not depend on what
-else is in the batch.
+A prompt is prefilled once for all its samples. When answers end, the next prompts take their rows,
+so the batch stays full. Each sample has its own seed, so it does not depend on the rest of the
+batch.
 """
 
 from collections import deque
@@ -17,24 +17,24 @@ from rlhf_core.distributed.ranks import all_gather_mapping, share_of_rank
 from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.models.architecture import position_arguments
 from rlhf_core.models.kernels.attention import forward_only
-from rlhf_core.models.kernels.kv_cache import GrowingCache, Rows, joined, new_cache
+from rlhf_core.models.kernels.kv_cache import GrowingCache, Rows, join_rows, new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.packed import packed_linears
 from rlhf_core.models.sequences import length_batches, pad
 
 COMPACT_BELOW = 0.75
-"""Finished rows are dropped when fewer than this share of the batch still grows."""
+"""Finished rows are dropped when less than this share of the batch still grows."""
 REFILL_BELOW = 0.9
-"""New prompts come when fewer than this share of the rows there is room for still grow."""
+"""New prompts are added when less than this share of the rows that fit into memory still grows."""
 DRAW_BLOCK = 256
-"""Tokens whose probabilities are added up before one of them is looked for."""
+"""Number of tokens in a block: a draw first chooses a block by its sum, then a token in it."""
 PREFILL_TOKENS = 1024
-"""Prompt tokens read at once, padding included."""
+"""Largest number of prompt tokens read at once, padding included."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer; `finish_reason` is eos, or length when it was cut off."""
+    """One answer; `finish_reason` is eos, or length if it was cut off."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
@@ -46,18 +46,29 @@ class SamplingLimits:
     max_new_tokens: int
     temperature: float
     end_ids: frozenset[int]
-    """Tokens that end an answer, each."""
+    """Ids of the tokens that end an answer."""
     pad_id: int
 
 
-def sample_all(
+def sample_on_all_ranks(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[Sequence[int]],
     limits: SamplingLimits,
     tokens: int,
 ) -> list[list[Sample]]:
-    """`sample`, by all processes where there are several, each with a share of the prompts."""
+    """Draw answers to prompts, of which each rank samples its share.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        prompts: Tokens of each prompt.
+        seeds: For each prompt, the seed of each of its samples.
+        limits: Length, temperature, special tokens.
+        tokens: Budget of one rank's batch, as in `sample`.
+
+    Returns:
+        On every rank, the samples of each prompt, in the order of the seeds.
+    """
     own = share_of_rank(_from_long_to_short(prompts))
     with in_lockstep(model):
         drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
@@ -80,12 +91,12 @@ def sample(
         prompts: Tokens of each prompt.
         seeds: For each prompt, the seed of each of its samples.
         limits: Length, temperature, special tokens.
-        tokens: Of prompts and answers, at their longest, that may be in memory at once. Samples of
-            one prompt begin together, even where they alone exceed it.
+        tokens: Budget of tokens in memory, counting each answer at its greatest length. All samples
+            of a prompt start at the same time, even if they alone exceed the budget.
 
     Returns:
-        For each prompt, its samples, in the order of the seeds. The token that ended an answer,
-        where one was drawn, is the last of a sample.
+        For each prompt, its samples, in the order of the seeds. If an end token was drawn, it is
+        the last token of the sample.
     """
     answers = [
         [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
@@ -109,45 +120,47 @@ def draw(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Sample one token a row by inverting the cumulative distribution.
 
     Args:
-        logits: Already divided by the temperature, (B, V).
+        logits: Logits divided by the temperature, (B, V).
         uniforms: One number in [0, 1) a row, (B,).
 
     Returns:
-        Token and its log-probability, both (B,). A token of probability 0 is never drawn.
+        Token and its log-probability in nats, both (B,). A token of probability 0 is never drawn.
     """
     probabilities = torch.softmax(logits, dim=-1, dtype=torch.float32)
-    # In two levels, blocks and then one block of each row: one running sum is the slowest pass.
+    # Two levels, blocks and then one block of each row: a running sum over V would be the slowest
+    # pass.
     blocks = _in_blocks(probabilities)
-    block, passed = _first_beyond(blocks.sum(dim=-1), uniforms)
+    block, passed = _first_index_beyond(blocks.sum(dim=-1), uniforms)
     rows = torch.arange(len(logits), device=logits.device)
-    place, _ = _first_beyond(blocks[rows, block], passed)
+    place, _ = _first_index_beyond(blocks[rows, block], passed)
     chosen = (block * DRAW_BLOCK + place)[:, None]
-    # Of the likeliest token it is exact in fp32, and the others differ by their logits.
+    # log p of the likeliest token is exact in fp32; the others differ from it by their logits.
     likeliest = probabilities.amax(dim=-1).log()
     behind = logits.gather(1, chosen).squeeze(1).float() - logits.amax(dim=-1).float()
     return chosen.squeeze(1), likeliest + behind
 
 
 def _in_blocks(probabilities: Tensor) -> Tensor:
-    """(B, V) as (B, blocks, DRAW_BLOCK), filled up with 0."""
+    """Return (B, V) as (B, blocks, DRAW_BLOCK), padded with 0."""
     missing = -probabilities.shape[1] % DRAW_BLOCK
     filled = nn.functional.pad(probabilities, (0, missing)) if missing else probabilities
     return filled.view(len(filled), -1, DRAW_BLOCK)
 
 
-def _first_beyond(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the running sum of a row's weights first exceeds that share of their sum.
+def _first_index_beyond(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the running sum of a row's weights first exceeds a share of their sum.
 
     Args:
-        weights: At least 0, and one of each row more, (B, N).
+        weights: Nonnegative, with at least one positive weight a row, (B, N).
         shares: In [0, 1), (B,).
 
     Returns:
-        The place, of a weight above 0, and how far into that weight the share reaches, in [0, 1).
+        The index of a positive weight, and how far into that weight the share reaches, in [0, 1),
+        both (B,).
     """
     running = weights.cumsum(dim=-1)
     whole = running[:, -1:]
-    # Rounded up to the whole, it would be found nowhere.
+    # A share that rounds up to the whole would have no index.
     reached = torch.minimum(
         shares[:, None] * whole, torch.nextafter(whole, torch.zeros_like(whole))
     )
@@ -179,7 +192,7 @@ class _Answer:
 
     @property
     def next_uniform(self) -> float:
-        """Of a finished answer any, since what is drawn with it is not kept."""
+        """The number for the next draw; any number if finished, since that draw is dropped."""
         return self.uniforms[min(len(self.token_ids), len(self.uniforms) - 1)]
 
     def sample(self) -> Sample:
@@ -189,23 +202,23 @@ class _Answer:
 def _newcomers(
     waiting: deque[list[_Answer]], growing: Sequence[_Answer], limits: SamplingLimits, tokens: int
 ) -> list[list[_Answer]]:
-    """The next prompts for which there is room, longest first; none until there is enough."""
+    """Remove and return the next prompts that fit, longest first; none until enough fit."""
     longest = max((len(answer.prompt) for answer in growing), default=0)
     if waiting:
         longest = max(longest, len(waiting[0][0].prompt))
     rows = tokens // (longest + limits.max_new_tokens)
-    found: list[list[_Answer]] = []
+    newcomers: list[list[_Answer]] = []
     if growing and len(growing) >= REFILL_BELOW * rows:
-        return found
+        return newcomers
     count = len(growing)
     while waiting and (count == 0 or count + len(waiting[0]) <= rows):
         count += len(waiting[0])
-        found.append(waiting.popleft())
-    return found
+        newcomers.append(waiting.popleft())
+    return newcomers
 
 
 class _Batch:
-    """Answers that grow together, a row each: keys and values, lengths, and what comes next."""
+    """Answers that grow at the same time, a row each: cache, lengths and next logits."""
 
     def __init__(self, model: PreTrainedModel, limits: SamplingLimits) -> None:
         self.model, self.limits, self.rule = model, limits, logit_rule(model)
@@ -213,10 +226,10 @@ class _Batch:
         self.cache = new_cache(model)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
         self.logits = torch.zeros(0, device=model.device)
-        """Of the next token of each answer, (B, V)."""
+        """Logits of the next token of each answer, (B, V)."""
 
     def regroup(self, places: list[int], newcomers: Sequence[list[_Answer]]) -> None:
-        """Keep the answers at these places alone, and read the prompts of new ones."""
+        """Keep only the answers at these places, and prefill the prompts of new answers."""
         kept = torch.tensor(places, dtype=torch.long, device=self.model.device)
         lengths, logits = [self.lengths[kept]], [self.logits[kept]]
         parts = [Rows(self.cache, kept, int(lengths[0].max()))] if places else []
@@ -230,14 +243,14 @@ class _Batch:
             lengths.append(read[repeated])
             logits.append(ends[repeated])
             self.answers.extend(answer for index in chunk for answer in newcomers[index])
-        self.cache, self.lengths = joined(parts), torch.cat(lengths)
-        self.logits = torch.cat([of_part for of_part in logits if len(of_part)])
+        self.cache, self.lengths = join_rows(parts), torch.cat(lengths)
+        self.logits = torch.cat([part for part in logits if len(part)])
 
     def draw(self) -> None:
-        """Add a token to each answer, and look at what may follow unless all have ended."""
+        """Add a token to each answer, and compute the next logits unless all have ended."""
         uniforms = torch.tensor([answer.next_uniform for answer in self.answers])
         logits, temperature = self.logits, self.limits.temperature
-        # Only where it changes something: a pass over all of them.
+        # Only if it changes something, since it is a pass over all logits.
         scaled = logits if temperature == 1.0 else logits.float() / temperature
         chosen, logprobs = draw(scaled, uniforms.to(logits.device))
         for answer, token, logprob in zip(
@@ -248,7 +261,7 @@ class _Batch:
             self._advance(chosen)
 
     def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[GrowingCache, Tensor, Tensor]:
-        """Keys and values of these prompts, their lengths, and logits after them."""
+        """Return the cache of some prompts, their lengths, and the logits of their next tokens."""
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.model.device)
         ids = pad(prompts, self.limits.pad_id, left=True).to(self.model.device)
         mask = _right_aligned(lengths, ids.shape[1])
@@ -270,13 +283,13 @@ class _Batch:
             past_key_values=cache,
             use_cache=True,
         )
-        # Contiguous and flat: over a strided slice PyTorch would copy the embedding for every row.
+        # Contiguous: for a strided slice PyTorch would copy the output embedding for every row.
         last = output.last_hidden_state[:, -1].contiguous()
         return self.rule(self.model.get_output_embeddings()(last))
 
 
 def _right_aligned(lengths: Tensor, columns: int) -> Tensor:
-    """1 where a row of that length has a token, (B, columns)."""
+    """Return 1 where a right-aligned row of that length has a token, else 0, (B, columns)."""
     from_right = torch.arange(columns, 0, -1, device=lengths.device)
     return (from_right <= lengths[:, None]).long()
 
@@ -286,7 +299,7 @@ def _from_long_to_short(prompts: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _uniforms(seed: int, length: int) -> list[float]:
-    """Numbers in [0, 1)."""
+    """Return `length` numbers in [0, 1) that follow from the seed alone."""
     numbers: list[float] = torch.rand(
         length, generator=torch.Generator().manual_seed(seed)
     ).tolist()

@@ -1,4 +1,4 @@
-"""How likely a local model thinks certain tokens are to come next: a judge's soft label."""
+"""Next-token probabilities of chosen tokens under a local model: a judge's soft label."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,18 @@ def next_token_probabilities(
     pad_id: int,
     tokens: int,
 ) -> Tensor:
-    """P(choice | prompt), in fp32, on the CPU.
+    """Return the probability of each choice as the next token of each prompt.
 
     Args:
         model: A causal language model in evaluation mode.
         prompts: Tokens of each prompt.
-        choices: Tokens to look at.
-        pad_id: Padding.
-        tokens: Budget of one batch, padding included.
+        choices: Ids of the tokens to look at.
+        pad_id: Padding token.
+        tokens: Budget of one batch, in tokens, padding included.
 
     Returns:
-        (prompts, choices); a row sums to less than 1 where other tokens are likely too.
+        P(choice | prompt), fp32, (prompts, choices), on the CPU; a row sums to less than 1, since
+        other tokens are possible too.
     """
     rule = logit_rule(model)
     probabilities = torch.zeros(len(prompts), len(choices))

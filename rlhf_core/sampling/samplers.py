@@ -1,6 +1,6 @@
-"""Two ways to get answers to prompts, one interface: a local model, or a model behind an endpoint.
+"""Two samplers with one interface: a local model, and a model behind an endpoint.
 
-Seeds make local answers repeatable; an endpoint is sent them and may do as it likes.
+Seeds make local answers reproducible. An endpoint receives them too, and may ignore them.
 """
 
 import time
@@ -16,14 +16,14 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
-from rlhf_core.sampling.local import SamplingLimits, sample_all
+from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 
 ENDPOINT_SEED_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer; tokens and log-probabilities where the model gave them."""
+    """An answer, with tokens and log-probabilities if the model is local."""
 
     text: str
     finish_reason: str
@@ -36,7 +36,7 @@ class Completion:
 
 
 OnCompletion = Callable[[int, int, Completion | EndpointError], None]
-"""Called for each answer once, as soon as it is there, with where it belongs: prompt and seed."""
+"""Called once for each answer as soon as it is complete, with the indices of prompt and seed."""
 
 
 class Sampler(Protocol):
@@ -46,16 +46,25 @@ class Sampler(Protocol):
         seeds: Sequence[Sequence[int]],
         on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
-        """For each prompt, an answer a seed; a failed one is its error."""
+        """Return an answer to each prompt for each of its seeds.
+
+        Args:
+            prompts: The prompts.
+            seeds: For each prompt, the seed of each of its answers.
+            on_completion: Called once for each answer, as soon as it is complete.
+
+        Returns:
+            For each prompt, its answers in the order of the seeds; an error where one failed.
+        """
 
 
 class LocalSampler:
-    """Answers from a role of a trunk.
+    """Samples answers from a role of a trunk.
 
     Args:
-        trunk: The model.
-        role: Whose answers.
-        system_prompt: Before every prompt, where there is one.
+        trunk: Holds the role.
+        role: The role that answers.
+        system_prompt: System message of every prompt; None leaves it to the chat template.
         sampling: Length and temperature.
     """
 
@@ -78,8 +87,8 @@ class LocalSampler:
         ids = [self.chat.prompt_ids(prompt.instruction) for prompt in prompts]
         compute = self.trunk.compute
         with self.trunk.acting_as(self.role) as model, compute.autocast():
-            drawn = sample_all(model, ids, seeds, self.limits, compute.forward_tokens)
-        # A batch is drawn together, so an answer's latency is its share of the batch's.
+            drawn = sample_on_all_ranks(model, ids, seeds, self.limits, compute.forward_tokens)
+        # All answers are drawn in one batch, so each has an equal share of the batch's latency.
         share = (time.perf_counter() - started) / sum(len(row) for row in seeds)
         completions: list[list[Completion | EndpointError]] = [
             [
@@ -103,13 +112,13 @@ class LocalSampler:
 
 
 class EndpointSampler:
-    """Answers from a remote chat model.
+    """Samples answers from a remote chat model.
 
     Args:
-        settings: Which model, and how it is reached.
-        system_prompt: Sent before every prompt, where there is one.
+        settings: Model, address, limits and prices.
+        system_prompt: System message of every prompt; None sends none.
         sampling: Length and temperature.
-        budget: What may be spent; None sets no limit.
+        budget: Limits the spending; None sets no limit.
     """
 
     def __init__(
@@ -124,10 +133,10 @@ class EndpointSampler:
         self.sampling = sampling
 
     def preflight(self) -> None:
-        """Ask one tiny question, once a run.
+        """Send one tiny request, once a run.
 
         Raises:
-            EndpointError: With the server's words, if it does not answer.
+            EndpointError: If the server does not answer; it quotes the server.
         """
         like = ChatRequest((), self.sampling.max_new_tokens, self.sampling.temperature, seed=0)
         try:

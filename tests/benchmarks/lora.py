@@ -5,7 +5,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from rlhf_core.models.device import Compute
-from rlhf_core.models.kernels.lora import fused
+from rlhf_core.models.kernels.lora import use_fused_linears
 from tests.benchmarks.ratio import ratio
 from tests.benchmarks.result import Result
 
@@ -19,7 +19,7 @@ def run(compute: Compute) -> list[Result]:
     for is_fused in (True, False):
         config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=["0"])
         base = nn.Sequential(nn.Linear(IN, OUT, bias=False)).to(compute.device, compute.dtype)
-        net = get_peft_model(base, fused(config) if is_fused else config)
+        net = get_peft_model(base, use_fused_linears(config) if is_fused else config)
 
         def work(net: nn.Module = net) -> None:
             with compute.autocast():

@@ -1,8 +1,8 @@
 """Attention for short sequences on a CPU: grouped queries without copying keys and values.
 
 transformers repeats each key head for its group of queries, and PyTorch's CPU kernel has a slow
-backward pass. Folding the group into the query length needs neither; tests/benchmarks/attention.py
-holds the measurement. Memory grows with the square of the length, so GPUs keep their own kernels.
+backward pass. Folding the group into the query length avoids both; tests/benchmarks/attention.py
+measures it. Memory grows with the square of the length, so GPUs use PyTorch's kernels.
 """
 
 from collections.abc import Iterator
@@ -27,26 +27,28 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention, as transformers calls it.
+    """Return scaled dot-product attention, with the signature that transformers calls.
+
+    Softmax(s Q Kᵀ + mask) V (arXiv:1706.03762, eq. 1), with grouped queries (arXiv:2305.13245).
 
     Args:
         module: The attention layer; not used.
-        query: (B, heads, T, D).
-        key: (B, key heads, S, D); heads is a multiple of key heads.
-        value: (B, key heads, S, W); W is D in most models.
-        attention_mask: Added to the scores, (B, 1, T, S).
-        scaling: Of the scores; None is 1/√D.
-        kwargs: Of other implementations; architecture.py sees to it that they change nothing.
+        query: Q, (B, heads, T, D).
+        key: K, (B, key heads, S, D); heads is a multiple of key heads.
+        value: V, (B, key heads, S, W); W is D in most models.
+        attention_mask: Added to the scores, (B, 1, T, S), or None.
+        scaling: s; None is 1/√D.
+        kwargs: Arguments of other implementations; architecture.py makes sure that none matters.
 
     Returns:
-        (B, T, heads, W), and no weights.
+        The attended values, (B, T, heads, W), and None for the weights.
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _GroupedAttention.apply(query, key, value, attention_mask, scaling), None
 
 
 class _GroupedAttention(torch.autograd.Function):
-    """softmax(s Q Kᵀ + mask) V in few passes: of what is as large as the scores, one is kept."""
+    """softmax(s Q Kᵀ + mask) V in few passes, keeping one tensor as large as the scores."""
 
     @staticmethod
     def forward(
@@ -86,18 +88,18 @@ class _GroupedAttention(torch.autograd.Function):
 
 
 def attention_implementation(device: torch.device) -> str:
-    """The name to load a model with."""
+    """Return the name of the attention implementation for models on a device."""
     return GROUPED if device.type == "cpu" else "sdpa"
 
 
 @contextmanager
 def forward_only(model: PreTrainedModel) -> Iterator[None]:
-    """PyTorch's own attention within: without a backward pass it is the faster one everywhere.
+    """Use PyTorch's attention inside the context: without a backward pass it is always faster.
 
-    Not for what a training pass is compared with: the two round differently.
+    Not for outputs that are compared with a training pass: the two round differently.
     """
     former = model.config._attn_implementation
-    if former != GROUPED or not model._supports_sdpa:  # as the model's own would not be
+    if former != GROUPED or not model._supports_sdpa:  # a model that keeps its own attention
         yield
         return
     model.set_attn_implementation("sdpa")

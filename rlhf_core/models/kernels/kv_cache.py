@@ -1,7 +1,8 @@
-"""Keys and values of a batch while answers grow: written in place, and rows come and go.
+"""Keys and values of a batch while answers grow: written in place, with rows added and dropped.
 
-transformers' own cache copies all of it for every token. Here every row ends at the same column, so
-a new token is one write, and a row that joins late stands to the left of it, behind a mask.
+transformers' own cache copies everything for every token. Here every row ends at the same column,
+so a new token is one write. A row that is added later is right-aligned, and a mask hides the
+columns to its left.
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,13 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from rlhf_core.errors import ModelNotFoundError
 
 GROWTH = 64
-"""Columns added when there is no room for the next token."""
+"""Number of columns added when there is no room for the next token."""
 
 
 class GrowingLayer(DynamicLayer):
     """Keys and values of one layer, (B, key heads, columns, D), with room to the right.
 
-    A sliding window too is kept in full here: transformers' mask hides what has left it.
+    A layer with a sliding window is cached in full too: transformers' mask hides what is outside.
     """
 
     def __init__(self) -> None:
@@ -31,18 +32,37 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Write the new columns, and return all so far."""
+        """Write new columns and return all columns so far.
+
+        Args:
+            key_states: Keys of the new tokens, (B, key heads, new columns, D).
+            value_states: Values of the new tokens, (B, key heads, new columns, W).
+            args: Not used.
+            kwargs: Not used.
+
+        Returns:
+            Keys and values of all columns.
+        """
         if self.room is None:
-            return self.hold(key_states, value_states, key_states.shape[2])
+            return self.replace(key_states, value_states, key_states.shape[2])
         keys, values = self.room
         start, end = self.columns, self.columns + key_states.shape[2]
         if end > keys.shape[2]:
-            keys, values = _widened(keys, end), _widened(values, end)
+            keys, values = _widen(keys, end), _widen(values, end)
         keys[:, :, start:end], values[:, :, start:end] = key_states, value_states
-        return self.hold(keys, values, end)
+        return self.replace(keys, values, end)
 
-    def hold(self, keys: Tensor, values: Tensor, columns: int) -> tuple[Tensor, Tensor]:
-        """Have these from now on, of which so many columns are written."""
+    def replace(self, keys: Tensor, values: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+        """Replace the cache with `keys` and `values`, of which the first `columns` are filled.
+
+        Args:
+            keys: (B, key heads, at least `columns`, D).
+            values: (B, key heads, at least `columns`, W).
+            columns: Number of filled columns.
+
+        Returns:
+            The filled columns of both.
+        """
         if self.room is None:
             self.lazy_initialization(keys, values)
         self.room, self.columns = (keys, values), columns
@@ -51,7 +71,7 @@ class GrowingLayer(DynamicLayer):
 
 
 class GrowingCache(Cache):
-    """What transformers writes to and reads from."""
+    """The cache that transformers writes to and reads from, one layer of it for each of a model."""
 
     def __init__(self, growing: Sequence[GrowingLayer]) -> None:
         super().__init__(layers=list(growing))
@@ -60,14 +80,14 @@ class GrowingCache(Cache):
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a cache, none of which is longer than `columns`."""
+    """Some rows of a cache, none of them longer than `columns`."""
 
     cache: GrowingCache
     rows: Tensor
     columns: int
 
     def take(self, number: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of a layer, as wide as these rows; the cache has them no more."""
+        """Remove a layer's keys and values from the cache; return them as wide as these rows."""
         layer = self.cache.growing[number]
         if layer.room is None:
             raise RuntimeError(f"layer {number} of the model wrote no keys and values")
@@ -78,10 +98,10 @@ class Rows:
 
 
 def new_cache(model: PreTrainedModel) -> GrowingCache:
-    """An empty cache for that model.
+    """Return an empty cache for a model.
 
     Raises:
-        ModelNotFoundError: If a layer of the model remembers anything but keys and values.
+        ModelNotFoundError: If a layer of the model caches anything but keys and values.
     """
     layers = DynamicCache(config=model.config).layers
     unusual = {type(layer) for layer in layers} - {DynamicLayer, DynamicSlidingWindowLayer}
@@ -93,20 +113,20 @@ def new_cache(model: PreTrainedModel) -> GrowingCache:
     return GrowingCache([GrowingLayer() for _ in layers])
 
 
-def joined(parts: Sequence[Rows]) -> GrowingCache:
-    """One cache of rows of several, right-aligned. The caches are used up by it, layer by layer."""
+def join_rows(parts: Sequence[Rows]) -> GrowingCache:
+    """Return one cache of the rows of several caches, right-aligned. It empties those caches."""
     columns = max(part.columns for part in parts)
     cache = GrowingCache([GrowingLayer() for _ in parts[0].cache.growing])
     for number, layer in enumerate(cache.growing):
         taken = [(part.rows, *part.take(number)) for part in parts]
-        keys = _joined([(rows, of_part) for rows, of_part, _ in taken], columns)
-        values = _joined([(rows, of_part) for rows, _, of_part in taken], columns)
-        layer.hold(keys, values, columns)
+        keys = _join([(rows, keys) for rows, keys, _ in taken], columns)
+        values = _join([(rows, values) for rows, _, values in taken], columns)
+        layer.replace(keys, values, columns)
     return cache
 
 
-def _joined(parts: Sequence[tuple[Tensor, Tensor]], columns: int) -> Tensor:
-    """Zeros where a row is shorter: masked, but a not-a-number there would still spread."""
+def _join(parts: Sequence[tuple[Tensor, Tensor]], columns: int) -> Tensor:
+    """Return the rows right-aligned, with zeros to the left: masked, but a NaN would spread."""
     first = parts[0][1]
     count = sum(len(rows) for rows, _ in parts)
     whole = first.new_zeros(count, first.shape[1], columns + GROWTH, first.shape[3])
@@ -118,7 +138,7 @@ def _joined(parts: Sequence[tuple[Tensor, Tensor]], columns: int) -> Tensor:
     return whole
 
 
-def _widened(states: Tensor, columns: int) -> Tensor:
+def _widen(states: Tensor, columns: int) -> Tensor:
     wide = states.new_empty(*states.shape[:2], columns + GROWTH, states.shape[3])
     wide[:, :, : states.shape[2]] = states
     return wide

@@ -1,7 +1,7 @@
-"""What some models do to their logits after the output embedding: scale them, and cap them softly.
+"""Scaling and soft capping of logits, which some models apply after the output embedding.
 
-Granite and Cohere scale, Gemma 2 caps. Solon makes logits from hidden states by itself, so it does
-the same; `Trunk` refuses a model that does anything else.
+Granite and Cohere scale, Gemma 2 caps. Solon computes logits from hidden states by itself, so it
+applies the same rule; `Trunk` refuses a model that does anything else.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from transformers import PreTrainedModel
 
 @dataclass(frozen=True)
 class LogitRule:
-    """z = c · tanh(s x / c), or s x where there is no cap."""
+    """z = c · tanh(s x / c), or z = s x without a cap (arXiv:2408.00118, section 2)."""
 
     scale: float = 1.0
     cap: float | None = None
 
     def __call__(self, raw: Tensor) -> Tensor:
-        """Return the model's logits from what its output embedding says; any shape."""
+        """Return the model's logits z from the outputs x of its output embedding, of any shape."""
         logits = raw if self.scale == 1.0 else raw * self.scale
         return logits if self.cap is None else (logits / self.cap).tanh() * self.cap
 
     def slope(self, logits: Tensor) -> Tensor | float:
-        """Return dz/dx at the logits z that came out, in their shape where it is not constant."""
+        """Return dz/dx at the logits z, in their shape; a single number without a cap."""
         return self.scale if self.cap is None else self.scale * (1 - (logits / self.cap) ** 2)
 
 
@@ -31,7 +31,7 @@ IDENTITY = LogitRule()
 
 
 def logit_rule(model: PreTrainedModel) -> LogitRule:
-    """Return the rule that the model's config names."""
+    """Return the rule in a model's config."""
     config = model.config.get_text_config()
     divisor = getattr(config, "logits_scaling", None) or 1.0
     factor = getattr(config, "logit_scale", None)

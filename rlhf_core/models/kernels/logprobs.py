@@ -1,6 +1,6 @@
-"""Log-probabilities of chosen tokens without logits of the whole vocabulary in memory.
+"""Log-probabilities of chosen tokens without the logits of all rows in memory.
 
-The logits of some rows at a time are made, read and dropped; the backward pass makes them again.
+The logits of some rows at a time are computed, read and dropped; the backward pass recomputes them.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch.autograd.function import FunctionCtx
 from rlhf_core.models.kernels.logits import IDENTITY, LogitRule
 
 ROWS = 256
-"""Of the states at once."""
+"""Number of states whose logits are in memory at once."""
 
 
 def chosen_logprobs(
@@ -24,25 +24,25 @@ def chosen_logprobs(
     with_entropy: bool = True,
     rule: LogitRule = IDENTITY,
 ) -> tuple[Tensor, Tensor]:
-    """Log-probability of each chosen token, and the entropy it was chosen at.
+    """Return the log-probability of each chosen token, and the entropy it was chosen at.
 
     Products are in the precision of the weight, everything after them in fp32.
 
     Args:
         states: Last hidden states, (N, H).
         weight: Output embedding, (V, H).
-        bias: Of the output embedding, (V,), or None.
+        bias: Bias of the output embedding, (V,), or None.
         ids: Chosen tokens, (N,).
-        temperature: Divides the logits.
-        with_entropy: Else the second is 0, and costs nothing.
-        rule: What the model does to the products.
+        temperature: Divides the logits, after `rule`.
+        with_entropy: False leaves the entropy at 0, which saves its computation.
+        rule: How the model scales and caps its logits.
 
     Returns:
-        Both in nats, fp32, (N,).
+        log p(id) and −Σ p log p over the vocabulary, both in nats, fp32, (N,).
     """
     bias = bias if bias is not None else torch.zeros((), dtype=weight.dtype, device=weight.device)
-    found = _ChosenLogprobs.apply(states, weight, bias, ids, temperature, with_entropy, rule)
-    return found
+    both = _ChosenLogprobs.apply(states, weight, bias, ids, temperature, with_entropy, rule)
+    return both
 
 
 class _ChosenLogprobs(torch.autograd.Function):
@@ -86,10 +86,10 @@ class _ChosenLogprobs(torch.autograd.Function):
             logits = _logits(states[rows], weight, bias, ctx.temperature, ctx.rule)
             factor = -of_chosen[rows, None]
             if has_entropy:
-                # Of the entropy H: −p (log p + H).
+                # Gradient of the entropy H: −p (log p + H).
                 logprobs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
                 factor = factor - of_entropy[rows, None] * (logprobs + entropy[rows, None])
-            # Of log p(chosen): 1 where chosen, less p.
+            # Gradient of log p(chosen): 1 at the chosen token, minus p.
             of_logits = torch.softmax(logits, dim=-1).to(weight.dtype)
             of_logits *= factor.to(weight.dtype)
             of_logits.scatter_add_(1, ids[rows, None], of_chosen[rows, None].to(weight.dtype))
@@ -112,5 +112,5 @@ def _logits(
     if bias.dim():
         logits += bias
     logits = rule(logits)
-    # Only where it changes something: a pass over all of them.
+    # Only if it changes something, since it is a pass over all logits.
     return logits if temperature == 1.0 else logits.float() / temperature

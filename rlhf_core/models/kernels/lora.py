@@ -1,8 +1,8 @@
-"""A LoRA linear layer in the fewest passes over memory (arXiv:2106.09685).
+"""A LoRA linear layer in the fewest passes over memory (arXiv:2106.09685, eq. 3).
 
-PEFT casts the input to the adapter's precision and back, scales, and adds: each a pass over a
-tensor as large as the layer's output, which together take longer than the matrix products. Here
-base and adapter meet in one buffer, forward and backward. tests/benchmarks/lora.py measures it.
+PEFT casts the input to the adapter's precision and back, scales, and adds. Each is a pass over a
+tensor as large as the layer's output, and together they take longer than the matrix products. Here
+base and adapter share one buffer, forward and backward. tests/benchmarks/lora.py measures it.
 """
 
 from typing import Any
@@ -19,17 +19,17 @@ class FusedLinear(Linear):
 
     @property
     def sole_adapter(self) -> str | None:
-        """The one adapter that acts beside the base weights, or None if it is not so simple."""
+        """The only active adapter; None if there is none, several, or a merged one."""
         names = [name for name in self.active_adapters if name in self.lora_A]
         is_simple = not self.disable_adapters and not self.merged and len(names) == 1
         return names[0] if is_simple else None
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """(…, in) to (…, out), in the precision of the base weights."""
+        """Map (…, in) to (…, out), in the precision of the base weights."""
         name = self.sole_adapter
         if name is None:
             return super().forward(x, *args, **kwargs)
-        # A view made inside of the product could not be changed in place, as Falcon does.
+        # A view made inside the product could not be modified in place, as Falcon does.
         product = _LoraProduct.apply(
             x,
             self.base_layer.weight,
@@ -41,8 +41,8 @@ class FusedLinear(Linear):
         return product.view(*x.shape[:-1], -1)
 
 
-def fused(config: LoraConfig) -> LoraConfig:
-    """The config, which makes PEFT use this layer for every linear one."""
+def use_fused_linears(config: LoraConfig) -> LoraConfig:
+    """Make PEFT use FusedLinear for every linear layer under a config, and return the config."""
     config._register_custom_module({nn.Linear: FusedLinear})
     return config
 

@@ -1,6 +1,6 @@
-"""RMSNorm on a CPU in a third of the passes over memory (arXiv:1910.07467).
+"""RMSNorm on a CPU in a third of the passes over memory (arXiv:1910.07467, eq. 4).
 
-Only layers that answer as a plain RMSNorm does are changed; some models have others of that name.
+Only layers whose outputs equal those of a plain RMSNorm are changed; some models have variants.
 """
 
 from types import MethodType
@@ -34,7 +34,7 @@ def _forward(self: Any, hidden_states: Tensor) -> Tensor:
 
 
 class _RMSNorm(torch.autograd.Function):
-    """w · x / √(mean x² + ε), the root in fp32, rounded before it meets the frozen weight."""
+    """w · x / √(mean x² + ε), normalised in fp32 and rounded before the product with w, frozen."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:

@@ -1,8 +1,9 @@
-"""Linear layers of a CPU with their weights laid out once, for the many small products of sampling.
+"""Linear layers on a CPU with packed weights, for the many small products of sampling.
 
-A token a row meets every weight, and PyTorch lays a weight out anew for each product. Here that is
-done before, and base and adapter are one product, [x, x Aᵀ] [W, s B]ᵀ, summed in fp32: an adapter
-merged into bf16 weights would lose most of a small update. Costs a second copy of the weights.
+Each new token is multiplied by every weight, and PyTorch packs a weight anew for each product. Here
+weights are packed once. Base and adapter are one product, [x, x Aᵀ] [W, s B]ᵀ, summed in fp32: an
+adapter merged into bf16 weights would lose most of a small update. Costs a second copy of the
+weights.
 """
 
 import platform
@@ -17,9 +18,9 @@ from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.models.kernels.lora import FusedLinear
 
 MOST_BYTES = 2 * 2**30
-"""Of the copy. A larger model keeps its layers: memory is worth more there than a fifth of time."""
+"""Largest packed copy. A larger model keeps its layers: a fifth of time is not worth the memory."""
 ROWS = 32
-"""The layout is best for about so many rows, and right for all."""
+"""Number of rows that the packing is tuned for; it is correct for any number."""
 X86 = ("x86_64", "AMD64")
 Forward = Callable[[Tensor], Tensor]
 
@@ -27,12 +28,12 @@ Forward = Callable[[Tensor], Tensor]
 @contextmanager
 @torch.no_grad()
 def packed_linears(model: nn.Module) -> Iterator[None]:
-    """Faster linear layers within, for forward passes alone.
+    """Use packed linear layers inside the context, for forward passes alone.
 
-    A model on another device keeps its own, and so does one whose layers lie in shards. What acts
-    at the start acts throughout: adapters must not change within.
+    A model on another device or with sharded layers keeps its own layers. The active adapter is
+    packed at the start and must not change inside the context.
     """
-    packed = _linears(model) if _is_worth_it(model) else {}
+    packed = _packed_forwards(model) if _is_worth_it(model) else {}
     for module, forward in packed.items():
         module.forward = forward
     try:
@@ -43,7 +44,7 @@ def packed_linears(model: nn.Module) -> Iterator[None]:
 
 
 def _is_worth_it(model: nn.Module) -> bool:
-    """Whether the processor has the products, in these precisions, and memory the room."""
+    """Return True if the CPU can pack weights of these precisions and the copy is small."""
     if is_sharded(model) or platform.machine() not in X86:
         return False
     if not torch.backends.mkldnn.is_available():
@@ -56,23 +57,24 @@ def _is_worth_it(model: nn.Module) -> bool:
     return is_possible and size <= MOST_BYTES
 
 
-def _linears(model: nn.Module) -> dict[nn.Module, Forward]:
-    """Of those layers whose forward pass is known, a faster one; an adapted one includes its base.
+def _packed_forwards(model: nn.Module) -> dict[nn.Module, Forward]:
+    """Return a faster forward pass for each linear layer of a known type.
 
-    Where several adapters act, or none, what is packed is the base alone.
+    With one active adapter, base and adapter are packed as one. With several or none, only the base
+    is packed.
     """
-    found: dict[nn.Module, Forward] = {}
+    packed: dict[nn.Module, Forward] = {}
     covered: set[nn.Module] = set()
     for module in model.modules():
         if isinstance(module, FusedLinear):
-            # Factors are linear layers too, of roles at rest most of them.
+            # The adapters' factors are linear layers too, most of them of inactive roles.
             covered.update(module.lora_A.values(), module.lora_B.values())
             if module.sole_adapter is not None:
-                found[module] = _adapted(module, module.sole_adapter)
+                packed[module] = _adapted(module, module.sole_adapter)
                 covered.add(module.base_layer)
         elif type(module) is nn.Linear and module not in covered and "forward" not in vars(module):
-            found[module] = _product(module.weight, module.bias)
-    return found
+            packed[module] = _product(module.weight, module.bias)
+    return packed
 
 
 def _adapted(layer: FusedLinear, name: str) -> Forward:
@@ -87,7 +89,7 @@ def _adapted(layer: FusedLinear, name: str) -> Forward:
 
 
 def _product(weight: Tensor, bias: Tensor | None) -> Forward:
-    """The map x Wᵀ + b."""
+    """Return the map x Wᵀ + b with packed W."""
     dtype = _precision(weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype), ROWS)
     bias = None if bias is None else bias.detach().to(dtype)
@@ -100,6 +102,6 @@ def _product(weight: Tensor, bias: Tensor | None) -> Forward:
 
 
 def _precision(weight: Tensor) -> torch.dtype:
-    """That of products with it: what autocast asks for, or its own."""
+    """Return the precision of products with a weight: autocast's, or its own."""
     device = weight.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype

@@ -10,7 +10,7 @@ from rlhf_core.algorithms import reward_model
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import bootstrap_weights, normalise, train_reward_model
-from rlhf_core.algorithms.scoring import score_sequences, scores_of_each_head
+from rlhf_core.algorithms.scoring import head_scores, score_sequences
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence, collate
@@ -138,10 +138,10 @@ def test_constants_and_scales_of_heads_are_no_disagreement(trunk: Trunk):
     sequences = [ranking.sequences[0] for ranking in planted_rankings(24, 1)]
     references, others = sequences[:16], sequences[16:]
     assert normalise(trunk, references)["reference_disagreement"] == pytest.approx(0.0, abs=1e-5)
-    each = scores_of_each_head(trunk, references, Role.REWARD)
+    each = head_scores(trunk, references, Role.REWARD)
     torch.testing.assert_close(each.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(each.std(dim=0), torch.ones(3), atol=1e-5, rtol=0)
-    apart = scores_of_each_head(trunk, others, Role.REWARD).std(dim=1, correction=0)
+    apart = head_scores(trunk, others, Role.REWARD).std(dim=1, correction=0)
     torch.testing.assert_close(apart, torch.zeros(8), atol=1e-5, rtol=0)
 
 
@@ -150,7 +150,7 @@ def test_heads_that_were_trained_are_each_normalised(trunk: Trunk):
     list(train_reward_model(trunk, planted_rankings(16, 1), settings, seed=1))
     references = [ranking.sequences[0] for ranking in planted_rankings(32, 101)]
     figures = normalise(trunk, references)
-    each = scores_of_each_head(trunk, references, Role.REWARD)
+    each = head_scores(trunk, references, Role.REWARD)
     torch.testing.assert_close(each.mean(dim=0), torch.zeros(5), atol=1e-4, rtol=0)
     torch.testing.assert_close(each.std(dim=0), torch.ones(5), atol=1e-4, rtol=0)
     disagreement = each.std(dim=1, correction=0).mean().item()
@@ -160,9 +160,9 @@ def test_heads_that_were_trained_are_each_normalised(trunk: Trunk):
 def test_a_single_reference_gives_a_mean_and_no_deviation(trunk: Trunk):
     trunk.add_role(Role.REWARD, seed=1, heads=2)
     sequences = [ranking.sequences[0] for ranking in planted_rankings(2, 1)]
-    before = scores_of_each_head(trunk, sequences, Role.REWARD)
+    before = head_scores(trunk, sequences, Role.REWARD)
     assert normalise(trunk, sequences[:1])["reference_deviation"] == 1.0
-    after = scores_of_each_head(trunk, sequences, Role.REWARD)
+    after = head_scores(trunk, sequences, Role.REWARD)
     torch.testing.assert_close(after, before - before[0], atol=1e-5, rtol=0)
 
 
@@ -177,7 +177,7 @@ def test_several_heads_learn_and_disagree_where_they_saw_nothing(trunk: Trunk):
     rankings = planted_rankings(64, 101)
     assert accuracy(trunk, rankings) > 0.95
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
-    each = scores_of_each_head(trunk, sequences, Role.REWARD)
+    each = head_scores(trunk, sequences, Role.REWARD)
     assert each.shape == (128, 5)
     torch.testing.assert_close(each.mean(1), score_sequences(trunk, sequences, Role.REWARD))
     assert each.std(dim=1).min() > 0

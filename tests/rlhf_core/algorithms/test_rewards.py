@@ -76,7 +76,7 @@ def test_caution_takes_off_the_deviation_of_the_heads(trunk: Trunk):
     trunk.add_role(Role.REWARD, seed=1, heads=4)
     mean = reward_model_score(trunk, 0.0)(ANSWERS)
     cautious = reward_model_score(trunk, 2.0)(ANSWERS)
-    each = trunk.scores_of_each_head(Role.REWARD, trunk.batch([a.tokens for a in ANSWERS]))
+    each = trunk.head_scores(Role.REWARD, trunk.batch([a.tokens for a in ANSWERS]))
     expected = each.mean(1) - 2 * each.std(1, correction=0)
     torch.testing.assert_close(cautious, expected.detach(), atol=1e-5, rtol=1e-5)
     assert (cautious < mean).all()

@@ -16,7 +16,7 @@ from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.kernels.attention import GROUPED
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.sampling.local import SamplingLimits, sample_all
+from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import CONFIGS, write_architecture
 
@@ -77,7 +77,7 @@ def test_log_probabilities_are_those_of_eager_attention(name: str, tmp_path: Pat
                 torch.testing.assert_close(own, expected(plain, sequence), atol=EXACT_NATS, rtol=0)
         limits = SamplingLimits(12, 1.0, trunk.end_ids, trunk.pad_id)
         with trunk.acting_as(Role.REFERENCE) as model:
-            drawn = sample_all(model, PROMPTS, [[1, 2], [3]], limits, 2048)
+            drawn = sample_on_all_ranks(model, PROMPTS, [[1, 2], [3]], limits, 2048)
         for prompt, answers in zip(PROMPTS, drawn, strict=True):
             for answer in answers:
                 sampled = torch.tensor(answer.logprobs)
@@ -102,7 +102,7 @@ def test_gradients_are_those_of_eager_attention_in_rows_of_their_own(name: str, 
 def test_the_fast_path_is_left_where_it_would_be_wrong_and_the_log_says_so_once(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    architecture._say.cache_clear()
+    architecture._log_once.cache_clear()
     folder = write_architecture(name, tmp_path)
     with caplog.at_level(logging.INFO, "rlhf_core.models.architecture"):
         trunk = open_trunk(folder, FP32, 4)

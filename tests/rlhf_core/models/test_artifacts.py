@@ -10,11 +10,11 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models import artifacts
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, base_of, named_from
+from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base, base_name_from
 from rlhf_core.models.artifacts import (
     is_reward_model,
     load_role,
-    open_saved,
+    load_saved,
     open_trunk,
     save_merged,
     save_role,
@@ -86,7 +86,7 @@ def test_an_adapter_and_its_base_can_be_moved_together(trunk: Trunk, tmp_path: P
     models.parent.rename(moved.parent)
     adapter = json.loads((moved / "policy-1" / ADAPTER_CONFIG).read_text())
     assert adapter["base_model_name_or_path"] == "../sft-1"
-    opened, role = open_saved(moved / "policy-1", FP32)
+    opened, role = load_saved(moved / "policy-1", FP32)
     with torch.no_grad(), opened.acting_as(role) as model:
         torch.testing.assert_close(model(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-5)
     merge_saved(Path("there/models/policy-1"), tmp_path / "out", FP32)
@@ -98,18 +98,18 @@ def test_an_adapter_and_its_base_can_be_moved_together(trunk: Trunk, tmp_path: P
         torch.testing.assert_close(plain(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-5)
     (moved / "sft-1").rename(moved / "gone")
     with pytest.raises(ModelNotFoundError, match=f"no model '{moved / 'sft-1'}'"):
-        open_saved(moved / "policy-1", FP32)
+        load_saved(moved / "policy-1", FP32)
 
 
 def test_a_base_that_is_no_folder_keeps_its_name(tmp_path: Path):
     adapter = tmp_path / "policy"
     adapter.mkdir()
     for name in ("HuggingFaceTB/SmolLM2-135M-Instruct", "tiny-random", "/models/base"):
-        assert named_from(adapter, Path(name)) == name
+        assert base_name_from(adapter, Path(name)) == name
         (adapter / ADAPTER_CONFIG).write_text(json.dumps({"base_model_name_or_path": name}))
-        assert base_of(adapter) == name
+        assert adapter_base(adapter) == name
     (adapter / "within").mkdir()
-    assert named_from(adapter, adapter / "within") == "./within"
+    assert base_name_from(adapter, adapter / "within") == "./within"
 
 
 def test_reward_model_reads_back_with_its_head(trunk: Trunk, tmp_path: Path):

@@ -71,7 +71,7 @@ def test_padding_is_not_the_end_of_text(tokenizer: Tokenizer):
 def test_a_system_message_that_the_template_writes_by_itself_is_known(
     name: str, expected: str | None
 ):
-    assert ChatFormat(load_tokenizer(name), None).own_system_message() == expected
+    assert ChatFormat(load_tokenizer(name), None).default_system_message() == expected
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_templates_without_a_system_message_of_their_own_have_none(template: str
     """Those that refuse one, set it before the prompt in its turn, or drop it, forge none."""
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = template
-    assert ChatFormat(tokenizer, None).own_system_message() is None
+    assert ChatFormat(tokenizer, None).default_system_message() is None
 
 
 def test_a_system_message_that_the_template_refuses_is_one_line_that_names_the_mend():

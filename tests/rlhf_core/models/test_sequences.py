@@ -5,8 +5,8 @@ import torch
 
 from rlhf_core.models.sequences import (
     TokenSequence,
-    by_prompt,
     collate,
+    group_by_prompt,
     length_batches,
     microbatches,
 )
@@ -92,7 +92,7 @@ def test_positions_start_again_for_each_response_of_a_prompt():
 def test_microbatches_partition_and_keep_prompts_together():
     groups = microbatches(RAGGED, tokens=16)
     assert sorted(index for group in groups for index in group) == list(range(len(RAGGED)))
-    for prompt_group in by_prompt(RAGGED):
+    for prompt_group in group_by_prompt(RAGGED):
         assert any(set(prompt_group) <= set(group) for group in groups)
 
 

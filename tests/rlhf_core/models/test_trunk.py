@@ -146,7 +146,7 @@ def test_each_member_of_a_head_is_rescaled_by_its_own_mean_and_deviation():
         }
     )
     head.rescale(torch.tensor([5.0, -2.0]), torch.tensor([4.0, 1.0]))
-    found = head.each(torch.tensor([[3.0], [0.0]]))
+    found = head.member_scores(torch.tensor([[3.0], [0.0]]))
     expected = torch.tensor([[0.5, -1.0], [-1.0, 2.0]])
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     with pytest.raises(ShapeError, match=r"mean \(1,\) .* one number a member, \(2,\)"):

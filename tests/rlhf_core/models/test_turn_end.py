@@ -20,8 +20,8 @@ from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.artifacts import open_trunk, save_merged, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.models.turn_end import end_ids, taught_end
-from rlhf_core.sampling.local import SamplingLimits, sample_all
+from rlhf_core.models.turn_end import demonstration_end, end_ids
+from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 from tests.conftest import FP32
 
 SPECIAL = ["<pad>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<other_end>"]
@@ -109,7 +109,7 @@ def rolled_out(trunk: Trunk) -> list[Rollout]:
 )
 def test_an_answer_is_taught_the_end_that_the_template_writes(template: str, expected: int):
     tokenizer = tokenizer_with(template)
-    assert taught_end(tokenizer) == expected
+    assert demonstration_end(tokenizer) == expected
     ids = ChatFormat(tokenizer, None).answer_ids("Blue.")
     assert ids[-1] == expected
     assert not set(ids[:-1]) & set(range(len(SPECIAL)))
@@ -137,7 +137,7 @@ def _drawn_without_ends(trunk: Trunk) -> list[list[int]]:
     limits = SamplingLimits(SAMPLING.max_new_tokens, 1.0, frozenset(), trunk.pad_id)
     prompt = list(range(20, 30))
     with trunk.acting_as(Role.REFERENCE) as model:
-        (drawn,) = sample_all(model, [prompt], [list(range(60))], limits, 4096)
+        (drawn,) = sample_on_all_ranks(model, [prompt], [list(range(60))], limits, 4096)
     return [list(answer.token_ids) for answer in drawn]
 
 

@@ -17,7 +17,7 @@ from transformers import (
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.sampling.local import Sample, SamplingLimits, draw, sample, sample_all
+from rlhf_core.sampling.local import Sample, SamplingLimits, draw, sample, sample_on_all_ranks
 
 PROMPTS = [(10, 11, 12), (20, 21, 22, 23, 24, 25, 26), (30,)]
 SEEDS = [[1, 2], [3, 4], [5, 6]]
@@ -75,7 +75,7 @@ def test_positions_begin_at_the_prompt_and_not_at_its_padding():
 def test_batches_by_length_keep_the_order(trunk: Trunk):
     chosen = limits(trunk)
     whole = sample(trunk.language_model, PROMPTS, SEEDS, chosen, ROOM)
-    split = sample_all(trunk.language_model, PROMPTS, SEEDS, chosen, tokens=40)
+    split = sample_on_all_ranks(trunk.language_model, PROMPTS, SEEDS, chosen, tokens=40)
     assert [[s.token_ids for s in row] for row in split] == [
         [s.token_ids for s in row] for row in whole
     ]

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from rlhf_core.models.kernels.lora import FusedLinear, fused
+from rlhf_core.models.kernels.lora import FusedLinear, use_fused_linears
 
 
 class Net(nn.Module):
@@ -23,7 +23,7 @@ class Net(nn.Module):
 def adapted(is_fused: bool, has_bias: bool) -> nn.Module:
     torch.manual_seed(1)
     config = LoraConfig(r=3, lora_alpha=6, target_modules=["first", "second"])
-    net = get_peft_model(Net(has_bias), fused(config) if is_fused else config, "one")
+    net = get_peft_model(Net(has_bias), use_fused_linears(config) if is_fused else config, "one")
     net.add_adapter("two", config)
     generator = torch.Generator().manual_seed(2)
     for name, parameter in net.named_parameters():
