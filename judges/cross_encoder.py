@@ -12,7 +12,7 @@ from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.encoders.bi_encoder import train_bi_encoder
 from rlhf_core.encoders.calibration import calibrate
-from rlhf_core.encoders.cross_encoder import seconds_a_step, train_cross_encoder
+from rlhf_core.encoders.cross_encoder import measure_step_seconds, train_cross_encoder
 from rlhf_core.encoders.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.encoders.sentence_encoder import Pair
 from rlhf_core.encoders.training import CrossEncoderTraining, step_count
@@ -80,7 +80,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
     def estimate(cls, run: TrainingRun[CrossEncoderTraining]) -> Estimate:
         steps = step_count(run.pairs, run.settings)
         steps += step_count(_similarities(run.pairs), run.settings)
-        return Estimate(steps, steps * seconds_a_step(run.pairs, run.settings, run.compute))
+        return Estimate(steps, steps * measure_step_seconds(run.pairs, run.settings, run.compute))
 
     @classmethod
     def train(

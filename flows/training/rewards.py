@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flows.cycle.silence import SilenceCounter
 from judges import Answer, Ledger, Opinion, PointwiseJudge, load
-from rlhf_core.algorithms.rewards import Part, Reward, mixed, reward_model_score
+from rlhf_core.algorithms.rewards import Reward, RewardPart, reward_model_score, weighted_sum
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import RewardSettings, TrainingSettings
@@ -94,12 +94,12 @@ def build_reward(
     parts = {}
     if settings.reward_model > 0:
         score = reward_model_score(trunk, settings.caution)
-        parts[PROXY] = Part(settings.reward_model, score)
+        parts[PROXY] = RewardPart(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:
             concerns = partial(_is_asked, judge, prompts)
-            parts[judge.name] = Part(judge.weight, _judged(judge, prompts, bench), concerns)
-    return mixed(parts)
+            parts[judge.name] = RewardPart(judge.weight, _judged(judge, prompts, bench), concerns)
+    return weighted_sum(parts)
 
 
 def check_rewards(training: TrainingSettings) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from flows.cycle.selection import KEY, selecting_judge
 from judges import Answer
 from judges.reward_model import RewardModelJudge
-from rlhf_core.algorithms.rewards import Part, Reward, mixed
+from rlhf_core.algorithms.rewards import Reward, RewardPart, weighted_sum
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.algorithms.selection import Trial
 from rlhf_core.config import Config
@@ -72,4 +72,4 @@ def _read_by(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
             )
         return torch.tensor([math.nan if reward is None else reward for reward in rewards])
 
-    return mixed({PROXY: Part(1.0, score)})
+    return weighted_sum({PROXY: RewardPart(1.0, score)})

@@ -202,7 +202,7 @@ class LanguageModel:
             max_tokens=question.max_tokens,
             temperature=0.0,
             top_logprobs=(self.options.top_logprobs or 0) if question.labels else 0,
-            known_by=request_hash,
+            batch_key=request_hash,
         )
 
     def _response(self, request_hash: str, question: Question, reply: ChatReply) -> Response:

@@ -1,7 +1,7 @@
 """Fine-tuning on the best of n answers by a reward (arXiv:2304.06767).
 
-All answers are drawn before the first update, so they are the initial policy's, and what is learnt
-is its best-of-n distribution, whose distance is known beforehand.
+All answers are drawn before the first update, so they are the initial policy's. The training
+imitates its best-of-n distribution, whose KL from the initial policy is bounded beforehand.
 """
 
 import math
@@ -12,27 +12,27 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.checkpoints import (
-    NONE_KEPT,
+    NO_CHECKPOINTS,
     Checkpoints,
     DrawnSequences,
-    Standing,
-    after,
+    TrainingState,
+    remaining_steps,
 )
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
     Updater,
     shuffled_steps,
     step_count,
 )
-from rlhf_core.algorithms.rewards import Reward, describe, whole
+from rlhf_core.algorithms.rewards import Reward, as_rewards, reward_metrics
 from rlhf_core.algorithms.rollouts import (
     Rollout,
     RolloutStep,
-    finished,
-    finished_scores,
+    cap_unfinished_scores,
+    finished_mask,
     roll_out,
-    unscored_share,
+    unscored_shares,
 )
 from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.algorithms.sft import accumulate_likelihood
@@ -52,9 +52,9 @@ NOTHING_TO_LEARN = (
 
 
 def best_of_n_kl(n: int) -> float:
-    """At most so many nats lie between the best of n answers and one: log n − (n−1)/n.
+    """Return an upper bound on the KL of the best of n answers from one answer, in nats.
 
-    arXiv:2112.09332, section 3.3; an upper bound, met where no two answers score alike.
+    log n − (n−1)/n (arXiv:2112.09332, section 3.3); the bound is met if no two answers score equal.
     """
     return math.log(n) - (n - 1) / n
 
@@ -66,22 +66,25 @@ def train_best_of_n(
     settings: BestOfNSettings,
     sampling: SamplingSettings,
     seed: int,
-    checkpoints: Checkpoints = NONE_KEPT,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Iterator[TrainingStep]:
-    """Draw for all prompts, then fine-tune; an item for each batch drawn and each update.
+    """Draw answers to all prompts, then fine-tune the policy role on the best answer to each.
 
     Args:
-        trunk: With role policy in place.
+        trunk: Holds the policy role.
         prompts: Tokens of each prompt.
         reward: Scores a batch of rollouts.
-        settings: Of the training.
+        settings: Settings of the training.
         sampling: Temperature and length of the answers.
-        seed: Of all answers, and of the order.
-        checkpoints: Gone on from where one is there, whether answers were still drawn or not.
+        seed: Seed of all answers, and of the order of the updates.
+        checkpoints: A checkpoint in them is resumed, in the drawing phase or after it.
+
+    Yields:
+        A step for each batch of answers, and one for each update.
 
     Raises:
-        TrainingError: If a number stops being finite, the reference is not the base, or no answer
-            can be learnt: none ended, or none has a score.
+        TrainingError: If a number is not finite, the reference is not the base, or no answer can be
+            learnt: none ended, or none has a score.
     """
     trunk.require_reference()
     per_step = settings.prompts_per_step
@@ -90,41 +93,41 @@ def train_best_of_n(
     best = DrawnSequences()
     parameters = trunk.parameters(Role.POLICY)
     updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
-    standing = Standing({Role.POLICY: updater, "best": best})
-    done, _ = checkpoints.resume(standing)
+    state = TrainingState({Role.POLICY: updater, "best": best})
+    done, _ = checkpoints.resume(state)
     in_order = list(range(len(prompts)))
     batches = (in_order[start : start + per_step] for start in range(0, len(prompts), per_step))
-    for step, chosen in after(batches, done):
+    for step, chosen in remaining_steps(batches, done):
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
-        rewards = whole(reward(rollouts))
-        scores = finished_scores(rewards.total, rollouts, settings.missing_eos_score)
-        found = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
-        best += found
+        rewards = as_rewards(reward(rollouts))
+        scores = cap_unfinished_scores(rewards.total, rollouts, settings.missing_eos_score)
+        chosen_answers = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
+        best += chosen_answers
         yield RolloutStep(
             step,
             draws + updates,
-            _describe(rollouts, scores, settings.n, len(found)) | describe(rewards),
+            _describe(rollouts, scores, settings.n, len(chosen_answers)) | reward_metrics(rewards),
             tuple(rollouts),
             tuple(scores.tolist()),
             tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
             {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
         )
-        checkpoints.save(step, standing)
+        checkpoints.save(step, state)
     if not best:
         raise TrainingError(NOTHING_TO_LEARN.format(len(prompts)))
     updates = updater.steps = step_count(len(best), per_step, settings.epochs)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
-    for update, indices in after(order, done - draws):
+    for update, indices in remaining_steps(order, done - draws):
         metrics = _imitate(trunk, updater, [best[index] for index in indices])
         yield TrainingStep(draws + update, draws + updates, metrics)
-        checkpoints.save(draws + update, standing)
+        checkpoints.save(draws + update, state)
 
 
 def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -> dict[str, float]:
-    """Make one optimizer step towards some answers; its metrics."""
+    """Make one optimizer step towards some answers and return its metrics."""
     accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, answers)
-    loss = all_reduce_number(within_memory(trunk, accumulate, [updater]))
+    loss = all_reduce_number(run_within_memory(trunk, accumulate, [updater]))
     norm, learning_rate = updater.step()
     return {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}
 
@@ -132,16 +135,15 @@ def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -
 def _best(
     rollouts: Sequence[Rollout], scores: Tensor, n: int, must_end: bool = True
 ) -> list[TokenSequence]:
-    """Return the answer to each prompt that scores highest, where one can be learnt.
+    """Return the highest-scoring answer to each prompt that has one to learn from.
 
     Args:
-        rollouts: The answers, those to a prompt side by side.
-        scores: Not-a-number where an answer has none, (B,).
-        n: Answers to each prompt.
-        must_end: Whether an answer that was cut off is never learnt: imitated, it teaches not to
-            end.
+        rollouts: B answers, those to one prompt side by side.
+        scores: Score of each answer, NaN without one, (B,).
+        n: Number of answers to each prompt.
+        must_end: True to never learn an answer that was cut off, which would teach not to end.
     """
-    is_learnable = ~scores.isnan() & (finished(rollouts) | (not must_end))
+    is_learnable = ~scores.isnan() & (finished_mask(rollouts) | (not must_end))
     known = torch.where(is_learnable, scores, -math.inf).view(-1, n)
     return [
         rollouts[prompt * n + int(own.argmax())].tokens
@@ -151,9 +153,9 @@ def _best(
 
 
 def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) -> Tensor:
-    """Of each answer, log π − log π_reference; not 0 where a promoted policy is gone on from."""
+    """Return log π − log π_reference of each answer, (B,); not 0 if a policy is resumed."""
     sequences = [rollout.tokens for rollout in rollouts]
-    # Both by the same pass: that of sampling is rounded otherwise in bf16.
+    # Both from the same kind of pass, since in bf16 the sampling pass is rounded differently.
     policy, reference = (
         sequence_logprobs(trunk, role, sequences, temperature)
         for role in (Role.POLICY, Role.REFERENCE)
@@ -162,13 +164,13 @@ def _distances(trunk: Trunk, rollouts: Sequence[Rollout], temperature: float) ->
 
 
 def _describe(rollouts: Sequence[Rollout], scores: Tensor, n: int, learnt: int) -> dict[str, float]:
-    """Return the metrics of a batch of answers, of which `learnt` are the best of their prompts."""
+    """Return the metrics of a batch of answers, of which `learnt` were chosen to be learnt."""
     prompts = len(rollouts) // n
     metrics = {
         "kl_bound": best_of_n_kl(n),
-        "eos_rate": finished(rollouts).float().mean().item(),
+        "eos_rate": finished_mask(rollouts).float().mean().item(),
         "left_out": 1 - learnt / prompts,
-        **unscored_share(scores, rollouts),
+        **unscored_shares(scores, rollouts),
     }
     is_scored = ~scores.isnan()
     if is_scored.any():

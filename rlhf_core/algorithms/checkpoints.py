@@ -1,7 +1,7 @@
-"""Where a training stands, so that one that was killed goes on as if it had not been, to the bit.
+"""Checkpoints of a training: a killed training resumes and ends in the same weights, to the bit.
 
-A checkpoint holds parameters, moments, steps taken, answers drawn, and whatever else moves. Nothing
-random is in it: each draw's seed follows from the training's seed and the step.
+A checkpoint holds parameters, moments, steps taken, answers drawn, and all other state that
+changes. It holds no random state: each seed follows from the training's seed and the step.
 """
 
 import json
@@ -23,21 +23,21 @@ from rlhf_core.models.sequences import TokenSequence
 TENSORS, NUMBERS = "state.safetensors", "numbers.json"
 
 
-class Moving(Protocol):
-    """What changes while a training goes on, and can be put back."""
+class Stateful(Protocol):
+    """A part of a training whose state can be saved and loaded."""
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on."""
+        """Return everything that the next step depends on."""
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state of the same kind."""
+        """Load a state that the same kind of object returned."""
 
 
 class DrawnSequences(list[TokenSequence]):
-    """Answers that were drawn and are still to be learnt from."""
+    """Answers that were drawn and will be learnt from."""
 
     def state(self) -> dict[str, Tensor]:
-        """All tokens in one line, and the lengths of each prompt and response, (N, 2)."""
+        """Return all tokens in one row, and the lengths of each prompt and response, (N, 2)."""
         tokens = [token for s in self for token in (*s.prompt_ids, *s.response_ids)]
         lengths = [(len(s.prompt_ids), len(s.response_ids)) for s in self]
         return {"tokens": torch.tensor(tokens), "lengths": torch.tensor(lengths)}
@@ -51,10 +51,10 @@ class DrawnSequences(list[TokenSequence]):
 
 
 @dataclass
-class Standing:
-    """The parts of a training that move, by name; a checkpoint is taken of all of them."""
+class TrainingState:
+    """The stateful parts of a training by name; a checkpoint saves all of them."""
 
-    parts: Mapping[str, Moving]
+    parts: Mapping[str, Stateful]
 
     def state(self) -> dict[str, Tensor]:
         return {
@@ -66,67 +66,68 @@ class Standing:
     def load(self, state: Mapping[str, Tensor]) -> None:
         for name, part in self.parts.items():
             prefix = f"{name}/"
-            found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            part.load(found)
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            part.load(own)
 
 
 class Checkpoints:
-    """The last checkpoint of one training, in a folder of its own; every one is whole or absent.
+    """The last checkpoint of one training, in a folder of its own; it is complete or absent.
 
     Args:
-        folder: Of this training alone; None keeps nothing.
-        every: Steps from one to the next.
+        folder: A folder for this training alone; None saves nothing.
+        every: Number of steps from one checkpoint to the next.
     """
 
     def __init__(self, folder: Path | None = None, every: int = 1) -> None:
         self.folder = folder
         self.every = every
 
-    def save(self, step: int, standing: Standing, **numbers: float) -> None:
-        """Keep how things stand after that step, if it is one of every so many.
+    def save(self, step: int, training: TrainingState, **numbers: float) -> None:
+        """Save a checkpoint if one is due after this step. Only rank 0 saves.
 
         Args:
-            step: From 1.
-            standing: All parts that move.
-            numbers: Others, such as an adaptive coefficient.
+            step: Number of the step, from 1.
+            training: All stateful parts.
+            numbers: Further numbers, such as an adaptive coefficient.
         """
         if self.folder is None or step % self.every or rank() > 0:
             return
         target = self.folder / f"step-{step:08d}"
         with whole_folder(target) as unfinished:
-            save_file(standing.state(), unfinished / TENSORS)
+            save_file(training.state(), unfinished / TENSORS)
             (unfinished / NUMBERS).write_text(json.dumps(numbers))
-        for older in self._found():
+        for older in self._folders():
             if older != target:
                 shutil.rmtree(older)
 
-    def resume(self, standing: Standing) -> tuple[int, dict[str, float]]:
-        """Put the parts where the last checkpoint left them.
+    def resume(self, training: TrainingState) -> tuple[int, dict[str, float]]:
+        """Load the last checkpoint into the parts, if there is one.
 
         Returns:
-            The step it was taken after, 0 where there is none, and the numbers.
+            The step after which it was saved, 0 if there is none, and its numbers.
         """
-        found = from_rank_zero(self._found)
-        if not found:
+        folders = from_rank_zero(self._folders)
+        if not folders:
             return 0, {}
-        standing.load(load_file(found[-1] / TENSORS))
-        numbers = json.loads((found[-1] / NUMBERS).read_text())
-        return int(found[-1].name.removeprefix("step-")), numbers
+        last = folders[-1]
+        training.load(load_file(last / TENSORS))
+        numbers = json.loads((last / NUMBERS).read_text())
+        return int(last.name.removeprefix("step-")), numbers
 
     def clear(self) -> None:
-        """Remove what is kept: the training has ended."""
+        """Remove all checkpoints, after the training has ended."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _found(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder is not None else []
 
 
-NONE_KEPT = Checkpoints()
+NO_CHECKPOINTS = Checkpoints()
 
 
-def after(steps: Iterator[list[int]], done: int) -> Iterator[tuple[int, list[int]]]:
-    """The steps that are left, with their numbers from 1."""
+def remaining_steps(steps: Iterator[list[int]], done: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield the steps after the first `done`, with their numbers from 1."""
     for step, indices in enumerate(steps, start=1):
         if step > done:
             yield step, indices

@@ -1,7 +1,7 @@
-"""DPO on rankings: all pairs of a prompt share one forward an answer (arXiv:2305.18290).
+"""DPO on rankings (arXiv:2305.18290, eq. 7): all pairs share one forward pass an answer.
 
-The policy's own log-ratio to the reference, times β, stands where a reward model's score does. So
-the loss is the K-wise one, with its soft labels, and the prompt is computed once.
+The policy's log-ratio to the reference, times β, takes the place of a reward model's score. So the
+loss is the K-wise loss with its soft labels, and each prompt is computed once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
+from rlhf_core.algorithms.checkpoints import (
+    NO_CHECKPOINTS,
+    Checkpoints,
+    TrainingState,
+    remaining_steps,
+)
 from rlhf_core.algorithms.losses.preference_loss import (
     ipo_loss,
     kwise_loss,
-    pairs_in_order,
-    smoothed,
+    pairwise_accuracy,
+    smooth_labels,
 )
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.config.training import DPOSettings
@@ -31,20 +36,23 @@ def train_dpo(
     rankings: Sequence[RankedCandidates],
     settings: DPOSettings,
     seed: int,
-    checkpoints: Checkpoints = NONE_KEPT,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's policy role to the rankings, one optimizer step an item.
+    """Fit the trunk's policy role to rankings.
 
     Args:
-        trunk: With role policy in place; the trunk itself is the reference.
-        rankings: With a preference each.
-        settings: Of the training.
-        seed: Of the order.
-        checkpoints: Gone on from where one is there.
+        trunk: Holds the policy role; the trunk itself is the reference.
+        rankings: Rankings with at least one preference each.
+        settings: Settings of the training.
+        seed: Seed of the order.
+        checkpoints: A checkpoint in them is resumed.
+
+    Yields:
+        A step for each optimizer step.
 
     Raises:
-        TrainingError: If there is nothing to learn from, a number stops being finite, or the
-            reference is not the base.
+        TrainingError: If there is no ranking, a number is not finite, or the reference is not the
+            base.
     """
     trunk.require_reference()
     if not rankings:
@@ -54,30 +62,33 @@ def train_dpo(
         trunk.parameters(Role.POLICY), settings.learning_rate, steps, settings.max_grad_norm
     )
     order = shuffled_steps(len(rankings), settings.prompts_per_step, settings.epochs, seed)
-    standing = Standing({Role.POLICY: updater})
-    done, _ = checkpoints.resume(standing)
-    for step, indices in after(order, done):
+    state = TrainingState({Role.POLICY: updater})
+    done, _ = checkpoints.resume(state)
+    for step, indices in remaining_steps(order, done):
         chosen = [rankings[i] for i in indices]
         accumulate = partial(_accumulate, trunk, chosen, settings)
-        metrics = _of_ordered(
-            all_reduce_report(within_memory(trunk, accumulate, [updater])), chosen
+        metrics = _average_over_ordered(
+            all_reduce_report(run_within_memory(trunk, accumulate, [updater])), chosen
         )
         grad_norm, learning_rate = updater.step()
         yield TrainingStep(
             step, steps, {**metrics, "grad_norm": grad_norm, "learning_rate": learning_rate}
         )
-        checkpoints.save(step, standing)
+        checkpoints.save(step, state)
 
 
 def preference_objective(log_ratios: Tensor, preferences: Tensor, settings: DPOSettings) -> Tensor:
-    """The loss of one prompt's answers.
+    """Return the loss of one prompt's answers: K-wise DPO, or IPO.
 
     Args:
         log_ratios: log π(y) − log π_reference(y), in nats, (K,).
         preferences: As in `kwise_loss`, (K, K).
-        settings: Which loss, β and label smoothing.
+        settings: The kind of loss, β and label smoothing.
+
+    Returns:
+        Mean over the pairs: in nats for DPO, in nats² for IPO.
     """
-    believed = smoothed(preferences, settings.label_smoothing)
+    believed = smooth_labels(preferences, settings.label_smoothing)
     if settings.loss == "ipo":
         return ipo_loss(log_ratios, believed, settings.beta)
     return kwise_loss(settings.beta * log_ratios, believed)
@@ -88,16 +99,16 @@ def _accumulate(
     rankings: Sequence[RankedCandidates],
     settings: DPOSettings,
 ) -> dict[str, float]:
-    """Gradients of the mean loss over the step's prompts, and this process's part of the report.
+    """Add the gradients of the mean loss over the step's prompts; return this rank's metrics.
 
-    Accuracy and margin are summed over the rankings with an order, the others are means over all.
+    Accuracy and margin are sums over the rankings with an order, the others are means over all.
     """
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     report = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "log_ratio": 0.0}
     for group, batch in trunk.training_batches(sequences):
-        # In the same batch, not kept from another: bf16 rounds by a batch's shape, which over a
-        # whole answer comes to tenths of a nat.
+        # In the same batch, not cached from another one: bf16 rounding depends on a batch's shape,
+        # which adds up to tenths of a nat over an answer.
         with torch.no_grad():
             reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature=1.0)
         logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0)
@@ -110,17 +121,17 @@ def _accumulate(
             rewards = settings.beta * own.detach()
             report["log_ratio"] += own.detach().mean().item() / len(rankings)
             if rankings[number].has_order:
-                report["accuracy"] += pairs_in_order(rewards, preferences).item()
+                report["accuracy"] += pairwise_accuracy(rewards, preferences).item()
                 report["margin"] += _margin(rewards, preferences).item()
         loss.backward()
         report["loss"] += loss.item()
     return report
 
 
-def _of_ordered(
+def _average_over_ordered(
     report: Mapping[str, float], rankings: Sequence[RankedCandidates]
 ) -> dict[str, float]:
-    """The report with accuracy and margin as means over the rankings that have an order."""
+    """Return the metrics with accuracy and margin as means over the rankings with an order."""
     rest = {name: value for name, value in report.items() if name not in ("accuracy", "margin")}
     figures = accuracy_figures(report["accuracy"], rankings)
     if figures["ordered"]:
@@ -129,6 +140,6 @@ def _of_ordered(
 
 
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:
-    """Mean reward of the preferred less that of the other, over the pairs with an order."""
+    """Return the preferred answer's reward less the other's, mean over the pairs with an order."""
     is_preferred = preferences > preferences.T
     return (rewards[:, None] - rewards[None, :])[is_preferred].mean()

@@ -1,4 +1,4 @@
-"""Where memory runs out, go on with smaller micro-batches: results do not depend on their size."""
+"""Smaller micro-batches when memory runs out: results do not depend on their size."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -14,41 +14,44 @@ from rlhf_core.models.trunk import Trunk
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-SMALLEST = 16
-"""Tokens of a micro-batch; where not even those fit, the model does not."""
+MIN_TOKENS = 16
+"""Smallest micro-batch in tokens; if it does not fit, the model does not fit."""
 
 
-def within_memory(
+def run_within_memory(
     trunk: Trunk, work: Callable[[], Result], updaters: Iterable[Updater] = ()
 ) -> Result:
-    """What the work comes to; whenever memory runs out, again with half the tokens at once.
+    """Return the result of some work, repeated with half the micro-batch whenever memory runs out.
 
     Args:
-        trunk: Whose micro-batches the work takes.
-        work: Starts from cleared gradients, and sums nothing over processes: one that ran out of
-            memory would never come to the sum.
-        updaters: Whose gradients it adds to.
+        trunk: Its micro-batch size is reduced.
+        work: Starts from cleared gradients, and calls no collective: a rank that ran out of memory
+            would never reach it.
+        updaters: Their gradients are cleared before each repetition.
+
+    Returns:
+        The result of `work`.
 
     Raises:
-        RuntimeError: As PyTorch does where even the smallest micro-batch does not fit.
+        RuntimeError: PyTorch's error, if even the smallest micro-batch does not fit.
     """
     if is_sharded(trunk.language_model):
-        return work()  # passes are made together, so one process cannot begin again by itself
+        return work()  # ranks make their passes in lockstep, so one cannot restart by itself
     while True:
         has_failed = False
         tokens = trunk.compute.tokens_per_microbatch // 2
         try:
-            found = work()
+            result = work()
         except RuntimeError as error:
             has_failed = True
-            if not should_reduce_batch_size(error) or tokens < SMALLEST:
+            if not should_reduce_batch_size(error) or tokens < MIN_TOKENS:
                 raise
-        # Outside of the handler, for its traceback holds the tensors that filled the memory. All
-        # processes start again where one has to, so that their micro-batches stay the same.
+        # Outside the handler, because its traceback holds the tensors that filled the memory. All
+        # ranks restart if one has to, so that their micro-batches stay the same.
         if not any_rank(has_failed):
-            return found
+            return result
         for updater in updaters:
-            updater.discard()
+            updater.clear_gradients()
         clear_device_cache(garbage_collection=True)
         trunk.compute = trunk.compute.with_microbatches_of(tokens)
-        logger.warning("out of memory: going on with %d tokens a micro-batch", tokens)
+        logger.warning("out of memory: continuing with %d tokens a micro-batch", tokens)

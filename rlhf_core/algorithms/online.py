@@ -1,7 +1,7 @@
-"""PPO and RLOO against any reward: roll out, score, update, again (arXiv:2203.02155).
+"""PPO and RLOO against any reward: roll out, score, update, repeat (arXiv:2203.02155).
 
 Policy and critic are roles on one trunk, the reference is the trunk itself. The maths is in
-policy_gradient.py, rolling out in rollouts.py, updating in policy_update.py; nothing here knows
+losses/policy_gradient.py, rollouts in rollouts.py, updates in policy_update.py; nothing here knows
 where the reward comes from.
 """
 
@@ -11,9 +11,15 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Moving, Standing, after
+from rlhf_core.algorithms.checkpoints import (
+    NO_CHECKPOINTS,
+    Checkpoints,
+    Stateful,
+    TrainingState,
+    remaining_steps,
+)
 from rlhf_core.algorithms.losses.policy_gradient import (
-    adapted_coefficient,
+    adapt_coefficient,
     baseline_advantages,
     generalized_advantages,
     kl_horizon,
@@ -21,17 +27,17 @@ from rlhf_core.algorithms.losses.policy_gradient import (
 )
 from rlhf_core.algorithms.losses.tensors import explained_variance, masked_mean, rows_where, whiten
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
-from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
-from rlhf_core.algorithms.rewards import Reward, Rewards, describe, whole
+from rlhf_core.algorithms.policy_update import OnlineTraining, Targets, minibatch_plan, update
+from rlhf_core.algorithms.rewards import Reward, Rewards, as_rewards, reward_metrics
 from rlhf_core.algorithms.rollouts import (
     Experience,
     Rollout,
     RolloutStep,
-    experience,
-    finished,
-    finished_scores,
+    cap_unfinished_scores,
+    collect_experience,
+    finished_mask,
     roll_out,
-    unscored_share,
+    unscored_shares,
 )
 from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
@@ -44,7 +50,7 @@ ADAM_EPS = 1e-5
 
 
 def add_critic(trunk: Trunk, settings: PPOSettings) -> None:
-    """The critic that PPO asks for, begun as what the reward model knows."""
+    """Add PPO's critic, initialised from the reward model: a head on the policy, or a role."""
     if settings.critic == "shared":
         trunk.copy_head(Role.REWARD, Role.POLICY)
     else:
@@ -59,75 +65,81 @@ def train_online(
     sampling: SamplingSettings,
     seed: int,
     texts: Sequence[TokenSequence] = (),
-    checkpoints: Checkpoints = NONE_KEPT,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Iterator[RolloutStep]:
-    """Improve the trunk's policy role, one rollout and its updates an item.
+    """Train the trunk's policy role by PPO or RLOO.
 
     Args:
-        trunk: With role policy in place; for PPO with role critic too, or a head on the policy.
+        trunk: Holds the policy role; for PPO also the critic role, or a head on the policy.
         prompts: Tokens of each prompt.
         reward: Scores a batch of rollouts.
-        settings: Of PPO or RLOO.
+        settings: Settings of PPO or RLOO.
         sampling: Temperature and length of the answers.
-        seed: Of the order of prompts and texts, and of all answers.
-        texts: What PTX models beside the reward; at least one if settings.ptx is there.
-        checkpoints: Gone on from where one is there.
+        seed: Seed of the order of prompts and texts, and of all answers.
+        texts: Texts for PTX; at least one if settings.ptx is set.
+        checkpoints: A checkpoint in them is resumed.
+
+    Yields:
+        A step for each rollout phase and its updates.
 
     Raises:
-        TrainingError: If a number stops being finite, the policy differs from the one that rolled
-            out before anything was updated, PTX has no text, or the reference is not the base.
+        TrainingError: If a number is not finite, the policy differs from the one that rolled out
+            before the first update, no answer has a score, PTX has no text, or the reference is not
+            the base.
     """
     trunk.require_reference()
-    run = _start(trunk, settings, sampling.temperature)
-    standing = _standing(run)
-    done, numbers = checkpoints.resume(standing)
-    run.coefficient = numbers.get("kl_coefficient", run.coefficient)
+    training = _start(trunk, settings, sampling.temperature)
+    state = _training_state(training)
+    done, numbers = checkpoints.resume(state)
+    training.coefficient = numbers.get("kl_coefficient", training.coefficient)
     if settings.ptx is not None:
-        run.texts = _drawn_texts(
-            texts, settings.ptx.examples, seed, run.updaters[Role.POLICY].taken
+        training.texts = _drawn_texts(
+            texts, settings.ptx.examples, seed, training.updaters[Role.POLICY].taken
         )
     order = islice(endless_steps(len(prompts), settings.prompts_per_step, seed), settings.steps)
-    for step, chosen in after(order, done):
+    for step, chosen in remaining_steps(order, done):
         seeds = [
             [seed_from(seed, step, place, number) for number in range(settings.samples_per_prompt)]
             for place in range(len(chosen))
         ]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
-        found = _learn(run, step, rollouts, whole(reward(rollouts)))
-        if run.average is not None and step == settings.steps:
-            run.average.take_over()
-        yield found
-        checkpoints.save(step, standing, kl_coefficient=run.coefficient)
-    if run.updaters[Role.POLICY].taken == 0:
+        report = _learn(training, step, rollouts, as_rewards(reward(rollouts)))
+        if training.average is not None and step == settings.steps:
+            training.average.copy_to_parameters()
+        yield report
+        checkpoints.save(step, state, kl_coefficient=training.coefficient)
+    if training.updaters[Role.POLICY].taken == 0:
         raise TrainingError(
             "the reward has no score for any answer of the training, so nothing was learnt; look "
             "at `SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
         )
 
 
-def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -> RolloutStep:
-    """Update by one step's answers, and move the KL coefficient on."""
-    settings = run.settings
+def _learn(
+    training: OnlineTraining, step: int, rollouts: Sequence[Rollout], rewards: Rewards
+) -> RolloutStep:
+    """Make the updates of one step's answers, and adapt the KL coefficient."""
+    settings = training.settings
     total = rewards.total
     if settings.clip_score is not None:
         total = total.clamp(-settings.clip_score, settings.clip_score)
-    scores = finished_scores(total, rollouts, settings.missing_eos_score)
+    scores = cap_unfinished_scores(total, rollouts, settings.missing_eos_score)
     is_unscored = scores.isnan()
     plan = minibatch_plan(rollouts, settings.minibatches, rows_where(~is_unscored))
     observed = [*plan, rows_where(is_unscored)] if is_unscored.any() else plan
 
-    def look() -> tuple[Experience, Targets]:
-        seen = experience(run.trunk, rollouts, observed, run.temperature)
-        return seen, _targets(seen, scores, run)
+    def observe() -> tuple[Experience, Targets]:
+        experience = collect_experience(training.trunk, rollouts, observed, training.temperature)
+        return experience, _targets(experience, scores, training)
 
-    seen, targets = look()
-    metrics = _describe(rollouts, seen, scores, targets, run) | describe(rewards)
-    metrics |= update(run, plan, seen, targets, look) if plan else {"updates": 0.0}
-    kl = (seen.kl * seen.mask).sum(dim=1)
+    experience, targets = observe()
+    metrics = _describe(rollouts, experience, scores, targets, training) | reward_metrics(rewards)
+    metrics |= update(training, plan, experience, targets, observe) if plan else {"updates": 0.0}
+    kl = (experience.kl * experience.mask).sum(dim=1)
     if settings.kl.target is not None:
         horizon = settings.kl.horizon or kl_horizon(settings.answers)
-        run.coefficient = adapted_coefficient(
-            run.coefficient, metrics["kl"], settings.kl.target, len(kl), horizon
+        training.coefficient = adapt_coefficient(
+            training.coefficient, metrics["kl"], settings.kl.target, len(kl), horizon
         )
     return RolloutStep(
         step,
@@ -140,7 +152,7 @@ def _learn(run: Run, step: int, rollouts: Sequence[Rollout], rewards: Rewards) -
     )
 
 
-def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
+def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> OnlineTraining:
     steps = settings.steps * settings.epochs * settings.minibatches
     rates = {Role.POLICY: settings.learning_rate}
     if isinstance(settings, PPOSettings) and settings.critic == "separate":
@@ -158,58 +170,64 @@ def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Run:
     }
     policy = updaters[Role.POLICY].parameters
     average = MovingAverage(policy, settings.ema) if settings.ema is not None else None
-    return Run(trunk, settings, temperature, updaters, average, settings.kl.coefficient)
+    return OnlineTraining(trunk, settings, temperature, updaters, average, settings.kl.coefficient)
 
 
-def _standing(run: Run) -> Standing:
-    parts: dict[str, Moving] = {role.value: updater for role, updater in run.updaters.items()}
-    if run.average is not None:
-        parts["average"] = run.average
-    return Standing(parts)
+def _training_state(training: OnlineTraining) -> TrainingState:
+    parts: dict[str, Stateful] = {
+        role.value: updater for role, updater in training.updaters.items()
+    }
+    if training.average is not None:
+        parts["average"] = training.average
+    return TrainingState(parts)
 
 
 def _drawn_texts(
     texts: Sequence[TokenSequence], examples: int, seed: int, taken: int
 ) -> Iterator[list[TokenSequence]]:
-    """Those of each optimizer step that is left."""
+    """Return the texts of each optimizer step after the first `taken`."""
     if not texts:
         raise TrainingError("ptx: there is no text to model beside the reward")
     drawn = endless_steps(len(texts), examples, seed_from(seed, "ptx"))
     return ([texts[index] for index in indices] for indices in islice(drawn, taken, None))
 
 
-def _targets(seen: Experience, scores: Tensor, run: Run) -> Targets:
-    """Return what the updates aim at: 0 for answers without a score, which change no other's."""
-    settings = run.settings
-    mask = seen.mask & ~scores.isnan()[:, None]
-    coefficient = run.coefficient if settings.kl.place == "reward" else 0.0
+def _targets(experience: Experience, scores: Tensor, training: OnlineTraining) -> Targets:
+    """Return the targets of the updates: 0 for unscored answers, which do not affect the others."""
+    settings = training.settings
+    mask = experience.mask & ~scores.isnan()[:, None]
+    coefficient = training.coefficient if settings.kl.place == "reward" else 0.0
     if isinstance(settings, RLOOSettings):
-        penalised = scores - coefficient * (seen.kl * seen.mask).sum(dim=1)
+        penalised = scores - coefficient * (experience.kl * experience.mask).sum(dim=1)
         advantages = baseline_advantages(penalised, settings.samples_per_prompt, settings.baseline)
-        return Targets(advantages[:, None] * mask, torch.zeros_like(seen.values))
+        return Targets(advantages[:, None] * mask, torch.zeros_like(experience.values))
     assert isinstance(settings, PPOSettings)
-    rewards = token_rewards(scores.nan_to_num(nan=0.0), seen.kl, seen.mask, coefficient)
+    rewards = token_rewards(scores.nan_to_num(nan=0.0), experience.kl, experience.mask, coefficient)
     if settings.whiten_rewards:
         rewards = whiten(rewards, mask, keep_mean=True)
     advantages, returns = generalized_advantages(
-        rewards, seen.values, mask, settings.gamma, settings.gae_lambda
+        rewards, experience.values, mask, settings.gamma, settings.gae_lambda
     )
     return Targets(whiten(advantages, mask), returns)
 
 
 def _describe(
-    rollouts: Sequence[Rollout], seen: Experience, scores: Tensor, targets: Targets, run: Run
+    rollouts: Sequence[Rollout],
+    experience: Experience,
+    scores: Tensor,
+    targets: Targets,
+    training: OnlineTraining,
 ) -> dict[str, float]:
-    kl = (seen.kl * seen.mask).sum(dim=1)
-    lengths = seen.mask.sum(dim=1).float()
+    kl = (experience.kl * experience.mask).sum(dim=1)
+    lengths = experience.mask.sum(dim=1).float()
     metrics = {
         "kl": kl.mean().item(),
-        "kl_coefficient": run.coefficient,
-        "entropy": masked_mean(seen.entropy, seen.mask).item(),
+        "kl_coefficient": training.coefficient,
+        "entropy": masked_mean(experience.entropy, experience.mask).item(),
         "completion_tokens": lengths.mean().item(),
-        "eos_rate": finished(rollouts).float().mean().item(),
-        "sampling_gap": seen.sampling_gap,
-        **unscored_share(scores, rollouts),
+        "eos_rate": finished_mask(rollouts).float().mean().item(),
+        "sampling_gap": experience.sampling_gap,
+        **unscored_shares(scores, rollouts),
     }
     is_scored = ~scores.isnan()
     if not is_scored.any():
@@ -218,10 +236,10 @@ def _describe(
     metrics |= {
         "score": known.mean().item(),
         "score_deviation": known.std(correction=0).item(),
-        "objective": (known - run.coefficient * kl[is_scored]).mean().item(),
+        "objective": (known - training.coefficient * kl[is_scored]).mean().item(),
     }
-    if isinstance(run.settings, PPOSettings):
-        mask = seen.mask & is_scored[:, None]
-        variance = explained_variance(seen.values, targets.returns, mask)
+    if isinstance(training.settings, PPOSettings):
+        mask = experience.mask & is_scored[:, None]
+        variance = explained_variance(experience.values, targets.returns, mask)
         metrics["explained_variance"] = variance.item()
     return metrics

@@ -1,4 +1,4 @@
-"""What every training loop shares: the order of the data, the optimizer, and a step's report."""
+"""Parts that all training loops share: the order of the data, the optimizer, a step's metrics."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,11 @@ LEARNING_RATE_FLOOR = 0.1
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One optimizer step or rollout: its number from 1, of how many, and its metrics."""
+    """One optimizer step or rollout phase: its number from 1, the number of steps, and metrics.
+
+    Raises:
+        TrainingError: If a metric is not finite.
+    """
 
     step: int
     steps: int
@@ -30,17 +34,18 @@ class TrainingStep:
 
 
 class Updater:
-    """AdamW on some parameters, gradient clipping, and a learning rate that rises and falls.
+    """AdamW without weight decay, gradient clipping, and a learning rate schedule.
 
-    It rises from a tenth of the peak over the warm-up, and falls to a tenth again by a cosine.
+    The learning rate rises from a tenth of the peak during the warm-up, and falls to a tenth again
+    by a cosine.
 
     Args:
-        parameters: fp32, trained together.
-        learning_rate: Peak.
-        steps: Optimizer steps in all.
-        max_grad_norm: Gradients are scaled down to this norm.
-        eps: Adam's; 1e-5 for PPO (arXiv:2005.12729).
-        warm_up: Of the steps, those before the peak.
+        parameters: Parameters in fp32, clipped by their joint norm.
+        learning_rate: Peak learning rate.
+        steps: Total number of optimizer steps.
+        max_grad_norm: Largest norm; larger gradients are scaled down to it.
+        eps: Adam's ε; 1e-5 for PPO (arXiv:2005.12729).
+        warm_up: Number of steps before the peak.
     """
 
     def __init__(
@@ -55,9 +60,9 @@ class Updater:
         self.parameters = list(parameters)
         self.max_grad_norm = max_grad_norm
         self.taken = 0
-        """Optimizer steps so far."""
+        """Number of optimizer steps so far."""
         self.steps = steps
-        """Optimizer steps in all: where the learning rate has fallen to its floor."""
+        """Total number of optimizer steps, after which the learning rate is at its floor."""
         self._peak = learning_rate
         self._warm_up = warm_up
         self._aside: list[Tensor] = []
@@ -66,10 +71,10 @@ class Updater:
         )
 
     def step(self) -> tuple[float, float]:
-        """Clip, apply and clear the gradients, with those set aside, if any.
+        """Clip the gradients, add those set aside, apply the sum and clear it.
 
         Returns:
-            The norm of the gradients before clipping, those set aside left out, and the learning
+            The norm of the gradients before clipping, without those set aside, and the learning
             rate.
         """
         norm = self._clip()
@@ -81,21 +86,21 @@ class Updater:
             group["lr"] = learning_rate
         self._optimizer.step()
         self.taken += 1
-        self.discard()
+        self.clear_gradients()
         return norm, learning_rate
 
     def set_aside(self) -> float:
-        """Clip the gradients by themselves and keep them for the next step; their norm before."""
+        """Clip the gradients, keep them for the next step, and return their norm before that."""
         norm = self._clip()
         self._aside = [
             torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             for parameter in self.parameters
         ]
-        self.discard()
+        self.clear_gradients()
         return norm
 
-    def discard(self) -> None:
-        """Clear the gradients without applying them; those set aside stay."""
+    def clear_gradients(self) -> None:
+        """Clear the gradients without applying them, except those set aside."""
         self._optimizer.zero_grad(set_to_none=True)
 
     def _clip(self) -> float:
@@ -103,7 +108,7 @@ class Updater:
         return float(nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on: parameters, moments, and the steps taken."""
+        """Return everything that the next step depends on: parameters, moments, steps taken."""
         moments = self._optimizer.state_dict()["state"]
         return {
             "taken": torch.tensor(self.taken),
@@ -113,7 +118,7 @@ class Updater:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a state of the same parameters."""
+        """Load a state of the same parameters."""
         self.taken = int(state["taken"])
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in state.items():
@@ -127,15 +132,15 @@ class Updater:
 
 
 class MovingAverage:
-    """The exponential moving average of some parameters over optimizer steps, without its bias.
+    """The bias-corrected exponential moving average of some parameters over optimizer steps.
 
-    Of the values w₁ … wₙ after each step it is Σ dⁿ⁻ⁱ·wᵢ / Σ dⁿ⁻ⁱ. Begun at the first values
-    instead, a training of 24 steps with d = 0.992 would leave 82 % of them in the average.
+    Σ dⁿ⁻ⁱ·wᵢ / Σ dⁿ⁻ⁱ over the values w₁ … wₙ after each step. Without the correction, an average
+    that starts at the initial values would keep 82 % of them after 24 steps with d = 0.992.
 
     Args:
-        parameters: What is averaged.
-        decay: d, how much less each step counts than the next (arXiv:2203.02155, appendix C.4;
-            the correction is that of arXiv:1412.6980, section 3).
+        parameters: Parameters to average.
+        decay: d, the weight of a step relative to the next (arXiv:2203.02155, appendix C.4; the
+            bias correction is that of arXiv:1412.6980, section 3).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -155,25 +160,30 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
+        """Add the current values of the parameters to the average."""
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
         for average, parameter in zip(self.averages, self.parameters, strict=True):
             average.lerp_(parameter, share)
 
     @torch.no_grad()
-    def take_over(self) -> None:
-        """Give the parameters their averages as values."""
+    def copy_to_parameters(self) -> None:
+        """Set the parameters to their averages."""
         for average, parameter in zip(self.averages, self.parameters, strict=True):
             parameter.copy_(average)
 
 
 def share_of_peak(step: int, steps: int, warm_up: int) -> float:
-    """Share of the peak learning rate: a line from a tenth up to 1, then a cosine down again.
+    """Return the learning rate as a share of its peak: a linear warm-up, then a cosine decay.
 
     Args:
-        step: From 0.
-        steps: In all.
-        warm_up: Before the peak.
+        step: Index of the step, from 0.
+        steps: Total number of steps.
+        warm_up: Number of steps before the peak.
+
+    Returns:
+        0.1 to 1: from a tenth up to 1 and down to a tenth again (the cosine is arXiv:1608.03983,
+        eq. 5, without restarts).
     """
     if step < warm_up:
         return LEARNING_RATE_FLOOR + (1 - LEARNING_RATE_FLOOR) * step / warm_up
@@ -181,17 +191,37 @@ def share_of_peak(step: int, steps: int, warm_up: int) -> float:
 
 
 def cosine_to_floor(step: int, steps: int) -> float:
-    """Share of the peak learning rate at `step`, from 1 down to a tenth."""
+    """Return the learning rate at `step`, from 0, as a share of its peak: 1 down to a tenth."""
     progress = min(step / max(steps - 1, 1), 1.0)
     return LEARNING_RATE_FLOOR + (1 - LEARNING_RATE_FLOOR) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def step_count(size: int, per_step: int, epochs: int) -> int:
+    """Return the number of optimizer steps of a training.
+
+    Args:
+        size: Number of examples.
+        per_step: Examples a step.
+        epochs: Passes over the examples; the last step of each may be smaller.
+
+    Returns:
+        The number of steps.
+    """
     return epochs * math.ceil(size / per_step)
 
 
 def shuffled_steps(size: int, per_step: int, epochs: int, seed: int) -> Iterator[list[int]]:
-    """Indices for each step, in a new order every epoch; an epoch's last step may be smaller."""
+    """Yield the indices of the examples of each step, in a new order every epoch.
+
+    Args:
+        size: Number of examples.
+        per_step: Examples a step.
+        epochs: Passes over the examples; the last step of each may be smaller.
+        seed: Seed of all orders.
+
+    Yields:
+        The indices of one step.
+    """
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         order = torch.randperm(size, generator=generator).tolist()
@@ -200,7 +230,16 @@ def shuffled_steps(size: int, per_step: int, epochs: int, seed: int) -> Iterator
 
 
 def endless_steps(size: int, per_step: int, seed: int) -> Iterator[list[int]]:
-    """Indices for each step without end, every index once before any comes again."""
+    """Yield the indices of the examples of each step, without end.
+
+    Args:
+        size: Number of examples.
+        per_step: Examples a step; it may exceed `size`.
+        seed: Seed of all orders.
+
+    Yields:
+        The indices of one step; every index is used once before any is used again.
+    """
     generator = torch.Generator().manual_seed(seed)
     waiting: list[int] = []
     while True:

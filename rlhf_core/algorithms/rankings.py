@@ -1,4 +1,4 @@
-"""Ranked answers as tokens: what reward models and DPO learn from."""
+"""Ranked answers as tokens: the training data of reward models and DPO."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from rlhf_core.models.sequences import TokenSequence
 
 @dataclass(frozen=True)
 class RankedCandidates:
-    """The candidates of one prompt and which is better than which.
+    """The candidates of one prompt, and the preferences among them.
 
-    `preferences[i, j]` is the probability that candidate i is better than j; both cells of a pair
-    that teaches nothing are 0, (K, K). `margins[i, j]` says by how much i is better than j, −1 to 1
-    (−2 to 2 of imported pairs), 0 where neither is preferred.
+    `preferences[i, j]` is the probability that candidate i is better than j, (K, K); both cells of
+    a pair that teaches nothing are 0. `margins[i, j]` is how much better i is than j, −1 to 1 (−2
+    to 2 for imported pairs), (K, K); 0 if neither is preferred.
     """
 
     sequences: tuple[TokenSequence, ...]
@@ -24,16 +24,19 @@ class RankedCandidates:
 
     @property
     def has_order(self) -> bool:
-        """Whether any candidate is preferred to another: false where all its pairs are ties."""
+        """True if any candidate is preferred to another, False if all pairs are ties."""
         return bool((self.preferences != self.preferences.T).any())
 
 
 def accuracy_figures(in_order: float, rankings: Sequence[RankedCandidates]) -> dict[str, float]:
-    """The accuracy of a step and what it is of; without the accuracy where no ranking has an order.
+    """Return the accuracy of a step, and the numbers of rankings with and without an order.
 
     Args:
-        in_order: Share of the pairs in order of each ranking that has an order, summed.
-        rankings: Those of the step.
+        in_order: Sum, over the rankings with an order, of the share of their pairs in order.
+        rankings: The rankings of the step.
+
+    Returns:
+        `accuracy`, missing if no ranking has an order; `ordered`; `unordered`.
     """
     ordered = sum(ranking.has_order for ranking in rankings)
     accuracy = {"accuracy": in_order / ordered} if ordered else {}
@@ -43,13 +46,18 @@ def accuracy_figures(in_order: float, rankings: Sequence[RankedCandidates]) -> d
 def hold_out(
     rankings: Sequence[RankedCandidates], share: float
 ) -> tuple[list[RankedCandidates], list[RankedCandidates]]:
-    """Rankings to learn from, and those to measure on: whole prompts, by a hash of their tokens.
+    """Split rankings into a training set and a held-out set, by a hash of the prompt's tokens.
 
-    All are learnt from where nothing else would be left.
+    Args:
+        rankings: All rankings.
+        share: Expected share of prompts that are held out, 0 to 1.
+
+    Returns:
+        Both sets. If all would be held out, all are in the training set instead.
     """
-    learnt: list[RankedCandidates] = []
-    held: list[RankedCandidates] = []
+    train: list[RankedCandidates] = []
+    held_out: list[RankedCandidates] = []
     for ranking in rankings:
-        is_held = unit_interval("reward", ranking.sequences[0].prompt_ids) < share
-        (held if is_held else learnt).append(ranking)
-    return (learnt, held) if learnt else (held, [])
+        is_held_out = unit_interval("reward", ranking.sequences[0].prompt_ids) < share
+        (held_out if is_held_out else train).append(ranking)
+    return (train, held_out) if train else (held_out, [])

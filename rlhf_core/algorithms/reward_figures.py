@@ -1,11 +1,11 @@
-"""How well a reward model's scores stand up to rankings it has not learnt from."""
+"""Metrics of a reward model's scores on held-out rankings."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairs_in_order
+from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairwise_accuracy
 from rlhf_core.algorithms.optimisation import mean_of
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.evaluation.calibration import expected_calibration_error
@@ -14,18 +14,22 @@ from rlhf_core.evaluation.calibration import expected_calibration_error
 def reward_figures(
     scores: Sequence[Tensor], rankings: Sequence[RankedCandidates]
 ) -> dict[str, float]:
-    """Loss, accuracy, calibration error and correlation with length, each prompt counting alike.
+    """Return loss, accuracy, calibration error and correlation with length on held-out rankings.
 
-    Accuracy is of the rankings that have an order; it is left out where none has one.
+    Each prompt has equal weight in loss and accuracy.
 
     Args:
-        scores: Of each ranking's candidates, (K,), on the CPU.
-        rankings: At least one.
+        scores: Scores of each ranking's candidates, (K,), on the CPU.
+        rankings: At least one ranking.
+
+    Returns:
+        The metrics by name; accuracy is over the rankings with an order, and missing if there are
+        none.
     """
     both = list(zip(scores, rankings, strict=True))
-    chances = torch.cat([(own[:, None] - own).sigmoid()[_is_told(r)] for own, r in both])
-    targets = torch.cat([ranking.preferences[_is_told(ranking)] for ranking in rankings])
-    in_order = [pairs_in_order(own, r.preferences).item() for own, r in both if r.has_order]
+    chances = torch.cat([(own[:, None] - own).sigmoid()[_has_preference(r)] for own, r in both])
+    targets = torch.cat([ranking.preferences[_has_preference(ranking)] for ranking in rankings])
+    in_order = [pairwise_accuracy(own, r.preferences).item() for own, r in both if r.has_order]
     accuracy = {"holdout_accuracy": mean_of(in_order)} if in_order else {}
     return {
         **accuracy,
@@ -38,7 +42,12 @@ def reward_figures(
 
 
 def length_correlation(scores: Sequence[Tensor], rankings: Sequence[RankedCandidates]) -> float:
-    """Pearson's r of score and tokens, each less its prompt's mean; 0 where either is constant."""
+    """Return Pearson's r of score and length, each centred by prompt; 0 if either is constant.
+
+    Args:
+        scores: Scores of each ranking's candidates, (K,), on the CPU.
+        rankings: The rankings; a candidate's length is its number of response tokens.
+    """
     lengths = [
         torch.tensor([float(len(sequence.response_ids)) for sequence in ranking.sequences])
         for ranking in rankings
@@ -49,6 +58,6 @@ def length_correlation(scores: Sequence[Tensor], rankings: Sequence[RankedCandid
     return (x @ y / scale).item() if scale > 0 else 0.0
 
 
-def _is_told(ranking: RankedCandidates) -> Tensor:
-    """Cells of the pairs that a preference is known of, in both orders, (K, K)."""
+def _has_preference(ranking: RankedCandidates) -> Tensor:
+    """Return the cells of the pairs with a known preference, in both orders, (K, K)."""
     return ranking.preferences + ranking.preferences.T > 0

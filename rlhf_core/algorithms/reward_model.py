@@ -1,4 +1,4 @@
-"""The reward model: trained on rankings, normalised on reference answers, then only read."""
+"""Training of the reward model on rankings, and its normalisation on reference answers."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -6,9 +6,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
-from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairs_in_order
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.checkpoints import (
+    NO_CHECKPOINTS,
+    Checkpoints,
+    TrainingState,
+    remaining_steps,
+)
+from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairwise_accuracy
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
 from rlhf_core.algorithms.reward_figures import reward_figures
@@ -27,21 +32,24 @@ def train_reward_model(
     rankings: Sequence[RankedCandidates],
     settings: RewardModelSettings,
     seed: int,
-    checkpoints: Checkpoints = NONE_KEPT,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
     held_out: Sequence[RankedCandidates] = (),
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's reward role and head with the K-wise loss, one optimizer step an item.
+    """Fit the trunk's reward role and head with the K-wise loss.
 
     Args:
-        trunk: Without the role yet.
-        rankings: With a preference each.
-        settings: Of the training.
-        seed: Of the role, the head and the order.
-        checkpoints: Gone on from where one is there.
-        held_out: Measured on, and not learnt from.
+        trunk: Without the reward role, which is added.
+        rankings: Rankings with at least one preference each.
+        settings: Settings of the training.
+        seed: Seed of the role, the head, the bootstrap weights and the order.
+        checkpoints: A checkpoint in them is resumed.
+        held_out: Rankings to measure on, which are not trained on.
+
+    Yields:
+        A step for each optimizer step.
 
     Raises:
-        TrainingError: If no ranking prefers any candidate to another.
+        TrainingError: If there is no ranking, or a number is not finite.
     """
     if not rankings:
         raise TrainingError(
@@ -53,12 +61,12 @@ def train_reward_model(
     steps = step_count(len(rankings), settings.prompts_per_step, settings.epochs)
     updater = Updater(trunk.parameters(Role.REWARD), settings.learning_rate, steps)
     order = shuffled_steps(len(rankings), settings.prompts_per_step, settings.epochs, seed)
-    standing = Standing({Role.REWARD: updater})
-    done, _ = checkpoints.resume(standing)
-    for step, indices in after(order, done):
+    state = TrainingState({Role.REWARD: updater})
+    done, _ = checkpoints.resume(state)
+    for step, indices in remaining_steps(order, done):
         chosen = [rankings[index] for index in indices]
         accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
-        loss, in_order = map(all_reduce_number, within_memory(trunk, accumulate, [updater]))
+        loss, in_order = map(all_reduce_number, run_within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {
             "loss": loss,
@@ -70,24 +78,24 @@ def train_reward_model(
             scores = [score_sequences(trunk, r.sequences, Role.REWARD) for r in held_out]
             metrics |= reward_figures(scores, held_out)
         yield TrainingStep(step, steps, metrics)
-        checkpoints.save(step, standing)
+        checkpoints.save(step, state)
 
 
 def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> dict[str, float]:
-    """Give the references mean 0 and deviation 1 by each head (arXiv:2203.02155, section 3.5).
+    """Give each head mean 0 and deviation 1 on the references (arXiv:2203.02155, section 3.5).
 
-    The loss sees differences of rewards only, so each head ends with a constant and a scale of its
-    own; left in, they would pass for disagreement. The deviation also makes the KL coefficient mean
-    the same from one reward model to the next. Both are folded into the head's weights, so that no
-    copy of the reward model can lose them.
+    The loss depends only on differences of rewards, so each head ends with its own constant and
+    scale, which would pass for disagreement. A fixed deviation also gives the KL coefficient the
+    same meaning for every reward model. Mean and deviation are folded into the head's weights, so
+    that no copy of the reward model can lose them.
 
     Args:
-        trunk: With role reward in place.
-        references: At least one; of a single one the deviation stays as it is.
+        trunk: Holds the reward role.
+        references: At least one sequence; with a single one the deviation is not changed.
 
     Returns:
-        Mean and deviation of the reward before, and, of several heads, by how much they disagree on
-        the references from now on.
+        Mean and deviation of the reward before; with several heads, also their mean disagreement on
+        the references after, as a standard deviation.
     """
     each = head_scores(trunk, references, Role.REWARD)
     means, deviations = each.mean(dim=0), _deviations(each)
@@ -104,18 +112,25 @@ def normalise(trunk: Trunk, references: Sequence[TokenSequence]) -> dict[str, fl
 
 
 def _deviations(scores: Tensor) -> Tensor:
-    """Sample deviation of each column; 1 where nothing differs, (columns,)."""
+    """Return the sample deviation of each column, (columns,); 1 if all values are equal."""
     if len(scores) == 1:
         return torch.ones(scores.shape[1])
-    found = scores.std(dim=0)
-    return torch.where(found > SMALLEST_DEVIATION, found, 1.0)
+    deviations = scores.std(dim=0)
+    return torch.where(deviations > SMALLEST_DEVIATION, deviations, 1.0)
 
 
 def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:
-    """How much each ranking counts for each head, mean 1, (rankings, heads); 1 for a single head.
+    """Return the weight of each ranking for each head, by the Bayesian bootstrap (Rubin, 1981).
 
-    The Bayesian bootstrap (Rubin 1981): heads that saw the data differently disagree where there
-    was little of it.
+    Heads that weigh the data differently disagree where there is little of it.
+
+    Args:
+        rankings: Number of rankings.
+        heads: Number of heads.
+        seed: Seed of the weights.
+
+    Returns:
+        Weights of expected value 1, (rankings, heads); exactly 1 for a single head.
     """
     if heads == 1:
         return torch.ones(rankings, 1)
@@ -126,11 +141,17 @@ def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:
 def _accumulate(
     trunk: Trunk, rankings: Sequence[RankedCandidates], weights: Tensor, margin: float
 ) -> tuple[float, float]:
-    """Gradients of the mean loss over the step's prompts; that mean, and the shares in order.
+    """Add the gradients of the mean loss over the step's prompts.
 
-    Of both, what this process has to add. The shares are summed over the rankings with an order.
+    Args:
+        trunk: Holds the reward role.
+        rankings: The rankings of the step.
+        weights: Weight of each ranking for each head, (prompts, members).
+        margin: Scale of the rankings' margins; 0 ignores them.
 
-    `weights` says how much each ranking counts for each head, (prompts, members).
+    Returns:
+        This rank's share of the mean loss, and of the sum, over the rankings with an order, of the
+        share of their pairs in order.
     """
     loss_total = in_order = 0.0
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
@@ -146,7 +167,7 @@ def _accumulate(
             weighted = torch.stack(losses) * weights[number].to(rewards.device)
             loss = loss + weighted.mean() / len(rankings)
             if rankings[number].has_order:
-                in_order += pairs_in_order(own.detach().mean(dim=1), preferences).item()
+                in_order += pairwise_accuracy(own.detach().mean(dim=1), preferences).item()
         loss.backward()
         loss_total += loss.item()
     return loss_total, in_order

@@ -1,4 +1,4 @@
-"""What a batch of answers is rewarded with: one callable, or the weighted sum of several."""
+"""Rewards of a batch of answers: one callable, or the weighted sum of several."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +14,15 @@ from rlhf_core.models.trunk import Role, Trunk
 
 @dataclass(frozen=True)
 class Rewards:
-    """Of a batch of B answers, and what they are made of."""
+    """The rewards of a batch of B answers, and their parts."""
 
     total: Tensor
-    """(B,); not-a-number where a part that was asked has no opinion. Such an answer has no score,
-    and nothing is learnt from it."""
+    """(B,); NaN if a part that applies to the answer has no score. Such an answer is unscored, and
+    nothing is learnt from it."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
-    """By name, before its weight, (B,); not-a-number where a part has no opinion."""
-    asked: Mapping[str, Tensor] = field(default_factory=dict)
-    """By name, whether a part was asked about an answer, (B,); all of them where it is not here."""
+    """Scores of each part by name, before weights, (B,); NaN without a score."""
+    applies: Mapping[str, Tensor] = field(default_factory=dict)
+    """Answers that a part applies to, by the part's name, (B,); a missing name applies to all."""
 
 
 Reward = Callable[[Sequence[Rollout]], Tensor | Rewards]
@@ -30,45 +30,50 @@ Reward = Callable[[Sequence[Rollout]], Tensor | Rewards]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One addend: not-a-number says that it has no opinion on an answer."""
+class RewardPart:
+    """One addend of a reward."""
 
     weight: float
     score: Callable[[Sequence[Rollout]], Tensor]
-    concerns: Callable[[Rollout], bool] = lambda rollout: True
-    """Whether it is asked about an answer; it adds nothing to the reward of others."""
+    """Scores a batch of rollouts, (B,); NaN without a score."""
+    applies_to: Callable[[Rollout], bool] = lambda rollout: True
+    """Returns True if the part applies to an answer; it adds 0 to the reward of the others."""
 
 
-def mixed(parts: Mapping[str, Part]) -> Reward:
-    """Return the weighted sum of some parts, by their names.
+def weighted_sum(parts: Mapping[str, RewardPart]) -> Reward:
+    """Return the weighted sum of some parts as a reward.
 
-    Where a part that is asked has no opinion, there is no sum. A number in its place, such as the
-    mean of the other answers, would reward being unreadable wherever the readable answers to the
-    prompt are worse than that.
+    An answer has no reward if a part that applies to it has no score. A number in its place, such
+    as the mean of the other answers, would reward unreadable answers to every prompt whose readable
+    answers are worse than that.
+
+    Args:
+        parts: The parts by name.
     """
 
     def reward(rollouts: Sequence[Rollout]) -> Rewards:
-        found = {name: part.score(rollouts) for name, part in parts.items()}
-        asked = {
-            name: torch.tensor([part.concerns(rollout) for rollout in rollouts])
+        scores = {name: part.score(rollouts) for name, part in parts.items()}
+        applies = {
+            name: torch.tensor([part.applies_to(rollout) for rollout in rollouts])
             for name, part in parts.items()
         }
-        addends = [parts[n].weight * torch.where(asked[n], s, 0.0) for n, s in found.items()]
-        is_asked = torch.stack(list(asked.values())).any(dim=0)
+        addends = [parts[n].weight * torch.where(applies[n], s, 0.0) for n, s in scores.items()]
+        is_asked = torch.stack(list(applies.values())).any(dim=0)
         total = torch.where(is_asked, torch.stack(addends).sum(dim=0), math.nan)
-        return Rewards(total, found, asked)
+        return Rewards(total, scores, applies)
 
     return reward
 
 
-def whole(found: Tensor | Rewards) -> Rewards:
-    return found if isinstance(found, Rewards) else Rewards(found)
+def as_rewards(rewards: Tensor | Rewards) -> Rewards:
+    """Return rewards as `Rewards`; a tensor, (B,), becomes rewards without parts."""
+    return rewards if isinstance(rewards, Rewards) else Rewards(rewards)
 
 
-def describe(rewards: Rewards) -> dict[str, float]:
-    """Return the mean of each of several parts, and the share of silence among what it was asked.
+def reward_metrics(rewards: Rewards) -> dict[str, float]:
+    """Return the mean score of each part, and its share of unscored answers, if there are several.
 
-    A part without any opinion has no mean, and one that was not asked no share.
+    A part without any score has no mean, and a part that applies to no answer has no share.
     """
     if len(rewards.parts) < 2:
         return {}
@@ -77,14 +82,19 @@ def describe(rewards: Rewards) -> dict[str, float]:
         is_silent = scores.isnan()
         if not is_silent.all():
             metrics[f"reward_{name}"] = scores.nanmean().item()
-        own = is_silent[rewards.asked[name]] if name in rewards.asked else is_silent
+        own = is_silent[rewards.applies[name]] if name in rewards.applies else is_silent
         if len(own):
             metrics[f"unscored_{name}"] = own.float().mean().item()
     return metrics
 
 
 def reward_model_score(trunk: Trunk, caution: float) -> Callable[[Sequence[Rollout]], Tensor]:
-    """The trunk's reward role: the mean of its heads, less `caution` of their deviations."""
+    """Return the score of the trunk's reward role: mean of its heads − caution · their deviation.
+
+    Args:
+        trunk: Holds the reward role.
+        caution: Number of standard deviations of the heads to subtract.
+    """
 
     def score(rollouts: Sequence[Rollout]) -> Tensor:
         each = head_scores(trunk, [answer.tokens for answer in rollouts], Role.REWARD)

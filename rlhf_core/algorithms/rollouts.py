@@ -1,4 +1,4 @@
-"""Rolling out the policy, and everything PPO must know of the answers before it updates."""
+"""Rollouts of the policy, and the models' outputs on them that PPO needs before its updates."""
 
 import logging
 import math
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.losses.tensors import masked_mean, rows_where
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.ranks import all_reduce
@@ -21,12 +21,12 @@ from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 logger = logging.getLogger(__name__)
 
 MAX_SAMPLING_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.1}
-"""Nats a token, by precision: bf16 rounds the two passes differently, by 0.02 as a rule."""
+"""Nats a token by precision; bf16 rounds the two passes differently, usually by 0.02."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One answer to the prompt with that index."""
+    """One sampled answer to the prompt with that index."""
 
     prompt_index: int
     tokens: TokenSequence
@@ -36,26 +36,26 @@ class Rollout:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it ended by itself, and was not cut off."""
+        """True if the answer ended by itself, False if it was cut off."""
         return self.finish_reason == "eos"
 
 
 @dataclass(frozen=True)
 class RolloutStep(TrainingStep):
-    """A step's metrics, and the answers behind them."""
+    """A step's metrics, and its answers."""
 
     rollouts: tuple[Rollout, ...] = ()
     scores: tuple[float, ...] = ()
-    """Not-a-number where an answer has no score."""
+    """Score of each answer; NaN without one."""
     kl: tuple[float, ...] = ()
-    """Of each answer, in nats."""
+    """KL of each answer from the reference, in nats."""
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """What the scores are made of; not-a-number where a part had no opinion."""
+    """Scores of each part of the reward by name, before weights; NaN without one."""
 
 
 @dataclass(frozen=True)
 class Experience:
-    """What the models say of some rollouts before the first update; all (N, R), on the CPU."""
+    """The models' outputs on some rollouts before the first update; all (N, R), on the CPU."""
 
     sequences: tuple[TokenSequence, ...]
     mask: Tensor
@@ -64,7 +64,7 @@ class Experience:
     kl: Tensor
     """log π − log π_reference of each sampled token: the k1 estimate."""
     values: Tensor
-    """The critic's; 0 where there is none."""
+    """Values of the critic; 0 if there is none."""
     sampling_gap: float
     """Mean |Δ log p| between the sampling pass and the training pass over the same tokens."""
 
@@ -77,7 +77,19 @@ def roll_out(
     sampling: SamplingSettings,
     role: Role = Role.POLICY,
 ) -> list[Rollout]:
-    """Answers of the role to each chosen prompt, one a seed, prompt after prompt."""
+    """Sample answers of a role to each chosen prompt.
+
+    Args:
+        trunk: Holds the role.
+        prompts: Tokens of all prompts.
+        chosen: Indices of the prompts to answer.
+        seeds: For each chosen prompt, the seed of each of its answers.
+        sampling: Temperature and length of the answers.
+        role: The role that answers.
+
+    Returns:
+        The answers, prompt after prompt, in the order of the seeds.
+    """
     limits = SamplingLimits(
         sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
     )
@@ -98,26 +110,32 @@ def roll_out(
 
 
 def _text(trunk: Trunk, token_ids: Sequence[int]) -> str:
-    """The words of an answer, without the token that ended it."""
+    """Return the text of an answer, without the token that ended it."""
     words = strip_end(token_ids, trunk.end_ids)
     return str(trunk.tokenizer.decode(words, skip_special_tokens=True)).strip()
 
 
-def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float | None) -> Tensor:
-    """Return scores in which no unfinished answer is better than a finished one, (B,).
+def cap_unfinished_scores(
+    scores: Tensor, rollouts: Sequence[Rollout], missing: float | None
+) -> Tensor:
+    """Cap the scores of unfinished answers, so that none scores above a finished answer.
 
-    It has the least of three: its own score, where it has one; `missing`; and the lowest score of
-    the finished answers to its prompt, or of the batch where its prompt has none. A constant alone
-    would not do: rewards have no fixed scale, and finished answers may all lie below it.
+    An unfinished answer gets the minimum of three numbers: its own score, if it has one; `missing`;
+    and the lowest score of the finished answers to its prompt, or of the batch if the prompt has
+    none. A constant alone does not suffice: rewards have no fixed scale, and all finished answers
+    may score below it.
 
     Args:
-        scores: Not-a-number where an answer has none, (B,).
-        rollouts: The answers, B.
-        missing: An unfinished answer scores at most this; None leaves the scores as they are.
+        scores: Score of each answer, NaN without one, (B,).
+        rollouts: The B answers.
+        missing: Highest score of an unfinished answer; None leaves the scores unchanged.
+
+    Returns:
+        The capped scores, (B,).
     """
     if missing is None:
         return scores
-    is_finished = finished(rollouts)
+    is_finished = finished_mask(rollouts)
     counted = torch.where(is_finished & ~scores.isnan(), scores, math.inf)
     own = torch.where(scores.isnan(), math.inf, scores).clamp(max=missing)
     prompts = torch.tensor([rollout.prompt_index for rollout in rollouts])
@@ -129,17 +147,17 @@ def finished_scores(scores: Tensor, rollouts: Sequence[Rollout], missing: float 
     return torch.where(is_finished, scores, torch.minimum(own, lowest))
 
 
-def finished(rollouts: Sequence[Rollout]) -> Tensor:
-    """Return which answers ended by themselves, (B,)."""
+def finished_mask(rollouts: Sequence[Rollout]) -> Tensor:
+    """Return a mask of the answers that ended by themselves, (B,)."""
     return torch.tensor([rollout.is_finished for rollout in rollouts])
 
 
-def unscored_share(scores: Tensor, rollouts: Sequence[Rollout]) -> dict[str, float]:
-    """Return the shares of answers, and of prompts with all of their answers, without a score.
+def unscored_shares(scores: Tensor, rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Return the share of unscored answers, and of prompts with unscored answers only.
 
     Args:
-        scores: Not-a-number where an answer has none, (B,).
-        rollouts: The answers, B.
+        scores: Score of each answer, NaN without one, (B,).
+        rollouts: The B answers.
     """
     is_unscored = scores.isnan()
     prompts = {rollout.prompt_index for rollout in rollouts}
@@ -150,7 +168,7 @@ def unscored_share(scores: Tensor, rollouts: Sequence[Rollout]) -> dict[str, flo
     }
     if is_unscored.any():
         logger.warning(
-            "%d of %d answers have no score, and with them all answers to %d of %d prompts: "
+            "%d of %d answers have no score, among them all answers to %d of %d prompts: "
             "nothing is learnt from them",
             int(is_unscored.sum()),
             len(rollouts),
@@ -161,21 +179,30 @@ def unscored_share(scores: Tensor, rollouts: Sequence[Rollout]) -> dict[str, flo
 
 
 @torch.no_grad()
-def experience(
+def collect_experience(
     trunk: Trunk,
     rollouts: Sequence[Rollout],
     plan: Sequence[Sequence[int]],
     temperature: float,
 ) -> Experience:
-    """Policy, reference and critic, if any, on every rollout, in the plan's minibatches.
+    """Compute policy, reference and critic, if there is one, on every rollout.
 
-    Micro-batches are those of the updates, so before the first of them log-probabilities are equal
-    to the bit.
+    The micro-batches are those of the updates, so before the first update log-probabilities are
+    equal to the bit.
+
+    Args:
+        trunk: Holds the policy, and the critic's role or head.
+        rollouts: The N answers.
+        plan: Rows of each minibatch, which together cover all answers.
+        temperature: The temperature that the answers were sampled at.
+
+    Returns:
+        The outputs, summed over ranks, so the same on each.
     """
     sequences = tuple(rollout.tokens for rollout in rollouts)
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
 
-    def look() -> dict[str, Tensor]:
+    def observe() -> dict[str, Tensor]:
         cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
         for rows in plan:
             for group, batch in trunk.training_batches([sequences[row] for row in rows]):
@@ -184,7 +211,7 @@ def experience(
                     cells[name][places, : cell.shape[1]] = cell.cpu()
         return cells
 
-    cells = {name: all_reduce(cell) for name, cell in within_memory(trunk, look).items()}
+    cells = {name: all_reduce(cell) for name, cell in run_within_memory(trunk, observe).items()}
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP[trunk.compute.dtype]:

@@ -1,11 +1,11 @@
-"""What models say of whole sequences: log-probabilities, scores, KL divergence."""
+"""Scores of whole sequences: log-probabilities, rewards, KL divergence."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -15,25 +15,53 @@ from rlhf_core.models.trunk import Role, Trunk
 def sequence_logprobs(
     trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], temperature: float = 1.0
 ) -> Tensor:
-    """Log-probability of each whole response, in nats, (N,), on the CPU."""
+    """Return the log-probability of each whole response.
+
+    Args:
+        trunk: Holds the role.
+        role: The role that is read.
+        sequences: The N sequences.
+        temperature: Divides the logits.
+
+    Returns:
+        Σ log p over the response's tokens, in nats, (N,), on the CPU.
+    """
 
     def read() -> Tensor:
-        found = torch.zeros(len(sequences))
+        logprobs = torch.zeros(len(sequences))
         for group, batch in trunk.forward_batches(sequences):
-            found[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
-        return found
+            logprobs[group] = trunk.token_logprobs(role, batch, temperature).sum(dim=1).cpu()
+        return logprobs
 
-    return all_reduce(within_memory(trunk, read))
+    return all_reduce(run_within_memory(trunk, read))
 
 
 def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
-    """The head's number for each sequence, (N,), on the CPU."""
+    """Return the score of each sequence, the mean over the members of a role's head.
+
+    Args:
+        trunk: Holds the role.
+        sequences: The N sequences.
+        role: The role whose head is read.
+
+    Returns:
+        Scores, (N,), on the CPU.
+    """
     return head_scores(trunk, sequences, role).mean(dim=1)
 
 
 @torch.no_grad()
 def head_scores(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) -> Tensor:
-    """The number of each member of the head for each sequence, (N, members), on the CPU."""
+    """Return the score of each sequence by each member of a role's head.
+
+    Args:
+        trunk: Holds the role.
+        sequences: The N sequences.
+        role: The role whose head is read.
+
+    Returns:
+        Scores, (N, members), on the CPU.
+    """
 
     def read() -> Tensor:
         scores = torch.zeros(len(sequences), trunk.heads[role].members)
@@ -41,11 +69,22 @@ def head_scores(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) ->
             scores[group] = trunk.head_scores(role, batch).cpu()
         return scores
 
-    return all_reduce(within_memory(trunk, read))
+    return all_reduce(run_within_memory(trunk, read))
 
 
 def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:
-    """Σ log π − log π_SFT over each answer of the policy: its mean is the KL, in nats, (N,)."""
+    """Return Σ log π − log π_reference over the tokens of each answer.
+
+    The mean over answers sampled from the policy estimates KL(π‖π_reference): the k1 estimate.
+
+    Args:
+        trunk: Holds the policy.
+        sequences: N answers of the policy.
+        temperature: The temperature that the answers were sampled at.
+
+    Returns:
+        In nats, may be negative, (N,), on the CPU.
+    """
     policy, reference = (
         sequence_logprobs(trunk, role, sequences, temperature)
         for role in (Role.POLICY, Role.REFERENCE)

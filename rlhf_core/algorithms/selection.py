@@ -1,4 +1,4 @@
-"""Which weights of a training are kept: those whose answers a reward likes best."""
+"""Selection of the weights of a training whose answers score best by a reward."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rlhf_core.algorithms.rewards import Reward, whole
-from rlhf_core.algorithms.rollouts import finished_scores, roll_out
+from rlhf_core.algorithms.rewards import Reward, as_rewards
+from rlhf_core.algorithms.rollouts import cap_unfinished_scores, roll_out
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
@@ -17,69 +17,78 @@ from rlhf_core.models.trunk import Role, Trunk
 
 @dataclass(frozen=True)
 class Trial:
-    """How weights are tried: an answer to each of some prompts, the same draws every time.
+    """A test of weights: an answer to each of some prompts, with the same seeds every time.
 
-    So two scores differ by the weights alone.
+    So two scores differ only because of the weights.
     """
 
     prompts: Sequence[Sequence[int]]
-    """Tokens of each prompt; none of them is trained on."""
+    """Tokens of each prompt; no prompt is trained on."""
     reward: Reward
     sampling: SamplingSettings
     every_epochs: int = 1
     missing_eos_score: float | None = -1.0
-    """An answer that did not end scores at most this; None leaves its reward."""
+    """Highest score of an answer that was cut off; None leaves its reward unchanged."""
 
     def is_due(self, step: int, steps: int, steps_per_epoch: int) -> bool:
-        """Whether there is one after that step: after every so many epochs, and at the end."""
+        """Return True if a trial is due after a step: every `every_epochs` epochs, and at the end.
+
+        Args:
+            step: Number of the step, from 1.
+            steps: Total number of steps.
+            steps_per_epoch: Steps an epoch.
+        """
         return step == steps or step % (self.every_epochs * steps_per_epoch) == 0
 
     def score(self, trunk: Trunk, role: Role, seed: int) -> Tensor:
-        """Return the score of the role's answer to each prompt, (P,), not-a-number without one.
+        """Return the score of a role's answer to each prompt.
 
         Args:
             trunk: Holds the role.
-            role: Whose weights are tried.
-            seed: Of the answers.
+            role: The role whose weights are tried.
+            seed: Seed of the answers.
+
+        Returns:
+            Scores, NaN for an unscored answer, (P,).
 
         Raises:
-            TrainingError: If the scores have no finite mean, so nothing could be chosen by them.
+            TrainingError: If the scores have no finite mean, so no weights can be chosen by them.
         """
         places = range(len(self.prompts))
         seeds = [[seed_from(seed, "trial", place)] for place in places]
         rollouts = roll_out(trunk, self.prompts, places, seeds, self.sampling, role)
-        total = whole(self.reward(rollouts)).total
+        total = as_rewards(self.reward(rollouts)).total
         mean = total.nanmean().item()
         if not math.isfinite(mean):
             raise TrainingError(f"the reward of the answers that are to choose is {mean}")
-        return finished_scores(total, rollouts, self.missing_eos_score)
+        return cap_unfinished_scores(total, rollouts, self.missing_eos_score)
 
 
 class BestWeights:
-    """The values of some parameters when they scored best; their first ones until any scored.
+    """The values of some parameters when they scored best; their initial values before any score.
 
     Args:
-        parameters: What is trained.
+        parameters: The trained parameters.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = list(parameters)
         self.values = [parameter.detach().clone() for parameter in self.parameters]
         self.scores = torch.tensor([])
-        """Of the remembered parameters by prompt, (P,); empty until any were offered."""
+        """Scores of the remembered values by prompt, (P,); empty before the first offer."""
 
     @torch.no_grad()
     def offer(self, scores: Tensor) -> bool:
-        """Remember the parameters as they are if they score above the remembered ones.
+        """Remember the current parameters if they score above the remembered ones.
 
-        The two are compared on the prompts that both have a score for: else an answer that cannot
-        be scored would count as much as the mean of the others. A tie changes nothing.
+        The two are compared on the prompts for which both have a score. Otherwise an unscored
+        answer would count as much as the mean of the others. A tie changes nothing.
 
         Args:
-            scores: By prompt, higher is better, not-a-number where there is none, (P,).
+            scores: Score by prompt, higher is better, NaN without one, (P,).
 
         Returns:
-            Whether they are remembered.
+            True if the current parameters are remembered.
         """
         if len(self.scores):
             is_known = ~(scores.isnan() | self.scores.isnan())
@@ -92,8 +101,8 @@ class BestWeights:
         return True
 
     @torch.no_grad()
-    def take_over(self) -> None:
-        """Give the parameters what is remembered."""
+    def restore(self) -> None:
+        """Set the parameters to the remembered values."""
         for value, parameter in zip(self.values, self.parameters, strict=True):
             parameter.copy_(value)
 

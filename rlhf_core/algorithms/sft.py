@@ -1,10 +1,15 @@
-"""Supervised fine-tuning on demonstrations: the loss sees the answer, never the prompt."""
+"""Supervised fine-tuning on demonstrations; the loss covers the answer, never the prompt."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, Standing, after
-from rlhf_core.algorithms.memory import within_memory
+from rlhf_core.algorithms.checkpoints import (
+    NO_CHECKPOINTS,
+    Checkpoints,
+    TrainingState,
+    remaining_steps,
+)
+from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
 from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
@@ -21,21 +26,24 @@ def train_sft(
     demonstrations: Sequence[TokenSequence],
     settings: SFTSettings,
     seed: int,
-    checkpoints: Checkpoints = NONE_KEPT,
+    checkpoints: Checkpoints = NO_CHECKPOINTS,
     trial: Trial | None = None,
 ) -> Iterator[TrainingStep]:
-    """Fit the trunk's SFT role, one optimizer step an item.
+    """Fit the trunk's SFT role to demonstrations.
 
     Args:
-        trunk: Without the role yet.
-        demonstrations: At least one.
-        settings: Of the training.
-        seed: Of the role and the order.
-        checkpoints: Gone on from where one is there.
-        trial: The adapter ends with the weights that score best in it; None ends with the last.
+        trunk: Without the SFT role, which is added.
+        demonstrations: At least one prompt with its answer.
+        settings: Settings of the training.
+        seed: Seed of the role and the order.
+        checkpoints: A checkpoint in them is resumed.
+        trial: The role ends with the weights that score best in this trial; None keeps the last.
+
+    Yields:
+        A step for each optimizer step.
 
     Raises:
-        TrainingError: If there is nothing to learn from, or a number stops being finite.
+        TrainingError: If there is no demonstration, or a number is not finite.
     """
     if not demonstrations:
         raise TrainingError("no prompt of the training split has a reference answer to learn from")
@@ -45,12 +53,12 @@ def train_sft(
     updater = Updater(parameters, settings.learning_rate, steps)
     best = BestWeights(parameters if trial is not None else ())
     order = shuffled_steps(len(demonstrations), settings.prompts_per_step, settings.epochs, seed)
-    standing = Standing({Role.SFT: updater, "best": best})
-    done, _ = checkpoints.resume(standing)
-    for step, indices in after(order, done):
+    state = TrainingState({Role.SFT: updater, "best": best})
+    done, _ = checkpoints.resume(state)
+    for step, indices in remaining_steps(order, done):
         chosen = [demonstrations[i] for i in indices]
         accumulate = partial(accumulate_likelihood, trunk, Role.SFT, chosen)
-        loss = all_reduce_number(within_memory(trunk, accumulate, [updater]))
+        loss = all_reduce_number(run_within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
         if trial is not None and trial.is_due(step, steps, steps // settings.epochs):
@@ -59,21 +67,24 @@ def train_sft(
             metrics["selection_unscored"] = scores.isnan().float().mean().item()
             metrics[SELECTION_KEPT] = float(best.offer(scores))
         if step == steps:
-            best.take_over()
+            best.restore()
         yield TrainingStep(step, steps, metrics)
-        checkpoints.save(step, standing)
+        checkpoints.save(step, state)
 
 
 def accumulate_likelihood(
     trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], weight: float = 1.0
 ) -> float:
-    """Add the gradients of the mean loss over all answer tokens; this process's share of that mean.
+    """Add the gradients of the mean −log p over all answer tokens.
 
     Args:
         trunk: Holds the role.
-        role: Whose gradients.
-        sequences: At least one.
-        weight: The gradients are multiplied by it, the mean is not.
+        role: The role that is trained.
+        sequences: At least one sequence.
+        weight: Multiplies the gradients, but not the returned mean.
+
+    Returns:
+        This rank's share of the mean, in nats a token.
     """
     answer_tokens = sum(len(sequence.response_ids) for sequence in sequences)
     total = 0.0

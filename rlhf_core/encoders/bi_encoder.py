@@ -1,6 +1,6 @@
-"""Training an encoder that reads texts apart: like texts get like vectors (CoSENT's rank loss).
+"""Training of a bi-encoder, which reads two texts separately, with CoSENT's ranking loss.
 
-Every pair of a batch that people found more alike than another should have the higher cosine.
+In a batch, a pair that people rated as more similar than another should have the higher cosine.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from rlhf_core.encoders.sentence_encoder import load_sentence_encoder
 from rlhf_core.encoders.training import (
     Advance,
     CrossEncoderTraining,
-    data_sets,
-    run,
+    build_datasets,
+    run_trainer,
     trainer_arguments,
     training_config,
 )
@@ -32,14 +32,17 @@ def train_bi_encoder(
     checkpoints: Path,
     advance: Advance,
 ) -> "SentenceTransformer":
-    """Train on similarities, with sentence-transformers' own trainer and loss.
+    """Train a bi-encoder on similarities, with sentence-transformers' trainer and loss.
 
     Args:
-        pairs: Of similarity alone; labels are compared within one file.
-        settings: Of the training.
+        pairs: Pairs labelled with a similarity; labels are compared within one file.
+        settings: Settings of the training.
         compute: Device and precision of the matrix products; weights are trained in fp32.
-        checkpoints: A folder of this training alone; one found in it is gone on from.
-        advance: Told of every step.
+        checkpoints: A folder for this training alone; a checkpoint in it is resumed.
+        advance: Called after each step with the number of new steps and a description.
+
+    Returns:
+        The trained encoder.
 
     Raises:
         TrainingError: If the loss is not finite.
@@ -57,14 +60,14 @@ def train_bi_encoder(
         device=str(compute.device),
         config_kwargs=training_config(compute),
     )
-    model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes
+    model.model_card_data.widget = [{}]  # else examples are sampled for a card that is not written
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
             **trainer_arguments(settings, compute, checkpoints)
         ),
-        train_dataset=data_sets(pairs),
+        train_dataset=build_datasets(pairs),
         loss=CoSENTLoss(model),
     )
-    run(trainer, advance, "apart")
+    run_trainer(trainer, advance, "apart")
     return model

@@ -1,4 +1,4 @@
-"""Fitting what turns a trained pair encoder's outputs into probabilities, on held-out pairs."""
+"""Calibration of a trained pair encoder's outputs to probabilities, on held-out pairs."""
 
 import json
 from collections.abc import Sequence
@@ -25,19 +25,20 @@ EVALUATION_BATCH = 64
 def calibrate(
     folder: Path, pairs: Sequence[TextPair], trained: Sequence[Task], compute: Compute
 ) -> dict[str, dict[str, float]]:
-    """Fit each trained head's calibration, save it, and say how good each is.
+    """Fit and save the calibration of each trained head, and measure the heads.
 
     Args:
-        folder: Of the saved model; the calibration is written into it.
-        pairs: Held out from training.
-        trained: Tasks whose heads were trained; a head without held-out pairs keeps 1.
+        folder: Folder of the saved model; the calibration is written into it.
+        pairs: Pairs held out from training.
+        trained: Tasks whose heads were trained; a head without held-out pairs is not calibrated.
         compute: Device and precision.
 
     Returns:
-        For each task: n, what the head is worth, and its loss before and after, in nats.
+        For each task with held-out pairs: n, Spearman's ρ or AUC and accuracy, and the loss before
+        and after calibration, in nats.
     """
     encoder = PairEncoder(str(folder), compute, EVALUATION_BATCH)
-    found = {task: Calibration() for task in trained}
+    calibrations = {task: Calibration() for task in trained}
     metrics: dict[str, dict[str, float]] = {}
     for task in trained:
         chosen = [pair for pair in pairs if pair.task is task]
@@ -47,21 +48,22 @@ def calibrate(
         labels = torch.tensor([pair.label for pair in chosen])
         head = encoder.head(task, texts)
         cosine = encoder.cosines(texts) if task is Task.SIMILARITY else None
-        found[task] = fit_calibration(task, head, labels, cosine)
-        calibrated = found[task].apply(head, cosine)
+        calibrations[task] = fit_calibration(task, head, labels, cosine)
+        calibrated = calibrations[task].apply(head, cosine)
         metrics[task.value] = {
             "n": len(chosen),
-            **_worth(task, calibrated, labels),
+            **_quality(task, calibrated, labels),
             "loss": head_loss(task, head, labels).item(),
             "calibrated_loss": head_loss(task, calibrated, labels).item(),
         }
-    content = json.dumps({task.value: vars(of_task) for task, of_task in found.items()}, indent=2)
+    fields = {task.value: vars(calibration) for task, calibration in calibrations.items()}
+    content = json.dumps(fields, indent=2)
     (folder / CALIBRATION).write_text(content + "\n", encoding="utf-8")
     return metrics
 
 
-def _worth(task: Task, head: Tensor, labels: Tensor) -> dict[str, float]:
-    """Spearman for similarity; AUC and accuracy for the rest. Where one is undefined, nothing."""
+def _quality(task: Task, head: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return Spearman's ρ for similarity, AUC and accuracy for other tasks; {} if undefined."""
     scores = head_probabilities(task, head)
     if task is Task.SIMILARITY:
         is_defined = len(labels.unique()) > 1 and len(scores.unique()) > 1

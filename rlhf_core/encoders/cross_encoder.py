@@ -1,7 +1,7 @@
-"""Training one encoder with three heads on labelled pairs, by sentence-transformers' trainer.
+"""Training of one encoder with three heads on labelled pairs, with sentence-transformers' trainer.
 
-Each task of each file is a data set with a loss of its own; batches are drawn in proportion to
-their sizes (arXiv:2305.16739, section 3.1). What comes out is a plain sequence classifier in
+Each task of each file is a data set with its own loss; batches are drawn in proportion to the sizes
+of the data sets (arXiv:2305.16739, section 3.1). The result is a plain sequence classifier in
 safetensors.
 """
 
@@ -20,9 +20,9 @@ from rlhf_core.encoders.pair_heads import OUTPUTS, SYMMETRIC, head_logits, head_
 from rlhf_core.encoders.training import (
     Advance,
     CrossEncoderTraining,
-    by_file,
-    data_sets,
-    run,
+    build_datasets,
+    group_by_file,
+    run_trainer,
     trainer_arguments,
     training_config,
 )
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 TIMED_STEPS = 3
-"""After one that warms up."""
+"""Number of steps that are timed, after one that warms up."""
 
 
 class HeadLoss(nn.Module):
-    """The loss of one head; where order means nothing, half the pairs are read the other way."""
+    """The loss of one head; for a symmetric task, half the pairs are read in reverse order."""
 
     def __init__(self, model: "CrossEncoder", task: Task) -> None:
         super().__init__()
@@ -61,15 +61,23 @@ class HeadLoss(nn.Module):
         return head_loss(self.task, head_logits(self.task, logits), labels)
 
 
-def seconds_a_step(
+def measure_step_seconds(
     pairs: Sequence[TextPair], settings: CrossEncoderTraining, compute: Compute
 ) -> float:
-    """What a step takes on this machine, timed on short, middling and long pairs.
+    """Measure the duration of a training step on this machine, on short, medium and long pairs.
+
+    Args:
+        pairs: The training pairs.
+        settings: Settings of the training.
+        compute: Device and precision.
+
+    Returns:
+        Seconds a step, the mean of TIMED_STEPS steps.
 
     Raises:
         TrainingError: If there is no pair.
-        ConfigError: If the trainer's own dependency is not installed.
-        ModelNotFoundError: If the base model cannot be trained.
+        ConfigError: If the trainer's dependency `datasets` is not installed.
+        ModelNotFoundError: If the base model cannot be loaded, or is no encoder.
     """
     if not pairs:
         raise TrainingError("there is no pair to train on")
@@ -104,17 +112,21 @@ def train_cross_encoder(
     checkpoints: Path,
     advance: Advance,
 ) -> "CrossEncoder":
-    """Train the heads that the pairs have labels for, and with them the encoder.
+    """Train the encoder, and those heads for whose tasks there are labels.
 
     Args:
-        pairs: Labelled; each task's are drawn in batches of their own.
-        settings: Of the training.
+        pairs: Labelled pairs; each task is drawn in batches of its own.
+        settings: Settings of the training.
         compute: Device and precision of the matrix products; weights are trained in fp32.
-        checkpoints: A folder of this training alone; one found in it is gone on from.
-        advance: Told of every step.
+        checkpoints: A folder for this training alone; a checkpoint in it is resumed.
+        advance: Called after each step with the number of new steps and a description.
+
+    Returns:
+        The trained encoder.
 
     Raises:
         TrainingError: If the loss is not finite.
+        ModelNotFoundError: If the base model cannot be loaded, or is no encoder.
     """
     from sentence_transformers.cross_encoder import (
         CrossEncoderTrainer,
@@ -124,14 +136,15 @@ def train_cross_encoder(
     torch.manual_seed(settings.seed)
     model = load_cross_encoder(settings.base_model, compute, OUTPUTS, training_config(compute))
     losses: dict[str, nn.Module] = {
-        name: HeadLoss(model, Task(str(chosen[0].task))) for name, chosen in by_file(pairs).items()
+        name: HeadLoss(model, Task(str(chosen[0].task)))
+        for name, chosen in group_by_file(pairs).items()
     }
-    model.model_card_data.widget = [{}]  # or examples are drawn for a card nobody writes
+    model.model_card_data.widget = [{}]  # else examples are sampled for a card that is not written
     trainer = CrossEncoderTrainer(
         model=model,
         args=CrossEncoderTrainingArguments(**trainer_arguments(settings, compute, checkpoints)),
-        train_dataset=data_sets(pairs),
+        train_dataset=build_datasets(pairs),
         loss=losses,
     )
-    run(trainer, advance, "together")
+    run_trainer(trainer, advance, "together")
     return model

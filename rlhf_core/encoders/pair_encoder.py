@@ -1,7 +1,7 @@
-"""An encoder that reads two texts together: Solon's own with three heads, or any classifier.
+"""An encoder that reads two texts as one input: Solon's own with three heads, or any classifier.
 
-Ours may have another beside it, that reads them apart and takes part in how alike they are. Which
-outputs mean what is read from the model's own `id2label`.
+Solon's own may have a bi-encoder beside it, which reads the texts separately and contributes to
+their similarity. The meaning of the outputs is read from the model's `id2label`.
 """
 
 import json
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 CARD, CALIBRATION = "training_card.json", "calibration.json"
 APART = "apart"
-"""Folder of the encoder that reads texts apart, within ours."""
+"""Folder of the bi-encoder, inside the folder of Solon's own encoder."""
 MAX_TOKENS = 512
 
 
 class PairEncoder:
-    """A loaded encoder. Each distinct pair is read once, in batches of like length.
+    """A loaded encoder. Each distinct pair is read once, in batches of similar length.
 
     Args:
         name: A folder, bundled name or hub id of a sequence classifier.
@@ -57,10 +57,11 @@ class PairEncoder:
         self._model = load_cross_encoder(name, compute)
 
     def probabilities(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
-        """The head's calibrated number for each distinct pair.
+        """Return the calibrated probability of a head for each distinct pair.
 
         Raises:
-            ModelNotFoundError: If the model has no such head, or it was not trained.
+            ModelNotFoundError: If the model has no such head, the head was not trained, or its
+                bi-encoder is missing.
         """
         calibration = self._calibration(task)
         distinct = list(dict.fromkeys(pairs))
@@ -72,13 +73,22 @@ class PairEncoder:
             raise ModelNotFoundError(
                 f"model {self.name!r}: its folder {APART} is missing; train it again"
             )
-        found = head_probabilities(task, calibration.apply(head, cosine)).tolist()
-        return dict(zip(distinct, found, strict=True))
+        calibrated = head_probabilities(task, calibration.apply(head, cosine)).tolist()
+        return dict(zip(distinct, calibrated, strict=True))
 
     def head(self, task: Task, pairs: Sequence[Pair]) -> Tensor:
-        """The head's logits for each pair, fp32: (N,), or (N, 3) for entailment, entailment first.
+        """Return a head's logits for each pair.
 
-        Where order means nothing, the mean of both orders.
+        Args:
+            task: The task of the head.
+            pairs: The N pairs.
+
+        Returns:
+            fp32, (N,), or (N, 3) for entailment, with entailment first. For a symmetric task, the
+            mean over both orders of the texts.
+
+        Raises:
+            ModelNotFoundError: If the model has no such head.
         """
         orders = [list(pairs)]
         if task in SYMMETRIC:
@@ -86,27 +96,27 @@ class PairEncoder:
         read = [pair for order in orders for pair in order]
         row = {pair: index for index, pair in enumerate(dict.fromkeys(read))}
         logits = self.logits(read)
-        found = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
-        return torch.stack([found[[row[pair] for pair in order]] for order in orders]).mean(dim=0)
+        head = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
+        return torch.stack([head[[row[pair] for pair in order]] for order in orders]).mean(dim=0)
 
     def cosines(self, pairs: Sequence[Pair]) -> Tensor | None:
-        """Of each pair, read apart, (N,); None if the model has no such encoder."""
+        """Return the bi-encoder's cosine of each pair, (N,); None without a bi-encoder."""
         return cosines(self._apart, pairs, self._batch_size) if self._apart else None
 
     def logits(self, pairs: Sequence[Pair]) -> Tensor:
-        """All outputs for each distinct pair, in order of first appearance, fp32, (N, L)."""
+        """Return the L outputs for each of N distinct pairs, by first appearance, fp32, (N, L)."""
         distinct = list(dict.fromkeys(pairs))
         if not distinct:
             return torch.zeros(0, self._model.num_labels)
         with self._compute.autocast():
-            found = self._model.predict(
+            outputs = self._model.predict(
                 distinct,
                 batch_size=self._batch_size,
                 activation_fn=torch.nn.Identity(),
                 convert_to_tensor=True,
                 show_progress_bar=False,
             )
-        return found.float().cpu().reshape(len(distinct), -1)
+        return outputs.float().cpu().reshape(len(distinct), -1)
 
     def count_tokens(self, text: str) -> int:
         return len(self._model.tokenizer.tokenize(text))
@@ -130,16 +140,16 @@ class PairEncoder:
     def _calibration(self, task: Task) -> Calibration:
         if not self._is_ours:
             return Calibration()
-        found = read_calibration(Path(self.name).expanduser())
-        if task not in found:
+        calibrations = read_calibration(Path(self.name).expanduser())
+        if task not in calibrations:
             raise ModelNotFoundError(
                 f"model {self.name!r}: its head {task} was not trained; trained are "
-                f"{', '.join(found) or 'none'}"
+                f"{', '.join(calibrations) or 'none'}"
             )
-        return found[task]
+        return calibrations[task]
 
     def _foreign_head(self, task: Task, logits: Tensor) -> Tensor:
-        """The outputs of another's model in the shape of our head; entailment comes first."""
+        """Return the outputs of another model in the shape of Solon's head; entailment first."""
         require_head(self.name, self._labels, task)
         if task is not Task.ENTAILMENT:
             return logits[:, 0]
@@ -148,12 +158,12 @@ class PairEncoder:
 
 
 def model_labels(id2label: Mapping[int, str]) -> tuple[str, ...]:
-    """What a classifier calls its outputs, in order, in lower case."""
+    """Return the names of a classifier's outputs, in order, in lower case."""
     return tuple(str(id2label[index]).lower() for index in sorted(id2label))
 
 
 def entailment_index(labels: Sequence[str]) -> int:
-    """Which output says that the second text follows from the first; -1 where none does."""
+    """Return the index of the output for entailment of the second text; -1 if there is none."""
     for wanted in ("entailment", "entail", "entails", "supported", "consistent"):
         if wanted in labels:
             return labels.index(wanted)
@@ -161,10 +171,15 @@ def entailment_index(labels: Sequence[str]) -> int:
 
 
 def require_head(name: str, labels: Sequence[str], task: Task) -> None:
-    """Refuse a model that has no outputs for a task.
+    """Refuse a model that has no output for a task.
+
+    Args:
+        name: Name of the model, for the error.
+        labels: Names of its outputs.
+        task: The task.
 
     Raises:
-        ModelNotFoundError: With what it has.
+        ModelNotFoundError: If it has none; the error lists its outputs.
     """
     if tuple(labels) == OUTPUTS:
         return
@@ -181,27 +196,31 @@ def require_head(name: str, labels: Sequence[str], task: Task) -> None:
 
 
 def check_pair_encoder(name: str, task: Task) -> None:
-    """Refuse a model that is not there or has no such head; reads its config alone.
+    """Refuse a model that is missing or has no output for a task; only its config is read.
 
     Raises:
-        ModelNotFoundError: With what would be right.
+        ModelNotFoundError: If so; the error names a model that would do.
     """
     config = read_config(name)
     require_head(name, model_labels(cast(Mapping[int, str], config.id2label or {})), task)
 
 
 def fingerprint(name: str) -> str:
-    """What a model's training card hashes to: retrained into the same folder, it is another."""
+    """Return the hash of a model's training card, which each training changes; "" without one."""
     card = Path(name).expanduser() / CARD
     return digest(card.read_bytes()) if card.is_file() else ""
 
 
 def read_calibration(folder: Path) -> dict[Task, Calibration]:
-    """That of each head that was trained."""
+    """Return the calibration of each trained head of a saved model.
+
+    Raises:
+        ModelNotFoundError: If the file is missing or broken.
+    """
     path = folder / CALIBRATION
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {Task(task): Calibration(**fields) for task, fields in found.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {Task(task): Calibration(**fields) for task, fields in content.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelNotFoundError(
             f"model {str(folder)!r}: {CALIBRATION} is missing or broken "
@@ -215,13 +234,16 @@ def load_cross_encoder(
     labels: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> "CrossEncoder":
-    """An encoder with a classifier on it; with labels, a new random head of so many outputs.
+    """Load an encoder with a classifier on it.
 
     Args:
-        name: Bundled name, local folder or hub id.
-        compute: Its device.
-        labels: What a new head's outputs are called; without, the model keeps its own.
-        config: What to change in the model's own config.
+        name: A bundled name, a folder or a hub id.
+        compute: Sets the device.
+        labels: Names of the outputs of a new, random head; empty keeps the model's own head.
+        config: Changes to the model's config.
+
+    Returns:
+        The encoder; it reads up to MAX_TOKENS tokens.
 
     Raises:
         ModelNotFoundError: If it cannot be loaded, or is no encoder.

@@ -1,7 +1,8 @@
-"""Three heads of one pair encoder: their outputs, losses, probabilities and calibration.
+"""The three heads of a pair encoder: their outputs, losses, probabilities and calibration.
 
-One encoder for similarity, paraphrase and entailment is AlignScore's (arXiv:2305.16739, section
-3.1). All maths here is pure; the encoder's outputs are `logits`, (B, 5), in the order of OUTPUTS.
+One encoder for similarity, paraphrase and entailment is the design of AlignScore (arXiv:2305.16739,
+section 3.1). All maths here is pure; the encoder's outputs are `logits`, (B, 5), in the order of
+OUTPUTS.
 """
 
 import math
@@ -19,7 +20,7 @@ from rlhf_core.files.text_pairs import Entailment, Task
 OUTPUTS = ("similarity", "paraphrase", "entailment", "neutral", "contradiction")
 ENTAILMENT_OUTPUTS = slice(2, 5)
 SYMMETRIC = (Task.SIMILARITY, Task.PARAPHRASE)
-"""Tasks in which the order of the two texts means nothing."""
+"""Tasks in which the order of the two texts has no meaning."""
 HIGHEST_LOG_TEMPERATURE = math.log(20)
 
 ALLOWED = torch.tensor(
@@ -27,14 +28,14 @@ ALLOWED = torch.tensor(
         [True, False, False],  # entailment
         [False, True, False],  # neutral
         [False, False, True],  # contradiction
-        [False, True, True],  # not entailment: a set with two classes does not say which
+        [False, True, True],  # not entailment: a data set with two classes does not say which
     ]
 )
-"""Which of the three classes an Entailment leaves open, (4, 3)."""
+"""The classes that each Entailment label allows, (4, 3)."""
 
 
 def head_logits(task: Task, logits: Tensor) -> Tensor:
-    """The outputs of one head: (B,) for similarity and paraphrase, (B, 3) for entailment.
+    """Return the outputs of one head: (B,) for similarity and paraphrase, (B, 3) for entailment.
 
     Raises:
         ShapeError: If the logits are not (B, 5).
@@ -47,12 +48,18 @@ def head_logits(task: Task, logits: Tensor) -> Tensor:
 
 
 def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
-    """Mean negative log-likelihood of the labels, in nats.
+    """Return the mean negative log-likelihood of the labels.
+
+    −[y log σ(z) + (1 − y) log(1 − σ(z))] for similarity and paraphrase; −log Σ p over the classes
+    that a label allows for entailment.
 
     Args:
-        task: Whose head it is.
-        head: Its outputs, as `head_logits` gives them.
+        task: The task of the head.
+        head: The head's outputs from `head_logits`, (B,) or (B, 3).
         labels: Similarity 0 to 1 (a soft label), paraphrase 0 or 1, or an Entailment, (B,).
+
+    Returns:
+        The mean over the pairs, in nats.
 
     Raises:
         ShapeError: If there is not one label a pair.
@@ -67,7 +74,7 @@ def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
 
 
 def head_probabilities(task: Task, head: Tensor) -> Tensor:
-    """The head's number for each pair, (B,): for entailment, how likely the second follows."""
+    """Return the head's probability for each pair, (B,); for entailment, of the first class."""
     if task is Task.ENTAILMENT:
         return torch.softmax(head, dim=-1)[:, Entailment.ENTAILMENT]
     return torch.sigmoid(head)
@@ -75,9 +82,9 @@ def head_probabilities(task: Task, head: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes a head's logits probabilities: (logits + weight * cosine + offset) / temperature.
+    """The calibrated logits of a head are (logits + weight * cosine + offset) / temperature.
 
-    The cosine is that of the two texts read apart; only similarity has one.
+    The cosine is the bi-encoder's; only similarity has one.
     """
 
     temperature: float = 1.0
@@ -85,11 +92,11 @@ class Calibration:
     offset: float = 0.0
 
     def apply(self, head: Tensor, cosine: Tensor | None = None) -> Tensor:
-        """Calibrated logits, of the head's shape.
+        """Return calibrated logits, in the head's shape.
 
         Args:
-            head: As `head_logits` gives them.
-            cosine: Of each pair, (B,); needed where it has a weight.
+            head: The head's outputs from `head_logits`, (B,) or (B, 3).
+            cosine: Cosine of each pair, (B,); needed if it has a weight.
         """
         if cosine is not None:
             head = head + self.cosine_weight * cosine + self.offset
@@ -99,10 +106,22 @@ class Calibration:
 def fit_calibration(
     task: Task, head: Tensor, labels: Tensor, cosine: Tensor | None = None
 ) -> Calibration:
-    """The calibration under which the labels are likeliest.
+    """Fit the calibration that maximises the likelihood of the labels.
 
-    Without cosines a temperature (arXiv:1706.04599, section 4.2), which keeps every order; with
-    them a logistic regression on both readings, neither of which can count against.
+    Without cosines it is a temperature (arXiv:1706.04599, section 4.2), which keeps every order;
+    with them a logistic regression on logit and cosine, both with nonnegative weights.
+
+    Args:
+        task: The task of the head.
+        head: The head's outputs from `head_logits`, (B,) or (B, 3).
+        labels: As for `head_loss`, (B,).
+        cosine: Cosine of each pair, (B,), or None.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        ShapeError: If there is not one label a pair.
     """
     head = head.double()
     if cosine is None:
@@ -112,17 +131,19 @@ def fit_calibration(
 
         bounds = (-HIGHEST_LOG_TEMPERATURE, HIGHEST_LOG_TEMPERATURE)
         return Calibration(math.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-    apart = cosine.double()
+    cosines = cosine.double()
 
-    def loss_of_mixture(weights: Sequence[float]) -> float:
-        together, of_cosine, offset = weights
-        return head_loss(task, together * head + of_cosine * apart + offset, labels).item()
+    def mixture_loss(weights: Sequence[float]) -> float:
+        logit_weight, cosine_weight, offset = weights
+        return head_loss(
+            task, logit_weight * head + cosine_weight * cosines + offset, labels
+        ).item()
 
-    found = minimize(
-        loss_of_mixture,
+    fit = minimize(
+        mixture_loss,
         x0=(1.0, 1.0, 0.0),
         method="L-BFGS-B",
         bounds=((math.exp(-HIGHEST_LOG_TEMPERATURE), None), (0.0, None), (None, None)),
     )
-    together, of_cosine, offset = (float(weight) for weight in found.x)
-    return Calibration(1 / together, of_cosine / together, offset / together)
+    logit_weight, cosine_weight, offset = (float(weight) for weight in fit.x)
+    return Calibration(1 / logit_weight, cosine_weight / logit_weight, offset / logit_weight)

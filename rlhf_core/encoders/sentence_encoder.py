@@ -1,4 +1,4 @@
-"""A bi-encoder: texts read one by one, compared by the cosine of their vectors."""
+"""A bi-encoder: it encodes each text separately and compares two by the cosine of their vectors."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ Pair = tuple[str, str]
 
 
 def load_sentence_encoder(name: str, **arguments: Any) -> "SentenceTransformer":
-    """A sentence-transformers model; an encoder that is none gets the mean of its tokens' vectors.
+    """Load a sentence-transformers model; a plain encoder gets mean pooling over its tokens.
 
     Args:
-        name: Bundled name, local folder or hub id.
-        arguments: More for SentenceTransformer.
+        name: A bundled name, a folder or a hub id.
+        arguments: Further arguments of SentenceTransformer.
 
     Raises:
         ModelNotFoundError: If it cannot be loaded.
@@ -42,12 +42,15 @@ def load_sentence_encoder(name: str, **arguments: Any) -> "SentenceTransformer":
 
 
 def cosines(encoder: "SentenceTransformer", pairs: Sequence[Pair], batch_size: int) -> Tensor:
-    """The cosine of each pair, -1 to 1, (N,); each distinct text is encoded once.
+    """Return the cosine of each pair; each distinct text is encoded once.
 
     Args:
-        encoder: It sorts by length itself.
-        pairs: At least one.
-        batch_size: Texts encoded at once.
+        encoder: The encoder, which sorts texts by length itself.
+        pairs: N pairs, at least one.
+        batch_size: Number of texts encoded at once.
+
+    Returns:
+        Cosines, −1 to 1, fp32, (N,), on the CPU.
     """
     row = {text: n for n, text in enumerate(sorted({text for pair in pairs for text in pair}))}
     vectors = encoder.encode(

@@ -1,4 +1,4 @@
-"""What training an encoder on labelled pairs shares, read together or apart: data, batches, run."""
+"""Parts that the trainings of cross-encoders and bi-encoders share: data sets, batches, the run."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +26,19 @@ class CrossEncoderTraining(Settings):
     base_model: str = "all-minilm-l6-v2"
     """An encoder: bundled name, local folder or hub id."""
     epochs: PositiveInt = 3
-    """Times each pair is seen."""
+    """Number of passes over the pairs."""
     batch_size: PositiveInt = 64
     """Pairs a step."""
     learning_rate: PositiveFloat = 1e-4
-    """Its peak, after a tenth of the steps; then it falls to 0 in a straight line."""
+    """Peak learning rate, reached after a tenth of the steps; it then falls linearly to 0."""
     seed: int = 1
-    """Of the heads' first weights, the order of the pairs and dropout."""
+    """Seed of the heads' initial weights, the order of the pairs and dropout."""
 
 
 class LengthBatches(DefaultBatchSampler):
-    """Random batches of texts of like length: padding costs as much as text does.
+    """Random batches of texts of similar length, because padding costs as much as text.
 
-    Sorted within POOL batches at a time, so that what meets in a batch changes every epoch.
+    Pairs are sorted within POOL batches at a time, so that the batches change every epoch.
     """
 
     def __init__(self, dataset: "Dataset", **arguments: Any) -> None:
@@ -70,16 +70,17 @@ class _Watch(TrainerCallback):
         self._seen = state.global_step
 
 
-def by_file(pairs: Sequence[TextPair]) -> dict[str, list[TextPair]]:
-    """The pairs of each task and file: within one, the labels mean the same."""
+def group_by_file(pairs: Sequence[TextPair]) -> dict[str, list[TextPair]]:
+    """Return the pairs of each task and file, within which labels have the same meaning."""
     number = {file: n for n, file in enumerate(sorted({pair.file for pair in pairs}))}
-    found: dict[str, list[TextPair]] = {}
+    groups: dict[str, list[TextPair]] = {}
     for pair in sorted(pairs, key=lambda pair: (str(pair.task), pair.file)):
-        found.setdefault(f"{pair.task} {number[pair.file]}", []).append(pair)
-    return found
+        groups.setdefault(f"{pair.task} {number[pair.file]}", []).append(pair)
+    return groups
 
 
-def data_sets(pairs: Sequence[TextPair]) -> dict[str, "Dataset"]:
+def build_datasets(pairs: Sequence[TextPair]) -> dict[str, "Dataset"]:
+    """Return a data set for each task and file."""
     from datasets import Dataset
 
     return {
@@ -90,21 +91,24 @@ def data_sets(pairs: Sequence[TextPair]) -> dict[str, "Dataset"]:
                 "label": [pair.label for pair in chosen],
             }
         )
-        for name, chosen in by_file(pairs).items()
+        for name, chosen in group_by_file(pairs).items()
     }
 
 
 def step_count(pairs: Sequence[TextPair], settings: CrossEncoderTraining) -> int:
-    """Optimizer steps of one training on these pairs."""
-    batches = (math.ceil(len(chosen) / settings.batch_size) for chosen in by_file(pairs).values())
+    """Return the number of optimizer steps of a training on these pairs."""
+    batches = (
+        math.ceil(len(chosen) / settings.batch_size) for chosen in group_by_file(pairs).values()
+    )
     return settings.epochs * sum(batches)
 
 
 def training_config(compute: Compute) -> dict[str, Any]:
-    """What to change in the base model's own config while it is trained.
+    """Return the changes to the base model's config for training.
 
-    On a CPU drawing attention's dropout takes as long as the matrix products, and the backward
-    pass of PyTorch's own attention ten times as long as the plain one's. Hidden dropout stays.
+    On a CPU, drawing attention's dropout takes as long as the matrix products, and the backward
+    pass of PyTorch's attention takes ten times as long as that of eager attention. Hidden dropout
+    stays.
     """
     plain_attention = {"attn_implementation": "eager"} if compute.device.type == "cpu" else {}
     return {"attention_probs_dropout_prob": 0.0, **plain_attention}
@@ -113,7 +117,16 @@ def training_config(compute: Compute) -> dict[str, Any]:
 def trainer_arguments(
     settings: CrossEncoderTraining, compute: Compute, checkpoints: Path
 ) -> dict[str, Any]:
-    """What sentence-transformers' trainers are told."""
+    """Return the arguments of sentence-transformers' trainers.
+
+    Args:
+        settings: Settings of the training.
+        compute: Device and precision.
+        checkpoints: Folder of the checkpoints, one after each epoch; only the last is kept.
+
+    Returns:
+        Keyword arguments of a SentenceTransformerTrainingArguments or a subclass.
+    """
     return {
         "output_dir": str(checkpoints),
         "num_train_epochs": settings.epochs,
@@ -134,8 +147,13 @@ def trainer_arguments(
     }
 
 
-def run(trainer: Trainer, advance: Advance, what: str) -> None:
-    """Train to the end, from the last checkpoint where there is one.
+def run_trainer(trainer: Trainer, advance: Advance, what: str) -> None:
+    """Train to the end, resuming from the last checkpoint if there is one.
+
+    Args:
+        trainer: The trainer; its output folder holds the checkpoints.
+        advance: Called after each step with the number of new steps and a description.
+        what: Name of the training in that description.
 
     Raises:
         TrainingError: If the loss is not finite.
@@ -143,6 +161,6 @@ def run(trainer: Trainer, advance: Advance, what: str) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Watch(advance, what))
     is_begun = any(Path(str(trainer.args.output_dir)).glob("checkpoint-*"))
-    found = trainer.train(resume_from_checkpoint=is_begun or None)
-    if not math.isfinite(found.training_loss):
+    output = trainer.train(resume_from_checkpoint=is_begun or None)
+    if not math.isfinite(output.training_loss):
         raise TrainingError("the loss is not finite; lower learning_rate")

@@ -1,7 +1,7 @@
-"""Requests handed over together, by OpenAI's Batch API: cheaper, within 24 hours.
+"""Delivery of requests through OpenAI's Batch API: cheaper, and answered within 24 hours.
 
-Nothing is kept on this side. A batch carries the hash of its requests in its metadata, and is
-looked for before one is made, so a run that was killed goes on with the batch it had begun.
+Nothing is stored locally. A batch carries the hash of its requests in its metadata, and an existing
+batch is looked up before a new one is created. So a killed run resumes with the batch it started.
 """
 
 import asyncio
@@ -18,61 +18,66 @@ from openai import AsyncOpenAI
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.endpoints.batch_files import (
     PATH,
-    Answer,
+    BatchAnswer,
     BatchPage,
+    BatchPart,
     BatchState,
     Line,
-    Part,
     UploadedFile,
-    as_line,
     read_answers,
-    split,
+    split_lines,
+    to_line,
 )
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.chat_completion import (
     ChatReply,
     ChatRequest,
-    as_reply,
-    read_as,
+    parse_as,
     read_completion,
+    to_reply,
 )
 from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.errors import EndpointError
 
-MARK = "solon_requests"
-"""Key in a batch's metadata, of the hash of its requests."""
+HASH_KEY = "solon_requests"
+"""Key in a batch's metadata that holds the hash of its requests."""
 KEPT_SECONDS = 29 * 86_400
-"""OpenAI deletes what a batch answered after 30 days."""
+"""Age up to which a batch is reused; OpenAI deletes its answers after 30 days."""
 
 T = TypeVar("T")
-Report = Callable[[int, ChatReply | EndpointError], None]
+OnReply = Callable[[int, ChatReply | EndpointError], None]
 
 
 class BatchDelivery:
-    """One `complete` of an endpoint.
+    """Delivers the requests of one `Endpoint.complete` call in batches.
 
     Args:
-        client: Open, without retries of its own.
+        client: An open client that does not retry by itself.
         settings: Model, limits and prices.
-        budget: What may be spent. A batch that is made goes whole or not at all.
+        budget: Limits the spending. A new batch must fit as a whole.
     """
 
     def __init__(self, client: AsyncOpenAI, settings: EndpointSettings, budget: Budget) -> None:
         self.client, self.settings, self.budget = client, settings, budget
 
-    async def deliver(self, requests: Sequence[ChatRequest], report: Report) -> None:
-        """Report every request once, by its index, when its batch has ended."""
+    async def deliver(self, requests: Sequence[ChatRequest], report: OnReply) -> None:
+        """Send all requests and report each exactly once, when its batch has ended.
+
+        Args:
+            requests: The requests.
+            report: Called with the index of a request and its reply or error.
+        """
         lines, seen = [], Counter[str]()
         for index, request in enumerate(requests):
             try:
-                lines.append(as_line(index, request, self.settings, seen))
+                lines.append(to_line(index, request, self.settings, seen))
             except EndpointError as error:
                 report(index, error)
         async with asyncio.TaskGroup() as parts:
-            for part in split(lines):
+            for part in split_lines(lines):
                 parts.create_task(self._deliver_part(part, report))
 
-    async def _deliver_part(self, part: Part, report: Report) -> None:
+    async def _deliver_part(self, part: BatchPart, report: OnReply) -> None:
         try:
             replies = await self._part(part)
         except EndpointError as error:
@@ -80,19 +85,19 @@ class BatchDelivery:
         for line, reply in zip(part.lines, replies, strict=True):
             report(line.index, reply)
 
-    async def _part(self, part: Part) -> list[ChatReply | EndpointError]:
-        found = await self._try(partial(self._find, part))
+    async def _part(self, part: BatchPart) -> list[ChatReply | EndpointError]:
+        batch = await self._try(partial(self._find, part))
         at_most = self._at_most(part)
-        async with self.budget.hold(at_most, is_committed=found is not None) as hold:
+        async with self.budget.hold(at_most, is_committed=batch is not None) as hold:
             hold.cost = at_most
             try:
-                if found is None:
-                    found = await self._try(partial(self._find_or_create, part))
+                if batch is None:
+                    batch = await self._try(partial(self._find_or_create, part))
             except EndpointError as error:
                 if not error.may_be_billed:
                     hold.cost = Spend()
                 raise
-            replies = await self._collect(part, await self._wait(found))
+            replies = await self._collect(part, await self._wait(batch))
             answered = [reply for reply in replies if isinstance(reply, ChatReply)]
             hold.cost = Spend(
                 sum(reply.cost_usd for reply in answered),
@@ -101,53 +106,58 @@ class BatchDelivery:
             )
         return replies
 
-    def _at_most(self, part: Part) -> Spend:
+    def _at_most(self, part: BatchPart) -> Spend:
         input_tokens = sum(line.request.input_tokens_at_most for line in part.lines)
         output_tokens = sum(line.request.max_tokens for line in part.lines)
         usd = self.settings.cost(input_tokens, output_tokens)
         return Spend(usd, input_tokens + output_tokens, len(part.lines))
 
-    async def _find(self, part: Part) -> BatchState | None:
-        """The newest batch of these requests that is of use."""
-        found: list[BatchState] = []
+    async def _find(self, part: BatchPart) -> BatchState | None:
+        """Return the newest batch of these requests that has answers or may still get some."""
+        batches: list[BatchState] = []
         page: BatchPage | None = None
         after: dict[str, str] = {}
         while page is None or (page.has_more and page.data):
-            page = read_as(BatchPage, await self._get("/batches", limit="100", **after), "list")
-            found += [b for b in page.data if (b.metadata or {}).get(MARK) == part.content_hash]
+            page = parse_as(BatchPage, await self._get("/batches", limit="100", **after), "list")
+            batches += [
+                b for b in page.data if (b.metadata or {}).get(HASH_KEY) == part.content_hash
+            ]
             after = {"after": page.data[-1].id} if page.data else {}
         oldest = time.time() - KEPT_SECONDS
-        useful = [b for b in found if b.created_at > oldest and not b.is_fruitless]
+        useful = [b for b in batches if b.created_at > oldest and not b.has_failed]
         return max(useful, key=lambda batch: batch.created_at, default=None)
 
-    async def _find_or_create(self, part: Part) -> BatchState:
-        """Looks again before each attempt: one that seemed to fail may have succeeded."""
-        if found := await self._find(part):
-            return found
+    async def _find_or_create(self, part: BatchPart) -> BatchState:
+        """Return the batch of these requests, created if it does not exist.
+
+        Each attempt looks it up again: an earlier attempt that seemed to fail may have succeeded.
+        """
+        if existing := await self._find(part):
+            return existing
         file = await self.client.files.with_raw_response.create(
             file=("requests.jsonl", part.content), purpose="batch"
         )
         body = {
             "completion_window": "24h",
             "endpoint": PATH,
-            "input_file_id": read_as(UploadedFile, file.content, "file").id,
-            "metadata": {MARK: part.content_hash},
+            "input_file_id": parse_as(UploadedFile, file.content, "file").id,
+            "metadata": {HASH_KEY: part.content_hash},
         }
-        made = await self.client.post("/batches", cast_to=httpx2.Response, body=body)
-        return read_as(BatchState, made.content, "batch")
+        created = await self.client.post("/batches", cast_to=httpx2.Response, body=body)
+        return parse_as(BatchState, created.content, "batch")
 
     async def _wait(self, batch: BatchState) -> BatchState:
         path = f"/batches/{quote(batch.id, safe='')}"
 
         async def look() -> BatchState:
-            return read_as(BatchState, await self._get(path), "batch")
+            return parse_as(BatchState, await self._get(path), "batch")
 
         while not batch.has_ended:
             await asyncio.sleep(self.settings.batch_poll_seconds)
             batch = await self._try(look)
         return batch
 
-    async def _collect(self, part: Part, batch: BatchState) -> list[ChatReply | EndpointError]:
+    async def _collect(self, part: BatchPart, batch: BatchState) -> list[ChatReply | EndpointError]:
         contents = []
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
             path = f"/files/{quote(file_id, safe='')}/content"
@@ -156,7 +166,7 @@ class BatchDelivery:
         return [self._reply(line, batch, answers.get(line.custom_id)) for line in part.lines]
 
     def _reply(
-        self, line: Line, batch: BatchState, answer: Answer | None
+        self, line: Line, batch: BatchState, answer: BatchAnswer | None
     ) -> ChatReply | EndpointError:
         if answer is None:
             return EndpointError(f"{batch.reason}; it holds no answer to this request")
@@ -165,7 +175,7 @@ class BatchDelivery:
             completion = read_completion(answer.completion)
         except EndpointError as error:
             return error
-        return as_reply(completion, line.request, self.settings, seconds)
+        return to_reply(completion, line.request, self.settings, seconds)
 
     async def _get(self, path: str, **query: str) -> bytes:
         response = await self.client.get(path, cast_to=httpx2.Response, options={"params": query})

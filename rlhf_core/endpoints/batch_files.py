@@ -1,4 +1,4 @@
-"""What OpenAI's Batch API takes and gives: lines of requests within its limits, states, answers."""
+"""The formats of OpenAI's Batch API: request lines within its limits, batch states, answers."""
 
 import json
 from collections import Counter
@@ -25,8 +25,9 @@ class Line:
     """One request in a batch.
 
     Args:
-        index: Where the request stands in the caller's list.
-        custom_id: By content, so that an answer finds its request in whatever order it comes.
+        index: Index of the request in the caller's list.
+        custom_id: Derived from the content, so that answers in any order find their requests.
+        request: The request.
         text: JSON that ends in a line feed.
     """
 
@@ -37,8 +38,8 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Part:
-    """As many lines as fit into one batch."""
+class BatchPart:
+    """The lines of one batch."""
 
     lines: tuple[Line, ...]
 
@@ -51,35 +52,45 @@ class Part:
         return b"".join(line.text for line in self.lines)
 
 
-def as_line(
+def to_line(
     index: int, request: ChatRequest, settings: EndpointSettings, seen: Counter[str]
 ) -> Line:
-    """A request as a line; requests that are alike are told apart by their count.
+    """Return a request as a line.
+
+    Args:
+        index: Index of the request in the caller's list.
+        request: The request.
+        settings: Names the model.
+        seen: Number of requests so far with each content; the count goes into `custom_id` and
+            keeps equal requests apart. It is updated.
+
+    Returns:
+        The line.
 
     Raises:
-        EndpointError: If it cannot be sent at all.
+        EndpointError: If the request is not valid Unicode, so it can never be sent.
     """
     body = request_body(request, settings)
-    known_by = {} if request.known_by is None else {"messages": request.known_by}
-    content = content_id({**body, **known_by})
+    batch_key = {} if request.batch_key is None else {"messages": request.batch_key}
+    content = content_id({**body, **batch_key})
     seen[content] += 1
     custom_id = f"{content}-{seen[content]}"
     line = {"custom_id": custom_id, "method": "POST", "url": PATH, "body": body}
     return Line(index, custom_id, request, json.dumps(line).encode() + b"\n")
 
 
-def split(lines: Iterable[Line]) -> Iterator[Part]:
-    """Parts within the limits, the same ones for the same requests in any order."""
+def split_lines(lines: Iterable[Line]) -> Iterator[BatchPart]:
+    """Yield parts within the limits; the same lines in any order give the same parts."""
     part: list[Line] = []
     size = 0
     for line in sorted(lines, key=lambda line: line.custom_id):
         if part and (len(part) == LINES_AT_MOST or size + len(line.text) > BYTES_AT_MOST):
-            yield Part(tuple(part))
+            yield BatchPart(tuple(part))
             part, size = [], 0
         part.append(line)
         size += len(line.text)
     if part:
-        yield Part(tuple(part))
+        yield BatchPart(tuple(part))
 
 
 class _Failure(BaseModel):
@@ -99,7 +110,7 @@ class _Counts(BaseModel):
 
 
 class BatchState(BaseModel):
-    """A batch, as far as it is read."""
+    """The state of a batch: the fields that Solon reads."""
 
     id: str
     status: str
@@ -116,17 +127,18 @@ class BatchState(BaseModel):
         return self.status in ("completed", "failed", "expired", "cancelled")
 
     @property
-    def is_fruitless(self) -> bool:
-        """Whether nothing came of it or will, so that its requests may be sent again."""
+    def has_failed(self) -> bool:
+        """True if the batch stopped without any answer, so its requests may be sent again."""
         is_stopping = self.has_ended or self.status == "cancelling"
         return is_stopping and (self.request_counts is None or not self.request_counts.completed)
 
     @property
     def reason(self) -> str:
-        """Why a request may be without an answer."""
+        """The status and errors of the batch, for requests without an answer."""
         failures = self.errors.data if self.errors and self.errors.data else []
-        said = "; ".join(str(failure) for failure in failures[:3])
-        return f"batch {one_line(self.id)} {one_line(self.status)}" + (f": {said}" if said else "")
+        errors = "; ".join(str(failure) for failure in failures[:3])
+        status = f"batch {one_line(self.id)} {one_line(self.status)}"
+        return status + (f": {errors}" if errors else "")
 
 
 class BatchPage(BaseModel):
@@ -143,8 +155,8 @@ class _Response(BaseModel):
     body: Any = None
 
 
-class Answer(BaseModel):
-    """A line of an output or error file."""
+class BatchAnswer(BaseModel):
+    """A line of a batch's output or error file."""
 
     custom_id: str
     response: _Response | None = None
@@ -155,7 +167,7 @@ class Answer(BaseModel):
         """The body of the answer, as JSON.
 
         Raises:
-            EndpointError: With the reason why there is none.
+            EndpointError: If the request failed or has no answer; it gives the reason.
         """
         if self.error is not None:
             raise EndpointError(f"the batch's line failed: {self.error}")
@@ -167,13 +179,13 @@ class Answer(BaseModel):
         return body.encode()
 
 
-def read_answers(contents: Sequence[bytes]) -> dict[str, Answer]:
-    """Answers by custom_id; a line that cannot be read is left out, and so counts as missing."""
-    answers: dict[str, Answer] = {}
+def read_answers(contents: Sequence[bytes]) -> dict[str, BatchAnswer]:
+    """Return the answers by custom_id; an unreadable line is left out and counts as missing."""
+    answers: dict[str, BatchAnswer] = {}
     for content in contents:
         for text in content.split(b"\n"):  # splitlines() would split inside texts
             try:
-                answer = Answer.model_validate_json(text)
+                answer = BatchAnswer.model_validate_json(text)
             except ValidationError:
                 continue
             answers[answer.custom_id] = answer

@@ -1,7 +1,7 @@
-"""A hard limit of what remote calls may cost, shared by endpoints and threads.
+"""A hard limit on the cost of remote calls, shared by endpoints and threads.
 
-The most a call can cost is set aside before it is sent and settled when its outcome is known. What
-was sent and not answered usefully counts in full: its bill is not known, and the limit is hard.
+The highest possible cost of a call is held before it is sent, and settled when its outcome is
+known. A call without a usable answer counts in full: its bill is unknown, and the limit is hard.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.errors import BudgetError
 
 ROUNDING_USD = 1e-9
-"""A sum of floats that exceeds its limit by less is equal to it."""
+"""A sum of floats that exceeds its limit by less than this counts as equal to it."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Spend:
 
 @dataclass
 class Hold:
-    """What was set aside for a call; `cost` is what it is settled with in the end."""
+    """The hold of one call; `cost` is the amount that settles it."""
 
     cost: Spend = Spend()
 
 
 class Budget:
-    """Money, tokens and calls that must not run out unnoticed.
+    """Limits on money, tokens and calls.
 
-    A server that counts more than its own `max_tokens` or more input tokens than there are bytes
-    can pass a limit by that call; the next is then refused.
+    A server that counts more tokens than `max_tokens`, or more input tokens than bytes, can exceed
+    a limit by that call; the next call is then refused.
 
     Args:
-        limits: How much there is.
-        spent: What is gone already, of a run that is taken up again.
+        limits: The limits.
+        spent: Amount spent before, in a run that is resumed.
     """
 
     def __init__(self, limits: BudgetSettings, spent: Spend = Spend()) -> None:
@@ -58,19 +58,24 @@ class Budget:
 
     @property
     def spent(self) -> Spend:
-        """What was billed or may have been."""
+        """The amount that was billed or may have been."""
         return self._spent
 
     @asynccontextmanager
     async def hold(self, at_most: Spend, is_committed: bool = False) -> AsyncIterator[Hold]:
-        """Set the cost of a call aside; where it would not fit, wait for others to settle.
+        """Hold the cost of a call inside the context, and settle it at the end.
+
+        If the cost does not fit at the moment, wait until other calls settle.
 
         Args:
-            at_most: What the call can cost.
-            is_committed: Whether it is sent already, so that it is held even where it does not fit.
+            at_most: Highest possible cost of the call.
+            is_committed: True if the call was sent before; it is then held even if it does not fit.
+
+        Yields:
+            The hold, whose `cost` the caller sets to the amount to settle.
 
         Raises:
-            BudgetError: If it does not fit, whatever becomes of the calls in flight.
+            BudgetError: If the call would not fit even if the calls in flight cost nothing.
         """
         while (turn := self._take(at_most, is_committed)) is not None:
             await asyncio.wrap_future(turn)
@@ -81,7 +86,7 @@ class Budget:
             self._settle(at_most, hold.cost)
 
     def _take(self, at_most: Spend, is_committed: bool) -> Future[None] | None:
-        """Nothing, if it is held now; else what to wait for before the next try."""
+        """Hold the amount and return None, or return a future to await before the next attempt."""
         with self._lock:
             if not is_committed:
                 if refusal := _refusal(self.limits, self._spent, at_most):
@@ -98,7 +103,7 @@ class Budget:
             self._spent += cost
             waiting, self._waiting = self._waiting, []
         for turn in waiting:
-            with suppress(InvalidStateError):  # it was cancelled meanwhile
+            with suppress(InvalidStateError):  # the waiting task was cancelled
                 turn.set_result(None)
 
 
@@ -120,5 +125,5 @@ def _refusal(limits: BudgetSettings, spent: Spend, wanted: Spend) -> str | None:
 
 
 def _dollars(usd: float) -> str:
-    """To the cent; what is less than ten cents to the hundredth of one."""
+    """Return an amount to the cent; below ten cents, to a hundredth of a cent."""
     return f"${usd:.2f}" if usd == 0 or usd >= 0.1 else f"${usd:.4f}"

@@ -1,4 +1,4 @@
-"""A question to a chat model and its answer, in the form of OpenAI's chat completions."""
+"""A request to a chat model and its reply, in the format of OpenAI's chat completions."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from rlhf_core.errors import EndpointError, TransientError
 TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
 TEMPLATE_TOKENS_AT_MOST = 128
-"""What chat templates add by themselves: marks, roles, a default system prompt, the date."""
+"""Tokens that a chat template may add: markers, roles, a default system prompt, the date."""
 BYTES_PER_TOKEN = 4
-"""Rule of thumb for English; no token of a byte-level tokenizer is less than one byte."""
+"""Rule of thumb for English. A token of a byte-level tokenizer has at least one byte."""
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -23,15 +23,15 @@ Reply = TypeVar("Reply", bound=BaseModel)
 @dataclass(frozen=True)
 class ChatRequest:
     messages: tuple[tuple[str, str], ...]
-    """Role and content of each."""
+    """Role and content of each message."""
     max_tokens: int
     temperature: float
     seed: int | None = None
     top_logprobs: int = 0
-    """How many alternatives of each token to ask for; 0 asks for none."""
-    known_by: str | None = None
-    """What the request is found again by in a batch, where its words are drawn anew each time; else
-    by its words."""
+    """Number of alternatives to request for each token; 0 requests none."""
+    batch_key: str | None = None
+    """Key that identifies the request in a batch if its text is drawn anew each time; None
+    identifies it by its text."""
 
     @property
     def input_tokens_at_most(self) -> int:
@@ -47,7 +47,7 @@ class ChatRequest:
 
 
 TokenChoice = tuple[str, dict[str, float]]
-"""A token of a reply, and the probabilities of those that could have stood in its place."""
+"""A token of a reply, and the probabilities of its alternatives."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,23 @@ class ChatReply:
     text: str
     finish_reason: str
     prompt_tokens: int
-    """As the server counts; 0 where it does not say."""
+    """Count by the server; 0 if it reports none."""
     completion_tokens: int
-    """The same."""
+    """Count by the server; 0 if it reports none."""
     latency_seconds: float
     cost_usd: float
-    """The most that it can have cost, where the server does not count tokens."""
+    """The highest possible cost if the server reports no token counts."""
     tokens: tuple[TokenChoice, ...] = ()
-    """Each token of the reply with its alternatives, where the server gave them."""
+    """Each token of the reply with its alternatives, if the server sent them."""
 
 
 def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
-    """What is sent; what was not asked for is left out, for servers that refuse the key.
+    """Return the JSON body of a request.
+
+    Options that are not set are left out, because some servers refuse unknown keys.
 
     Raises:
-        EndpointError: If a text holds half a surrogate pair, which no encoding can send.
+        EndpointError: If a text holds half a surrogate pair, which cannot be encoded.
     """
     try:
         "".join(content for _, content in request.messages).encode()
@@ -90,7 +92,7 @@ def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, 
 
 class _Alternative(BaseModel):
     token: str
-    logprob: Annotated[float, Field(le=1.0)]  # rounding may lift it above 0; NaN fails
+    logprob: Annotated[float, Field(le=1.0)]  # rounding may raise it above 0; NaN fails
 
 
 class _Position(BaseModel):
@@ -103,7 +105,7 @@ class _Logprobs(BaseModel):
 
 
 class _Part(BaseModel):
-    """A piece of a message; what a model thought has no text of its own."""
+    """A part of a message; a model's reasoning has no text of type "text"."""
 
     type: str = "text"
     text: str | None = None
@@ -131,17 +133,25 @@ class _Usage(BaseModel):
 
 
 class Completion(BaseModel):
-    """The part of a completion that is read; a server may send more."""
+    """The fields of a completion that Solon reads; a server may send more."""
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
 
 
-def read_as(kind: type[Reply], content: bytes, name: str) -> Reply:
-    """What the server sent, checked; the client itself checks nothing.
+def parse_as(kind: type[Reply], content: bytes, name: str) -> Reply:
+    """Parse and validate a response; the openai client does neither.
+
+    Args:
+        kind: The expected model.
+        content: Body of the response.
+        name: What the response should be, for the error.
+
+    Returns:
+        The parsed response.
 
     Raises:
-        TransientError: If it is cut off, not JSON or something else than its name says.
+        TransientError: If the content is truncated, not JSON, or of another form.
     """
     try:
         return kind.model_validate_json(content)
@@ -163,16 +173,16 @@ class _Failed(BaseModel):
 
 
 def read_completion(content: bytes) -> Completion:
-    """The completion that a server sent.
+    """Parse a chat completion.
 
     Raises:
-        EndpointError: If it sent an error instead, whatever its status.
-        TransientError: If that may pass, or nothing of the kind can be read.
+        EndpointError: If the server sent an error with status 200.
+        TransientError: If that error is temporary, or the content is no chat completion.
     """
     try:
         failed = _Failed.model_validate_json(content).error
     except ValidationError:
-        return read_as(Completion, content, "chat completion")
+        return parse_as(Completion, content, "chat completion")
     reason = one_line(f"HTTP 200, and an error in it: {failed.message}")
     code = str(failed.code)
     if code == TOO_MANY or code.startswith("5"):
@@ -180,12 +190,23 @@ def read_completion(content: bytes) -> Completion:
     raise EndpointError(reason)
 
 
-def as_reply(
+def to_reply(
     completion: Completion,
     request: ChatRequest,
     settings: EndpointSettings,
     latency_seconds: float,
 ) -> ChatReply:
+    """Return a completion as a reply, with its cost.
+
+    Args:
+        completion: The completion; its first choice is read.
+        request: The request; its upper bounds stand in for missing token counts.
+        settings: Holds the prices.
+        latency_seconds: Time from request to completion.
+
+    Returns:
+        The reply.
+    """
     choice, usage = completion.choices[0], completion.usage or _Usage()
     read, written = usage.prompt_tokens, usage.completion_tokens
     cost_usd = settings.cost(
@@ -209,8 +230,12 @@ def _tokens(logprobs: _Logprobs | None) -> tuple[TokenChoice, ...]:
 
 
 def _probabilities(position: _Position) -> dict[str, float]:
-    """Of each token, which a server may name more than once in different bytes."""
-    found: dict[str, float] = {}
+    """Return the probability of each alternative, summed over entries with the same text.
+
+    A server may list one text several times, for different bytes.
+    """
+    probabilities: dict[str, float] = {}
     for entry in position.top_logprobs or ():
-        found[entry.token] = found.get(entry.token, 0.0) + math.exp(min(entry.logprob, 0.0))
-    return found
+        probability = math.exp(min(entry.logprob, 0.0))
+        probabilities[entry.token] = probabilities.get(entry.token, 0.0) + probability
+    return probabilities

@@ -1,4 +1,4 @@
-"""Requests sent one by one, many at a time, under the endpoint's pace and budget."""
+"""Delivery of requests one by one, many in flight, within the endpoint's pace and budget."""
 
 import asyncio
 import time
@@ -12,28 +12,28 @@ from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.chat_completion import (
     ChatReply,
     ChatRequest,
-    as_reply,
     read_completion,
     request_body,
+    to_reply,
 )
 from rlhf_core.endpoints.pacing import Pace, Slots
 from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.errors import BudgetError, EndpointError, TransientError
 
 FAILURES_IN_A_ROW = 20
-"""After so many requests that failed for good, none in between answered, no more are sent."""
+"""After this many consecutive requests have failed for good, no more are sent."""
 WORKERS_PER_SLOT = 4
-"""A worker that waits before a retry holds no slot, so there are more of them than slots."""
+"""A worker that waits before a retry holds no slot, so there are more workers than slots."""
 
 
 class DirectDelivery:
-    """One `complete` of an endpoint.
+    """Delivers the requests of one `Endpoint.complete` call one by one.
 
     Args:
-        client: Open, without retries of its own.
+        client: An open client that does not retry by itself.
         settings: Model, limits and prices.
-        pace: What is known of the server's limits; it outlives this object.
-        budget: What may be spent.
+        pace: Rate limits and congestion of the server; it outlives this object.
+        budget: Limits the spending.
     """
 
     def __init__(
@@ -48,7 +48,12 @@ class DirectDelivery:
         requests: Sequence[ChatRequest],
         report: Callable[[int, ChatReply | EndpointError], None],
     ) -> None:
-        """Report every request once, by its index, as soon as it is answered or has failed."""
+        """Send all requests and report each exactly once, as soon as it is answered or has failed.
+
+        Args:
+            requests: The requests.
+            report: Called with the index of a request and its reply or error.
+        """
         pending = iter(enumerate(requests))
 
         async def work() -> None:
@@ -81,7 +86,7 @@ class DirectDelivery:
             sent_at = time.monotonic()
             hold.cost = at_most
             try:
-                reply = await self._ask(request, body)
+                reply = await self._send(request, body)
             except EndpointError as error:
                 if not error.may_be_billed:
                     hold.cost = Spend()
@@ -93,16 +98,16 @@ class DirectDelivery:
         self.pace.tokens.take((used or tokens) - expected, time.monotonic())
         return reply
 
-    async def _ask(self, request: ChatRequest, body: dict[str, object]) -> ChatReply:
+    async def _send(self, request: ChatRequest, body: dict[str, object]) -> ChatReply:
         started = time.perf_counter()
-        # The client's own limit is one for each read, so a server that trickles would never end.
+        # The client's own timeout applies to each read, so a trickling server would never time out.
         with client_errors(self.client.api_key):
             async with asyncio.timeout(self.settings.timeout_seconds):
                 response = await self.client.post(
                     "/chat/completions", cast_to=httpx2.Response, body=body
                 )
         completion = read_completion(response.content)
-        return as_reply(completion, request, self.settings, time.perf_counter() - started)
+        return to_reply(completion, request, self.settings, time.perf_counter() - started)
 
     def _slow_down(self, error: EndpointError, sent_at: float) -> None:
         if not isinstance(error, TransientError):

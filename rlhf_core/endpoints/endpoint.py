@@ -1,6 +1,7 @@
 """A chat model behind an OpenAI-compatible server: many requests at once, each answered or failed.
 
-Keys come from the environment when an endpoint is made and are never logged or put into an error.
+An endpoint reads its key from the environment when it is created. The key is never logged and never
+part of an error.
 """
 
 import asyncio
@@ -19,24 +20,23 @@ from rlhf_core.endpoints.pacing import Pace
 from rlhf_core.errors import ConfigError, EndpointError
 
 NO_KEY = "no-key-is-set"
-"""Sent where there is none: the client insists on one."""
+"""Key to send to a server that needs none, because the client requires one."""
 
 __all__ = ["ChatReply", "ChatRequest", "Endpoint"]
 
 
 class Endpoint:
-    """A model that is asked over the network.
+    """A model that is queried over the network.
 
-    It remembers how fast its server lets itself be asked, so one that is kept is better than a new
-    one for every call.
+    An endpoint remembers its server's rate limits, so keep one instead of creating one for every
+    call.
 
     Args:
         settings: Model, address and limits.
-        budget: What may be spent, shared with other endpoints; None sets no limit.
+        budget: Limits the spending, shared with other endpoints; None sets no limit.
 
     Raises:
-        ConfigError: If the variable that should hold the key is not set. A server on loopback
-            needs none.
+        ConfigError: If the environment variable of the key is not set and `base_url` is null.
     """
 
     def __init__(self, settings: EndpointSettings, budget: Budget | None = None) -> None:
@@ -56,13 +56,16 @@ class Endpoint:
         requests: Sequence[ChatRequest],
         on_reply: Callable[[int, ChatReply | EndpointError], None] = lambda index, reply: None,
     ) -> list[ChatReply | EndpointError]:
-        """Answer every request, in order; a failed one is its error, never a gap.
+        """Send requests and wait for all replies.
 
         Args:
-            requests: What to ask; with delivery by batch, better all at once.
-            on_reply: Called for each request once, with its index, as soon as it is answered or
-                has failed. Other requests wait while it runs, so it must be quick. What it raises
-                ends everything.
+            requests: The requests; with delivery by batch, pass as many as possible in one call.
+            on_reply: Called exactly once for each request, with its index, as soon as it is
+                answered or has failed. Other requests wait while it runs, so it must be quick. An
+                exception in it ends the call.
+
+        Returns:
+            A reply to each request, in their order; an error where a request failed.
         """
         return asyncio.run(self._complete(requests, on_reply))
 
@@ -84,11 +87,11 @@ class Endpoint:
         except TimeoutError:
             if not deadline.expired():
                 raise
-        except ExceptionGroup as failures:  # of the task group: on_reply raised
+        except ExceptionGroup as failures:  # from the task group: on_reply raised
             raise failures.exceptions[0] from None
         for index in range(len(requests)):
             if index not in replies:
-                report(index, self._too_late())
+                report(index, self._deadline_error())
         return [replies[index] for index in range(len(requests))]
 
     def _delivery(self, client: AsyncOpenAI) -> DirectDelivery | BatchDelivery:
@@ -108,8 +111,8 @@ class Endpoint:
             http_client=DefaultAsyncHttpxClient(limits=connections),
         )
 
-    def _too_late(self) -> EndpointError:
+    def _deadline_error(self) -> EndpointError:
         reason = f"no answer within deadline_seconds ({self.settings.deadline_seconds:g})"
         if self.settings.delivery == "batch":
-            reason += "; its batch goes on, and the same requests asked again will find it"
+            reason += "; its batch continues, and the same requests sent again will find it"
         return EndpointError(reason)

@@ -1,8 +1,8 @@
-"""How fast a server is asked: rates, concurrency that gives way to 429, pauses it asks for.
+"""The pace of requests to a server: rate limits, concurrency that backs off at 429, pauses.
 
-Own token buckets, because aiolimiter's belong to one event loop (each call here runs its own, and
-a rate must outlive it), let a whole minute's worth go at once, refuse a request that is larger than
-the bucket, and cannot be corrected by what the server counted.
+The token buckets are our own. Those of aiolimiter belong to one event loop, while each call here
+runs its own loop and a rate must outlive it. They also let a whole minute's requests go at once,
+refuse a request larger than the bucket, and cannot be corrected by the server's token counts.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from types import TracebackType
 from rlhf_core.config.tree import EndpointSettings
 
 BURST_SECONDS = 1.0
-"""Servers enforce their limits per minute over shorter spans, so no more than this is saved up."""
+"""Size of the bucket: servers enforce their limits per minute over shorter spans."""
 ROUND_TRIPS_TO_REGAIN = 8
-"""After so many without 429 the full concurrency is back, from nothing."""
+"""Number of round trips without 429 after which the full concurrency is restored from 0."""
 
 
 class Rate:
-    """A token bucket, kept as the time at which all that was taken will have flowed in.
+    """A token bucket, stored as the time at which all units taken will have been refilled.
 
     Args:
-        per_minute: How many units flow in a minute; None for no limit.
+        per_minute: Units refilled in a minute; None for no limit.
     """
 
     def __init__(self, per_minute: float | None) -> None:
@@ -32,10 +32,13 @@ class Rate:
         self._lock = threading.Lock()
 
     def take(self, units: float, now: float) -> float:
-        """Take units, even before they have flowed in; the seconds to wait until they have.
+        """Take units and return the seconds to wait before using them.
 
-        A request that is larger than the bucket goes as soon as the bucket is full, and those
-        after it wait the longer. A negative number gives back.
+        A request larger than the bucket waits until the bucket is full; later requests wait longer.
+
+        Args:
+            units: Units to take; a negative number returns units.
+            now: Current monotonic time, in seconds.
         """
         with self._lock:
             paid_at = max(self._paid_at, now - BURST_SECONDS)
@@ -44,10 +47,10 @@ class Rate:
 
 
 class Congestion:
-    """Additive increase, multiplicative decrease of the concurrency, as TCP does (RFC 5681).
+    """Additive increase, multiplicative decrease of the concurrency, as in TCP (RFC 5681).
 
     Args:
-        ceiling: The concurrency that is configured, and the one to begin with.
+        ceiling: The configured concurrency, which is also the initial one.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -57,23 +60,28 @@ class Congestion:
         self._halved_at = -math.inf
 
     def answered(self) -> None:
-        """Regain a fixed share of the ceiling with each round trip, of `limit` answers."""
+        """Raise the limit, by a fixed share of the ceiling each round trip of `limit` answers."""
         gain = self.ceiling / ROUND_TRIPS_TO_REGAIN / self.limit
         self.limit = min(float(self.ceiling), self.limit + gain)
 
     def throttled(self, sent_at: float, now: float) -> None:
-        """Halve; a 429 to a request from before the last halving tells nothing new."""
+        """Halve the limit at a 429, unless the request was sent before the last halving.
+
+        Args:
+            sent_at: Monotonic time at which the request was sent, in seconds.
+            now: Current monotonic time, in seconds.
+        """
         if sent_at >= self._halved_at:
             self.limit = max(1.0, self.limit / 2)
             self._halved_at = now
 
     def pause(self, until: float) -> None:
-        """Ask nothing at all before then."""
+        """Send no request before a monotonic time, in seconds."""
         self.paused_until = max(self.paused_until, until)
 
 
 class Pace:
-    """What an endpoint knows of its server's limits, from one call to the next."""
+    """Rates and congestion of a server, kept by an endpoint from one call to the next."""
 
     def __init__(self, settings: EndpointSettings) -> None:
         self.requests = Rate(settings.requests_per_minute)
@@ -81,7 +89,7 @@ class Pace:
         self.congestion = Congestion(settings.concurrency)
 
     async def turn(self, tokens: float) -> None:
-        """Wait until a request of that many tokens may be sent."""
+        """Wait until a request of `tokens` tokens may be sent."""
         now = time.monotonic()
         wait = max(self.requests.take(1.0, now), self.tokens.take(tokens, now))
         if wait > 0:
@@ -91,7 +99,7 @@ class Pace:
 
 
 class Slots:
-    """At most as many requests in flight as congestion allows; `async with` takes one of them."""
+    """Slots for as many requests in flight as congestion allows; `async with` takes one."""
 
     def __init__(self, congestion: Congestion) -> None:
         self._congestion = congestion
@@ -109,7 +117,7 @@ class Slots:
     ) -> None:
         limit = int(self._congestion.limit)
         if self._granted > limit:
-            self._granted -= 1  # this slot is given up, not passed on
+            self._granted -= 1  # drop this slot instead of passing it on
             return
         self._free.release()
         while self._granted < limit:

@@ -1,6 +1,6 @@
-"""One tiny question to a remote model before anything is spent on it, once for each budget.
+"""A tiny request to a remote model before anything is spent on it, once for each budget.
 
-A wrong name, key or address and a server that is down show here, in the server's own words.
+It detects a wrong name, key or address and a server that is down, and quotes the server.
 """
 
 from dataclasses import replace
@@ -19,48 +19,48 @@ MAX_TOKENS = 16
 VERSION = "/v1"
 COMPLETIONS = "/chat/completions"
 
-_reached: WeakKeyDictionary[Budget, set[str]] = WeakKeyDictionary()
-"""By the budget, which a run has one of: the models that answered."""
+_answered: WeakKeyDictionary[Budget, set[str]] = WeakKeyDictionary()
+"""Models that have answered, by budget; a run has one budget."""
 
 
 def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> None:
-    """Ask a remote model one tiny question, unless it answered one within this budget.
+    """Send a remote model one tiny request, unless it has answered one within this budget.
 
     Args:
         settings: Model, address and limits.
-        like: A request as those that will follow; its words and its length are replaced.
-        budget: What may be spent; the question counts.
+        like: A request like those that will follow; its text and length are replaced.
+        budget: Limits the spending; the request counts.
 
     Raises:
-        EndpointError: With the server's own words and what may be wrong.
+        EndpointError: If the model does not answer; it quotes the server and names likely causes.
     """
     tokens = min(like.max_tokens, MAX_TOKENS)
-    request = replace(like, messages=(("user", QUESTION),), max_tokens=tokens, known_by=None)
+    request = replace(like, messages=(("user", QUESTION),), max_tokens=tokens, batch_key=None)
     shape = [request.top_logprobs, request.seed is not None, request.temperature]
     name = content_id(settings.model, settings.base_url, settings.api_key_env, shape)
-    reached = _reached.setdefault(budget, set())
+    reached = _answered.setdefault(budget, set())
     if name in reached:
         return
     direct = settings.model_copy(update={"delivery": "direct"})
     (reply,) = Endpoint(direct, budget).complete([request])
     if isinstance(reply, EndpointError):
-        where = settings.base_url or "the openai default"
-        said = f"model {settings.model!r} at {where} does not answer: {reply}"
+        address = settings.base_url or "the openai default"
+        failure = f"model {settings.model!r} at {address} does not answer: {reply}"
         hint = "" if isinstance(reply, BudgetError) else hint_for(settings, str(reply))
-        raise EndpointError(f"{said}{hint}")
+        raise EndpointError(f"{failure}{hint}")
     reached.add(name)
 
 
-def hint_for(settings: EndpointSettings, said: str) -> str:
-    """What may be wrong, to stand behind what a server said; empty where that says it all."""
-    if "APIConnectionError" in said:
+def hint_for(settings: EndpointSettings, message: str) -> str:
+    """Return a likely cause, to append to a server's message; empty if the message says enough."""
+    if "APIConnectionError" in message:
         return "; is the server running, and base_url its address?"
-    if "HTTP 401" in said or "HTTP 403" in said:
+    if "HTTP 401" in message or "HTTP 403" in message:
         return f"; the key is read from {settings.api_key_env}"
     if settings.base_url is None:
         return ""
     base = settings.base_url.rstrip("/")
-    is_lost = any(word in said for word in ("HTTP 404", "HTTP 405", "the reply is"))
+    is_lost = any(word in message for word in ("HTTP 404", "HTTP 405", "the reply is"))
     if is_lost and base.endswith(COMPLETIONS):
         return f"; did you mean base_url: {base.removesuffix(COMPLETIONS)}?"
     if is_lost and VERSION.strip("/") not in urlsplit(base).path.split("/"):

@@ -1,6 +1,7 @@
-"""What may be tried again, and after what pause. The only place that retries.
+"""Retries of remote calls, with backoff. This is the only place that retries.
 
-Errors of the openai client become Solon's here. They never hold the key, whatever the server says.
+It also translates errors of the openai client into Solon's. They never contain the key, whatever
+the server says.
 """
 
 import asyncio
@@ -21,17 +22,21 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 OUT_OF_CREDIT = "insufficient_quota"
-"""Code of a 429 that no waiting mends."""
+"""Code of a 429 that waiting does not resolve."""
 LONGEST_REASON = 300
 
 T = TypeVar("T")
 
 
 async def with_retries(once: Callable[[], Awaitable[T]], max_attempts: int) -> T:
-    """The first outcome that is no failure of the moment.
+    """Return the result of a call, retried after each TransientError.
+
+    Args:
+        once: Makes one attempt.
+        max_attempts: Number of attempts, the first included.
 
     Raises:
-        EndpointError: If there is none in so many attempts, or a failure that is final.
+        EndpointError: If all attempts fail, or one fails for good.
     """
     attempt = 0
     while True:
@@ -47,17 +52,21 @@ async def with_retries(once: Callable[[], Awaitable[T]], max_attempts: int) -> T
 
 
 def jitter(attempt: int) -> float:
-    """Seconds before the next attempt: exponential with full jitter."""
+    """Return the seconds to wait after an attempt, counted from 1: exponential with full jitter."""
     ceiling = min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
     return random.uniform(0.0, ceiling)
 
 
 @contextmanager
 def client_errors(key: str) -> Iterator[None]:
-    """Inside, errors of the client and time-outs are raised as Solon's.
+    """Raise client errors and timeouts inside the context as Solon's errors.
 
     Args:
-        key: Struck out of what is said.
+        key: API key, which is removed from the messages.
+
+    Raises:
+        TransientError: If a retry may succeed.
+        EndpointError: If the failure is final.
     """
     try:
         yield
@@ -82,7 +91,7 @@ def _refusal(error: openai.APIStatusError, key: str) -> EndpointError:
 
 
 def retry_after_seconds(headers: httpx2.Headers) -> float | None:
-    """What the server asks for, in seconds or as a date, up to the longest pause."""
+    """Return the server's Retry-After in seconds, capped at the longest pause; None without one."""
     value = headers.get("retry-after", "")
     try:
         seconds = float(value)
@@ -99,14 +108,14 @@ def retry_after_seconds(headers: httpx2.Headers) -> float | None:
 def _describe(error: openai.OpenAIError, key: str) -> str:
     status = getattr(error, "status_code", None)
     kind = f"HTTP {status}" if status else type(error).__name__
-    said = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
+    message = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
     body = getattr(error, "body", None)
-    if not said and body:  # not in the form of OpenAI's errors
-        said = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return f"{kind}: {one_line(said.replace(key, '[key]'))}"
+    if not message and body:  # not in the format of OpenAI's errors
+        message = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    return f"{kind}: {one_line(message.replace(key, '[key]'))}"
 
 
-def one_line(said: str) -> str:
-    """What a server said, fit to be shown: short, on one line, without control characters."""
-    printable = "".join(c if c.isprintable() else " " for c in said)
+def one_line(text: str) -> str:
+    """Return a server's text fit for display: short, on one line, without control characters."""
+    printable = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(printable.split())[:LONGEST_REASON]

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from rlhf_core.algorithms.online import ADAM_EPS, add_critic
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
+from rlhf_core.algorithms.policy_update import OnlineTraining, Targets, minibatch_plan, update
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
-from rlhf_core.algorithms.rollouts import Rollout, experience
+from rlhf_core.algorithms.rollouts import Rollout, collect_experience
 from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.models.artifacts import new_roles
@@ -186,18 +186,18 @@ def _ppo_update(trunk: Trunk, load: Load) -> Work:
         for answer in answers
     ]
     plan = minibatch_plan(rollouts, settings.minibatches)
-    seen = experience(trunk, rollouts, plan, temperature=1.0)
+    seen = collect_experience(trunk, rollouts, plan, temperature=1.0)
     targets = Targets(torch.randn(seen.mask.shape), torch.randn(seen.mask.shape))
     updaters = {
         role: Updater(trunk.parameters(role), UNMOVED, WARM_UP + REPEATS, eps=ADAM_EPS)
         for role in (Role.POLICY, Role.CRITIC)
     }
-    standing = Run(trunk, settings, 1.0, updaters, None, settings.kl.coefficient)
+    training = OnlineTraining(trunk, settings, 1.0, updaters, None, settings.kl.coefficient)
     flops = sum(
         training_flops(size_of(trunk, role), load.rows, reads_logprobs=role is Role.POLICY)
         for role in updaters
     )
-    step = partial(update, standing, plan, seen, targets)
+    step = partial(update, training, plan, seen, targets)
     return _training("PPO's update", step, load, flops, PPO_GOAL)
 
 

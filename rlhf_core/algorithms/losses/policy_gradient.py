@@ -1,7 +1,7 @@
-"""Arithmetic of PPO and RLOO as pure functions, most over (B, R) response tokens.
+"""The maths of PPO and RLOO as pure functions, most over (B, R) response tokens.
 
-Losses come back a token, 0 outside the mask, so that the caller divides by the tokens of the whole
-optimizer step: then micro-batches of any size give the same gradient.
+Losses are returned per token, 0 outside the mask. The caller divides by the tokens of the whole
+optimizer step, so that micro-batches of any size give the same gradient.
 """
 
 import math
@@ -14,22 +14,26 @@ from rlhf_core.errors import ShapeError
 
 MAX_KL_ERROR = 0.2
 LONGEST_KL_HORIZON = 10_000
-"""Answers, as in arXiv:1909.08593, whose trainings drew two million."""
+"""Answers, as in arXiv:1909.08593, whose trainings sampled two million."""
 KL_RANGE = 10.0
-"""By how much a training's answers can raise the KL coefficient where no horizon is set."""
+"""Largest factor by which a training can raise the KL coefficient if no horizon is set."""
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) -> Tensor:
-    """−β·KL at every token, and the score on the last real one (arXiv:2203.02155, eq. 2).
+    """Return the reward of each token: −β·KL, plus the score at the last (arXiv:2203.02155, eq. 2).
 
     Args:
         scores: Reward of each whole response, (B,).
-        kl: log π(token) − log π_reference(token): the k1 estimate, which may be negative, (B, R).
-        mask: (B, R).
-        coefficient: β, per nat.
+        kl: log π(token) − log π_reference(token), the k1 estimate, in nats, may be negative,
+            (B, R).
+        mask: True for real tokens, from the first of a row to its last, (B, R).
+        coefficient: β, reward per nat.
 
     Returns:
-        (B, R)
+        Rewards, (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes do not fit.
     """
     require_same_shape(kl=kl, mask=mask)
     require_same_shape(scores=scores, rows=mask[:, 0])
@@ -43,17 +47,22 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, coefficient: float) 
 def generalized_advantages(
     rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, gae_lambda: float
 ) -> tuple[Tensor, Tensor]:
-    """GAE and returns (arXiv:1506.02438, eq. 16), nothing bootstrapped beyond the last token.
+    """Return generalised advantage estimates and returns (arXiv:1506.02438, eq. 16).
+
+    The value after the last token is 0, so nothing is bootstrapped.
 
     Args:
-        rewards: (B, R).
+        rewards: Reward of each token, (B, R).
         values: Value of the state before each token, (B, R).
-        mask: (B, R), true from the first token of a row to its last.
-        gamma: Discount.
-        gae_lambda: λ.
+        mask: True from the first token of a row to its last, (B, R).
+        gamma: γ, the discount, 0 to 1.
+        gae_lambda: λ, 0 to 1.
 
     Returns:
         Advantages and returns (advantage + value), both (B, R) and 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
     """
     require_same_shape(rewards=rewards, values=values, mask=mask)
     values = values * mask
@@ -69,20 +78,20 @@ def generalized_advantages(
 
 
 def baseline_advantages(scores: Tensor, samples: int, baseline: str) -> Tensor:
-    """Each answer's score less what was to be expected of it (arXiv:2402.14740, section 3.3).
+    """Return each answer's score minus a baseline (arXiv:2402.14740, section 3.3).
 
     Args:
-        scores: Of whole answers, penalties included, those to one prompt side by side; not-a-number
-            where an answer has none, (B,).
-        samples: Answers to each prompt.
-        baseline: leave_one_out, batch_mean or none.
+        scores: Scores of whole answers, penalties included, those to one prompt side by side; NaN
+            without a score, (B,).
+        samples: Number of answers to each prompt.
+        baseline: leave_one_out (mean of the prompt's other answers), batch_mean or none.
 
     Returns:
-        (B,); 0 for an answer without a score, which is in no baseline either, and by leave_one_out
-        for the only one of its prompt that has a score.
+        Advantages, (B,). An unscored answer has 0 and counts in no baseline. With leave_one_out the
+        only scored answer to a prompt has 0 too.
 
     Raises:
-        ShapeError: If the answers cannot be leave_one_out's: one a prompt, or a part left over.
+        ShapeError: If leave_one_out has one answer a prompt, or B is no multiple of `samples`.
     """
     is_scored = ~scores.isnan()
     known = scores.nan_to_num(nan=0.0)
@@ -102,33 +111,39 @@ def baseline_advantages(scores: Tensor, samples: int, baseline: str) -> Tensor:
 
 
 def kl_horizon(answers: int) -> float:
-    """Return the horizon at which a training's answers can change the KL coefficient tenfold.
+    """Return the horizon with which a training's answers can change the KL coefficient tenfold.
 
-    A step of n answers changes it by about exp(0.2·n / horizon) at most, so all N of a training by
-    exp(0.2·N / horizon), which is 10 where the horizon is 0.2·N / log 10. The paper's 10,000 would
-    let a training of some hundred answers move it by less than a hundredth.
+    A step of n answers changes it by a factor of about exp(0.2·n / horizon) at most, so all N
+    answers of a training by exp(0.2·N / horizon), which is 10 if the horizon is 0.2·N / log 10.
+    With the paper's 10,000 a training of a few hundred answers would change it by less than 1 %.
 
     Args:
-        answers: Of the whole training, N.
+        answers: N, the number of answers of the whole training.
 
     Returns:
-        In answers; no longer than the paper's.
+        The horizon in answers, at most the paper's.
     """
     return min(MAX_KL_ERROR * answers / math.log(KL_RANGE), LONGEST_KL_HORIZON)
 
 
-def adapted_coefficient(
+def adapt_coefficient(
     coefficient: float, kl: float, target: float, answers: int, horizon: float
 ) -> float:
-    """The KL coefficient of the next step (arXiv:1909.08593, section 2.2).
+    """Return the KL coefficient of the next step (arXiv:1909.08593, section 2.2).
+
+    β · (1 + clip(KL / target − 1, ±0.2) · n / horizon), with n at most the horizon: beyond five
+    times the horizon the paper's formula would make the coefficient negative.
 
     Args:
-        coefficient: Of this step, per nat.
-        kl: Mean of the step's answers, in nats an answer, over all its tokens; may be negative.
-        target: Where it should be.
-        answers: In this step.
-        horizon: How many it takes to move by a fifth. A step of more moves no further: beyond five
-            times the horizon the paper's formula would turn the coefficient negative.
+        coefficient: β of this step, reward per nat.
+        kl: Mean KL of the step's answers, in nats an answer, summed over its tokens; may be
+            negative.
+        target: Target of `kl`, in nats an answer.
+        answers: n, the number of answers in this step.
+        horizon: Number of answers that change the coefficient by a fifth at most.
+
+    Returns:
+        β of the next step, 0.8 to 1.2 times this step's.
     """
     error = min(max(kl / target - 1, -MAX_KL_ERROR), MAX_KL_ERROR)
     return coefficient * (1 + error * min(answers / horizon, 1.0))
@@ -137,17 +152,20 @@ def adapted_coefficient(
 def clipped_policy_loss(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip_range: float
 ) -> Tensor:
-    """max(−A·ratio, −A·clip(ratio, 1 ± ε)), per token (arXiv:1707.06347, eq. 7, negated).
+    """Return max(−A·ratio, −A·clip(ratio, 1 ± ε)) per token (arXiv:1707.06347, eq. 7, negated).
 
     Args:
-        logprobs: Under the policy that is trained, (B, R).
-        old_logprobs: Under the policy that rolled out, (B, R).
-        advantages: (B, R).
-        mask: (B, R).
+        logprobs: Log-probabilities under the trained policy, (B, R).
+        old_logprobs: Log-probabilities under the policy that rolled out, (B, R).
+        advantages: A, (B, R).
+        mask: True for real tokens, (B, R).
         clip_range: ε.
 
     Returns:
-        (B, R), to be minimised.
+        Loss to minimise, (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
     """
     require_same_shape(
         logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages, mask=mask
@@ -158,18 +176,21 @@ def clipped_policy_loss(
 
 
 def squared_kl_loss(logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) -> Tensor:
-    """½·(log π − log π_reference)², per token: the k2 estimate of KL.
+    """Return ½·(log π − log π_reference)² per token, the k2 estimate of KL.
 
-    A KL in the loss is there for its gradient. On the policy's own tokens that of k2 is in
-    expectation the gradient of KL(π, reference); that of k1 is 0 (arXiv:2506.09477, section 3).
+    A KL term in the loss matters by its gradient. On the policy's own tokens the expected gradient
+    of k2 is that of KL(π‖π_reference), while that of k1 is 0 (arXiv:2506.09477, section 3).
 
     Args:
-        logprobs: Under the policy that is trained, (B, R).
-        reference_logprobs: (B, R).
-        mask: (B, R).
+        logprobs: Log-probabilities under the trained policy, (B, R).
+        reference_logprobs: Log-probabilities under the reference, (B, R).
+        mask: True for real tokens, (B, R).
 
     Returns:
-        (B, R), in nats, to be minimised.
+        Loss to minimise, in nats², (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
     """
     require_same_shape(logprobs=logprobs, reference_logprobs=reference_logprobs, mask=mask)
     return 0.5 * ((logprobs - reference_logprobs) * mask) ** 2
@@ -178,17 +199,20 @@ def squared_kl_loss(logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) 
 def clipped_value_loss(
     values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip_range: float
 ) -> Tensor:
-    """½·max((V − R)², (clip(V, V_old ± ε) − R)²), per token.
+    """Return ½·max((V − R)², (clip(V, V_old ± ε) − R)²) per token (arXiv:2005.12729).
 
     Args:
-        values: Of the critic that is trained, (B, R).
-        old_values: At rollout, (B, R).
-        returns: (B, R).
-        mask: (B, R).
+        values: V, values of the trained critic, (B, R).
+        old_values: V_old, values at rollout, (B, R).
+        returns: R, (B, R).
+        mask: True for real tokens, (B, R).
         clip_range: ε, in units of reward.
 
     Returns:
-        (B, R)
+        Loss to minimise, in squared units of reward, (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
     """
     require_same_shape(values=values, old_values=old_values, returns=returns, mask=mask)
     clipped = old_values + (values - old_values).clamp(-clip_range, clip_range)

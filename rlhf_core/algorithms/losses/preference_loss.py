@@ -1,4 +1,4 @@
-"""Losses over a whole ranking at once: of a reward model, and of a policy that is its own."""
+"""Losses over a whole ranking at once, for reward models and for direct preference optimisation."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,18 +8,18 @@ from rlhf_core.errors import ShapeError
 
 
 def kwise_loss(rewards: Tensor, preferences: Tensor, margins: Tensor | None = None) -> Tensor:
-    """−log σ(r_i − r_j), averaged over the pairs of one prompt (arXiv:2203.02155, eq. 1).
+    """Return −log σ(r_i − r_j), averaged over the pairs of one prompt (arXiv:2203.02155, eq. 1).
 
-    All pairs share one forward a completion, so K candidates cost K rows and not K·(K−1).
+    All pairs share one forward pass a candidate, so K candidates cost K rows and not K·(K−1).
 
     Args:
         rewards: Reward of each candidate, (K,).
-        preferences: Cell (i, j) is the probability that i is better than j; a hard label is 1 in
-            one cell and 0 in the mirrored one, a pair that says nothing is 0 in both, (K, K).
-        margins: What r_i − r_j is to exceed (arXiv:2307.09288, eq. 2), (K, K).
+        preferences: Cell (i, j) is the probability that i is better than j, (K, K). A hard label is
+            1 in one cell and 0 in the mirrored cell; a pair without a label is 0 in both.
+        margins: Cell (i, j) is subtracted from r_i − r_j (arXiv:2307.09288, eq. 2), (K, K).
 
     Returns:
-        Mean over the pairs, in nats; log 2 where the model cannot tell candidates apart.
+        Mean over the pairs, in nats; log 2 if the model cannot tell the candidates apart.
 
     Raises:
         ShapeError: If preferences is not square in the number of rewards, or rewards not flat.
@@ -36,12 +36,18 @@ def kwise_loss(rewards: Tensor, preferences: Tensor, margins: Tensor | None = No
 
 
 def ipo_loss(log_ratios: Tensor, preferences: Tensor, tau: float) -> Tensor:
-    """(h_i − h_j − 1/(2τ))², averaged over the pairs of one prompt (arXiv:2310.12036, eq. 17).
+    """Return (h_i − h_j − 1/(2τ))², mean over the pairs of one prompt (arXiv:2310.12036, eq. 17).
 
     Args:
-        log_ratios: log π(y) − log π_reference(y) of each whole answer, in nats, (K,).
+        log_ratios: h, log π(y) − log π_reference(y) of each whole answer, in nats, (K,).
         preferences: As in `kwise_loss`, (K, K).
-        tau: τ.
+        tau: τ, per nat.
+
+    Returns:
+        Mean over the pairs, in nats².
+
+    Raises:
+        ShapeError: If preferences is not square in the number of answers.
     """
     differences = log_ratios[:, None] - log_ratios[None, :]
     require_same_shape(differences=differences, preferences=preferences)
@@ -49,20 +55,23 @@ def ipo_loss(log_ratios: Tensor, preferences: Tensor, tau: float) -> Tensor:
     return losses.sum() / preferences.sum().clamp(min=1e-8)
 
 
-def smoothed(preferences: Tensor, label_smoothing: float) -> Tensor:
-    """Preferences of which each is the wrong way round with that chance, (K, K)."""
+def smooth_labels(preferences: Tensor, label_smoothing: float) -> Tensor:
+    """Return preferences, (K, K), of which each is reversed with probability `label_smoothing`."""
     return (1 - label_smoothing) * preferences + label_smoothing * preferences.T
 
 
-def pairs_in_order(rewards: Tensor, preferences: Tensor) -> Tensor:
-    """Share of the pairs whose preferred candidate has the higher reward; equal rewards count half.
+def pairwise_accuracy(rewards: Tensor, preferences: Tensor) -> Tensor:
+    """Return the share of pairs whose preferred candidate has the higher reward; ties count half.
 
     Args:
-        rewards: (K,).
+        rewards: Reward of each candidate, (K,).
         preferences: As in `kwise_loss`, (K, K); a pair at one half has no preferred candidate.
 
     Returns:
-        The share, 0 to 1; NaN where no pair has a preferred candidate, so that nobody counts it.
+        The share, 0 to 1; NaN if no pair has a preferred candidate, so that it cannot be counted.
+
+    Raises:
+        ShapeError: If preferences is not square in the number of rewards.
     """
     differences = rewards[:, None] - rewards[None, :]
     require_same_shape(differences=differences, preferences=preferences)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.best_of_n import _best, _describe, best_of_n_kl, train_best_of_n
-from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, finished_scores, roll_out
+from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, cap_unfinished_scores, roll_out
 from rlhf_core.config.training import BestOfNSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
@@ -109,7 +109,7 @@ def test_the_best_is_the_best_of_those_that_ended_and_have_a_score():
 def test_a_cut_off_answer_is_not_the_best_where_the_finished_ones_score_below_its_score():
     """−1.4, −3 and −1.6, of which the second was cut off: at −1 instead it would be the best."""
     rollouts = drawn((0, "eos"), (0, "length"), (0, "eos"))
-    scores = finished_scores(torch.tensor([-1.4, -3.0, -1.6]), rollouts, -1.0)
+    scores = cap_unfinished_scores(torch.tensor([-1.4, -3.0, -1.6]), rollouts, -1.0)
     assert _best(rollouts, scores, 3)[0].response_ids == (6,)
 
 

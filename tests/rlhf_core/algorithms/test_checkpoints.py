@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.best_of_n import train_best_of_n
-from rlhf_core.algorithms.checkpoints import NONE_KEPT, Checkpoints, DrawnSequences
+from rlhf_core.algorithms.checkpoints import NO_CHECKPOINTS, Checkpoints, DrawnSequences
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import train_online
 from rlhf_core.algorithms.optimisation import TrainingStep
@@ -140,7 +140,7 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
 ):
     new_trunk = partial(open_trunk, "tiny-random", FP32, lora_rank)
     whole = new_trunk()
-    undisturbed = {step.step: step.metrics for step in training(whole, NONE_KEPT)}
+    undisturbed = {step.step: step.metrics for step in training(whole, NO_CHECKPOINTS)}
     checkpoints = Checkpoints(tmp_path / "kept", every)
     cut_off = list(islice(training(new_trunk(), checkpoints), 4))
     resumed = new_trunk()

@@ -82,7 +82,7 @@ def test_one_two_or_four_rows_at_once_give_the_same_gradient(
 
     def caught(updater: Updater) -> tuple[float, float]:
         found[-1] += [parameter.grad.clone() for parameter in updater.parameters]
-        updater.discard()
+        updater.clear_gradients()
         return 0.0, 0.0
 
     monkeypatch.setattr(Updater, "step", caught)

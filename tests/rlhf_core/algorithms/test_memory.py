@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from rlhf_core.algorithms.memory import SMALLEST, within_memory
+from rlhf_core.algorithms.memory import MIN_TOKENS, run_within_memory
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.rollouts import roll_out
 from rlhf_core.algorithms.sft import train_sft
@@ -62,7 +62,7 @@ def test_training_goes_on_with_less_at_once_to_the_same_losses(
     assert max(small_memory) > ENOUGH
     assert small_memory[-1] <= ENOUGH
     assert trunk.compute.tokens_per_microbatch < FP32.tokens_per_microbatch
-    assert "going on with" in caplog.text
+    assert "continuing with" in caplog.text
     roomy = new_trunk()
     roomy.compute = replace(FP32, tokens_per_microbatch=ENOUGH)
     expected = list(train_reward_model(roomy, rankings, settings, seed=1))
@@ -128,8 +128,8 @@ def test_what_never_fits_is_an_error_in_the_end(trunk: Trunk):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     with pytest.raises(torch.OutOfMemoryError):
-        within_memory(trunk, work)
-    assert SMALLEST <= trunk.compute.tokens_per_microbatch < 2 * SMALLEST
+        run_within_memory(trunk, work)
+    assert MIN_TOKENS <= trunk.compute.tokens_per_microbatch < 2 * MIN_TOKENS
 
 
 def test_other_errors_pass(trunk: Trunk):
@@ -137,7 +137,7 @@ def test_other_errors_pass(trunk: Trunk):
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        within_memory(trunk, work)
+        run_within_memory(trunk, work)
     assert trunk.compute.tokens_per_microbatch == FP32.tokens_per_microbatch
 
 

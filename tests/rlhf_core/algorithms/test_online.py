@@ -7,7 +7,7 @@ import torch
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.rewards import Reward
-from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, experience, roll_out
+from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, collect_experience, roll_out
 from rlhf_core.config.training import KLSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
@@ -143,8 +143,8 @@ def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trun
     trunk.add_role(Role.POLICY, 1)
     sampling = SamplingSettings(max_new_tokens=6, temperature=0.3)
     rollouts = roll_out(trunk, prompts(), [0, 1], [[1], [2]], sampling)
-    assert experience(trunk, rollouts, [[0, 1]], 0.3).sampling_gap < 1e-4
-    assert experience(trunk, rollouts, [[0, 1]], 1.0).sampling_gap > 0.1
+    assert collect_experience(trunk, rollouts, [[0, 1]], 0.3).sampling_gap < 1e-4
+    assert collect_experience(trunk, rollouts, [[0, 1]], 1.0).sampling_gap > 0.1
 
 
 def test_policy_and_reference_are_one_at_any_temperature_before_the_first_update(trunk: Trunk):

@@ -65,7 +65,7 @@ def test_the_average_weighs_the_steps_that_were_made_and_not_the_start():
         average.update()
         found.append(average.averages[0].item())
     assert found == pytest.approx([4.0, 10 / 1.5, 4.0], abs=1e-6)
-    average.take_over()
+    average.copy_to_parameters()
     assert parameter.item() == pytest.approx(4.0, abs=1e-6)
 
 

@@ -8,8 +8,8 @@ import torch
 
 from rlhf_core.algorithms.online import _describe, _start, _targets, add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
-from rlhf_core.algorithms.policy_update import Run, Targets, minibatch_plan, update
-from rlhf_core.algorithms.rollouts import Experience, experience
+from rlhf_core.algorithms.policy_update import OnlineTraining, Targets, minibatch_plan, update
+from rlhf_core.algorithms.rollouts import Experience, collect_experience
 from rlhf_core.config.training import (
     KLSettings,
     OnlineSettings,
@@ -27,7 +27,9 @@ NewTrunk = Callable[[], Trunk]
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
 
-def ready(trunk: Trunk, settings: OnlineSettings) -> tuple[Run, list[list[int]], Experience]:
+def ready(
+    trunk: Trunk, settings: OnlineSettings
+) -> tuple[OnlineTraining, list[list[int]], Experience]:
     """A run on the ragged answers, with everything before its first update."""
     trunk.add_role(Role.POLICY, 1)
     if isinstance(settings, PPOSettings):
@@ -35,7 +37,7 @@ def ready(trunk: Trunk, settings: OnlineSettings) -> tuple[Run, list[list[int]],
         add_critic(trunk, settings)
     rollouts = ragged_rollouts()
     plan = minibatch_plan(rollouts, settings.minibatches)
-    return _start(trunk, settings, 1.0), plan, experience(trunk, rollouts, plan, 1.0)
+    return _start(trunk, settings, 1.0), plan, collect_experience(trunk, rollouts, plan, 1.0)
 
 
 def shifted(seen: Experience, **offsets: float) -> Experience:
@@ -52,8 +54,8 @@ def known(kl: list[list[float]], values: list[list[float]]) -> Experience:
     )
 
 
-def run_of(trunk: Trunk, settings: OnlineSettings) -> Run:
-    return Run(trunk, settings, 1.0, {}, None, settings.kl.coefficient)
+def run_of(trunk: Trunk, settings: OnlineSettings) -> OnlineTraining:
+    return OnlineTraining(trunk, settings, 1.0, {}, None, settings.kl.coefficient)
 
 
 def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
@@ -317,7 +319,9 @@ def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk
         run.texts = iter([texts])
         found: list[torch.Tensor] = []
 
-        def caught(*_: object, run: Run = run, found: list[torch.Tensor] = found) -> None:
+        def caught(
+            *_: object, run: OnlineTraining = run, found: list[torch.Tensor] = found
+        ) -> None:
             parameters = run.updaters[Role.POLICY].parameters
             found.append(torch.cat([parameter.grad.flatten() for parameter in parameters]))
 

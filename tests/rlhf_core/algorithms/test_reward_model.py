@@ -78,7 +78,7 @@ def test_rankings_of_two_to_nine_give_the_gradient_of_their_pairs(
 
     def caught(updater: Updater) -> tuple[float, float]:
         found.extend(parameter.grad.clone() for parameter in updater.parameters)
-        updater.discard()
+        updater.clear_gradients()
         return 0.0, 0.0
 
     monkeypatch.setattr(Updater, "step", caught)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.rewards import (
-    Part,
-    describe,
-    mixed,
+    RewardPart,
+    as_rewards,
+    reward_metrics,
     reward_model_score,
-    whole,
+    weighted_sum,
 )
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.models.sequences import TokenSequence
@@ -31,11 +31,15 @@ def unsure(rollouts: Sequence[Rollout]) -> torch.Tensor:
 
 def test_parts_are_weighed_and_added_by_hand():
     """2 · (1, 2, 3) + 10 · (none, 0, 1): where a part is silent, there is no sum."""
-    found = whole(mixed({"long": Part(2.0, lengths), "unsure": Part(10.0, unsure)})(ANSWERS))
+    found = as_rewards(
+        weighted_sum({"long": RewardPart(2.0, lengths), "unsure": RewardPart(10.0, unsure)})(
+            ANSWERS
+        )
+    )
     assert found.total.isnan().tolist() == [True, False, False]
     assert found.total[1:].tolist() == [4.0, 16.0]
     assert found.parts["unsure"].isnan().tolist() == [True, False, False]
-    figures = describe(found)
+    figures = reward_metrics(found)
     assert figures["reward_long"] == 2.0
     assert figures["reward_unsure"] == 0.5
     assert figures["unscored_unsure"] == pytest.approx(1 / 3)
@@ -44,23 +48,30 @@ def test_parts_are_weighed_and_added_by_hand():
 def test_a_part_adds_nothing_to_what_it_is_not_asked_about():
     """2 · (1, 2, 3) + 10 · (–, 0, 1): not asked is not silent, and the others still count."""
     parts = {
-        "long": Part(2.0, lengths),
-        "unsure": Part(10.0, unsure, lambda rollout: len(rollout.tokens.response_ids) > 1),
+        "long": RewardPart(2.0, lengths),
+        "unsure": RewardPart(10.0, unsure, lambda rollout: len(rollout.tokens.response_ids) > 1),
     }
-    found = whole(mixed(parts)(ANSWERS))
+    found = as_rewards(weighted_sum(parts)(ANSWERS))
     assert found.total.tolist() == [2.0, 4.0, 16.0]
-    assert describe(found)["unscored_unsure"] == 0.0
+    assert reward_metrics(found)["unscored_unsure"] == 0.0
 
 
 def test_what_no_part_is_asked_about_has_no_score():
-    part = Part(2.0, lengths, lambda rollout: len(rollout.tokens.response_ids) > 1)
-    assert whole(mixed({"long": part})(ANSWERS)).total.isnan().tolist() == [True, False, False]
+    part = RewardPart(2.0, lengths, lambda rollout: len(rollout.tokens.response_ids) > 1)
+    assert as_rewards(weighted_sum({"long": part})(ANSWERS)).total.isnan().tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_part_that_is_always_silent_has_a_share_and_no_mean():
     """0 would be a number that nobody said."""
-    parts = {"long": Part(1.0, lengths), "none": Part(1.0, lambda r: torch.full((3,), math.nan))}
-    assert describe(whole(mixed(parts)(ANSWERS))) == {
+    parts = {
+        "long": RewardPart(1.0, lengths),
+        "none": RewardPart(1.0, lambda r: torch.full((3,), math.nan)),
+    }
+    assert reward_metrics(as_rewards(weighted_sum(parts)(ANSWERS))) == {
         "reward_long": 2.0,
         "unscored_long": 0.0,
         "unscored_none": 1.0,
@@ -68,8 +79,8 @@ def test_a_part_that_is_always_silent_has_a_share_and_no_mean():
 
 
 def test_a_plain_function_is_a_reward():
-    assert whole(lengths(ANSWERS)).total.tolist() == [1.0, 2.0, 3.0]
-    assert describe(whole(lengths(ANSWERS))) == {}
+    assert as_rewards(lengths(ANSWERS)).total.tolist() == [1.0, 2.0, 3.0]
+    assert reward_metrics(as_rewards(lengths(ANSWERS))) == {}
 
 
 def test_caution_takes_off_the_deviation_of_the_heads(trunk: Trunk):

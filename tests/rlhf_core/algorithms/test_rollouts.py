@@ -10,10 +10,10 @@ from rlhf_core.algorithms.policy_update import minibatch_plan
 from rlhf_core.algorithms.rollouts import (
     Experience,
     Rollout,
-    experience,
-    finished_scores,
+    cap_unfinished_scores,
+    collect_experience,
     roll_out,
-    unscored_share,
+    unscored_shares,
 )
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.artifacts import open_trunk
@@ -34,7 +34,7 @@ def policy(trunk: Trunk) -> Trunk:
 
 
 def seen_by(trunk: Trunk, rollouts: list[Rollout]) -> Experience:
-    return experience(trunk, rollouts, minibatch_plan(rollouts, 2), TEMPERATURE)
+    return collect_experience(trunk, rollouts, minibatch_plan(rollouts, 2), TEMPERATURE)
 
 
 def distributions(
@@ -114,33 +114,33 @@ def test_an_unfinished_answer_is_never_better_than_a_finished_one():
     )  # fmt: skip
     scores = [-3.0, -1.4, -1.6, -0.5, -1.6, -1.4, 2.0, 1.0, 3.0, 0.0, -1.2, -9.0]
     expected = [-3.0, -1.4, -1.6, -1.6, -1.6, -1.4, -1.0, 1.0, 3.0, -1.6, -1.6, -9.0]
-    assert finished_scores(torch.tensor(scores), drawn, -1.0).tolist() == pytest.approx(
+    assert cap_unfinished_scores(torch.tensor(scores), drawn, -1.0).tolist() == pytest.approx(
         expected, abs=1e-6
     )
-    assert finished_scores(torch.tensor(scores), drawn, None).tolist() == pytest.approx(scores)
+    assert cap_unfinished_scores(torch.tensor(scores), drawn, None).tolist() == pytest.approx(
+        scores
+    )
 
 
 def test_an_unfinished_answer_without_a_score_is_no_better_either():
     """That it did not end is known; of a finished one without a score nothing is."""
     drawn = answers((0, "length"), (0, "eos"), (0, "eos"), (1, "length"), (1, "length"))
     scores = torch.tensor([math.nan, math.nan, -2.0, math.nan, 5.0])
-    found = finished_scores(scores, drawn, -1.0)
+    found = cap_unfinished_scores(scores, drawn, -1.0)
     assert found.isnan().tolist() == [False, True, False, False, False]
     assert found[[0, 2, 3, 4]].tolist() == [-2.0, -2.0, -2.0, -2.0]
     alone = answers((0, "length"), (0, "length"))
-    found = finished_scores(torch.tensor([math.nan, -4.0]), alone, -1.0)
+    found = cap_unfinished_scores(torch.tensor([math.nan, -4.0]), alone, -1.0)
     assert found.tolist() == [-1.0, -4.0]
 
 
 def test_shares_without_a_score_are_counted_and_logged(caplog: pytest.LogCaptureFixture):
     drawn = answers((0, "eos"), (0, "eos"), (1, "eos"), (1, "eos"))
-    assert unscored_share(torch.zeros(4), drawn) == {"unscored": 0.0, "unscored_prompts": 0.0}
+    assert unscored_shares(torch.zeros(4), drawn) == {"unscored": 0.0, "unscored_prompts": 0.0}
     assert caplog.text == ""
     scores = torch.tensor([math.nan, 1.0, math.nan, math.nan])
-    assert unscored_share(scores, drawn) == {"unscored": 0.75, "unscored_prompts": 0.5}
-    assert (
-        "3 of 4 answers have no score, and with them all answers to 1 of 2 prompts" in caplog.text
-    )
+    assert unscored_shares(scores, drawn) == {"unscored": 0.75, "unscored_prompts": 0.5}
+    assert "3 of 4 answers have no score, among them all answers to 1 of 2 prompts" in caplog.text
 
 
 def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):

@@ -108,7 +108,7 @@ def test_what_scored_best_survives_a_checkpoint():
     read = BestWeights([parameter])
     read.load({name: value.clone() for name, value in best.state().items()})
     assert not read.offer(torch.tensor([0.1, 0.7]))
-    read.take_over()
+    read.restore()
     assert parameter.item() == 1.0
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf_core.algorithms.losses.policy_gradient import (
-    adapted_coefficient,
+    adapt_coefficient,
     baseline_advantages,
     clipped_policy_loss,
     clipped_value_loss,
@@ -200,7 +200,7 @@ def test_leave_one_out_needs_others_to_compare_with(answers: int, samples: int):
 )
 def test_coefficient_moves_with_the_error_and_no_further_than_a_fifth(kl: float, factor: float):
     """Ziegler's controller with target 6 nats, 100 answers and a horizon of 10,000."""
-    found = adapted_coefficient(0.1, kl, target=6.0, answers=100, horizon=10_000)
+    found = adapt_coefficient(0.1, kl, target=6.0, answers=100, horizon=10_000)
     assert found == pytest.approx(0.1 * factor)
 
 
@@ -235,7 +235,7 @@ def test_a_step_longer_than_the_horizon_moves_the_coefficient_by_a_fifth(
     kl: float, expected: float
 ):
     """A thousand answers at a horizon of 100: unbounded, 1 − 0.2·10 would make it negative."""
-    found = adapted_coefficient(0.1, kl, target=6.0, answers=1000, horizon=100)
+    found = adapt_coefficient(0.1, kl, target=6.0, answers=1000, horizon=100)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -245,7 +245,7 @@ def test_the_horizon_is_the_trainings_own_and_at_most_the_papers(answers: int, h
     assert kl_horizon(answers) == pytest.approx(horizon, abs=1e-5)
     most = 0.05
     for _ in range(12):
-        most = adapted_coefficient(most, 1e9, 6.0, 32, kl_horizon(answers))
+        most = adapt_coefficient(most, 1e9, 6.0, 32, kl_horizon(answers))
     assert most > (0.4 if answers == 384 else 0.05)
 
 
@@ -254,6 +254,6 @@ def test_the_controller_reaches_its_target_within_a_default_training():
     coefficient, distances = 0.05, []
     for _ in range(12):
         distances.append(1 / coefficient)
-        coefficient = adapted_coefficient(coefficient, distances[-1], 6.0, 32, kl_horizon(384))
+        coefficient = adapt_coefficient(coefficient, distances[-1], 6.0, 32, kl_horizon(384))
     assert distances[0] == 20
     assert distances[-1] == pytest.approx(6.0, rel=0.05)

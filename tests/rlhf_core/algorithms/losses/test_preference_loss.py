@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairs_in_order
+from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairwise_accuracy
 from rlhf_core.errors import ShapeError
 
 RANKED = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
@@ -71,13 +71,13 @@ def test_rewards_of_a_head_that_forgot_to_squeeze_are_refused():
 
 def test_share_in_order_counts_ties_half():
     """Rewards 1, 1, 0 under 0 > 1 > 2: one tie, two right: (0.5 + 1 + 1) / 3."""
-    share = pairs_in_order(torch.tensor([1.0, 1.0, 0.0]), RANKED)
+    share = pairwise_accuracy(torch.tensor([1.0, 1.0, 0.0]), RANKED)
     assert share.item() == pytest.approx(2.5 / 3, abs=1e-6)
 
 
 def test_a_pair_at_one_half_is_neither_in_order_nor_out_of_it():
     preferences = torch.tensor([[0.0, 0.7, 0.5], [0.3, 0.0, 0.0], [0.5, 0.0, 0.0]])
-    assert pairs_in_order(torch.tensor([1.0, 0.0, 9.0]), preferences).item() == 1.0
+    assert pairwise_accuracy(torch.tensor([1.0, 0.0, 9.0]), preferences).item() == 1.0
 
 
 def test_a_tie_at_one_half_pulls_rewards_together():
