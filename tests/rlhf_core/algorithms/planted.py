@@ -10,9 +10,9 @@ from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.models.sequences import TokenSequence
 
 SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
-"""For trainings of seconds: one says that it learns, three that it was no luck."""
+"""Seeds for trainings of seconds: one shows that it learns, three that it was not luck."""
 GOOD = 70
-"""The token that is preferred to all others; tokens below 3 are special."""
+"""The token that is preferred to all others. Tokens below 3 are special."""
 
 
 def random_tokens(generator: torch.Generator, length: int) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def random_tokens(generator: torch.Generator, length: int) -> tuple[int, ...]:
 
 
 def planted_rankings(count: int, seed: int) -> list[RankedCandidates]:
-    """Of two answers that differ in one token, the one with the good token is preferred."""
+    """Return rankings of two answers that differ in one token; the good token is preferred."""
     generator = torch.Generator().manual_seed(seed)
     rankings = []
     for _ in range(count):
@@ -32,7 +32,7 @@ def planted_rankings(count: int, seed: int) -> list[RankedCandidates]:
 
 
 def share_of_low(rollouts: Sequence[Rollout]) -> torch.Tensor:
-    """A reward with a known optimum, 1: nothing but tokens below 64, a quarter of all."""
+    """Return the share of tokens below 64: a reward of about 1/4 at random, and 1 at best."""
     shares = [
         sum(token < 64 for token in rollout.tokens.response_ids) / len(rollout.tokens.response_ids)
         for rollout in rollouts

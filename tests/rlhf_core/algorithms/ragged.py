@@ -1,4 +1,4 @@
-"""Answers of unlike lengths, where a mean that counts padding is another number."""
+"""Answers of different lengths, for which a mean that counts padding is wrong."""
 
 import torch
 
@@ -13,7 +13,7 @@ ANSWERS = (
     ((70, 71, 72), (73, 74)),
     ((80,), (81, 82)),
 )
-"""Two to each prompt; with it they are 8, 6, 8 and 6 tokens."""
+"""Two answers to each prompt; prompt and answer have 8, 6, 8 and 6 tokens."""
 
 
 def ragged_rollouts() -> list[Rollout]:
@@ -31,7 +31,7 @@ def ragged_rollouts() -> list[Rollout]:
 
 
 def disturb(trunk: Trunk, role: Role) -> None:
-    """Give a role weights of its own, always the same, so that it leaves the reference."""
+    """Give a role fixed weights that differ from the reference's."""
     generator = torch.Generator().manual_seed(3)
     for parameter in trunk.parameters(role):
         torch.nn.init.normal_(parameter, std=0.1, generator=generator)

@@ -22,7 +22,7 @@ def prompts(count: int) -> list[tuple[int, ...]]:
 
 
 def test_kl_of_the_best_of_two_and_of_eight():
-    """By hand: log 2 − 1/2, and log 8 − 7/8."""
+    """The bounds are log 2 − 1/2 and log 8 − 7/8."""
     assert best_of_n_kl(2) == pytest.approx(math.log(2) - 0.5)
     assert best_of_n_kl(8) == pytest.approx(1.2044415, abs=1e-6)
 
@@ -51,7 +51,7 @@ def test_planted_reward_is_learnt(trunk: Trunk, seed: int):
 
 
 def test_what_is_learnt_was_drawn_before_the_first_update(trunk: Trunk):
-    """Two prompts, eight answers each: one batch is drawn, then one update is made."""
+    """Two prompts have eight answers each: one batch is drawn, then one update is made."""
     trunk.add_role(Role.POLICY, 1)
     settings = BestOfNSettings(algorithm="best_of_n", prompts_per_step=2, missing_eos_score=None)
     drawn, update = train_best_of_n(trunk, prompts(2), share_of_low, settings, SAMPLING, 1)
@@ -63,7 +63,7 @@ def test_what_is_learnt_was_drawn_before_the_first_update(trunk: Trunk):
 
 
 def test_an_answer_that_does_not_end_is_not_the_best(trunk: Trunk):
-    """A random model seldom ends within six tokens, and then has −3 and not its reward of 1."""
+    """A random model seldom ends within six tokens, so answers score −3 and not their reward 1."""
     trunk.add_role(Role.POLICY, 1)
     settings = BestOfNSettings(algorithm="best_of_n", prompts_per_step=2, missing_eos_score=-3.0)
     steps = train_best_of_n(
@@ -77,7 +77,7 @@ def test_an_answer_that_does_not_end_is_not_the_best(trunk: Trunk):
 
 
 def drawn(*answers: tuple[int, str]) -> list[Rollout]:
-    """An answer a pair: its prompt, and how it ended; its one token is 6 and its place."""
+    """Return an answer for each prompt and finish reason; its one token is 6 + its index."""
     return [
         Rollout(prompt, TokenSequence((5,), (6 + place,)), "", (0.0,), reason)
         for place, (prompt, reason) in enumerate(answers)
@@ -85,9 +85,9 @@ def drawn(*answers: tuple[int, str]) -> list[Rollout]:
 
 
 def test_the_best_is_the_best_of_those_that_ended_and_have_a_score():
-    """Of the first prompt the second best, for the best was cut off; of the second none ended.
+    """Prompt 0 has its second best, since the best was cut off; no answer to prompt 1 ended.
 
-    Of the third the one that has a score, and of the fourth none has.
+    Prompt 2 has the only answer with a score; no answer to prompt 3 has a score.
     """
     rollouts = drawn(
         (0, "length"), (0, "eos"), (1, "length"), (1, "length"),
@@ -107,14 +107,14 @@ def test_the_best_is_the_best_of_those_that_ended_and_have_a_score():
 
 
 def test_a_cut_off_answer_is_not_the_best_where_the_finished_ones_score_below_its_score():
-    """−1.4, −3 and −1.6, of which the second was cut off: at −1 instead it would be the best."""
+    """Scores are −1.4, −3 and −1.6; the second was cut off, and at −1 it would be the best."""
     rollouts = drawn((0, "eos"), (0, "length"), (0, "eos"))
     scores = cap_unfinished_scores(torch.tensor([-1.4, -3.0, -1.6]), rollouts, -1.0)
     assert _best(rollouts, scores, 3)[0].response_ids == (6,)
 
 
 def test_prompts_without_an_answer_to_learn_are_left_out_of_the_updates(trunk: Trunk):
-    """Of four prompts one has no score: three are learnt, in two steps of two and one."""
+    """One of four prompts has no score, so three are learnt, in steps of two and one."""
     trunk.add_role(Role.POLICY, 1)
     settings = BestOfNSettings(
         algorithm="best_of_n", n=2, prompts_per_step=2, missing_eos_score=None
@@ -127,7 +127,7 @@ def test_prompts_without_an_answer_to_learn_are_left_out_of_the_updates(trunk: T
     steps = list(train_best_of_n(trunk, prompts(4), reward, settings, SAMPLING, 1))
     assert [step.steps for step in steps] == [4] * 4
     assert [step.metrics["left_out"] for step in steps[:2]] == [0.0, 0.5]
-    # The cosine ends with the last update of those that are made.
+    # The cosine ends with the last update that is made.
     assert steps[-1].metrics["learning_rate"] == pytest.approx(settings.learning_rate / 10)
 
 

@@ -1,4 +1,4 @@
-"""Every training, cut off and gone on from its checkpoint, ends where it would have ended."""
+"""Every training that is interrupted and resumed ends in the weights of an uninterrupted one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -43,7 +43,7 @@ def sft(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
 
 
 def sft_chosen(trunk: Trunk, checkpoints: Checkpoints, sign: float) -> Iterator[TrainingStep]:
-    """Tried after the third step and the sixth, so the cut at the fourth comes between."""
+    """Trials follow steps 3 and 6, so the interruption at step 4 is between them."""
     settings = SFTSettings(epochs=2, prompts_per_step=2, learning_rate=1e-1)
     demonstrations = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
     trial = Trial(
@@ -59,7 +59,7 @@ def sft_highest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep
 
 
 def sft_lowest(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
-    """The scores rise, so by the opposite sign the weights of the first trial are kept."""
+    """The scores rise, so with the opposite sign the weights of the first trial are kept."""
     return sft_chosen(trunk, checkpoints, -1.0)
 
 
@@ -75,7 +75,7 @@ def dpo(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
 
 
 def ppo(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
-    """With all that moves: a critic, an adaptive coefficient, texts, a moving average."""
+    """Train PPO with all its state: a critic, an adaptive coefficient, texts, a moving average."""
     trunk.add_role(Role.CRITIC, 1)
     trunk.add_role(Role.POLICY, 1)
     settings = PPOSettings.model_validate(
@@ -111,12 +111,12 @@ def best_of_n(
 
 
 def best_of_n_drawing(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
-    """Five batches to draw: the fourth step is one of them."""
+    """Five batches are drawn, so the fourth step draws a batch."""
     return best_of_n(trunk, checkpoints, 10)
 
 
 def best_of_n_updating(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
-    """Two batches to draw: the fourth step is the second update."""
+    """Two batches are drawn, so the fourth step is the second update."""
     return best_of_n(trunk, checkpoints, 4)
 
 
@@ -145,7 +145,7 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
     cut_off = list(islice(training(new_trunk(), checkpoints), 4))
     resumed = new_trunk()
     rest = list(training(resumed, checkpoints))
-    # The fourth step was reported but not kept yet, so it is taken again.
+    # The fourth step was reported but not saved, so it is taken again.
     assert rest[0].step == (4 if every == 1 else 3)
     both = {step.step: step.metrics for step in [*cut_off, *rest]}
     assert both == undisturbed
@@ -157,7 +157,7 @@ def test_a_training_that_was_cut_off_ends_in_the_same_weights(
 def test_best_of_n_asks_for_no_reward_of_answers_that_were_drawn(
     new_trunk: Callable[[], Trunk], tmp_path: Path
 ):
-    """Four batches of five were kept, so one is left; judges cost money."""
+    """Four of five batches were saved, so one is left to score; judges cost money."""
     checkpoints = Checkpoints(tmp_path / "kept", every=1)
     list(islice(best_of_n(new_trunk(), checkpoints, 10), 5))
     asked: list[int] = []
@@ -171,7 +171,7 @@ def test_best_of_n_asks_for_no_reward_of_answers_that_were_drawn(
 
 
 def test_drawn_answers_read_back_as_they_were():
-    """Prompt and response of each are told apart by their lengths: (2, 3) and (1, 1)."""
+    """Prompts and responses are separated by their lengths: (2, 3) and (1, 1)."""
     drawn = DrawnSequences([TokenSequence((7, 8), (3, 4, 2)), TokenSequence((9,), (2,))])
     state = drawn.state()
     assert state["tokens"].tolist() == [7, 8, 3, 4, 2, 9, 2]

@@ -61,7 +61,7 @@ def test_the_first_margin_is_zero_to_the_bit_in_any_precision(
 ):
     """Answers of 40 tokens, in batches of several shapes.
 
-    What bf16 makes of a shape differs by processor, so it is played: every pass is moved by the
+    The rounding of bf16 differs by processor, so the test imitates it: each pass is shifted by the
     number of its tokens.
     """
     logprobs = Trunk.logprobs_and_entropy_from
@@ -93,7 +93,7 @@ def test_the_first_margin_is_zero_to_the_bit_in_any_precision(
 
 
 def test_ties_neither_raise_nor_lower_accuracy_and_margin(trunk: Trunk):
-    """Four rankings of equal rewards are half in order; beside them, four of ties say nothing."""
+    """Four rankings of equal rewards are half in order; four rankings of ties do not count."""
     trunk.add_role(Role.POLICY, 1)
     rankings = planted_rankings(8, 1)
     for ranking in rankings[4:]:
@@ -105,7 +105,7 @@ def test_ties_neither_raise_nor_lower_accuracy_and_margin(trunk: Trunk):
 
 
 def test_loss_is_that_of_transformers_log_probabilities(trunk: Trunk):
-    """The paper's equation 7 over plain forward passes, one row an answer."""
+    """The expected loss is the paper's equation 7 over plain forward passes, one row an answer."""
     trunk.add_role(Role.POLICY, 1)
     for parameter in trunk.parameters(Role.POLICY):
         torch.nn.init.normal_(parameter, std=0.1)
@@ -159,7 +159,7 @@ def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
 def test_the_reference_is_read_in_the_very_batches_of_the_policy(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """Also after the first epoch, where answers meet others in a batch: rounding is the same."""
+    """This holds after the first epoch too, when batches differ, so that rounding is the same."""
     trunk.add_role(Role.POLICY, 1)
     read: dict[Role, list[Batch]] = {Role.REFERENCE: [], Role.POLICY: []}
     exact = Trunk.token_logprobs

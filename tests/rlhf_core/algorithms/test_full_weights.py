@@ -1,4 +1,4 @@
-"""Every algorithm on full parameters: gradients of a model built by hand, and a reward learnt."""
+"""Every algorithm with full parameters: gradients checked by hand, and a planted reward learnt."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ SAMPLING = SamplingSettings(max_new_tokens=6)
 
 
 class ByHand(nn.Module):
-    """Plain transformers, one sequence at a time, and a head where a role of the trunk has one."""
+    """A plain transformers model, read one sequence at a time, with the head of a trunk's role."""
 
     def __init__(self, trunk: Trunk, role: Role) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ByHand(nn.Module):
 
 @contextmanager
 def first_gradients() -> Iterator[list[list[Tensor]]]:
-    """Of each updater's first step, before it is clipped and applied."""
+    """Return the gradients of each updater's first step, before they are clipped and applied."""
     found: list[list[Tensor]] = []
     seen: set[int] = set()
     apply = Updater.step
@@ -97,7 +97,7 @@ def require_equal(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 def test_fine_tuning_has_the_gradient_of_the_loss_of_transformers(new_full_trunk: NewTrunk):
-    """Embeddings and output are one tensor here, and both uses of it count."""
+    """Input and output embedding are one tensor here, and both uses contribute."""
     trunk = new_full_trunk()
     sequences = [TokenSequence(prompt[:3], (*prompt[3:], 2)) for prompt in prompts()]
     with first_gradients() as found:
@@ -151,9 +151,9 @@ def test_dpo_has_the_gradient_of_equation_7(new_full_trunk: NewTrunk):
 
 @pytest.mark.parametrize("critic", ["separate", "shared"])
 def test_ppo_has_the_gradients_of_its_first_update(new_full_trunk: NewTrunk, critic: str):
-    """With γ = λ = 1 and no penalty every return is the score, and every advantage score − value.
+    """γ = λ = 1 without penalty: every return is the score, and every advantage score − value.
 
-    Before any update nothing is clipped: −A∇log π and (V − return)∇V, a mean over the tokens.
+    Before any update nothing is clipped, so gradients are the means of −A∇log π and (V − R)∇V.
     """
     trunk = new_full_trunk()
     trunk.add_role(Role.REWARD, 1)

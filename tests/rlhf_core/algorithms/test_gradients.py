@@ -1,4 +1,4 @@
-"""The gradient of an optimizer step does not depend on how its rows are cut up."""
+"""The gradient of an optimizer step does not depend on its micro-batches."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -76,7 +76,7 @@ def test_one_two_or_four_rows_at_once_give_the_same_gradient(
     monkeypatch: pytest.MonkeyPatch,
     training: Callable[[Trunk], Iterator[TrainingStep]],
 ):
-    """Losses are divided by the tokens, or answers, of the step; also with a row an answer."""
+    """Losses are divided by the tokens or answers of the step, also with one row an answer."""
     monkeypatch.setattr(online, "roll_out", lambda *_: ragged_rollouts())
     found: list[list[torch.Tensor]] = []
 

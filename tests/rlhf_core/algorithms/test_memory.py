@@ -1,4 +1,4 @@
-"""Where memory runs out; the errors are those of the CPU's allocator, or worded as CUDA's."""
+"""Trainings that run out of memory, with the errors of the CPU's allocator or of CUDA."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ ENOUGH = 64
 
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Backward passes over more tokens run out of memory; how many each one had."""
+    """Make backward passes over many tokens run out of memory; yield the tokens of each pass."""
     tried: list[int] = []
     backward = torch.Tensor.backward
 
@@ -54,7 +54,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_training_goes_on_with_less_at_once_to_the_same_losses(
     new_trunk: NewTrunk, small_memory: list[int], caplog: pytest.LogCaptureFixture
 ):
-    """The half-done gradients of the step that failed are not counted."""
+    """The partial gradients of the failed attempt are not counted."""
     rankings = planted_rankings(24, 1)
     settings = RewardModelSettings(prompts_per_step=12, epochs=2)
     trunk = new_trunk()
@@ -79,7 +79,7 @@ def test_ppo_goes_on_too(
     prompts_per_step: int,
     ptx: dict[str, int] | None,
 ):
-    """Whether the rollouts are too many at once, or only the texts beside them."""
+    """Either the rollouts do not fit, or only the texts beside them."""
     texts = [TokenSequence((number,), (5, 6, 7, 8, 9, 10, 11)) for number in range(20, 36)]
     chosen = settings(
         PPOSettings,
@@ -102,9 +102,9 @@ def test_ppo_goes_on_too(
 def test_old_log_probabilities_are_of_the_micro_batches_that_fitted(
     trunk: Trunk, small_memory: list[int], training: type[OnlineSettings]
 ):
-    """In bf16 those of larger ones differ by more than is allowed before the first update.
+    """Those of larger micro-batches differ in bf16 by more than is allowed before an update.
 
-    That rounding is played here: every pass is moved by the number of its tokens.
+    The test imitates that rounding: each pass is shifted by the number of its tokens.
     """
     chosen = settings(training, steps=2, prompts_per_step=6, minibatches=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -143,7 +143,7 @@ def test_other_errors_pass(trunk: Trunk):
 
 @pytest.mark.parametrize("lora_rank", [4, None])
 def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(lora_rank: int | None):
-    """Bytes kept for the backward pass are counted, not guessed from the process."""
+    """The test counts the bytes saved for the backward pass instead of measuring the process."""
     losses, kept = [], []
     for is_on in (False, True):
         compute = replace(FP32, gradient_checkpointing=is_on)
@@ -165,7 +165,7 @@ def test_gradient_checkpointing_gives_the_same_losses_and_keeps_less(lora_rank: 
 
 
 def test_gradient_checkpointing_leaves_sampling_its_cache():
-    """Transformers takes the cache away, and each token would be drawn after the last one alone."""
+    """A disabled cache, as with transformers' own switch, would leave only the last token."""
     drawn = []
     for is_on in (False, True):
         trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=is_on), lora_rank=4)

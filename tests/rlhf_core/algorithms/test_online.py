@@ -65,7 +65,7 @@ def train(
 def test_planted_reward_is_learnt(
     trunk: Trunk, kind: type[OnlineSettings], own: dict[str, object], seed: int
 ):
-    """A random policy scores a quarter; the optimum, 1, is beyond so small an adapter."""
+    """A random policy scores a quarter; such a small adapter does not reach the optimum, 1."""
     chosen = settings(
         kind,
         steps=40,
@@ -82,7 +82,7 @@ def test_planted_reward_is_learnt(
 
 
 def test_kl_penalty_holds_the_policy_back(new_trunk: NewTrunk):
-    """The same reward with a heavy penalty: the policy stays nearer to the reference."""
+    """A heavy penalty on the same reward keeps the policy nearer to the reference."""
     distances = []
     for coefficient in (0.0, 1.0):
         chosen = settings(
@@ -121,7 +121,7 @@ def test_microbatches_of_any_size_give_the_same_training(new_trunk: NewTrunk):
 
 
 def test_number_of_minibatches_is_the_number_of_optimizer_steps(new_trunk: NewTrunk):
-    """TRL's num_mini_batches had no effect: training was the same whatever it was set to."""
+    """TRL's num_mini_batches had no effect on the number of steps."""
     runs = [train(new_trunk(), settings(minibatches=count)) for count in (1, 4)]
     assert [{step.metrics["updates"] for step in steps} for steps in runs] == [{1}, {4}]
     first, second = ([step.metrics["policy_loss"] for step in steps] for steps in runs)
@@ -129,7 +129,7 @@ def test_number_of_minibatches_is_the_number_of_optimizer_steps(new_trunk: NewTr
 
 
 def test_answers_that_do_not_end_get_the_missing_eos_score(trunk: Trunk):
-    """A random model does not end within six tokens, so the reward of 1 must not be seen."""
+    """A random model does not end within six tokens, so its reward of 1 must not show."""
     (step,) = train(trunk, settings(steps=1, missing_eos_score=-3.0), lambda r: torch.ones(len(r)))
     unfinished = [rollout.finish_reason == "length" for rollout in step.rollouts]
     assert any(unfinished)
@@ -138,7 +138,7 @@ def test_answers_that_do_not_end_get_the_missing_eos_score(trunk: Trunk):
 
 
 def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trunk):
-    """A peer, trlx, left T out of the log-probabilities; then these two passes disagree."""
+    """These two passes would disagree without the temperature, as they did in trlx."""
     trunk.add_role(Role.CRITIC, 1)
     trunk.add_role(Role.POLICY, 1)
     sampling = SamplingSettings(max_new_tokens=6, temperature=0.3)
@@ -148,7 +148,7 @@ def test_log_probabilities_are_divided_by_the_temperature_everywhere(trunk: Trun
 
 
 def test_policy_and_reference_are_one_at_any_temperature_before_the_first_update(trunk: Trunk):
-    """Ratio 1 and KL 0: rollout, new and reference log-probabilities have one temperature."""
+    """Ratio 1 and KL 0 show that rollout, policy and reference use the same temperature."""
     trunk.add_role(Role.POLICY, 1)
     cold = SamplingSettings(max_new_tokens=6, temperature=0.3)
     chosen = settings(RLOOSettings, steps=1)
@@ -161,7 +161,7 @@ def test_policy_and_reference_are_one_at_any_temperature_before_the_first_update
 def test_a_policy_that_is_not_the_one_that_rolled_out_ends_the_run(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """Dropout left on, say: the run stops before it updates by a wrong ratio."""
+    """Dropout that was left on, for example, stops training before an update with wrong ratios."""
     exact = trunk.logprobs_and_entropy_from
 
     def differing(*arguments: object, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -214,9 +214,9 @@ def test_rloo_trains_no_critic_and_its_first_gradient_is_reinforce(trunk: Trunk)
 
 
 def test_ptx_adds_its_gradient_to_that_of_the_reward_before_one_step(new_trunk: NewTrunk):
-    """The reward's is set aside, that of the texts is γ times their own, and one step takes both.
+    """The reward's gradient is set aside, the texts' is multiplied by γ, and one step applies both.
 
-    A peer takes an optimizer step for each, which is another algorithm.
+    Another library takes an optimizer step for each, which is a different algorithm.
     """
     texts = [TokenSequence(prompt[:1], prompt[1:]) for prompt in prompts()]
 
@@ -257,7 +257,7 @@ def test_ptx_without_texts_is_refused(trunk: Trunk):
 def test_kl_coefficient_rises_while_the_policy_is_too_far_and_falls_while_it_is_near(
     new_trunk: NewTrunk,
 ):
-    """One step of 8 answers moves it by 1 ± 0.2·8/horizon."""
+    """A step of 8 answers multiplies it by 1 ± 0.2·8/horizon."""
     near = KLSettings(coefficient=0.1, target=1e6, horizon=16)
     first, second = train(new_trunk(), settings(steps=2, kl=near))
     assert first.metrics["kl_coefficient"] == 0.1
@@ -292,7 +292,7 @@ def test_entropy_bonus_keeps_the_policy_broad(new_trunk: NewTrunk):
 
 
 def test_the_moving_average_is_what_is_left_in_the_end(new_trunk: NewTrunk):
-    """Of w₁ and w₂ after two optimizer steps, with decay 0.75: (0.75·w₁ + w₂) / 1.75."""
+    """The average of w₁ and w₂ after two steps with decay 0.75 is (0.75·w₁ + w₂) / 1.75."""
     two = {"steps": 2, "minibatches": 1}
     plain, averaged = new_trunk(), new_trunk()
     plain.add_role(Role.POLICY, 1)
@@ -309,9 +309,9 @@ def test_the_moving_average_is_what_is_left_in_the_end(new_trunk: NewTrunk):
 
 
 def test_by_default_the_controller_can_change_the_coefficient_tenfold(new_trunk: NewTrunk):
-    """Of 16 steps of 8 answers the horizon is 0.2·128 / log 10 = 11.11794.
+    """The horizon of 16 steps of 8 answers is 0.2·128 / log 10 = 11.11794.
 
-    At the paper's 10,000 all sixteen would move the coefficient by a fortieth of a fifth.
+    With the paper's 10,000 all sixteen would change it by less than 0.3 %.
     """
     near = KLSettings(coefficient=0.1, target=1e6)
     steps = train(new_trunk(), settings(steps=16, kl=near))
@@ -324,7 +324,7 @@ def test_by_default_the_controller_can_change_the_coefficient_tenfold(new_trunk:
 def first_gradients(
     trunk: Trunk, chosen: OnlineSettings, reward: Reward
 ) -> tuple[RolloutStep, list[torch.Tensor]]:
-    """The one step of a training, and the gradient before it is clipped and applied."""
+    """Return the only step of a training, and its gradient before it is clipped and applied."""
     found: list[torch.Tensor] = []
     apply = Updater.step
 
@@ -339,9 +339,9 @@ def first_gradients(
 
 
 def test_answers_without_a_score_teach_nothing(trunk: Trunk):
-    """Of eight answers to four prompts 1, 4 and 5 have none, so 0 has nothing to be compared with.
+    """Answers 1, 4 and 5 of eight to four prompts have no score, so 0 has no other to compare with.
 
-    The loss is that of 2, 3, 6 and 7, over the five that have one.
+    The loss is the sum over 2, 3, 6 and 7, divided by the five that have a score.
     """
 
     def reward(rollouts: Sequence[Rollout]) -> torch.Tensor:
@@ -387,7 +387,7 @@ def test_a_step_without_any_score_is_no_update_and_a_training_of_them_an_error(t
 def test_unfinished_answers_are_unlearnt_though_finished_ones_score_below_their_score(
     trunk: Trunk,
 ):
-    """A finished answer has −2, one that was cut off −2.5; at −1 instead, not ending would pay."""
+    """A finished answer has −2, one cut off −2.5; with −1 for the latter, not ending would pay."""
     with torch.no_grad():
         trunk.language_model.get_output_embeddings().weight[trunk.eos_id] *= 3.5
     trunk._base_states = trunk._reference_states()

@@ -18,14 +18,14 @@ from rlhf_core.errors import TrainingError
 
 
 def test_learning_rate_falls_by_a_cosine_to_a_tenth():
-    """Half way down a cosine from 1 to 0.1 lies 0.55."""
+    """The midpoint of a cosine from 1 to 0.1 is 0.55."""
     assert cosine_to_floor(0, 11) == pytest.approx(1.0)
     assert cosine_to_floor(5, 11) == pytest.approx(0.55)
     assert cosine_to_floor(10, 11) == pytest.approx(0.1)
 
 
 def test_learning_rate_rises_from_a_tenth_before_it_falls():
-    """Ten steps up to the peak and the eleven of the cosine: half way up lies 0.55 too."""
+    """Ten steps rise to the peak, and the cosine has eleven; half way up is 0.55 too."""
     found = [share_of_peak(step, 21, warm_up=10) for step in (0, 5, 10, 15, 20)]
     assert found == pytest.approx([0.1, 0.55, 1.0, 0.55, 0.1])
 
@@ -43,7 +43,7 @@ def test_updater_clips_the_gradient_and_reports_its_norm_before():
 
 
 def test_updater_walks_down_the_cosine_and_lets_weights_be():
-    """Under one gradient Adam moves a learning rate a step: 0.1, 0.055, 0.01, and no decay."""
+    """A constant gradient makes Adam move by the learning rate: 0.1, 0.055, 0.01, no decay."""
     parameter = nn.Parameter(torch.tensor([5.0]))
     updater = Updater([parameter], learning_rate=0.1, steps=3)
     places = [parameter.item()]
@@ -56,7 +56,7 @@ def test_updater_walks_down_the_cosine_and_lets_weights_be():
 
 
 def test_the_average_weighs_the_steps_that_were_made_and_not_the_start():
-    """With d = 0.5, 100 at first, then 4, 8 and 2: (0.25·4 + 0.5·8 + 2) / 1.75 = 4."""
+    """Initially 100, then 4, 8 and 2, with d = 0.5: (0.25·4 + 0.5·8 + 2) / 1.75 = 4."""
     parameter = nn.Parameter(torch.tensor([100.0]))
     average = MovingAverage([parameter], decay=0.5)
     found = []

@@ -1,4 +1,4 @@
-"""Updates and targets of PPO and RLOO on answers of unlike lengths, by hand."""
+"""Updates and targets of PPO and RLOO on answers of different lengths, by hand."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ MASK = torch.tensor([[True, True, True], [True, False, False]])
 def ready(
     trunk: Trunk, settings: OnlineSettings
 ) -> tuple[OnlineTraining, list[list[int]], Experience]:
-    """A run on the ragged answers, with everything before its first update."""
+    """Return a training on the ragged answers, its plan, and its experience."""
     trunk.add_role(Role.POLICY, 1)
     if isinstance(settings, PPOSettings):
         trunk.add_role(Role.REWARD, 1)
@@ -41,13 +41,13 @@ def ready(
 
 
 def shifted(seen: Experience, **offsets: float) -> Experience:
-    """The same with some of it so much higher wherever a token is real."""
+    """Return the experience with some fields higher by a number at all real tokens."""
     moved = {name: getattr(seen, name) + by * seen.mask for name, by in offsets.items()}
     return Experience(**{**vars(seen), **moved})
 
 
 def known(kl: list[list[float]], values: list[list[float]]) -> Experience:
-    """Two answers, of three tokens and of one."""
+    """Return the experience of two answers, of three tokens and of one."""
     zeros = torch.zeros(MASK.shape)
     return Experience(
         (), MASK, zeros, zeros, torch.tensor(kl), torch.tensor(values), sampling_gap=0.0
@@ -59,7 +59,7 @@ def run_of(trunk: Trunk, settings: OnlineSettings) -> OnlineTraining:
 
 
 def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
-    """The policy rolled out 0.008 nats a token below, so each ratio is e^0.008, beyond the clip."""
+    """Rollout log-probabilities are 0.008 nats lower: each ratio is e^0.008, beyond the clip."""
     settings = PPOSettings(minibatches=1, clip_range=0.005)
     run, plan, seen = ready(trunk, settings)
     ones = seen.mask.float()
@@ -74,7 +74,7 @@ def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
 
 @pytest.mark.parametrize("critic", ["separate", "shared"])
 def test_the_critic_is_clipped_about_what_it_said_at_rollout(trunk: Trunk, critic: str):
-    """It says R, but said R − 1 then: ½·(R − 1 + 0.2 − R)² = 0.32 of every real token."""
+    """The value is R, and was R − 1 at rollout: ½·(R − 1 + 0.2 − R)² = 0.32 for each real token."""
     settings = PPOSettings(minibatches=1, critic=critic)
     run, plan, seen = ready(trunk, settings)
     assert seen.values[seen.mask].abs().min() > 0
@@ -84,14 +84,14 @@ def test_the_critic_is_clipped_about_what_it_said_at_rollout(trunk: Trunk, criti
 
 
 def test_metrics_of_rollouts_count_no_padding(trunk: Trunk):
-    """Entropy 2 and KL 0.5 at 16 real tokens of 8 answers, values that are the returns."""
+    """Entropy is 2 and KL 0.5 at 16 real tokens of 8 answers, and values equal returns."""
     settings = PPOSettings()
     rollouts = ragged_rollouts()
     mask = torch.zeros(8, 4, dtype=torch.bool)
     for row, rollout in enumerate(rollouts):
         mask[row, : len(rollout.tokens.response_ids)] = True
     returns = torch.arange(32.0).view(8, 4) * mask
-    # Where nothing is real a wrong mean would find the 9s.
+    # A wrong mean would include the 9s outside the mask.
     values = torch.where(mask, returns, torch.tensor(9.0))
     seen = Experience((), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0)
     scores = torch.arange(8.0)
@@ -129,7 +129,7 @@ def test_whitened_rewards_keep_their_mean(trunk: Trunk):
 
 
 def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
-    """As where it had not been drawn: 0 and out of all whitening, however large its values."""
+    """Its own targets are 0, and it takes no part in whitening, however large its values are."""
     settings = PPOSettings(whiten_rewards=True)
     kl, values = [[0.1, 0.2, 0.3], [0.5, 9.0, 9.0]], [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]]
     both = known(kl, values)
@@ -150,7 +150,7 @@ def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
 
 
 def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
-    """β = 0.5, KL (1, 2, 3) and −2: 10 − 3 against 4 + 1, so ±2 at every token."""
+    """β = 0.5, KL (1, 2, 3) and −2: 10 − 3 against 4 + 1, so ±2 at each token."""
     settings = RLOOSettings(algorithm="rloo", samples_per_prompt=2, kl=KLSettings(coefficient=0.5))
     seen = known([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
     found = _targets(seen, torch.tensor([10.0, 4.0]), run_of(trunk, settings))
@@ -195,7 +195,7 @@ def test_minibatches_are_whole_prompts_each_once():
 
 
 def test_minibatches_hold_the_answers_to_learn_from_alone():
-    """Prompt 0 has one left, prompt 1 none."""
+    """Prompt 0 has one answer left, prompt 1 none."""
     assert minibatch_plan(ragged_rollouts(), 3, [1, 4, 5, 6, 7]) == [[1], [4, 5], [6, 7]]
     assert minibatch_plan(ragged_rollouts(), 3, []) == []
 
@@ -216,7 +216,7 @@ def test_the_critic_begins_as_the_reward_model(trunk: Trunk, critic: str):
 
 
 def test_a_shared_critic_pulls_by_its_weight(new_trunk: NewTrunk, monkeypatch: pytest.MonkeyPatch):
-    """Advantages of 0 leave the value loss alone; twice the coefficient is twice the gradient."""
+    """Advantages of 0 leave only the value loss; doubling the coefficient doubles it."""
     found: list[list[torch.Tensor]] = []
 
     def caught(updater: Updater) -> tuple[float, float]:
@@ -234,7 +234,7 @@ def test_a_shared_critic_pulls_by_its_weight(new_trunk: NewTrunk, monkeypatch: p
 
 
 def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
-    """Any update is too far for 1e-12 nats: of ten epochs' updates the first alone is made."""
+    """Any update exceeds 1e-12 nats, so only the first of ten epochs' updates is made."""
     after = []
     for settings in (
         PPOSettings(minibatches=1),
@@ -250,7 +250,7 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
 
 
 def test_texts_of_an_update_that_is_not_made_are_those_of_the_next(trunk: Trunk):
-    """Else a training that is resumed, which counts updates, would see others."""
+    """Otherwise a resumed training, which counts updates, would read other texts."""
     chosen = PPOSettings(minibatches=1, epochs=3, kl=KLSettings(stop_at=1e-12), ptx=PTXSettings())
     run, plan, seen = ready(trunk, chosen)
     texts = [[TokenSequence((number,), (5, 6))] for number in range(20, 24)]
@@ -261,7 +261,7 @@ def test_texts_of_an_update_that_is_not_made_are_those_of_the_next(trunk: Trunk)
 
 
 def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
-    """A target a tenth below what the first answers have: 0.1 · (1 + 0.1 · 8/16)."""
+    """The first KL is a tenth above the target: 0.1 · (1 + 0.1 · 8/16)."""
 
     def first_two(target: float | None) -> list[dict[str, float]]:
         trunk = new_trunk()
@@ -281,9 +281,9 @@ def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
 
 
 def test_texts_and_reward_are_each_clipped_by_their_own_norm(trunk: Trunk):
-    """Gradients of 12 and 300 against a limit of 3: both count 3, whatever γ.
+    """Gradients of norm 12 and 300 are each clipped to 3, for any γ.
 
-    Clipped together they would be 0.12 and 2.99: the reward would have no say.
+    Clipped jointly they would be 0.12 and 2.99, and the reward would hardly count.
     """
     run, _, _ = ready(trunk, PPOSettings(minibatches=1, learning_rate=1e-3, max_grad_norm=3.0))
     policy = run.updaters[Role.POLICY]
@@ -309,7 +309,7 @@ def test_texts_and_reward_are_each_clipped_by_their_own_norm(trunk: Trunk):
 
 
 def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk: NewTrunk):
-    """Of the direction of an update with γ = 1e6, what that of the texts alone does not explain."""
+    """The texts' gradient does not explain all of the update's direction with γ = 1e6."""
     texts = [TokenSequence((20,), (5, 6, 7))]
     directions = []
     for scale in (0.0, 1.0):
@@ -339,7 +339,7 @@ def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk
 
 
 def test_adams_epsilon_is_ppos(trunk: Trunk):
-    """A gradient of 1e-5 is halved by an epsilon as large (arXiv:2005.12729)."""
+    """An epsilon of 1e-5 halves the step for a gradient of 1e-5 (arXiv:2005.12729)."""
     run, _, _ = ready(
         trunk, PPOSettings(minibatches=1, learning_rate=1e-3, critic_learning_rate=1e-3)
     )
@@ -355,7 +355,7 @@ def test_adams_epsilon_is_ppos(trunk: Trunk):
 
 
 def test_defaults_are_those_of_the_papers():
-    """InstructGPT's appendix C.4, and GAE's λ of the released PPO code."""
+    """They are in InstructGPT's appendix C.4; GAE's λ is that of the released PPO code."""
     ppo, ptx = PPOSettings(), PTXSettings()
     assert (ppo.epochs, ppo.gamma, ppo.gae_lambda) == (1, 1.0, 0.95)
     assert (ppo.clip_range, ppo.value_clip_range) == (0.2, 0.2)

@@ -1,4 +1,4 @@
-"""Two real processes over gloo against the test's own, on the same data."""
+"""Two real ranks over gloo compared with this process alone, on the same data."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def train_in_two_processes(algorithm: str, out: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["ppo", "reward", "reward_short", "dpo"])
 def test_two_processes_come_to_the_weights_and_metrics_of_one(tmp_path: Path, algorithm: str):
-    """After several optimizer steps, so every gradient on the way was the same."""
+    """They agree after several optimizer steps, so every gradient on the way was equal."""
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     train(algorithm.removesuffix("_short"), one)
     train_in_two_processes(algorithm, two)

@@ -10,18 +10,18 @@ from tests.rlhf_core.algorithms.planted import planted_rankings
 
 
 def ranking(*lengths: int) -> RankedCandidates:
-    """Of answers of those lengths, each better than the next."""
+    """Return a ranking of answers of given lengths, each better than the next."""
     answers = tuple(TokenSequence((1, 2), tuple(range(3, 3 + length))) for length in lengths)
     return RankedCandidates(answers, torch.ones(len(lengths), len(lengths)).triu(diagonal=1))
 
 
 def test_figures_of_two_pairs_by_hand():
-    """Differences log 3 and −log 3: one right, chances 0.75 and 0.25 of what came true."""
+    """Differences of log 3 and −log 3: one is right, with predicted probabilities 0.75 and 0.25."""
     scores = [torch.tensor([math.log(3), 0.0]), torch.tensor([0.0, math.log(3)])]
     found = reward_figures(scores, [ranking(3, 3), ranking(3, 3)])
     assert found["holdout_accuracy"] == pytest.approx(0.5)
     assert found["holdout_loss"] == pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2)
-    # In either order, what has the chance 0.75 came true half the time, and so has 0.25.
+    # In both orders, predictions of 0.75 are right half the time, and so are those of 0.25.
     assert found["holdout_calibration_error"] == pytest.approx(0.25, abs=1e-6)
     assert found["holdout_length_correlation"] == 0.0
 
@@ -30,7 +30,7 @@ TIED = RankedCandidates(ranking(1, 2).sequences, torch.tensor([[0.0, 0.5], [0.5,
 
 
 def test_accuracy_is_of_the_rankings_that_have_an_order():
-    """Ten in the right order and ten of ties alone: all of ten are right, not a half of twenty."""
+    """Ten rankings are in order and ten are ties: ten of ten are right, not half of twenty."""
     scores = [torch.tensor([1.0, -1.0])] * 20
     found = reward_figures(scores, [ranking(1, 2)] * 10 + [TIED] * 10)
     assert found["holdout_accuracy"] == 1.0
@@ -59,7 +59,7 @@ def test_a_step_says_of_how_many_rankings_its_accuracy_is(in_order, rankings, ex
 
 @pytest.mark.parametrize(("sign", "expected"), [(1, 1.0), (-1, -1.0)])
 def test_length_is_compared_within_a_prompt(sign: int, expected: float):
-    """The second prompt's answers are all longer, which says nothing of either answer."""
+    """The second prompt's answers are all longer, which does not distinguish them."""
     rankings = [ranking(1, 2, 3), ranking(11, 12, 13)]
     scores = [sign * torch.tensor([1.0, 2.0, 3.0]) + offset for offset in (5.0, -5.0)]
     assert length_correlation(scores, rankings) == pytest.approx(expected, abs=1e-6)

@@ -29,7 +29,7 @@ def accuracy(trunk: Trunk, rankings: list[RankedCandidates]) -> float:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_planted_preference_is_learnt_and_holds_for_new_prompts(trunk: Trunk, seed: int):
-    """Half the trick is that it is one token among five, in the middle of the answer."""
+    """The good token is one of five, in the middle of the answer."""
     settings = RewardModelSettings(epochs=6, learning_rate=1e-2)
     steps = list(train_reward_model(trunk, planted_rankings(64, seed), settings, seed))
     assert steps[-1].metrics["loss"] < 0.3
@@ -64,7 +64,7 @@ def test_microbatches_of_any_size_give_the_same_losses(new_trunk: NewTrunk):
 def test_rankings_of_two_to_nine_give_the_gradient_of_their_pairs(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """One forward an answer, all in one step; against a row for either answer of every pair."""
+    """One forward pass an answer in one step, compared with a row for each answer of every pair."""
     trunk.compute = replace(FP32, tokens_per_microbatch=100)
     generator = torch.Generator().manual_seed(0)
     rankings = []
@@ -100,7 +100,7 @@ def test_rankings_of_two_to_nine_give_the_gradient_of_their_pairs(
 def test_each_head_weighs_the_rankings_its_own_way(
     new_trunk: NewTrunk, monkeypatch: pytest.MonkeyPatch, idle: int
 ):
-    """A head for which no ranking counts stays where it began; the other does not."""
+    """A head for which no ranking has weight keeps its initial weights; the other does not."""
     weights = torch.full((8, 2), 2.0)
     weights[:, idle] = 0.0
     monkeypatch.setattr(reward_model, "bootstrap_weights", lambda *_: weights)
@@ -113,7 +113,7 @@ def test_each_head_weighs_the_rankings_its_own_way(
 
 
 def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):
-    """And it is part of the head, so whoever has the head has the normalisation."""
+    """The normalisation is part of the head, so a copy of the head includes it."""
     rankings = planted_rankings(16, 1)
     list(train_reward_model(trunk, rankings, RewardModelSettings(learning_rate=1e-2), seed=1))
     references = [ranking.sequences[0] for ranking in rankings]
@@ -129,7 +129,7 @@ def test_normalised_references_have_mean_zero_and_deviation_one(trunk: Trunk):
 
 
 def test_constants_and_scales_of_heads_are_no_disagreement(trunk: Trunk):
-    """The loss sees neither: w, 2w + 3 and 5w − 40 rank alike, so they are one head three times."""
+    """The loss ignores both: w, 2w + 3 and 5w − 40 rank alike, so they are the same head."""
     trunk.add_role(Role.REWARD, seed=1, heads=3)
     head = trunk.heads[Role.REWARD].linear
     with torch.no_grad():
@@ -199,7 +199,7 @@ def test_held_out_rankings_are_measured_as_it_goes_and_at_the_end(trunk: Trunk):
 
 
 def test_rankings_of_ties_do_not_lower_the_accuracy(trunk: Trunk):
-    """The planted half is learnt to 95 % and more; counting ties as wrong would give half of it."""
+    """The planted half is learnt to over 95 %; counting ties as wrong would halve the accuracy."""
     rankings = planted_rankings(64, 1)
     for ranking in rankings[32:]:
         ranking.preferences.fill_(0.5).fill_diagonal_(0.0)

@@ -30,7 +30,7 @@ def unsure(rollouts: Sequence[Rollout]) -> torch.Tensor:
 
 
 def test_parts_are_weighed_and_added_by_hand():
-    """2 · (1, 2, 3) + 10 · (none, 0, 1): where a part is silent, there is no sum."""
+    """2 · (1, 2, 3) + 10 · (none, 0, 1): if a part has no score, there is no sum."""
     found = as_rewards(
         weighted_sum({"long": RewardPart(2.0, lengths), "unsure": RewardPart(10.0, unsure)})(
             ANSWERS
@@ -46,7 +46,7 @@ def test_parts_are_weighed_and_added_by_hand():
 
 
 def test_a_part_adds_nothing_to_what_it_is_not_asked_about():
-    """2 · (1, 2, 3) + 10 · (–, 0, 1): not asked is not silent, and the others still count."""
+    """2 · (1, 2, 3) + 10 · (–, 0, 1): a part that does not apply adds 0, and the others count."""
     parts = {
         "long": RewardPart(2.0, lengths),
         "unsure": RewardPart(10.0, unsure, lambda rollout: len(rollout.tokens.response_ids) > 1),
@@ -66,7 +66,7 @@ def test_what_no_part_is_asked_about_has_no_score():
 
 
 def test_a_part_that_is_always_silent_has_a_share_and_no_mean():
-    """0 would be a number that nobody said."""
+    """A mean of 0 would be made up."""
     parts = {
         "long": RewardPart(1.0, lengths),
         "none": RewardPart(1.0, lambda r: torch.full((3,), math.nan)),

@@ -1,4 +1,4 @@
-"""What is known of answers before the first update, against plain forward passes."""
+"""Rollouts and experience before the first update, compared with plain forward passes."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ def seen_by(trunk: Trunk, rollouts: list[Rollout]) -> Experience:
 def distributions(
     trunk: Trunk, role: Role, sequence: TokenSequence
 ) -> torch.distributions.Categorical:
-    """Before each response token, by transformers, one row."""
+    """Return the distributions before each response token, from transformers, one row."""
     ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
     with trunk.acting_as(role) as model, torch.no_grad():
         logits = model(input_ids=ids).logits[0, len(sequence.prompt_ids) - 1 : -1]
@@ -48,7 +48,7 @@ def distributions(
 
 
 def test_what_is_seen_is_that_of_plain_passes_and_nothing_of_padding(policy: Trunk):
-    """Log-probabilities, entropy, and the k1 estimate of the KL, which is negative in places."""
+    """Log-probabilities, entropy, and the k1 estimate of the KL, which may be negative."""
     rollouts = ragged_rollouts()
     seen = seen_by(policy, rollouts)
     for row, rollout in enumerate(rollouts):
@@ -83,7 +83,7 @@ def test_what_is_seen_is_that_of_plain_passes_and_nothing_of_padding(policy: Tru
 def test_a_gap_between_sampling_and_training_is_warned_of(
     caplog: pytest.LogCaptureFixture, dtype: torch.dtype, gap: float, warns: bool
 ):
-    """Every token was drawn at a log-probability `gap` off: so is the mean, whatever is padded."""
+    """Every token's log-probability is off by `gap`, and so is the mean, regardless of padding."""
     trunk = open_trunk("tiny-random", replace(FP32, dtype=dtype), lora_rank=4)
     trunk.add_role(Role.POLICY, 1)
     first = seen_by(trunk, ragged_rollouts())
@@ -97,7 +97,7 @@ def test_a_gap_between_sampling_and_training_is_warned_of(
 
 
 def answers(*rows: tuple[int, str]) -> list[Rollout]:
-    """An answer a row: its prompt, and how it ended."""
+    """Return an answer for each pair of prompt and finish reason."""
     return [
         Rollout(prompt, TokenSequence((5,), (6 + place,)), "", (0.0,), reason)
         for place, (prompt, reason) in enumerate(rows)
@@ -105,7 +105,7 @@ def answers(*rows: tuple[int, str]) -> list[Rollout]:
 
 
 def test_an_unfinished_answer_is_never_better_than_a_finished_one():
-    """Its own score; −1; the lowest of its prompt's finished ones; the lowest of the step's."""
+    """The answer gets the least of its score, −1, and the lowest finished one of prompt or step."""
     drawn = answers(
         (0, "length"), (0, "eos"), (0, "eos"),  # own: −3 lies below −1 and −1.6
         (1, "length"), (1, "eos"), (1, "eos"),  # −1.6, though −1 and its own −0.5 lie above
@@ -123,7 +123,7 @@ def test_an_unfinished_answer_is_never_better_than_a_finished_one():
 
 
 def test_an_unfinished_answer_without_a_score_is_no_better_either():
-    """That it did not end is known; of a finished one without a score nothing is."""
+    """An unfinished answer is known to be bad; a finished one without a score is unknown."""
     drawn = answers((0, "length"), (0, "eos"), (0, "eos"), (1, "length"), (1, "length"))
     scores = torch.tensor([math.nan, math.nan, -2.0, math.nan, 5.0])
     found = cap_unfinished_scores(scores, drawn, -1.0)
@@ -144,7 +144,7 @@ def test_shares_without_a_score_are_counted_and_logged(caplog: pytest.LogCapture
 
 
 def test_what_was_drawn_is_learnt_from_token_by_token(policy: Trunk):
-    """Decoded and encoded again, bytes that are no text would come back as others."""
+    """Bytes that are no text would change if decoded and encoded again."""
     limits = SamplingLimits(12, TEMPERATURE, policy.end_ids, policy.pad_id)
     seeds = [[1, 2], [3, 4]]
     rollouts = roll_out(

@@ -26,12 +26,12 @@ def prompts(count: int, seed: int = 3) -> list[tuple[int, ...]]:
 
 
 def demonstrations() -> list[TokenSequence]:
-    """Four, so that an epoch has two steps."""
+    """Return four demonstrations, so that an epoch has two steps."""
     return [TokenSequence(tokens[:3], (*tokens[3:], 2)) for tokens in prompts(4)]
 
 
 def says(*scores: float) -> Callable[[Sequence[Rollout]], torch.Tensor]:
-    """A reward whose mean over the answers is each of these in turn."""
+    """Return a reward that gives all answers of its n-th call the n-th score."""
     left = iter(scores)
     return lambda rollouts: torch.full((len(rollouts),), next(left))
 
@@ -46,7 +46,7 @@ def weights(trunk: Trunk) -> list[torch.Tensor]:
 def test_the_weights_of_the_best_epoch_are_kept_and_the_first_of_equals(
     new_trunk: NewTrunk, scores: tuple[float, ...], step: int
 ):
-    """They are what a training that nobody tries has after as many steps, to the bit."""
+    """They equal, to the bit, those of a training without trials after the same number of steps."""
     plain = new_trunk()
     list(islice(train_sft(plain, demonstrations(), SETTINGS, 1), step))
     tried = new_trunk()
@@ -60,13 +60,13 @@ def test_the_weights_of_the_best_epoch_are_kept_and_the_first_of_equals(
 
 
 def test_trials_come_after_every_so_many_epochs_and_at_the_end():
-    """Five epochs of two steps, a trial every second one: after 4, 8 and the tenth, the last."""
+    """Five epochs of two steps, a trial every second epoch: after steps 4, 8 and 10, the last."""
     trial = Trial([(5,)], says(), SAMPLING, every_epochs=2)
     assert [step for step in range(1, 11) if trial.is_due(step, 10, 2)] == [4, 8, 10]
 
 
 def test_a_trial_is_the_mean_reward_of_the_roles_own_answers(trunk: Trunk):
-    """One answer a prompt, the same on every trial, and another once the weights are others."""
+    """Each prompt has one answer, the same in every trial unless the weights have changed."""
     trunk.add_role(Role.SFT, 1)
     answered: list[list[tuple[int, ...]]] = []
 
@@ -100,7 +100,7 @@ def test_a_reward_that_is_no_number_chooses_nothing(trunk: Trunk):
 
 
 def test_what_scored_best_survives_a_checkpoint():
-    """A tie is not won afterwards either."""
+    """A tie does not win after loading either."""
     parameter = nn.Parameter(torch.tensor([1.0]))
     best = BestWeights([parameter])
     assert best.offer(torch.tensor([0.7, 0.1]))
@@ -113,9 +113,9 @@ def test_what_scored_best_survives_a_checkpoint():
 
 
 def test_weights_do_not_gain_by_answers_that_have_no_score():
-    """2, 2 and −5, then 1, 1 and none: worse on both prompts that both have a score for.
+    """2, 2 and −5, then 1, 1 and none: worse on both prompts with two scores.
 
-    By the mean of those with a score they would be better: 1 against −1/3.
+    By the mean of the scored answers the later weights would be better: 1 against −1/3.
     """
     parameter = nn.Parameter(torch.tensor([1.0]))
     best = BestWeights([parameter])
@@ -126,7 +126,7 @@ def test_weights_do_not_gain_by_answers_that_have_no_score():
 
 
 def test_an_answer_of_a_trial_that_did_not_end_scores_no_more_than_one_that_did(trunk: Trunk):
-    """A random model seldom ends within four tokens: 5 becomes −1, or −2, the lowest that did."""
+    """A random model seldom ends within four tokens: 5 becomes −1, or −2, the lowest finished."""
     trunk.add_role(Role.SFT, 1)
     ended: list[bool] = []
 

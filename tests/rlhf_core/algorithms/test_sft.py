@@ -28,7 +28,7 @@ def first_loss(trunk: Trunk, sequences: list[TokenSequence]) -> float:
 
 
 def test_loss_is_that_of_transformers_with_the_prompt_masked(trunk: Trunk):
-    """The peer computes the same number from labels of -100 over the prompt."""
+    """The same number comes from transformers with labels of -100 over the prompt."""
     sequences = demonstrations()
     total, tokens = 0.0, 0
     for sequence in sequences:
@@ -42,7 +42,7 @@ def test_loss_is_that_of_transformers_with_the_prompt_masked(trunk: Trunk):
 
 
 def test_gradient_is_that_of_transformers_with_the_prompt_masked(new_trunk: NewTrunk):
-    """Its norm, on an adapter that is no longer 0, of the loss over all answer tokens."""
+    """The norm of the gradient of the loss over all answer tokens, on an adapter that is not 0."""
     sequences, peer, ours = demonstrations(), new_trunk(), new_trunk()
     answers = sum(len(sequence.response_ids) for sequence in sequences)
     for trunk in (peer, ours):
@@ -65,7 +65,7 @@ def test_gradient_is_that_of_transformers_with_the_prompt_masked(new_trunk: NewT
 def test_a_step_goes_through_in_micro_batches_of_like_lengths_within_the_budget(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """Rows of 10, 4, 8 and 10 tokens, a budget of 20: two of 10 fill it, and 4 is half of 8."""
+    """Rows of 10, 4, 8 and 10 tokens, budget 20: two rows of 10 fill it, and 4 is half of 8."""
     trunk.compute = FP32.with_microbatches_of(20)
     lengths = {5: 10, 6: 4, 7: 8, 8: 10}
     sequences = [TokenSequence((n, 9), (*[n] * (size - 3), 2)) for n, size in lengths.items()]
@@ -91,7 +91,7 @@ def test_learning_rate_starts_at_its_peak_and_falls_by_a_cosine_to_a_tenth(trunk
 
 
 def test_microbatches_of_any_size_give_the_same_gradient(new_trunk: NewTrunk):
-    """Losses are divided by the tokens of the whole step, so memory limits change nothing."""
+    """Losses are divided by the tokens of the whole step, so the size does not matter."""
     losses = []
     for tokens in (8, 40, 4096):
         trunk = new_trunk()
@@ -117,7 +117,7 @@ def test_demonstrations_become_likelier_and_the_reference_stays(trunk: Trunk):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_planted_answer_is_learnt_and_given_to_new_prompts(trunk: Trunk, seed: int):
-    """One token after all prompts: its probability rises from 1/259 to near what it can be.
+    """One token follows all prompts; its probability rises from 1/259 to nearly its maximum.
 
     The last hidden state is √32 long and the tied embedding of the token about 1.1, so its logit is
     6.4 at most beside 258 others about 0: a probability of about 0.43, a loss of about 0.84.

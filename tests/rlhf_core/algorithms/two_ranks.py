@@ -1,8 +1,8 @@
-"""Trains the tiny model by one algorithm and writes metrics and weights; alone, by its `train`.
+"""Trains the tiny model by one algorithm and writes metrics and weights; `train` does so alone.
 
     torchrun … -m tests.rlhf_core.algorithms.two_ranks reward|reward_short|dpo|ppo OUT.safetensors
 
-In reward_short the second process runs out of memory once.
+In reward_short rank 1 runs out of memory once.
 """
 
 import json

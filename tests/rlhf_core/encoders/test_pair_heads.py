@@ -28,7 +28,7 @@ def test_outputs_of_another_shape_are_refused():
 
 
 def test_the_loss_of_a_soft_label_is_its_cross_entropy():
-    """At logit log 3, σ = 3/4; label 1/4 costs −(1/4)·log(3/4) − (3/4)·log(1/4) = 1.111641."""
+    """σ(log 3) = 3/4, so label 1/4 costs −(1/4)·log(3/4) − (3/4)·log(1/4) = 1.111641."""
     head = torch.tensor([math.log(3.0)])
     loss = head_loss(Task.SIMILARITY, head, torch.tensor([0.25]))
     assert loss.item() == pytest.approx(0.25 * -math.log(0.75) - 0.75 * math.log(0.25), abs=1e-6)
@@ -79,7 +79,7 @@ def test_a_calibration_by_hand():
 
 
 def test_the_temperature_undoes_an_overconfidence():
-    """Three of four right at logit ±4: likeliest where σ(4/T) = 3/4, so T = 4 / log 3."""
+    """Three of four are right at logit ±4: likeliest if σ(4/T) = 3/4, so T = 4 / log 3."""
     head = torch.tensor([4.0, 4.0, 4.0, 4.0])
     found = fit_calibration(Task.PARAPHRASE, head, torch.tensor([1.0, 1.0, 1.0, 0.0]))
     assert found.temperature == pytest.approx(4 / math.log(3), rel=1e-3)
@@ -93,7 +93,7 @@ def test_perfect_separation_stops_at_the_bound():
 
 
 def test_each_reading_gets_the_weight_it_earns():
-    """The logits know nothing; of cosines ±1, three in four are right: log 3 each way."""
+    """The logits carry no information; cosines ±1 are right three times in four: weight log 3."""
     cosine = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0])
     labels = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     found = fit_calibration(Task.SIMILARITY, torch.zeros(8), labels, cosine)

@@ -1,4 +1,4 @@
-"""Asks four questions by batch in a process of its own, which a test can kill.
+"""Sends four requests by batch in a separate process, which a test can kill.
 
 python -m tests.rlhf_core.endpoints.ask_by_batch ADDRESS
 """

@@ -7,6 +7,6 @@ KEY = "sk-secret-of-the-test"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come at once, and TEST_KEY names a key."""
+    """Retry without a pause, and set a key in TEST_KEY."""
     monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("TEST_KEY", KEY)

@@ -1,4 +1,4 @@
-"""Against a server of files and batches made for it; see tests/batch_server.py."""
+"""Batch delivery against a fake server of files and batches; see tests/batch_server.py."""
 
 import signal
 import subprocess
@@ -47,7 +47,7 @@ FOUR = questions("a", "b", "c", "d")
 
 
 def failing(question: str, outcome: Line | None) -> Callable[[Line], Line | None]:
-    """Every line is answered but that of one question."""
+    """Return a server's behaviour: `outcome` for one question, an answer to every other."""
 
     def answer(line: Line) -> Line | None:
         if line["body"]["messages"][-1]["content"] != question:
@@ -71,7 +71,7 @@ def test_answers_find_their_requests_whatever_their_order(serve):
 
 
 def test_a_batch_costs_half(serve):
-    """10 tokens in at $2 and 5 out at $8 a million are $0.00006, and half of that $0.00003."""
+    """10 tokens in at $2 and 5 out at $8 a million cost $0.00006; half of that is $0.00003."""
     budget = Budget(BudgetSettings(max_usd=1.0))
     replies = endpoint(serve(), budget).complete(FOUR)
     assert [reply.cost_usd for reply in replies] == pytest.approx([3e-5] * 4)
@@ -144,7 +144,7 @@ def test_a_batch_that_failed_whole_is_an_error_and_is_made_anew_when_asked_again
 
 
 def test_a_batch_is_found_again_in_any_order_and_behind_others(serve):
-    """The list comes in pages of two, newest first."""
+    """The server lists batches in pages of two, newest first."""
     server = serve()
     first = endpoint(server).complete(FOUR)
     for text in ("x", "y", "z"):
@@ -178,7 +178,7 @@ def test_a_batch_whose_creation_only_seemed_to_fail_is_not_made_twice(serve):
 
 @pytest.mark.parametrize(("limit", "value"), [("LINES_AT_MOST", 3), ("BYTES_AT_MOST", 700)])
 def test_what_is_over_the_limits_is_split(serve, monkeypatch, limit: str, value: int):
-    """A line takes some 230 bytes, so three fit into 700; 7 requests make 3 batches."""
+    """A line takes about 230 bytes, so three fit into 700, and 7 requests make 3 batches."""
     monkeypatch.setattr(batch_files, limit, value)
     server = serve()
     texts = [f"q{number}" for number in range(7)]
@@ -189,7 +189,7 @@ def test_what_is_over_the_limits_is_split(serve, monkeypatch, limit: str, value:
 
 
 def test_a_run_killed_while_it_waits_goes_on_with_its_batch(serve):
-    """Killed by SIGKILL after its first look; the next run collects, and nothing is sent twice."""
+    """The run is killed after its first poll; the next collects and sends nothing twice."""
     server = serve(looks=None)
     command = [sys.executable, "-m", "tests.rlhf_core.endpoints.ask_by_batch", server.url]
     victim = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
@@ -216,7 +216,7 @@ def test_the_deadline_ends_the_wait_and_not_the_batch(serve):
 
 
 def test_a_batch_that_the_budget_does_not_hold_is_not_made(serve):
-    """One byte of text, four of role, 128 of template and 8 of answer: 141 tokens a request."""
+    """A request is 1 byte of text, 4 of role, 128 of template and 8 of answer: 141 tokens."""
     server = serve()
     refused = endpoint(server, Budget(BudgetSettings(max_tokens=4 * 141 - 1))).complete(FOUR)
     assert all(isinstance(reply, BudgetError) for reply in refused)

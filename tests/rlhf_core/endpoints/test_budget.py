@@ -1,4 +1,4 @@
-"""A limit that is never passed: not by many at once, not by retries, not by several threads."""
+"""A budget is never exceeded: not by concurrent calls, not by retries, not by several threads."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def call(budget: Budget, at_most: Spend, cost: Spend, seconds: float = 0.0
 
 
 def test_ten_times_ten_cents_are_exactly_a_dollar():
-    """Though ten times 0.1 is not 1 in floats; the eleventh does not fit."""
+    """Ten times 0.1 is not 1 in floats, but fits; the eleventh call does not."""
     budget = Budget(BudgetSettings(max_usd=1.0))
     for _ in range(10):
         asyncio.run(call(budget, TEN_CENTS, TEN_CENTS))
@@ -50,7 +50,7 @@ def test_tokens_and_calls_are_limited_like_money(limit: dict[str, int], refusal:
 
 
 def test_who_does_not_fit_waits_for_what_others_leave_over():
-    """$0.30 hold three of ten cents at a time; each takes one cent, so all thirteen fit in turn."""
+    """$0.30 hold three calls of ten cents at a time; each costs one cent, so all thirteen fit."""
     budget = Budget(BudgetSettings(max_usd=0.30))
     cent = Spend(usd=0.01, tokens=1, calls=1)
 
@@ -88,7 +88,7 @@ def test_a_call_that_is_cancelled_while_it_waits_leaves_no_trace():
 
 
 def test_threads_share_a_budget():
-    """Eight loops of fifty calls want $40; the budget holds $5, so exactly fifty are made."""
+    """Eight loops of fifty calls would cost $40; the budget is $5, so exactly fifty are made."""
     budget, made, lock = Budget(BudgetSettings(max_usd=5.0)), [0], threading.Lock()
 
     async def one() -> None:
@@ -118,7 +118,7 @@ def test_what_was_spent_before_counts():
 
 
 def spent_on(answer: Answer, **settings: Any) -> Spend:
-    """What one request of one attempt adds to the budget."""
+    """Return the spending of one request with one attempt."""
     server, budget = Server(lambda body, number: answer), Budget(BudgetSettings())
     try:
         chosen = EndpointSettings(model="m", base_url=server.url, max_attempts=1, **settings)
@@ -129,7 +129,7 @@ def spent_on(answer: Answer, **settings: Any) -> Spend:
 
 
 AT_MOST = Spend(tokens=5 + 128 + 8, calls=1)
-"""Of that request: five bytes, the template, the answer."""
+"""Highest cost of that request: five bytes, the template, the answer."""
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_a_time_out_counts_in_full_and_an_unreachable_server_not_at_all():
 
 
 def test_what_the_budget_does_not_hold_is_not_asked_and_the_rest_is():
-    """A call may take 141 tokens and takes 20: of 500, the 18th begins at 340 and ends at 360.
+    """A call holds 141 tokens and uses 20: with 500, the 18th starts at 340 and ends at 360.
 
-    The 19th might end at 501, so neither it nor any after it is asked.
+    The 19th might end at 501, so neither it nor any later request is sent.
     """
     counted = json.loads(completion()[2])
     counted["usage"] = {"prompt_tokens": 12, "completion_tokens": 8}

@@ -1,4 +1,4 @@
-"""A server that fails half of all attempts in five ways: nothing is lost, doubled or overspent."""
+"""A server that fails half of all attempts in five ways: nothing is lost or overspent."""
 
 import gc
 from collections import Counter
@@ -13,26 +13,26 @@ from rlhf_core.errors import BudgetError, EndpointError
 from tests.servers import account, in_process
 
 FAULT_SHARE = "0.1"
-"""Of each of 429, 500, a hang, truncated JSON and a wrong schema."""
+"""Share of attempts with each of 429, 500, a hang, truncated JSON and a wrong schema."""
 MAX_TOKENS = 64
 
 
 @pytest.fixture(autouse=True)
 def _unstalled(impatient: None) -> Iterator[None]:
-    gc.freeze()  # going through torch's objects would stall the loop for longer than a time-out
+    gc.freeze()  # traversing torch's objects would stall the loop for longer than a timeout
     yield
     gc.unfreeze()
 
 
 def billed(settings: EndpointSettings, tokens: dict[str, int]) -> float:
-    """In US dollars, by the server's own count."""
+    """Return the bill in US dollars, by the server's token counts."""
     return settings.cost(tokens.get("prompt_tokens", 0), tokens.get("completion_tokens", 0))
 
 
 def go_through(
     calls: int, max_usd: float, concurrency: int = 64, timeout_seconds: float = 1.0
 ) -> tuple[list[ChatReply], list[EndpointError]]:
-    """Ask every question and check each outcome against the server's own account."""
+    """Send every question and check each outcome against the server's records."""
     with in_process("tests.remote_server", "--latency", "0.002", "--faults", FAULT_SHARE) as url:
         settings = EndpointSettings(
             model="m",
@@ -68,7 +68,7 @@ def go_through(
 
 
 def test_every_question_is_answered_once_or_has_a_reason():
-    """Half of the attempts fail, so of five in a row 1 in 32 do: some 9 of 300."""
+    """Half of the attempts fail, so five in a row fail for 1 request in 32: about 9 of 300."""
     answered, failed = go_through(300, max_usd=10.0)
     assert 0 < len(failed) < 30
     assert all("(5 attempts)" in str(error) for error in failed)
@@ -76,7 +76,7 @@ def test_every_question_is_answered_once_or_has_a_reason():
 
 
 def test_faults_and_retries_do_not_pass_the_budget():
-    """An attempt takes $0.000812 at most, so ten cents hold 123 that fail, and more that do not."""
+    """An attempt costs at most $0.000812, so ten cents hold 123 that fail, or more that succeed."""
     answered, failed = go_through(300, max_usd=0.10)
     assert sum(isinstance(error, BudgetError) for error in failed) > 50
     assert len(answered) > 50

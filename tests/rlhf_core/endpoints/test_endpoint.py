@@ -1,4 +1,4 @@
-"""Against a faulty server made for it here, and against a real one in test_serving.py."""
+"""An endpoint against a fake, faulty server; test_serving.py uses a real one."""
 
 import json
 import logging
@@ -72,7 +72,7 @@ def test_what_was_not_asked_for_is_not_sent(serve):
 
 
 def test_probabilities_of_each_token(serve):
-    """exp(−0.1) = 0.9048; a token that a server names twice in other bytes counts in sum."""
+    """exp(−0.1) = 0.9048; a token listed twice, for different bytes, counts with the sum."""
 
     def position(token: str, *tops: tuple[str, float]) -> dict[str, object]:
         named = [{"token": t, "logprob": p, "bytes": None} for t, p in tops]
@@ -140,7 +140,7 @@ def test_an_unreadable_reply_is_tried_again(serve, body: str):
 
 
 def test_an_account_without_credit_is_not_asked_again(serve):
-    """A 429 that no waiting mends."""
+    """Waiting does not resolve this 429."""
     body = '{"error": {"message": "pay first", "code": "insufficient_quota"}}'
     server = serve(lambda request, number: (429, {}, body))
     (error,) = ask(server)
@@ -164,7 +164,7 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(serve):
 
 
 def test_a_server_that_trickles_is_given_up_too():
-    """A byte now and then would keep a limit for each read from ever being reached."""
+    """A timeout for each read would never expire with a byte now and then."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def trickle() -> None:
@@ -204,8 +204,8 @@ def test_no_more_requests_are_in_flight_than_configured(serve):
 
 
 def test_the_key_shows_up_nowhere(serve, caplog):
-    """Not even when the server says it, as some do to those whose key is wrong."""
-    said = "x" * 262 + f"wrong key {KEY}"  # where the reason is cut off
+    """The key does not show even if the server quotes it, as some servers do with a wrong key."""
+    said = "x" * 262 + f"wrong key {KEY}"  # where the reason is truncated
     server = serve(lambda body, number: (401, {}, json.dumps({"error": {"message": said}})))
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
     endpoint = Endpoint(settings)
@@ -231,7 +231,7 @@ def test_what_a_server_says_is_shown_without_control_characters(serve):
 
 
 def test_each_reply_is_handed_over_as_soon_as_it_is_there(serve):
-    """The first is answered only when the three others have been handed over."""
+    """The server answers the first only after the three others have been reported."""
     others = threading.Event()
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -265,7 +265,7 @@ def test_what_on_reply_raises_ends_everything(serve):
 
 
 def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
-    """The server answers one at once and hangs on the others."""
+    """The server answers one request at once and hangs on the others."""
     over = threading.Event()
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -291,7 +291,7 @@ def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
 
 
 def test_a_request_that_waits_before_a_retry_leaves_its_slot_to_others(serve, monkeypatch):
-    """With one slot and a pause of 1 s, the three others are answered in the meantime."""
+    """There is one slot and a pause of 1 s, in which the three other requests are answered."""
     monkeypatch.setattr(retries, "jitter", lambda attempt: 1.0)
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -306,7 +306,7 @@ def test_a_request_that_waits_before_a_retry_leaves_its_slot_to_others(serve, mo
 
 
 def test_retry_after_holds_back_every_request(serve):
-    """One 429 that asks for 0.5 s: in that time nobody is sent, not only the one refused."""
+    """One 429 asks for 0.5 s; in that time no request is sent, not only the refused one."""
     arrivals: list[float] = []
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -322,9 +322,9 @@ def test_retry_after_holds_back_every_request(serve):
     "limit", [{"requests_per_minute": 600}, {"tokens_per_minute": 600 * (14 / 4 + 8)}]
 )
 def test_the_rate_is_kept(serve, limit: dict[str, float]):
-    """Ten in a second, after a first eleven; 14 bytes are counted as 3.5 tokens, and 8 may come.
+    """Ten requests a second follow the first eleven; 14 bytes count as 3.5 tokens, and 8 may come.
 
-    The server's own count is the same 11.5 tokens, rounded up, so nothing is given back.
+    The server counts the same 11.5 tokens, rounded up, so nothing is returned to the bucket.
     """
     counted = json.loads(completion()[2])
     counted["usage"] = {"prompt_tokens": 4, "completion_tokens": 8}
@@ -336,7 +336,7 @@ def test_the_rate_is_kept(serve, limit: dict[str, float]):
 
 
 def test_tokens_that_were_not_used_are_given_back(serve):
-    """Without that, 211 requests of 11.5 tokens at ten of them a second would take 20 s."""
+    """Otherwise 211 requests of 11.5 tokens, at ten requests a second, would take 20 s."""
     counted = json.loads(completion()[2])
     counted["usage"] = {"prompt_tokens": 1, "completion_tokens": 0}
     server = serve(lambda body, number: (200, {}, json.dumps(counted)))
@@ -346,7 +346,7 @@ def test_tokens_that_were_not_used_are_given_back(serve):
 
 
 def test_a_server_that_refused_is_asked_less_at_a_time_by_the_next_call_too(serve):
-    """From 32 to 16 at most; of 32 requests that regains no more than to 19."""
+    """The concurrency falls from 32 to 16 at most; 32 answered requests raise it to 19 at most."""
     is_refusing = True
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -376,7 +376,7 @@ def test_half_a_surrogate_pair_is_an_error_of_that_request_alone(serve):
 
 
 def test_a_server_that_counts_no_tokens_is_charged_for_the_most(serve):
-    """4 + 1 bytes and 128 tokens of template in, 8 out: (133 x 1 + 8 x 10) millionths."""
+    """4 + 1 bytes and 128 tokens of template in, 8 tokens out: (133 x 1 + 8 x 10) millionths."""
     uncounted = json.loads(completion()[2]) | {"usage": None}
     server = serve(lambda body, number: (200, {}, json.dumps(uncounted)))
     settings = EndpointSettings(

@@ -1,4 +1,4 @@
-"""Rates and congestion on a clock set by hand; slots on a real loop."""
+"""Rates and congestion with a manual clock; slots with a real event loop."""
 
 import asyncio
 
@@ -9,13 +9,13 @@ from rlhf_core.endpoints.pacing import Congestion, Pace, Rate, Slots
 
 
 def test_a_second_of_the_rate_may_go_at_once_and_the_rest_waits():
-    """120 a minute is one in 0.5 s: what one second saved up is two; one more goes on credit."""
+    """120 a minute is one in 0.5 s: the bucket of one second holds two; one more is on credit."""
     rate = Rate(120)
     assert [rate.take(1, now=100.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 1.0]
 
 
 def test_no_minute_sees_more_than_the_limit_and_one_burst():
-    """60 a minute: of 200 asked at once, those sent in the first minute are 60 + 1 + 1."""
+    """The first minute, at 60 a minute, sees 60 + 1 + 1 of 200 concurrent requests."""
     rate = Rate(60)
     waits = [rate.take(1, now=0.0) for _ in range(200)]
     assert sum(wait <= 60.0 for wait in waits) == 62
@@ -31,7 +31,7 @@ def test_time_that_passes_flows_in_but_no_more_than_a_second_is_saved():
 
 
 def test_a_request_larger_than_the_bucket_goes_and_those_after_it_wait():
-    """600 tokens at 60 a minute take 600 s, of which one was saved up."""
+    """600 tokens at 60 a minute take 600 s, of which the bucket holds one."""
     rate = Rate(60)
     assert rate.take(600, now=0.0) == 0.0
     assert rate.take(1, now=0.0) == pytest.approx(599.0)
@@ -50,7 +50,7 @@ def test_no_limit_never_waits():
 
 
 def test_the_concurrency_is_halved_once_in_a_round_trip():
-    """Three requests sent at 1, 2 and 3 are refused at 4: one event. One sent after it is news."""
+    """Requests sent at 1, 2 and 3 and refused at 4 are one event; a later request is a new one."""
     congestion = Congestion(32)
     for sent_at in (1.0, 2.0, 3.0):
         congestion.throttled(sent_at, now=4.0)
@@ -67,12 +67,12 @@ def test_the_concurrency_never_falls_below_one():
 
 
 def test_the_concurrency_is_regained_by_a_fixed_step_for_each_round_trip():
-    """An eighth of 64 is 8: 32 answers at a limit of 32 bring it near 40 and not to 64."""
+    """An eighth of 64 is 8, so 32 answers at a limit of 32 raise it to nearly 40."""
     congestion = Congestion(64)
     congestion.throttled(sent_at=1.0, now=2.0)
     for _ in range(32):
         congestion.answered()
-    assert 39 < congestion.limit < 40  # a little less, as the limit grows on the way
+    assert 39 < congestion.limit < 40  # slightly less, as the limit grows meanwhile
     for _ in range(1000):
         congestion.answered()
     assert congestion.limit == 64
@@ -86,7 +86,7 @@ def test_a_pause_is_not_cut_short_by_a_shorter_one():
 
 
 async def _busiest(congestion: Congestion, works: int) -> list[int]:
-    """How many were inside as each work entered; the third one is refused while it is there."""
+    """Return the number of slots in use as each work entered; the third is refused while inside."""
     slots, inside, seen = Slots(congestion), 0, []
 
     async def work(number: int) -> None:
@@ -104,7 +104,7 @@ async def _busiest(congestion: Congestion, works: int) -> list[int]:
 
 
 def test_slots_that_are_given_up_are_not_passed_on():
-    """Eight slots; the fourth work halves them, so after those inside have left there are four."""
+    """The fourth work halves the eight slots, so four are left after those inside have left."""
     seen = asyncio.run(_busiest(Congestion(8), 40))
     assert max(seen) == 8
     assert max(seen[12:]) == 4
@@ -116,7 +116,7 @@ def test_slots_come_back_as_the_limit_grows():
         congestion.limit = 2.0
         slots = Slots(congestion)
         congestion.limit = 5.0
-        async with slots:  # leaving it grants what was regained
+        async with slots:  # leaving it grants the regained slots
             pass
         entered = [asyncio.create_task(slots.__aenter__()) for _ in range(8)]
         _, waiting = await asyncio.wait(entered, timeout=0.01)
@@ -128,7 +128,7 @@ def test_slots_come_back_as_the_limit_grows():
 
 
 def test_an_endpoint_remembers_its_rate_from_one_call_to_the_next():
-    """600 a minute is one in 0.1 s: eleven go at once, and two more in a new loop take 0.2 s."""
+    """600 a minute is one in 0.1 s: eleven go at once, two more in a new event loop take 0.2 s."""
     pace = Pace(EndpointSettings(model="m", requests_per_minute=600))
 
     async def turns(count: int) -> float:

@@ -1,4 +1,4 @@
-"""One tiny question before anything is spent: what the server says, once a budget."""
+"""One tiny request before anything is spent, once a budget; errors quote the server."""
 
 import json
 import socket
@@ -126,7 +126,7 @@ def test_an_address_without_its_version_is_completed(base_url: str | None, said:
 
 
 def test_a_server_that_is_down_is_not_asked_two_thousand_times(serve):
-    """20 failures in a row, and what is in flight; an answer in between begins the count anew."""
+    """Delivery stops after 20 failures in a row and those in flight; an answer resets the count."""
     server = serve(lambda body, number: refusal(400, "no"))
     endpoint = Endpoint(settings(server.url, concurrency=1))
     found = endpoint.complete([LIKE] * 100)
@@ -148,7 +148,7 @@ def test_a_message_in_parts_is_read_without_its_thoughts(serve):
 
 
 def test_tokens_that_a_server_does_not_count_cost_the_most_they_can(serve):
-    """40 tokens read at $5 and 200 written, at most, at $10 a million: $0.0022."""
+    """The highest cost of 40 tokens in at $5 and 200 out at $10 a million is $0.0022."""
 
     def answer(body: dict[str, Any], number: int) -> Answer:
         status, headers, text = completion("A")

@@ -1,4 +1,4 @@
-"""Pauses, Retry-After, and what is worth another attempt."""
+"""Pauses, Retry-After, and which errors are retried."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ def test_a_date_without_a_zone_is_no_crash():
 
 
 def test_jitter_is_full_and_bounded():
-    """The first pause lies in 0 to 0.5 s, the fourth in 0 to 4 s, the hundredth in 0 to 60 s."""
+    """The first pause is 0 to 0.5 s, the fourth 0 to 4 s, the hundredth 0 to 60 s."""
     for attempt, ceiling in ((1, 0.5), (4, 4.0), (100, 60.0)):
         drawn = [retries.jitter(attempt) for _ in range(200)]
         assert 0 <= min(drawn) < 0.2 * ceiling

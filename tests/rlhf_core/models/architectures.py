@@ -1,4 +1,4 @@
-"""Tiny random models of many architectures, as their own transformers configs make them."""
+"""Tiny random models of many architectures, built from their transformers configs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +119,7 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
 
 
 def write_architecture(name: str, folder: Path) -> str:
-    """Save a random model of that architecture, whose biases and sinks are not 0."""
+    """Save a random model of an architecture, with nonzero biases and sinks."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = tf.AutoModelForCausalLM.from_config(CONFIGS[name]())

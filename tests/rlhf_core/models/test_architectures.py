@@ -1,4 +1,4 @@
-"""Whatever the architecture, log-probabilities are those of transformers' eager attention."""
+"""Log-probabilities of every architecture equal those of transformers' eager attention."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def random_ids(count: int, seed: int) -> tuple[int, ...]:
 
 
 PROMPTS = [random_ids(20, seed=1), random_ids(13, seed=2)]
-"""Longer than the windows."""
+"""Tokens of prompts that are longer than the windows."""
 SEQUENCES = [
     TokenSequence(prompt, random_ids(length, seed=length))
     for prompt in PROMPTS
@@ -47,7 +47,7 @@ def eager(folder: str) -> PreTrainedModel:
 
 
 def expected(model: PreTrainedModel, sequence: TokenSequence) -> Tensor:
-    """Of each response token, from a row of its own without padding, (R,)."""
+    """Return the log-probability of each response token, from its own row without padding, (R,)."""
     ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
     start = len(sequence.prompt_ids)
     logprobs = torch.log_softmax(model(input_ids=ids).logits[0], dim=-1)[start - 1 : -1]
@@ -55,7 +55,7 @@ def expected(model: PreTrainedModel, sequence: TokenSequence) -> Tensor:
 
 
 def gradients(trunk: Trunk) -> list[Tensor]:
-    """Of a role's weights, by the likelihood of all sequences."""
+    """Return the gradient of a role's weights under the likelihood of all sequences."""
     trunk.token_logprobs(Role.POLICY, trunk.batch(SEQUENCES), 1.0).sum().backward()
     found = [p.grad for p in trunk.parameters(Role.POLICY) if p.grad is not None]
     for parameter in trunk.parameters(Role.POLICY):
@@ -65,7 +65,7 @@ def gradients(trunk: Trunk) -> list[Tensor]:
 
 @pytest.mark.parametrize("name", SERVED)
 def test_log_probabilities_are_those_of_eager_attention(name: str, tmp_path: Path):
-    """In training, with shared prompts and without, and in sampling."""
+    """Checked in training, with and without shared prompts, and in sampling."""
     folder = write_architecture(name, tmp_path)
     trunk, plain = open_trunk(folder, FP32, 4), eager(folder)
     with torch.no_grad():

@@ -45,7 +45,7 @@ def test_merged_model_loads_in_plain_transformers_and_says_the_same(trunk: Trunk
 
 
 def test_an_adapter_is_added_in_full_precision_and_rounded_once(tmp_path: Path):
-    """The nearest in bf16 to W + 2·B·A: the sum in bf16 would lose half of small updates."""
+    """The result is W + 2·B·A rounded to bf16; a sum in bf16 would lose half of small updates."""
     compute = replace(FP32, dtype=torch.bfloat16)
     trunk = trained(open_trunk("tiny-random", compute, 4), Role.SFT)
     place = "base_model.model.model.layers.0.mlp.up_proj"
@@ -74,7 +74,7 @@ def test_policy_loads_in_plain_peft_and_says_the_same(trunk: Trunk, tmp_path: Pa
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own
 def test_an_adapter_and_its_base_can_be_moved_together(trunk: Trunk, tmp_path: Path, monkeypatch):
-    """From wherever they are read: the base is named by the way from the adapter's folder."""
+    """They load from any place, because the adapter names its base by a relative path."""
     models, moved = tmp_path / "here" / "models", tmp_path / "there" / "models"
     trained(trunk, Role.SFT)
     save_merged(trunk, Role.SFT, models / "sft-1")
@@ -128,7 +128,7 @@ def test_reward_model_reads_back_with_its_head(trunk: Trunk, tmp_path: Path):
 
 
 def test_several_heads_that_were_normalised_together_are_refused(trunk: Trunk, tmp_path: Path):
-    """As earlier versions wrote them: the same file, without a word on normalisation."""
+    """Earlier versions wrote the same file without metadata on normalisation."""
     trunk.add_role(Role.REWARD, 1, heads=2)
     save_role(trunk, Role.REWARD, tmp_path / "reward-1", tmp_path)
     load_role(open_trunk("tiny-random", FP32, 4), Role.REWARD, tmp_path / "reward-1")
@@ -152,7 +152,7 @@ def test_a_policy_with_a_shared_critic_is_saved_and_read_without_it(
     save_role(trunk, Role.POLICY, folder, tmp_path)
     assert not (folder / "head.safetensors").exists()
     save_file(trunk.heads[Role.REWARD].state_dict(), folder / "head.safetensors")
-    assert not is_reward_model(folder)  # a folder of an earlier version
+    assert not is_reward_model(folder)  # a folder that an earlier version wrote
     other = open_trunk("tiny-random", FP32, lora_rank)
     load_role(other, Role.POLICY, folder)
     assert Role.POLICY not in other.heads
@@ -177,7 +177,7 @@ def test_what_reads_back_differently_is_not_kept(
 def test_a_merged_model_that_reads_back_differently_is_not_kept(
     trunk: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Here it reads back as the model was before its adapter."""
+    """The model reads back without its adapter in this test."""
     trained(trunk, Role.SFT)
     monkeypatch.setattr(
         artifacts, "load_language_model", lambda _, *more: load_language_model("tiny-random", *more)

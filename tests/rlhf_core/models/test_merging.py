@@ -19,7 +19,7 @@ SEQUENCES = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22
 
 
 def saved(folder: Path, role: Role, lora_rank: int | None) -> tuple[Trunk, Path]:
-    """A role on a fine-tuned model, both disturbed; the trunk it is on, and where it lies."""
+    """Save a role on a fine-tuned model, both perturbed; return the trunk and the role's folder."""
     fine_tuned = disturbed(open_trunk("tiny-random", FP32, lora_rank), Role.SFT)
     save_merged(fine_tuned, Role.SFT, folder / "sft")
     trunk = disturbed(open_trunk(str(folder / "sft"), FP32, lora_rank), role)
@@ -37,7 +37,7 @@ def disturbed(trunk: Trunk, role: Role) -> Trunk:
 
 @pytest.mark.parametrize("lora_rank", [4, None])
 def test_merged_policy_has_the_log_probabilities_of_the_role(tmp_path: Path, lora_rank: int | None):
-    """In plain transformers, one sequence at a time."""
+    """They are computed with plain transformers, one sequence at a time."""
     trunk, folder = saved(tmp_path, Role.POLICY, lora_rank)
     merged = merge_saved(folder, tmp_path / "out", FP32)
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
@@ -60,7 +60,7 @@ def test_merged_policy_has_the_log_probabilities_of_the_role(tmp_path: Path, lor
 def test_weights_are_added_in_full_precision_and_rounded_once(
     tmp_path: Path, lora_rank: int | None
 ):
-    """Every weight is the nearest in bf16 to the exact sum; adding in bf16 would miss some."""
+    """Every weight is the exact sum rounded to bf16; adding in bf16 would miss some."""
     _, folder = saved(tmp_path, Role.POLICY, lora_rank)
     exact, rounded = (
         AutoModelForCausalLM.from_pretrained(merge(folder, tmp_path / name, compute))
@@ -89,7 +89,7 @@ def test_a_reward_model_is_not_merged(tmp_path: Path, lora_rank: int | None):
 def test_a_policy_that_was_trained_with_a_shared_critic_is_merged(
     tmp_path: Path, lora_rank: int | None
 ):
-    """As it is saved now, and as earlier versions saved it: with the critic's head beside it."""
+    """Earlier versions saved it with the critic's head; both forms are merged."""
     trunk, folder = saved(tmp_path, Role.POLICY, lora_rank)
     trunk.add_role(Role.REWARD, 1)
     trunk.copy_head(Role.REWARD, Role.POLICY)

@@ -32,7 +32,7 @@ def scored_trunk(trunk: Trunk) -> Trunk:
 
 
 def test_responses_that_share_a_row_score_as_in_rows_of_their_own(scored_trunk: Trunk):
-    """Prompt once, answers beside each other: same log-probabilities, values and scores."""
+    """One prompt with its answers side by side gives the same log-probabilities, values, scores."""
     together = collate(RAGGED, scored_trunk.pad_id)
     assert together.input_ids.shape[0] == 2
     logprobs = scored_trunk.token_logprobs(Role.REWARD, together, 1.0)
@@ -52,7 +52,7 @@ def test_responses_that_share_a_row_score_as_in_rows_of_their_own(scored_trunk: 
 
 
 def test_log_probabilities_are_those_of_the_plain_model(trunk: Trunk):
-    """Against transformers' own forward pass over prompt and response in one line."""
+    """They equal transformers' forward pass over prompt and response as one sequence."""
     batch = collate(RAGGED, trunk.pad_id)
     found = trunk.token_logprobs(Role.REFERENCE, batch, 0.7)
     for index, sequence in enumerate(RAGGED):
@@ -66,7 +66,7 @@ def test_log_probabilities_are_those_of_the_plain_model(trunk: Trunk):
 
 
 def test_last_token_is_found_by_mask_not_by_value(trunk: Trunk):
-    """An end-of-text or padding token inside an answer, or at its end, is a token of it."""
+    """An end-of-text or padding token inside an answer, or at its end, belongs to the answer."""
     inner = TokenSequence(ONE, (trunk.eos_id, trunk.pad_id, 33))
     end = TokenSequence(OTHER, (40, trunk.pad_id))
     batch = collate([inner, RAGGED[3], end], trunk.pad_id)
@@ -101,7 +101,7 @@ def test_a_row_longer_than_the_budget_stands_alone():
 
 
 def test_every_process_has_a_micro_batch_where_there_is_work_for_it():
-    """Four rows of 10 fit one budget, and are two and two for two, which three cannot better."""
+    """Four rows of 10 fit one budget; two ranks get two rows each, and so do two of three."""
     sequences = [TokenSequence((prompt,) * 5, (1,) * 5) for prompt in range(4)]
     assert [len(microbatches(sequences, 40, shares=n)) for n in (1, 2, 3, 9)] == [1, 2, 2, 4]
     assert [len(group) for group in microbatches(sequences, 40, shares=2)] == [2, 2]
@@ -109,7 +109,7 @@ def test_every_process_has_a_micro_batch_where_there_is_work_for_it():
 
 
 def test_batches_are_as_equal_as_they_can_be():
-    """Nine rows of 5 tokens and a budget of eight: not eight and one, but five and four."""
+    """Nine rows with a budget of eight rows are split into five and four, not eight and one."""
     sequences = [TokenSequence((10, 11, number), (20, 21)) for number in range(9)]
     assert [len(group) for group in microbatches(sequences, tokens=40)] == [5, 4]
     assert len(microbatches(sequences, tokens=45)) == 1
@@ -118,12 +118,12 @@ def test_batches_are_as_equal_as_they_can_be():
 @pytest.mark.parametrize(
     ("lengths", "tokens", "expected"),
     [
-        # Of 10 tokens 8 are enough and 4 are too few, whatever room is left.
+        # Beside 10 tokens, 8 tokens are long enough and 4 are too few, whatever room is left.
         ([10, 4, 8, 10], 1000, [[0, 3, 2], [1]]),
         # Three rows of 10 do not fit 20 cells. Of two batches, 10 + 2 x 8 cells are fewer than
         # 2 x 10 + 8: the longest stands alone.
         ([10, 8, 8], 20, [[0], [1, 2]]),
-        # Padding counts: 8 + 8 tokens would fit 18, in two rows of 10 they do not.
+        # Padding counts: 8 + 8 tokens would fit into 18, but two rows of 10 do not.
         ([10, 8], 18, [[0], [1]]),
     ],
 )
@@ -141,7 +141,7 @@ def test_rows_of_one_answer_are_partitioned_too(is_shared: bool):
 
 
 def test_a_row_an_answer_scores_as_a_row_a_prompt(scored_trunk: Trunk):
-    """Score, log-probabilities and gradient, to 1e-5."""
+    """Score, log-probabilities and gradient agree to 1e-5."""
     found = []
     for is_shared in (True, False):
         scored_trunk.compute = replace(FP32, share_prompts=is_shared)

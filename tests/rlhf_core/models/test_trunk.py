@@ -55,7 +55,7 @@ def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
     ids = torch.tensor([[10, 11, 12, 13, 14]])
     with trunk.acting_as(Role.REFERENCE) as reference:
         found = reference(input_ids=ids).logits
-    # To rounding: some processors sum in another order from another place in memory.
+    # Equal up to rounding: on some processors the order of a sum depends on the memory address.
     torch.testing.assert_close(found, plain(input_ids=ids).logits, atol=1e-5, rtol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_reference_is_the_untouched_model(trunk: Trunk, batch: Batch):
 def test_after_training_the_reference_says_what_the_base_says(
     dtype: torch.dtype, lora_rank: int | None
 ):
-    """Equal to the bit to a model that never had a role, adapters off or a copy put aside."""
+    """The two are equal to the bit, with adapters and with separate models."""
     compute = Compute(torch.device("cpu"), dtype, 2048, "in tests")
     trunk, untouched = (open_trunk("tiny-random", compute, lora_rank) for _ in range(2))
     sequences = [TokenSequence((10, 11, 12), (13, 14)), TokenSequence((20,), (21, 22, 23))]
@@ -87,7 +87,7 @@ def test_after_training_the_reference_says_what_the_base_says(
 
 @pytest.mark.parametrize("new", ["new_trunk", "new_full_trunk"])
 def test_a_reference_that_is_not_the_base_is_refused(new: str, request: pytest.FixtureRequest):
-    """One weight of the base, changed by a little."""
+    """One weight of the base is changed slightly."""
     make: Callable[[], Trunk] = request.getfixturevalue(new)
     trunk = make()
     trunk.add_role(Role.POLICY, 1)
@@ -119,7 +119,7 @@ def test_copied_role_is_equal_and_then_its_own(trunk: Trunk, batch: Batch):
 
 
 def test_scalar_head_starts_small():
-    """Deviation 1/sqrt(H + 1), bias 0: the first rewards are about as large as one state's norm."""
+    """Deviation is 1/sqrt(H + 1) and bias 0, so first rewards are as large as one state's norm."""
     torch.manual_seed(0)
     head = ScalarHead(4095)
     assert head.linear.weight.std().item() == pytest.approx(1 / 64, rel=0.05)
@@ -137,7 +137,7 @@ def test_rescaled_head_answers_in_deviations_from_the_mean():
 
 
 def test_each_member_of_a_head_is_rescaled_by_its_own_mean_and_deviation():
-    """2x + 1 and −x: less means of 5 and −2, in deviations of 4 and 1: (2x − 4)/4 and −x + 2."""
+    """2x + 1 with mean 5 and deviation 4 becomes (2x − 4)/4; −x with −2 and 1 becomes −x + 2."""
     head = ScalarHead(1, members=2)
     head.load_state_dict(
         {
@@ -164,7 +164,7 @@ def test_entropy_is_that_of_the_distribution_before_each_token(trunk: Trunk, bat
 @pytest.mark.parametrize("lora_rank", [4, None])
 @pytest.mark.parametrize("is_checkpointed", [False, True])
 def test_nothing_drops_out_of_a_role_that_is_trained(is_checkpointed: bool, lora_rank: int | None):
-    """OPT drops out in the layer itself, which transformers' checkpointing puts into training."""
+    """OPT's layers apply dropout; transformers' checkpointing would set training mode."""
     config = OPTConfig(
         vocab_size=259,
         hidden_size=32,

@@ -1,4 +1,4 @@
-"""Chat models whose turn ends with another token than their tokenizer's end of text."""
+"""Chat models whose turn ends with a token other than their tokenizer's end of text."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def tokenizer_with(template: str | None, is_turn_special: bool = True) -> PreTra
 
 
 def write_model(folder: Path, named: int | list[int] | None, is_turn_special: bool = True) -> str:
-    """A model that ends its turn every few tokens; its generation config names those ids."""
+    """Save a model that ends its turn every few tokens, with those ids in its generation config."""
     tokenizer = tokenizer_with(GEMMA, is_turn_special)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -133,7 +133,7 @@ def test_every_end_that_any_config_names_ends_an_answer(
 
 
 def _drawn_without_ends(trunk: Trunk) -> list[list[int]]:
-    """The same answers, by the same seeds, where nothing ends them."""
+    """Return the answers from the same seeds when no token ends them."""
     limits = SamplingLimits(SAMPLING.max_new_tokens, 1.0, frozenset(), trunk.pad_id)
     prompt = list(range(20, 30))
     with trunk.acting_as(Role.REFERENCE) as model:
@@ -142,7 +142,7 @@ def _drawn_without_ends(trunk: Trunk) -> list[list[int]]:
 
 
 def test_as_many_answers_end_as_those_of_generate(tmp_path: Path):
-    """Within four standard errors of 400 answers each."""
+    """The shares agree within four standard errors of 400 answers each."""
     folder = write_model(tmp_path, [EOS, OTHER, TURN])
     model, count = AutoModelForCausalLM.from_pretrained(folder), 400
     torch.manual_seed(0)
@@ -161,7 +161,7 @@ def test_as_many_answers_end_as_those_of_generate(tmp_path: Path):
 
 @pytest.mark.parametrize("is_turn_special", [True, False])
 def test_the_end_is_no_part_of_the_words(tmp_path: Path, is_turn_special: bool):
-    """A tokenizer prints an added token that is not special."""
+    """A tokenizer decodes an added token as text if it is not special."""
     trunk = open_trunk(write_model(tmp_path, None, is_turn_special), FP32, 2)
     ended = [answer for answer in rolled_out(trunk) if answer.tokens.response_ids[-1] == TURN]
     assert ended
@@ -170,7 +170,7 @@ def test_the_end_is_no_part_of_the_words(tmp_path: Path, is_turn_special: bool):
 
 @pytest.mark.parametrize("lora_rank", [2, None])
 def test_what_is_handed_out_names_every_end(tmp_path: Path, lora_rank: int | None):
-    """So that whoever serves the saved model ends its answers where training did."""
+    """A server of the saved model then ends its answers where training did."""
     source = write_model(tmp_path / "source", [OTHER])
     trunk = open_trunk(source, FP32, lora_rank)
     trunk.add_role(Role.POLICY, 1)

@@ -1,4 +1,4 @@
-"""The two samplers behind one interface; a real server in test_serving.py."""
+"""The two samplers with one interface; test_serving.py uses a real server."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def answer(body: dict[str, Any], number: int) -> Answer:
 
 
 def check_places(sampler: Sampler) -> list[list[Any]]:
-    """Every answer is reported once, where it stands in what is returned."""
+    """Check that every answer is reported once, with its indices in the result."""
     seen: dict[tuple[int, int], Any] = {}
     rows = sampler(PROMPTS, SEEDS, lambda at, seed, found: seen.update({(at, seed): found}))
     assert [len(row) for row in rows] == [2, 2]
@@ -47,7 +47,7 @@ def test_local_answers_are_reported_alike(trunk):
 
 @pytest.mark.parametrize("calls", [1, 3])
 def test_a_sampler_stays_within_its_budget(calls: int):
-    """Nothing costs money here, so $0 let all through, and calls are what is limited."""
+    """Nothing costs money here, so a limit of $0 allows everything and calls are limited."""
     server = Server(lambda body, number: completion())
     budget = Budget(BudgetSettings(max_usd=0.0, max_calls=calls))
     settings = EndpointSettings(model="m", base_url=server.url)

@@ -48,7 +48,7 @@ def limits(trunk: Trunk, **changes: float) -> SamplingLimits:
 
 
 def test_an_answer_does_not_depend_on_its_batch(trunk: Trunk):
-    """Left padding, shared prompts, rows that leave: none of it changes what is drawn."""
+    """Left padding, shared prompts and dropped rows do not change the answers."""
     chosen = limits(trunk)
     together = sample(trunk.language_model, PROMPTS, SEEDS, chosen, ROOM)
     for prompt, seeds, answers in zip(PROMPTS, SEEDS, together, strict=True):
@@ -59,7 +59,7 @@ def test_an_answer_does_not_depend_on_its_batch(trunk: Trunk):
 
 
 def test_positions_begin_at_the_prompt_and_not_at_its_padding():
-    """GPT-2 knows absolute positions; of relative ones a shift would not be seen."""
+    """GPT-2 has absolute positions; with relative ones a shift would not show."""
     torch.manual_seed(1)
     config = GPT2Config(
         vocab_size=259, n_embd=32, n_layer=1, n_head=2, n_positions=64, initializer_range=0.5
@@ -109,7 +109,7 @@ def test_an_answer_ends_with_its_first_end_of_text(trunk: Trunk):
 
 
 def test_given_seeds_draw_what_they_always_drew(trunk: Trunk):
-    """Written down before the batch was refilled; a run that is continued must not change."""
+    """The values date from before batches were refilled; a resumed run must not change."""
     answers = sample(trunk.language_model, PROMPTS, SEEDS, limits(trunk), ROOM)
     assert [[answer.token_ids for answer in row] for row in answers] == [
         [
@@ -125,7 +125,7 @@ def test_given_seeds_draw_what_they_always_drew(trunk: Trunk):
 
 
 def plain_logprobs(model: PreTrainedModel, prompt: list[int], answer: Sample) -> list[float]:
-    """Those of transformers, of one row without padding or cache."""
+    """Return transformers' log-probabilities, from one row without padding or cache."""
     ids = torch.tensor([[*prompt, *answer.token_ids]])
     with torch.no_grad():
         logprobs = torch.log_softmax(model(ids, use_cache=False).logits[0].float(), dim=-1)
@@ -134,9 +134,9 @@ def plain_logprobs(model: PreTrainedModel, prompt: list[int], answer: Sample) ->
 
 @pytest.mark.parametrize("config", FAMILIES, ids=lambda config: config.model_type)
 def test_log_probabilities_of_a_refilled_batch_are_those_of_a_plain_pass(config: PreTrainedConfig):
-    """Rows that join late, leave, and move: each sees its own prompt and answer and no other.
+    """Rows that join late, leave or move each see their own prompt and answer only.
 
-    Two of these models look back four tokens only, which the answers go far beyond.
+    Two of these models have a window of four tokens, far shorter than the answers.
     """
     model = AutoModelForCausalLM.from_config(config).eval()
     generator = torch.Generator().manual_seed(1)
@@ -157,7 +157,7 @@ def test_log_probabilities_of_a_refilled_batch_are_those_of_a_plain_pass(config:
 
 
 class Counted:
-    """How many rows and columns of keys each forward pass of a model has."""
+    """Records the number of rows and key columns of each forward pass of a model."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.passes: list[tuple[int, int, int]] = []
@@ -173,7 +173,7 @@ class Counted:
 
 
 def test_new_prompts_take_the_places_of_finished_answers():
-    """Batch after batch would wait for the longest of each; here answers end at random."""
+    """Separate batches would each wait for their longest answer; here answers end at random."""
     model = AutoModelForCausalLM.from_config(Qwen3Config(**{**SMALL, "initializer_range": 0.02}))
     counted = Counted(model.eval())
     prompts = [[10, 11 + number] for number in range(24)]
@@ -192,7 +192,7 @@ def test_rows_and_columns_stay_within_the_budget(trunk: Trunk):
     seeds = [[number, number + 100] for number in range(10)]
     sample(trunk.language_model, prompts, seeds, limits(trunk, max_new_tokens=20), tokens=240)
     assert all(rows * columns <= 240 for rows, columns in counted.steps)
-    # Short prompts leave room for more rows than the first, which fills it with its two samples.
+    # Short prompts leave room for more rows; the first prompt fills it with its two samples.
     assert max(rows for rows, _ in counted.steps) >= 8
 
 
@@ -228,7 +228,7 @@ def test_draw_never_takes_a_token_of_no_probability(uniform: float, token: int):
 
 
 def test_draw_finds_the_token_at_that_share_of_the_distribution():
-    """Of 600 equally likely tokens, more than two blocks of them; V is no multiple of a block."""
+    """There are 600 equally likely tokens, more than two blocks, and no multiple of a block."""
     logits = torch.full((6, 600), -2.0)
     uniforms = torch.tensor([0.0, 0.25, 0.4267, 0.5, 0.8534, 0.9999])
     tokens, logprobs = draw(logits, uniforms)
@@ -237,7 +237,7 @@ def test_draw_finds_the_token_at_that_share_of_the_distribution():
 
 
 def test_draw_knows_the_log_probability_of_the_least_likely():
-    """e⁻⁶⁰ is lost beside 1 in fp32, its logarithm is not: the token is found by a share of 0."""
+    """A sum in fp32 loses e⁻⁶⁰ beside 1, but not its logarithm; a share of 0 draws the token."""
     tokens, logprobs = draw(torch.tensor([[-60.0, 0.0]]), torch.tensor([0.0]))
     assert tokens.item() == 0
     assert logprobs.item() == pytest.approx(-60)

@@ -27,7 +27,7 @@ def test_score_lands_on_the_last_real_token_and_kl_on_every_one():
 
 
 def test_negative_kl_estimates_are_kept():
-    """k1 may be negative; AlpacaFarm clamped it at 0, which biases the penalty."""
+    """k1 may be negative. AlpacaFarm clamped it at 0, which biases the penalty."""
     rewards = token_rewards(
         torch.zeros(1), torch.tensor([[-2.0]]), torch.ones(1, 1, dtype=torch.bool), 0.5
     )
@@ -53,7 +53,7 @@ def test_advantages_by_hand():
 
 
 def test_nothing_beyond_the_last_token_reaches_a_row():
-    """Row 1 has one token; the 50s behind it are padding the critic also answered for."""
+    """Row 1 has one token; the 50s behind it are the critic's values of padding."""
     advantages, returns = generalized_advantages(
         torch.tensor([[0.0, 0.0, 4.0], [1.0, 50.0, 50.0]]),
         torch.tensor([[1.0, 2.0, 3.0], [0.25, 50.0, 50.0]]),
@@ -66,7 +66,7 @@ def test_nothing_beyond_the_last_token_reaches_a_row():
 
 
 def test_undiscounted_returns_with_lambda_one_are_the_sum_to_come():
-    """With γ = λ = 1 the critic cancels out: returns are 6, 5, 3 whatever it says."""
+    """γ = λ = 1, so the critic cancels out: returns are 6, 5, 3 for any values."""
     _, returns = generalized_advantages(
         torch.tensor([[1.0, 2.0, 3.0]]),
         torch.randn(1, 3),
@@ -85,7 +85,7 @@ def test_undiscounted_returns_with_lambda_one_are_the_sum_to_come():
         (1.5, 2.0, -2.4),  # clipped at 1.2: no further gain from a good token
         (0.5, 2.0, -1.0),  # not clipped: the worse of the two counts
         (0.5, -2.0, 1.6),  # clipped at 0.8
-        (1.5, -2.0, 3.0),  # not clipped: a bad token made likelier is punished in full
+        (1.5, -2.0, 3.0),  # not clipped: a bad token that became likelier is penalised in full
     ],
 )
 def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float):
@@ -119,7 +119,7 @@ def test_policy_loss_of_padding_is_zero_even_where_its_ratio_would_overflow():
     [
         (1.0, 1.0, 2.0, 0.5),
         (1.5, 1.0, 2.0, 0.32),  # clipped to 1.2: ½·0.8² > ½·0.5²
-        (0.0, 1.0, 2.0, 2.0),  # moved away: the unclipped loss is larger
+        (0.0, 1.0, 2.0, 2.0),  # it moved away, so the unclipped loss is larger
     ],
 )
 def test_value_loss_by_hand(value: float, old: float, target: float, loss: float):
@@ -134,7 +134,7 @@ def test_value_loss_by_hand(value: float, old: float, target: float, loss: float
 
 
 def test_squared_kl_loss_by_hand():
-    """½·(−1 + 3)² = 2 where a token is real, of either sign, and 0 where none is."""
+    """½·(−1 + 3)² = 2 at real tokens, for either sign, and 0 elsewhere."""
     found = squared_kl_loss(
         torch.tensor([[-1.0, -3.0, -1.0], [-1.0, 9.0, 9.0]]),
         torch.tensor([[-3.0, -1.0, -1.0], [-2.0, 5.0, 5.0]]),
@@ -144,7 +144,7 @@ def test_squared_kl_loss_by_hand():
 
 
 def test_the_squared_kl_loss_pulls_as_kl_does_in_expectation():
-    """Over all tokens, each as likely as the policy has it; with k1 the pull would be 0."""
+    """The expectation is over all tokens under the policy; with k1 the gradient would be 0."""
     logits = torch.tensor([0.3, -1.2, 0.8], requires_grad=True)
     reference = torch.tensor([0.5, 0.2, 0.3]).log()
     policy = logits.log_softmax(0)
@@ -174,7 +174,7 @@ def test_all_of_it_refuses_to_broadcast():
 
 
 def test_leave_one_out_advantages_by_hand():
-    """Of 1, 2, 6 the others' means are 4, 3.5, 1.5; of 0, 0, 3 they are 1.5, 1.5, 0."""
+    """The means of the others are 4, 3.5, 1.5 for 1, 2, 6, and 1.5, 1.5, 0 for 0, 0, 3."""
     scores = torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 3.0])
     found = baseline_advantages(scores, 3, "leave_one_out")
     torch.testing.assert_close(found, torch.tensor([-3.0, -1.5, 4.5, -1.5, -1.5, 3.0]))
@@ -205,9 +205,9 @@ def test_coefficient_moves_with_the_error_and_no_further_than_a_fifth(kl: float,
 
 
 def test_an_answer_without_a_score_has_no_advantage_and_is_in_no_baseline():
-    """0.1, 0.3, none, 0.8: each less the mean of the other two, then less the mean of all, 2.2/4.
+    """0.1, 0.3, none, 0.8: each minus the mean of the other two, then minus the mean of all, 2.2/4.
 
-    The second prompt has one score, so nothing to compare it with.
+    The second prompt has one score, and none to compare it with.
     """
     none = math.nan
     scores = torch.tensor([0.1, 0.3, none, 0.8, none, none, 1.0, none])
@@ -221,9 +221,9 @@ def test_an_answer_without_a_score_has_no_advantage_and_is_in_no_baseline():
 
 
 def test_being_unreadable_on_a_hard_prompt_pays_nothing():
-    """A hard prompt, and two easy ones.
+    """There are a hard prompt and two easy ones.
 
-    Filled with the mean of all it had the best score of its prompt, and an advantage of 0.56.
+    Filled with the mean of all, it would have its prompt's best score and an advantage of 0.56.
     """
     scores = torch.tensor([0.1, 0.1, math.nan, 0.1, 0.9, 0.9, 0.9, 0.9, 0.8, 0.9, 0.8, 0.9])
     found = baseline_advantages(scores, 4, "leave_one_out")
@@ -234,7 +234,7 @@ def test_being_unreadable_on_a_hard_prompt_pays_nothing():
 def test_a_step_longer_than_the_horizon_moves_the_coefficient_by_a_fifth(
     kl: float, expected: float
 ):
-    """A thousand answers at a horizon of 100: unbounded, 1 − 0.2·10 would make it negative."""
+    """There are 1000 answers with a horizon of 100: unbounded, 1 − 0.2·10 would be negative."""
     found = adapt_coefficient(0.1, kl, target=6.0, answers=1000, horizon=100)
     assert found == pytest.approx(expected, abs=1e-9)
 
@@ -250,7 +250,7 @@ def test_the_horizon_is_the_trainings_own_and_at_most_the_papers(answers: int, h
 
 
 def test_the_controller_reaches_its_target_within_a_default_training():
-    """A policy whose KL is 1 / β nats: the coefficient goes from 0.05 to the 1/6 of the target."""
+    """The policy's KL is 1 / β nats, so the coefficient goes from 0.05 to 1/6, at the target."""
     coefficient, distances = 0.05, []
     for _ in range(12):
         distances.append(1 / coefficient)

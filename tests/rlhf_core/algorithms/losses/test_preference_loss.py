@@ -18,7 +18,7 @@ def test_loss_of_three_ranked_rewards_by_hand():
 
 
 def test_loss_rewards_the_right_order():
-    """With the sign flipped these two would swap."""
+    """A flipped sign would swap these two."""
     right, wrong = torch.tensor([2.0, 0.0, -2.0]), torch.tensor([-2.0, 0.0, 2.0])
     assert kwise_loss(right, RANKED) < math.log(2) < kwise_loss(wrong, RANKED)
 
@@ -29,7 +29,7 @@ def test_loss_is_log_two_when_nothing_is_told_apart():
 
 @pytest.mark.parametrize("candidates", range(2, 10))
 def test_kwise_loss_and_gradient_equal_the_mean_over_pairs(candidates: int):
-    """The whole point of K-wise batches: the same gradient from K forwards, not K·(K-1)."""
+    """This is the point of K-wise batches: the same gradient from K forward passes, not K·(K-1)."""
     rewards = torch.randn(candidates, requires_grad=True)
     preferences = torch.ones(candidates, candidates).triu(diagonal=1)
     (gradient,) = torch.autograd.grad(kwise_loss(rewards, preferences), rewards)
@@ -45,7 +45,7 @@ def test_kwise_loss_and_gradient_equal_the_mean_over_pairs(candidates: int):
 
 
 def test_ties_and_unscored_pairs_say_nothing():
-    """A third candidate that is compared with none must not move the loss."""
+    """A third candidate that is compared with no other must not change the loss."""
     preferences = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     alone = kwise_loss(torch.tensor([1.0, 0.0]), torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     beside = kwise_loss(torch.tensor([1.0, 0.0, 7.0]), preferences)
@@ -53,7 +53,7 @@ def test_ties_and_unscored_pairs_say_nothing():
 
 
 def test_soft_label_is_least_at_its_own_log_odds():
-    """With P(first better) = 0.75 the best difference is log 3."""
+    """The best difference for P(first better) = 0.75 is log 3."""
     preferences = torch.tensor([[0.0, 0.75], [0.25, 0.0]])
     losses = [
         kwise_loss(torch.tensor([difference, 0.0]), preferences).item()
@@ -89,7 +89,7 @@ def test_a_tie_at_one_half_pulls_rewards_together():
 
 
 def test_margin_shifts_the_loss_by_hand():
-    """A difference of 2 that is to exceed 0.5 costs what a difference of 1.5 does."""
+    """A difference of 2 with a margin of 0.5 costs as much as a difference of 1.5."""
     preferences = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     margins = torch.tensor([[0.0, 0.5], [-0.5, 0.0]])
     found = kwise_loss(torch.tensor([2.0, 0.0]), preferences, margins)

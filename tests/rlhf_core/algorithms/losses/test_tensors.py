@@ -35,7 +35,7 @@ def test_whitening_removes_the_mean_and_zeroes_padding():
 
 
 def test_whitening_of_rewards_keeps_the_mean():
-    """Torchtune added the mean back to advantages, where it must not be."""
+    """Torchtune added the mean back to advantages, which must lose it."""
     kept = whiten(VALUES, MASK, keep_mean=True)
     assert masked_mean(kept, MASK).item() == pytest.approx(2.0, abs=1e-5)
     assert masked_mean(whiten(VALUES, MASK), MASK).item() == pytest.approx(0.0, abs=1e-6)

@@ -35,7 +35,7 @@ def test_gradients_equal_those_of_eager_attention():
 
 
 def test_two_queries_a_key_head_by_hand():
-    """One key for everyone: the weights are 1, so every query head reads its group's value."""
+    """There is a single key, so the weights are 1 and every query head reads its group's value."""
     query = torch.randn(1, 4, 3, 2)
     key, value = torch.randn(1, 2, 1, 2), torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
     found, weights = grouped_attention(torch.nn.Identity(), query, key, value, None, scaling=1.0)
@@ -50,7 +50,7 @@ def test_gpus_keep_their_own_kernels(device: str, name: str):
 
 
 def test_values_may_be_wider_than_keys_and_the_scale_left_out():
-    """As in DeepSeek-V3. One query, two keys: softmax([1, 0]/√1) = (0.7310586, 0.2689414)."""
+    """DeepSeek-V3 does so. One query, two keys: softmax([1, 0]/√1) = (0.7310586, 0.2689414)."""
     query = torch.ones(1, 1, 1, 1, requires_grad=True)
     key = torch.tensor([[[[1.0], [0.0]]]])
     value = torch.tensor([[[[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]]], requires_grad=True)
@@ -59,5 +59,5 @@ def test_values_may_be_wider_than_keys_and_the_scale_left_out():
     torch.testing.assert_close(found[0, 0, 0], expected, atol=1e-6, rtol=0)
     found.sum().backward()
     assert value.grad[0, 0, :, 0].tolist() == pytest.approx([0.7310586, 0.2689414], abs=1e-6)
-    slope = 6 * 0.7310586 * 0.2689414  # of 6·σ(q) with respect to q
+    slope = 6 * 0.7310586 * 0.2689414  # derivative of 6·σ(q) with respect to q
     assert query.grad.item() == pytest.approx(slope, abs=1e-5)

@@ -33,7 +33,7 @@ def plain(
 def test_values_and_gradients_are_those_of_a_plain_log_softmax(
     monkeypatch: pytest.MonkeyPatch, rows: int, temperature: float, has_bias: bool, rule: LogitRule
 ):
-    """Of log-probability and entropy at once, with respect to states and weights."""
+    """The gradients of log-probability and entropy, by states and weights, are checked at once."""
     monkeypatch.setattr(logprobs, "ROWS", rows)
     found = []
     for function in (plain, chosen_logprobs):
@@ -70,7 +70,7 @@ def test_entropy_that_nobody_wants_is_zero():
 def test_logits_are_of_response_tokens_alone_and_never_all_at_once(
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ):
-    """Nine tokens are read in fours, forward and back; the eleven of the prompts are not."""
+    """Nine response tokens are read in fours, forward and backward; prompt tokens are not."""
     monkeypatch.setattr(logprobs, "ROWS", 4)
     rows = []
     exact = logprobs._logits

@@ -1,4 +1,4 @@
-"""The fused LoRA layer against PEFT's own on the same weights."""
+"""The fused LoRA layer compared with PEFT's on the same weights."""
 
 from collections.abc import Iterator
 

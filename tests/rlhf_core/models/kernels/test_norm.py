@@ -35,7 +35,7 @@ def test_weights_that_are_trained_get_their_gradient():
 
 
 def test_other_norms_of_that_name_stay():
-    """Gemma's multiplies by 1 + w."""
+    """Gemma's RMSNorm multiplies by 1 + w."""
     layer = Gemma2RMSNorm(32)
     speed_up_norms(layer)
     assert "forward" not in vars(layer)

@@ -1,4 +1,4 @@
-"""Linear layers laid out for sampling against the layers themselves."""
+"""Packed linear layers compared with the layers themselves."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ IDS = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
 
 
 def with_policy(trunk: Trunk) -> Trunk:
-    """Two roles, of which one has moved far from the start."""
+    """Return a trunk with two roles, of which one is far from its initial weights."""
     trunk.add_role(Role.REWARD, seed=1)
     trunk.add_role(Role.POLICY, seed=2)
     generator = torch.Generator().manual_seed(1)
@@ -24,7 +24,7 @@ def with_policy(trunk: Trunk) -> Trunk:
 
 @torch.no_grad()
 def logits(trunk: Trunk, role: Role) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the layers give them, and within."""
+    """Return the logits of the plain layers, and of the packed layers."""
     with trunk.acting_as(role) as model:
         plain = model(IDS).logits
         with packed_linears(model):
@@ -38,14 +38,14 @@ def test_logits_of_every_role_are_those_of_the_layers(trunk: Trunk, role: Role):
 
 
 def test_the_policy_is_another_model_than_the_reference(trunk: Trunk):
-    """Else the test above would pass without any adapter."""
+    """Otherwise the test above would pass without any adapter."""
     trunk = with_policy(trunk)
     reference, policy = (logits(trunk, role)[1] for role in (Role.REFERENCE, Role.POLICY))
     assert (reference - policy).abs().max() > 1
 
 
 def test_an_update_too_small_for_bf16_weights_still_acts():
-    """In bf16 1 + 2⁻¹⁰ is 1, so merged it would be lost; x of sum 0 meets the update alone."""
+    """1 + 2⁻¹⁰ is 1 in bf16, so merging would lose the update; x sums to 0, so only it shows."""
     base = torch.nn.Linear(2, 1, bias=False).to(torch.bfloat16).requires_grad_(False)
     layer = FusedLinear(base, "one", LoraConfig(r=1, lora_alpha=1), r=1, lora_alpha=1)
     torch.nn.init.ones_(base.weight)
@@ -57,7 +57,7 @@ def test_an_update_too_small_for_bf16_weights_still_acts():
 
 
 def test_weights_in_fp32_multiply_in_what_autocast_asks_for():
-    """A model whose every parameter is trained keeps them in fp32, which multiplies far slower."""
+    """A fully trained model holds its weights in fp32, whose products are far slower."""
     layer = torch.nn.Linear(3, 2)
     x = torch.ones(1, 3)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
