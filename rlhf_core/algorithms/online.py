@@ -93,7 +93,7 @@ def train_online(
     done, numbers = checkpoints.resume(state)
     training.coefficient = numbers.get("kl_coefficient", training.coefficient)
     if settings.ptx is not None:
-        training.texts = _drawn_texts(
+        training.texts = _texts_by_step(
             texts, settings.ptx.examples, seed, training.updaters[Role.POLICY].taken
         )
     order = islice(endless_steps(len(prompts), settings.prompts_per_step, seed), settings.steps)
@@ -182,7 +182,7 @@ def _training_state(training: OnlineTraining) -> TrainingState:
     return TrainingState(parts)
 
 
-def _drawn_texts(
+def _texts_by_step(
     texts: Sequence[TokenSequence], examples: int, seed: int, taken: int
 ) -> Iterator[list[TokenSequence]]:
     """Return the texts of each optimizer step after the first `taken`."""

@@ -54,7 +54,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class _Cells:
+class _TokenCells:
     """The values at a micro-batch's tokens before the first update; all (n, R)."""
 
     old_logprobs: Tensor
@@ -190,7 +190,7 @@ def _accumulate(
         [experience.sequences[row] for row in rows]
     ):
         cells = (torch.tensor(rows)[group], slice(0, batch.response_mask.shape[1]))
-        own = _Cells(
+        own = _TokenCells(
             *(
                 cells_of_step[cells].to(batch.input_ids.device)
                 for cells_of_step in (
@@ -210,7 +210,7 @@ def _accumulate(
 
 
 def _backward_policy(
-    training: OnlineTraining, batch: Batch, own: _Cells, tokens: int, answers: int
+    training: OnlineTraining, batch: Batch, own: _TokenCells, tokens: int, answers: int
 ) -> dict[str, float]:
     """Add the gradients of one micro-batch's share of the policy loss; return its metrics' shares.
 
@@ -252,7 +252,9 @@ def _backward_policy(
         return {"policy_loss": loss.sum().item() / divisor, **means, **critic_share}
 
 
-def _backward_critic(training: OnlineTraining, batch: Batch, own: _Cells, tokens: int) -> float:
+def _backward_critic(
+    training: OnlineTraining, batch: Batch, own: _TokenCells, tokens: int
+) -> float:
     """Add the gradients of one micro-batch's share of the value loss, and return that share."""
     assert isinstance(training.settings, PPOSettings)
     values = training.trunk.token_values(Role.CRITIC, batch)
@@ -261,7 +263,7 @@ def _backward_critic(training: OnlineTraining, batch: Batch, own: _Cells, tokens
     return loss.item()
 
 
-def _value_loss(settings: PPOSettings, values: Tensor, own: _Cells, mask: Tensor) -> Tensor:
+def _value_loss(settings: PPOSettings, values: Tensor, own: _TokenCells, mask: Tensor) -> Tensor:
     """Return the value loss summed over a micro-batch's tokens."""
     return clipped_value_loss(
         values, own.old_values, own.returns, mask, settings.value_clip_range

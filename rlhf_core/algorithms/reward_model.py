@@ -162,7 +162,7 @@ def _accumulate(
         for number in {owners[index] for index in group}:
             own = rewards[[place for place, index in enumerate(group) if owners[index] == number]]
             preferences = rankings[number].preferences.to(rewards.device)
-            margins = _scaled(rankings[number].margins, margin, rewards.device)
+            margins = _scale_margins(rankings[number].margins, margin, rewards.device)
             losses = [kwise_loss(member, preferences, margins) for member in own.unbind(1)]
             weighted = torch.stack(losses) * weights[number].to(rewards.device)
             loss = loss + weighted.mean() / len(rankings)
@@ -173,5 +173,5 @@ def _accumulate(
     return loss_total, in_order
 
 
-def _scaled(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:
+def _scale_margins(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:
     return None if margins is None or margin == 0 else margin * margins.to(device)

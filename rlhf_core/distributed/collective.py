@@ -94,11 +94,11 @@ def on_all_ranks(
     signal.signal(signal.SIGTERM, _end_at_once)
     with ranks.alone(False):
         freed, _lead.freed = _lead.freed, []
-        _send(_Call(_lead.calls, _pickled((work, args, kwargs)), freed))
+        _send(_Call(_lead.calls, _pickle((work, args, kwargs)), freed))
         result = work(*args, **kwargs)
     if isinstance(result, Iterator):
         _lead.is_within = True
-        result = cast(Result, _in_step(result))
+        result = cast(Result, _take_in_lockstep(result))
     _remember(result, _lead.calls)
     _lead.calls += 1
     return result
@@ -149,7 +149,7 @@ def _repeat(call: _Call, results: dict[int, Any]) -> Any:
     return result
 
 
-def _in_step(steps: Iterator[Value]) -> Iterator[Value]:
+def _take_in_lockstep(steps: Iterator[Value]) -> Iterator[Value]:
     """Yield the steps, each taken with all ranks; between them this process acts alone."""
     while True:
         with ranks.alone(False):
@@ -189,7 +189,7 @@ def _forget(key: int, number: int) -> None:
         _lead.freed.append(number)
 
 
-def _pickled(call: object) -> bytes:
+def _pickle(call: object) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer).dump(call)
     return buffer.getvalue()

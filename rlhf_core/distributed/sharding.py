@@ -65,14 +65,14 @@ def in_lockstep(model: PreTrainedModel) -> Iterator[None]:
     yield
     announcing.remove()
     while (others := _Pass(all_reduce_max(_Pass.NONE))) is not _Pass.NONE:
-        _empty(model, others)
+        _make_empty_pass(model, others)
 
 
 def _announce(module: nn.Module, arguments: object) -> None:
     all_reduce_max(_Pass.FORWARD_AND_BACKWARD if torch.is_grad_enabled() else _Pass.FORWARD)
 
 
-def _empty(model: PreTrainedModel, others: _Pass) -> None:
+def _make_empty_pass(model: PreTrainedModel, others: _Pass) -> None:
     """Make an empty pass beside one of the other ranks; its gradients are 0."""
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
     is_reduced = model.dtype != torch.float32

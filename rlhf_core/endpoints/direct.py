@@ -82,7 +82,7 @@ class DirectDelivery:
         at_most = Spend(usd, tokens, 1)
         expected = request.input_tokens_expected + request.max_tokens
         async with self.slots, self.budget.hold(at_most) as hold:
-            await self.pace.turn(expected)
+            await self.pace.wait_turn(expected)
             sent_at = time.monotonic()
             hold.cost = at_most
             try:
@@ -94,7 +94,7 @@ class DirectDelivery:
                 raise
             used = reply.prompt_tokens + reply.completion_tokens
             hold.cost = Spend(reply.cost_usd, used or tokens, 1)
-        self.pace.congestion.answered()
+        self.pace.congestion.on_answer()
         self.pace.tokens.take((used or tokens) - expected, time.monotonic())
         return reply
 
@@ -114,6 +114,6 @@ class DirectDelivery:
             return
         now = time.monotonic()
         if error.is_throttled:
-            self.pace.congestion.throttled(sent_at, now)
+            self.pace.congestion.on_throttle(sent_at, now)
         if error.retry_after_seconds is not None:
             self.pace.congestion.pause(now + error.retry_after_seconds)

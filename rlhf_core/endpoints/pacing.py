@@ -59,12 +59,12 @@ class Congestion:
         self.paused_until = -math.inf
         self._halved_at = -math.inf
 
-    def answered(self) -> None:
+    def on_answer(self) -> None:
         """Raise the limit, by a fixed share of the ceiling each round trip of `limit` answers."""
         gain = self.ceiling / ROUND_TRIPS_TO_REGAIN / self.limit
         self.limit = min(float(self.ceiling), self.limit + gain)
 
-    def throttled(self, sent_at: float, now: float) -> None:
+    def on_throttle(self, sent_at: float, now: float) -> None:
         """Halve the limit at a 429, unless the request was sent before the last halving.
 
         Args:
@@ -88,7 +88,7 @@ class Pace:
         self.tokens = Rate(settings.tokens_per_minute)
         self.congestion = Congestion(settings.concurrency)
 
-    async def turn(self, tokens: float) -> None:
+    async def wait_turn(self, tokens: float) -> None:
         """Wait until a request of `tokens` tokens may be sent."""
         now = time.monotonic()
         wait = max(self.requests.take(1.0, now), self.tokens.take(tokens, now))

@@ -94,23 +94,23 @@ class AdapterRoles(Roles):
         self._load(target, self.weights(source))
 
     def remove(self, role: Role) -> None:
-        peft = self._adapted()
+        peft = self._require_peft()
         others = [name for name in peft.peft_config if name != role.value]
         peft.set_adapter(others[0])
         peft.delete_adapter(role.value)
 
     def parameters(self, role: Role) -> list[nn.Parameter]:
         marker = f".{role.value}."
-        named = self._adapted().named_parameters()
+        named = self._require_peft().named_parameters()
         return [parameter for name, parameter in named if marker in name]
 
     def weights(self, role: Role) -> dict[str, Tensor]:
-        return dict(get_peft_model_state_dict(self._adapted(), adapter_name=role.value))
+        return dict(get_peft_model_state_dict(self._require_peft(), adapter_name=role.value))
 
     @contextmanager
     def acting_as(self, role: Role) -> Iterator[PreTrainedModel]:
         if role is not Role.REFERENCE:
-            self._adapted().set_adapter(role.value)
+            self._require_peft().set_adapter(role.value)
             yield self.base
         elif self._peft is None:
             yield self.base
@@ -137,7 +137,7 @@ class AdapterRoles(Roles):
         self.add(role)
         self._load(role, load_file(folder / ADAPTER))
 
-    def merged(self, role: Role) -> PreTrainedModel:
+    def merge(self, role: Role) -> PreTrainedModel:
         """Return base and adapter as one model in the compute precision.
 
         A sharded base is loaded again on the CPU, whole, and merged there.
@@ -147,8 +147,8 @@ class AdapterRoles(Roles):
             whole = AdapterRoles(self._new, compute, self._rank)
             whole.add(role)
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
-            return whole.merged(role)
-        peft = self._adapted()
+            return whole.merge(role)
+        peft = self._require_peft()
         # Added in fp32 and rounded once: bf16 alone would drop small updates.
         peft.float()
         merged = cast(PreTrainedModel, peft.merge_and_unload(adapter_names=[role.value]))
@@ -156,9 +156,9 @@ class AdapterRoles(Roles):
         return merged
 
     def _load(self, role: Role, weights: dict[str, Tensor]) -> None:
-        set_peft_model_state_dict(self._adapted(), weights, adapter_name=role.value)
+        set_peft_model_state_dict(self._require_peft(), weights, adapter_name=role.value)
 
-    def _adapted(self) -> PeftModel:
+    def _require_peft(self) -> PeftModel:
         if self._peft is None:
             raise RuntimeError("the trunk has no role yet; add_role first")
         return self._peft

@@ -93,7 +93,7 @@ def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
-    save_plain(trunk.roles.merged(role), trunk.tokenizer, folder)
+    save_plain(trunk.roles.merge(role), trunk.tokenizer, folder)
 
 
 def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

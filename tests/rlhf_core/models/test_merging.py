@@ -104,14 +104,14 @@ def test_a_policy_that_was_trained_with_a_shared_critic_is_merged(
 
 def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     _, folder = saved(tmp_path, Role.POLICY, 4)
-    exact = AdapterRoles.merged
+    exact = AdapterRoles.merge
 
     def wrong(self: AdapterRoles, role: Role) -> torch.nn.Module:
         model = exact(self, role)
         model.get_input_embeddings().weight.data *= 1.01
         return model
 
-    monkeypatch.setattr(AdapterRoles, "merged", wrong)
+    monkeypatch.setattr(AdapterRoles, "merge", wrong)
     with pytest.raises(TrainingError, match="merges wrongly"):
         merge_saved(folder, tmp_path / "out", FP32)
     assert not (tmp_path / "out").exists()
