@@ -22,6 +22,7 @@ from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import (
     TrainingStep,
     Updater,
+    ordered_steps,
     shuffled_steps,
     step_count,
 )
@@ -83,8 +84,7 @@ def train_best_of_n(
         A step for each batch of answers, and one for each update.
 
     Raises:
-        TrainingError: If a number is not finite, the reference is not the base, or no answer can be
-            learnt: none ended, or none has a score.
+        TrainingError: If a number is not finite, the reference changed, or no answer can be learnt.
     """
     trunk.require_reference()
     per_step = settings.prompts_per_step
@@ -95,9 +95,7 @@ def train_best_of_n(
     updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
     state = TrainingState({Role.POLICY: updater, "best": best})
     done, _ = checkpoints.resume(state)
-    in_order = list(range(len(prompts)))
-    batches = (in_order[start : start + per_step] for start in range(0, len(prompts), per_step))
-    for step, chosen in remaining_steps(batches, done):
+    for step, chosen in remaining_steps(ordered_steps(len(prompts), per_step), done):
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         rewards = as_rewards(reward(rollouts))

@@ -210,6 +210,12 @@ def step_count(size: int, per_step: int, epochs: int) -> int:
     return epochs * math.ceil(size / per_step)
 
 
+def ordered_steps(size: int, per_step: int) -> Iterator[list[int]]:
+    """Yield the indices of the examples of each step, in order; the last step may be smaller."""
+    for start in range(0, size, per_step):
+        yield list(range(start, min(start + per_step, size)))
+
+
 def shuffled_steps(size: int, per_step: int, epochs: int, seed: int) -> Iterator[list[int]]:
     """Yield the indices of the examples of each step, in a new order every epoch.
 

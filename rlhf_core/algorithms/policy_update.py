@@ -43,6 +43,11 @@ class OnlineTraining:
     texts: Iterator[Sequence[TokenSequence]] = field(default_factory=lambda: iter(()))
     """Texts of each optimizer step, for PTX."""
 
+    def clear_gradients(self) -> None:
+        """Clear the gradients of all updaters without applying them, except those set aside."""
+        for updater in self.updaters.values():
+            updater.clear_gradients()
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -119,8 +124,7 @@ def update(
         tokens = training.trunk.compute.tokens_per_microbatch
         part = _gradients(training, rows, experience, targets)
         while observe and not reports and training.trunk.compute.tokens_per_microbatch < tokens:
-            for updater in training.updaters.values():
-                updater.clear_gradients()
+            training.clear_gradients()
             experience, targets = observe()
             tokens = training.trunk.compute.tokens_per_microbatch
             part = _gradients(training, rows, experience, targets)
@@ -132,8 +136,7 @@ def update(
             )
         is_stopped = bool(reports) and stop_at is not None and report["approx_kl"] > stop_at
         if is_stopped:
-            for updater in training.updaters.values():
-                updater.clear_gradients()
+            training.clear_gradients()
             break
         norms = {}
         if training.settings.ptx is not None:
