@@ -187,7 +187,7 @@ def _texts_by_step(
 ) -> Iterator[list[TokenSequence]]:
     """Return the texts of each optimizer step after the first `taken`."""
     if not texts:
-        raise TrainingError("ptx: there is no text to model beside the reward")
+        raise TrainingError("ptx: there is no text to train on beside the reward")
     drawn = endless_steps(len(texts), examples, seed_from(seed, "ptx"))
     return ([texts[index] for index in indices] for indices in islice(drawn, taken, None))
 

@@ -60,7 +60,7 @@ class Trial:
         total = as_rewards(self.reward(rollouts)).total
         mean = total.nanmean().item()
         if not math.isfinite(mean):
-            raise TrainingError(f"the reward of the answers that are to choose is {mean}")
+            raise TrainingError(f"the mean reward of the trial's answers is {mean}")
         return cap_unfinished_scores(total, rollouts, self.missing_eos_score)
 
 

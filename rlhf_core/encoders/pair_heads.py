@@ -41,7 +41,7 @@ def head_logits(task: Task, logits: Tensor) -> Tensor:
         ShapeError: If the logits are not (B, 5).
     """
     if logits.ndim != 2 or logits.shape[1] != len(OUTPUTS):
-        raise ShapeError(f"logits are {tuple(logits.shape)}; five outputs a pair are wanted")
+        raise ShapeError(f"logits must be (B, 5), not {tuple(logits.shape)}")
     if task is Task.ENTAILMENT:
         return logits[:, ENTAILMENT_OUTPUTS]
     return logits[:, OUTPUTS.index(task.value)]
@@ -65,7 +65,7 @@ def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
         ShapeError: If there is not one label a pair.
     """
     if labels.shape != head.shape[:1]:
-        raise ShapeError(f"labels are {tuple(labels.shape)} for {len(head)} pairs")
+        raise ShapeError(f"labels must be ({len(head)},), not {tuple(labels.shape)}")
     if task is not Task.ENTAILMENT:
         return binary_cross_entropy_with_logits(head, labels.to(head.dtype))
     shares = torch.log_softmax(head, dim=-1)

@@ -66,7 +66,7 @@ def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
     if unknown:
         _log_once(
             model.config.model_type,
-            f"its attention takes {', '.join(sorted(unknown))}, which only the eager one of "
+            f"its attention takes {', '.join(sorted(unknown))}, which only the eager attention of "
             "transformers computes, so that is used",
         )
         return
@@ -87,7 +87,7 @@ def shared_windows(model: PreTrainedModel) -> Windows | None:
         return _windows(model)
     _log_once(
         model.config.model_type,
-        f"{reason}, so each answer is read in a row of its own, as with compute.share_prompts off",
+        f"{reason}, so each answer gets a row of its own, as with compute.share_prompts off",
     )
     return None
 
@@ -134,7 +134,7 @@ def _windows(model: PreTrainedModel) -> Windows:
 def _why_not_shared(model: PreTrainedModel) -> str | None:
     """Return the reason why answers may not share a row, in words; None if they may."""
     if not _takes_positions(model):
-        return "it takes no positions of tokens"
+        return "it accepts no positions"
     if not model._can_set_attn_implementation():
         return "its attention is its own code"
     if set(_windows(model)) - {FULL, SLIDING}:
@@ -159,19 +159,19 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
             for positions in (shared.position_ids, moved)
         )
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return "it takes no ready mask"  # however an unknown model fails on one
+        return "it accepts no prepared mask"  # however an unknown model fails on one
     if len(plain) != len(given) or not plain:
-        return "it takes no ready mask"
+        return "it accepts no prepared mask"
     for own, ours in zip(plain, given, strict=True):
         fitting = [
             window for window in windows.values() if _shows(own, alone.visible_within(window))
         ]
         if not fitting or not _shows(ours, shared.visible_within(fitting[0])):
-            return "its layers do not take a ready mask as they would make their own"
+            return "its layers do not use a prepared mask as they use their own"
     if all(
         torch.equal(one.query, other.query) for one, other in zip(given, elsewhere, strict=True)
     ):
-        return "it does not place tokens by the positions that it is given"
+        return "it ignores the positions that it is given"
     return None
 
 

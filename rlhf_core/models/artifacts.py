@@ -170,7 +170,7 @@ def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
     if heads > 1 and not is_normalised:
         raise ModelNotFoundError(
             f"{folder.name}: its {heads} heads were normalised together, by an earlier version, so "
-            "what they differ by is no disagreement; train the reward model anew"
+            "their differences are no disagreement; train the reward model again"
         )
     trunk.roles.read(role, folder)
     trunk.load_head(role, weights)

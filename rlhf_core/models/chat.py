@@ -34,7 +34,7 @@ class ChatFormat:
         except TemplateError as error:
             raise ConfigError(
                 f"the chat template refuses the system message {system_prompt!r} ({error}); "
-                "set system_prompt to null and say it in the prompts"
+                "set system_prompt to null and put its text into the prompts"
             ) from None
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""Merging a saved model into one plain folder for transformers, whatever form it was saved in."""
+"""Merging of a saved model of any form into one plain folder for transformers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -105,7 +105,7 @@ def checkpoint_layers(model: PreTrainedModel) -> None:
     layers = [layer for layer in model.modules() if isinstance(layer, GradientCheckpointingLayer)]
     if not layers:
         raise ModelNotFoundError(
-            f"architecture {model.config.model_type!r} has no layers that can be computed again; "
+            f"architecture {model.config.model_type!r} has no layers that can be recomputed; "
             "set compute.gradient_checkpointing to false"
         )
     for layer in layers:

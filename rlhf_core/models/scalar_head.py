@@ -52,7 +52,7 @@ class ScalarHead(nn.Module):
         bias = self.linear.bias
         if not mean.shape == deviation.shape == bias.shape:
             raise ShapeError(
-                f"mean {tuple(mean.shape)} and deviation {tuple(deviation.shape)} must be of one "
+                f"mean {tuple(mean.shape)} and deviation {tuple(deviation.shape)} must hold one "
                 f"number a member, {tuple(bias.shape)}"
             )
         mean, deviation = mean.to(bias.device), deviation.to(bias.device)

@@ -132,8 +132,8 @@ class Trunk:
         """
         if not torch.equal(self._reference_states(), self._base_states):
             raise TrainingError(
-                "the reference no longer says what the base model says: its weights were changed; "
-                "load the model anew"
+                "the reference no longer answers as the base model does, because its weights were "
+                "changed; load the model again"
             )
 
     def batch(self, sequences: Sequence[TokenSequence]) -> Batch:

@@ -107,8 +107,8 @@ def new_cache(model: PreTrainedModel) -> GrowingCache:
     unusual = {type(layer) for layer in layers} - {DynamicLayer, DynamicSlidingWindowLayer}
     if unusual or not layers:
         raise ModelNotFoundError(
-            f"architecture {model.config.model_type!r} remembers more of a text than keys and "
-            "values, which Solon does not sample from yet; choose another model"
+            f"architecture {model.config.model_type!r} caches more of a text than keys and "
+            "values, which Solon cannot sample from yet; choose another model"
         )
     return GrowingCache([GrowingLayer() for _ in layers])
 

@@ -95,7 +95,7 @@ def test_trying_leaves_the_training_as_it_is(new_trunk: NewTrunk):
 
 def test_a_reward_that_is_no_number_chooses_nothing(trunk: Trunk):
     trial = Trial(prompts(2), says(float("nan")), SAMPLING)
-    with pytest.raises(TrainingError, match="the reward of the answers that are to choose is nan"):
+    with pytest.raises(TrainingError, match="the mean reward of the trial's answers is nan"):
         list(train_sft(trunk, demonstrations(), SETTINGS, 1, trial=trial))
 
 

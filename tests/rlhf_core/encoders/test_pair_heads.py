@@ -58,7 +58,7 @@ def test_a_merged_label_gives_finite_gradients():
 
 
 def test_the_loss_refuses_to_broadcast():
-    with pytest.raises(ShapeError, match=r"\(3, 1\) for 3 pairs"):
+    with pytest.raises(ShapeError, match=r"labels must be \(3,\), not \(3, 1\)"):
         head_loss(Task.SIMILARITY, torch.zeros(3), torch.zeros(3, 1))
 
 

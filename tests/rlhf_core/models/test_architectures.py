@@ -21,7 +21,7 @@ from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import CONFIGS, write_architecture
 
 EXACT_NATS = 1e-4
-REFUSED = {"mamba": "'mamba' remembers more of a text than keys and values"}
+REFUSED = {"mamba": "'mamba' caches more of a text than keys and values"}
 EAGER = {"gemma2": "softcap", "gpt-oss": "s_aux"}
 ROWS_OF_THEIR_OWN = ("bloom", "falcon", "falcon with alibi", "gpt-j")
 SERVED = [name for name in CONFIGS if name not in REFUSED]
@@ -113,7 +113,7 @@ def test_the_fast_path_is_left_where_it_would_be_wrong_and_the_log_says_so_once(
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == len(set(said))
     assert any("in a row of its own" in line for line in said) is (name in ROWS_OF_THEIR_OWN)
-    assert any("only the eager one" in line for line in said) is (name in EAGER)
+    assert any("only the eager attention" in line for line in said) is (name in EAGER)
     if name in EAGER:
         assert any(f"its attention takes {EAGER[name]}," in line for line in said)
     if is_own:

@@ -94,7 +94,7 @@ def test_a_reference_that_is_not_the_base_is_refused(new: str, request: pytest.F
     trunk.require_reference()
     with torch.no_grad():
         next(trunk.language_model.base_model.layers.parameters()).view(-1)[0] += 1e-3
-    with pytest.raises(TrainingError, match="reference no longer says what the base model says"):
+    with pytest.raises(TrainingError, match="reference no longer answers as the base model does"):
         trunk.require_reference()
 
 

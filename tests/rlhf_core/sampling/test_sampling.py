@@ -206,7 +206,7 @@ def test_a_prompt_is_read_once_for_all_its_samples(trunk: Trunk):
 def test_a_model_that_remembers_other_than_keys_and_values_is_refused():
     config = MambaConfig(vocab_size=40, hidden_size=16, state_size=4, num_hidden_layers=1)
     model = AutoModelForCausalLM.from_config(config).eval()
-    with pytest.raises(ModelNotFoundError, match="'mamba' remembers more"):
+    with pytest.raises(ModelNotFoundError, match="'mamba' caches more"):
         sample(model, PROMPTS, SEEDS, SamplingLimits(3, 1.0, frozenset([1]), pad_id=0), ROOM)
 
 
