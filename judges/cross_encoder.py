@@ -14,7 +14,7 @@ from rlhf_core.encoders.bi_encoder import train_bi_encoder
 from rlhf_core.encoders.calibration import calibrate
 from rlhf_core.encoders.cross_encoder import measure_step_seconds, train_cross_encoder
 from rlhf_core.encoders.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
-from rlhf_core.encoders.sentence_encoder import Pair
+from rlhf_core.encoders.sentence_encoder import TwoTexts
 from rlhf_core.encoders.training import CrossEncoderTraining, step_count
 from rlhf_core.files.text_pairs import Task, TextPair
 from rlhf_core.models.device import choose_compute
@@ -57,7 +57,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
         heads = [self._encoder.probabilities(task, pairs) for task in self._tasks] if pairs else []
         return [self._opinion(answer, heads) for answer in answers]
 
-    def _opinion(self, answer: Answer, heads: Sequence[dict[Pair, float]]) -> Opinion:
+    def _opinion(self, answer: Answer, heads: Sequence[dict[TwoTexts, float]]) -> Opinion:
         references = answer.prompt.reference_answers
         if not references:
             return abstains("the prompt has no reference answer")

@@ -10,7 +10,7 @@ from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.encoders.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
-from rlhf_core.encoders.sentence_encoder import Pair
+from rlhf_core.encoders.sentence_encoder import TwoTexts
 from rlhf_core.files.text_pairs import Task
 from rlhf_core.models.device import choose_compute
 from rlhf_core.text.sentences import chunks, split_sentences
@@ -66,7 +66,7 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
         scores = {pair: self._follows(grid, found) for pair, grid in grids.items()}
         return [self._opinion(answer, scores) for answer in answers]
 
-    def _opinion(self, answer: Answer, scores: dict[Pair, float]) -> Opinion:
+    def _opinion(self, answer: Answer, scores: dict[TwoTexts, float]) -> Opinion:
         premises = self._premises(answer)
         if not premises:
             return abstains(f"the prompt has no {self._premise_name}")
@@ -91,19 +91,19 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
     def _premise_name(self) -> str:
         return "reference answer" if self.options.premise == "reference" else "given text"
 
-    def _directions(self, premise: str, answer: str) -> dict[str, Pair]:
+    def _directions(self, premise: str, answer: str) -> dict[str, TwoTexts]:
         """Premise and hypothesis of each direction that is asked for."""
         both = {"answer_follows": (premise, answer), "premise_follows": (answer, premise)}
         direction = self.options.direction
         return both if direction == "both" else {direction: both[direction]}
 
-    def _grid(self, premise: str, hypothesis: str) -> list[list[Pair]]:
+    def _grid(self, premise: str, hypothesis: str) -> list[list[TwoTexts]]:
         """Each sentence of the hypothesis with every chunk of the premise."""
         encoder = self._encoder
         pieces = chunks(split_sentences(premise), self.options.chunk_tokens, encoder.count_tokens)
         return [[(piece, sentence) for piece in pieces] for sentence in split_sentences(hypothesis)]
 
-    def _follows(self, grid: Sequence[Sequence[Pair]], found: dict[Pair, float]) -> float:
+    def _follows(self, grid: Sequence[Sequence[TwoTexts]], found: dict[TwoTexts, float]) -> float:
         best = [max(found[pair] for pair in row) for row in grid if row]
         return aggregate(best, self.options.aggregate)
 

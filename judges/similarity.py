@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
-from rlhf_core.encoders.sentence_encoder import Pair, cosines, load_sentence_encoder
+from rlhf_core.encoders.sentence_encoder import TwoTexts, cosines, load_sentence_encoder
 from rlhf_core.models.loading import locate
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
         return load_sentence_encoder(self.options.model)
 
 
-def _opinion(answer: Answer, nearness: dict[Pair, float]) -> Opinion:
+def _opinion(answer: Answer, nearness: dict[TwoTexts, float]) -> Opinion:
     references = answer.prompt.reference_answers
     if not references:
         return abstains("the prompt has no reference answer")

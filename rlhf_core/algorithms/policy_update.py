@@ -25,7 +25,7 @@ from rlhf_core.models.trunk import Role, Trunk
 MAX_FIRST_LOG_RATIO = 1e-2
 """Before the first update the policy equals the rollout policy; a larger mean |log ratio| means
 that dropout, temperature or padding differ between the two passes."""
-Plan = list[list[int]]
+MinibatchPlan = list[list[int]]
 """Rows of the rollouts in each minibatch."""
 
 
@@ -71,7 +71,7 @@ class _TokenCells:
 
 def minibatch_plan(
     rollouts: Sequence[Rollout], minibatches: int, rows: Sequence[int] | None = None
-) -> Plan:
+) -> MinibatchPlan:
     """Return the rows of each minibatch of a step; answers to one prompt stay in one minibatch.
 
     Args:
@@ -96,7 +96,7 @@ Observe = Callable[[], tuple[Experience, Targets]]
 
 def update(
     training: OnlineTraining,
-    plan: Plan,
+    plan: MinibatchPlan,
     experience: Experience,
     targets: Targets,
     observe: Observe | None = None,

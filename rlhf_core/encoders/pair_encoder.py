@@ -22,7 +22,7 @@ from rlhf_core.encoders.pair_heads import (
     head_logits,
     head_probabilities,
 )
-from rlhf_core.encoders.sentence_encoder import Pair, cosines, load_sentence_encoder
+from rlhf_core.encoders.sentence_encoder import TwoTexts, cosines, load_sentence_encoder
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.files.text_pairs import Task
 from rlhf_core.identity import digest
@@ -56,7 +56,7 @@ class PairEncoder:
         self._batch_size = batch_size
         self._model = load_cross_encoder(name, compute)
 
-    def probabilities(self, task: Task, pairs: Sequence[Pair]) -> dict[Pair, float]:
+    def probabilities(self, task: Task, pairs: Sequence[TwoTexts]) -> dict[TwoTexts, float]:
         """Return the calibrated probability of a head for each distinct pair.
 
         Raises:
@@ -76,7 +76,7 @@ class PairEncoder:
         calibrated = head_probabilities(task, calibration.apply(head, cosine)).tolist()
         return dict(zip(distinct, calibrated, strict=True))
 
-    def head(self, task: Task, pairs: Sequence[Pair]) -> Tensor:
+    def head(self, task: Task, pairs: Sequence[TwoTexts]) -> Tensor:
         """Return a head's logits for each pair.
 
         Args:
@@ -99,11 +99,11 @@ class PairEncoder:
         head = head_logits(task, logits) if self._is_ours else self._foreign_head(task, logits)
         return torch.stack([head[[row[pair] for pair in order]] for order in orders]).mean(dim=0)
 
-    def cosines(self, pairs: Sequence[Pair]) -> Tensor | None:
+    def cosines(self, pairs: Sequence[TwoTexts]) -> Tensor | None:
         """Return the bi-encoder's cosine of each pair, (N,); None without a bi-encoder."""
         return cosines(self._apart, pairs, self._batch_size) if self._apart else None
 
-    def logits(self, pairs: Sequence[Pair]) -> Tensor:
+    def logits(self, pairs: Sequence[TwoTexts]) -> Tensor:
         """Return the L outputs for each of N distinct pairs, by first appearance, fp32, (N, L)."""
         distinct = list(dict.fromkeys(pairs))
         if not distinct:

@@ -12,7 +12,8 @@ from rlhf_core.models.loading import locate
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Pair = tuple[str, str]
+TwoTexts = tuple[str, str]
+"""Two texts to compare, the premise first where their order has a meaning."""
 
 
 def load_sentence_encoder(name: str, **arguments: Any) -> "SentenceTransformer":
@@ -41,7 +42,7 @@ def load_sentence_encoder(name: str, **arguments: Any) -> "SentenceTransformer":
         raise ModelNotFoundError(f"judge model {name!r} cannot be loaded: {error}") from None
 
 
-def cosines(encoder: "SentenceTransformer", pairs: Sequence[Pair], batch_size: int) -> Tensor:
+def cosines(encoder: "SentenceTransformer", pairs: Sequence[TwoTexts], batch_size: int) -> Tensor:
     """Return the cosine of each pair; each distinct text is encoded once.
 
     Args:

@@ -132,7 +132,7 @@ class _Usage(BaseModel):
     completion_tokens: NonNegativeInt | None = None
 
 
-class Completion(BaseModel):
+class ChatCompletion(BaseModel):
     """The fields of a completion that Solon reads; a server may send more."""
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
@@ -172,7 +172,7 @@ class _Failed(BaseModel):
     error: _Error
 
 
-def read_completion(content: bytes) -> Completion:
+def read_completion(content: bytes) -> ChatCompletion:
     """Parse a chat completion.
 
     Raises:
@@ -182,7 +182,7 @@ def read_completion(content: bytes) -> Completion:
     try:
         failed = _Failed.model_validate_json(content).error
     except ValidationError:
-        return parse_as(Completion, content, "chat completion")
+        return parse_as(ChatCompletion, content, "chat completion")
     reason = one_line(f"HTTP 200, and an error in it: {failed.message}")
     code = str(failed.code)
     if code == TOO_MANY or code.startswith("5"):
@@ -191,7 +191,7 @@ def read_completion(content: bytes) -> Completion:
 
 
 def to_reply(
-    completion: Completion,
+    completion: ChatCompletion,
     request: ChatRequest,
     settings: EndpointSettings,
     latency_seconds: float,

@@ -39,7 +39,7 @@ Windows = dict[str, int | None]
 
 
 @dataclass(frozen=True)
-class _Call:
+class _AttentionCall:
     """The arguments that one attention layer was called with."""
 
     query: Tensor
@@ -48,7 +48,7 @@ class _Call:
     """Names of the other arguments that are set and not in KNOWN_ARGUMENTS."""
 
 
-_calls: ContextVar[list[_Call]] = ContextVar("calls of the recorder")
+_calls: ContextVar[list[_AttentionCall]] = ContextVar("calls of the recorder")
 
 
 def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
@@ -175,7 +175,7 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
     return None
 
 
-def _shows(call: _Call, visible: Tensor) -> bool:
+def _shows(call: _AttentionCall, visible: Tensor) -> bool:
     """Return True if the layer could look exactly where `visible`, (B, 1, T, T), is true."""
     return call.mask is not None and torch.equal(call.mask == 0, visible)
 
@@ -196,7 +196,7 @@ def _narrow_window(model: PreTrainedModel) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _record(model: PreTrainedModel, **inputs: object) -> list[_Call]:
+def _record(model: PreTrainedModel, **inputs: object) -> list[_AttentionCall]:
     """Return the arguments of each attention layer in one forward pass, in order."""
     former = model.config._attn_implementation
     token = _calls.set([])
@@ -222,7 +222,7 @@ def _recorder(
     unknown = {
         name for name, given in kwargs.items() if given is not None and name not in KNOWN_ARGUMENTS
     }
-    _calls.get().append(_Call(query, attention_mask, frozenset(unknown)))
+    _calls.get().append(_AttentionCall(query, attention_mask, frozenset(unknown)))
     batch, heads, length, _ = query.shape
     return query.new_zeros(batch, length, heads, value.shape[-1]), None
 

@@ -17,7 +17,7 @@ from rlhf_core.distributed.ranks import all_gather_mapping, share_of_rank
 from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.models.architecture import position_arguments
 from rlhf_core.models.kernels.attention import forward_only
-from rlhf_core.models.kernels.kv_cache import GrowingCache, Rows, join_rows, new_cache
+from rlhf_core.models.kernels.kv_cache import CacheRows, GrowingCache, join_rows, new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.packed import packed_linears
 from rlhf_core.models.sequences import length_batches, pad
@@ -99,11 +99,11 @@ def sample(
         the last token of the sample.
     """
     answers = [
-        [_Answer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
+        [_GrowingAnswer(prompt, _uniforms(seed, limits.max_new_tokens)) for seed in row]
         for prompt, row in zip(prompts, seeds, strict=True)
     ]
     waiting = deque(answers[index] for index in _longest_first(prompts))
-    batch = _Batch(model, limits)
+    batch = _GrowingBatch(model, limits)
     with forward_only(model), packed_linears(model):
         while True:
             growing = [n for n, answer in enumerate(batch.answers) if not answer.finish_reason]
@@ -173,7 +173,7 @@ def _first_index_beyond(weights: Tensor, shares: Tensor) -> tuple[Tensor, Tensor
 
 
 @dataclass
-class _Answer:
+class _GrowingAnswer:
     """A sample while it grows; `finish_reason` is empty until it ends."""
 
     prompt: Sequence[int]
@@ -202,14 +202,17 @@ class _Answer:
 
 
 def _take_newcomers(
-    waiting: deque[list[_Answer]], growing: Sequence[_Answer], limits: SamplingLimits, tokens: int
-) -> list[list[_Answer]]:
+    waiting: deque[list[_GrowingAnswer]],
+    growing: Sequence[_GrowingAnswer],
+    limits: SamplingLimits,
+    tokens: int,
+) -> list[list[_GrowingAnswer]]:
     """Remove and return the next prompts that fit, longest first; none until enough fit."""
     longest = max((len(answer.prompt) for answer in growing), default=0)
     if waiting:
         longest = max(longest, len(waiting[0][0].prompt))
     rows = tokens // (longest + limits.max_new_tokens)
-    newcomers: list[list[_Answer]] = []
+    newcomers: list[list[_GrowingAnswer]] = []
     if growing and len(growing) >= REFILL_BELOW * rows:
         return newcomers
     count = len(growing)
@@ -219,29 +222,29 @@ def _take_newcomers(
     return newcomers
 
 
-class _Batch:
+class _GrowingBatch:
     """Answers that grow at the same time, a row each: cache, lengths and next logits."""
 
     def __init__(self, model: PreTrainedModel, limits: SamplingLimits) -> None:
         self.model, self.limits, self.rule = model, limits, logit_rule(model)
-        self.answers: list[_Answer] = []
+        self.answers: list[_GrowingAnswer] = []
         self.cache = new_cache(model)
         self.lengths = torch.zeros(0, dtype=torch.long, device=model.device)
         self.logits = torch.zeros(0, device=model.device)
         """Logits of the next token of each answer, (B, V)."""
 
-    def regroup(self, places: list[int], newcomers: Sequence[list[_Answer]]) -> None:
+    def regroup(self, places: list[int], newcomers: Sequence[list[_GrowingAnswer]]) -> None:
         """Keep only the answers at these places, and prefill the prompts of new answers."""
         kept = torch.tensor(places, dtype=torch.long, device=self.model.device)
         lengths, logits = [self.lengths[kept]], [self.logits[kept]]
-        parts = [Rows(self.cache, kept, int(lengths[0].max()))] if places else []
+        parts = [CacheRows(self.cache, kept, int(lengths[0].max()))] if places else []
         self.answers = [self.answers[place] for place in places]
         prompts = [row[0].prompt for row in newcomers]
         for chunk in length_batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
             cache, read, ends = self._read([prompts[index] for index in chunk])
             rows = torch.tensor([len(newcomers[index]) for index in chunk])
             repeated = torch.arange(len(chunk)).repeat_interleave(rows).to(self.model.device)
-            parts.append(Rows(cache, repeated, int(read.max())))
+            parts.append(CacheRows(cache, repeated, int(read.max())))
             lengths.append(read[repeated])
             logits.append(ends[repeated])
             self.answers.extend(answer for index in chunk for answer in newcomers[index])

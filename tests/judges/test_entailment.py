@@ -6,7 +6,7 @@ from judges import load
 from judges.entailment import EntailmentJudge, EntailmentOptions, aggregate
 from judges.panel.judge import Answer, Opinion
 from rlhf_core.config import JudgeSettings
-from rlhf_core.encoders.pair_encoder import Pair
+from rlhf_core.encoders.pair_encoder import TwoTexts
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.files.text_pairs import Task
 from rlhf_core.records import Outcome, Prompt
@@ -19,21 +19,21 @@ ASKED = prompt(reference_answers=("A dog ran. It barked.",))
 class Recorded:
     """An encoder whose answers are written down; a word counts as a token."""
 
-    def __init__(self, known: dict[Pair, float]) -> None:
+    def __init__(self, known: dict[TwoTexts, float]) -> None:
         self.known = known
-        self.asked: list[Pair] = []
+        self.asked: list[TwoTexts] = []
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def probabilities(self, task: Task, pairs: list[Pair]) -> dict[Pair, float]:
+    def probabilities(self, task: Task, pairs: list[TwoTexts]) -> dict[TwoTexts, float]:
         assert task is Task.ENTAILMENT
         self.asked += pairs
         return {pair: self.known[pair] for pair in pairs}
 
 
 def opinion(
-    known: dict[Pair, float], text: str, asked: Prompt = ASKED, **options: object
+    known: dict[TwoTexts, float], text: str, asked: Prompt = ASKED, **options: object
 ) -> Opinion:
     judge = EntailmentJudge(EntailmentOptions.model_validate({"model": "recorded", **options}))
     judge.__dict__["_encoder"] = Recorded(known)

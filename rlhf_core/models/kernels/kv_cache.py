@@ -79,7 +79,7 @@ class GrowingCache(Cache):
 
 
 @dataclass(frozen=True)
-class Rows:
+class CacheRows:
     """Some rows of a cache, none of them longer than `columns`."""
 
     cache: GrowingCache
@@ -113,7 +113,7 @@ def new_cache(model: PreTrainedModel) -> GrowingCache:
     return GrowingCache([GrowingLayer() for _ in layers])
 
 
-def join_rows(parts: Sequence[Rows]) -> GrowingCache:
+def join_rows(parts: Sequence[CacheRows]) -> GrowingCache:
     """Return one cache of the rows of several caches, right-aligned. It empties those caches."""
     columns = max(part.columns for part in parts)
     cache = GrowingCache([GrowingLayer() for _ in parts[0].cache.growing])
