@@ -3,27 +3,27 @@
 SolonError
 ├── InputError            the user can mend it; the command line exits with 2
 │   ├── ConfigError         a key, a value or a combination in the config
-│   ├── DataFileError       a file of prompts or labels, with its line
-│   ├── RecordError         rows that are not the records they are said to be
-│   ├── ModelNotFoundError  a model that is not where its name says
+│   ├── DataFileError       a file of prompts or labels; the message names the line
+│   ├── RecordError         rows that do not match the record they are read as
+│   ├── ModelNotFoundError  no model at the path or name given
 │   ├── QueryError          SQL that the audit refuses or cannot run
-│   ├── IdError             an id that nothing in the store has, or several things
+│   ├── IdError             an id that matches no row of the store, or several rows
 │   └── UnknownUserError    a user of whom the store has no prompt
 ├── StoreError            the store cannot be used as it is
 │   ├── StoreBusyError      another process held the lock for too long
-│   └── SchemaError         written by a newer version, or migrated by other hands
+│   └── SchemaError         written by a newer version, or migrated by something else
 ├── ShapeError            tensors that would broadcast instead of matching
-├── SilentJudgeError      a judge without a readable answer to too many questions
-├── TrainingError         a run that cannot go on (no data, loss not finite)
-├── LostProcessError      of several processes that work as one, another ended
-└── EndpointError         a remote model did not answer usefully
-    ├── BudgetError         … it was not asked: the budget does not hold the call
-    └── TransientError      … and asking again may help: the one leaf that is retried
+├── SilentJudgeError      a judge left too many questions without a readable answer
+├── TrainingError         training cannot continue (no data, loss not finite)
+├── LostProcessError      another rank of a distributed run ended
+└── EndpointError         a remote model gave no usable answer
+    ├── BudgetError         … the call was not sent, because it would exceed the budget
+    └── TransientError      … and a retry may help: the only leaf that is retried
 """
 
 
 class SolonError(Exception):
-    """Base of the tree; its text is one line that says what is wrong and what would be right."""
+    """Base of the tree; the message is one line that says what is wrong and how to fix it."""
 
 
 class InputError(SolonError):
@@ -88,7 +88,7 @@ class LostProcessError(SolonError):
 
 class EndpointError(SolonError):
     may_be_billed = False
-    """Whether the server may have charged for what failed."""
+    """True if the server may have charged for the failed call."""
 
 
 class BudgetError(EndpointError):
@@ -96,13 +96,13 @@ class BudgetError(EndpointError):
 
 
 class TransientError(EndpointError):
-    """A failure of the moment: time-out, lost connection, 429, 5xx, unreadable reply.
+    """A temporary failure: time-out, lost connection, 429, 5xx, unreadable reply.
 
     Args:
         message: What happened.
-        retry_after_seconds: What the server asked for, if it did.
-        is_throttled: Whether the server said that it is asked too fast (429).
-        may_be_billed: Whether the server may have charged for it all the same.
+        retry_after_seconds: Pause that the server asked for; None if it named none.
+        is_throttled: True if the server limited the rate (429).
+        may_be_billed: True if the server may have charged for the call nevertheless.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Content-addressed ids: the same work done twice is the same row.
 
-Ids name content, they do not protect it: 80 bits of SHA-256 make a chance collision among a
-billion rows about one in a million.
+Ids name content and do not protect it. With 80 bits of SHA-256, the chance of any collision among a
+billion rows is about one in a million.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ PACKAGES = ("flows", "judges", "rlhf_core")
 
 
 def content_id(*parts: Any) -> str:
-    """Hash of JSON-representable parts; key order inside mappings does not matter."""
+    """Return the hash of JSON-representable parts; the key order of mappings does not matter."""
     canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return digest(canonical.encode())
 
@@ -28,18 +28,18 @@ def digest(content: bytes) -> str:
 
 
 def unit_interval(*parts: Any) -> float:
-    """A number in [0, 1) drawn from the parts: the same parts always draw the same number."""
+    """Return a number in [0, 1) drawn from the parts; the same parts draw the same number."""
     return int(content_id(*parts)[:13], 16) / 16**13
 
 
 def seed_from(*parts: Any) -> int:
-    """A 63-bit random seed drawn from the parts, for `torch.Generator.manual_seed`."""
+    """Return a 63-bit random seed drawn from the parts, for `torch.Generator.manual_seed`."""
     return int(content_id(*parts)[:16], 16) >> 1
 
 
 @cache
 def code_version() -> str:
-    """Release plus a hash of the installed sources, so that an edited checkout is told apart."""
+    """Return the release plus a hash of the installed sources, so that edits change it."""
     contents = (path.read_bytes() for path in _sources())
     return f"{metadata.version('solon')}+{digest(b''.join(contents))[:8]}"
 

@@ -1,4 +1,4 @@
-"""The config: its tree in tree.py, from file to checked tree in loading.py."""
+"""The config: tree.py defines its settings, loading.py reads and validates files."""
 
 from rlhf_core.config.base import Settings
 from rlhf_core.config.judge import JudgeSettings

@@ -1,4 +1,4 @@
-"""Where a store is: the path of a DuckDB file, or the address of a lake that machines share."""
+"""Addresses of stores: the path of a DuckDB file, or the address of a lake that machines share."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ EXAMPLE = "ducklake:postgresql://solon@db.example.com/solon?data=/mnt/shared/sol
 CONNECT_TIMEOUT_SECONDS = 10
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^?#@]*)?")
 SECRET = re.compile(r"pass(word|phrase|wd)|secret|token|key_?id|access_?key", re.IGNORECASE)
-"""In an option's name: what must not stand in an address."""
+"""Names of options that would put a secret into an address."""
 
 SIGNED = re.compile(r"^(api[-_]?)?key$|^sig(nature)?$|^code$", re.IGNORECASE)
-"""More of them, as servers of models call them."""
+"""More such names, used by model servers."""
 
 
 def check_server_address(url: str | None) -> str | None:
-    """Return the address of a model's server, which is kept in the store with the config.
+    """Return the address of a model server, which is stored with the config.
 
     Raises:
-        ConfigError: If it is none, or there is a secret in it; the secret is not said again.
+        ConfigError: If the address contains a secret; the message does not repeat it.
     """
     if url is None:
         return None
@@ -33,8 +33,8 @@ def check_server_address(url: str | None) -> str | None:
     names = parse_qs(parts.query, keep_blank_values=True)
     if "@" in parts.netloc or any(SECRET.search(name) or SIGNED.search(name) for name in names):
         raise ConfigError(
-            "base_url: an address holds no secret, since the config is kept in the store; put the "
-            "key into the environment variable that api_key_env names"
+            "base_url: an address must not contain a secret, since the config is kept in the "
+            "store; put the key into the environment variable that api_key_env names"
         )
     return url
 
@@ -44,17 +44,17 @@ ServerAddress = Annotated[str | None, BeforeValidator(check_server_address)]
 
 @dataclass(frozen=True)
 class LakeAddress:
-    """Where a lake's catalog and its rows are."""
+    """Location of a lake's catalog and of its rows."""
 
     catalog: str
-    """Of PostgreSQL, as libpq reads it; holds no password."""
+    """PostgreSQL URL in libpq's syntax, without a password."""
     data: str
-    """Folder, the same on every machine, or `s3://BUCKET/PREFIX` in an object store."""
-    # Not part of what a lake is called: its catalog says which it is.
+    """Folder at the same path on every machine, or `s3://BUCKET/PREFIX` in an object store."""
+    # The catalog alone identifies a lake, so these are not part of its name.
     endpoint: str | None = field(default=None, repr=False)
-    """URL of an object store that is not Amazon's."""
+    """URL of an object store other than Amazon's."""
     region: str | None = field(default=None, repr=False)
-    """Of the object store."""
+    """Region of the object store."""
 
     @property
     def is_in_object_store(self) -> bool:
@@ -64,23 +64,23 @@ class LakeAddress:
     def parse(cls, url: str) -> "LakeAddress":
         """Read `ducklake:postgresql://USER@HOST:PORT/DATABASE?data=FOLDER`.
 
-        The options `endpoint` and `region` say where a bucket is; all others are libpq's.
+        The options `endpoint` and `region` locate a bucket; all others are passed to libpq.
 
         Raises:
-            ConfigError: If a part is missing or cannot be used, or there is a secret in it.
+            ConfigError: If a part is missing or invalid, or contains a secret.
         """
         parts = urlsplit(url.removeprefix(PREFIX))
         options = parse_qs(parts.query)
         if parts.password is not None or any(SECRET.search(name) for name in options):
             raise ConfigError(
-                "store: an address holds no secret; put a password into PGPASSWORD, keys to an "
-                "object store into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                "store: an address must not contain a secret; put a password into PGPASSWORD, keys "
+                "to an object store into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         database = parts.path.strip("/")
         if parts.scheme not in ("postgresql", "postgres") or not database or "data" not in options:
-            # Without the options: there might be a secret in one that was misspelt.
+            # Options are not repeated: one that is misspelt may contain a secret.
             raise ConfigError(
-                f"store: {url.split('?')[0]!r}… is no address of a lake; write one like {EXAMPLE}"
+                f"store: {url.split('?')[0]!r}… is not a lake's address; write one like {EXAMPLE}"
             )
         data = _checked_data(options.pop("data")[-1])
         endpoint = _checked_endpoint(options.pop("endpoint", [None])[-1])
@@ -91,7 +91,7 @@ class LakeAddress:
 
 
 def _checked_data(data: str) -> str:
-    # DuckDB would read keys from a query in the URL.
+    # DuckDB would read keys from the query of the URL.
     if "://" in data and not BUCKET.fullmatch(data):
         raise ConfigError(
             "store: data= is a folder, or a prefix like s3://bucket/solon, without keys or options"
@@ -110,10 +110,10 @@ def _checked_endpoint(endpoint: str | None) -> str | None:
 
 
 def store_address(raw: str | Path) -> str | Path:
-    """An address as it is, checked, or a path.
+    """Return a lake's address unchanged once it is validated, or a path.
 
     Raises:
-        ConfigError: If it is meant to be an address and is none.
+        ConfigError: If it begins like an address and is not valid.
     """
     if isinstance(raw, str) and raw.startswith(PREFIX):
         LakeAddress.parse(raw)
@@ -122,7 +122,7 @@ def store_address(raw: str | Path) -> str | Path:
 
 
 def _checked(raw: Any) -> Any:
-    # Its error goes past pydantic, which would say the address again, password and all.
+    # A ConfigError bypasses pydantic, whose message would repeat the address and its password.
     return store_address(raw) if isinstance(raw, str) else raw
 
 

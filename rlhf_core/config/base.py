@@ -1,4 +1,4 @@
-"""What every part of a config is made of, and which settings change results."""
+"""Base class of all settings, and the mark for settings that change no results."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,16 +12,16 @@ PositiveInt = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True)
 class _Aside:
-    """Marks a field that changes no result."""
+    """Mark of a field that changes no results."""
 
 
 ASIDE = _Aside()
-"""`timeout_seconds: Annotated[float, ASIDE]` leaves a setting out of every hash: it says how, where
-or at what price something is computed, not what comes of it."""
+"""`timeout_seconds: Annotated[float, ASIDE]` excludes a setting from every hash: it affects how,
+where or at what price something is computed, not the result."""
 
 
 class Settings(BaseModel):
-    """Base of every config: frozen, and an unknown key is an error, not a surprise."""
+    """Base class of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -33,5 +33,5 @@ class Settings(BaseModel):
 
 
 def is_aside(model: type[BaseModel], name: str) -> bool:
-    """Return whether a field changes no result."""
+    """Return True if a field changes no results."""
     return ASIDE in model.model_fields[name].metadata

@@ -1,6 +1,6 @@
-"""What of a config decides results: the part that hashes, recipes and judges' versions are made of.
+"""The part of a config that decides results; hashes, recipes and judge versions are made from it.
 
-A field says that it decides nothing by the mark `ASIDE`, where it is defined.
+The mark `ASIDE` excludes a field, where the field is defined.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from rlhf_core.config.base import is_aside
 from rlhf_core.config.judge import JudgeSettings
 
 JudgeIdentity = Callable[[JudgeSettings], Any]
-"""Says what decides a judge's verdicts; only the judge's own file knows its options."""
+"""Returns what decides a judge's verdicts; only the judge's own file knows its options."""
 
 
 def deciding(value: Any, judge: JudgeIdentity) -> Any:
-    """Return what decides results of some settings, as JSON holds it.
+    """Return the part of some settings that decides results, as JSON values.
 
     Args:
-        value: Settings, or anything that stands in them.
-        judge: Stands for each judge's settings.
+        value: Settings, or any value within settings.
+        judge: Returns the deciding part of a judge's settings.
     """
     if isinstance(value, JudgeSettings):
         return judge(value)
@@ -38,7 +38,7 @@ def deciding(value: Any, judge: JudgeIdentity) -> Any:
 
 
 def deciding_fields(settings: BaseModel, judge: JudgeIdentity) -> dict[str, Any]:
-    """Return the fields of some settings that decide results, by name; as `deciding`."""
+    """Return the fields of some settings that decide results, by name; see `deciding`."""
     return {
         name: deciding(getattr(settings, name), judge)
         for name in type(settings).model_fields

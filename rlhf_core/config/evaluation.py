@@ -1,4 +1,4 @@
-"""Settings of the comparison that decides, and of what it must show."""
+"""Settings of the evaluation of policies, and of the conditions for their promotion."""
 
 import logging
 import math
@@ -11,47 +11,47 @@ from rlhf_core.config.judge import JudgeSettings
 
 
 class EvaluationSettings(Settings):
-    """The comparison that decides, on held-out prompts, by judges that took no part."""
+    """Comparison of policy and baseline on held-out prompts, by judges outside the training."""
 
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
-    """None of them, nor a member of a jury among them, may have a say in training, under whatever
-    name and settings that do not change verdicts. The first one decides; the others are
-    reported."""
+    """Judges of the comparison. None of them, nor a member of a jury among them, may also judge
+    training data, even under another name or with settings that do not change verdicts. The first
+    one decides on promotion; the others are only reported."""
     baseline: Literal["champion", "sft"] = "champion"
-    """Whom to beat: the champion, which is the policy promoted last (the SFT model, while there is
-    none), or always the SFT model, which also promotes policies worse than the champion."""
+    """Model to beat. champion: the policy promoted last (the SFT model, if there is none yet). sft:
+    always the SFT model, so that policies worse than the champion may be promoted too."""
     samples_per_prompt: PositiveInt = 2
     """Answers of each model to each held-out prompt."""
     temperature: PositiveFloat = 1.0
-    """Of these answers."""
+    """Temperature at which these answers are sampled."""
 
     @model_validator(mode="before")
     @classmethod
     def _nothing_is_resampled(cls, raw: Any) -> Any:
-        """Intervals were bootstrapped once; configs that say how often are read as before."""
+        """Accept old configs that set `bootstrap_resamples`, and warn about it."""
         if not isinstance(raw, dict) or "bootstrap_resamples" not in raw:
             return raw
         logging.getLogger(__name__).warning(
-            "evaluation.bootstrap_resamples does nothing: intervals are exact now; remove it"
+            "evaluation.bootstrap_resamples has no effect: intervals are exact now; remove it"
         )
         return {key: value for key, value in raw.items() if key != "bootstrap_resamples"}
 
 
 class PromotionSettings(Settings):
-    """What a policy must show before it is promoted."""
+    """Conditions that a policy must meet to be promoted."""
 
     win_rate_above: Share = 0.5
     """The lower end of the win rate's interval must lie above this."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    """Of that interval."""
+    """Confidence of that interval."""
     min_prompts: PositiveInt = 20
-    """Held-out prompts that the deciding judge must have scored; with fewer there is no decision.
-    Of 20 prompts a policy must win three quarters to show that it is better, of 12 five sixths, of
-    6 all; 5 can show nothing."""
+    """Held-out prompts that the deciding judge must have scored; with fewer, no policy is promoted.
+    To show that it is better, a policy must win three quarters of 20 prompts, five sixths of 12, or
+    all of 6; 5 prompts can show nothing."""
     max_kl: PositiveFloat = 10.0
     """Limit of the KL divergence from the SFT model, in nats an answer."""
     min_eos_rate: Share = 0.5
-    """At least this share of the answers must end by themselves."""
+    """Least share of the answers that must end by themselves."""
 
     @model_validator(mode="after")
     def _enough_to_show(self) -> "PromotionSettings":
@@ -62,6 +62,6 @@ class PromotionSettings(Settings):
             raise ValueError(
                 f"min_prompts = {self.min_prompts}: a policy that wins all of them shows "
                 f"a win rate above {shown:.1%} with {self.confidence:.0%} confidence, and it must "
-                f"lie above {self.win_rate_above:.1%}; write at least {math.floor(needed) + 1}"
+                f"lie above {self.win_rate_above:.1%}; set at least {math.floor(needed) + 1}"
             )
         return self

@@ -1,4 +1,4 @@
-"""A judge's entry in a config; what belongs to one kind alone is checked in that judge's file."""
+"""A judge's entry in a config; options of one kind alone are validated in that judge's file."""
 
 from typing import Annotated, Any
 
@@ -9,11 +9,11 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import Mode
 
 DEFAULT_SCALE = 0.1
-"""Of judges that score: a tenth of the way from the worst to the best score."""
+"""Default scale of judges that score: a tenth of the range from the worst to the best score."""
 
 
 class JudgeSettings(BaseModel):
-    """One judge: which, how much it counts, and the settings of its kind."""
+    """One judge: its kind, its weight, and the options of its kind."""
 
     model_config = ConfigDict(
         extra="allow", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
@@ -22,16 +22,17 @@ class JudgeSettings(BaseModel):
     kind: str
     """Name of a file in judges/; `solon judges` lists them."""
     name: Annotated[str, ASIDE] = ""
-    """Name in the store and the report; the kind, where it is left out."""
+    """Name in the store and in reports; by default the kind."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
-    """Its share in the ranking. 0 records its judgements and lets them decide nothing."""
+    """Weight in the ranking. With 0 its judgements are stored but decide nothing."""
     modes: tuple[Mode, ...] = tuple(Mode)
-    """Prompts it judges; all, where it is left out."""
+    """Modes of the prompts that it judges; by default all."""
     scale: PositiveFloat = DEFAULT_SCALE
-    """Of a judge that scores: of two answers whose scores differ by so much, the better one is
-    preferred at odds of e to 1, with probability 0.73; in general with σ(difference / scale), so
-    that scores and the probabilities of judges that compare count alike. On labelled pairs, `solon
-    judges bench` tells by its `calibration_slope` which scale fits: this one over the slope."""
+    """Scale of the scores, for a judge that scores: the better of two answers is preferred with
+    probability σ(difference / scale), so a difference of one scale means odds of e to 1, or 0.73.
+    This makes scores and the probabilities of judges that compare count alike. On labelled pairs,
+    `solon judges bench` reports a `calibration_slope`; the scale that fits is this one divided by
+    it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -42,10 +43,10 @@ class JudgeSettings(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The settings that belong to this kind alone."""
+        """The options that belong to this kind alone."""
         return dict(self.model_extra or {})
 
     @property
     def identity(self) -> str:
-        """What makes it the same judge: kind and options, not name, weight, modes or scale."""
+        """Hash of kind and options; name, weight, modes and scale do not change the judge."""
         return content_id(self.kind, self.options)

@@ -1,7 +1,7 @@
-"""From a YAML file, the environment and `--set` to one checked Config, or a one-line error.
+"""Loading of a config from a YAML file, the environment and `--set`, with one-line errors.
 
-Later sources win: defaults in the code, the YAML file, variables such as
-`SOLON__TRAINING__STEPS=5`, then `--set training.steps=5`. Values are read as YAML.
+Later sources override earlier ones: defaults in the code, the YAML file, variables such as
+`SOLON__TRAINING__STEPS=5`, then `--set training.steps=5`. Values are parsed as YAML.
 """
 
 import difflib
@@ -31,15 +31,18 @@ def load_config(
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Config:
-    """The config of a file, with the environment's and the command line's changes.
+    """Load the config of a file, with overrides from the environment and the command line.
 
     Args:
-        path: YAML file that holds what differs from the defaults.
-        overrides: `a.b=c` each; list entries by number, as in `judges.0.weight=0.5`.
-        environment: Variables to look in; those of the process, where it is left out.
+        path: YAML file with the settings that differ from the defaults.
+        overrides: Settings written `a.b=c`; list entries by number, as in `judges.0.weight=0.5`.
+        environment: Environment variables; None reads those of the process.
+
+    Returns:
+        The validated config; a config without a name is named after its file.
 
     Raises:
-        ConfigError: In one line, with the key and what would be right.
+        ConfigError: If the config is not valid; one line that names the key and the fix.
     """
     tree = _read_yaml(Path(path))
     _override(tree, overrides, os.environ if environment is None else environment)
@@ -59,10 +62,15 @@ def store_path(
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Path | str:
-    """Where the store lies, by the same sources; a config file is not needed for it.
+    """Return the store's path or address, from the sources of `load_config`; a file is optional.
+
+    Args:
+        path: YAML file of the config, if there is one.
+        overrides: Settings written `a.b=c`.
+        environment: Environment variables; None reads those of the process.
 
     Raises:
-        ConfigError: As `load_config`, but for required keys, which may be missing here.
+        ConfigError: Like `load_config`, except that required keys may be missing.
     """
     tree = _part_of_config(path, overrides, environment)
     return store_address(tree.get("store", Config.model_fields["store"].default))
@@ -71,10 +79,10 @@ def store_path(
 def import_rules(
     path: Path | str | None, overrides: Sequence[str] = ()
 ) -> tuple[PrivacySettings, HygieneSettings]:
-    """What may be kept of prompts that are imported, as `store_path` finds the store.
+    """Return the rules for imported prompts, from the sources of `store_path`.
 
     Raises:
-        ConfigError: As `store_path`.
+        ConfigError: Like `store_path`.
     """
     prompts = _part_of_config(path, overrides, None).get("prompts", {})
     return (
@@ -84,10 +92,10 @@ def import_rules(
 
 
 def artifacts_path(path: Path | str | None, overrides: Sequence[str] = ()) -> Path:
-    """Where models and reports lie, as `store_path` finds the store.
+    """Return the folder of models and reports, from the sources of `store_path`.
 
     Raises:
-        ConfigError: As `store_path`.
+        ConfigError: Like `store_path`.
     """
     tree = _part_of_config(path, overrides, None)
     return Path(tree.get("artifacts", Config.model_fields["artifacts"].default))
@@ -98,10 +106,15 @@ def load_panel(
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Panel:
-    """The judges of a config, and where their figures go; other keys may be missing.
+    """Return the judges of a config and the store for their figures; other keys may be missing.
+
+    Args:
+        path: YAML file of the config.
+        overrides: Settings written `a.b=c`.
+        environment: Environment variables; None reads those of the process.
 
     Raises:
-        ConfigError: As `load_config`, but for required keys other than `judges`.
+        ConfigError: Like `load_config`, except that only `judges` is required.
     """
     tree = _part_of_config(path, overrides, environment)
     return validate(Panel, {k: tree[k] for k in Panel.model_fields if k in tree}, str(path))
@@ -110,7 +123,7 @@ def load_panel(
 def _part_of_config(
     path: Path | str | None, overrides: Sequence[str], environment: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    """A tree in which keys may be missing, and all that are there are right."""
+    """Load a tree in which required keys may be missing; the keys present are validated."""
     tree = _read_yaml(Path(path)) if path is not None else {}
     _override(tree, overrides, os.environ if environment is None else environment)
     try:
@@ -123,7 +136,16 @@ def _part_of_config(
 
 
 def validate(model: type[AnySettings], raw: Any, where: str) -> AnySettings:
-    """`raw` as `model`, or a ConfigError in one line that names key and mend."""
+    """Return raw settings as an instance of their class.
+
+    Args:
+        model: Class of the settings.
+        raw: The settings as read from YAML.
+        where: Name of their source, for errors.
+
+    Raises:
+        ConfigError: If they are not valid; one line that names the key and the fix.
+    """
     try:
         return model.model_validate(raw)
     except ValidationError as error:
@@ -145,10 +167,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """The tree that `a.b=c` settings alone make.
+    """Return the tree of settings written `a.b=c`.
 
     Raises:
-        ConfigError: If one is not written so.
+        ConfigError: If one is written differently.
     """
     tree: dict[str, Any] = {}
     _override(tree, overrides, {})
@@ -227,9 +249,9 @@ def _explain(model: type[BaseModel], detail: Any) -> str:
 
 
 def _resolve(model: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], type[BaseModel]]:
-    """The keys of an error's place as they stand in the file, and the class of the last one.
+    """Return the keys of an error's location as written in the file, and the class of the last key.
 
-    pydantic puts the name of the alternative after a key whose settings come in several kinds.
+    pydantic adds the tag of the chosen class after a key whose settings are a union.
     """
     keys: list[str] = []
     parent, alternatives = model, dict[str, type[BaseModel]]()
@@ -259,7 +281,7 @@ def _settings_within(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
     for argument in typing.get_args(annotation):
-        found = _settings_within(argument)
-        if found:
-            return found
+        settings = _settings_within(argument)
+        if settings:
+            return settings
     return None

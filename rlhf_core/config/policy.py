@@ -1,4 +1,4 @@
-"""Settings of the model that is improved, and what training all its weights changes elsewhere."""
+"""Settings of the trained model, and the other defaults that training all its weights changes."""
 
 from typing import Any, Literal
 
@@ -10,35 +10,36 @@ FULL_LEARNING_RATES = {
     "sft": {"learning_rate": 1e-5},
     "reward_model": {"learning_rate": 1e-5},
 }
-"""Defaults of the stages before the policy's where every weight is trained, a hundredth of an
-adapter's (arXiv:2203.02155, appendix C)."""
+"""Default learning rates of the stages before the policy's when every weight is trained, a
+hundredth of those for adapters (arXiv:2203.02155, appendix C)."""
 FULL_POLICY_RATES = {
     "ppo": {"learning_rate": 5e-6, "critic_learning_rate": 9e-6},
     "rloo": {"learning_rate": 5e-6},
     "dpo": {"learning_rate": 1e-6},
     "best_of_n": {"learning_rate": 1e-5},
 }
-"""The same of the policy's, by algorithm. Above 8e-6 PPO without PTX diverges (arXiv:2203.02155,
-appendix C.4, which trains its critic at 9e-6). DPO: arXiv:2305.18290, appendix B. Best of n is
-fine-tuning."""
+"""The same for the policy's stage, by algorithm. PPO without PTX diverges above 8e-6
+(arXiv:2203.02155, appendix C.4, which trains its critic at 9e-6). DPO: arXiv:2305.18290, appendix
+B. Best of n is fine-tuning."""
 
 
 class PolicySettings(Settings):
-    """The language model that is improved."""
+    """The language model that is trained."""
 
     model: str = "smollm2-135m-instruct"
     """A bundled model, a local folder in Hugging Face format, or a hub id."""
     system_prompt: str | None = None
-    """System message before every prompt. null sends none; some chat templates then write one of
-    their own, as SmolLM2's and Qwen2's do, and the log of `ingest` shows it."""
+    """System message before every prompt. null sends none; some chat templates, such as SmolLM2's
+    and Qwen2's, then insert their own, which the log of `ingest` shows."""
     max_prompt_tokens: PositiveInt = 512
-    """A prompt that is longer, in tokens and with the chat template, is refused at ingest."""
+    """Longest prompt, in tokens with the chat template. A longer one is refused at ingest."""
     weights: Literal["adapters", "full"] = "adapters"
-    """What is trained. adapters: LoRA adapters on one frozen model, one for each role (SFT, policy,
-    critic, reward). full: a model of its own for each role in all its parameters, kept in fp32; 16
-    bytes of memory a parameter for each that is trained at once, and smaller learning rates."""
+    """Weights to train. adapters: LoRA adapters on one frozen model, one for each role (SFT,
+    policy, critic, reward). full: a separate model for each role with all its parameters in fp32;
+    this takes 16 bytes of memory a parameter for each model in training, and the default learning
+    rates are smaller."""
     lora_rank: PositiveInt | None = 16
-    """Rank of the adapters; null, and not to be set, where weights is full."""
+    """Rank of the adapters. Leave it out if weights is full."""
 
     @model_validator(mode="before")
     @classmethod
@@ -48,16 +49,18 @@ class PolicySettings(Settings):
         is_full = raw.get("weights") == "full"
         if is_full and raw.get("lora_rank") is not None:
             raise ValueError(
-                f"lora_rank = {raw['lora_rank']} is an adapter's, and weights: full trains none; "
+                f"lora_rank = {raw['lora_rank']} is for adapters, and weights: full trains none; "
                 "remove lora_rank, or set weights to adapters"
             )
         if not is_full and raw.get("lora_rank", 16) is None:
-            raise ValueError("weights: adapters need a lora_rank, say 16; or set weights to full")
+            raise ValueError(
+                "weights: adapters need a lora_rank, such as 16; or set weights to full"
+            )
         return {**raw, "lora_rank": None} if is_full else raw
 
 
 def with_small_steps(raw: dict[str, Any]) -> dict[str, Any]:
-    """A config with the learning rates that full weights want, where it names none itself."""
+    """Return a config with the learning rates for full weights, unless it sets its own."""
     if _value(raw.get("policy"), "weights", "adapters") != "full":
         return raw
     algorithm = str(_value(raw.get("training"), "algorithm", "ppo"))
@@ -71,5 +74,5 @@ def with_small_steps(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(raw: Any, key: str, default: str) -> Any:
-    """Of settings that may not be checked yet."""
+    """Return a value of settings that may not be validated yet."""
     return raw.get(key, default) if isinstance(raw, dict) else getattr(raw, key, default)

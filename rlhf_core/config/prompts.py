@@ -1,4 +1,4 @@
-"""Settings of the prompts: where they come from, what is left out, what is masked."""
+"""Settings of the prompts: their source, hygiene and privacy."""
 
 from typing import Annotated, Literal
 
@@ -10,57 +10,55 @@ PersonalData = Literal["email", "phone", "credit_card", "iban", "ip_address", "s
 
 
 class Columns(Settings):
-    """Which column of the prompt file holds what."""
+    """Names of the columns of the prompt file."""
 
     prompt: str = "prompt"
-    """The instruction or question. The only column that must exist, but for `user`, if it is named.
-    """
+    """The instruction or question. The only required column, besides `user` if that is set."""
     context: str = "context"
     """The text that a text-grounded prompt is about."""
     mode: str = "mode"
-    """text_grounded, knowledge_seeking or creative. Where it is missing or empty: text_grounded
-    for a row with a context, creative for one without a reference, else knowledge_seeking."""
+    """text_grounded, knowledge_seeking or creative. If it is missing or empty: text_grounded for a
+    row with a context, creative for one without a reference, else knowledge_seeking."""
     reference: str = "reference"
-    """The reference answer: a text, or a list of several."""
+    """The reference answer: a text or a list of texts."""
     user: str | None = None
-    """Who sent the prompt: a text or a whole number, kept as it is. It decides the split, so that
-    no user is on both sides; a prompt that users of both sides sent is left out. `solon forget`
-    finds a user's prompts by it. null: prompts have no users."""
+    """The user who sent the prompt: a text or an integer, stored unchanged. It decides the split,
+    so that no user is on both sides; a prompt sent by users of both sides is left out. `solon
+    forget` finds a user's prompts by it. null: prompts have no users."""
 
 
 class HygieneSettings(Settings):
-    """Which prompts are left out as repetitions (arXiv:2203.02155, section 3.2); none by default.
+    """Rules that leave out repeated prompts (arXiv:2203.02155, section 3.2); off by default.
 
-    Prompts repeat each other only within the same context. Of those that do, the one with the
-    smallest id stays, in whatever order they are read. Each one left out is a row in
-    prompt_removals. In an import, which has no users, all rows about it are left out.
+    Only prompts with the same context can repeat each other. Of those that do, the one with the
+    smallest id stays, in whatever order they are read. Each prompt left out is a row in
+    prompt_removals. In an import, which has no users, all of its rows are left out.
     """
 
     shared_prefix_chars: PositiveInt | None = None
-    """Prompts that begin with the same so many characters repeat each other. null: not looked at.
-    """
+    """Prompts whose first characters, this many, are equal repeat each other. null: not checked."""
     near_duplicate: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
-    """Prompts with at least this share of five-character pieces in common (Jaccard; case and spaces
-    aside) repeat each other, and so do those between which there is a chain of such prompts. Pairs
-    are found by MinHash and then compared exactly. 0.8 is usual. null: not looked at."""
+    """Prompts with at least this share of five-character pieces in common (Jaccard, ignoring case
+    and spaces) repeat each other, and so do prompts linked by a chain of such pairs. MinHash
+    proposes pairs, which are then compared exactly. 0.8 is usual. null: not checked."""
     max_per_user: PositiveInt | None = None
-    """Prompts of one user, at most; which ones stay is drawn from their words. The paper takes 200.
-    null: no limit. Needs columns.user."""
+    """Most prompts of one user; the choice is drawn from their words. The paper uses 200. null: no
+    limit. Needs columns.user."""
 
 
 class PrivacySettings(Settings):
-    """What happens to personal data in prompts, contexts and references, before they are stored.
+    """Treatment of personal data in prompts, contexts and references, before they are stored.
 
-    The same holds for every column of what `solon import` reads.
+    The same rules apply to every column that `solon import` reads.
 
-    Off by default: what it finds needs packages of its own (`pip install 'solon[privacy]'`), takes
-    time, and a mask changes prompts. Numbers and names of people are not found.
+    Off by default: detection needs extra packages (`pip install 'solon[privacy]'`) and time, and
+    masks change prompts. Names of people and their identity numbers are not detected.
     """
 
     policy: Literal["off", "count", "mask", "drop"] = "off"
-    """off does not look; count only counts (table privacy_findings); mask puts a placeholder such
-    as [EMAIL] in its place, so that the text itself is never stored; drop leaves the prompt out, or
-    the imported row."""
+    """off: no detection. count: findings are counted in the table privacy_findings. mask: a
+    placeholder such as [EMAIL] replaces the data, which is never stored. drop: the prompt, or the
+    imported row, is left out."""
     kinds: Annotated[tuple[PersonalData, ...], Field(min_length=1)] = (
         "email",
         "phone",
@@ -69,30 +67,30 @@ class PrivacySettings(Settings):
         "ip_address",
         "secret",
     )
-    """What to look for. secret is API keys, tokens, private keys and passwords in addresses."""
+    """Kinds to detect. secret covers API keys, tokens, private keys and passwords in addresses."""
     phone_regions: Annotated[tuple[str, ...], Field(min_length=1)] = ("US", "GB", "FR")
-    """Countries (ISO 3166) whose phone numbers are found without a country code; those that begin
-    with + are found everywhere. DE is a country whose numbers can be so short that prices and sums
-    look like them."""
+    """Countries (ISO 3166) whose phone numbers are detected without a country code; numbers that
+    begin with + are always detected. In some countries, such as DE, numbers can be so short that
+    prices and sums look like them."""
 
 
 class PromptSettings(Settings):
-    """Where prompts come from, and how many are held out."""
+    """Source of the prompts, and the share that is held out."""
 
     path: str
-    """A .jsonl, .csv or .parquet file, a folder written by datasets' `save_to_disk`, or
-    `hf:owner/name` with an optional `:split` for a data set on the hub."""
+    """A .jsonl, .jsonl.gz, .json, .csv or .parquet file, a folder written by datasets'
+    `save_to_disk`, or `hf:owner/name` with an optional `:split` for a data set on the hub."""
     holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """Share of the prompts kept for evaluation. Which ones follows from each prompt's own text, or
-    from its user where there are users, so the split never moves when prompts are added."""
+    """Share of the prompts held out for evaluation. The split is drawn from each prompt's own text,
+    or from its user if there are users, so it never changes when prompts are added."""
     limit: PositiveInt | None = None
-    """Read only the first so many prompts."""
+    """Read only this many prompts, from the beginning."""
     columns: Columns = Columns()
     """Names of the columns."""
     privacy: PrivacySettings = PrivacySettings()
-    """What happens to personal data."""
+    """Treatment of personal data."""
     hygiene: HygieneSettings = HygieneSettings()
-    """Which repetitions are left out."""
+    """Rules for repeated prompts."""
 
     @model_validator(mode="after")
     def _shares_need_users(self) -> "PromptSettings":

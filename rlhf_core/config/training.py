@@ -11,119 +11,121 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 
 
 class LabelSettings(Settings):
-    """What a pair of a ranking teaches."""
+    """Target that a pair of a ranking sets in training."""
 
     labels: Literal["hard", "soft"] = "hard"
-    """hard: the chosen answer is better. soft: it is better with the probability that the judges
-    give it, (1 + margin) / 2, however many candidates there are. Only two answers that a judge
-    compared, or scored both, teach anything."""
+    """hard: the chosen answer is better. soft: it is better with the judges' probability,
+    (1 + margin) / 2, however many candidates there are. Only pairs that a judge compared, or of
+    which it scored both answers, are used."""
     ties: Literal["dropped", "half"] = "dropped"
-    """dropped: a tie teaches nothing (arXiv:2203.02155). half: either answer is the better one with
-    probability one half."""
+    """dropped: ties are not used (arXiv:2203.02155). half: either answer is better with probability
+    one half."""
 
 
 class KLSettings(Settings):
-    """What keeps the policy near the SFT model."""
+    """KL penalty that keeps the policy near the SFT model."""
 
     coefficient: NonNegative = 0.05
     """Weight of the penalty on log π(y|x) − log π_SFT(y|x), per nat."""
     place: Literal["reward", "loss"] = "reward"
-    """reward: the difference is taken off each token's reward, so credit is given across tokens.
-    loss: half its square is added to the loss of each token, which pulls at that token alone."""
+    """reward: the difference is subtracted from each token's reward, so credit is assigned across
+    tokens. loss: half its square is added to each token's loss, which affects that token alone."""
     target: PositiveFloat | None = None
-    """Nats of a whole answer to steer to: the coefficient then rises while the policy is farther
-    and falls while it is nearer (arXiv:1909.08593, section 2.2). null keeps it fixed."""
+    """KL of a whole answer to steer to, in nats: the coefficient rises while the policy is farther
+    away and falls while it is nearer (arXiv:1909.08593, section 2.2). null keeps it fixed."""
     horizon: PositiveInt | None = None
-    """Answers it takes to change the coefficient by a fifth, the most that one step changes it by;
-    larger is slower. null: so many that all answers of the training can change it about tenfold,
-    steps × prompts_per_step × samples_per_prompt / 11.5, and at most the 10,000 of
+    """Number of answers that change the coefficient by a fifth, the most that one step may change
+    it by; larger is slower. null: so many that all answers of the training can change it about
+    tenfold, steps × prompts_per_step × samples_per_prompt / 11.5, and at most the 10,000 of
     arXiv:1909.08593."""
     stop_at: PositiveFloat | None = None
-    """Nats a token between the policy that rolled out and the one that is trained; once a
-    minibatch finds more, the rest of the step's updates are left out. null never stops."""
+    """Limit of the KL between the policy that rolled out and the one in training, in nats a token;
+    once a minibatch exceeds it, the remaining updates of the step are skipped. null: no limit."""
 
 
 class PTXSettings(Settings):
-    """Language modelling beside the reward, against forgetting (arXiv:2203.02155, eq. 2)."""
+    """Language modelling beside the reward, to prevent forgetting (arXiv:2203.02155, eq. 2)."""
 
     coefficient: PositiveFloat = 27.8
-    """γ: weight of its loss. Both gradients are added before one optimizer step, each scaled down
-    to max_grad_norm by itself, so that a large γ does not leave the reward without a say."""
+    """γ: weight of its loss. Both gradients are added before one optimizer step, each clipped to
+    max_grad_norm by itself, so that a large γ does not suppress the reward."""
     examples: PositiveInt = 8
     """Texts in each optimizer step."""
     max_tokens: Annotated[int, Field(ge=2)] = 256
-    """Longer texts of a file are cut here."""
+    """Longer texts of a file are truncated to this many tokens."""
     path: str | None = None
-    """A .txt file with a text a line, or a .jsonl file with a `text` in each; null takes the
+    """A .txt file with one text a line, or a .jsonl file with a `text` in each row; null uses the
     reference answers."""
 
 
 class RewardSettings(Settings):
-    """What the policy is trained against: a weighted sum."""
+    """Reward of an answer, a weighted sum of scores."""
 
     reward_model: NonNegative = 1.0
-    """Weight of the reward model's score, which has mean 0 and deviation 1 over the reference
-    answers by each of its heads, so a deviation of at most 1 by several together."""
+    """Weight of the reward model's score. For each head, it has mean 0 and deviation 1 over the
+    reference answers; the mean of several heads has a deviation of at most 1."""
     judges: tuple[JudgeSettings, ...] = ()
-    """Judges that score each answer as it is drawn, 0 to 1, times their `weight`; none may compare
-    two answers. An answer on which one of them has no opinion teaches nothing. To prompts of modes
-    that a judge is not for it adds nothing."""
+    """Judges that score each sampled answer, 0 to 1, times their `weight`; none may compare two
+    answers. An answer on which one of them has no opinion is not learnt from. A judge adds nothing
+    for prompts of modes that it does not judge."""
     caution: NonNegative = 0.0
-    """Deviations between the reward model's heads that are taken off its score: answers it knows
-    little about then pay less (arXiv:2310.02743, uncertainty-weighted optimisation). On reference
-    answers the heads differ by the metric `reference_disagreement`."""
+    """Number of deviations between the reward model's heads to subtract from its score, which
+    lowers the reward of answers that it is uncertain about (arXiv:2310.02743, uncertainty-weighted
+    optimisation). The metric `reference_disagreement` is the heads' deviation on reference
+    answers."""
 
 
 class RewardedSettings(Settings):
-    """What algorithms share that have their own answers rewarded."""
+    """Settings shared by the algorithms that reward the policy's own answers."""
 
     reward: RewardSettings = RewardSettings()
-    """What is rewarded."""
+    """Reward of an answer."""
     missing_eos_score: float | None = -1.0
-    """Most that an answer scores that did not end within max_new_tokens. It never scores above its
-    reward, nor above the lowest score of the answers to its prompt that ended (of all in the step,
-    where none to its prompt did), and is never the best of n. null leaves the reward."""
+    """Highest score of an answer that did not end within max_new_tokens. It also never exceeds the
+    answer's reward, nor the lowest score of the finished answers to its prompt (of the whole step,
+    if its prompt has none), and the answer is never the best of n. null leaves the reward
+    unchanged."""
 
 
 class OnlineSettings(RewardedSettings):
-    """What algorithms share that learn from the policy's own answers."""
+    """Settings shared by the algorithms that learn from rollouts of the policy."""
 
     steps: PositiveInt = 12
     """Rollout-and-update steps."""
     prompts_per_step: PositiveInt = 8
     """Prompts rolled out in one step."""
     samples_per_prompt: PositiveInt = 4
-    """Rollouts of each of those prompts; they share the work on the prompt."""
+    """Rollouts of each of those prompts; they share the computation of the prompt."""
     epochs: PositiveInt = 1
     """Passes over the rollouts of a step."""
     minibatches: PositiveInt = 2
     """Optimizer steps in one pass."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy; decays by a cosine to a tenth. 5e-6 where policy.weights is full."""
+    """Peak for the policy; decays by a cosine to a tenth. 5e-6 if policy.weights is full."""
     warmup_updates: Annotated[int, Field(ge=0)] = 0
     """Optimizer steps over which the learning rates first rise from a tenth to their peak; 10 in
     arXiv:2203.02155, appendix C.4."""
     kl: KLSettings = KLSettings()
-    """The penalty against drifting away."""
+    """KL penalty against the SFT model."""
     clip_range: PositiveFloat = 0.2
-    """The probability ratio is clipped to 1 ± this."""
+    """The probability ratio is clipped to 1 ± this value."""
     entropy_bonus: NonNegative = 0.0
-    """Weight of the policy's entropy, in nats a token, in what is maximised."""
+    """Weight of the policy's entropy, in nats a token, in the objective."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients are clipped to this norm."""
     clip_score: PositiveFloat | None = None
-    """Rewards are clipped to ± this; null leaves them."""
+    """Rewards are clipped to ± this value; null does not clip."""
     ptx: PTXSettings | None = None
     """Language modelling beside the reward; null for none."""
     ema: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Decay of a moving average of the policy's weights over optimizer steps, which is then what
-    is saved; 0.992 in arXiv:2203.02155. Its weights are corrected to sum to 1 over the steps made
-    (arXiv:1412.6980, section 3), so the initial policy has no part in it. null saves the last
+    """Decay of a moving average of the policy's weights over optimizer steps, which is saved
+    instead of the last weights; 0.992 in arXiv:2203.02155. It is corrected for its bias towards the
+    initial policy, which has no part in it (arXiv:1412.6980, section 3). null saves the last
     weights."""
 
     @property
     def answers(self) -> int:
-        """How many the policy gives over the whole training."""
+        """Number of answers that the policy gives over the whole training."""
         return self.steps * self.prompts_per_step * self.samples_per_prompt
 
 
@@ -133,32 +135,32 @@ class PPOSettings(OnlineSettings):
     algorithm: Literal["ppo"] = "ppo"
     """The algorithm."""
     critic: Literal["separate", "shared"] = "separate"
-    """separate: weights of its own, begun as a copy of the reward model's. shared: a head on the
-    policy's weights, begun as a copy of the reward model's head; half the work and memory, and the
-    two losses pull at the same weights."""
+    """separate: weights of its own, initialised from the reward model's. shared: a head on the
+    policy's weights, initialised from the reward model's head; this halves computation and memory,
+    and both losses change the same weights."""
     critic_learning_rate: PositiveFloat = 1e-3
-    """Peak, of a separate critic; a shared one learns at the policy's. 9e-6 where policy.weights is
-    full."""
+    """Peak for a separate critic; a shared one uses the policy's. 9e-6 if policy.weights is full.
+    """
     value_coefficient: PositiveFloat = 0.1
     """Weight of the value loss beside the policy's, for a shared critic."""
     gamma: Share = 1.0
     """Discount of later rewards."""
     gae_lambda: Share = 0.95
-    """Bias against variance in the advantages (arXiv:1506.02438)."""
+    """Trade-off between bias and variance of the advantages (arXiv:1506.02438)."""
     value_clip_range: PositiveFloat = 0.2
     """The critic moves no further than this from its values at rollout."""
     whiten_rewards: bool = False
-    """Scale the rewards of a step's tokens to variance 1; their mean stays."""
+    """Scale the rewards of a step's tokens to variance 1, without changing their mean."""
 
 
 class RLOOSettings(OnlineSettings):
-    """REINFORCE, with the other answers to the prompt for a critic (arXiv:2402.14740)."""
+    """REINFORCE, with the other answers to the prompt as the baseline (arXiv:2402.14740)."""
 
     algorithm: Literal["rloo"]
     """The algorithm."""
     baseline: Literal["leave_one_out", "batch_mean", "none"] = "leave_one_out"
-    """What is subtracted from an answer's reward: the mean of the prompt's other answers, the
-    mean of the step, or nothing."""
+    """Baseline subtracted from an answer's reward: the mean of the prompt's other answers, the mean
+    of the step, or nothing."""
 
 
 class DPOSettings(LabelSettings):
@@ -169,39 +171,39 @@ class DPOSettings(LabelSettings):
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """sigmoid is DPO; ipo bounds the preference gap (arXiv:2310.12036, eq. 17)."""
     beta: PositiveFloat = 0.1
-    """How strongly the policy is held to the SFT model; for ipo, its τ."""
+    """Strength of the pull towards the SFT model; for ipo, its τ."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Chance that a preference is the wrong way round: conservative DPO."""
+    """Probability that a preference is reversed: conservative DPO."""
     epochs: PositiveInt = 1
     """Passes over the rankings."""
     prompts_per_step: PositiveInt = 8
     """Rankings in one optimizer step."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy; decays by a cosine to a tenth. 1e-6 where policy.weights is full."""
+    """Peak for the policy; decays by a cosine to a tenth. 1e-6 if policy.weights is full."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients are clipped to this norm."""
 
 
 class BestOfNSettings(RewardedSettings):
-    """Fine-tuning on the best of n answers of the policy by the reward (arXiv:2304.06767)."""
+    """Fine-tuning on the policy's best of n answers by the reward (arXiv:2304.06767)."""
 
     algorithm: Literal["best_of_n"]
     """The algorithm."""
     n: Annotated[int, Field(ge=2)] = 8
-    """Answers drawn for each prompt, of which the best is learnt."""
+    """Answers sampled for each prompt, of which the best is learnt."""
     epochs: PositiveInt = 1
     """Passes over the best answers."""
     prompts_per_step: PositiveInt = 16
     """Best answers in one optimizer step."""
     learning_rate: PositiveFloat = 5e-4
-    """Peak, of the policy; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
+    """Peak for the policy; decays by a cosine to a tenth. 1e-5 if policy.weights is full."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients are clipped to this norm."""
 
 
 def _algorithm(raw: Any) -> str:
-    found = raw.get("algorithm", "ppo") if isinstance(raw, dict) else raw.algorithm
-    return str(found)
+    algorithm = raw.get("algorithm", "ppo") if isinstance(raw, dict) else raw.algorithm
+    return str(algorithm)
 
 
 TrainingSettings = Annotated[
@@ -211,4 +213,4 @@ TrainingSettings = Annotated[
     | Annotated[BestOfNSettings, Tag("best_of_n")],
     Discriminator(_algorithm),
 ]
-"""PPO where `algorithm` is left out."""
+"""Settings of the algorithm that `algorithm` names; PPO by default."""

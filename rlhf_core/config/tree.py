@@ -1,7 +1,7 @@
-"""Every setting of a run, documented where it is defined. Reading files is loading.py's work.
+"""Every setting of a run, documented where it is defined. loading.py reads config files.
 
-Frozen and strict throughout: an unknown key is an error, not a surprise. What belongs to one
-judge alone is defined in that judge's file and checked there.
+All settings are frozen and strict: an unknown key is an error. Options of one kind of judge alone
+are defined and validated in that judge's file.
 """
 
 import re
@@ -21,7 +21,7 @@ from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, T
 from rlhf_core.records import PROXY
 
 DEFAULT_LINE = "solon"
-"""Name of the policy line of a config that was not read from a file."""
+"""Name of the policy line for a config that was not loaded from a file."""
 LINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -29,40 +29,41 @@ class EndpointSettings(Settings):
     """A model behind an OpenAI-compatible server."""
 
     model: str
-    """The model's name as the server knows it."""
+    """Name of the model on the server."""
     base_url: Annotated[ServerAddress, ASIDE] = None
-    """The server's address, such as http://127.0.0.1:8000/v1; null is the openai default."""
+    """Address of the server, such as http://127.0.0.1:8000/v1; null is the openai default."""
     api_key_env: Annotated[str, ASIDE] = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key. The key itself never stands here."""
+    """Name of the environment variable with the API key. The key itself is never part of a config.
+    """
     concurrency: Annotated[PositiveInt, ASIDE] = 8
     """Requests in flight at once."""
     timeout_seconds: Annotated[PositiveFloat, ASIDE] = 60.0
-    """Limit of one request."""
+    """Time limit of one request."""
     max_attempts: Annotated[PositiveInt, ASIDE] = 5
-    """Tries of one request before it counts as unavailable; only failures of the moment (time-out,
-    lost connection, 429, 5xx, unreadable reply) are tried again."""
+    """Attempts at one request before it counts as unavailable; only temporary failures (time-out,
+    lost connection, 429, 5xx, unreadable reply) are retried."""
     requests_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
-    """Limit of the rate, retries included; never more than a second's worth at once. null: none.
-    A server that says 429 is asked more slowly in any case."""
+    """Rate limit, retries included; a burst never exceeds a second's worth. null: no limit. In any
+    case, requests slow down after a reply of 429."""
     tokens_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
-    """The same of input and output tokens together. null: none."""
+    """Rate limit of input and output tokens together. null: no limit."""
     deadline_seconds: Annotated[PositiveFloat | None, ASIDE] = None
-    """Limit of all the requests of one call together; what is not answered by then counts as
-    unavailable. null: none."""
+    """Time limit of all requests of one call together; requests without a reply by then count as
+    unavailable. null: no limit."""
     delivery: Annotated[Literal["direct", "batch"], ASIDE] = "direct"
-    """direct asks one by one; batch hands all requests to OpenAI's Batch API, which is cheaper and
-    may take 24 hours. A batch that is under way is found again after a kill."""
+    """direct sends requests one by one. batch submits all requests to OpenAI's Batch API, which is
+    cheaper and may take 24 hours. A resumed run picks up a submitted batch."""
     batch_discount: Annotated[Share, ASIDE] = 0.5
-    """Share of the price that delivery by batch saves."""
+    """Share of the price that batch delivery saves."""
     batch_poll_seconds: Annotated[PositiveFloat, ASIDE] = 30.0
-    """Pause between two looks at a batch."""
+    """Interval between polls of a batch."""
     price_per_million_input_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
-    """In US dollars, for the plan, the budget and the cost column of the store."""
+    """Price in US dollars, for the plan, the budget and the cost column of the store."""
     price_per_million_output_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
-    """In US dollars."""
+    """Price in US dollars, for the plan, the budget and the cost column of the store."""
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """In US dollars, by the way of delivery."""
+        """Return the cost in US dollars, with the discount for batch delivery."""
         price_in = self.price_per_million_input_tokens
         price_out = self.price_per_million_output_tokens
         share = 1.0 - self.batch_discount if self.delivery == "batch" else 1.0
@@ -70,90 +71,91 @@ class EndpointSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """What remote models may cost in one run of a cycle.
+    """Budget for remote models in one run of a cycle.
 
-    A run that is started again has the budget anew. Before a call is sent, the most it can cost is
-    set aside, so no limit is passed. An attempt that failed after it was sent (time-out, 5xx, lost
+    A restarted run has the full budget again. Before a call is sent, its highest possible cost is
+    reserved, so no limit is exceeded. An attempt that failed after it was sent (time-out, 5xx, lost
     connection, unreadable reply) counts as spent in full, because the server may bill it. Without
-    prices everything costs 0 dollars; `max_tokens` and `max_calls` need none.
+    prices every call costs 0 dollars; `max_tokens` and `max_calls` need no prices.
     """
 
     max_usd: Annotated[float, Field(ge=0.0)] | None = None
-    """In US dollars. null: no limit."""
+    """Limit in US dollars. null: no limit."""
     max_tokens: PositiveInt | None = None
-    """Input and output tokens together. null: no limit."""
+    """Limit of input and output tokens together. null: no limit."""
     max_calls: PositiveInt | None = None
-    """Calls that are or may be billed. null: no limit."""
+    """Limit of calls that are or may be billed. null: no limit."""
 
 
 class SamplingSettings(Settings):
-    """How candidate answers are drawn."""
+    """Sampling of candidate answers."""
 
     candidates: Annotated[int, Field(ge=2, le=64)] = 4
     """Answers sampled for each prompt (K). At least 2: one answer cannot be compared."""
     max_new_tokens: PositiveInt = 48
     """Limit of an answer, in tokens."""
     temperature: PositiveFloat = 1.0
-    """Logits are divided by it, in sampling and in training alike."""
+    """Divisor of the logits, both in sampling and in training."""
     endpoint: EndpointSettings | None = None
-    """Sample the candidates from this remote model instead of the policy itself."""
+    """Sample the candidates from this remote model instead of the policy."""
 
 
 class ImportedSettings(Settings):
-    """Preferences of others, read into the store by `solon import`."""
+    """Preferences from elsewhere that `solon import` wrote to the store."""
 
     sources: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names they were imported under: the newest import of each is learnt from. A judge version of
-    the table `imports` names one of them for good."""
+    """Names of the imports; the newest import of each name is used. A judge version from the table
+    `imports` pins one import."""
     max_answer_tokens: PositiveInt = 512
     """Rankings with a longer answer, or with a prompt longer than `policy.max_prompt_tokens`, are
-    not learnt from."""
+    not used."""
 
 
 class PreferenceSettings(Settings):
-    """How judgements become rankings and pairs."""
+    """Rules that turn judgements into rankings and pairs."""
 
     tie_margin: Share = 0.1
-    """Two candidates are tied where 2 P − 1 is no further from 0 than this; P is the probability
-    that the one is better, all judges together. 0.1 ties P from 0.45 to 0.55, and scores that are
-    a fifth of the judge's `scale` apart. The same answer is always tied with itself. Ties are kept
-    in the store; whether they are trained on, `reward_model.ties` says."""
+    """Two candidates are tied if |2 P − 1| is at most this; P is the probability that one is
+    better, by all judges together. 0.1 ties P from 0.45 to 0.55, and scores up to a fifth of the
+    judge's `scale` apart. Equal answers are always tied. Ties are stored; `reward_model.ties`
+    decides whether training uses them."""
     missing: Literal["unscored", "reweigh"] = "unscored"
-    """What becomes of a pair on which a judge with weight was asked and has no readable verdict,
-    while others have one. unscored leaves it out; reweigh goes by the others, as if that judge had
-    no weight there. A judge that abstains, or does not judge that mode, is not missing."""
+    """Treatment of a pair for which one judge with weight has no readable verdict while others have
+    one. unscored: the pair is left out. reweigh: the other judges decide, as if that judge had no
+    weight. A judge that abstains, or does not judge that mode, is not missing."""
     imported: ImportedSettings | None = None
-    """Let the reward model, and DPO, learn from imported rankings beside the run's own, but for
+    """Train the reward model, and DPO, on imported rankings beside the run's own, except for
     prompts that are held out anywhere in the store; null does not."""
 
 
 class JudgingSettings(Settings):
-    """When a stage stops because a judge does not answer.
+    """Conditions under which a stage stops because a judge does not answer.
 
-    A verdict that is missing is none: it is never made up for by the other judges' weight. What was
-    judged is kept, and a later run asks for what is missing alone.
+    By default the other judges' weight does not replace a missing verdict. The judgements made so
+    far are kept, and a later run requests only the missing ones.
     """
 
     max_silent_share: Share = 0.05
-    """A stage stops where more than this share of a judge's verdicts are unavailable or unparsed.
-    1 never stops, but for a judge that answers nothing at all. One of weight 0 is warned about."""
+    """A stage stops if more than this share of a judge's verdicts is unavailable or unparsed. 1
+    never stops, except for a judge that answers nothing at all. A judge of weight 0 only causes a
+    warning."""
     silent_after: PositiveInt = 20
-    """The share is looked at from so many verdicts on, and at the end of the stage: fewer than so
-    many may lack as many as these."""
+    """The share is checked from this many verdicts on, and at the end of the stage; a stage with
+    fewer verdicts may lack as many as one with this many."""
 
 
 class RevisionSettings(Settings):
     """Critique and revision by a constitution (arXiv:2212.08073, section 3)."""
 
     model: str = "smollm2-135m-instruct"
-    """Answers the prompts, criticises its answers and mends them: a local model (bundled name,
-    folder or hub id)."""
+    """Model that answers the prompts, criticises its answers and revises them: a local model
+    (bundled name, folder or hub id)."""
     endpoint: EndpointSettings | None = None
     """Use this remote model instead."""
     constitution: str = "default"
-    """A constitution that Solon ships, or the path of a .yaml file like it."""
+    """Name of a bundled constitution, or path of a .yaml file in its format."""
     rounds: PositiveInt = 4
-    """Revisions of each answer, each by a principle of its own."""
+    """Revisions of each answer, each by another principle."""
     max_critique_tokens: PositiveInt = 160
     """Limit of a critique, in tokens."""
     max_new_tokens: PositiveInt = 160
@@ -166,13 +168,14 @@ class SFTSettings(Settings):
     epochs: PositiveInt = 1
     """Passes over the demonstrations."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak; decays by a cosine to a tenth. 1e-5 where policy.weights is full."""
+    """Peak; decays by a cosine to a tenth. 1e-5 if policy.weights is full."""
     prompts_per_step: PositiveInt = 16
     """Demonstrations in one optimizer step."""
     selection: SelectionSettings | None = None
-    """Which weights are kept; null keeps the last."""
+    """Selection of the weights to keep; null keeps the last."""
     abstention: AbstentionSettings | None = None
-    """Teach "I don't know" where the base model knows no answer; null shows every reference."""
+    """Teach "I don't know" for prompts that the base model cannot answer; null teaches every
+    reference."""
 
 
 class RewardModelSettings(LabelSettings):
@@ -181,88 +184,88 @@ class RewardModelSettings(LabelSettings):
     epochs: PositiveInt = 1
     """Passes over the rankings. More than one overfits (arXiv:2203.02155, appendix C.2)."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak, of weights and head; decays by a cosine to a tenth. 1e-5 where policy.weights is
-    full."""
+    """Peak for weights and head; decays by a cosine to a tenth. 1e-5 if policy.weights is full."""
     prompts_per_step: PositiveInt = 8
     """Rankings in one optimizer step."""
     margin: Annotated[float, Field(ge=0.0)] = 0.0
-    """A pair's rewards are to differ by this times its margin (arXiv:2307.09288, eq. 2); the reward
-    is measured in units of its own, so 1 is little and 5 much."""
+    """The rewards of a pair should differ by this times its margin (arXiv:2307.09288, eq. 2). The
+    reward has its own unit: 1 is little, 5 is much."""
     heads: PositiveInt = 1
-    """Heads on the same weights, each from its own start and with its own weighting of rankings.
-    The reward is their mean, their deviation its uncertainty (`training.reward.caution`)."""
+    """Heads on the same weights, each with its own initialisation and weighting of rankings. The
+    reward is their mean; their deviation is its uncertainty (`training.reward.caution`)."""
     holdout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Share of the prompts whose rankings are not learnt from: accuracy, calibration and
-    correlation with length are measured on them. Which ones follows from the prompt's tokens."""
+    """Share of the prompts whose rankings are held out to measure accuracy, calibration and
+    correlation with length. The prompt's tokens decide which ones."""
     measure_every: Annotated[PositiveInt, ASIDE] = 10
-    """Optimizer steps from one such measurement to the next; there is one at the end, too."""
+    """Optimizer steps between two such measurements; there is always one at the end."""
 
 
 class ComputeSettings(Settings):
-    """Where the arithmetic happens."""
+    """Device, precision and memory of the computation; none of it changes results."""
 
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one; of several processes
-    (torchrun) each takes its own."""
+    """auto, cpu, cuda, cuda:1, mps. auto uses a GPU if there is one; with several processes
+    (torchrun), each rank uses its own."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
     tokens_per_microbatch: PositiveInt = 3072
     """Tokens in one forward and backward pass; forward passes alone take four times as many. Lower
-    it when memory runs out: results do not depend on it."""
+    it if memory runs out; results do not depend on it."""
     share_prompts: bool = True
-    """Whether the answers to a prompt stand in one row, so that the prompt is computed once. false
-    gives each a row of its own; the numbers are the same. A model that cannot read such rows, as
-    BLOOM or Falcon, is never given any, and the log says so."""
+    """True puts the answers to a prompt into one row, so that the prompt is computed once. false
+    gives each answer its own row; the numbers are the same. Models that cannot read shared rows,
+    such as BLOOM and Falcon, always use separate rows, and the log reports it."""
     gradient_checkpointing: bool = False
-    """Keep each layer's input alone for the backward pass and compute the rest again: a third more
-    time, and room for micro-batches several times as large."""
+    """Keep only each layer's input for the backward pass and recompute the rest: a third more time,
+    and micro-batches can be several times as large."""
     shard: bool = False
-    """Of several processes (torchrun), let each hold a share of the policy's layers instead of a
-    copy: slower, for models that do not fit one GPU. Memory that runs out is then an error."""
+    """Shard the policy's layers across the ranks (torchrun) instead of copying them: slower, for
+    models that do not fit one GPU. Running out of memory is then an error."""
     checkpoint_every: PositiveInt = 5
-    """Steps of a training after which it is kept on disk; one that is killed goes on from there, to
-    the same weights."""
+    """Training steps between two checkpoints; an interrupted training resumes from the last one and
+    arrives at the same weights."""
 
 
 class Config(Settings):
-    """One run, whole."""
+    """All settings of one run."""
 
     name: Annotated[str, ASIDE] = DEFAULT_LINE
-    """Name of the policy line: champion, cycles, reports and deployments hang on it, and an edit of
-    any other setting continues it. Letters, digits, `.`, `_` and `-`, at most 64. null: the file's
-    name and a short hash of its path."""
+    """Name of the policy line, which champion, cycles, reports and deployments belong to; a config
+    with other settings edited continues the line. Letters, digits, `.`, `_` and `-`, at most 64.
+    null: the file's name and a short hash of its path."""
     abandoned_champion: Annotated[str | None, ASIDE] = None
-    """Id of the line's champion, or how it begins, once an edit of `policy` or `sft` makes another
-    SFT model: the line then goes on from that one. null refuses such an edit."""
+    """Id of the line's champion, or the beginning of it, to confirm an edit of `policy` or `sft`
+    that makes another SFT model: the line then continues from that SFT model. null refuses such an
+    edit."""
     store: Annotated[StoreAddress, ASIDE] = Path("runs/solon.duckdb")
     """The DuckDB file; or, for several machines, the address of a lake, as in
     ducklake:postgresql://USER@HOST/DATABASE?data=FOLDER, or with data=s3://BUCKET/PREFIX, &region=
-    and &endpoint= where rows lie in an object store. Made where it is missing."""
+    and &endpoint= for rows in an object store. It is created if it is missing."""
     artifacts: Annotated[Path, ASIDE] = Path("runs/artifacts")
     """Folder of the trained models and reports."""
     seed: int = 1
-    """Everything random follows from it."""
+    """Seed of everything random."""
     prompts: PromptSettings
     """Prompts."""
     policy: PolicySettings = PolicySettings()
-    """The model that is improved."""
+    """The model that is trained."""
     sampling: SamplingSettings = SamplingSettings()
-    """Candidates."""
+    """Sampling of candidates."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """The judges whose verdicts become training data."""
     judging: Annotated[JudgingSettings, ASIDE] = JudgingSettings()
-    """When a judge that does not answer stops the run."""
+    """Conditions under which a judge that does not answer stops the run."""
     preferences: PreferenceSettings = PreferenceSettings()
-    """From judgements to pairs."""
+    """Rules that turn judgements into pairs."""
     revision: RevisionSettings | None = None
-    """Before fine-tuning, let a model mend its own answers by a constitution, and learn from the
+    """Before fine-tuning, let a model revise its own answers by a constitution, and train on the
     last revisions beside the reference answers; null does not."""
     sft: SFTSettings = SFTSettings()
     """Supervised fine-tuning."""
     reward_model: RewardModelSettings = RewardModelSettings()
     """Reward model."""
     training: TrainingSettings = PPOSettings()
-    """Policy: by which algorithm, and its settings."""
+    """Training of the policy: the algorithm and its settings."""
     evaluation: EvaluationSettings
     """Evaluation."""
     promotion: PromotionSettings = PromotionSettings()
@@ -270,10 +273,10 @@ class Config(Settings):
     compute: Annotated[ComputeSettings, ASIDE] = ComputeSettings()
     """Device, precision, memory."""
     budget: Annotated[BudgetSettings, ASIDE] = BudgetSettings()
-    """Limits of what remote models may cost."""
+    """Limits of the cost of remote models."""
     tracker: Annotated[Literal["auto", "none", "tensorboard", "trackio"], ASIDE] = "auto"
-    """Where training curves go beside the store. auto is TensorBoard
-    where it is installed, with its files in artifacts/tensorboard."""
+    """Tracker of training curves beside the store. auto is TensorBoard if it is installed, with its
+    files in artifacts/tensorboard."""
 
     @model_validator(mode="before")
     @classmethod
@@ -295,8 +298,8 @@ class Config(Settings):
         _refuse_unusable_rewards(self)
         if self.compute.shard and self.policy.weights == "full":
             raise ValueError(
-                "compute.shard: layers lie in shards beside adapters alone; set policy.weights to "
-                "adapters, or compute.shard to false"
+                "compute.shard: sharding works with adapters only; set policy.weights to adapters, "
+                "or compute.shard to false"
             )
         judging = (*self.judges, *rewarding_judges(self.training))
         trainers = {judge.identity: judge.name for judge in judging if judge.weight > 0}
@@ -314,23 +317,23 @@ class Config(Settings):
     def _name_suits_files(cls, name: str) -> str:
         if not LINE_NAME.fullmatch(name):
             raise ValueError(
-                "it names folders and deployments: write at most 64 letters, digits, `.`, `_` and "
-                "`-`, a letter or a digit first"
+                "it names folders and deployments: use at most 64 letters, digits, `.`, `_` and "
+                "`-`, beginning with a letter or a digit"
             )
         return name
 
 
 class Panel(Settings):
-    """The part of a config that measuring its judges takes."""
+    """The part of a config that is needed to measure its judges."""
 
     store: StoreAddress = Config.model_fields["store"].default
-    """As in a whole config."""
+    """Same as in a whole config."""
     artifacts: Path = Config.model_fields["artifacts"].default
-    """As in a whole config."""
+    """Same as in a whole config."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
-    """As in a whole config; `weight` and `modes` do not matter here."""
+    """Same as in a whole config; `weight` and `modes` have no effect here."""
     budget: BudgetSettings = BudgetSettings()
-    """What this bench may cost."""
+    """Budget of the bench."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Panel":
@@ -341,14 +344,16 @@ class Panel(Settings):
 def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> None:
     names = [judge.name for judge in judges]
     if PROXY in names:
-        raise ValueError(f"{where}: the name {PROXY!r} is the reward model's own; take another")
+        raise ValueError(
+            f"{where}: the name {PROXY!r} is reserved for the reward model; use another"
+        )
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{where}: two judges are named {name!r}; give each its own `name`")
 
 
 def rewarding_judges(training: TrainingSettings) -> tuple[JudgeSettings, ...]:
-    """The judges whose scores are part of the reward itself."""
+    """Return the judges whose scores are part of the reward."""
     return training.reward.judges if not isinstance(training, DPOSettings) else ()
 
 
@@ -363,9 +368,9 @@ def _refuse_unusable_rewards(config: Config) -> None:
         if judge.scale != DEFAULT_SCALE:
             raise ValueError(
                 f"training.reward.judges: {judge.name!r} has a scale, which is for preferences; in "
-                "a reward its score counts as it is, times its weight; leave it out"
+                "a reward its score is only multiplied by its weight; remove the scale"
             )
     if reward.caution > 0 and config.reward_model.heads == 1:
         raise ValueError(
-            "training.reward.caution needs heads that disagree; set reward_model.heads, say to 5"
+            "training.reward.caution needs several heads; set reward_model.heads, for example to 5"
         )

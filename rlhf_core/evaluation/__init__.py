@@ -1,1 +1,1 @@
-"""Whether a policy is better, and how far judges can be trusted."""
+"""Evaluation of policies against baselines, and of judges against labels and people."""

@@ -1,4 +1,4 @@
-"""How far judges agree beyond chance."""
+"""Agreement of judges beyond chance."""
 
 import math
 from collections import Counter
@@ -9,9 +9,9 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 def cohen_kappa(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> float | None:
-    """Agreement of two judges beyond chance (Cohen 1960); None where chance explains all.
+    """Return the agreement of two judges beyond chance (Cohen 1960); None if it is undefined.
 
-    1 is full agreement, 0 what two judges would reach who each only keep to their own habits.
+    1 is full agreement; 0 is the agreement of two judges that answer independently of each other.
     """
     from sklearn.metrics import cohen_kappa_score
 
@@ -23,14 +23,14 @@ def cohen_kappa(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> float |
 def krippendorff_alpha(
     units: Iterable[Sequence[Value | None]], disagreement: Callable[[Sequence[Value]], float]
 ) -> float | None:
-    """Agreement of any number of judges, some of whom may be silent; None where none can be told.
+    """Return the agreement of any number of judges with missing values; None if it is undefined.
 
-    1 − observed over expected disagreement (Krippendorff, "Computing Krippendorff's
-    alpha-reliability", 2011, section E). Written out because the library for it, krippendorff, is
+    α = 1 − observed / expected disagreement (Krippendorff, "Computing Krippendorff's
+    alpha-reliability", 2011, section E). It is implemented here because the library krippendorff is
     under the GPL.
 
     Args:
-        units: For each thing that was judged, the value of each judge; None where it had none.
+        units: For each judged item, the value of each judge; None if the judge gave none.
         disagreement: Sum of the squared distances of all ordered pairs of some values.
     """
     given = [[value for value in unit if value is not None] for unit in units]
@@ -44,11 +44,11 @@ def krippendorff_alpha(
 
 
 def nominal(values: Sequence[Hashable]) -> float:
-    """Disagreement of values without an order: how many ordered pairs differ."""
+    """Return the disagreement of unordered values: the number of ordered pairs that differ."""
     return len(values) ** 2 - sum(count**2 for count in Counter(values).values())
 
 
 def interval(values: Sequence[float]) -> float:
-    """Disagreement of numbers: Σ (v − w)² over ordered pairs."""
+    """Return the disagreement of numbers: Σ (v − w)² over ordered pairs."""
     squares = math.fsum(value**2 for value in values)
     return 2 * (len(values) * squares - math.fsum(values) ** 2)

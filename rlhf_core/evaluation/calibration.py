@@ -1,4 +1,4 @@
-"""Whether a judge's probabilities mean what they say, and mending them if not."""
+"""Calibration of a judge's probabilities: its measures, and the fit that corrects it."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from scipy.special import expit, logit
 
 BINS = 10
 SHARPEST = 1e-4
-"""Probabilities are kept this far from 0 and 1, where the logit is infinite."""
+"""Least distance of probabilities from 0 and 1, where the logit is infinite."""
 STEEPEST = 20.0
-"""Limit of a slope; without it, answers that are all right would have none."""
+"""Limit of a slope; without it, the slope diverges if all answers are right."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The probabilities of one bin of a reliability curve, and how often they came true."""
+    """One bin of a reliability curve: the mean probability, and the mean target."""
 
     n: int
     probability: float
@@ -26,7 +26,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scaling:
-    """A map of probabilities: σ(slope · logit(p) + bias). Temperature is 1 / slope."""
+    """A map of probabilities: σ(slope · logit(p) + bias). The temperature is 1 / slope."""
 
     slope: float
     bias: float = 0.0
@@ -38,27 +38,38 @@ class Scaling:
 def reliability(
     probabilities: Sequence[float], targets: Sequence[float], bins: int = BINS
 ) -> list[Bin]:
-    """The reliability curve over bins of equal width; bins with nothing in them are left out."""
+    """Return the reliability curve over bins of equal width, without empty bins.
+
+    Args:
+        probabilities: Probability of each event, 0 to 1.
+        targets: 1 if the event happened, else 0, or a share in between.
+        bins: Number of bins.
+    """
     edges = [min(int(probability * bins), bins - 1) for probability in probabilities]
-    found = []
+    curve = []
     for number in sorted(set(edges)):
         chosen = [place for place, edge in enumerate(edges) if edge == number]
-        found.append(
+        curve.append(
             Bin(
                 len(chosen),
                 math.fsum(probabilities[place] for place in chosen) / len(chosen),
                 math.fsum(targets[place] for place in chosen) / len(chosen),
             )
         )
-    return found
+    return curve
 
 
 def expected_calibration_error(
     probabilities: Sequence[float], targets: Sequence[float], bins: int = BINS
 ) -> float:
-    """Mean gap between probability and outcome over bins of equal width, by their size.
+    """Return the mean gap between probability and target over bins, weighted by their size.
 
-    arXiv:1706.04599, equation 3, of the probability itself rather than of the larger of two.
+    This is equation 3 of arXiv:1706.04599 for the probability itself, not for the larger of two.
+
+    Args:
+        probabilities: Probability of each event, 0 to 1.
+        targets: 1 if the event happened, else 0, or a share in between.
+        bins: Number of bins of equal width.
     """
     curve = reliability(probabilities, targets, bins)
     gaps = math.fsum(point.n * abs(point.probability - point.target) for point in curve)
@@ -66,7 +77,7 @@ def expected_calibration_error(
 
 
 def brier_score(probabilities: Sequence[float], targets: Sequence[float]) -> float:
-    """Mean squared error of the probabilities (Brier 1950); 0.25 is what one half always gets."""
+    """Return the mean squared error of the probabilities (Brier 1950); always 0.5 scores 0.25."""
     errors = [(p - t) ** 2 for p, t in zip(probabilities, targets, strict=True)]
     return math.fsum(errors) / len(errors)
 
@@ -74,11 +85,16 @@ def brier_score(probabilities: Sequence[float], targets: Sequence[float]) -> flo
 def fit_scaling(
     probabilities: Sequence[float], targets: Sequence[float], has_bias: bool
 ) -> Scaling:
-    """The map with the least cross-entropy against the targets.
+    """Return the map with the least cross-entropy against the targets.
 
-    Without a bias it is temperature scaling (arXiv:1706.04599, section 4.2): where which answer is
-    called the first is drawn, one half must stay one half. With one it is Platt's (1999). The slope
-    stays at or above 0, so that no order is turned round.
+    Without a bias it is temperature scaling (arXiv:1706.04599, section 4.2), which maps one half to
+    one half, as it must if the order of two answers is random. With a bias it is Platt's (1999).
+    The slope is at least 0, so that no order is reversed.
+
+    Args:
+        probabilities: Probability of each event, 0 to 1.
+        targets: 1 if the event happened, else 0, or a share in between.
+        has_bias: True to fit a bias as well.
     """
     logits, wanted = _logits(probabilities), np.asarray(targets, dtype=float)
 
@@ -89,8 +105,8 @@ def fit_scaling(
         return float(np.mean(np.logaddexp(0, scores) - wanted * scores)), gradient
 
     limits = [(0.0, STEEPEST), (-STEEPEST, STEEPEST) if has_bias else (0.0, 0.0)]
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=limits)
-    return Scaling(float(found.x[0]), float(found.x[1]))
+    fitted = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=limits)
+    return Scaling(float(fitted.x[0]), float(fitted.x[1]))
 
 
 def _logits(probabilities: Sequence[float]) -> np.ndarray:

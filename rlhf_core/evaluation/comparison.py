@@ -1,4 +1,4 @@
-"""Policy against baseline on the same prompts, as one judge sees them."""
+"""Comparison of policy and baseline on the same prompts by one judge."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ Answers = Mapping[str, Sequence[Candidate]]
 
 
 REWARD_SCALE = 1.0
-"""Of rewards: that the reward model was trained by, with P = σ(difference)."""
+"""Scale of rewards: the reward model was trained with P = σ(difference)."""
 
 
 class Seat(NamedTuple):
-    """Who looks at the answers, in which role, and the scale of its scores."""
+    """A judge of an evaluation, with its role and the scale of its scores."""
 
     judge: str
     version: str
@@ -31,17 +31,23 @@ class Seat(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answers of two models to the same prompts, and how far the one is from the SFT model."""
+    """Answers of policy and baseline to the same prompts, and the policy's KL from SFT."""
 
     prompts: Sequence[Prompt]
     policy: Answers
     baseline: Answers
     kl: float
     settings: str
-    """What it depends on, by `settings_hash`."""
+    """Result of `settings_hash`: an id of everything that the evaluation depends on."""
 
     def evaluate(self, config: Config, judgements: Sequence[Judgement], seat: Seat) -> Evaluation:
-        """Return the win rate and mean scores by the judgements of one judge version."""
+        """Return the win rate and mean scores by the judgements of one judge version.
+
+        Args:
+            config: Config of the run.
+            judgements: Judgements of the answers, by any judges.
+            seat: The judge whose judgements count.
+        """
         votes = Votes(judgements, {seat.version: seat.scale})
         margins = [
             [
@@ -52,7 +58,7 @@ class Comparison:
             ]
             for prompt in self.prompts
         ]
-        found = win_rate(margins, config.promotion.confidence)
+        result = win_rate(margins, config.promotion.confidence)
         policy, baseline = _flat(self.policy), _flat(self.baseline)
         return Evaluation(
             policy_id=policy[0].model_id,
@@ -61,12 +67,12 @@ class Comparison:
             judge_version=seat.version,
             role=seat.role,
             settings=self.settings,
-            prompts=found.prompts,
-            comparisons=found.comparisons,
-            unscored=found.unscored,
-            win_rate=found.rate,
-            win_rate_low=found.low,
-            win_rate_high=found.high,
+            prompts=result.prompts,
+            comparisons=result.comparisons,
+            unscored=result.unscored,
+            win_rate=result.rate,
+            win_rate_low=result.low,
+            win_rate_high=result.high,
             policy_score=_mean_score(judgements, seat.version, policy),
             baseline_score=_mean_score(judgements, seat.version, baseline),
             policy_tokens=_mean([c.completion_tokens for c in policy]),
@@ -79,17 +85,17 @@ class Comparison:
 def margin_of(
     votes: Votes[Judgement], version: str, ours: Candidate, theirs: Candidate, tie_margin: float
 ) -> float | None:
-    """Return by how much a judge prefers our answer; 0 for a tie, None where it has no opinion.
+    """Return by how much a judge prefers our answer; 0 for a tie, None without an opinion.
 
-    Identical texts are tied whatever the scores are: in bf16 the same text is scored a little
-    differently in another batch.
+    Identical texts are tied whatever their scores: in bf16 the score of a text varies slightly with
+    its batch.
 
     Args:
-        votes: What was said of both answers.
-        version: Of the judge.
+        votes: Votes on both answers.
+        version: Version of the judge.
         ours: The policy's answer.
         theirs: The baseline's answer.
-        tie_margin: Answers whose margin is no larger are tied, as in rankings.
+        tie_margin: Largest margin of a tie, as in rankings.
     """
     if ours.text == theirs.text:
         return 0.0 if votes.behind(version, ours.id, theirs.id) else None
@@ -103,16 +109,16 @@ def settings_hash(
     seats: Sequence[Seat],
     judgements: Sequence[Judgement],
 ) -> str:
-    """Return the id of what an evaluation depends on besides the two models.
+    """Return an id of everything that an evaluation depends on besides the two models.
 
-    How answers are drawn, compared and counted, who looks at them in which role, and what they
-    said: an evaluation is taken up again only where all of that is the same.
+    It covers how answers are sampled, compared and counted, the judges with their roles, and their
+    judgements. An evaluation is reused only if all of these are equal.
 
     Args:
-        config: Of the run.
-        prompts: Held-out ones, in any order.
-        seats: Everyone who looks at the answers.
-        judgements: By them, in any order.
+        config: Config of the run.
+        prompts: Held-out prompts, in any order.
+        seats: All judges of the answers.
+        judgements: Their judgements, in any order.
     """
     drawn = [
         config.evaluation.temperature,

@@ -1,4 +1,4 @@
-"""What another panel would have made of the same judgements, pair by pair."""
+"""Comparison of two panels of judges on the same judgements, pair by pair."""
 
 import math
 from array import array
@@ -13,28 +13,28 @@ from rlhf_core.records import PairOutcome
 
 
 class Change(StrEnum):
-    """What becomes of a pair. Only preferred pairs are trained on; all but the last change them."""
+    """Change of a pair. Training uses preferred pairs; all values but the last change them."""
 
     FLIPPED = "flipped"
     """Chosen and rejected swap."""
     BECAME_TIE = "became_tie"
     BECAME_UNSCORED = "became_unscored"
     APPEARED = "appeared"
-    """It was a tie or unscored, and becomes preferred."""
+    """The pair was tied or unscored, and becomes preferred."""
     NONE = "none"
 
 
 class PairChange(NamedTuple):
-    """One pair before and after; None where its prompt has no ranking."""
+    """One pair before and after the change; None if its prompt has no ranking."""
 
     before: Preference | None
     after: Preference | None
 
     @property
     def pair(self) -> Preference:
-        found = self.before or self.after
-        assert found is not None, "a pair is there before or after"
-        return found
+        pair = self.before or self.after
+        assert pair is not None, "a pair is there before or after"
+        return pair
 
     @property
     def kind(self) -> Change:
@@ -50,7 +50,7 @@ class PairChange(NamedTuple):
 
     @property
     def size(self) -> float:
-        """How far the preference moves: from margin to margin across 0."""
+        """Distance that the preference moves: from one margin to the other across 0."""
         margins = (pair.margin or 0.0 for pair in (self.before, self.after) if pair)
         return math.fsum(margins)
 
@@ -60,7 +60,10 @@ def _outcome(pair: Preference | None) -> PairOutcome:
 
 
 def pair_changes(before: Sequence[Preference], after: Sequence[Preference]) -> Iterable[PairChange]:
-    """Every two candidates of one group; a side is empty where nothing could be ranked."""
+    """Yield the change of every two candidates of one group.
+
+    Either side is empty if nothing could be ranked.
+    """
     nothing = [None] * max(len(before), len(after))
     return map(PairChange, before or nothing, after or nothing)
 
@@ -71,7 +74,7 @@ def _numbers() -> "array[float]":
 
 @dataclass
 class Tally:
-    """Counts changes as they come: of each pair a few numbers stay in memory."""
+    """Running counts of changes; only a few numbers a pair stay in memory."""
 
     kinds: dict[Change, int] = field(default_factory=lambda: dict.fromkeys(Change, 0))
     margins_before: "array[float]" = field(default_factory=_numbers)
@@ -80,7 +83,7 @@ class Tally:
     prompts: list[str] = field(default_factory=list)
 
     def add(self, change: PairChange, prompt_id: str) -> Change:
-        """Count it; what it is."""
+        """Count a change and return its kind."""
         kind = change.kind
         self.kinds[kind] += 1
         for pair, margins in (
@@ -123,23 +126,23 @@ class Tally:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two panels on the same candidates."""
+    """Differences between two panels on the same candidates."""
 
     pairs: int
     preferred_before: int
-    """Training pairs as they are."""
+    """Number of current training pairs."""
     preferred_after: int
     changed: int
-    """Training pairs that flip, go or come."""
+    """Number of training pairs that flip, disappear or appear."""
     flipped: int
     became_tie: int
     became_unscored: int
     appeared: int
     mean_margin_before: float | None
-    """Of the preferred pairs; None where there are none."""
+    """Mean margin of the preferred pairs; None if there are none."""
     mean_margin_after: float | None
     agreement: Share | None
-    """Among pairs preferred by both, how many have the same chosen answer; prompts are clusters."""
+    """Share with the same chosen answer, of the pairs that both prefer; clustered by prompt."""
 
 
 def _mean(values: Sequence[float]) -> float | None:

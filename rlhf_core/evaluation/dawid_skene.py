@@ -1,9 +1,10 @@
-"""How reliable each judge is, learnt from votes alone (Dawid, Skene 1979, Applied Statistics 28).
+"""Reliability of each judge, learnt from votes alone (Dawid, Skene 1979, Applied Statistics 28).
 
-Each contest has a better side that nobody saw; each judge has a confusion matrix: how often it says
-`first`, `second` or `tie` when one side is the better one. EM finds what makes the votes likeliest.
-Own code, because crowd-kit, the kept library, knows no class that is said and never true (a tie)
-and no prior on its matrices, and needs nltk for what are forty lines here.
+Each contest has an unknown better side. Each judge has a confusion matrix: how often it votes
+`first`, `second` or `tie` if one side is better. EM finds the parameters that maximise the
+likelihood of the votes. It is implemented here because crowd-kit, the maintained library, supports
+neither a class that is voted but never true (a tie) nor a prior on its matrices, and needs nltk for
+what takes forty lines here.
 """
 
 import json
@@ -19,25 +20,25 @@ from rlhf_core.files.whole import whole_text
 from rlhf_core.records import Outcome
 
 SIDES = (Outcome.FIRST, Outcome.SECOND)
-"""What can be true."""
+"""Possible truths of a contest."""
 LABELS = (Outcome.FIRST, Outcome.SECOND, Outcome.TIE)
-"""What a judge can say."""
+"""Possible votes of a judge."""
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was learnt of each judge."""
+    """Reliability of each judge of a jury."""
 
     prior: tuple[float, ...]
-    """How often each of SIDES is the better one."""
+    """Probability of each of SIDES to be the better one."""
     confusion: dict[str, tuple[tuple[float, ...], ...]]
-    """By judge version: a row for each of SIDES, the chance of each of LABELS in it."""
+    """Confusion matrix by judge version: P(label | side), one row a side, one column a label."""
     contests: int
-    """How many it was learnt from."""
+    """Number of contests that it was learnt from."""
 
     def probability(self, votes: Mapping[str, Outcome]) -> float:
-        """That the first is the better one, from the votes of some of the judges."""
+        """Return the probability that the first is better, given the votes of some judges."""
         likely = np.log(np.array(self.prior))
         for judge, label in votes.items():
             likely = likely + np.log(np.array(self.confusion[judge])[:, LABELS.index(label)])
@@ -49,23 +50,26 @@ def fit(
     votes: Sequence[Mapping[str, Outcome]],
     pseudo_votes: float = 1.0,
     tolerance: float = 1e-7,
-    most_steps: int = 1000,
+    max_steps: int = 1000,
 ) -> Reliability:
-    """Learn the judges' reliability from votes without truth.
+    """Learn the judges' reliability from votes without known truths.
 
-    It starts from the majority of each contest, so that judges are taken to be right more often
-    than wrong.
+    EM starts from the majority of each contest, which assumes that judges are right more often than
+    wrong.
 
     Args:
-        votes: One a contest: what each judge said, by its version; those without an opinion are
-            left out.
-        pseudo_votes: Added to every cell of every matrix, so that nothing is held impossible; 0 is
+        votes: For each contest, the vote of each judge by its version; judges without an opinion
+            are absent.
+        pseudo_votes: Count added to every cell of every matrix, so that no vote is impossible; 0 is
             the paper's maximum likelihood.
-        tolerance: EM ends when the mean log-posterior of a contest rises by less.
-        most_steps: EM ends then at the latest.
+        tolerance: EM ends when the mean log-posterior of a contest rises by less than this.
+        max_steps: Limit of EM steps.
+
+    Returns:
+        The reliability of every judge with a vote.
 
     Raises:
-        TrainingError: If there is no contest with a vote.
+        TrainingError: If no contest has a vote.
     """
     judges = sorted({judge for contest in votes for judge in contest})
     said = one_hot([contest for contest in votes if contest], judges)
@@ -73,7 +77,7 @@ def fit(
         raise TrainingError("no contest has a vote; the jury's reliability needs some")
     beliefs = _majority(said)
     before = -np.inf
-    for _ in range(most_steps):
+    for _ in range(max_steps):
         prior, confusion = maximise(said, beliefs, pseudo_votes)
         beliefs, objective = expect(said, prior, confusion, pseudo_votes)
         if (objective - before) / len(said) < tolerance:
@@ -86,7 +90,7 @@ def fit(
 
 
 def one_hot(votes: Sequence[Mapping[str, Outcome]], judges: Sequence[str]) -> Array:
-    """Votes as ones in (contests, judges, labels); no vote is a row of zeros."""
+    """Return votes as one-hot rows, (contests, judges, labels); a missing vote is all zeros."""
     said = np.zeros((len(votes), len(judges), len(LABELS)))
     for row, contest in enumerate(votes):
         for judge, label in contest.items():
@@ -95,14 +99,34 @@ def one_hot(votes: Sequence[Mapping[str, Outcome]], judges: Sequence[str]) -> Ar
 
 
 def maximise(said: Array, beliefs: Array, pseudo_votes: float) -> tuple[Array, Array]:
-    """The M-step: prior (sides) and confusion (judges, sides, labels) that fit the beliefs."""
+    """Run the M-step: fit the parameters to the beliefs.
+
+    Args:
+        said: One-hot votes, (contests, judges, labels).
+        beliefs: Probability of each side, (contests, sides).
+        pseudo_votes: Count added to every cell.
+
+    Returns:
+        Prior, (sides,), and confusion, (judges, sides, labels).
+    """
     counts = np.einsum("ck,cjl->jkl", beliefs, said) + max(pseudo_votes, 1e-12)
     prior = beliefs.sum(0) + max(pseudo_votes, 1e-12)
     return prior / prior.sum(), counts / counts.sum(2, keepdims=True)
 
 
 def expect(said: Array, prior: Array, confusion: Array, pseudo_votes: float) -> tuple[Array, float]:
-    """The E-step: beliefs (contests, sides), and the log-posterior, which never falls."""
+    """Run the E-step: compute the beliefs from the parameters.
+
+    Args:
+        said: One-hot votes, (contests, judges, labels).
+        prior: Probability of each side, (sides,).
+        confusion: P(label | side), (judges, sides, labels).
+        pseudo_votes: Count added to every cell.
+
+    Returns:
+        Probability of each side, (contests, sides), and the log-posterior, which never decreases
+        from step to step.
+    """
     joint = np.log(prior) + np.einsum("cjl,jkl->ck", said, np.log(confusion))
     highest = joint.max(1, keepdims=True)
     evidence = highest + np.log(np.exp(joint - highest).sum(1, keepdims=True))
@@ -111,7 +135,7 @@ def expect(said: Array, prior: Array, confusion: Array, pseudo_votes: float) -> 
 
 
 def _majority(said: Array) -> Array:
-    """The share of the votes for each side; a tie is half a vote for both."""
+    """Return the share of the votes for each side, (contests, sides); a tie is half a vote each."""
     counts = said.sum(1)
     sides = counts[:, : len(SIDES)] + counts[:, len(SIDES) :] / len(SIDES)
     return np.asarray(sides / sides.sum(1, keepdims=True))
@@ -123,21 +147,21 @@ def save(reliability: Reliability, path: Path) -> None:
 
 
 def load(path: Path) -> Reliability:
-    """Read what `save` wrote.
+    """Read a file that `save` wrote.
 
     Raises:
-        InputError: If there is no such file, or it is not one of these.
+        InputError: If there is no such file, or it has another format.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8"))
         confusion = {
             judge: tuple(tuple(float(chance) for chance in row) for row in matrix)
-            for judge, matrix in found["confusion"].items()
+            for judge, matrix in saved["confusion"].items()
         }
         shapes = {np.shape(matrix) for matrix in confusion.values()}
-        if shapes != {(len(SIDES), len(LABELS))} or len(found["prior"]) != len(SIDES):
+        if shapes != {(len(SIDES), len(LABELS))} or len(saved["prior"]) != len(SIDES):
             raise ValueError(f"matrices of {shapes}")
-        return Reliability(tuple(map(float, found["prior"])), confusion, int(found["contests"]))
+        return Reliability(tuple(map(float, saved["prior"])), confusion, int(saved["contests"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} holds no reliability of a jury ({error}); `solon judges train jury` makes one"

@@ -1,4 +1,4 @@
-"""Figures that hold for every judge: what it left unscored, calibration, constancy."""
+"""Figures that apply to every judge: outcomes, calibration, constancy."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -19,20 +19,26 @@ from rlhf_core.records import Outcome
 UNSCORED = (Outcome.ABSTAINS, Outcome.UNPARSED, Outcome.UNAVAILABLE)
 
 
-def of_share(metric: str, found: Share | None, facet: str = "") -> list[Figure]:
-    """A share as a figure; nothing where it is of nothing."""
-    if found is None:
+def of_share(metric: str, share: Share | None, facet: str = "") -> list[Figure]:
+    """Return a share as a figure; none if there is no share.
+
+    Args:
+        metric: Name of the figure.
+        share: The share with its interval.
+        facet: Part that the figure is about; empty for the whole.
+    """
+    if share is None:
         return []
-    return [Figure(metric, found.value, found.n, found.low, found.high, facet)]
+    return [Figure(metric, share.value, share.n, share.low, share.high, facet)]
 
 
 def of_outcomes(outcomes: Sequence[Outcome]) -> list[Figure]:
-    """How many were asked, scored, tied, and left unscored for which reason."""
+    """Return the numbers of questions asked, scored, tied, and unscored for each reason."""
     counts, asked = Counter(outcomes), len(outcomes)
     scored = asked - sum(counts[outcome] for outcome in UNSCORED)
-    found = [Figure("asked", asked, asked), Figure("scored", scored, asked)]
+    result = [Figure("asked", asked, asked), Figure("scored", scored, asked)]
     kinds = (Outcome.TIE, *UNSCORED)
-    return found + [Figure(str(kind), counts[kind], asked) for kind in kinds]
+    return result + [Figure(str(kind), counts[kind], asked) for kind in kinds]
 
 
 def of_scores(scores: Sequence[float]) -> list[Figure]:
@@ -45,10 +51,10 @@ def of_scores(scores: Sequence[float]) -> list[Figure]:
 
 
 def of_constancy(values: Sequence[Hashable]) -> list[Figure]:
-    """The largest share of one value; scores to the nearest hundredth."""
+    """Return the share of the most frequent value; scores are rounded to hundredths."""
     near = [round(value, NEAR) if isinstance(value, float) else value for value in values]
-    found = constant_share(near)
-    return [] if found is None else [Figure("constant_share", found, len(values))]
+    constant = constant_share(near)
+    return [] if constant is None else [Figure("constant_share", constant, len(values))]
 
 
 def of_calibration(
@@ -57,14 +63,20 @@ def of_calibration(
     clusters: Sequence[str],
     has_bias: bool,
 ) -> list[Figure]:
-    """Brier score and ECE, and the ECE on one half before and after a fit on the other.
+    """Return Brier score and ECE, and both on one half before and after a fit on the other.
 
-    Which half follows from a hash of the prompt, so that no prompt is in both.
+    A hash of the prompt decides the half, so that no prompt is in both.
+
+    Args:
+        probabilities: Probability of each label, 0 to 1.
+        targets: The labels, 0 to 1.
+        clusters: Prompt of each label.
+        has_bias: True to fit a bias beside the slope.
     """
     n = len(probabilities)
     if not n:
         return []
-    found = [
+    result = [
         Figure("brier", brier_score(probabilities, targets), n),
         Figure("ece", expected_calibration_error(probabilities, targets), n),
     ]
@@ -72,13 +84,13 @@ def of_calibration(
     learnt = [(p, t) for p, t, prompt in rows if unit_interval("calibration", prompt) < 0.5]
     held = [(p, t) for p, t, prompt in rows if unit_interval("calibration", prompt) >= 0.5]
     if not learnt or not held:
-        return found
+        return result
     scaling = fit_scaling([p for p, _ in learnt], [t for _, t in learnt], has_bias)
     before, wanted = [p for p, _ in held], [t for _, t in held]
     after = scaling.apply(before)
     bias = [Figure("calibration_bias", scaling.bias, len(learnt))] if has_bias else []
     return [
-        *found,
+        *result,
         Figure("calibration_slope", scaling.slope, len(learnt)),
         *bias,
         Figure("ece_before", expected_calibration_error(before, wanted), len(held)),

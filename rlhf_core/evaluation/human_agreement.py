@@ -1,4 +1,4 @@
-"""How far judges agree with people, and people with each other."""
+"""Agreement of judges with people, and of people with each other."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -17,38 +17,38 @@ Vote = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class JudgeAgreement:
-    """How often one judge version, or the final label, sides with people."""
+    """Agreement of one judge version, or of the final label, with people."""
 
     judge: str
-    """The judge's name; "final label" for what all judges together came to."""
+    """The judge's name; "final label" for the result of all judges together."""
     judge_version: str | None
     facet: str
     """A week, mode or strategy; empty for all."""
     checks: int
-    """Verdicts of people on pairs that it has a vote on."""
+    """Number of people's verdicts on pairs that the judge has a vote on."""
     agreement: Share | None
-    """Among those where both prefer one answer; None where there are none."""
+    """Agreement where both prefer one answer; None if there is no such verdict."""
 
 
 @dataclass(frozen=True)
 class PeopleAgreement:
-    """Two people on the pairs that both checked; left, right and tie are three answers."""
+    """Agreement of two people on their common pairs; the answers are left, right and tie."""
 
     person: str
     other: str
     agreement: Share
     kappa: float | None
-    """Cohen's, beyond chance; None where chance explains all."""
+    """Cohen's kappa; None if it is undefined."""
 
 
 def judge_agreements(
     votes: Iterable[Vote], facet_of: Callable[[Vote], str] = lambda _: ""
 ) -> list[JudgeAgreement]:
-    """Agreement by judge version and facet; verdicts on one prompt count as a cluster.
+    """Return the agreement by judge version and facet; verdicts on one prompt are a cluster.
 
     Args:
-        votes: In the order the judges are to have.
-        facet_of: What to tell apart, such as `lambda vote: vote["week"]`.
+        votes: Votes in the order that the judges should have.
+        facet_of: Returns the facet of a vote, as in `lambda vote: vote["week"]`.
     """
     groups: defaultdict[tuple[str, str, str | None], list[Vote]] = defaultdict(list)
     for vote in votes:
@@ -56,8 +56,8 @@ def judge_agreements(
         groups[facet_of(vote), judge, vote["judge_version"]].append(vote)
     ordered = sorted(groups.items(), key=lambda group: group[0][0])
     return [
-        JudgeAgreement(judge, version, facet, len(found), _share(found))
-        for (facet, judge, version), found in ordered
+        JudgeAgreement(judge, version, facet, len(own), _share(own))
+        for (facet, judge, version), own in ordered
     ]
 
 
@@ -69,13 +69,13 @@ def _share(votes: Sequence[Vote]) -> Share | None:
 def people_agreements(
     verdicts: Iterable[Mapping[str, Any]],
 ) -> tuple[list[PeopleAgreement], float | None]:
-    """Every two people who checked the same pairs, and Krippendorff's alpha of all of them.
+    """Return the agreement of every two people with common pairs, and Krippendorff's alpha of all.
 
     Args:
-        verdicts: Rows of the view human_verdicts. Unsure is no answer.
+        verdicts: Rows of the view human_verdicts; "unsure" is no answer.
 
     Returns:
-        The alpha is None where no pair has two answers, or all are alike.
+        The agreements, and alpha, which is None if no pair has two answers or all are equal.
     """
     said: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     prompts: dict[tuple[str, str], Hashable] = {}
@@ -85,12 +85,12 @@ def people_agreements(
         if row["verdict"] != HumanVerdict.UNSURE:
             said[pair][row["person"]] = row["verdict"]
     people = sorted({person for answers in said.values() for person in answers})
-    found = []
+    agreements = []
     for one, other in combinations(people, 2):
         common = [pair for pair, answers in said.items() if one in answers and other in answers]
         ours, theirs = [said[p][one] for p in common], [said[p][other] for p in common]
         alike = [float(a == b) for a, b in zip(ours, theirs, strict=True)]
         agreement = share(alike, [prompts[pair] for pair in common])
         if agreement is not None:
-            found.append(PeopleAgreement(one, other, agreement, cohen_kappa(ours, theirs)))
-    return found, krippendorff_alpha([list(a.values()) for a in said.values()], nominal)
+            agreements.append(PeopleAgreement(one, other, agreement, cohen_kappa(ours, theirs)))
+    return agreements, krippendorff_alpha([list(a.values()) for a in said.values()], nominal)

@@ -1,4 +1,4 @@
-"""What moves a judge beside quality: the place an answer is shown in, and its length."""
+"""Biases of a judge: towards the position in which an answer is shown, and towards its length."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 NEAR = 2
-"""Decimals to which scores count as the same."""
+"""Decimals to which scores count as equal."""
 CONSTANT_SHARE = 0.95
-"""From this share of one and the same verdict on, a judge says nothing."""
+"""Share of equal verdicts from which a judge counts as constant."""
 
 
 def sign(value: float) -> int:
@@ -16,26 +16,27 @@ def sign(value: float) -> int:
 
 
 def chooses_first_slot(orders: Sequence[tuple[float, float]]) -> list[float]:
-    """For each decided verdict of either order: 1 where the answer shown first was chosen.
+    """Return 1 for each decided verdict of either order that chose the answer shown first, else 0.
 
     Args:
-        orders: For each pair the probability that the answer shown first is better, in both orders.
+        orders: For each pair, the probability that the answer shown first is better, in both
+            orders.
     """
     return [float(shown > 0.5) for order in orders for shown in order if shown != 0.5]
 
 
 def repeats_slot(orders: Sequence[tuple[float, float]]) -> list[float]:
-    """For each pair: 1 where the same slot was chosen after a swap (arXiv:2309.00267, table 4)."""
+    """Return 1 for each pair with the same slot chosen after a swap (arXiv:2309.00267, table 4)."""
     return [float(_slot(one) == _slot(other) != 0) for one, other in orders]
 
 
 def repeats_answer(orders: Sequence[tuple[float, float]]) -> list[float]:
-    """For each pair: 1 where both orders came to the same answer, or both to a tie."""
+    """Return 1 for each pair for which both orders chose the same answer, or both a tie."""
     return [float(_slot(one) == -_slot(other)) for one, other in orders]
 
 
 def prefers_longer(margins: Sequence[float], lengths: Sequence[tuple[int, int]]) -> list[float]:
-    """1 where the longer of two answers is preferred; ties and equal lengths do not count."""
+    """Return 1 if the longer of two answers is preferred; ties and equal lengths do not count."""
     return [
         float(sign(margin) == sign(first - second))
         for margin, (first, second) in zip(margins, lengths, strict=True)
@@ -44,7 +45,7 @@ def prefers_longer(margins: Sequence[float], lengths: Sequence[tuple[int, int]])
 
 
 def constant_share(values: Sequence[Hashable]) -> float | None:
-    """Share of the most frequent value; None where there is none."""
+    """Return the share of the most frequent value; None if there are no values."""
     if not values:
         return None
     return Counter(values).most_common(1)[0][1] / len(values)

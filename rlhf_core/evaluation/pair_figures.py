@@ -1,4 +1,4 @@
-"""The figures of a judge on labelled pairs, and of several judges beside each other."""
+"""Figures of a judge on labelled pairs, and of several judges compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
 from rlhf_core.files.labelled import LabelledPair
 
 Verdicts = Mapping[str, Sequence[PairVerdict]]
-"""By judge, one a pair, in the order of the pairs."""
+"""Verdicts by judge, one a pair, in the order of the pairs."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A pair that a judge scored and that has a preferred answer."""
+    """A pair that a judge scored and whose label prefers one answer."""
 
     pair: LabelledPair
     margin: float
 
     @property
     def is_right(self) -> float:
-        """1 where judge and label prefer the same answer; 0.5 where the judge has a tie."""
+        """1 if judge and label prefer the same answer; 0.5 if the judge has a tie."""
         if self.margin == 0:
             return 0.5
         return float(sign(self.margin) == sign(self.pair.target - 0.5))
@@ -33,12 +33,15 @@ class _Seen:
 def judge_figures(
     pairs: Sequence[LabelledPair], verdicts: Sequence[PairVerdict], compares: bool
 ) -> list[Figure]:
-    """All that is said of one judge alone.
+    """Return the figures of one judge.
 
     Args:
-        pairs: What was judged.
-        verdicts: One a pair.
-        compares: Whether the judge saw two answers at once, in both orders.
+        pairs: The labelled pairs.
+        verdicts: One verdict a pair.
+        compares: True if the judge saw two answers at once, in both orders.
+
+    Returns:
+        Figures of outcomes, accuracy, length, position or scores, constancy and calibration.
     """
     seen = _seen(pairs, verdicts)
     scores = [score for verdict in verdicts for score in verdict.scores]
@@ -59,36 +62,36 @@ def judge_figures(
 
 
 def baseline_verdicts(pairs: Sequence[LabelledPair]) -> list[PairVerdict]:
-    """The length baseline: the answer with more characters is better."""
+    """Return the verdicts of the length baseline: the answer with more characters is better."""
     lengths = [(len(pair.first), len(pair.second)) for pair in pairs]
     return [compared(float(one >= other), float(other >= one), None) for one, other in lengths]
 
 
 def baseline_figures(pairs: Sequence[LabelledPair]) -> list[Figure]:
-    """Of the length baseline, which has no probabilities."""
+    """Return the figures of the length baseline, which has no probabilities."""
     verdicts = baseline_verdicts(pairs)
     outcomes = figures.of_outcomes([verdict.outcome for verdict in verdicts])
     return [*outcomes, *_accuracies(_seen(pairs, verdicts))]
 
 
 def common_figures(pairs: Sequence[LabelledPair], verdicts: Verdicts) -> dict[str, list[Figure]]:
-    """The accuracy of each judge on the pairs that all of them scored."""
+    """Return the accuracy of each judge on the pairs that all of them scored."""
     kept = [
         number
         for number in range(len(pairs))
         if all(of_judge[number].margin is not None for of_judge in verdicts.values())
     ]
     chosen = [pairs[number] for number in kept]
-    found = {
+    seen_by = {
         judge: _seen(chosen, [of_judge[number] for number in kept])
         for judge, of_judge in verdicts.items()
     }
-    return {judge: _accuracy("accuracy_common", seen) for judge, seen in found.items()}
+    return {judge: _accuracy("accuracy_common", seen) for judge, seen in seen_by.items()}
 
 
 def agreement_figures(verdicts: Verdicts) -> dict[tuple[str, str], Figure]:
-    """Cohen's kappa of every two judges, by their names; none where it is not defined."""
-    found = {}
+    """Return Cohen's kappa of every two judges, by their names, where it is defined."""
+    result = {}
     for one, other in combinations(verdicts, 2):
         both = [
             (sign(ours.margin), sign(theirs.margin))
@@ -97,40 +100,40 @@ def agreement_figures(verdicts: Verdicts) -> dict[tuple[str, str], Figure]:
         ]
         kappa = cohen_kappa([ours for ours, _ in both], [theirs for _, theirs in both])
         if kappa is not None:
-            found[one, other] = Figure("kappa", kappa, len(both), facet=other)
-    return found
+            result[one, other] = Figure("kappa", kappa, len(both), facet=other)
+    return result
 
 
 def alpha_figure(verdicts: Verdicts) -> list[Figure]:
-    """Krippendorff's alpha over all judges, of first, second and tie."""
+    """Return Krippendorff's alpha over all judges; the values are first, second and tie."""
     units = [
         [None if verdict.margin is None else sign(verdict.margin) for verdict in of_pair]
         for of_pair in zip(*verdicts.values(), strict=True)
     ]
-    found = krippendorff_alpha(units, nominal)
-    return [] if found is None else [Figure("alpha", found, len(units))]
+    alpha = krippendorff_alpha(units, nominal)
+    return [] if alpha is None else [Figure("alpha", alpha, len(units))]
 
 
 def flips(
     pairs: Sequence[LabelledPair], before: Sequence[PairVerdict], after: Sequence[PairVerdict]
 ) -> tuple[list[float], list[str]]:
-    """Where the judge preferred the better answer: 1 if it prefers the worse one after an attack.
+    """Return 1 for each right verdict that an attack on the worse answer reverses, else 0.
 
     Args:
-        pairs: As they were labelled.
-        before: Of the pairs.
-        after: Of the pairs with the worse answer attacked.
+        pairs: The labelled pairs.
+        before: Verdicts on the pairs.
+        after: Verdicts on the pairs with the worse answer attacked.
 
     Returns:
         The flips, and the prompt of each.
     """
-    found = []
+    result = []
     for pair, ours, theirs in zip(pairs, before, after, strict=True):
         better = sign(pair.target - 0.5)
         if ours.margin is None or theirs.margin is None or sign(ours.margin) != better:
             continue
-        found.append((float(sign(theirs.margin) == -better), pair.prompt.id))
-    return [flip for flip, _ in found], [prompt for _, prompt in found]
+        result.append((float(sign(theirs.margin) == -better), pair.prompt.id))
+    return [flip for flip, _ in result], [prompt for _, prompt in result]
 
 
 def _seen(pairs: Sequence[LabelledPair], verdicts: Sequence[PairVerdict]) -> list[_Seen]:
@@ -142,36 +145,36 @@ def _seen(pairs: Sequence[LabelledPair], verdicts: Sequence[PairVerdict]) -> lis
 
 
 def _accuracy(metric: str, seen: Sequence[_Seen], facet: str = "") -> list[Figure]:
-    found = share([one.is_right for one in seen], [one.pair.prompt.id for one in seen])
-    return figures.of_share(metric, found, facet)
+    accuracy = share([one.is_right for one in seen], [one.pair.prompt.id for one in seen])
+    return figures.of_share(metric, accuracy, facet)
 
 
 def _accuracies(seen: Sequence[_Seen]) -> list[Figure]:
     subsets = sorted({one.pair.subset for one in seen})
-    found = _accuracy("accuracy", seen)
-    found += _accuracy("accuracy_decided", [one for one in seen if one.margin != 0])
+    result = _accuracy("accuracy", seen)
+    result += _accuracy("accuracy_decided", [one for one in seen if one.margin != 0])
     for subset in subsets if len(subsets) > 1 else ():
-        found += _accuracy("accuracy", [s for s in seen if s.pair.subset == subset], subset)
-    return found
+        result += _accuracy("accuracy", [s for s in seen if s.pair.subset == subset], subset)
+    return result
 
 
 def _length(seen: Sequence[_Seen]) -> list[Figure]:
-    """Longer wins on the same pairs; how often judge and labels prefer the longer answer."""
+    """Return the length baseline on the same pairs, and the preference for longer answers."""
     baseline = baseline_verdicts([one.pair for one in seen])
     by_length = _seen([one.pair for one in seen], baseline)
-    found = _accuracy("longer_accuracy", by_length)
+    result = _accuracy("longer_accuracy", by_length)
     decided = [
         one for one in seen if one.margin != 0 and len(one.pair.first) != len(one.pair.second)
     ]
     if not decided:
-        return found
+        return result
     lengths = [(len(one.pair.first), len(one.pair.second)) for one in decided]
     prompts = [one.pair.prompt.id for one in decided]
     ours = judge_bias.prefers_longer([one.margin for one in decided], lengths)
     labels = judge_bias.prefers_longer([one.pair.target - 0.5 for one in decided], lengths)
     bias = sum(ours) / len(ours) - sum(labels) / len(labels)
     return [
-        *found,
+        *result,
         *figures.of_share("longer_preferred", share(ours, prompts)),
         *figures.of_share("longer_labelled", share(labels, prompts)),
         Figure("length_bias", bias, len(decided)),

@@ -1,4 +1,4 @@
-"""Whether a policy takes over: every reason against it, or the one for it."""
+"""Decision whether a policy is promoted, with every reason against it or the one for it."""
 
 from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.records import Evaluation
@@ -8,10 +8,10 @@ EVEN = 0.5
 
 
 def decide(evaluation: Evaluation, settings: PromotionSettings) -> tuple[bool, tuple[str, ...]]:
-    """Judge the deciding evaluation by the promotion's conditions.
+    """Apply the promotion's conditions to the deciding evaluation.
 
     Returns:
-        Whether to promote, and why or why not.
+        True if the policy is promoted, and the reasons.
     """
     against = [
         reason

@@ -1,4 +1,4 @@
-"""A share with its interval, where answers to the same prompt are not independent."""
+"""A share with its interval; answers to the same prompt need not be independent."""
 
 import math
 from collections import defaultdict
@@ -21,12 +21,12 @@ class Share:
 def share(
     values: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95
 ) -> Share | None:
-    """Return the mean of values from 0 to 1 with its interval; None where there is nothing.
+    """Return the mean of values from 0 to 1 with its interval; None if there are no values.
 
     Args:
         values: 1 for yes, 0 for no, 0.5 for a tie.
-        clusters: What each value belongs to: its prompt. Prompts are independent of each other.
-        confidence: Of the interval, 0.95 for 95 %.
+        clusters: Prompt of each value. Prompts are independent of each other.
+        confidence: Confidence of the interval, 0.95 for 95 %.
     """
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""The figures of a judge on scored texts, and of several judges beside each other."""
+"""Figures of a judge on scored texts, and of several judges compared."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -12,24 +12,28 @@ from rlhf_core.files.labelled import LabelledText
 from rlhf_core.records import Outcome
 
 Verdicts = Mapping[str, Sequence[TextVerdict]]
-"""By judge, one a text, in the order of the texts."""
+"""Verdicts by judge, one a text, in the order of the texts."""
 
 
 def judge_figures(
     texts: Sequence[LabelledText], verdicts: Sequence[TextVerdict], compares: bool
 ) -> list[Figure]:
-    """All that is said of one judge alone.
+    """Return the figures of one judge.
 
     Args:
-        texts: What was judged.
-        verdicts: One a text.
-        compares: False: a judge that compares has nothing to say of single texts.
+        texts: The labelled texts.
+        verdicts: One verdict a text.
+        compares: Always False: a judge that compares cannot judge single texts.
+
+    Returns:
+        Figures of outcomes, correlation, length, scores and constancy; of calibration for labels
+        of 0 and 1.
     """
     kept = _scored(texts, verdicts)
     scores = [score for _, score in kept]
     labels = [text.target for text, _ in kept]
     lengths = [float(len(text.answer)) for text, _ in kept]
-    found = [
+    result = [
         *figures.of_outcomes([verdict.outcome for verdict in verdicts]),
         *correlations(scores, labels),
         *_spearman("longer_spearman", lengths, labels),
@@ -39,18 +43,18 @@ def judge_figures(
     ]
     if is_binary(texts):
         prompts = [text.prompt.id for text, _ in kept]
-        found += figures.of_calibration(scores, labels, prompts, has_bias=True)
-    return found
+        result += figures.of_calibration(scores, labels, prompts, has_bias=True)
+    return result
 
 
 def baseline_verdicts(texts: Sequence[LabelledText]) -> list[TextVerdict]:
-    """The length baseline: characters, as a share of the longest text."""
+    """Return the verdicts of the length baseline: characters as a share of the longest text."""
     longest = max((len(text.answer) for text in texts), default=0) or 1
     return [TextVerdict(Outcome.SCORED, len(text.answer) / longest) for text in texts]
 
 
 def baseline_figures(texts: Sequence[LabelledText]) -> list[Figure]:
-    """Of the length baseline."""
+    """Return the figures of the length baseline."""
     verdicts = baseline_verdicts(texts)
     scores = [score for _, score in _scored(texts, verdicts)]
     outcomes = figures.of_outcomes([verdict.outcome for verdict in verdicts])
@@ -58,26 +62,29 @@ def baseline_figures(texts: Sequence[LabelledText]) -> list[Figure]:
 
 
 def common_figures(texts: Sequence[LabelledText], verdicts: Verdicts) -> dict[str, list[Figure]]:
-    """Spearman and, for labels of 0 and 1, AUC of each judge on the texts that all scored."""
+    """Return Spearman's correlation of each judge on the texts that all of them scored.
+
+    AUC is added for labels of 0 and 1.
+    """
     kept = [
         number
         for number in range(len(texts))
         if all(of_judge[number].score is not None for of_judge in verdicts.values())
     ]
     labels = [texts[number].target for number in kept]
-    found = {}
+    result = {}
     for judge, of_judge in verdicts.items():
         scores = [s for number in kept if (s := of_judge[number].score) is not None]
-        found[judge] = [
+        result[judge] = [
             *_spearman("spearman_common", scores, labels),
             *_auc("auc_common", scores, labels),
         ]
-    return found
+    return result
 
 
 def agreement_figures(verdicts: Verdicts) -> dict[tuple[str, str], Figure]:
-    """Spearman's correlation of every two judges, by their names; none where one is constant."""
-    found = {}
+    """Return Spearman's correlation of every two judges by their names, unless one is constant."""
+    result = {}
     for one, other in combinations(verdicts, 2):
         both = [
             (ours.score, theirs.score)
@@ -85,14 +92,14 @@ def agreement_figures(verdicts: Verdicts) -> dict[tuple[str, str], Figure]:
             if ours.score is not None and theirs.score is not None
         ]
         for figure in _spearman("rank_agreement", [o for o, _ in both], [t for _, t in both]):
-            found[one, other] = Figure(figure.metric, figure.value, figure.n, facet=other)
-    return found
+            result[one, other] = Figure(figure.metric, figure.value, figure.n, facet=other)
+    return result
 
 
 def alpha_figure(verdicts: Verdicts) -> list[Figure]:
-    """Krippendorff's alpha of the ranks that the judges give to the texts they all scored.
+    """Return Krippendorff's alpha of the judges' ranks of the texts that all of them scored.
 
-    Of ranks, because one judge's 0.6 is not another's.
+    Ranks are used because judges' scores are not on a common scale.
     """
     rows = [
         [verdict.score for verdict in of_text] for of_text in zip(*verdicts.values(), strict=True)
@@ -101,8 +108,8 @@ def alpha_figure(verdicts: Verdicts) -> list[Figure]:
     if not kept:
         return []
     ranks = [stats.rankdata(column).tolist() for column in zip(*kept, strict=True)]
-    found = krippendorff_alpha(list(zip(*ranks, strict=True)), interval)
-    return [] if found is None else [Figure("alpha", found, len(kept))]
+    alpha = krippendorff_alpha(list(zip(*ranks, strict=True)), interval)
+    return [] if alpha is None else [Figure("alpha", alpha, len(kept))]
 
 
 def is_binary(texts: Sequence[LabelledText]) -> bool:
@@ -110,7 +117,10 @@ def is_binary(texts: Sequence[LabelledText]) -> bool:
 
 
 def correlations(scores: Sequence[float], labels: Sequence[float]) -> list[Figure]:
-    """Spearman, Pearson, Kendall's tau-b, and AUC where labels are 0 and 1; none of constants."""
+    """Return the correlations by Spearman, Pearson and Kendall (tau-b); none of constants.
+
+    AUC is added for labels of 0 and 1.
+    """
     if not _vary(scores, labels):
         return []
     n = len(scores)

@@ -1,4 +1,4 @@
-"""What judges made of labelled answers, in the form their figures are computed from."""
+"""Verdicts of judges on labelled answers, in the form that figures are computed from."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ from rlhf_core.preferences.ranking import margin_of_scores
 from rlhf_core.records import Outcome
 
 LENGTH_BASELINE = "longer wins"
-"""The judge that every other one stands beside: the answer with more characters is better."""
+"""Baseline for every judge: the answer with more characters is better."""
 
 
 @dataclass(frozen=True)
 class PairVerdict:
-    """What one judge made of one pair.
+    """One judge's verdict on one pair.
 
-    `first` and `second` are the scores of the two answers, 0 to 1; of a judge that compares, the
-    probability of each to win when it is shown first. Both are there, or neither. `scale` is that
-    of the scores; None of a judge that compares.
+    `first` and `second` are the scores of the two answers, 0 to 1; for a judge that compares, the
+    probability of each to win when it is shown first. Either both are set or neither. `scale` is
+    the scale of the scores; None for a judge that compares.
     """
 
     outcome: Outcome
@@ -30,14 +30,14 @@ class PairVerdict:
 
     @property
     def margin(self) -> float | None:
-        """By how much the first is preferred, −1 to 1, as the judge itself reckons it."""
+        """Margin by which the judge prefers the first answer, −1 to 1, on its own scale."""
         if self.first is None or self.second is None:
             return None
         return self.first - self.second
 
     @property
     def probability(self) -> float | None:
-        """Of the first being better: the judge's soft label, as the panel reckons it."""
+        """Probability that the first answer is better: the judge's soft label in the panel."""
         if self.first is None or self.second is None:
             return None
         if self.scale is None:
@@ -47,7 +47,7 @@ class PairVerdict:
 
 @dataclass(frozen=True)
 class TextVerdict:
-    """What one judge made of one text: a score from 0 to 1, or why there is none."""
+    """One judge's verdict on one text: a score from 0 to 1, or the reason why there is none."""
 
     outcome: Outcome
     score: float | None = None
@@ -58,15 +58,15 @@ class TextVerdict:
 
     @property
     def probability(self) -> float | None:
-        """Of the label being 1, if the score is taken for one."""
+        """Probability that the label is 1, if the score is read as one."""
         return self.score
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a judge; deploy/docs/metrics.md says what each name means.
+    """One number of a judge; deploy/docs/metrics.md defines each name.
 
-    `facet` is the part it is about: a subset, another judge, an attack; empty for the whole.
+    `facet` is the part that it is about: a subset, another judge, an attack; empty for the whole.
     """
 
     metric: str
@@ -80,13 +80,16 @@ class Figure:
 def compared(
     first: float | None, second: float | None, missing: Outcome | None, scale: float | None = None
 ) -> PairVerdict:
-    """The verdict on a pair from what is known of its two answers.
+    """Return the verdict on a pair with these scores.
 
     Args:
         first: Score of the first answer, or its probability to win when shown first.
-        second: The same of the second.
-        missing: Why one of them is not there.
-        scale: Of the scores; None of a judge that compares.
+        second: The same for the second answer.
+        missing: Reason why one of them is None.
+        scale: Scale of the scores; None for a judge that compares.
+
+    Returns:
+        The verdict; without scores if either is None.
     """
     if first is None or second is None:
         return PairVerdict(missing or Outcome.ABSTAINS)

@@ -1,4 +1,4 @@
-"""How often the policy beats the baseline, and how sure that is."""
+"""Win rate of the policy over the baseline, with its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ WIN, TIE, LOSS = 1.0, 0.5, 0.0
 
 @dataclass(frozen=True)
 class WinRate:
-    """Share of wins, ties counting half, with its interval; None where nothing was scored."""
+    """Share of wins, ties counting half, with its interval; None if nothing was scored."""
 
     prompts: int
     comparisons: int
@@ -29,8 +29,8 @@ def win_rate(margins: Sequence[Sequence[float | None]], confidence: float) -> Wi
 
     Args:
         margins: For each prompt, the judge's margin for the policy in each comparison, 0 for a tie;
-            None where it had no opinion.
-        confidence: Of the interval, 0.95 for 95 %.
+            None without an opinion.
+        confidence: Confidence of the interval, 0.95 for 95 %.
     """
     scored = [[_result(m) for m in row if m is not None] for row in margins]
     comparisons = sum(len(row) for row in margins)

@@ -1,7 +1,7 @@
-"""An import's two readings: what it comes to, known before anything is written, and its facts.
+"""The two passes of an import: the first counts what will be written, the second yields the facts.
 
-A row is kept as prompts are at ingest: deleted prompts stay away, personal data is counted, masked
-or keeps the row out, and prompts that repeat others are left out, with all their rows.
+Rows are treated like prompts at ingest: deleted prompts stay deleted; personal data is counted or
+masked, or its row is dropped; prompts that repeat others are left out with all their rows.
 """
 
 from collections import Counter, defaultdict
@@ -20,37 +20,37 @@ from rlhf_core.records import ImportedRow, PrivacyFinding, Prompt, PromptRemoval
 
 @dataclass
 class Account:
-    """What becomes of the rows of a source."""
+    """Outcome of an import: which rows of a source are kept, and why the others are not."""
 
     source: Source
     importer: Importer
     survey: Survey
     prompts: set[str] = field(default_factory=set)
-    """Ids of those whose rows are kept."""
+    """Ids of the prompts whose rows are kept."""
     deleted: set[str] = field(default_factory=set)
-    """Ids of those that a user had deleted."""
+    """Ids of the prompts that a user had deleted."""
     repetitions: dict[str, LeftOut] = field(default_factory=dict)
-    """What hygiene left out, by the id it would have."""
+    """Prompts that hygiene left out, by the id they would have."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Rows by the reason why they are not kept."""
+    """Number of rows that are not kept, by reason."""
     findings: dict[str, Counter[str]] = field(default_factory=dict)
-    """Places with personal data by kind, by the id of each prompt that is kept with any."""
+    """Places with personal data by kind, for each kept prompt that has any, by its id."""
     rows: int = 0
     pairs: int = 0
 
     @property
     def dropped(self) -> list[Counter[str]]:
-        """Places with personal data by kind, of each row that was left out for it."""
+        """Places with personal data by kind, for each row that was dropped for it."""
         return list(self.source.screen.dropped.values()) if self.source.screen else []
 
     @property
     def personal_data(self) -> dict[str, int]:
-        """Places with personal data, by kind."""
-        found = sum([*self.findings.values(), *self.dropped], Counter[str]())
-        return dict(sorted(found.items()))
+        """Number of places with personal data, by kind."""
+        counts = sum([*self.findings.values(), *self.dropped], Counter[str]())
+        return dict(sorted(counts.items()))
 
     def facts(self) -> Iterator[list[Record]]:
-        """The second reading: what is written, first to last, in groups that belong together."""
+        """Run the second pass: yield the records in writing order, in groups to write together."""
         yield [self.importer.config, self.importer.model]
         labels: defaultdict[str, Labels] = defaultdict(dict)
         for prompt, examples in _by_prompt(self.importer, self.source.examples()):
@@ -65,7 +65,7 @@ class Account:
         yield list(self._ended())
 
     def _ended(self) -> Iterator[Record]:
-        """That all was written, and what was not."""
+        """Yield the records that close the import: that it is complete, and what it left out."""
         bad = len(self.survey.bad)
         ended = self.importer.record(self.rows, self.left_out.total(), bad)
         yield ended
@@ -92,28 +92,31 @@ def account_of(
     hygiene: HygieneSettings,
     tombstones: Collection[str] = (),
 ) -> Account:
-    """The first reading of a source.
+    """Run the first pass over a source.
 
     Args:
-        source: What is read, and how.
-        name: Under which it is kept.
-        holdout: Share of the prompts that are held out.
-        hygiene: Which repetitions are left out; imports have no users to count by.
-        tombstones: Ids of prompts that must not come back.
+        source: The rows, and how they are read.
+        name: Name under which the import is stored.
+        holdout: Share of the prompts that are held out, 0 to 1.
+        hygiene: Rules for repetitions; limits per user do not apply, since imports have no users.
+        tombstones: Ids of deleted prompts, which must not return.
+
+    Returns:
+        What will be kept and why the rest will not; `facts` runs the second pass.
 
     Raises:
-        DataFileError: If a row cannot be read, or there is none to keep.
-        ConfigError: If personal data cannot be looked for.
+        DataFileError: If a row cannot be read, or no row can be kept.
+        ConfigError: If the packages that detect personal data are not installed.
     """
-    found = Survey()
+    result = Survey()
     begun = Importer(name, "preference", "", holdout, source.scale)
-    account = Account(source, begun, found)
+    account = Account(source, begun, result)
     has_rules = hygiene != HygieneSettings()
     prompts: dict[str, Prompt | None] = {}
     rows: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
     labels: defaultdict[str, Labels] = defaultdict(dict)
-    for prompt, examples in _by_prompt(begun, survey(source, found)):
+    for prompt, examples in _by_prompt(begun, survey(source, result)):
         rows[prompt.id] += len(examples)
         if _are_deleted(begun, prompt, examples, tombstones):
             account.deleted.add(prompt.id)
@@ -132,22 +135,22 @@ def account_of(
     account.prompts = prompts.keys() - account.repetitions.keys() - account.deleted
     account.findings = {id: k for id, k in account.findings.items() if id in account.prompts}
     of_deleted = sum(rows[id] for id in account.deleted)
-    account.left_out = found.left_out + Counter({"of prompts that a user had deleted": of_deleted})
+    account.left_out = result.left_out + Counter({"of prompts that a user had deleted": of_deleted})
     for id, left in account.repetitions.items():
         account.left_out[str(left.reason)] += rows[id]
     account.rows = sum(rows[id] for id in account.prompts)
     account.pairs = sum(pairs[id] + len(matched(labels[id])) for id in account.prompts)
-    digest = found.digest
+    digest = result.digest
     if account.repetitions:
         digest = content_id(digest, sorted(account.repetitions))
-    account.importer = Importer(name, found.form, digest, holdout, source.scale)
+    account.importer = Importer(name, result.form, digest, holdout, source.scale)
     return account
 
 
 def _by_prompt(
     importer: Importer, examples: Iterable[Example]
 ) -> Iterator[tuple[Prompt, list[Example]]]:
-    """Rows with their prompt, one by one; demonstrations with all others that it has."""
+    """Yield each row with its prompt; demonstrations of one prompt are yielded together."""
     of_prompt: dict[str, list[Example]] = {}
     for example in examples:
         if example.form == "sft":
@@ -161,7 +164,7 @@ def _by_prompt(
 def _are_deleted(
     importer: Importer, prompt: Prompt, examples: list[Example], tombstones: Collection[str]
 ) -> bool:
-    """Whether a user had the prompt deleted, before or after its personal data was masked."""
+    """Return True if a user had the prompt deleted, before or after masking."""
     if not tombstones:
         return False
     as_read = [example.as_read for example in examples]

@@ -1,7 +1,7 @@
-"""What an exported row holds: the columns that trainers read, and where each row came from.
+"""Columns of exported rows: those that trainers read, and the origin of each row.
 
-Names and types are those of TRL's data set formats, so that files load into its trainers as they
-are: texts, or messages of `role` and `content`; `label` is true or false.
+Names and types are those of TRL's data set formats, so its trainers load the files unchanged:
+texts, or messages with `role` and `content`; `label` is true or false.
 """
 
 import json
@@ -22,7 +22,7 @@ WORDS: dict[Form, tuple[str, ...]] = {
     "kto": ("prompt", "completion"),
     "sft": ("prompt", "completion"),
 }
-"""Columns that are texts or messages; the answers of a ranking are lists of either."""
+"""Columns of texts or messages; the answers of a ranking are lists of either."""
 LABELS: dict[Form, dict[str, pa.DataType]] = {
     "preference": dict.fromkeys(
         ("score_chosen", "score_rejected", "margin", "agreement"), pa.float64()
@@ -48,51 +48,57 @@ ORIGINS: dict[Form, dict[str, pa.DataType]] = {
     "kto": {"candidate_id": pa.string(), "judge_versions": TEXTS},
     "sft": {"origin": pa.string(), "origin_id": pa.string()},
 }
-"""Where a row came from. An imported row that says so itself is believed."""
+"""Origin of a row. Values that an imported row brings along are exported unchanged."""
 
 
 def schema_of(form: Form, is_conversation: bool, filled: Iterable[str]) -> pa.Schema:
-    """The columns of an export, in their order.
+    """Return the columns of an export, in their order.
 
     Args:
-        form: Of its rows.
-        is_conversation: Whether words are messages.
-        filled: Those of OPTIONAL that any row fills.
+        form: Form of the rows.
+        is_conversation: True if prompts and answers are lists of messages.
+        filled: Names in OPTIONAL for which at least one row has a value.
     """
     words = MESSAGES if is_conversation else pa.string()
-    found: dict[str, pa.DataType] = dict.fromkeys(WORDS[form], words)
+    kinds: dict[str, pa.DataType] = dict.fromkeys(WORDS[form], words)
     if form == "ranking":
-        found["answers"] = pa.list_(words)
-    found |= LABELS[form]
-    found |= {"context": pa.string(), "mode": pa.string(), "split": pa.string()}
-    found |= {"reference_answers": TEXTS, **ORIGINS[form]}
+        kinds["answers"] = pa.list_(words)
+    kinds |= LABELS[form]
+    kinds |= {"context": pa.string(), "mode": pa.string(), "split": pa.string()}
+    kinds |= {"reference_answers": TEXTS, **ORIGINS[form]}
     empty = set(OPTIONAL) - set(filled)
-    return pa.schema([(name, kind) for name, kind in found.items() if name not in empty])
+    return pa.schema([(name, kind) for name, kind in kinds.items() if name not in empty])
 
 
 def exported(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[str, Any]:
-    """A row of the store's selection as one of the file."""
+    """Return the cells that a row of the store has in an export.
+
+    Args:
+        form: Form of the row.
+        row: Row of the store's selection.
+        is_conversation: True if prompts and answers are written as lists of messages.
+    """
     own = {**row, f"{'pair' if form == 'preference' else form}_id": row["id"]}
     own |= {"candidate_id": row["id"], "origin_id": row["id"]}
     said = json.loads(row["said"] or "{}")
     messages = json.loads(row["messages"] or "{}")
     words = _Writer(messages, is_conversation)
-    found: dict[str, Any] = {"prompt": words.write("prompt", _instruction(row), USER)}
+    cells: dict[str, Any] = {"prompt": words.write("prompt", _instruction(row), USER)}
     if form == "ranking":
-        found["answers"] = [
+        cells["answers"] = [
             words.write(str(place), text, ASSISTANT) for place, text in enumerate(row["answers"])
         ]
     for place, name in enumerate(WORDS[form][1:]):
-        found[name] = words.write(str(place), row[name], ASSISTANT)
+        cells[name] = words.write(str(place), row[name], ASSISTANT)
     for name in (*LABELS[form], "context", "mode", "split", "reference_answers"):
-        found[name] = own[name]
+        cells[name] = own[name]
     for name, kind in ORIGINS[form].items():
-        found[name] = said[name] if _is_of(kind, said.get(name)) else own[name]
-    return found
+        cells[name] = said[name] if _is_of(kind, said.get(name)) else own[name]
+    return cells
 
 
 def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rankings with each answer once, at its best place, none empty or cut off; two at least."""
+    """Yield rankings of two or more answers, each once at its best place, none empty or cut off."""
     for row in rows:
         places: dict[str, int] = {}
         for place, (text, is_whole) in enumerate(zip(row["answers"], row["is_whole"], strict=True)):
@@ -108,7 +114,7 @@ def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _Writer:
-    """Writes words as texts or as messages; `messages` are those that were imported, by column."""
+    """Writes words as texts or as messages; `messages` are the imported ones, by column."""
 
     def __init__(self, messages: Mapping[str, list[Message]], is_conversation: bool) -> None:
         self.messages, self.is_conversation = messages, is_conversation
@@ -120,7 +126,7 @@ class _Writer:
 
 
 def _instruction(row: Mapping[str, Any]) -> str:
-    """What the model reads, as `Prompt.instruction`."""
+    """Return the text that the model reads, like `Prompt.instruction`."""
     return f"{row['context']}\n\n{row['prompt']}" if row["context"] else str(row["prompt"])
 
 

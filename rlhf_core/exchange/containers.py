@@ -1,6 +1,6 @@
 """Files that exports are written to: JSON lines, Parquet, or the folder of a data set.
 
-Each is written under a temporary name and takes its place when it is whole.
+Each is written atomically (files/whole.py).
 """
 
 import json
@@ -22,15 +22,15 @@ Rows = Iterable[dict[str, Any]]
 
 
 def container_of(path: Path, name: str | None = None) -> Container:
-    """The container of that name, or the one that the ending of the path tells.
+    """Return the container of that name, or the one for the ending of the path.
 
     Raises:
-        DataFileError: If there is none, or it cannot be written here.
+        DataFileError: If there is no such container, or it cannot be written here.
     """
     by_ending: dict[str, Container] = {".jsonl": "jsonl", ".parquet": "parquet", "": "datasets"}
-    found = name or by_ending.get(path.suffix.lower())
+    wanted = name or by_ending.get(path.suffix.lower())
     for container in CONTAINERS:
-        if container == found:
+        if container == wanted:
             _check(path, container)
             return container
     raise DataFileError(
@@ -40,10 +40,19 @@ def container_of(path: Path, name: str | None = None) -> Container:
 
 
 def write_rows(path: Path, container: Container, schema: pa.Schema, rows: Rows) -> int:
-    """Write the rows, replacing a file that is there; how many they are.
+    """Write the rows, replacing an existing file.
+
+    Args:
+        path: File or folder to write.
+        container: Format of the file.
+        schema: Columns, in their order.
+        rows: Cells by column; each row has every column.
+
+    Returns:
+        The number of rows.
 
     Raises:
-        DataFileError: If the place cannot be written to; nothing is left there then.
+        DataFileError: If the path cannot be written to; nothing is left there.
     """
     writers: dict[Container, Callable[[Path, pa.Schema, Rows], int]] = {
         "jsonl": _write_jsonl,
@@ -63,14 +72,14 @@ def _check(path: Path, container: Container) -> None:
             raise DataFileError(f"{path} is a folder; name a file for {container}")
         return
     try:
-        import datasets  # noqa: F401 - is it there?
+        import datasets  # noqa: F401 - is it installed?
     except ImportError:
         raise DataFileError(
             f"{path}: writing data sets needs `pip install 'solon[datasets]'`; a name that ends in "
-            ".parquet needs nothing"
+            ".parquet needs no extra package"
         ) from None
     if path.exists() and (path.is_file() or any(path.iterdir())):
-        raise DataFileError(f"{path} is there already and not empty; name a new folder")
+        raise DataFileError(f"{path} exists and is not empty; name a new folder")
 
 
 def _write_jsonl(path: Path, schema: pa.Schema, rows: Rows) -> int:
@@ -94,7 +103,7 @@ def _write_data_set(path: Path, schema: pa.Schema, rows: Rows) -> int:
     was_shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        # A data set cannot be saved where the file lies that it is read from.
+        # `datasets` refuses to save a data set into the folder that it reads it from.
         with whole_folder(path) as folder, scratch_folder(path.parent) as scratch:
             streamed = str(scratch / "rows.arrow")
             with pa.OSFile(streamed, "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:

@@ -1,11 +1,11 @@
-"""From examples to facts: what an imported row is in the store.
+"""Conversion of examples into facts, the records that imported rows become in the store.
 
-Answers are candidates of a model of kind external, the same text of a prompt once. Labels are the
-judgements of a judge of the source's name, scores those of a second version of it, and rankings
-and pairs are made from both, so that views, lineage and checks see what they see of our own. Which
-of two answers stands first is drawn by hash, or every label would be "first". Answers that are
-labelled by themselves (kto) make pairs where a prompt has some of either label; else they prefer
-nothing, and are kept to go out again.
+Answers become candidates of a model of kind external, each text of a prompt once. Labels become
+judgements by a judge named after the source, and scores those of a second version of it. Rankings
+and pairs are made from both, so that views, lineage and checks treat them like our own. A hash
+draws which of two answers comes first; otherwise every label would be "first". Single labelled
+answers (kto) make pairs if the prompt has answers of both labels; otherwise they prefer nothing and
+are kept only so that exports round-trip.
 """
 
 import json
@@ -40,14 +40,14 @@ EXTERNAL = "external"
 
 @dataclass(frozen=True)
 class Importer:
-    """Writes the examples of one source as facts.
+    """Converts the examples of one source into facts.
 
     Args:
-        source: The name under which they are kept.
-        form: Of all of them.
-        digest: Hash of all of them; with the name, it tells this version of the source.
-        holdout: Share of the prompts that are held out, by their own words.
-        scale: Where the scores of the file lie, kept with the settings.
+        source: Name under which the import is stored.
+        form: Form of all examples.
+        digest: Hash of all examples; with the name, it identifies this version of the source.
+        holdout: Share of the prompts that are held out, drawn from their own words.
+        scale: Range of the file's scores, stored with the settings.
     """
 
     source: str
@@ -66,7 +66,7 @@ class Importer:
 
     @cached_property
     def model(self) -> ModelVersion:
-        """All answers of a source, whatever model wrote them."""
+        """The model that stands for all answers of a source, whoever wrote them."""
         return ModelVersion(
             kind=ModelKind.EXTERNAL,
             base=self.source,
@@ -87,7 +87,13 @@ class Importer:
         return ConfigVersion(config_hash=content_id("import", settings), config=written)
 
     def record(self, rows: int, left_out: int, bad: int) -> Import:
-        """What says that all was written."""
+        """Return the record that marks the import as complete.
+
+        Args:
+            rows: Number of rows that are kept.
+            left_out: Number of readable rows that are not kept.
+            bad: Number of rows that could not be read.
+        """
         return Import(
             source=self.source,
             form=self.form,
@@ -101,7 +107,7 @@ class Importer:
 
     def prompt(self, example: Example, references: tuple[str, ...] = ()) -> Prompt:
         text, context = example.prompt.text, example.context
-        # Prompts of a config are stripped when they are read: the same words, the same split.
+        # Prompts of a config are stripped when read, so the same words draw the same split.
         stripped = context.strip() if context else None
         return Prompt(
             text=text,
@@ -112,7 +118,7 @@ class Importer:
         )
 
     def facts(self, prompt: Prompt, examples: Sequence[Example]) -> Iterator[Record]:
-        """All that rows about one prompt become; only demonstrations come several at a time."""
+        """Yield the records of the rows of one prompt; only demonstrations come in groups."""
         yield prompt
         for part, example in enumerate(examples):
             if example.form == "sft":
@@ -149,7 +155,7 @@ class Importer:
         yield self.row(example, prompt, pairs[0] if example.form == "preference" else ranking)
 
     def matched_labels(self, prompt_id: str, labels: "Labels") -> Iterator[Record]:
-        """Rankings of two and their pairs, of the labelled answers to a prompt."""
+        """Yield a ranking of two answers and its pair for each match of a prompt's labels."""
         for better, worse in matched(labels):
             behind = tuple(sorted((labels[better][True], labels[worse][False])))
             ranking = Ranking(
@@ -179,7 +185,14 @@ class Importer:
             )
 
     def row(self, example: Example, prompt: Prompt, subject: Record, part: int = 0) -> ImportedRow:
-        """What the row held beside words and labels."""
+        """Return the record of the row itself, with its cells other than words and labels.
+
+        Args:
+            example: The row.
+            prompt: Its prompt.
+            subject: The record that the row became.
+            part: Number of the row among those that became the same record, from 0.
+        """
         messages = {
             name: words.messages
             for name, words in zip(
@@ -219,7 +232,7 @@ class Importer:
     def _order(
         self, example: Example, better: Candidate, worse: Candidate, margin: float
     ) -> Judgement:
-        """What the row says of two answers, as a verdict on the two in a drawn order."""
+        """Return the row's preference as a verdict on the two answers in a drawn order."""
         first, second = _drawn(better.id, worse.id)
         sign = 1 if first == better.id else -1
         outcomes = {1: Outcome.FIRST, -1: Outcome.SECOND}
@@ -232,14 +245,14 @@ class Importer:
             presented=Presented.FORWARD,
             outcome=outcomes[sign] if margin else Outcome.TIE,
             probability=(1 + sign * min(1.0, margin)) / 2,
-            # Rows of one file can contradict each other, and each is a fact.
+            # Rows of one file may contradict each other; each is a fact of its own.
             attempt=example.hash,
         )
 
     def _score(
         self, candidate: Candidate, score: float, version: str, example: Example | None = None
     ) -> Judgement:
-        """Of one candidate; the same score twice is one judgement but for labelled rows."""
+        """Return a candidate's score; equal scores are one judgement, except for labelled rows."""
         return Judgement(
             prompt_id=candidate.prompt_id,
             judge=self.source,
@@ -280,16 +293,16 @@ class Importer:
 
 
 def shown_to(importer: Importer, shown: Sequence[Example]) -> Prompt:
-    """The prompt of demonstrations: all the answers that a file shows to it are its references."""
+    """Return the prompt of demonstrations, whose references are all answers shown for it."""
     return importer.prompt(shown[0], tuple(example.answers[0].text for example in shown))
 
 
 Labels = dict[str, dict[bool, str]]
-"""Of each answer to a prompt, the judgement that calls it desirable, undesirable, or both."""
+"""Ids of judgements by answer and label: True is desirable, and an answer may have both."""
 
 
 def labelled(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
-    """The labels among the facts of a row: the answer, the label, the judgement that it became."""
+    """Yield the labels among the facts of a row: answer id, label, judgement."""
     rows = {fact.subject_id for fact in facts if isinstance(fact, ImportedRow)}
     for fact in facts:
         if isinstance(fact, Judgement) and fact.id in rows:
@@ -297,11 +310,11 @@ def labelled(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
 
 
 def matched(labels: Labels) -> list[tuple[str, str]]:
-    """Desirable answers to a prompt, each before an undesirable one.
+    """Return pairs of a desirable and an undesirable answer to a prompt.
 
-    The way back from TRL's unpair_preference_dataset, as far as there is one: each answer is in at
-    least one pair, and the shorter side begins again, so that a prompt with many answers makes no
-    more pairs than answers. An answer that is labelled both ways is in none.
+    This inverts TRL's unpair_preference_dataset as far as possible: each answer is in at least one
+    pair, and the shorter side is repeated, so that a prompt makes no more pairs than it has
+    answers. An answer with both labels is in no pair.
     """
     desirable = sorted(answer for answer, said in labels.items() if set(said) == {True})
     undesirable = sorted(answer for answer, said in labels.items() if set(said) == {False})
@@ -316,13 +329,13 @@ def matched(labels: Labels) -> list[tuple[str, str]]:
 def _two_by_two(
     candidates: Sequence[Candidate], example: Example
 ) -> Iterator[tuple[Candidate, Candidate, float]]:
-    """Every two of a ranking, with their margin."""
+    """Yield every two candidates of a ranking, the better first, with their margin."""
     for better, worse in combinations(range(len(candidates)), 2):
         yield candidates[better], candidates[worse], example.margin(better, worse)
 
 
 def _drawn(one: str, other: str) -> tuple[str, str]:
-    """Two candidates in the order that a hash of them draws, so that no label shows in it."""
+    """Return two candidates in the order that their hash draws, so it reveals no label."""
     ordered = sorted((one, other))
     is_forward = unit_interval("order", *ordered) < 0.5
     return (ordered[0], ordered[1]) if is_forward else (ordered[1], ordered[0])

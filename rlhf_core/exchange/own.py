@@ -1,8 +1,7 @@
-"""Rows that this store wrote itself: an export that comes back says nothing new.
+"""Detection of rows that this store exported itself, which an import need not keep again.
 
-A row is the store's own if it names one of its facts and says of it what an export would say. One
-that was changed on the way, such as by a person who swapped the two answers, is a fact from
-elsewhere.
+A row is the store's own if it names one of its facts and equals the export of that fact. A row that
+was edited in between, for example by a person who swapped the two answers, is a new fact.
 """
 
 from collections import defaultdict
@@ -19,7 +18,7 @@ from rlhf_core.store.snapshot import Snapshot
 
 
 def own_key(example: Example) -> str | None:
-    """What it says of which fact of the store; None where it names none."""
+    """Return a hash of the named fact and the row's content; None if the row names no fact."""
     named = _named(example)
     if named is None:
         return None
@@ -37,19 +36,19 @@ def own_key(example: Example) -> str | None:
 
 
 def own_keys(snapshot: Snapshot, examples: Iterable[Example]) -> set[str]:
-    """Keys of what the store's own exports say of the facts that these rows name."""
+    """Return the keys that the store's exports have for the facts that these rows name."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for example in examples:
         named = _named(example)
         if named is not None:
             subject, id = named
             wanted[subject].add(id)
-    found = {key for subject, ids in wanted.items() for key in _keys(snapshot, subject, ids)}
-    return {key for key in found if key is not None}
+    keys = {key for subject, ids in wanted.items() for key in _keys(snapshot, subject, ids)}
+    return {key for key in keys if key is not None}
 
 
 def _named(example: Example) -> tuple[str, str] | None:
-    """The subject of an export, and the id in it, that a row names."""
+    """Return the subject of an export and the id in it that a row names."""
     subject = example.columns.get("origin") if example.form == "sft" else example.form
     id = example.columns.get(ID_COLUMNS.get(str(subject), ""))
     return (str(subject), id) if isinstance(id, str) else None
@@ -66,5 +65,5 @@ def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | Non
             cells = exported(form, {**row, "origin": subject}, is_conversation=False)
             try:
                 yield own_key(read_example("", cells, form, UNIT))
-            except (NothingToLearn, DataFileError):  # it would not come back as it is
+            except (NothingToLearn, DataFileError):  # this row does not round-trip
                 continue

@@ -1,4 +1,4 @@
-"""Imported rows as they may be kept: personal data is counted, masked, or keeps a row out."""
+"""Screening of imported rows for personal data, which is counted or masked, or drops the row."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from rlhf_core.prompts.privacy import masked
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096
-"""How many cells of other columns are remembered: most say the same in many rows."""
+"""Size of the cache for cells of other columns, most of which repeat in many rows."""
 
 
 @dataclass
 class Screen:
-    """Looks through every text of a row: prompt, context, answers, references, other columns."""
+    """Screens every text of a row: prompt, context, answers, references, other columns."""
 
     settings: PrivacySettings
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
-    """Places with personal data by kind, by the place of each row that was left out for it."""
+    """Places with personal data by kind, for each dropped row, by the row's place in the file."""
 
     def __post_init__(self) -> None:
         self._clean: set[str] = set()
@@ -31,19 +31,19 @@ class Screen:
         )
 
     def screened(self, example: Example) -> Example:
-        """The row as it may be kept. One that was well is not looked through a second time.
+        """Return the row as it may be kept. A row without findings is not screened a second time.
 
         Raises:
-            NothingToLearn: If it may not, or its answers are the same once they are masked.
-            ConfigError: If personal data cannot be looked for.
+            NothingToLearn: If the row is dropped, or its answers are equal once masked.
+            ConfigError: If the packages that detect personal data are not installed.
         """
         if self.settings.policy == "off" or example.place in self._clean:
             return example
         kinds: Counter[str] = Counter()
 
         def change(text: str) -> str:
-            safe, found = masked(text, self.settings)
-            kinds.update(found)
+            safe, counts = masked(text, self.settings)
+            kinds.update(counts)
             return safe
 
         safe = replace(
@@ -70,8 +70,8 @@ class Screen:
 
     def _cell(self, cell: Any, kinds: Counter[str]) -> Any:
         if isinstance(cell, str):
-            safe, found = self._masked(cell)
-            kinds.update(found)
+            safe, counts = self._masked(cell)
+            kinds.update(counts)
             return safe
         if isinstance(cell, list):
             return [self._cell(part, kinds) for part in cell]

@@ -1,6 +1,6 @@
-"""A file of preferences, read twice: once to check and count it, once to keep it.
+"""A file of preferences, read in two passes: one checks and counts the rows, one keeps them.
 
-So a bad row is found before anything is written, and no file has to fit into memory.
+A bad row is therefore reported before anything is written, and no file has to fit into memory.
 """
 
 import hashlib
@@ -28,15 +28,15 @@ IN_THE_STORE = "in this store already"
 
 @dataclass(frozen=True)
 class Source:
-    """Where examples are read from, and how.
+    """A file of examples and how it is read.
 
     Args:
-        path: A .jsonl, .jsonl.gz, .json or .parquet file, or the folder of a data set.
-        form: Of every row; told by the columns of the first, where it is left out.
-        scale: Where its scores lie.
-        skips_bad: Whether rows that cannot be read are counted instead of raised.
-        screen: What keeps personal data out; None lets all through.
-        known: Keys of what the store's own exports say (own.py), and so need not be kept again.
+        path: A .jsonl, .jsonl.gz, .json, .csv or .parquet file, or the folder of a data set.
+        form: Form of every row; None infers it from the columns of the first row.
+        scale: Range of the scores.
+        skips_bad: True to count unreadable rows instead of raising an error.
+        screen: Screen for personal data; None keeps all.
+        known: Keys of the store's own exports (own.py), which need not be kept again.
     """
 
     path: Path
@@ -46,13 +46,13 @@ class Source:
     screen: Screen | None = None
     known: frozenset[str] = frozenset()
 
-    def examples(self, found: "Findings | None" = None) -> Iterator[Example]:
-        """The examples in their order, each once; what is not one is counted in `found`.
+    def examples(self, counts: "Findings | None" = None) -> Iterator[Example]:
+        """Yield the examples in their order, each once; count the other rows in `counts`.
 
         Raises:
-            DataFileError: If the source is missing, or a row cannot be read; with its line.
+            DataFileError: If the source is missing, or a row cannot be read; names the line.
         """
-        counts = Findings() if found is None else found
+        counts = Findings() if counts is None else counts
         form, known = self.form, set[str]()
         for place, cells in self._rows():
             counts.read += 1
@@ -83,37 +83,37 @@ class Source:
 
 @dataclass
 class Findings:
-    """What the rows of a source came to."""
+    """Counts of the rows of a source."""
 
     form: Form = "preference"
     read: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
-    """Rows that say nothing, by the reason."""
+    """Number of rows with nothing to learn, by reason."""
     bad: list[str] = field(default_factory=list)
-    """What is wrong with the rows that could not be read."""
+    """Error messages of the rows that could not be read."""
 
 
 @dataclass
 class Survey(Findings):
-    """A source as its first reading found it."""
+    """Result of the first pass over a source."""
 
     rows: int = 0
     digest: str = ""
-    """Hash of the rows in their order, the same whatever container held them."""
+    """Hash of the rows in their order, independent of the container."""
 
 
-def survey(source: Source, found: Survey) -> Iterator[Example]:
-    """Every example of a first reading; what is known of the source so far goes into `found`.
+def survey(source: Source, result: Survey) -> Iterator[Example]:
+    """Yield every example of the first pass, and keep `result` up to date.
 
     Raises:
-        DataFileError: As `Source.examples`, and if it holds no row that could be read.
+        DataFileError: Like `Source.examples`, and if no row could be imported.
     """
     rows = hashlib.sha256()
-    for example in source.examples(found):
+    for example in source.examples(result):
         rows.update(example.hash.encode())
-        found.rows += 1
-        found.digest = rows.hexdigest()
+        result.rows += 1
+        result.digest = rows.hexdigest()
         yield example
-    if not found.rows and IN_THE_STORE not in found.left_out:
-        first = f": {found.bad[0]}" if found.bad else ""
+    if not result.rows and IN_THE_STORE not in result.left_out:
+        first = f": {result.bad[0]}" if result.bad else ""
         raise DataFileError(f"{source.path} holds nothing that could be imported{first}")

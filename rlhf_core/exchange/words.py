@@ -1,8 +1,8 @@
 """Words of a row: one text, or a conversation as messages with `role` and `content`.
 
 The store keeps texts. A prompt of one user message and an answer of one assistant message are
-their contents; a longer conversation is written as a dialogue (labelled/dialogues.py) beside its
-messages, so that it comes out as it went in.
+stored as their contents; a longer conversation is stored as a dialogue (files/dialogues.py) beside
+its messages, so that exports round-trip.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Words:
-    """A prompt or an answer: its text, and its messages where the text alone does not say them."""
+    """A prompt or an answer: its text, and its messages if the text alone does not imply them."""
 
     text: str
     messages: tuple[Message, ...] | None = None
@@ -27,7 +27,7 @@ class Words:
         return list(self.messages or [{"role": role, "content": self.text}])
 
     def changed(self, role: str, change: Callable[[str], str]) -> "Words":
-        """With every text changed, of messages each one's by itself."""
+        """Return the words with `change` applied to each text, message by message."""
         if self.messages is None:
             return Words(change(self.text))
         messages = [{**message, "content": change(message["content"])} for message in self.messages]
@@ -35,16 +35,19 @@ class Words:
 
 
 def read_words(place: str, column: str, cell: Any, role: str) -> Words:
-    """What a cell says.
+    """Return a cell as words.
 
     Args:
-        place: Where the row stands, for errors.
-        column: Name of the cell.
+        place: File and line of the row, for errors.
+        column: Name of the column.
         cell: A text, or a list of messages.
-        role: Who speaks, where it is one message: `USER` for a prompt, `ASSISTANT` for an answer.
+        role: Speaker of a single message: `USER` for a prompt, `ASSISTANT` for an answer.
+
+    Returns:
+        The text, and the messages unless there is only one, of that speaker.
 
     Raises:
-        DataFileError: If it is neither, is empty, or is no Unicode text.
+        DataFileError: If the cell is neither, is empty, or is not valid Unicode.
     """
     if isinstance(cell, str):
         return Words(_said(place, column, cell))
@@ -56,22 +59,35 @@ def read_words(place: str, column: str, cell: Any, role: str) -> Words:
 
 
 def read_messages(place: str, column: str, cell: Any) -> list[Message]:
-    """A list of messages.
+    """Return a cell as a list of messages.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: The cell.
 
     Raises:
         DataFileError: If it is anything else, or a message holds more than role and content.
     """
     if not isinstance(cell, list) or not cell:
-        found = "an empty list" if isinstance(cell, list) else type(cell).__name__
-        raise DataFileError(f"{place}: {column!r} must be text or messages, not {found}")
+        kind = "an empty list" if isinstance(cell, list) else type(cell).__name__
+        raise DataFileError(f"{place}: {column!r} must be text or messages, not {kind}")
     return [_message(place, column, message) for message in cell]
 
 
 def split_implicit(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:
-    """Prompt, chosen and rejected of a row without a prompt: what both share comes first.
+    """Split off the shared beginning of two answers as their prompt.
 
-    Messages, and texts that are no dialogues, are split as TRL's `extract_prompt` does. Dialogues
-    of `Human:` and `Assistant:` (arXiv:2204.05862) are split at a turn, not in mid-sentence.
+    Messages, and texts that are no dialogues, are split like TRL's `extract_prompt`. Dialogues of
+    `Human:` and `Assistant:` (arXiv:2204.05862) are split at a turn, not in mid-sentence.
+
+    Args:
+        place: File and line of the row, for errors.
+        chosen: The better answer with its prompt: a text or a list of messages.
+        rejected: The worse one, of the same kind.
+
+    Returns:
+        Prompt, chosen and rejected.
 
     Raises:
         DataFileError: If the two share nothing, or one is the beginning of the other.
@@ -85,7 +101,7 @@ def split_implicit(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, An
         raise DataFileError(f"{place}: chosen and rejected must be two texts or two lists")
     shared = _shared(chosen, rejected)
     if isinstance(chosen, str) and chosen[shared - 1 : shared] == " ":
-        shared -= 1  # a space belongs to the word after it
+        shared -= 1  # a space belongs to the next word
     if shared <= 0 or shared in (len(chosen), len(rejected)):
         raise DataFileError(
             f"{place}: no column 'prompt', and chosen and rejected do not begin with a shared one"
@@ -94,14 +110,14 @@ def split_implicit(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, An
 
 
 def _shared(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many entries at the start are the same."""
+    """Return the number of equal entries at the start."""
     pairs = enumerate(zip(one, other, strict=False))
     least = min(len(one), len(other))
     return next((place for place, (left, right) in pairs if left != right), least)
 
 
 def _message(place: str, column: str, cell: Any) -> Message:
-    # Parquet and data sets fill in null where a message of another row holds more.
+    # Parquet and data sets add null for fields that only messages of other rows have.
     fields = {k: v for k, v in cell.items() if v is not None} if isinstance(cell, Mapping) else {}
     if set(fields) != {"role", "content"} or not all(isinstance(v, str) for v in fields.values()):
         raise DataFileError(

@@ -1,7 +1,7 @@
-r"""Dialogues as preference data writes them: what was said before, and the answers that differ.
+r"""Dialogues in preference data: the shared turns, and the answers that differ.
 
-Two spellings: one text with `\n\nHuman: ` and `\n\nAssistant: ` (arXiv:2204.05862), and a list
-of messages with `role` and `content`.
+Two notations are read: one text with `\n\nHuman: ` and `\n\nAssistant: ` (arXiv:2204.05862), and a
+list of messages with `role` and `content`.
 """
 
 import os.path
@@ -30,10 +30,10 @@ def is_messages(cell: Any) -> bool:
 
 
 def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
-    """What was said before, and what differs; None where the two share no turn.
+    """Return the shared turns and the two answers; None if the dialogues share no turn.
 
     The answers begin at the last turn of the assistant that both dialogues reach in the same
-    words, and hold all that follows.
+    words, and include everything after it.
     """
     shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - letters are compared
     start = shared.rfind(ASSISTANT)
@@ -44,17 +44,17 @@ def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
 
 
 def split_messages(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
-    """What was said before the last message, and that message."""
+    """Return the messages before the last one as a text, and the text of the last one."""
     turns = [f"\n\n{_speaker(message['role'])}: {message['content']}" for message in messages[:-1]]
     return _asked("".join(turns)), messages[-1]["content"]
 
 
 def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
-    """Messages as one text: turns with their speakers, an answer's own first turn without.
+    """Return messages as one text: turns with their speakers, except an answer's own first turn.
 
     Args:
-        messages: At least one.
-        role: Who speaks where it is one message: the user of a prompt, the assistant of an answer.
+        messages: At least one message.
+        role: The speaker of a single message: the user for a prompt, the assistant for an answer.
     """
     if [message["role"] for message in messages] == [role]:
         return messages[0]["content"]
@@ -64,7 +64,7 @@ def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
 
 
 def _turns(messages: Sequence[Mapping[str, str]]) -> str:
-    """What was said in these messages, whoever speaks next."""
+    """Return all of these messages as turns with their speakers."""
     return split_messages([*messages, {"role": USER_ROLE, "content": ""}])[0]
 
 
@@ -73,7 +73,7 @@ def _speaker(role: str) -> str:
 
 
 def _asked(dialogue: str) -> str:
-    """A dialogue of one turn is what the human said; a longer one keeps its speakers."""
+    """Return a dialogue of one turn as the human's words; a longer one keeps its speakers."""
     if dialogue.startswith(HUMAN) and dialogue.count(HUMAN) == 1 and ASSISTANT not in dialogue:
         return dialogue.removeprefix(HUMAN).strip()
     return dialogue.strip()

@@ -1,4 +1,4 @@
-"""A labelled pair, a labelled text, and a set of either."""
+"""Labelled pairs, labelled texts, and sets of either."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ TIE = 0.5
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """Two answers to a prompt, and the probability that the first is better: 1, 0 or between."""
+    """Two answers to a prompt, and the probability that the first is better, 0 to 1."""
 
     prompt: Prompt
     first: str
@@ -23,7 +23,7 @@ class LabelledPair:
 
     @cached_property
     def id(self) -> str:
-        """The same for either order and whatever the label."""
+        """Id of the pair, whatever its order and label."""
         return content_id("labelled pair", self.prompt.id, *sorted((self.first, self.second)))
 
     @property
@@ -31,7 +31,7 @@ class LabelledPair:
         return self.first, self.second
 
     def in_drawn_order(self) -> "LabelledPair":
-        """The same pair in the order that a hash of it draws, so that no label shows in it."""
+        """Return the pair in the order that its hash draws, so the order reveals no label."""
         is_sorted = self.first <= self.second
         if is_sorted == (unit_interval("order", self.id) < 0.5):
             return self
@@ -61,28 +61,28 @@ Entry = TypeVar("Entry", LabelledPair, LabelledText)
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """What one file holds: pairs or texts, each once."""
+    """The labelled pairs or texts of one file, without repetitions."""
 
     name: str
     pairs: tuple[LabelledPair, ...] = ()
     texts: tuple[LabelledText, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """How many rows cannot be judged, by the reason."""
+    """Number of rows that cannot be judged, by reason."""
 
     def __len__(self) -> int:
         return len(self.pairs) + len(self.texts)
 
     @cached_property
     def hash(self) -> str:
-        """Of the questions and their labels: figures of two runs compare only if it is the same."""
+        """Hash of questions and labels; figures of two runs are comparable only if it is equal."""
         pairs = [(pair.id, pair.in_drawn_order().target) for pair in self.pairs]
         texts = [(text.id, text.target) for text in self.texts]
         return content_id("labelled set", sorted(pairs), sorted(texts))
 
     def sample(self, limit: int | None) -> "LabelledSet":
-        """So many of it, drawn by their hashes: always the same, however the file is sorted.
+        """Return at most `limit` entries, drawn by their hashes: the file's order has no influence.
 
-        Entries of one prompt stand together, so that what a judge reads of it is read once.
+        Entries of one prompt are adjacent, so that a judge reads the prompt once.
         """
         if limit is None or len(self) <= limit:
             return self

@@ -1,12 +1,12 @@
-"""Files and folders that are there whole or not at all.
+"""Atomic writing of files and folders: they appear complete or not at all.
 
-Everything is written under a name of its own in the target's folder and takes the target's name
-when it is complete. The name is random and the file is created exclusively, so that no symlink is
-followed and two commands that write one target never share a file: the later one wins whole.
+Everything is written under a temporary name in the target's folder and renamed to the target when
+it is complete. The temporary name is random and the file is created exclusively, so no symlink is
+followed, and two commands that write the same target never share a file: the later one wins.
 
-Whoever writes holds a lock on what it writes, which ends with the process. What a killed process
-left is therefore known for certain, whatever the clock says, and is removed by the next that
-writes into the same folder.
+The writer holds a lock on its temporary file, which ends with the process. A leftover of a killed
+process is therefore recognised by its free lock, not by its age, and the next writer into the same
+folder removes it.
 """
 
 import errno
@@ -30,27 +30,27 @@ CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 ATTEMPTS = 10
 _unfinished: set[Path] = set()
-"""What this process is writing."""
+"""Temporary files and folders that this process is writing."""
 
 
 @contextmanager
 def whole_file(path: Path, *, is_new: bool = False) -> Iterator[BinaryIO]:
-    """A stream of bytes that becomes the file `path` when the block ends without an error.
+    """Open a stream of bytes that becomes the file `path` when the block ends without an error.
 
     Args:
-        path: The file to write, in a folder that is there. A symlink of that name is replaced, not
+        path: The file to write, in a folder that exists. A symlink of that name is replaced, not
             followed.
-        is_new: Whether a file that is there already is an error instead of being replaced.
+        is_new: True if an existing file is an error; else it is replaced.
 
     Raises:
-        DataFileError: If the path cannot be written to, is no regular file, or must be new and is
-            not; or if the disk is full.
+        DataFileError: If the path cannot be written to, is not a regular file, or exists although
+            it must be new; or if the disk is full.
     """
     _check_target(path, is_new)
     with _writing(path):
         unfinished, descriptor = _create_file(path.parent)
         try:
-            # Closed here and not by its user, for the lock must hold until the name is right.
+            # Closed here and not by the caller: the lock must hold until the file is renamed.
             with (
                 io.FileIO(descriptor, "r+", closefd=False) as raw,
                 io.BufferedRandom(raw) as stream,
@@ -66,7 +66,7 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_text(path: Path, *, is_new: bool = False) -> Iterator[TextIO]:
-    """As `whole_file`, of text in UTF-8 whose line ends are written as they are."""
+    """Open `path` like `whole_file`, but for text in UTF-8; line ends are written unchanged."""
     with whole_file(path, is_new=is_new) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         try:
@@ -78,9 +78,9 @@ def whole_text(path: Path, *, is_new: bool = False) -> Iterator[TextIO]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder that becomes `folder` when the block ends without an error.
+    """Create a folder that becomes `folder` when the block ends without an error.
 
-    What is there under that name stays until then.
+    An existing folder of that name stays in place until then.
 
     Raises:
         DataFileError: If its parent cannot be written to, or the disk is full.
@@ -95,7 +95,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """A folder in `parent` that is gone when the block ends, or when somebody writes there next."""
+    """Create a folder in `parent` that is removed when the block ends.
+
+    After a kill, the next writer into `parent` removes it.
+    """
     unfinished, descriptor = _create_folder(parent)
     try:
         yield unfinished
@@ -106,13 +109,13 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_unfinished() -> None:
-    """Remove what this process is writing, before it ends without unwinding."""
+    """Remove the temporary files of this process, before it exits without unwinding."""
     for path in list(_unfinished):
         _remove(path)
 
 
 def sweep(parent: Path) -> None:
-    """Remove what processes that are dead were writing into a folder."""
+    """Remove the temporary files that dead processes left in a folder."""
     try:
         names = [entry.name for entry in os.scandir(parent) if UNFINISHED.fullmatch(entry.name)]
     except OSError:
@@ -133,7 +136,7 @@ def _check_target(path: Path, is_new: bool) -> None:
     try:
         mode = path.lstat().st_mode
     except OSError:
-        return  # it is not there, or its folder is not: creating the file says why
+        return  # the file or its folder does not exist: creating the file reports why
     if path.is_dir():
         raise DataFileError(f"{path} is a folder; name a file")
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
@@ -148,13 +151,13 @@ def _exists(path: Path) -> DataFileError:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say in one line what keeps a path from being written."""
+    """Turn an OSError into one line that says why a path cannot be written."""
     try:
         yield
     except _CannotWrite as error:
         raise DataFileError(
-            f"{path} cannot be written: {error.strerror}; name a file in a folder that is there "
-            "and writable"
+            f"{path} cannot be written: {error.strerror}; name a file in a folder that exists "
+            "and is writable"
         ) from None
     except OSError as error:
         if error.errno not in DISK_FULL:
@@ -165,7 +168,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 class _CannotWrite(OSError):
-    """The folder refuses a new name, or the target its replacement."""
+    """The folder does not accept a new entry, or the target cannot be replaced."""
 
 
 @contextmanager
@@ -190,7 +193,7 @@ def _create_file(parent: Path) -> tuple[Path, int]:
             descriptor = os.open(path, CREATE, 0o666)
             if _hold(descriptor, path):
                 return path, descriptor
-    raise DataFileError(f"{parent}: other processes remove new files there again and again")
+    raise DataFileError(f"{parent}: other processes keep removing new files there")
 
 
 def _create_folder(parent: Path) -> tuple[Path, int]:
@@ -202,12 +205,12 @@ def _create_folder(parent: Path) -> tuple[Path, int]:
             descriptor = os.open(path, LOOK | os.O_DIRECTORY)
             if _hold(descriptor, path):
                 return path, descriptor
-    raise DataFileError(f"{parent}: other processes remove new folders there again and again")
+    raise DataFileError(f"{parent}: other processes keep removing new folders there")
 
 
 def _hold(descriptor: int, path: Path) -> bool:
-    """Lock what was created; False where a sweep was quicker than the lock."""
-    with suppress(OSError):  # a file system without locks, where nothing is ever swept
+    """Lock a new file or folder; False if a sweep removed it before the lock."""
+    with suppress(OSError):  # a file system without locks: nothing is swept there
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     if not _is_at(descriptor, path):
         os.close(descriptor)
@@ -227,7 +230,7 @@ def _publish_file(unfinished: Path, path: Path, is_new: bool) -> None:
     with _refused():
         if is_new:
             try:
-                # A link, unlike a rename, never replaces the file of whoever was quicker.
+                # A link, unlike a rename, never replaces a file that another process wrote first.
                 path.hardlink_to(unfinished)
                 return
             except FileExistsError:
@@ -239,7 +242,7 @@ def _publish_file(unfinished: Path, path: Path, is_new: bool) -> None:
 
 
 def _publish_folder(unfinished: Path, folder: Path) -> None:
-    """Take the former folder's place; that one goes under an unfinished name, and is removed."""
+    """Replace the former folder, which is renamed to a temporary name and removed."""
     for _ in range(ATTEMPTS):
         former = _new_path(folder.parent)
         with _refused(), suppress(FileNotFoundError):
@@ -248,12 +251,12 @@ def _publish_folder(unfinished: Path, folder: Path) -> None:
             os.rename(unfinished, folder)
             return
         except OSError as error:
-            # Somebody else was quicker between the two renames.
+            # Another process wrote the folder between the two renames.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise _CannotWrite(error.errno, error.strerror) from None
         finally:
             _remove(former)
-    raise DataFileError(f"{folder}: other processes write it again and again")
+    raise DataFileError(f"{folder}: other processes keep writing it")
 
 
 def _remove(path: Path) -> None:

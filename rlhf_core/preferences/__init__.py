@@ -1,1 +1,1 @@
-"""From judgements to rankings, labelled pairs and spot checks."""
+"""Rankings, labelled pairs and spot checks made from judgements."""

@@ -1,8 +1,8 @@
 """Bradley–Terry strengths from soft and weighted comparisons, for many groups at once.
 
 The probability that one candidate is better than another is σ of the difference of their strengths
-(Bradley and Terry 1952). A weak Gaussian prior keeps the strengths of a candidate that always wins
-finite; it makes the fit unique and each connected part of a group sum to 0.
+(Bradley and Terry 1952). A weak Gaussian prior keeps the strength of a candidate that always wins
+finite; it makes the fit unique and the strengths of each connected part of a group sum to 0.
 """
 
 from collections import defaultdict
@@ -16,45 +16,46 @@ from scipy.special import expit
 Matrix = NDArray[np.float64]
 
 PRIOR_PRECISION = 0.01
-"""1 / variance of the prior on a strength, where a comparison by the whole panel weighs 1."""
+"""1 / variance of the prior on a strength; a comparison by the whole panel has weight 1."""
 SMALLEST_STEP = 1e-7
 """Newton's method converges quadratically: after a step this small the error is far below it."""
 DECIMALS = 9
-"""Of a strength: rounding errors must not order equal candidates."""
+"""Decimals of a strength: rounding errors must not order equal candidates."""
 
 
 class Comparison(NamedTuple):
-    """What the judges together say of two candidates, the left one first."""
+    """The judges' combined preference between two candidates, the left one first."""
 
     margin: float
     """2 P − 1, where P is the weighted mean of their probabilities that the left is better."""
     weight: float
-    """Of the judges that compared the two, as a share of all that decide, 0 to 1."""
+    """Weight of the judges that compared the two, as a share of all that decide, 0 to 1."""
 
 
 Comparisons = dict[tuple[str, str], Comparison]
-"""By left and right, each two candidates once."""
+"""Comparisons by the ids of left and right; every two candidates occur at most once."""
 Answers = Mapping[str, Hashable]
-"""By a candidate's id, what makes it the answer it is, in the order they were sampled in: its text
-and whether it ended, or a hash of both."""
+"""Content of each answer by candidate id, in sampling order: its text and whether it ended, or a
+hash of both."""
 
 
 class Strength(NamedTuple):
-    """Where a candidate stands among those that it can be compared with, at any remove."""
+    """Strength of a candidate among those it is compared with, directly or through others."""
 
     value: float
-    """Of a Bradley–Terry model, in log-odds; mean 0 in each part."""
+    """Strength in the Bradley–Terry model, in log-odds; mean 0 in each part."""
     part: int
-    """From 1. Candidates of different parts were never compared, not even by way of others."""
+    """Number of the connected part, from 1. Candidates of different parts were never compared, not
+    even through others."""
 
 
 def strengths_of(groups: Sequence[tuple[Answers, Comparisons]]) -> list[dict[str, Strength]]:
-    """Fit the strengths of each group's candidates, without those that nothing is known of.
+    """Fit the strengths of each group's candidates, except those in no comparison.
 
-    Candidates of the same text are one in the fit.
+    Candidates with the same text are one in the fit.
 
     Args:
-        groups: Candidates that are ranked together, and what is known of them.
+        groups: For each group, the candidates that are ranked together and their comparisons.
     """
     texts = [
         list(dict.fromkeys(answers[id] for two in comparisons for id in two))
@@ -64,7 +65,7 @@ def strengths_of(groups: Sequence[tuple[Answers, Comparisons]]) -> list[dict[str
         _wins(own, answers, comparisons)
         for own, (answers, comparisons) in zip(texts, groups, strict=True)
     ]
-    found = []
+    result = []
     for own, strengths, won, (answers, _) in zip(
         texts, fit_strengths(wins), wins, groups, strict=True
     ):
@@ -73,12 +74,12 @@ def strengths_of(groups: Sequence[tuple[Answers, Comparisons]]) -> list[dict[str
             text: Strength(round(float(strength), DECIMALS), part)
             for text, strength, part in zip(own, strengths, parts, strict=True)
         }
-        found.append({id: standing[text] for id, text in answers.items() if text in standing})
-    return found
+        result.append({id: standing[text] for id, text in answers.items() if text in standing})
+    return result
 
 
 def _wins(texts: Sequence[Hashable], answers: Answers, comparisons: Comparisons) -> Matrix:
-    """As `fit_strengths` takes them, a row and a column a text."""
+    """Return the weighted wins for `fit_strengths`, one row and one column a text, (K, K)."""
     place = {text: number for number, text in enumerate(texts)}
     wins = np.zeros((len(texts), len(texts)))
     for (left, right), (margin, weight) in comparisons.items():
@@ -90,7 +91,7 @@ def _wins(texts: Sequence[Hashable], answers: Answers, comparisons: Comparisons)
 
 
 def _parts(wins: Matrix) -> list[int]:
-    """Which connected part each text belongs to, numbered from 1 in their order."""
+    """Return the connected part of each text, numbered from 1 in their order."""
     is_linked = wins + wins.T > 0
     if is_linked.sum() == len(wins) * (len(wins) - 1):
         return [1] * len(wins)
@@ -115,7 +116,7 @@ def fit_strengths(wins: Sequence[Matrix]) -> list[Matrix]:
 
     Args:
         wins: For each group, cell (i, j) holds the weight of the comparisons of i and j times the
-            probability that i is better, (K, K); 0 in both cells of a pair nobody compared.
+            probability that i is better, (K, K); 0 in both cells of a pair that was not compared.
     """
     by_size: defaultdict[int, list[int]] = defaultdict(list)
     for number, own in enumerate(wins):
@@ -131,13 +132,13 @@ def fit_strengths(wins: Sequence[Matrix]) -> list[Matrix]:
 
 
 def _fit(wins: Matrix) -> Matrix:
-    """Strengths of groups of one size, (G, K), by damped Newton steps.
+    """Fit the strengths of groups of one size, (G, K), by damped Newton steps.
 
-    A step is shortened to log(1 + d) / d of itself, where d is the range of the step: that length
-    is proven to converge from any start (arXiv:1703.04599, section 4), and tends to the whole step.
+    A step is shortened to log(1 + d) / d of itself, where d is the range of the step. This length
+    converges from any start (proof in arXiv:1703.04599, section 4) and tends to the whole step.
 
     Args:
-        wins: As in `fit_strengths`, (G, K, K).
+        wins: Weighted wins as in `fit_strengths`, (G, K, K).
     """
     strengths = np.zeros(wins.shape[:2])
     weights = wins + wins.transpose(0, 2, 1)

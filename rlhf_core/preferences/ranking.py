@@ -1,14 +1,15 @@
-"""From judgements to the ranking of a prompt's candidates, and from that to its pairs.
+"""Rankings of a prompt's candidates, and labelled pairs, made from judgements.
 
-The one place where orders and judges are combined. Only opinions count: an unparsed or unavailable
-verdict is no vote, and a pairwise judge counts for a pair only when both orders were readable.
+This is the only place where orders and judges are combined. Only opinions count: an unparsed or
+unavailable verdict is no vote, and a pairwise judge counts for a pair only if both orders were
+readable.
 
-Every judge speaks in probabilities: one that compares gives them, and the scores of one that scores
-become σ of their difference over the judge's scale. A pair's label is the weighted mean of what the
-judges say of these two answers, whatever the other candidates are. A pair that no judge compared
-has no label: what the other pairs imply of it, a reward model or DPO infers from them by the same
-likelihood. The order of the candidates is that of Bradley–Terry strengths, fitted to all pairs that
-were compared; a pair's `model_margin` shows where intransitive votes make it differ from the label.
+Every judge is expressed in probabilities. A judge that compares gives them; of a judge that scores,
+P = σ of the difference of two scores over the judge's scale. A pair's label is the weighted mean of
+the judges' probabilities for these two answers, whatever the other candidates are. A pair that no
+judge compared has no label: a reward model or DPO infers what the other pairs imply about it by the
+same likelihood. Candidates are ordered by Bradley–Terry strengths, fitted to all compared pairs; a
+pair's `model_margin` shows where intransitive votes make this order differ from the label.
 """
 
 import math
@@ -31,25 +32,25 @@ from rlhf_core.records import Candidate, Judgement, Outcome, Pair, PairOutcome, 
 
 OPINIONS = frozenset({Outcome.SCORED, Outcome.FIRST, Outcome.SECOND, Outcome.TIE})
 SILENCE = frozenset({Outcome.UNPARSED, Outcome.UNAVAILABLE})
-"""No verdict, though one was asked for; to abstain is to have none."""
+"""Outcomes without a verdict although one was requested; an abstention is no silence."""
 MODEL = "bradley-terry 1"
-"""Part of every recipe: changed by hand with everything that changes rankings or labels."""
+"""Part of every recipe; change it by hand with every change of rankings or labels."""
 
 Missing = Literal["unscored", "reweigh"]
 
 
 @dataclass(frozen=True)
 class Combination:
-    """How judges are combined."""
+    """Rules by which judges are combined."""
 
     weights: Mapping[str, float]
-    """Of each judge version that decides; above 0."""
+    """Weight of each judge version that decides; above 0."""
     tie_margin: float
-    """Two candidates are tied where 2 P − 1 is no further from 0 than this."""
+    """Largest |2 P − 1| of a tie."""
     scales: Mapping[str, float] = field(default_factory=dict)
-    """Of judge versions that score; DEFAULT_SCALE of those that are left out."""
+    """Scale of each judge version that scores; DEFAULT_SCALE for those that are absent."""
     missing: Missing = "unscored"
-    """What becomes of a pair on which a judge was asked and has no readable verdict."""
+    """Treatment of a pair for which a judge was queried and has no readable verdict."""
 
     @classmethod
     def of(
@@ -58,7 +59,13 @@ class Combination:
         tie_margin: float,
         missing: Missing = "unscored",
     ) -> "Combination":
-        """Of judge versions, their weights and scales: only those with a weight decide."""
+        """Return the combination of the judges that have a weight.
+
+        Args:
+            judges: Version, weight and scale of each judge.
+            tie_margin: Largest |2 P − 1| of a tie.
+            missing: Treatment of a pair that lacks a judge's readable verdict.
+        """
         deciding = [judge for judge in judges if judge[1] > 0]
         return cls(
             {version: weight for version, weight, _ in deciding},
@@ -69,7 +76,7 @@ class Combination:
 
     @property
     def recipe(self) -> str:
-        """Id under which rankings made this way are kept."""
+        """Id under which rankings made this way are stored."""
         scales = {version: self.scales.get(version, DEFAULT_SCALE) for version in self.weights}
         return content_id(
             "combination", MODEL, dict(self.weights), scales, self.tie_margin, self.missing
@@ -77,12 +84,18 @@ class Combination:
 
 
 def margin_of_scores(score: float, other: float, scale: float) -> float:
-    """2 P − 1, where P = σ((score − other) / scale) is the chance that the first is better."""
+    """Return 2 P − 1, where P = σ((score − other) / scale) is the chance that the first is better.
+
+    Args:
+        score: Score of the first answer.
+        other: Score of the second answer.
+        scale: Difference of scores at which the odds are e to 1.
+    """
     return math.tanh((score - other) / (2 * scale))
 
 
 class Said(NamedTuple):
-    """What counts of a judgement, for those who only count: a tenth of a record's work."""
+    """The fields of a judgement that decide rankings; a tenth of the cost of a whole record."""
 
     prompt_id: str
     judge_version: str
@@ -102,8 +115,8 @@ class Votes(Generic[AnyJudgement]):
     """The readable judgements of a set of candidates, by judge version.
 
     Args:
-        judgements: Of these candidates, by any judges.
-        scales: Of judge versions that score; DEFAULT_SCALE of those that are left out.
+        judgements: Judgements of these candidates, by any judges.
+        scales: Scale of each judge version that scores; DEFAULT_SCALE for those that are absent.
     """
 
     def __init__(
@@ -118,13 +131,20 @@ class Votes(Generic[AnyJudgement]):
                 self._opinions[asked] = judgement
             elif judgement.outcome in SILENCE:
                 silent.add(asked)
-        self._silent = silent - self._opinions.keys()  # a later attempt may have been answered
+        self._silent = silent - self._opinions.keys()  # a later attempt may have succeeded
         self._margins: dict[tuple[str, str, str], float | None] = {}
 
     def margin(self, version: str, left: str, right: str) -> float | None:
-        """By how much a judge prefers left to right: 2 P − 1, on one scale for all judges.
+        """Return by how much a judge prefers left to right, on the same scale for all judges.
 
-        −1 to 1, where P is the probability that left is better; None where it has no opinion.
+        Args:
+            version: Version of the judge.
+            left: Id of a candidate.
+            right: Id of another candidate.
+
+        Returns:
+            2 P − 1 from −1 to 1, where P is the probability that left is better; None without an
+            opinion.
         """
         key = version, left, right
         if key not in self._margins:
@@ -139,11 +159,17 @@ class Votes(Generic[AnyJudgement]):
         if one.opponent_id is None:
             scale = self._scales.get(version, DEFAULT_SCALE)
             return margin_of_scores(one.score or 0.0, other.score or 0.0, scale)
-        # Shown in both orders, so that a preference for a place cancels out.
+        # Both orders were shown, so a preference for a position cancels out.
         return _probability(one) - _probability(other)
 
     def is_silent(self, version: str, left: str, right: str) -> bool:
-        """Whether a judge was asked about two candidates and left a question without a verdict."""
+        """Return True if a judge gave no verdict on a question about two candidates.
+
+        Args:
+            version: Version of the judge.
+            left: Id of a candidate.
+            right: Id of another candidate.
+        """
         asked: list[_Asked] = [
             (version, left, None),
             (version, right, None),
@@ -153,7 +179,13 @@ class Votes(Generic[AnyJudgement]):
         return bool(self._silent) and any(one in self._silent for one in asked)
 
     def behind(self, version: str, left: str, right: str) -> list[AnyJudgement]:
-        """The judgements that a margin is made of: two scores, or a contest in both orders."""
+        """Return the judgements that a margin is computed from: two scores, or both orders.
+
+        Args:
+            version: Version of the judge.
+            left: Id of a candidate.
+            right: Id of another candidate.
+        """
         opinions = self._opinions
         one = opinions.get((version, left, None))
         if one is not None:
@@ -167,31 +199,31 @@ class Votes(Generic[AnyJudgement]):
 def comparisons_of(
     answers: Answers, votes: Votes[AnyJudgement], combination: Combination
 ) -> Comparisons:
-    """Return what is known of every two candidates that can be compared.
+    """Return the combined comparison of every two candidates that can be compared.
 
-    Equal answers are equally good, whatever a judge's noise says of them, also where it read only
-    one of them.
+    Equal answers are equally good, whatever a judge's noise makes of them, even if it read only one
+    of them.
 
     Args:
-        answers: Of the candidates that are ranked together.
-        votes: On them.
-        combination: How the judges are combined.
+        answers: Answers of the candidates that are ranked together.
+        votes: Votes on these candidates.
+        combination: Rules by which the judges are combined.
     """
-    found: Comparisons = {}
+    comparisons: Comparisons = {}
     for two in combinations(answers, 2):
         comparison = _combined(votes, combination, *two)
         if comparison is not None:
-            found[two] = comparison
+            comparisons[two] = comparison
     if len(set(answers.values())) < len(answers):
-        compared = {answers[id] for two in found for id in two}
+        compared = {answers[id] for two in comparisons for id in two}
         for left, right in combinations(answers, 2):
             if answers[left] == answers[right] and answers[left] in compared:
-                found[left, right] = Comparison(0.0, 1.0)
-    return found
+                comparisons[left, right] = Comparison(0.0, 1.0)
+    return comparisons
 
 
 class Preference(NamedTuple):
-    """What two candidates come to. Chosen and rejected are None for ties and the unscored."""
+    """Outcome for two candidates. Chosen and rejected are None for ties and unscored pairs."""
 
     left_id: str
     right_id: str
@@ -204,20 +236,26 @@ class Preference(NamedTuple):
 def preferences_of(
     ids: Iterable[str], comparisons: Comparisons, tie_margin: float
 ) -> list[Preference]:
-    """Every two candidates as they were compared: preferred, tied, or unscored."""
-    found = []
+    """Return the outcome for every two candidates: preferred, tied, or unscored.
+
+    Args:
+        ids: Candidates that are ranked together.
+        comparisons: Comparisons among them.
+        tie_margin: Largest |2 P − 1| of a tie.
+    """
+    preferences = []
     for left, right in combinations(ids, 2):
         comparison = comparisons.get((left, right))
         if comparison is None:
-            found.append(Preference(left, right, PairOutcome.UNSCORED))
+            preferences.append(Preference(left, right, PairOutcome.UNSCORED))
             continue
         margin = comparison.margin
         if abs(margin) <= tie_margin:
-            found.append(Preference(left, right, PairOutcome.TIE, margin=abs(margin)))
+            preferences.append(Preference(left, right, PairOutcome.TIE, margin=abs(margin)))
             continue
         sides = (left, right) if margin > 0 else (right, left)
-        found.append(Preference(left, right, PairOutcome.PREFERRED, *sides, abs(margin)))
-    return found
+        preferences.append(Preference(left, right, PairOutcome.PREFERRED, *sides, abs(margin)))
+    return preferences
 
 
 def rankings_and_pairs(
@@ -226,13 +264,16 @@ def rankings_and_pairs(
     combination: Combination,
     config_hash: str,
 ) -> tuple[list[Ranking], list[Pair]]:
-    """What pairing makes of all that was judged.
+    """Return the rankings and pairs of groups of candidates.
 
     Args:
         groups: Candidates that are ranked together, each group of one prompt.
-        judgements: Of these candidates, by any judges.
-        combination: How they are combined.
-        config_hash: Written into the pairs.
+        judgements: Judgements of these candidates, by any judges.
+        combination: Rules by which the judges are combined.
+        config_hash: Hash of the config, stored with the pairs.
+
+    Returns:
+        One ranking for each group with a comparison, and the pairs of these rankings.
     """
     by_prompt: defaultdict[str, list[Judgement]] = defaultdict(list)
     for judgement in judgements:
@@ -256,12 +297,15 @@ def count_lacking(
     judgements: Iterable[Judgement],
     combination: Combination,
 ) -> int:
-    """How many pairs lack the readable verdict of a judge that others' verdicts stand beside.
+    """Count the pairs that lack one judge's readable verdict but have another's.
 
     Args:
         groups: Candidates that are ranked together, each group of one prompt.
-        judgements: Of these candidates, by any judges.
-        combination: Whose judges are meant.
+        judgements: Judgements of these candidates, by any judges.
+        combination: Rules whose judges are counted.
+
+    Returns:
+        The number of pairs.
     """
     votes = Votes(judgements)
     return sum(
@@ -275,7 +319,16 @@ def count_lacking(
 def rank(
     candidates: Sequence[Candidate], judgements: Iterable[Judgement], combination: Combination
 ) -> Ranking | None:
-    """The candidates of one prompt from best to worst; None where no two can be compared."""
+    """Rank the candidates of one prompt from best to worst.
+
+    Args:
+        candidates: Candidates of one prompt.
+        judgements: Judgements of these candidates, by any judges.
+        combination: Rules by which the judges are combined.
+
+    Returns:
+        The ranking; None if no two candidates can be compared.
+    """
     compared = _Compared(candidates, judgements, combination)
     (strengths,) = strengths_of([(compared.answers, compared.comparisons)])
     return compared.ranking(strengths) if strengths else None
@@ -288,12 +341,20 @@ def pairs_of(
     combination: Combination,
     config_hash: str,
 ) -> list[Pair]:
-    """Every two candidates of a ranking."""
+    """Return the pairs of every two candidates of a ranking.
+
+    Args:
+        ranking: The ranking that the pairs belong to.
+        candidates: Its candidates.
+        judgements: Judgements of these candidates, by any judges.
+        combination: Rules by which the judges are combined.
+        config_hash: Hash of the config, stored with the pairs.
+    """
     return _Compared(candidates, judgements, combination).pairs(ranking, config_hash)
 
 
 class _Compared:
-    """Candidates that are ranked together, in sample order, and what the judges say of them."""
+    """Candidates that are ranked together, in sample order, with their votes and comparisons."""
 
     def __init__(
         self,
@@ -311,7 +372,7 @@ class _Compared:
     def ranking(self, strengths: Mapping[str, Strength]) -> Ranking:
         ids = sorted(strengths, key=lambda id: -strengths[id].value)
         parts = tuple(strengths[id].part for id in ids)
-        # Either side first: a judge may have read only one of the two, and was looked at.
+        # Either side may come first: a judge may have read only one of the two.
         sides = [two for left, right in self.comparisons for two in ((left, right), (right, left))]
         used = {
             judgement.id
@@ -358,10 +419,10 @@ class _Compared:
 def _combined(
     votes: Votes[AnyJudgement], combination: Combination, left: str, right: str
 ) -> Comparison | None:
-    """Weighted mean of the margins of the judges that have one.
+    """Return the weighted mean of the judges' margins.
 
-    None where a judge owes its verdict: the others do not take its weight over, unless it is wanted
-    that they do.
+    None if a judge's verdict is missing, unless `combination.missing` lets the other judges take
+    over its weight.
     """
     if combination.missing == "unscored" and _lacks_a_verdict(votes, combination, left, right):
         return None
@@ -384,7 +445,7 @@ def _lacks_a_verdict(
 def _agreement(
     votes: Votes[Judgement], combination: Combination, chosen: str, rejected: str
 ) -> float | None:
-    """Weighted share of the judges with a preference that side with the chosen one."""
+    """Return the weighted share of the judges with a preference that prefer the chosen answer."""
     sides = [
         (weight, margin > 0)
         for version, weight in combination.weights.items()

@@ -1,14 +1,14 @@
-"""Spot checks by people: which pairs are worth a look, and in which order they are shown.
+"""Spot checks by people: the choice of pairs worth checking, and the order of their answers.
 
-For the terminal and for a page alike; asking the store and writing to it is
-rlhf_core/store/audit/spot_checks.py:
+The terminal and the audit page both use it; rlhf_core/store/audit/spot_checks.py reads and writes
+the store:
 
-    pairs = checkable(store, person, split)          # what this person may still be asked
+    pairs = checkable(store, person, split)          # pairs this person has not checked yet
     for check in choose(pairs, count, strategy, seed):
         left, right = check.pair.shown_to(person)    # show prompt, left.text, right.text
         record(store, check, person, said, seconds)  # said: left or right as on the screen
 
-Whoever shows a pair shows nothing else of it: no judge, score, outcome or strategy.
+Nothing else of a pair is shown: no judge, score, outcome or strategy.
 """
 
 import random
@@ -24,7 +24,7 @@ MIXTURE = (Strategy.DISAGREEMENT, Strategy.LOW_MARGIN, Strategy.HIGH_WEIGHT, Str
 
 @dataclass(frozen=True)
 class Shown:
-    """One of the two answers."""
+    """One of the two answers of a pair."""
 
     id: str
     text: str
@@ -32,33 +32,33 @@ class Shown:
 
 @dataclass(frozen=True)
 class CheckablePair:
-    """A pair with its words, and what makes it worth a look."""
+    """A pair with its texts, and the figures that make it worth checking."""
 
     pair_id: str
     prompt_id: str
     prompt: str
     context: str | None
-    """The text that was given with the prompt, where there was one."""
+    """The text given with the prompt, if any."""
     left: Shown
     right: Shown
     dissent: float
-    """Weighted share of the judges that side with the rejected answer, 0 to 1; 0 for ties."""
+    """Weighted share of the judges that prefer the rejected answer, 0 to 1; 0 for ties."""
     margin: float
-    """Of the label, 0 to 1; at most the tie margin for ties."""
+    """Margin of the label, 0 to 1; at most the tie margin for ties."""
     weight: float
-    """What a wrong label would cost: its margin × the preferred pairs of the prompt; 0 for ties."""
+    """Cost of a wrong label: its margin × the preferred pairs of the prompt; 0 for ties."""
 
     def shown_to(self, person: str) -> tuple[Shown, Shown]:
-        """Both answers, left and right as on the screen.
+        """Return both answers, left and right as on the screen.
 
-        The order is drawn from pair and person, so it says nothing of the label, differs between
-        people, and is the same when the pair is shown again.
+        The order is drawn from pair and person: it reveals no label, differs between people, and
+        stays the same when the pair is shown again.
         """
         drawn = unit_interval("spot check", self.left.id, self.right.id, person)
         return (self.left, self.right) if drawn < 0.5 else (self.right, self.left)
 
     def verdict(self, said: HumanVerdict, person: str) -> HumanVerdict:
-        """What a verdict about the screen says of the pair's own left and right."""
+        """Translate a verdict on the screen's left and right to the pair's own left and right."""
         is_swapped = self.shown_to(person)[0] is not self.left
         mirrored = {
             HumanVerdict.LEFT: HumanVerdict.RIGHT,
@@ -69,7 +69,7 @@ class CheckablePair:
 
 @dataclass(frozen=True)
 class Check:
-    """A pair to be put before a person, and why."""
+    """A pair to show to a person, and the strategy that chose it."""
 
     pair: CheckablePair
     strategy: Strategy
@@ -78,18 +78,22 @@ class Check:
 def choose(
     pairs: Sequence[CheckablePair], count: int, strategy: Strategy | str, seed: int
 ) -> list[Check]:
-    """The pairs a person is asked next, in the order they are asked.
+    """Choose the next pairs to show to a person, in order.
 
-    `disagreement` takes those that most judges dissent from, `low_margin` those nearest to a tie,
-    `high_weight` those whose label weighs most in training, and `random` any: only they speak for
-    all pairs. `mixed` takes turns between the four. Where a strategy finds nothing more (no judge
-    dissents), random ones take its place, and are marked so. No two words are shown twice.
+    `disagreement` takes the pairs with the most dissent among judges, `low_margin` those nearest to
+    a tie, `high_weight` those whose label weighs most in training, and `random` any pair: only
+    random pairs represent all pairs. `mixed` alternates between the four. When a strategy runs out
+    of pairs (no judge dissents), random pairs replace it and are marked as such. The same two texts
+    are never shown twice.
 
     Args:
-        pairs: What `checkable` found.
-        count: At most so many.
+        pairs: Pairs that `checkable` returned.
+        count: Most pairs to choose.
         strategy: A strategy, or "mixed".
-        seed: Draws the random ones, and between equals.
+        seed: Seed of the random choices, and of the order among equals.
+
+    Returns:
+        At most `count` pairs, with the strategy that chose each.
     """
     shuffled = list(pairs)
     random.Random(seed).shuffle(shuffled)
@@ -99,13 +103,13 @@ def choose(
     taken: set[tuple[str, frozenset[str]]] = set()
     while len(chosen) < count:
         turn = wanted[len(chosen) % len(wanted)]
-        found = _next(queues[turn], taken)
-        if found is None:
-            turn, found = Strategy.RANDOM, _next(queues[Strategy.RANDOM], taken)
-        if found is None:
+        pair = _next(queues[turn], taken)
+        if pair is None:
+            turn, pair = Strategy.RANDOM, _next(queues[Strategy.RANDOM], taken)
+        if pair is None:
             break
-        taken.add(_words(found))
-        chosen.append(Check(found, turn))
+        taken.add(_words(pair))
+        chosen.append(Check(pair, turn))
     return chosen
 
 
@@ -118,7 +122,7 @@ _WORTH: dict[Strategy, Callable[[CheckablePair], float]] = {
 
 
 def _queue(shuffled: Sequence[CheckablePair], strategy: Strategy) -> list[CheckablePair]:
-    """What a strategy would ask, the best last; sorting is stable, so equals stay shuffled."""
+    """Return a strategy's pairs, the best last; sorting is stable, so equals stay shuffled."""
     worth = _WORTH[strategy]
     return sorted((pair for pair in shuffled if worth(pair) > 0), key=worth)
 
@@ -134,5 +138,5 @@ def _next(
 
 
 def _words(pair: CheckablePair) -> tuple[str, frozenset[str]]:
-    """What the person reads: two answers that are one text ask nothing."""
+    """Return the texts that the person compares; two equal answers collapse to one."""
     return pair.prompt_id, frozenset((pair.left.text.strip(), pair.right.text.strip()))

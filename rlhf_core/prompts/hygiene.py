@@ -1,7 +1,7 @@
-"""Which prompts repeat others, and which are more than a user's share (arXiv:2203.02155, 3.2).
+"""Rules for repeated prompts and for too many prompts of one user (arXiv:2203.02155, 3.2).
 
-Everything follows from the set of prompts, never from the order in which they were read. Contexts
-are not compared: questions about one long text share most of their words and are not the same.
+The result depends only on the set of prompts, never on the order in which they were read. Contexts
+are not compared: questions about one long text would share most of their words without being alike.
 """
 
 from collections import Counter
@@ -17,12 +17,13 @@ from rlhf_core.records import Prompt, Removal
 PIECE_CHARS = 5
 PERMUTATIONS = 128
 MISSES_OVER_FALSE_ALARMS = (0.05, 0.95)
-"""MinHash only proposes pairs, and each is compared exactly: so it should miss few."""
+"""Weights of the two errors of MinHash: it only proposes pairs, each of which is then compared
+exactly, so it should miss few."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a prompt is left out, and which one stands for it."""
+    """Reason why a prompt is left out, and the prompt that replaces it."""
 
     reason: Removal
     kept_id: str | None = None
@@ -31,15 +32,15 @@ class LeftOut:
 def left_out(
     prompts: Collection[Prompt], users: Mapping[str, Collection[str]], settings: HygieneSettings
 ) -> dict[str, LeftOut]:
-    """The prompts to leave out.
+    """Find the prompts to leave out.
 
     Args:
         prompts: All prompts of a source, each once.
-        users: Who sent each prompt, by its id.
+        users: Users who sent each prompt, by prompt id.
         settings: The rules; one that is null does not apply.
 
     Returns:
-        By prompt id.
+        The reason for each prompt to leave out, by its id.
     """
     out: dict[str, LeftOut] = {}
     staying = sorted(prompts, key=lambda prompt: prompt.id)
@@ -62,7 +63,7 @@ def _repetitions(first: Mapping[str, str], reason: Removal) -> dict[str, LeftOut
 
 
 def _first_with_the_prefix(prompts: Iterable[Prompt], chars: int) -> dict[str, str]:
-    """The first prompt with the same beginning, by the id of each that is long enough."""
+    """Return the first prompt with the same beginning, by the id of each that is long enough."""
     first: dict[tuple[str | None, str], str] = {}
     return {
         prompt.id: first.setdefault((prompt.context, prompt.text[:chars]), prompt.id)
@@ -72,7 +73,7 @@ def _first_with_the_prefix(prompts: Iterable[Prompt], chars: int) -> dict[str, s
 
 
 def _first_of_the_group(prompts: Iterable[Prompt], share: float) -> dict[str, str]:
-    """The first prompt of each group that hangs together, by the id of each in it."""
+    """Return the first prompt of each group of near duplicates, by the id of each member."""
     index = MinHashLSH(share, PERMUTATIONS, MISSES_OVER_FALSE_ALARMS)
     by_id = {prompt.id: prompt for prompt in prompts}
     first = {id: id for id in by_id}
@@ -95,7 +96,7 @@ def _first_of_the_group(prompts: Iterable[Prompt], share: float) -> dict[str, st
 
 
 def _pieces(prompt: Prompt) -> frozenset[str]:
-    """Pieces of a prompt's text; prompts about different texts have none in common."""
+    """Return the pieces of a prompt's text; prompts with different contexts share none."""
     text = " ".join(prompt.text.casefold().split())
     about = content_id(prompt.context)
     starts = range(max(1, len(text) - PIECE_CHARS + 1))
@@ -109,7 +110,7 @@ def _jaccard(one: frozenset[str], two: frozenset[str]) -> float:
 def _beyond_the_share(
     prompts: Iterable[Prompt], users: Mapping[str, Collection[str]], limit: int
 ) -> Iterator[str]:
-    """Prompts of which a sender has enough already, by id: by chance, as ids are hashes."""
+    """Yield the ids of prompts beyond a sender's limit; ids are hashes, so the order is random."""
     sent: Counter[str] = Counter()
     for prompt in prompts:
         senders = users.get(prompt.id, ())

@@ -1,7 +1,7 @@
-"""From the rows of a source to the prompts that are kept, and an account of what is not.
+"""Intake of a source: the prompts that are kept, and the reasons why others are not.
 
-In this order: deleted prompts stay away, personal data is counted, masked or dropped, prompts that
-are alike become one, and repetitions are left out. The order of the rows does not matter.
+The steps are, in this order: personal data is counted, masked or dropped; deleted prompts stay
+deleted; equal prompts become one; repetitions are left out. The order of the rows does not matter.
 """
 
 from collections import Counter, defaultdict
@@ -29,25 +29,25 @@ from rlhf_core.records import (
 
 ACTIONS = {"count": "counted", "mask": "masked", "drop": "dropped"}
 Tombstones = Collection[tuple[str, str]]
-"""Prompt id and hash of the user who had it deleted."""
+"""Pairs of a prompt id and the hash of the user who had the prompt deleted."""
 
 
 @dataclass
 class Intake:
-    """The prompts of a source as they are used, and what became of the others."""
+    """The kept prompts of a source, and what happened to the others."""
 
     settings: PromptSettings
     prompts: list[Prompt] = field(default_factory=list)
     users: dict[str, set[str]] = field(default_factory=dict)
-    """Who sent each prompt, by its id; only those with a user."""
+    """Users who sent each prompt, by prompt id; prompts without a user are absent."""
     repetitions: dict[str, LeftOut] = field(default_factory=dict)
-    """What hygiene left out, by the id it would have."""
+    """Prompts that hygiene left out, by the id they would have."""
     findings: dict[str, Counter[str]] = field(default_factory=dict)
-    """Places with personal data by kind, by the id of each prompt that has any and is kept."""
+    """Places with personal data by kind, for each kept prompt that has any, by its id."""
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
-    """The same of each prompt that was dropped for it."""
+    """The same for each prompt that was dropped because of it."""
     deleted: set[str] = field(default_factory=set)
-    """Prompts that users had deleted."""
+    """Ids of prompts that users had deleted."""
 
     @property
     def prompt_set(self) -> PromptSet:
@@ -57,23 +57,23 @@ class Intake:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many were left out for each reason; reasons without any are not named."""
+        """Number of prompts left out, by reason; reasons without any are absent."""
         reasons = Counter(str(left.reason) for left in self.repetitions.values())
         others = {"personal_data": len(self.dropped), "deleted": len(self.deleted)}
         return {reason: count for reason, count in {**others, **reasons}.items() if count}
 
     @property
     def personal_data(self) -> dict[str, int]:
-        """Places with personal data, by kind."""
+        """Number of places with personal data, by kind."""
         return dict(sorted(_sum([*self.findings.values(), *self.dropped.values()]).items()))
 
     def records(self) -> list[Record]:
-        """All there is to keep of it."""
-        found = self.prompt_set
+        """Return every record to store."""
+        prompt_set = self.prompt_set
         action = ACTIONS.get(self.settings.privacy.policy, "")
         return [
             *self.prompts,
-            found,
+            prompt_set,
             *(
                 PromptUser(prompt_id=prompt_id, user_id=user_id)
                 for prompt_id, users in self.users.items()
@@ -81,14 +81,17 @@ class Intake:
             ),
             *(
                 PromptRemoval(
-                    prompt_set_id=found.id, prompt_id=id, reason=left.reason, kept_id=left.kept_id
+                    prompt_set_id=prompt_set.id,
+                    prompt_id=id,
+                    reason=left.reason,
+                    kept_id=left.kept_id,
                 )
                 for id, left in self.repetitions.items()
             ),
             *(
                 PrivacyFinding(
-                    prompt_set_id=found.id,
-                    source=found.source,
+                    prompt_set_id=prompt_set.id,
+                    source=prompt_set.source,
                     kind=kind,
                     action=action,
                     prompt_id=prompt_id,
@@ -99,8 +102,8 @@ class Intake:
             ),
             *(
                 PrivacyFinding(
-                    prompt_set_id=found.id,
-                    source=found.source,
+                    prompt_set_id=prompt_set.id,
+                    source=prompt_set.source,
                     kind=kind,
                     action=action,
                     spans=spans,
@@ -117,14 +120,17 @@ def read_prompts(
     """Read a source.
 
     Args:
-        settings: Where it is and what is to become of it.
-        tombstones: What must not come back.
-        hashes: By which tombstones are told apart; where one's key is not among them, its prompt
-            stays away whoever sends it.
+        settings: The source, and the rules for what is kept.
+        tombstones: Deleted prompts, which must not return.
+        hashes: Keys that match tombstones to users; a prompt whose tombstone has another key stays
+            deleted whoever sends it.
+
+    Returns:
+        The kept prompts, and the reasons for the others.
 
     Raises:
-        DataFileError: If the source is missing or broken, or no prompt is left of it.
-        ConfigError: If personal data cannot be looked for.
+        DataFileError: If the source is missing or broken, or no prompt remains.
+        ConfigError: If the packages that detect personal data are not installed.
     """
     intake = Intake(settings)
     prompts: dict[str, Prompt] = {}
@@ -176,7 +182,7 @@ def _keep(
 
 
 def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intake) -> Prompt | None:
-    """The prompt as it may be kept, None where it may not be; what was found is counted."""
+    """Return the prompt as it may be kept, None if it is dropped; count the findings."""
     settings = source.privacy
     if settings.policy == "off":
         return prompt
@@ -197,13 +203,13 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
             reference_answers=tuple(references),
             split=split_of(text, context or None, source.holdout),
         )
-    # Rows that became the same prompt count once, as the one with the most.
+    # Rows that became the same prompt count once, with the most findings of any of them.
     intake.findings[prompt.id] = kinds | intake.findings.get(prompt.id, Counter())
     return prompt
 
 
-def _sum(found: Iterable[Counter[str]]) -> Counter[str]:
-    return sum(found, Counter())
+def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counts, Counter())
 
 
 def _by_prompt(tombstones: Tombstones) -> dict[str, set[str]]:
@@ -216,6 +222,6 @@ def _by_prompt(tombstones: Tombstones) -> dict[str, set[str]]:
 def _is_deleted(
     asked: Asked, prompt: Prompt, tombs: dict[str, set[str]], hashes: UserHashes
 ) -> bool:
-    """Whether a user had it deleted, before or after its personal data was masked."""
+    """Return True if a user had the prompt deleted, before or after masking."""
     users = tombs.get(asked.prompt.id, set()) | tombs.get(prompt.id, set())
     return bool(users) and (asked.user_id is None or hashes.may_be(asked.user_id, users))

@@ -1,7 +1,7 @@
-"""Where personal data stands in a text, by the rules of presidio-analyzer and detect-secrets.
+"""Detection and masking of personal data by the rules of presidio-analyzer and detect-secrets.
 
-Both match patterns and check sums, countries' numbering plans or the form of a token; no model is
-loaded, and nothing is sent anywhere. Names and addresses of people are out of their reach.
+Both match patterns and verify check sums, numbering plans or the form of a token. No model is
+loaded, and nothing leaves the process. Names and postal addresses of people are not detected.
 """
 
 import re
@@ -22,15 +22,15 @@ PRIORITY: tuple[PersonalData, ...] = (
     "ip_address",
     "phone",
 )
-"""Where two kinds overlap, the first gives the name."""
+"""Kinds by priority: the first one names a span where two kinds overlap."""
 LEAST_SCORE = 0.4
-"""presidio's own score of a phone number without words around it that speak of phones."""
+"""presidio's score of a phone number without words about phones around it."""
 VISIBLE = re.compile(r"[!#-&(-;=?-_a-~]*")
-"""What a secret goes on with: ASCII that can be seen, but no quotes and no angle brackets."""
+"""Characters that extend a secret: visible ASCII except quotes and angle brackets."""
 KEY_EDGE = "-----"
 KEY_LINE = r"BEGIN ENCRYPTED PRIVATE KEY|PuTTY-User-Key-File-3"
-# After a prefix, so much that no word or name goes on like this. [\w-] alone would also take names
-# of many words with hyphens, so there a digit and a capital must come.
+# The part after a prefix is longer than that of any word or name. [\w-] alone would also match long
+# hyphenated names, so those patterns require a digit and a capital as well.
 TOKENS = (
     r"github_pat_\w{22,}",
     r"sk-(?:ant|svcacct|admin|or)-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{24,}",
@@ -46,8 +46,8 @@ TOKENS = (
     r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}",
     r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
 )
-"""Tokens that detect-secrets does not know; of GitHub, Anthropic, OpenAI, OpenRouter, xAI, NVIDIA,
-Perplexity, Slack, Hugging Face, Groq, npm, Replicate, Linear, Svix, DigitalOcean, Shopify,
+"""Tokens that detect-secrets does not know, issued by GitHub, Anthropic, OpenAI, OpenRouter, xAI,
+NVIDIA, Perplexity, Slack, Hugging Face, Groq, npm, Replicate, Linear, Svix, DigitalOcean, Shopify,
 Supabase, Databricks, Stripe, Google, Vault, Atlassian, Terraform and age."""
 
 
@@ -62,15 +62,15 @@ Finder = Callable[[str], Iterator[Span]]
 
 
 def personal_data(text: str, settings: PrivacySettings) -> list[Span]:
-    """Where personal data stands, in order and without overlaps.
+    """Return the spans of personal data, in order and without overlaps.
 
     Raises:
-        ConfigError: If the packages that find it are not installed.
+        ConfigError: If the packages that detect it are not installed.
     """
-    found = [span for finder in _finders(settings) for span in finder(text)]
-    found.sort(key=lambda span: (PRIORITY.index(span.kind), span.start, span.end))
+    spans = [span for finder in _finders(settings) for span in finder(text)]
+    spans.sort(key=lambda span: (PRIORITY.index(span.kind), span.start, span.end))
     apart: list[Span] = []
-    for span in found:
+    for span in spans:
         touched = [other for other in apart if other.start < span.end and span.start < other.end]
         if touched:
             start = min(span.start, *(other.start for other in touched))
@@ -82,13 +82,13 @@ def personal_data(text: str, settings: PrivacySettings) -> list[Span]:
 
 
 def masked(text: str, settings: PrivacySettings) -> tuple[str, Counter[str]]:
-    """The text with placeholders such as [EMAIL], and how many of each kind it took.
+    """Replace personal data by placeholders such as [EMAIL], and count them by kind.
 
-    It is looked through again until nothing is found: of two numbers that stand side by side, one
-    can keep the other from being seen.
+    The text is scanned until nothing more is detected, because one of two adjacent numbers can hide
+    the other.
 
     Raises:
-        ConfigError: If the packages that find it are not installed.
+        ConfigError: If the packages that detect it are not installed.
     """
     kinds: Counter[str] = Counter()
     while spans := personal_data(text, settings):
@@ -120,9 +120,9 @@ def _recognisers(settings: PrivacySettings) -> Iterator[Finder]:
         PhoneRecognizer,
     )
 
-    # What a language model would say of the text; these recognisers do not ask it.
+    # The analysis of a language model, which these recognisers do not use.
     without_words: Any = None
-    # The list that comes with tldextract; by default it fetches a newer one.
+    # The list that ships with tldextract; by default it downloads a newer one.
     known_domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
     class OfflineEmailRecognizer(EmailRecognizer):
@@ -164,7 +164,7 @@ def _secrets() -> Iterator[Finder]:
         denylist = tuple(re.compile(rf"(?<![A-Za-z0-9]){token}", re.ASCII) for token in TOKENS)
 
     def finder(detector: RegexBasedDetector) -> Finder:
-        # Its own analyze_string gives parts of what it found, and not where they stand.
+        # The detector's own analyze_string returns parts of a match, without positions.
         def find(text: str) -> Iterator[Span]:
             for pattern in detector.denylist:
                 for match in pattern.finditer(text):
@@ -184,7 +184,7 @@ def _secrets() -> Iterator[Finder]:
 
 
 def _whole_secret(text: str, start: int, end: int, is_key: bool) -> Span:
-    """All of a secret: detectors find its first letters, or the first line of a private key."""
+    """Extend a match to the whole secret: detectors match its start, or a key's first line."""
     while start > 0 and VISIBLE.fullmatch(text[start - 1]):
         start -= 1
     if is_key:

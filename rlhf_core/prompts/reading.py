@@ -1,6 +1,6 @@
 """Reading prompts from JSONL, CSV, Parquet and Hugging Face data sets into records.
 
-A row that cannot be used is an error that names its line; nothing is skipped in silence.
+A row that cannot be used is an error that names its line; nothing is skipped silently.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Which prompts a model does not know the answer to, and which of them are taught so.
+"""Selection of prompts whose answer a model does not know, to teach it to abstain.
 
-What is drawn follows from each prompt's id, so that it is the same whatever else is there.
+Draws depend on each prompt's id alone, so other prompts have no influence on them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,24 +9,27 @@ from rlhf_core.identity import content_id, unit_interval
 
 
 def is_unknown(scores: Sequence[float | None], threshold: float) -> bool:
-    """Whether every answer to a prompt is wrong.
+    """Return True if every answer to a prompt is wrong.
 
-    An answer without a score may be right, so a prompt that has one is not unknown.
+    An answer without a score may be right, so a prompt with one is not unknown.
 
     Args:
-        scores: Of each answer, 0 to 1; None where the judge had no opinion. At least one.
-        threshold: From this score on, an answer is right.
+        scores: Score of each answer, 0 to 1; None if the judge had no opinion. At least one.
+        threshold: Lowest score of a right answer.
     """
     return bool(scores) and all(score is not None and score < threshold for score in scores)
 
 
 def taught(unknown: Collection[str], shown: Mapping[str, int], max_share: float) -> list[str]:
-    """Those of the unknown prompts whose demonstrations one abstention replaces.
+    """Choose the unknown prompts whose demonstrations are replaced by one abstention each.
 
     Args:
-        unknown: Their ids.
-        shown: How many demonstrations each prompt has, by the id of every prompt.
-        max_share: Abstentions among all demonstrations there are then, at most.
+        unknown: Ids of the unknown prompts.
+        shown: Number of demonstrations of every prompt, by its id.
+        max_share: Limit of the share of abstentions among all resulting demonstrations, 0 to 1.
+
+    Returns:
+        Ids of the chosen prompts, in the order that their hashes draw.
     """
     chosen: list[str] = []
     total = sum(shown.values())
@@ -39,5 +42,5 @@ def taught(unknown: Collection[str], shown: Mapping[str, int], max_share: float)
 
 
 def wording_of(prompt_id: str, wordings: Sequence[str]) -> str:
-    """The wording that a prompt draws."""
+    """Return the wording that the prompt's hash draws."""
     return wordings[int(unit_interval("wording", prompt_id) * len(wordings))]

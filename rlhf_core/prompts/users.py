@@ -1,7 +1,7 @@
-"""What stands for a user whose prompts were deleted: a hash that only the key's holder can look up.
+"""Keyed hashes of users whose prompts were deleted; only the key's holder can match them.
 
-Without a key, whoever reads the store finds the user by hashing every address there may be. Stores
-from before keys have such hashes, and they still count. Where the key is lies in store/user_key.py.
+Without a key, anyone who reads the store could find the user by hashing all likely addresses. Older
+stores contain such hashes, and they remain valid. store/user_key.py says where the key is kept.
 """
 
 import hashlib
@@ -17,28 +17,28 @@ KEY_NAME_HEX_DIGITS = 8
 
 @dataclass(frozen=True)
 class UserHashes:
-    """Hashes of users by the keys at hand.
+    """Hashes of users by the available keys.
 
     Args:
-        keys: The first makes new hashes, and all of them are looked for.
+        keys: The first key makes new hashes; all keys are used to match existing ones.
     """
 
     keys: tuple[bytes, ...] = ()
 
     def new(self, user_id: str) -> str:
-        """What is kept of a user from now on: the key's name and a keyed hash."""
+        """Return the hash to store for a user: the key's name and a keyed hash."""
         return _keyed(self.keys[0], user_id)
 
     def of(self, user_id: str) -> set[str]:
-        """All that may stand for a user, the hash without a key among them."""
+        """Return every hash that may identify a user, including the one without a key."""
         return {content_id("user", user_id), *(_keyed(key, user_id) for key in self.keys)}
 
     def may_be(self, user_id: str, hashes: Collection[str]) -> bool:
-        """Whether one of these stands for the user, or may: its key is not at hand."""
+        """Return True if one of the hashes is the user's, or may be because its key is missing."""
         return not self.of(user_id).isdisjoint(hashes) or not all(map(self.can_read, hashes))
 
     def can_read(self, user_hash: str) -> bool:
-        """Whether it can be told of a hash whose it is; not where its key is not at hand."""
+        """Return True if the key of a hash is available, or the hash has none."""
         key_name, dash, _ = user_hash.rpartition("-")
         return not dash or key_name in map(_name, self.keys)
 

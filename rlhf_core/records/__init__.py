@@ -1,7 +1,7 @@
-"""The facts Solon keeps, one class a table. No SQL and no models here.
+"""The facts that Solon stores, one class a table. There is no SQL and no model code here.
 
-A record's id is the hash of what makes it that fact, so the same work done twice is the same row.
-The store adds to every row when it was written, by which run and by which version of the code.
+A record's id is the hash of the fields that identify the fact, so the same work done twice is the
+same row. The store adds to every row the time, the run and the code version that wrote it.
 """
 
 from rlhf_core.records.base import (

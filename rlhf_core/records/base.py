@@ -1,4 +1,4 @@
-"""What every fact has in common, and the closed sets of values facts are made of."""
+"""Base class of all facts, and the closed sets of values that facts contain."""
 
 from enum import StrEnum
 from functools import cached_property
@@ -10,7 +10,7 @@ from rlhf_core.identity import content_id
 
 
 class Mode(StrEnum):
-    """What kind of answer a prompt wants, and so which judges suit it."""
+    """Kind of answer that a prompt asks for, which decides which judges suit it."""
 
     TEXT_GROUNDED = "text_grounded"
     KNOWLEDGE_SEEKING = "knowledge_seeking"
@@ -23,7 +23,7 @@ class Split(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a judge's answer came to. Only the first four are opinions."""
+    """Outcome of a judge's answer. Only the first four are opinions."""
 
     SCORED = "scored"
     FIRST = "first"
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
 
 
 class Presented(StrEnum):
-    """How candidates were shown: alone, in the order of their sample indices, or the other."""
+    """Presentation of candidates: alone, in the order of their sample indices, or reversed."""
 
     ALONE = "alone"
     FORWARD = "forward"
@@ -58,32 +58,32 @@ class ModelKind(StrEnum):
 
 
 class InputRole(StrEnum):
-    """How a model rests on a row."""
+    """Role that a row played in making a model."""
 
     LEARNT = "learnt"
-    """It learnt from the row; of a reward model, was taught or chosen by it."""
+    """The model learnt from the row, or was rewarded or chosen by it if it is a reward model."""
     CHOSEN_ON = "chosen_on"
-    """Its weights were chosen by what they answer to this prompt."""
+    """The model's weights were chosen by their answers to this prompt."""
     NORMALISED_ON = "normalised_on"
     """A reward model's zero is the mean reward of this prompt's reference and others."""
     LEFT_OUT = "left_out"
-    """It learnt from the ranking of this pair, but not from the pair, which was retracted."""
+    """The model learnt from this pair's ranking, but not from the pair, which was retracted."""
     BASE = "base"
-    """It began as this model, which the config names as the policy."""
+    """The model was initialised from this one, which the config names as the policy."""
     SAMPLER = "sampler"
-    """It learnt from rankings of answers of this model."""
+    """The model learnt from rankings of answers that this model sampled."""
     JUDGE = "judge"
-    """It learnt from verdicts that this model was asked for."""
+    """The model learnt from verdicts that this model gave."""
     REVISER = "reviser"
-    """It learnt from revisions that this model wrote."""
+    """The model learnt from revisions that this model wrote."""
 
 
 PROXY = "proxy"
-"""The judge under whose name the scores of a cycle's own reward model are kept, and its role."""
+"""Name and role of the judge under which the scores of a cycle's own reward model are stored."""
 
 
 class Record(BaseModel):
-    """A row. Subclasses say what identifies them; a row read back may carry more columns."""
+    """A row. Subclasses define what identifies it; a row read back may have more columns."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
     table: ClassVar[str]

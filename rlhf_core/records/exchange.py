@@ -1,4 +1,4 @@
-"""What was imported: files of preferences from elsewhere, and their rows."""
+"""Imports: files of preferences from elsewhere, and their rows."""
 
 from typing import Any, ClassVar
 
@@ -6,7 +6,7 @@ from rlhf_core.records.base import Record
 
 
 class Import(Record):
-    """A file of preferences that was imported to its end."""
+    """A file of preferences whose import is complete."""
 
     table: ClassVar[str] = "imports"
     source: str
@@ -23,9 +23,9 @@ class Import(Record):
 
 
 class ImportedRow(Record):
-    """One row of such a file: the fact it became, and what it held beside words and labels.
+    """One row of an imported file: the fact it became, and its cells other than words and labels.
 
-    `messages` and `columns` are JSON; the first is null where the texts say all that they hold.
+    `messages` and `columns` are JSON; `messages` is null where the texts alone imply them.
     """
 
     table: ClassVar[str] = "imported_rows"

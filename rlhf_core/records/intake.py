@@ -1,4 +1,4 @@
-"""What reading prompts leaves beside the prompts: senders, what was left out, what was deleted."""
+"""Records beside the prompts themselves: their users, removals, privacy findings and deletions."""
 
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -7,7 +7,7 @@ from rlhf_core.records.base import Record
 
 
 class Removal(StrEnum):
-    """Why hygiene leaves a prompt out, in the order in which it looks."""
+    """Reason why hygiene leaves a prompt out, in the order in which the rules apply."""
 
     BOTH_SPLITS = "both_splits"
     SHARED_PREFIX = "shared_prefix"
@@ -27,7 +27,7 @@ class PromptUser(Record):
 
 
 class PromptRemoval(Record):
-    """A prompt that a version of the data does without, and the one that stands for it, if any."""
+    """A prompt that a version of the data leaves out, and the one that replaces it, if any."""
 
     table: ClassVar[str] = "prompt_removals"
     prompt_set_id: str
@@ -40,7 +40,7 @@ class PromptRemoval(Record):
 
 
 class PrivacyFinding(Record):
-    """Personal data of one kind in one prompt, or in all that were dropped; never its text."""
+    """Personal data of one kind in one prompt, or in all dropped ones; never the data itself."""
 
     table: ClassVar[str] = "privacy_findings"
     prompt_set_id: str
@@ -56,7 +56,7 @@ class PrivacyFinding(Record):
 
 
 class Deletion(Record):
-    """What was deleted for one user, who asked for it, and the models that had learnt from it."""
+    """A deletion of one user's prompts: who requested it, and which models had learnt from them."""
 
     table: ClassVar[str] = "deletions"
     user_hash: str

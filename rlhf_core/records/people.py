@@ -1,4 +1,4 @@
-"""What people said: spot checks of what judges decided."""
+"""Verdicts of people: spot checks of the judges' decisions."""
 
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -7,7 +7,7 @@ from rlhf_core.records.base import Record
 
 
 class HumanVerdict(StrEnum):
-    """Which of two answers a person holds for better."""
+    """A person's choice between two answers."""
 
     LEFT = "left"
     RIGHT = "right"
@@ -16,7 +16,7 @@ class HumanVerdict(StrEnum):
 
 
 class Strategy(StrEnum):
-    """Why a pair was put before a person."""
+    """Reason why a pair was shown to a person."""
 
     DISAGREEMENT = "disagreement"
     LOW_MARGIN = "low_margin"
@@ -25,10 +25,10 @@ class Strategy(StrEnum):
 
 
 class SpotCheck(Record):
-    """What one person said of one pair, blind to the judges. No training reads it.
+    """One person's verdict on one pair, blind to the judges. No training reads it.
 
-    `verdict` speaks of `left_id` and `right_id`, as the pair does, whichever of them was shown on
-    the left: that is `shown_left`. Changing one's mind is a row of a higher round.
+    `verdict` refers to `left_id` and `right_id` of the pair; `shown_left` is the answer that was
+    shown on the left. A changed verdict is a row of a higher round.
     """
 
     table: ClassVar[str] = "spot_checks"
@@ -45,5 +45,5 @@ class SpotCheck(Record):
     round: int
 
     def identity(self) -> tuple[Any, ...]:
-        # With the verdict: two screens of one person that answer at once are two rows, none lost.
+        # The verdict is included, so two screens of one person that answer at once make two rows.
         return (self.left_id, self.right_id, self.person, self.round, self.verdict, self.note)

@@ -1,4 +1,4 @@
-"""From prompts to pairs: what was asked, answered, judged and preferred."""
+"""Records of the preference data: prompts, candidates, judgements, rankings and pairs."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from rlhf_core.records.base import Mode, Outcome, PairOutcome, Presented, Record
 
 
 class Prompt(Record):
-    """What is asked, and the answers a person gave to it, if any."""
+    """A prompt, with the reference answers that a person gave, if any."""
 
     table: ClassVar[str] = "prompts"
     text: str
@@ -22,23 +22,29 @@ class Prompt(Record):
 
     @property
     def instruction(self) -> str:
-        """What the model reads: the given text, where there is one, then the prompt."""
+        """The text that the model reads: the context, if there is one, then the prompt."""
         return f"{self.context}\n\n{self.text}" if self.context else self.text
 
 
 def split_of(text: str, context: str | None, holdout: float) -> Split:
-    """The split of a prompt: drawn from its own words, so adding prompts never moves it."""
+    """Return the split of a prompt, drawn from its own words: adding prompts never changes it.
+
+    Args:
+        text: The prompt.
+        context: The text that the prompt is about, if any.
+        holdout: Share of the prompts that are held out, 0 to 1.
+    """
     drawn = unit_interval("split", text, context)
     return Split.HOLDOUT if drawn < holdout else Split.TRAIN
 
 
 def split_of_user(user_id: str, holdout: float) -> Split:
-    """The split of all that a user sent, so that no user is on both sides."""
+    """Return the split of all prompts of a user, so that no user is on both sides."""
     return Split.HOLDOUT if unit_interval("split of user", user_id) < holdout else Split.TRAIN
 
 
 class PromptSet(Record):
-    """The prompts a source held at one moment: a version of the data set."""
+    """The prompts of a source at one time: a version of the data set."""
 
     table: ClassVar[str] = "prompt_sets"
     source: str
@@ -49,10 +55,10 @@ class PromptSet(Record):
 
 
 class Revision(Record):
-    """An answer a model wrote and mended: round 0 is the first, each later one mends its parent.
+    """An answer that a model wrote (round 0) or revised (each later round revises its parent).
 
-    Under the principle "abstention" the parent is a wrong answer of the base model, and what it is
-    mended to says that the answer is not known.
+    Under the principle "abstention" the parent is a wrong answer of the base model, and the
+    revision says that the answer is not known.
     """
 
     table: ClassVar[str] = "revisions"
@@ -76,7 +82,7 @@ FINISHED = ("eos", "external")
 
 
 class Candidate(Record):
-    """One sampled answer. Tokens and log-probabilities are null where the model gave none."""
+    """One sampled answer. Tokens and log-probabilities are null if the model returned none."""
 
     table: ClassVar[str] = "candidates"
     prompt_id: str
@@ -97,7 +103,7 @@ class Candidate(Record):
 
     @property
     def is_finished(self) -> bool:
-        """Whether it ended by itself; the answers of data sets are taken as whole."""
+        """True if the answer ended by itself; answers of data sets count as complete."""
         return self.finish_reason in FINISHED
 
     def identity(self) -> tuple[Any, ...]:
@@ -109,13 +115,22 @@ class Candidate(Record):
 def candidate_identity(
     prompt_id: str, model_id: str, sampling: str, seed: int, sample_index: int
 ) -> tuple[Any, ...]:
+    """Return the fields that identify a candidate, before it is sampled.
+
+    Args:
+        prompt_id: Id of the prompt.
+        model_id: Id of the model that answers.
+        sampling: Hash of the sampling settings.
+        seed: Seed of the run.
+        sample_index: Number of the answer among those to the prompt, from 0.
+    """
     return (prompt_id, model_id, sampling, seed, sample_index)
 
 
 class Response(Record):
-    """What a judge's model said to one question, word for word; verdicts are read from it.
+    """The verbatim reply of a judge's model to one question; verdicts are parsed from it.
 
-    `probabilities` is a JSON object, of the labels or of the first token's alternatives.
+    `probabilities` is a JSON object with those of the labels or of the first token's alternatives.
     """
 
     table: ClassVar[str] = "responses"
@@ -134,7 +149,7 @@ class Response(Record):
 
 
 class Judgement(Record):
-    """What one judge said of one candidate, or of two in the order they were shown."""
+    """One judge's verdict on one candidate, or on two in the order they were shown."""
 
     table: ClassVar[str] = "judgements"
     prompt_id: str
@@ -160,19 +175,19 @@ class Judgement(Record):
 
 
 def margin_of_utilities(utility: float, other: float) -> float:
-    """2 P − 1 of two candidates' utilities: tanh of half the difference of their log-odds, −1 to 1.
+    """Return 2 P − 1 of two utilities: tanh of half the difference of their log-odds, −1 to 1.
 
-    A utility is tanh(s / 2) of a strength s in log-odds, and so ±1 where that has no limit.
+    A utility is tanh(s / 2) of a strength s in log-odds, and therefore ±1 for an infinite strength.
     """
     return 0.0 if utility == other else (utility - other) / (1 - utility * other)
 
 
 class Ranking(Record):
-    """The candidates of one prompt from best to worst, as all judges together see them.
+    """The candidates of one prompt from best to worst, by all judges together.
 
     Utilities are 2 σ(s) − 1 of Bradley–Terry strengths s, −1 to 1 around an average candidate.
-    `parts` is null where every candidate can be compared with every other, be it by way of others;
-    else it numbers the part of each, and the order of two parts means nothing.
+    `parts` is null if every candidate is compared with every other, directly or through others;
+    else it numbers the connected part of each, and the order between two parts has no meaning.
     """
 
     table: ClassVar[str] = "rankings"
@@ -189,7 +204,10 @@ class Ranking(Record):
         return (self.recipe, sorted(self.candidate_ids), sorted(self.judgement_ids))
 
     def margin(self, left_id: str, right_id: str) -> float | None:
-        """By how much the ranking's model prefers left to right; None where nothing joins them."""
+        """Return by how much the ranking's model prefers left to right, −1 to 1.
+
+        None if one of them is absent, or they are not connected by comparisons.
+        """
         if left_id not in self.candidate_ids or right_id not in self.candidate_ids:
             return None
         left, right = (self.candidate_ids.index(id) for id in (left_id, right_id))
@@ -199,12 +217,13 @@ class Ranking(Record):
 
 
 class Pair(Record):
-    """Two candidates of one ranking. Chosen and rejected are null for ties and the unscored.
+    """Two candidates of one ranking. Chosen and rejected are null for ties and unscored pairs.
 
     Margin is 2 P − 1, where P is the judges' probability that the chosen one is better, whatever
-    the other candidates of the ranking are: 0 to 1, and to 2 of imported pairs. Model margin is the
-    same of left over right by the model that orders the ranking, −1 to 1, null where it cannot
-    tell. Agreement is the weighted share of the judges with an opinion that side with the chosen.
+    the other candidates of the ranking are: 0 to 1, or up to 2 for imported pairs. Model margin is
+    the same for left over right by the model that orders the ranking, −1 to 1, null if it cannot
+    compare them. Agreement is the weighted share of the judges with an opinion that prefer the
+    chosen answer.
     """
 
     table: ClassVar[str] = "pairs"
@@ -227,14 +246,14 @@ class Pair(Record):
 
     @property
     def is_intransitive(self) -> bool:
-        """Whether, by other votes on the prompt, the chosen one stands no higher in the ranking."""
+        """True if the chosen answer ranks no higher than the rejected one, due to other votes."""
         if self.model_margin is None or self.chosen_id is None:
             return False
         return (self.model_margin if self.chosen_id == self.left_id else -self.model_margin) <= 0
 
 
 def likely_mode(context: str | None, references: Sequence[str]) -> Mode:
-    """The mode of a prompt that names none."""
+    """Return the mode of a prompt that names none."""
     if context:
         return Mode.TEXT_GROUNDED
     return Mode.KNOWLEDGE_SEEKING if references else Mode.CREATIVE

@@ -1,4 +1,4 @@
-"""What ran: configs, stages that ended, work that failed."""
+"""Records of runs: configs, cycles, finished stages, failures and retractions."""
 
 from typing import Any, ClassVar
 
@@ -6,22 +6,22 @@ from rlhf_core.records.base import Record
 
 
 class ConfigVersion(Record):
-    """A config as it was run, by the hash that other rows carry."""
+    """A config that was run, by the hash that other rows refer to."""
 
     table: ClassVar[str] = "configs"
     config_hash: str
     config: str
     deciding: str = "{}"
-    """A JSON object: what the hash is of, the settings that change results."""
+    """A JSON object with the settings that change results, which the hash covers."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.config_hash,)
 
 
 class CycleRun(Record):
-    """A run of a cycle that began: of which policy line, by which config.
+    """The start of a cycle: its policy line and its config.
 
-    A cycle that was cut short and resumed has several.
+    A cycle that was interrupted and resumed has several rows.
     """
 
     table: ClassVar[str] = "cycle_runs"
@@ -29,7 +29,7 @@ class CycleRun(Record):
     cycle: int
     config_hash: str
     source: str
-    """Path of the config file; empty where there was none."""
+    """Path of the config file; empty if there was none."""
     attempt: str
     """The run's id."""
 
@@ -38,7 +38,7 @@ class CycleRun(Record):
 
 
 class StageRun(Record):
-    """A stage that ended, with the rows it found and added."""
+    """A finished stage, with the rows it found and added."""
 
     table: ClassVar[str] = "stage_runs"
     line: str
@@ -53,7 +53,7 @@ class StageRun(Record):
 
 
 class Failure(Record):
-    """Work that could not be done, and why; it stays missing, so the next run tries it again."""
+    """Work that failed, and the reason; it stays missing, so the next run retries it."""
 
     table: ClassVar[str] = "failures"
     stage: str
@@ -66,18 +66,18 @@ class Failure(Record):
 
 
 class Retraction(Record):
-    """A decision that a fact must not be relied on, or, where withdrawn, may be again.
+    """A decision that a fact must not be used, or, if withdrawn, may be used again.
 
-    Facts stay as they are: of the decisions about one subject the last one counts.
+    Facts themselves never change; the last decision about a subject counts.
     """
 
     table: ClassVar[str] = "retractions"
     subject_table: str
-    """judgements, judge_versions (all judgements of it), pairs, candidates or prompts."""
+    """judgements, judge_versions (all judgements of that version), pairs, candidates or prompts."""
     subject_id: str
     number: int
-    """Which decision about this subject it is, from 1: who decides on a decision that another has
-    just followed adds nothing."""
+    """Number of the decision about this subject, from 1. Of two decisions that both follow the same
+    one, only the first is stored."""
     withdrawn: bool = False
     reason: str
     retracted_by: str

@@ -1,4 +1,4 @@
-"""From pairs to promotion: models, what they learnt from, and how they did."""
+"""Records of training: models, their inputs, metrics, evaluations and promotions."""
 
 from functools import cached_property
 from typing import Any, ClassVar
@@ -10,9 +10,9 @@ from rlhf_core.records.base import InputRole, ModelKind, Outcome, Record
 
 
 class ModelVersion(Record):
-    """A model, by what it was made of: recipe, parent and data, not by the bytes that came out.
+    """A model, identified by its recipe, parent and data, not by its weights.
 
-    Its folder is the one of that name among the artifacts.
+    Its id is the name of its folder among the artifacts.
     """
 
     table: ClassVar[str] = "models"
@@ -34,9 +34,9 @@ class ModelVersion(Record):
 
 
 class ModelInput(Record):
-    """One row that a model rests on, and how: most often one that it learnt from.
+    """One row that went into a model, and its role: usually a row that the model learnt from.
 
-    A prompt, a ranking, another model; or a file of texts.
+    The row is a prompt, a ranking or another model; it may also be a file of texts.
     """
 
     table: ClassVar[str] = "model_inputs"
@@ -46,13 +46,13 @@ class ModelInput(Record):
     role: InputRole = InputRole.LEARNT
 
     def identity(self) -> tuple[Any, ...]:
-        # Rows from before there were roles keep their ids.
+        # Rows written before roles existed keep their ids.
         role = () if self.role is InputRole.LEARNT else (self.role,)
         return (self.model_id, self.input_id, *role)
 
 
 class JudgeModel(Record):
-    """A judge's version one of whose models is a model of this store."""
+    """A judge version that uses a model of this store."""
 
     table: ClassVar[str] = "judge_models"
     judge_version: str
@@ -63,7 +63,7 @@ class JudgeModel(Record):
 
 
 class RolloutRecord(Record):
-    """An answer the policy gave while it was being trained, and what it was rewarded with."""
+    """An answer that the policy gave during training, and its reward."""
 
     table: ClassVar[str] = "rollouts"
     model_id: str
@@ -72,19 +72,19 @@ class RolloutRecord(Record):
     prompt_id: str
     text: str
     score: float | None
-    """Null where a judge in the reward has no opinion: nothing is learnt from the answer."""
+    """Null if a judge in the reward has no opinion; nothing is learnt from such an answer."""
     kl: float
     completion_tokens: int
     finish_reason: str
     parts: str | None = None
-    """A JSON object: what the score is made of, by name, before weights."""
+    """A JSON object with the terms of the score by name, before weights."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.model_id, self.step, self.row)
 
 
 class RolloutVerdict(Record):
-    """What a judge inside the reward said of one answer that the policy gave while it trained."""
+    """Verdict of a judge inside the reward on one answer that the policy gave during training."""
 
     table: ClassVar[str] = "rollout_verdicts"
     model_id: str
@@ -106,7 +106,7 @@ class RolloutVerdict(Record):
 
 
 class Metric(Record):
-    """One number of a training run; deploy/docs/metrics.md says what each name means."""
+    """One number of a training run; deploy/docs/metrics.md defines each name."""
 
     table: ClassVar[str] = "metrics"
     model_id: str
@@ -119,7 +119,7 @@ class Metric(Record):
 
 
 class Evaluation(Record):
-    """Policy against baseline on held-out prompts, as one judge sees them."""
+    """Comparison of policy and baseline on held-out prompts by one judge."""
 
     table: ClassVar[str] = "evaluations"
     policy_id: str
@@ -146,7 +146,7 @@ class Evaluation(Record):
 
 
 class Promotion(Record):
-    """The decision of a cycle: the policy took over, or why it did not."""
+    """The decision of a cycle: whether the policy was promoted, and the reasons."""
 
     table: ClassVar[str] = "promotions"
     line: str
@@ -163,7 +163,7 @@ class Promotion(Record):
 
 
 class JudgeBenchmark(Record):
-    """One figure of a judge on labelled answers; facet is a subset, another judge, an attack."""
+    """One figure of a judge on labelled answers; facet is a subset, another judge or an attack."""
 
     table: ClassVar[str] = "judge_benchmarks"
     benchmark: str

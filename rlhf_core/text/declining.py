@@ -1,6 +1,6 @@
-"""Whether an answer declines to answer, by its words; a pure function of the text.
+"""Detection of answers that decline to answer, by their words; a pure function of the text.
 
-Not to be mixed up with a judge's own outcome `abstains`: there the judge has no opinion.
+This is unrelated to a judge's outcome `abstains`, which means that the judge has no opinion.
 """
 
 import re
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from rlhf_core.text.declining_words import ENGLISH, FILLERS, GUESSES, OTHERS, TURNS
 
 READ_CHARACTERS = 2000
-"""An abstention opens an answer; what stands after these is not read."""
+"""Characters that are read: an abstention is at the beginning of an answer."""
 SHORT_WORDS = 4
-"""A sentence this short after "I don't know." names an answer."""
+"""Words of a sentence that is short enough to name an answer after "I don't know."."""
 
 ABSTENTION = re.compile("|".join([*ENGLISH, *(p for found in OTHERS.values() for p in found)]))
 TURN, GUESS, FILLER = re.compile(TURNS), re.compile(GUESSES), re.compile(FILLERS)
@@ -24,10 +24,10 @@ SENTENCE_END = re.compile(r"[.!]+(?=\s|$)|(?<=\?)\s+|[。！？!；;\n]+")
 
 
 def declines(text: str) -> bool:
-    """Whether the answer gives none: "I don't know", but not "I don't know why, but it is blue".
+    """Return True for "I don't know", but not for "I don't know why, but it is blue".
 
-    An empty answer gives none. A hedge ("I'm not sure, I think it is 5") is an answer, and so are a
-    denial ("there is no evidence that it works") and what somebody else does not know.
+    An empty answer declines. A hedge ("I'm not sure, I think it is 5") is an answer, and so are a
+    denial ("there is no evidence that it works") and a statement that somebody else does not know.
     """
     if not text.strip():
         return True
@@ -43,14 +43,14 @@ def declines(text: str) -> bool:
 
 
 def abstention_rate(answers: Sequence[str], are_answerable: Sequence[bool]) -> float | None:
-    """Share of the questions with an answer on which none was given; None without such questions.
+    """Return the share of answerable questions that were declined; None if there are none.
 
     Args:
-        answers: One a question.
-        are_answerable: Whether its reference gives an answer.
+        answers: One answer a question.
+        are_answerable: True for each question whose reference gives an answer.
 
     Raises:
-        ValueError: If they are not equally many.
+        ValueError: If the two differ in length.
     """
     asked = [a for a, is_answerable in zip(answers, are_answerable, strict=True) if is_answerable]
     return sum(declines(answer) for answer in asked) / len(asked) if asked else None
@@ -67,20 +67,20 @@ def _sentences(text: str) -> list[str]:
 def _is_abstention(sentence: str) -> bool:
     if sentence.endswith("?") and not sentence.startswith("who knows"):
         return False
-    for found in ABSTENTION.finditer(sentence):
-        before = sentence[: found.start()]
+    for match in ABSTENTION.finditer(sentence):
+        before = sentence[: match.start()]
         if CONCESSION.search(before) or GUESS.search(before) or ANSWERED.search(before):
             continue
-        return not _turns(sentence[found.start() :])
+        return not _turns(sentence[match.start() :])
     return False
 
 
 def _turns(rest: str) -> bool:
-    """Whether an answer follows after all."""
-    found = TURN.search(rest)
-    if found is None:
+    """Return True if an answer follows the abstention."""
+    turn = TURN.search(rest)
+    if turn is None:
         return bool(GUESS.search(rest))
-    after = rest[found.end() :].strip(" ,")
+    after = rest[turn.end() :].strip(" ,")
     return bool(after) and not FILLER.search(after) and not _is_abstention(after)
 
 

@@ -1,7 +1,7 @@
 """Words by which answers decline to answer, language by language, as regular expressions.
 
-Matched in lower case against one sentence without what it quotes. TURNS end an abstention: "I don't
-know why, but it is blue" answers.
+They are matched in lower case against one sentence without its quotations. TURNS end an abstention:
+"I don't know why, but it is blue" is an answer.
 """
 
 ENGLISH = (

@@ -1,20 +1,16 @@
-"""How far a text agrees with a reference: words in common, the last number."""
+"""Overlap of a text with a reference: words in common, the last number."""
 
 import string
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import regex
-
-if TYPE_CHECKING:
-    pass
 
 NUMBER = regex.compile(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
 ARTICLES = regex.compile(r"\b(a|an|the)\b")
 
 
 def normalise(text: str) -> list[str]:
-    """Words in lower case without punctuation and articles (arXiv:1606.05250, its own script)."""
+    """Return words in lower case without punctuation and articles (script of arXiv:1606.05250)."""
     lowered = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     return ARTICLES.sub(" ", lowered).split()
 
@@ -24,7 +20,7 @@ def exact_match(text: str, reference: str) -> float:
 
 
 def contains(text: str, reference: str) -> float | None:
-    """1 where the reference's words stand in the text in a row; None where it has none."""
+    """Return 1 if the text contains the reference's words in a row; None if it has no words."""
     words, wanted = normalise(text), normalise(reference)
     if not wanted:
         return None
@@ -33,7 +29,7 @@ def contains(text: str, reference: str) -> float | None:
 
 
 def token_f1(text: str, reference: str) -> float:
-    """Harmonic mean of token precision and recall; 1 where both are empty."""
+    """Return the harmonic mean of token precision and recall; 1 if both texts are empty."""
     words, wanted = normalise(text), normalise(reference)
     if not words or not wanted:
         return float(words == wanted)
@@ -42,6 +38,6 @@ def token_f1(text: str, reference: str) -> float:
 
 
 def last_number(text: str) -> float | None:
-    """The last number in a text; thousands separators are read over."""
-    found = NUMBER.findall(text)
-    return float(found[-1].replace(",", "")) if found else None
+    """Return the last number in a text; thousands separators are ignored."""
+    numbers = NUMBER.findall(text)
+    return float(numbers[-1].replace(",", "")) if numbers else None

@@ -1,4 +1,4 @@
-"""Cutting texts: into sentences, and into chunks of sentences that overlap."""
+"""Splitting of texts into sentences, and into overlapping chunks of sentences."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,22 +10,22 @@ ABBREVIATIONS = (
     *("e.g", "i.e", "cf", "approx", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep"),
     *("sept", "oct", "nov", "dec"),
 )
-"""After which a full stop ends no sentence. `etc.` and the months do so at times; a sentence too
-long costs less than one cut in two."""
+"""Words after which a full stop does not end a sentence. `etc.` and months sometimes do end one,
+but a sentence too long costs less than one cut in two."""
 BOUNDARY = regex.compile(
     r"(?<=[.!?…][\"'”’)\]]*)\s+(?=[\"'“‘(\[]*[\p{Lu}\p{N}])|(?<=[。！？])\s*|\s*\n\s*\n\s*"
 )
 LAST_WORD = regex.compile(r"([\p{L}.]+)\.$")
 INITIALS = regex.compile(r"(\p{L}\.)+\p{L}")
 OVERLAP_SENTENCES = 1
-"""Shared by a chunk and the next, so that what `he` is can be read in both."""
+"""Sentences that two adjacent chunks share, so that `he` can be resolved in both."""
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, in order, without the space between them.
+    """Return the sentences of a text, in order, without the space between them.
 
     A boundary is a full stop, question or exclamation mark before a capital letter or a digit, or
-    an empty line; not after a known abbreviation or a single letter.
+    an empty line, except after a known abbreviation or a single letter.
     """
     sentences: list[str] = []
     for piece in BOUNDARY.split(text.strip()):
@@ -37,31 +37,34 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _is_abbreviated(sentence: str) -> bool:
-    found = LAST_WORD.search(sentence)
-    if found is None:
+    match = LAST_WORD.search(sentence)
+    if match is None:
         return False
-    word = found.group(1).lower()
+    word = match.group(1).lower()
     return len(word) == 1 or word in ABBREVIATIONS or bool(INITIALS.fullmatch(word))
 
 
 def chunks(sentences: Sequence[str], limit: int, length: Callable[[str], int]) -> list[str]:
-    """Runs of sentences of at most `limit`, each but the first beginning where the last ended.
+    """Join sentences into chunks of at most `limit`; adjacent chunks share a sentence if it fits.
 
     Args:
-        sentences: In order. One longer than the limit is a chunk by itself.
-        limit: Of a chunk, in what `length` counts.
-        length: Of a sentence, as in tokens.
+        sentences: Sentences in order. One that is longer than the limit is a chunk by itself.
+        limit: Longest chunk, in the unit of `length`.
+        length: Returns the length of a sentence, for example in tokens.
+
+    Returns:
+        The chunks, in order.
     """
-    found: list[list[str]] = []
+    runs: list[list[str]] = []
     current: list[str] = []
     lengths = {sentence: length(sentence) for sentence in sentences}
     for sentence in sentences:
         if current and sum(lengths[s] for s in current) + lengths[sentence] > limit:
-            found.append(current)
+            runs.append(current)
             kept = current[-OVERLAP_SENTENCES:]
             fits = sum(lengths[s] for s in kept) + lengths[sentence] <= limit
             current = kept if fits and len(current) > OVERLAP_SENTENCES else []
         current = [*current, sentence]
     if current:
-        found.append(current)
-    return [" ".join(run) for run in found]
+        runs.append(current)
+    return [" ".join(run) for run in runs]

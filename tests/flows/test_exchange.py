@@ -229,7 +229,7 @@ def test_a_plan_writes_nothing(solon: Solon, tmp_path: Path, capsys: pytest.Capt
     [
         (["export", "out.csv"], "end the name in .jsonl or .parquet"),
         (["export", "out.jsonl", "--as", "csv"], "name --as jsonl, parquet, datasets"),
-        (["export", "."], "is there already and not empty"),
+        (["export", "."], "exists and is not empty"),
         (["export", "out.jsonl", "--format", "dpo"], "no format 'dpo'; use preference"),
         (["export", "out.jsonl", "--format", "sft", "--from", "all"], "--from all: use references"),
         (

@@ -10,7 +10,7 @@ def test_a_config_from_when_intervals_were_bootstrapped_is_read(caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         found = EvaluationSettings.model_validate(old)
     assert found == EvaluationSettings.model_validate({"judges": old["judges"]})
-    assert "evaluation.bootstrap_resamples does nothing" in caplog.text
+    assert "evaluation.bootstrap_resamples has no effect" in caplog.text
 
 
 def test_the_champion_is_whom_to_beat_unless_the_config_says_otherwise():

@@ -80,12 +80,12 @@ def test_a_config_is_frozen(path: Path):
         ("training.algorithm=magic", r"training: 'magic' is none of 'ppo', 'rloo', 'dpo'"),
         ("judges=[]", r"judges: .*at least 1 item"),
         ("judges.0.weight=0", "every weight is 0, so nothing could be ranked; raise one"),
-        ("judges.0.name=proxy", "the name 'proxy' is the reward model's own; take another"),
+        ("judges.0.name=proxy", "the name 'proxy' is reserved for the reward model; use another"),
         ("judges.1.weight=1", "'1' must be a number from 0 to 0"),
         ("prompts=null", r"prompts = None"),
         ("policy.weights=half", r"policy\.weights = 'half': .*'adapters' or 'full'"),
-        ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is an adapter's, .* remove"),
-        ("policy.lora_rank=null", "weights: adapters need a lora_rank, say 16; or set weights"),
+        ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is for adapters, .* remove"),
+        ("policy.lora_rank=null", "weights: adapters need a lora_rank, such as 16; or set weights"),
         ("training.steps.x=5", "'steps' holds a value, not a group of keys"),
         ("training.steps", r"write it as key=value, as in training\.steps=5"),
         ("seed=[", "the value is not YAML; quote it"),
@@ -161,7 +161,7 @@ def test_a_line_is_named_by_its_file_or_its_config(path: Path):
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "-x", "a b", "x" * 65, "é", "a\n"])
 def test_a_name_that_suits_no_folder_is_refused(path: Path, name: str):
-    with pytest.raises(ConfigError, match="write at most 64 letters, digits"):
+    with pytest.raises(ConfigError, match="use at most 64 letters, digits"):
         validate(Config, {**yaml.safe_load(SMALL), "name": name}, "config")
 
 
@@ -179,7 +179,7 @@ def test_where_the_store_lies_needs_no_whole_config(path: Path):
     ("override", "message"),
     [
         ("training.reward.reward_model=0", "training.reward: every weight is 0"),
-        ("training.reward.caution=1", "caution needs heads that disagree; set reward_model.heads"),
+        ("training.reward.caution=1", "caution needs several heads; set reward_model.heads"),
         (
             "training.reward.judges=[{kind: verifier, metric: token_f1}]",
             "'verifier' also judges the training data",

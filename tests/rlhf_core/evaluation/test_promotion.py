@@ -85,7 +85,7 @@ def test_a_threshold_of_ones_own_is_not_called_a_loss():
 )
 def test_a_minimum_that_no_policy_can_pass_is_refused(settings: dict[str, float], least: int):
     """0.5 ** 5 and 0.9 ** 35 are more than 2.5 %, 0.5 ** 6 and 0.9 ** 36 are less."""
-    with pytest.raises(ValidationError, match=rf"write at least {least}\b"):
+    with pytest.raises(ValidationError, match=rf"set at least {least}\b"):
         PromotionSettings.model_validate(settings)
     PromotionSettings.model_validate({**settings, "min_prompts": least})
 
