@@ -25,7 +25,7 @@ from judges.panel.ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation import dawid_skene
-from rlhf_core.preferences.ranking import margin_of_scores
+from rlhf_core.preferences.votes import margin_of_scores
 from rlhf_core.records import Outcome
 
 KIND = "jury"

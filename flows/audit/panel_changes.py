@@ -7,7 +7,7 @@ from judges.panel.panel import Panelist
 from rlhf_core.config import Config
 from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.errors import ConfigError
-from rlhf_core.preferences.ranking import Combination
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import Mode
 from rlhf_core.store import Snapshot
 from rlhf_core.store.audit.counterfactual import known_judges, spending, versions_of

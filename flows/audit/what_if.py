@@ -10,14 +10,8 @@ from flows.audit.panel_changes import Juror, PanelChanges, apply_changes, combin
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation.counterfactual import Change, Comparison, PairChange, Tally, pair_changes
-from rlhf_core.preferences.ranking import (
-    Combination,
-    Preference,
-    Said,
-    Votes,
-    comparisons_of,
-    preferences_of,
-)
+from rlhf_core.preferences.ranking import Preference, comparisons_of, preferences_of
+from rlhf_core.preferences.votes import Combination, JudgementRow, Votes
 from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.store import Snapshot, reading
 from rlhf_core.store.audit.counterfactual import (
@@ -204,7 +198,9 @@ def _saving(juror: Juror, snapshot: Snapshot) -> Saving:
     return Saving(juror.judge, juror.version, spent.judgements, spent.cost_usd, spent.seconds)
 
 
-def _preferences(group: Group, votes: Votes[Said], combination: Combination) -> list[Preference]:
+def _preferences(
+    group: Group, votes: Votes[JudgementRow], combination: Combination
+) -> list[Preference]:
     """Of every two candidates; none where nothing can be ranked."""
     comparisons = comparisons_of(group.answers, votes, combination)
     if not comparisons:

@@ -23,7 +23,7 @@ from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.preferences.ranking import OPINIONS
+from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
 from rlhf_core.store import Store, queries
 

@@ -15,7 +15,7 @@ from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.judge import DEFAULT_SCALE
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.preferences.ranking import Combination, Missing
+from rlhf_core.preferences.votes import Combination, Missing
 from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
 

@@ -9,7 +9,7 @@ from rlhf_core.config.tree import Config
 from rlhf_core.evaluation.intervals import METHOD
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.identity import content_id
-from rlhf_core.preferences.ranking import Votes
+from rlhf_core.preferences.votes import Votes
 from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
 
 Answers = Mapping[str, Sequence[Candidate]]

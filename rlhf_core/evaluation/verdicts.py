@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rlhf_core.preferences.ranking import margin_of_scores
+from rlhf_core.preferences.votes import margin_of_scores
 from rlhf_core.records import Outcome
 
 LENGTH_BASELINE = "longer wins"

@@ -7,7 +7,8 @@ import pytest
 
 from rlhf_core.files.labelled import LabelledSet
 from rlhf_core.files.labelled_reading import read_labelled
-from rlhf_core.preferences.ranking import Combination, rankings_and_pairs
+from rlhf_core.preferences.ranking import rankings_and_pairs
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, Prompt
 from rlhf_core.store import Store
 from tests.facts import candidate

@@ -9,8 +9,9 @@ import pytest
 
 from flows.audit import spot_check_session
 from flows.terminal.progress import new_console
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
 from rlhf_core.preferences.spot_checks import choose
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, SpotCheck
 from rlhf_core.store import Store
 from rlhf_core.store.audit.spot_checks import checkable

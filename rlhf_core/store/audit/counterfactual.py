@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rlhf_core.preferences.ranking import Said
+from rlhf_core.preferences.votes import JudgementRow
 from rlhf_core.records import Mode, Outcome, Prompt, Split
 from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.snapshot import Snapshot
@@ -28,7 +28,7 @@ class Page:
     """The groups of some prompts, and what judges said of each prompt's candidates."""
 
     groups: list[Group]
-    said: dict[str, list[Said]] = field(default_factory=dict)
+    said: dict[str, list[JudgementRow]] = field(default_factory=dict)
     """By prompt id, without what was unavailable."""
 
 
@@ -92,9 +92,9 @@ def ranked_pages(
 
 def _said(
     snapshot: Snapshot, prompt_ids: Sequence[str], versions: Collection[str]
-) -> dict[str, list[Said]]:
+) -> dict[str, list[JudgementRow]]:
     found = snapshot.ask(
-        f"SELECT {', '.join(Said._fields)} FROM judgements "
+        f"SELECT {', '.join(JudgementRow._fields)} FROM judgements "
         "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
         {
@@ -103,8 +103,8 @@ def _said(
             "unavailable": Outcome.UNAVAILABLE.value,
         },
     )
-    by_prompt: defaultdict[str, list[Said]] = defaultdict(list)
-    for said in map(Said._make, found.rows):
+    by_prompt: defaultdict[str, list[JudgementRow]] = defaultdict(list)
+    for said in map(JudgementRow._make, found.rows):
         by_prompt[said.prompt_id].append(said)
     return by_prompt
 

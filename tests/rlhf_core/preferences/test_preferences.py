@@ -6,14 +6,8 @@ from math import log
 import pytest
 
 from rlhf_core.preferences.bradley_terry import PRIOR_PRECISION
-from rlhf_core.preferences.ranking import (
-    Combination,
-    Votes,
-    count_lacking,
-    pairs_of,
-    rank,
-    rankings_and_pairs,
-)
+from rlhf_core.preferences.ranking import count_lacking, pairs_of, rank, rankings_and_pairs
+from rlhf_core.preferences.votes import Combination, Votes
 from rlhf_core.records import Judgement, Outcome, PairOutcome, Presented
 from tests.facts import candidate, prompt
 

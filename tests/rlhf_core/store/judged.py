@@ -1,6 +1,7 @@
 """A prompt with two answers, four judges, a ranking of them and a model that learnt from it."""
 
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     ConfigVersion,
     Judgement,

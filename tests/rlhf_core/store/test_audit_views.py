@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     ConfigVersion,
     CycleRun,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import Judgement, Outcome, Presented, Ranking
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rlhf_core.errors import IdError
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     Candidate,
     Evaluation,

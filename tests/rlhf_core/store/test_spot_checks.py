@@ -2,8 +2,9 @@
 
 import pytest
 
-from rlhf_core.preferences.ranking import Combination, pairs_of, rank
+from rlhf_core.preferences.ranking import pairs_of, rank
 from rlhf_core.preferences.spot_checks import Check, choose
+from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     ConfigVersion,
     HumanVerdict,
