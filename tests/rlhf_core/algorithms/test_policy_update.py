@@ -27,7 +27,7 @@ NewTrunk = Callable[[], Trunk]
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
 
-def ready(
+def prepare(
     trunk: Trunk, settings: OnlineSettings
 ) -> tuple[OnlineTraining, list[list[int]], Experience]:
     """Return a training on the ragged answers, its plan, and its experience."""
@@ -40,13 +40,13 @@ def ready(
     return _start(trunk, settings, 1.0), plan, collect_experience(trunk, rollouts, plan, 1.0)
 
 
-def shifted(seen: Experience, **offsets: float) -> Experience:
+def shift(experience: Experience, **offsets: float) -> Experience:
     """Return the experience with some fields higher by a number at all real tokens."""
-    moved = {name: getattr(seen, name) + by * seen.mask for name, by in offsets.items()}
-    return Experience(**{**vars(seen), **moved})
+    moved = {name: getattr(experience, name) + by * experience.mask for name, by in offsets.items()}
+    return Experience(**{**vars(experience), **moved})
 
 
-def known(kl: list[list[float]], values: list[list[float]]) -> Experience:
+def two_answers(kl: list[list[float]], values: list[list[float]]) -> Experience:
     """Return the experience of two answers, of three tokens and of one."""
     zeros = torch.zeros(MASK.shape)
     return Experience(
@@ -54,16 +54,16 @@ def known(kl: list[list[float]], values: list[list[float]]) -> Experience:
     )
 
 
-def run_of(trunk: Trunk, settings: OnlineSettings) -> OnlineTraining:
+def training_of(trunk: Trunk, settings: OnlineSettings) -> OnlineTraining:
     return OnlineTraining(trunk, settings, 1.0, {}, None, settings.kl.coefficient)
 
 
 def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
     """Rollout log-probabilities are 0.008 nats lower: each ratio is e^0.008, beyond the clip."""
     settings = PPOSettings(minibatches=1, clip_range=0.005)
-    run, plan, seen = ready(trunk, settings)
-    ones = seen.mask.float()
-    found = update(run, plan, shifted(seen, logprobs=-0.008), Targets(ones, ones))
+    training, plan, experience = prepare(trunk, settings)
+    ones = experience.mask.float()
+    found = update(training, plan, shift(experience, logprobs=-0.008), Targets(ones, ones))
     ratio = math.exp(0.008)
     assert found["ratio"] == found["first_ratio"] == pytest.approx(ratio, abs=1e-6)
     assert found["log_ratio"] == found["first_log_ratio"] == pytest.approx(0.008, abs=1e-6)
@@ -76,10 +76,10 @@ def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):
 def test_the_critic_is_clipped_about_what_it_said_at_rollout(trunk: Trunk, critic: str):
     """The value is R, and was R − 1 at rollout: ½·(R − 1 + 0.2 − R)² = 0.32 for each real token."""
     settings = PPOSettings(minibatches=1, critic=critic)
-    run, plan, seen = ready(trunk, settings)
-    assert seen.values[seen.mask].abs().min() > 0
-    targets = Targets(torch.zeros(seen.mask.shape), seen.values)
-    found = update(run, plan, shifted(seen, values=-1.0), targets)
+    training, plan, experience = prepare(trunk, settings)
+    assert experience.values[experience.mask].abs().min() > 0
+    targets = Targets(torch.zeros(experience.mask.shape), experience.values)
+    found = update(training, plan, shift(experience, values=-1.0), targets)
     assert found["value_loss"] == pytest.approx(0.32, abs=1e-5)
 
 
@@ -93,9 +93,11 @@ def test_metrics_of_rollouts_count_no_padding(trunk: Trunk):
     returns = torch.arange(32.0).view(8, 4) * mask
     # A wrong mean would include the 9s outside the mask.
     values = torch.where(mask, returns, torch.tensor(9.0))
-    seen = Experience((), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0)
+    experience = Experience((), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0)
     scores = torch.arange(8.0)
-    found = _describe(rollouts, seen, scores, Targets(returns, returns), run_of(trunk, settings))
+    found = _describe(
+        rollouts, experience, scores, Targets(returns, returns), training_of(trunk, settings)
+    )
     assert found["entropy"] == pytest.approx(2.0)
     assert found["kl"] == pytest.approx(0.5 * 16 / 8)
     assert found["completion_tokens"] == pytest.approx(16 / 8)
@@ -111,8 +113,8 @@ def test_advantages_of_ppo_lose_their_mean_and_returns_keep_theirs(trunk: Trunk)
     Mean of 0, 0, 1, 5 is 1.5, variance 26/4 − 2.25 = 4.25.
     """
     settings = PPOSettings(gamma=0.5, gae_lambda=1.0, kl=KLSettings(coefficient=0.0))
-    seen = known([[0.0] * 3] * 2, [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]])
-    found = _targets(seen, torch.tensor([4.0, 6.0]), run_of(trunk, settings))
+    experience = two_answers([[0.0] * 3] * 2, [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]])
+    found = _targets(experience, torch.tensor([4.0, 6.0]), training_of(trunk, settings))
     raw = torch.tensor([[0.0, 0.0, 1.0], [5.0, 1.5, 1.5]])
     torch.testing.assert_close(found.advantages, (raw - 1.5) / 4.25**0.5, atol=1e-6, rtol=0)
     expected = torch.tensor([[1.0, 2.0, 4.0], [6.0, 0.0, 0.0]])
@@ -122,8 +124,8 @@ def test_advantages_of_ppo_lose_their_mean_and_returns_keep_theirs(trunk: Trunk)
 def test_whitened_rewards_keep_their_mean(trunk: Trunk):
     """Rewards −1, −1, 3 and 3 have mean 1 and deviation 2: they become 0, 0, 2 and 2."""
     settings = PPOSettings(gae_lambda=1.0, whiten_rewards=True, kl=KLSettings(coefficient=1.0))
-    seen = known([[1.0, 1.0, 0.0], [0.0, 7.0, 7.0]], [[0.0] * 3] * 2)
-    found = _targets(seen, torch.tensor([3.0, 3.0]), run_of(trunk, settings))
+    experience = two_answers([[1.0, 1.0, 0.0], [0.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    found = _targets(experience, torch.tensor([3.0, 3.0]), training_of(trunk, settings))
     expected = torch.tensor([[2.0, 2.0, 2.0], [2.0, 0.0, 0.0]])
     torch.testing.assert_close(found.returns, expected, atol=1e-6, rtol=0)
 
@@ -132,17 +134,17 @@ def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
     """Its own targets are 0, and it takes no part in whitening, however large its values are."""
     settings = PPOSettings(whiten_rewards=True)
     kl, values = [[0.1, 0.2, 0.3], [0.5, 9.0, 9.0]], [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]]
-    both = known(kl, values)
+    both = two_answers(kl, values)
     alone = Experience(
         (), *(cell[:1] for cell in (MASK, both.logprobs, both.entropy, both.kl, both.values)), 0.0
     )
-    run = run_of(trunk, settings)
-    expected = _targets(alone, torch.tensor([4.0]), run)
-    found = _targets(both, torch.tensor([4.0, math.nan]), run)
+    training = training_of(trunk, settings)
+    expected = _targets(alone, torch.tensor([4.0]), training)
+    found = _targets(both, torch.tensor([4.0, math.nan]), training)
     torch.testing.assert_close(found.advantages[:1], expected.advantages, atol=1e-6, rtol=0)
     torch.testing.assert_close(found.returns[:1], expected.returns, atol=1e-6, rtol=0)
     assert found.advantages[1].tolist() == found.returns[1].tolist() == [0.0] * 3
-    metrics = _describe(ragged_rollouts()[:2], both, torch.tensor([4.0, math.nan]), found, run)
+    metrics = _describe(ragged_rollouts()[:2], both, torch.tensor([4.0, math.nan]), found, training)
     assert metrics["score"] == 4.0
     assert metrics["score_deviation"] == 0.0
     assert metrics["unscored"] == 0.5
@@ -152,8 +154,8 @@ def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
 def test_rloo_takes_the_kl_of_the_whole_answer_off_its_score(trunk: Trunk):
     """β = 0.5, KL (1, 2, 3) and −2: 10 − 3 against 4 + 1, so ±2 at each token."""
     settings = RLOOSettings(algorithm="rloo", samples_per_prompt=2, kl=KLSettings(coefficient=0.5))
-    seen = known([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
-    found = _targets(seen, torch.tensor([10.0, 4.0]), run_of(trunk, settings))
+    experience = two_answers([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    found = _targets(experience, torch.tensor([10.0, 4.0]), training_of(trunk, settings))
     assert found.advantages.tolist() == [[2.0, 2.0, 2.0], [-2.0, 0.0, 0.0]]
 
 
@@ -163,15 +165,17 @@ def test_a_kl_in_the_loss_is_half_its_square_and_leaves_the_rewards_alone(trunk:
     of_ppo = PPOSettings(minibatches=1, gae_lambda=1.0, kl=kl)
     of_rloo = RLOOSettings(algorithm="rloo", samples_per_prompt=2, minibatches=1, kl=kl)
     for settings, expected in ((of_ppo, 0.2), (of_rloo, 0.2 * 16 / 8)):
-        run, plan, seen = ready(trunk, settings)
-        zeros = torch.zeros(seen.mask.shape)
-        found = update(run, plan, shifted(seen, kl=2.0), Targets(zeros, zeros))
+        training, plan, experience = prepare(trunk, settings)
+        zeros = torch.zeros(experience.mask.shape)
+        found = update(training, plan, shift(experience, kl=2.0), Targets(zeros, zeros))
         assert found["policy_loss"] == pytest.approx(expected, abs=1e-5)
         trunk.remove_role(Role.POLICY)
-    seen = known([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
-    returns = _targets(seen, torch.tensor([3.0, 5.0]), run_of(trunk, of_ppo)).returns
+    experience = two_answers([[1.0, 2.0, 3.0], [-2.0, 7.0, 7.0]], [[0.0] * 3] * 2)
+    returns = _targets(experience, torch.tensor([3.0, 5.0]), training_of(trunk, of_ppo)).returns
     assert returns.tolist() == [[3.0, 3.0, 3.0], [5.0, 0.0, 0.0]]
-    advantages = _targets(seen, torch.tensor([10.0, 4.0]), run_of(trunk, of_rloo)).advantages
+    advantages = _targets(
+        experience, torch.tensor([10.0, 4.0]), training_of(trunk, of_rloo)
+    ).advantages
     assert advantages.tolist() == [[6.0, 6.0, 6.0], [-6.0, 0.0, 0.0]]
 
 
@@ -181,9 +185,9 @@ def test_ppo_averages_over_tokens_and_rloo_over_answers(trunk: Trunk):
         (PPOSettings(minibatches=1), -1.0),
         (RLOOSettings(algorithm="rloo", minibatches=1), -16 / 8),
     ):
-        run, plan, seen = ready(trunk, settings)
-        ones = seen.mask.float()
-        found = update(run, plan, seen, Targets(ones, ones))
+        training, plan, experience = prepare(trunk, settings)
+        ones = experience.mask.float()
+        found = update(training, plan, experience, Targets(ones, ones))
         assert found["policy_loss"] == pytest.approx(expected, abs=1e-6)
         trunk.remove_role(Role.POLICY)
 
@@ -226,8 +230,13 @@ def test_a_shared_critic_pulls_by_its_weight(new_trunk: NewTrunk, monkeypatch: p
     monkeypatch.setattr(Updater, "step", caught)
     for coefficient in (0.1, 0.2):
         settings = PPOSettings(minibatches=1, critic="shared", value_coefficient=coefficient)
-        run, plan, seen = ready(new_trunk(), settings)
-        update(run, plan, seen, Targets(torch.zeros(seen.mask.shape), seen.values + 1))
+        training, plan, experience = prepare(new_trunk(), settings)
+        update(
+            training,
+            plan,
+            experience,
+            Targets(torch.zeros(experience.mask.shape), experience.values + 1),
+        )
     once, twice = found
     assert max(gradient.abs().max() for gradient in once) > 1e-3
     torch.testing.assert_close(twice, [2 * gradient for gradient in once], atol=1e-7, rtol=1e-4)
@@ -241,9 +250,9 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
         PPOSettings(minibatches=1, epochs=10, kl=KLSettings(stop_at=1e-12)),
     ):
         trunk = new_trunk()
-        run, plan, seen = ready(trunk, settings)
-        ones = seen.mask.float()
-        found = update(run, plan, seen, Targets(ones, ones))
+        training, plan, experience = prepare(trunk, settings)
+        ones = experience.mask.float()
+        found = update(training, plan, experience, Targets(ones, ones))
         assert found["updates"] == 1
         after.append(trunk.roles.weights(Role.POLICY))
     torch.testing.assert_close(after[1], after[0], atol=0, rtol=0)
@@ -252,12 +261,12 @@ def test_the_minibatch_that_is_too_far_is_not_applied(new_trunk: NewTrunk):
 def test_texts_of_an_update_that_is_not_made_are_those_of_the_next(trunk: Trunk):
     """Otherwise a resumed training, which counts updates, would read other texts."""
     chosen = PPOSettings(minibatches=1, epochs=3, kl=KLSettings(stop_at=1e-12), ptx=PTXSettings())
-    run, plan, seen = ready(trunk, chosen)
+    training, plan, experience = prepare(trunk, chosen)
     texts = [[TokenSequence((number,), (5, 6))] for number in range(20, 24)]
-    run.texts = iter(texts)
-    ones = seen.mask.float()
-    assert update(run, plan, seen, Targets(ones, ones))["updates"] == 1
-    assert next(run.texts) == texts[1]
+    training.texts = iter(texts)
+    ones = experience.mask.float()
+    assert update(training, plan, experience, Targets(ones, ones))["updates"] == 1
+    assert next(training.texts) == texts[1]
 
 
 def test_the_controller_aims_at_the_kl_of_whole_answers(new_trunk: NewTrunk):
@@ -285,8 +294,10 @@ def test_texts_and_reward_are_each_clipped_by_their_own_norm(trunk: Trunk):
 
     Clipped jointly they would be 0.12 and 2.99, and the reward would hardly count.
     """
-    run, _, _ = ready(trunk, PPOSettings(minibatches=1, learning_rate=1e-3, max_grad_norm=3.0))
-    policy = run.updaters[Role.POLICY]
+    training, _, _ = prepare(
+        trunk, PPOSettings(minibatches=1, learning_rate=1e-3, max_grad_norm=3.0)
+    )
+    policy = training.updaters[Role.POLICY]
     size = sum(parameter.numel() for parameter in policy.parameters)
     signs = [torch.randn_like(parameter).sign() for parameter in policy.parameters]
     for parameter in policy.parameters:
@@ -315,20 +326,20 @@ def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk
     for scale in (0.0, 1.0):
         trunk = new_trunk()
         chosen = PPOSettings(minibatches=1, ptx=PTXSettings(coefficient=1e6))
-        run, plan, seen = ready(trunk, chosen)
-        run.texts = iter([texts])
+        training, plan, experience = prepare(trunk, chosen)
+        training.texts = iter([texts])
         found: list[torch.Tensor] = []
 
         def caught(
-            *_: object, run: OnlineTraining = run, found: list[torch.Tensor] = found
+            *_: object, training: OnlineTraining = training, found: list[torch.Tensor] = found
         ) -> None:
-            parameters = run.updaters[Role.POLICY].parameters
+            parameters = training.updaters[Role.POLICY].parameters
             found.append(torch.cat([parameter.grad.flatten() for parameter in parameters]))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run.updaters[Role.POLICY]._optimizer, "step", caught)
-            advantages = torch.linspace(-8, 8, 8)[:, None] * seen.mask * scale
-            report = update(run, plan, seen, Targets(advantages, seen.values))
+            patch.setattr(training.updaters[Role.POLICY]._optimizer, "step", caught)
+            advantages = torch.linspace(-8, 8, 8)[:, None] * experience.mask * scale
+            report = update(training, plan, experience, Targets(advantages, experience.values))
         directions.append(found[0])
         assert report["ptx_grad_norm"] > 1e5
     of_texts, of_both = directions
@@ -340,10 +351,10 @@ def test_the_reward_has_its_part_in_an_update_with_texts_of_any_weight(new_trunk
 
 def test_adams_epsilon_is_ppos(trunk: Trunk):
     """An epsilon of 1e-5 halves the step for a gradient of 1e-5 (arXiv:2005.12729)."""
-    run, _, _ = ready(
+    training, _, _ = prepare(
         trunk, PPOSettings(minibatches=1, learning_rate=1e-3, critic_learning_rate=1e-3)
     )
-    for updater in run.updaters.values():
+    for updater in training.updaters.values():
         before = [parameter.detach().clone() for parameter in updater.parameters]
         for parameter in updater.parameters:
             parameter.grad = torch.full_like(parameter, 1e-5)
