@@ -19,7 +19,7 @@ from flows.terminal.screen import (
     prepare_prefect,
     print_json,
 )
-from rlhf_core.distributed.launch import launched_rank, launched_ranks
+from rlhf_core.distributed.launch import launched_rank, launched_world_size
 
 RESUME = "what was done is kept; the same command goes on from there"
 
@@ -98,7 +98,7 @@ def plan(
 
 def _leading() -> AbstractContextManager[None]:
     """What a run is done within, where there are processes to lead."""
-    if launched_ranks() == 1:
+    if launched_world_size() == 1:
         return nullcontext()
     from rlhf_core.distributed.collective import lead
 

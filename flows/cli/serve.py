@@ -7,7 +7,7 @@ import typer
 from flows.cli.run import RESUME
 from flows.terminal import stopping
 from flows.terminal.screen import ConfigPath, Overrides, load_checked, prepare_prefect
-from rlhf_core.distributed.launch import launched_ranks
+from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.errors import ConfigError
 
 UPCOMING = 3
@@ -34,7 +34,7 @@ def serve(
 
     load_checked(config, overrides)
     zone = time_zone(timezone)
-    if launched_ranks() > 1:
+    if launched_world_size() > 1:
         raise ConfigError(
             "serve runs each cycle in a process of its own; have your scheduler call `torchrun … "
             "-m flows.cli run` instead"

@@ -15,7 +15,7 @@ from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.config import Config
 from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings
 from rlhf_core.config.tree import rewarding_judges
-from rlhf_core.distributed.launch import launched_ranks
+from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
@@ -50,14 +50,14 @@ class Sizes:
         return UNEVEN * tokens * self.speed.forward * parameters / self.parameters
 
     def forward(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.forward / launched_ranks()
+        return UNEVEN * tokens * self.speed.forward / launched_world_size()
 
     def training(self, tokens: float, updates: int) -> float:
-        passes = UNEVEN * tokens * self.speed.training / launched_ranks()
+        passes = UNEVEN * tokens * self.speed.training / launched_world_size()
         return passes + updates * self.speed.update
 
     def sampling(self, tokens: float) -> float:
-        return UNEVEN * tokens * self.speed.sampling / launched_ranks()
+        return UNEVEN * tokens * self.speed.sampling / launched_world_size()
 
 
 def revision_calls(config: Config, train: int | None = None) -> int:
@@ -80,7 +80,7 @@ def revision_rows(config: Config, train: list[Prompt], sizes: Sizes, done: Done)
         read = calls * (sizes.prompt + 2 * settings.max_new_tokens)
         return [Row("revise", "calls", calls, 0.0, settings.endpoint.cost(read, written))]
     # Rank 0 revises alone.
-    share = launched_ranks() * parameter_count(settings.model) / sizes.parameters
+    share = launched_world_size() * parameter_count(settings.model) / sizes.parameters
     return [Row("revise", "calls", calls, sizes.sampling(written) * share)]
 
 

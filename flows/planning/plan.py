@@ -35,7 +35,7 @@ from flows.training.texts import check_texts
 from flows.training.trackers import check_tracker
 from judges.panel.panel import Panelist
 from rlhf_core.config import Config
-from rlhf_core.distributed.launch import launched_ranks
+from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.loading import parameter_count
@@ -141,7 +141,7 @@ def plan_run(
         slowdown=slowdown,
         config_hash=config_hash(config),
         compute=str(compute),
-        processes=launched_ranks(),
+        processes=launched_world_size(),
         policy=config.policy.model,
         parameters=parameter_count(config.policy.model),
         judges=[f"{panelist.version} × {panelist.settings.weight:g}" for panelist in panel],

@@ -112,7 +112,7 @@ def update(
             log-probabilities depends on the size of micro-batches. None keeps them.
 
     Returns:
-        The means of the updates' metrics, and the ratio of the first update.
+        Means of the updates' metrics, ratios of the first update, and the number of updates.
 
     Raises:
         TrainingError: If the policy differs from the one that rolled out before the first update.

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from rlhf_core.distributed import ranks
-from rlhf_core.distributed.launch import launched_ranks
+from rlhf_core.distributed.launch import launched_world_size
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ def on_all_ranks(
     Raises:
         RuntimeError: If the steps of an earlier call have not been taken to the end.
     """
-    if launched_ranks() == 1:
+    if launched_world_size() == 1:
         return work(*args, **kwargs)
     if _lead.is_within:
         raise RuntimeError(f"{work} cannot be called while the steps of a training are taken")

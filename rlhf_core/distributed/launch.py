@@ -6,7 +6,7 @@ Both are read from the environment, so that the command line knows them without 
 import os
 
 
-def launched_ranks() -> int:
+def launched_world_size() -> int:
     """Return the number of ranks on all machines; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -16,7 +16,7 @@ def launched_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def local_ranks() -> int:
+def local_world_size() -> int:
     """Return the number of ranks on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 
-from rlhf_core.distributed.launch import launched_ranks
+from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.errors import LostProcessError
 
 Item = TypeVar("Item")
@@ -33,7 +33,7 @@ def join_ranks() -> None:
 
     Tensors on GPUs are reduced through NCCL, everything else through gloo.
     """
-    if launched_ranks() == 1 or distributed.is_initialized():
+    if launched_world_size() == 1 or distributed.is_initialized():
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, timeout=COMPUTE_TIMEOUT)

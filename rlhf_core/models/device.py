@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.distributed.launch import local_rank, local_ranks
+from rlhf_core.distributed.launch import local_rank, local_world_size
 from rlhf_core.distributed.ranks import world_size
 from rlhf_core.errors import ConfigError
 
@@ -101,7 +101,7 @@ def _keep_freed_memory() -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and local_ranks() > 1:
+    if name.startswith("cuda") and local_world_size() > 1:
         name = _gpu_of_rank(name)
     try:
         device = torch.device(name)
@@ -114,7 +114,7 @@ def _device(name: str) -> torch.device:
 
 def _gpu_of_rank(name: str) -> str:
     """Return the GPU of this rank on a machine with several ranks."""
-    count, gpus = local_ranks(), torch.cuda.device_count()
+    count, gpus = local_world_size(), torch.cuda.device_count()
     if name != "cuda":
         raise ConfigError(
             f"compute.device = {name!r} is one GPU for the {count} processes of this machine; use "

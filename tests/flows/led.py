@@ -25,7 +25,7 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
 from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
 from rlhf_core.distributed.collective import RankZeroOnly, lead, on_all_ranks
-from rlhf_core.distributed.launch import launched_rank, launched_ranks
+from rlhf_core.distributed.launch import launched_rank, launched_world_size
 from rlhf_core.distributed.ranks import world_size
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import choose_compute
@@ -94,7 +94,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     steps += list(online)
     scores = on_all_ranks(score_sequences, trunk, shown, Role.REWARD)
     found = {
-        "processes": launched_ranks(),
+        "processes": launched_world_size(),
         "held": layer_weights_held(trunk),
         "asked": ledger.asked,
         "texts": [one.text for one in answers],
