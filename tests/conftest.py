@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ atexit.register(silence_finalization)
 ROOT = Path(__file__).parent.parent
 FP32 = Compute(torch.device("cpu"), torch.float32, 2048, "in tests")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose package comes with the extra dev-slow alone, where it is not installed."""
+    for mark in item.iter_markers("extra"):
+        if find_spec(mark.args[0]) is None:
+            pytest.skip(f"needs {mark.args[0]}: pip install -e '.[dev-slow]', or make test-slow")
 
 
 @pytest.fixture(autouse=True)

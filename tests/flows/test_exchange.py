@@ -352,6 +352,7 @@ def test_an_export_that_comes_back_is_known(
     assert (found["rows"], found["left_out"].get("in this store already", 0)) == (1, count - 1)
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_the_rules_of_the_config_hold_and_are_told(
     solon: Solon, tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ):

@@ -32,6 +32,7 @@ def texts(folder: Path) -> set[str]:
     return {prompt.text for prompt in Store(folder / "solon.duckdb").rows(Prompt)}
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_without_yes_it_only_says_what_it_would_do(monkeypatch, capsys, folder: Path):
     before = texts(folder)
     assert forget(monkeypatch, folder, "u1") == 0
@@ -42,6 +43,7 @@ def test_without_yes_it_only_says_what_it_would_do(monkeypatch, capsys, folder: 
     assert texts(folder) == before
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_with_yes_the_prompts_are_gone_and_stay_away(monkeypatch, capsys, folder: Path):
     assert forget(monkeypatch, folder, "u1", "--yes", "--json") == 0
     said = json.loads(capsys.readouterr().out)
@@ -65,6 +67,7 @@ def test_with_yes_the_prompts_are_gone_and_stay_away(monkeypatch, capsys, folder
         ("u1", False, 1, "no store at"),
     ],
 )
+@pytest.mark.extra("presidio_analyzer")
 def test_what_cannot_be_forgotten_is_one_line(
     monkeypatch, capsys, folder: Path, user: str, exists: bool, code: int, message: str
 ):

@@ -36,6 +36,7 @@ def take_in(config: Config) -> str:
     return ingest.fn(Cycle(config=config, number=1, run_id="r"))
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_plan_and_ingest_agree_and_the_store_never_sees_what_is_masked(tmp_path: Path):
     config = config_of(tmp_path, *RULES, "prompts.hygiene.near_duplicate=0.8")
     planned = plan_run(config)
@@ -60,6 +61,7 @@ def test_plan_and_ingest_agree_and_the_store_never_sees_what_is_masked(tmp_path:
     assert b"ann.lee" not in held
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_ingest_again_adds_nothing(tmp_path: Path):
     config = config_of(tmp_path, *RULES, "prompts.hygiene.max_per_user=1")
     take_in(config)

@@ -12,8 +12,10 @@ from rlhf_core.errors import ConfigError
 from tests.flows.conftest import smoke
 
 
+@pytest.mark.extra("tensorboard")
 def test_curves_are_in_tensorboard_as_they_are_in_the_store(tmp_path: Path):
-    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as reading
+
     config = smoke(tmp_path, "tracker=tensorboard")
     with tracker(config, "policy-1") as track:
         for step in (1, 2):

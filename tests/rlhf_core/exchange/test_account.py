@@ -55,6 +55,7 @@ def of(kind: type, found: Account) -> list[Any]:
     return [fact for fact in facts if type(fact) is kind]
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_masked_is_every_text_of_a_row(tmp_path: Path):
     """Judges' rationales and whatever else stands beside the answers too."""
     found = account(tmp_path, [WITH_MAIL, PLAIN], "mask")
@@ -69,6 +70,7 @@ def test_masked_is_every_text_of_a_row(tmp_path: Path):
     assert (found.rows, dict(found.left_out)) == (2, {})
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_masked_are_messages_one_by_one(tmp_path: Path):
     said = [
         {"role": "user", "content": f"I am {MAIL}"},
@@ -89,6 +91,7 @@ def test_masked_are_messages_one_by_one(tmp_path: Path):
     assert MAIL not in prompt.text
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_findings_are_facts_of_the_import_and_hold_no_text(tmp_path: Path):
     found = account(tmp_path, [WITH_MAIL], "mask")
     (ended,), (prompt,) = of(Import, found), of(Prompt, found)
@@ -102,6 +105,7 @@ def test_findings_are_facts_of_the_import_and_hold_no_text(tmp_path: Path):
     }
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_counted_stays_as_it_is(tmp_path: Path):
     found = account(tmp_path, [WITH_MAIL], "count")
     assert of(Prompt, found)[0].text == WITH_MAIL["prompt"]
@@ -109,6 +113,7 @@ def test_counted_stays_as_it_is(tmp_path: Path):
     assert {one.action for one in of(PrivacyFinding, found)} == {"counted"}
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_dropped_is_the_row_and_not_its_prompt(tmp_path: Path):
     rows = [{**PLAIN, "chosen": f"Ask {MAIL}."}, PLAIN]
     found = account(tmp_path, rows, "drop")
@@ -124,6 +129,7 @@ def test_off_does_not_look(tmp_path: Path):
     assert (found.personal_data, of(PrivacyFinding, found)) == ({}, [])
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_answers_that_differ_in_what_is_masked_alone_prefer_nothing(tmp_path: Path):
     rows = [{**PLAIN, "chosen": f"Ask {MAIL}.", "rejected": "Ask bob@example.com."}, PLAIN]
     found = account(tmp_path, rows, "mask")
@@ -159,6 +165,7 @@ def test_other_rules_make_another_version_of_the_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize("form", ["preference", "sft"])
+@pytest.mark.extra("presidio_analyzer")
 def test_a_prompt_that_was_deleted_stays_away_masked_or_not(tmp_path: Path, form: str):
     text, answers = f"I am {MAIL}. Who am I?", ("Ann.", "Ann Lee.")
     rows: list[dict[str, Any]] = [{"prompt": text, "chosen": "Ann.", "rejected": "Bob."}, PLAIN]
@@ -190,6 +197,7 @@ def test_labels_of_one_prompt_make_pairs(tmp_path: Path):
     assert {r.recipe for r in of(Ranking, found)} == {found.importer.judge_version}
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_where_nothing_is_left_it_says_why(tmp_path: Path):
     with pytest.raises(DataFileError, match="holds nothing that could be imported"):
         account(tmp_path, [WITH_MAIL], "drop")

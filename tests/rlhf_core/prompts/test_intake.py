@@ -126,6 +126,7 @@ def findings(intake: Intake) -> list[tuple[str, str, str | None, int, int]]:
     return sorted((f.kind, f.action, f.prompt_id, f.spans, f.prompts) for f in found)
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_masking_reaches_context_and_references_before_anything_is_kept(tmp_path: Path):
     intake = read(tmp_path, [LETTER, {"prompt": "Why?"}], privacy={"policy": "mask"})
     letter = intake.prompts[0]
@@ -140,6 +141,7 @@ def test_masking_reaches_context_and_references_before_anything_is_kept(tmp_path
     assert "example" not in "".join(record.model_dump_json() for record in intake.records())
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_counting_leaves_the_text_as_it_was(tmp_path: Path):
     intake = read(tmp_path, [LETTER], privacy={"policy": "count", "kinds": ["email"]})
     assert intake.prompts == read(tmp_path, [LETTER]).prompts
@@ -148,6 +150,7 @@ def test_counting_leaves_the_text_as_it_was(tmp_path: Path):
     assert read(tmp_path, [LETTER]).personal_data == {}
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_dropped_prompts_are_summed_up_without_their_ids(tmp_path: Path):
     """The hash of a short text with a phone number in it could be guessed."""
     rows = [LETTER, LETTER, {"prompt": "Or cat@example.com?"}, {"prompt": "Why?"}]
@@ -160,6 +163,7 @@ def test_dropped_prompts_are_summed_up_without_their_ids(tmp_path: Path):
     ]
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_prompts_that_a_mask_makes_alike_are_one_with_one_split(tmp_path: Path):
     rows = [{"prompt": f"Answer {name}@example.com"} for name in "abcdefgh"]
     intake = read(tmp_path, rows, privacy={"policy": "mask"})
@@ -167,6 +171,7 @@ def test_prompts_that_a_mask_makes_alike_are_one_with_one_split(tmp_path: Path):
     assert findings(intake) == [("email", "masked", intake.prompts[0].id, 1, 1)]
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_a_source_of_which_nothing_is_left_is_refused_without_its_words(tmp_path: Path):
     with pytest.raises(DataFileError, match=r"every prompt was left out .*personal_data.*1") as it:
         read(tmp_path, [LETTER], privacy={"policy": "drop"})
@@ -201,6 +206,7 @@ def test_where_the_key_is_lost_a_deleted_prompt_stays_away_whoever_sends_it(tmp_
     assert "Why?" not in texts(read(tmp_path, rows, tombs, **USERS))
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_a_prompt_deleted_before_it_was_masked_stays_away(tmp_path: Path):
     raw = read(tmp_path, [LETTER]).prompts[0].id
     rows = [LETTER, {"prompt": "Why?"}]

@@ -80,6 +80,7 @@ def mask(text: str, settings: PrivacySettings = SETTINGS) -> str:
         (f"日本語{GITHUB}日本語", "日本語[SECRET]日本語"),
     ],
 )
+@pytest.mark.extra("presidio_analyzer")
 def test_personal_data_is_found_and_masked(text: str, expected: str):
     assert mask(text) == expected
 
@@ -106,18 +107,21 @@ def test_personal_data_is_found_and_masked(text: str, expected: str):
         "",
     ],
 )
+@pytest.mark.extra("presidio_analyzer")
 def test_what_is_no_personal_data_by_its_own_rules_stays(text: str):
     assert personal_data(text, SETTINGS) == []
 
 
 @pytest.mark.parametrize("maker", TOKENS)
 @pytest.mark.parametrize("around", ["use {} now", "export KEY={}\n", "KEY: '{}',", "日本語{}。"])
+@pytest.mark.extra("presidio_analyzer")
 def test_tokens_of_services_are_found(maker: str, around: str):
     masked_text = mask(around.format(TOKENS[maker]))
     assert "[SECRET]" in masked_text
     assert not any(part in masked_text for part in (SOME[:14], HEX[:14], "aBcDeF", "QPZRY"))
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_all_of_a_token_goes_with_its_signature():
     """The detector itself ends before the signature, and names only the first line of a key."""
     for secret in (JWT, KEY, GITHUB):
@@ -125,15 +129,18 @@ def test_all_of_a_token_goes_with_its_signature():
         assert (span.start, span.end) == (2, 2 + len(secret))
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_where_two_kinds_overlap_one_placeholder_covers_both():
     assert mask("https://ann:pw@example.com/?to=ann@example.com !") == "[SECRET] !"
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_only_the_kinds_that_are_asked_for_are_found():
     only = PrivacySettings(policy="mask", kinds=("email",))
     assert mask(f"ann@example.com {AWS} 203.0.113.7", only) == f"[EMAIL] {AWS} 203.0.113.7"
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_phone_numbers_without_a_country_code_are_those_of_the_named_countries():
     text = "Ring 06 12 34 56 78"
     france, america = (PrivacySettings(policy="mask", phone_regions=(r,)) for r in ("FR", "US"))
@@ -141,6 +148,7 @@ def test_phone_numbers_without_a_country_code_are_those_of_the_named_countries()
     assert mask(text, america) == text
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_numbers_side_by_side_do_not_hide_each_other():
     """At first sight the phone number's end and the address look like one number."""
     assert masked("+44 20 7946 0018 203.0.113.7", SETTINGS) == (
@@ -149,6 +157,7 @@ def test_numbers_side_by_side_do_not_hide_each_other():
     )
 
 
+@pytest.mark.extra("presidio_analyzer")
 def test_placeholders_are_not_found_again():
     """Else looking through a text until nothing is found would have no end."""
     for kind in SETTINGS.kinds:
