@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.store.ids import LISTED, the_only
-from rlhf_core.store.lineage.down import DOWN
-from rlhf_core.store.lineage.steps import MINE, MODELS, USED, WITH_JUDGEMENTS, Step
-from rlhf_core.store.lineage.up import ALL_BEHIND, UP
+from rlhf_core.store.lineage.relations import ALL_BEHIND, DOWN, MINE, MODELS, UP
+from rlhf_core.store.lineage.steps import USED, WITH_JUDGEMENTS, Step
 from rlhf_core.store.snapshot import Snapshot
 
 TAINTED = {
