@@ -52,4 +52,4 @@ def checkable_pair(one: str, other: str, **fields: object) -> CheckablePair:
 def query_store(path: Path | str, sql: str) -> QueryResult:
     """Return what one statement of an auditor finds in the store at `path`."""
     with reading(path) as snapshot:
-        return snapshot.ask(sql)
+        return snapshot.query(sql)

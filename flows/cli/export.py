@@ -157,13 +157,13 @@ def _export(
     from rlhf_core.exchange.columns import exported, schema_of, without_repeats
     from rlhf_core.exchange.containers import write_rows
     from rlhf_core.store import reading
-    from rlhf_core.store.exchange import by_whole_ids, counted, selected
+    from rlhf_core.store.exchange import by_whole_ids, count_rows, select_rows
 
     with reading(store) as snapshot:
         selection = by_whole_ids(snapshot, selection)
-        counts = counted(snapshot, subject, selection)
+        counts = count_rows(snapshot, subject, selection)
         is_conversation = counts.has_conversations if conversational is None else conversational
-        rows: Iterable[dict[str, Any]] = selected(snapshot, subject, selection)
+        rows: Iterable[dict[str, Any]] = select_rows(snapshot, subject, selection)
         if form == "ranking":
             rows = without_repeats(rows)
         lines = (exported(form, {**row, "origin": subject}, is_conversation) for row in rows)

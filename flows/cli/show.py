@@ -43,10 +43,10 @@ def show(
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
-    from rlhf_core.store.audit.stories import told
+    from rlhf_core.store.audit.stories import find_story
 
     with reading(store_path(config, overrides or [])) as snapshot:
-        story = told(snapshot, f"{kind}s", identity)
+        story = find_story(snapshot, f"{kind}s", identity)
     if as_json:
         print_json(story)
         return

@@ -83,7 +83,7 @@ def sql(
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
     from rlhf_core.store.audit.named import named_query, read_parameters
-    from rlhf_core.store.limits import UNCOUNTED_BYTES, memory_bytes, process_held_to
+    from rlhf_core.store.limits import UNCOUNTED_BYTES, limit_process_memory, memory_bytes
 
     wanted = _format(kind, as_json, target)
     if lists:
@@ -100,7 +100,7 @@ def sql(
         if query is None:
             _print_schema(snapshot, wanted is Format.JSON)
             return
-        with process_held_to(memory_bytes() + UNCOUNTED_BYTES), _ended_after(timeout):
+        with limit_process_memory(memory_bytes() + UNCOUNTED_BYTES), _ended_after(timeout):
             _answer(snapshot, query, values, wanted, target, limit, timeout)
 
 
@@ -118,25 +118,25 @@ def _answer(
 
     if wanted is Format.TABLE:
         most = limit or ROWS_ON_SCREEN
-        with snapshot.asking(query, values, timeout) as cursor:
+        with snapshot.stream(query, values, timeout) as cursor:
             rows = list(rows_of(cursor, most + 1))
         print_table(cursor.columns, rows[:most])
         if len(rows) > most:
             typer.echo(f"the first {most} rows; there are more (--limit, or --out FILE)", err=True)
     elif target is None:
-        with snapshot.asking(query, values, timeout) as cursor, standard_output() as stream:
+        with snapshot.stream(query, values, timeout) as cursor, standard_output() as stream:
             write_rows(wanted, cursor, limit, stream)
     else:
         if wanted is Format.PARQUET:
             with (
                 whole_file(target, is_new=True) as file,
-                snapshot.asking_arrow(query, values, timeout) as arrow,
+                snapshot.stream_arrow(query, values, timeout) as arrow,
             ):
                 written = write_parquet(arrow, limit, file)
         else:
             with (
                 whole_text(target, is_new=True) as text,
-                snapshot.asking(query, values, timeout) as cursor,
+                snapshot.stream(query, values, timeout) as cursor,
             ):
                 written = write_rows(wanted, cursor, limit, text)
         typer.echo(f"{written:,} rows written to {target}", err=True)

@@ -11,7 +11,7 @@ from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
 from rlhf_core.store.audit.pages import model_list
-from rlhf_core.store.audit.stories import Story, told
+from rlhf_core.store.audit.stories import Story, find_story
 from rlhf_core.store.lineage.graph import (
     MODELS_SHOWN,
     LineageGraph,
@@ -62,7 +62,7 @@ async def _draw_list(source: Source) -> None:
 
 
 def _told_with_graph(snapshot: Snapshot, model_id: str) -> tuple[Story, LineageGraph]:
-    model = told(snapshot, "models", model_id)
+    model = find_story(snapshot, "models", model_id)
     return model, lineage_graph(snapshot, model["id"])
 
 

@@ -9,7 +9,7 @@ from flows.ui.parts import box, copied, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
-from rlhf_core.store.audit.stories import Story, told
+from rlhf_core.store.audit.stories import Story, find_story
 
 
 def register(source: Source) -> None:
@@ -20,7 +20,7 @@ def register(source: Source) -> None:
 
 
 async def _draw(source: Source, pair_id: str) -> None:
-    pair = await source.ask(told, "pairs", pair_id)
+    pair = await source.ask(find_story, "pairs", pair_id)
     _outcome(pair)
     _taint(pair)
     _prompt(pair["prompt"])

@@ -16,7 +16,7 @@ def rows_found(
     snapshot: Snapshot, statement: str, values: Mapping[str, Any], timeout_seconds: float
 ) -> QueryResult:
     """The first ROWS_READ rows, and one more where there are more."""
-    with snapshot.asking(statement, values, timeout_seconds) as cursor:
+    with snapshot.stream(statement, values, timeout_seconds) as cursor:
         rows = [tuple(row) for row in rows_of(cursor, ROWS_READ + 1)]
         return QueryResult(cursor.columns, rows, snapshot.age_seconds)
 
@@ -26,6 +26,6 @@ def as_csv(
 ) -> str:
     """ROWS_IN_FILE rows at most, as a CSV file has them."""
     stream = io.StringIO()
-    with snapshot.asking(statement, values, timeout_seconds) as cursor:
+    with snapshot.stream(statement, values, timeout_seconds) as cursor:
         write_rows(Format.CSV, cursor, ROWS_IN_FILE, stream)
     return stream.getvalue()

@@ -13,7 +13,7 @@ from rlhf_core.exchange.columns import exported, without_repeats
 from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, read_example
 from rlhf_core.identity import content_id
 from rlhf_core.records import Split
-from rlhf_core.store.exchange import ID_COLUMNS, Selection, selected
+from rlhf_core.store.exchange import ID_COLUMNS, Selection, select_rows
 from rlhf_core.store.snapshot import Snapshot
 
 
@@ -60,7 +60,7 @@ def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | Non
         Selection(split, with_cut_off=is_kept) for split in Split for is_kept in (False, True)
     ]
     for selection in selections:
-        rows = iter(selected(snapshot, subject, selection, ids))
+        rows = iter(select_rows(snapshot, subject, selection, ids))
         for row in without_repeats(rows) if form == "ranking" else rows:
             cells = exported(form, {**row, "origin": subject}, is_conversation=False)
             try:

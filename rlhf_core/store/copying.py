@@ -33,7 +33,7 @@ def copy_facts(source: Path | str, target: Store) -> dict[str, int]:
         for record in RECORDS:
             added[record.table] = 0
             everything = f"SELECT * FROM {record.table}"
-            with snapshot.asking_arrow(everything, (), TABLE_TIMEOUT_SECONDS) as cursor:
+            with snapshot.stream_arrow(everything, (), TABLE_TIMEOUT_SECONDS) as cursor:
                 for batch in cursor.batches:
                     rows = {record.table: pa.Table.from_batches([batch])}
                     with target._connection(target.read_timeout_seconds) as connection:
@@ -46,7 +46,7 @@ def _refuse_forgotten(source: Snapshot, target: Store) -> None:
     for row in target.query(FORGOTTEN):
         forgotten.setdefault(row["prompt_id"], set()).add(row["user_hash"])
     hashes = user_hashes(target.files)
-    users = source.ask(USERS, {"ids": list(forgotten)}).rows
+    users = source.query(USERS, {"ids": list(forgotten)}).rows
     known = {user for prompt, user in users if hashes.may_be(user, forgotten[prompt])}
     if known:
         raise RecordError(

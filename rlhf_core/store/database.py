@@ -11,8 +11,8 @@ from typing import Protocol
 import duckdb
 
 from rlhf_core.config.address import PREFIX
-from rlhf_core.store.disk.files import StoreFiles, copy_file, locked, prepare_folder
-from rlhf_core.store.disk.opening import opened
+from rlhf_core.store.disk.files import StoreFiles, copy_file, lock_store, prepare_folder
+from rlhf_core.store.disk.opening import open_connection
 from rlhf_core.store.lake.lake import Lake
 
 
@@ -74,7 +74,7 @@ class DatabaseFile:
     @contextmanager
     def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
         prepare_folder(self.files)
-        with locked(self.files, timeout_seconds), opened(self.files) as connection:
+        with lock_store(self.files, timeout_seconds), open_connection(self.files) as connection:
             yield connection
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:

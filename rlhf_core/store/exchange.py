@@ -68,15 +68,15 @@ def by_whole_ids(snapshot: Snapshot, selection: Selection) -> Selection:
     """
     run, config_hash = selection.run, selection.config_hash
     if run is not None:
-        runs = snapshot.ask("SELECT DISTINCT run_id FROM run_rows").rows
+        runs = snapshot.query("SELECT DISTINCT run_id FROM run_rows").rows
         run = whole_id(run, (row[0] for row in runs), "run")
     if config_hash is not None:
-        hashes = snapshot.ask("SELECT config_hash FROM configs").rows
+        hashes = snapshot.query("SELECT config_hash FROM configs").rows
         config_hash = whole_id(config_hash, (row[0] for row in hashes), "config")
     return replace(selection, run=run, config_hash=config_hash)
 
 
-def selected(
+def select_rows(
     snapshot: Snapshot, subject: str, selection: Selection, ids: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
     """The rows of a subject of SELECTIONS that go out, a batch in memory at a time.
@@ -98,12 +98,12 @@ def selected(
     parameters = selection.parameters_of(sql)
     if ids is not None:
         parameters["ids"] = list(ids)
-    with snapshot.asking(sql, parameters, TIMEOUT_SECONDS) as cursor:
+    with snapshot.stream(sql, parameters, TIMEOUT_SECONDS) as cursor:
         for batch in cursor.batches:
             yield from (dict(zip(cursor.columns, row, strict=True)) for row in batch)
 
 
-def counted(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
+def count_rows(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
     known = ", ".join(
         f"bool_or({test}) AS {name}"
         for name, test in OPTIONAL.items()
@@ -116,7 +116,7 @@ def counted(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
     )
     found = {
         row["reason"]: row
-        for row in snapshot.ask(sql, selection.parameters_of(sql), TIMEOUT_SECONDS).as_dicts()
+        for row in snapshot.query(sql, selection.parameters_of(sql), TIMEOUT_SECONDS).as_dicts()
     }
     kept = found.pop(None, {"rows": 0})
     return Counts(

@@ -21,9 +21,7 @@ def memory_bytes() -> int:
 
 
 @contextmanager
-def stopped_after(
-    connection: duckdb.DuckDBPyConnection, seconds: float
-) -> Iterator[threading.Event]:
+def stop_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
     """Interrupt what the connection does once the time is over; the event says that it was.
 
     A function that makes one long string hears of it only when the string is done.
@@ -44,7 +42,7 @@ def stopped_after(
 
 
 @contextmanager
-def process_held_to(extra_bytes: int) -> Iterator[None]:
+def limit_process_memory(extra_bytes: int) -> Iterator[None]:
     """Let this process take so much more memory than it has now; then allocations fail.
 
     For commands that do nothing but ask. Of the systems Solon runs on only Linux keeps to it.

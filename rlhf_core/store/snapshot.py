@@ -20,7 +20,7 @@ from rlhf_core.errors import QueryError, StoreBusyError, StoreError
 from rlhf_core.store.database import Database, open_database
 from rlhf_core.store.disk.files import StoreFiles
 from rlhf_core.store.disk.opening import first_line
-from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stopped_after
+from rlhf_core.store.limits import QUERY_TIMEOUT_SECONDS, memory_bytes, stop_after
 from rlhf_core.store.migrations import is_up_to_date
 from rlhf_core.store.store import READ_TIMEOUT_SECONDS, Store, has_news, publish
 
@@ -90,7 +90,7 @@ class Snapshot:
         self.age_seconds = age_seconds
         self._discard = discard
 
-    def ask(
+    def query(
         self,
         sql: str,
         parameters: Parameters = (),
@@ -103,12 +103,12 @@ class Snapshot:
                 read, or takes more time or memory than an audit may.
             StoreError: If the snapshot turns out to be damaged.
         """
-        with self.asking(sql, parameters, timeout_seconds) as cursor:
+        with self.stream(sql, parameters, timeout_seconds) as cursor:
             rows = [row for batch in cursor.batches for row in batch]
             return QueryResult(cursor.columns, rows, self.age_seconds)
 
     @contextmanager
-    def asking(
+    def stream(
         self,
         sql: str,
         parameters: Parameters = (),
@@ -121,7 +121,7 @@ class Snapshot:
             yield Cursor(columns, iter(lambda: result.fetchmany(ROWS_AT_ONCE), []))
 
     @contextmanager
-    def asking_arrow(
+    def stream_arrow(
         self,
         sql: str,
         parameters: Parameters = (),
@@ -136,7 +136,7 @@ class Snapshot:
 
     @contextmanager
     def _limited(self, sql: str, timeout_seconds: float) -> Iterator[None]:
-        with stopped_after(self._connection, timeout_seconds) as is_over:
+        with stop_after(self._connection, timeout_seconds) as is_over:
             try:
                 _check_reads(self._connection, sql)
                 yield

@@ -23,9 +23,9 @@ from rlhf_core.files.whole import whole_text
 from rlhf_core.records import Record
 from rlhf_core.store.columns import check_table, table_of, with_provenance
 from rlhf_core.store.database import Database, open_database
-from rlhf_core.store.disk.files import locked
-from rlhf_core.store.disk.opening import copy_rows, first_line, opened
-from rlhf_core.store.disk.spool import Batch, drained, put_aside, spool, spooled
+from rlhf_core.store.disk.files import lock_store
+from rlhf_core.store.disk.opening import copy_rows, first_line, open_connection
+from rlhf_core.store.disk.spool import Batch, put_aside, remove_batch, spool, waiting_batches
 from rlhf_core.store.lake.lake import Lake
 from rlhf_core.store.migrations import migrate
 
@@ -152,9 +152,9 @@ class Store:
                 self._database.sweep(connection)
             return
         copy = self.files.new_copy()
-        with locked(self.files, self.read_timeout_seconds):
+        with lock_store(self.files, self.read_timeout_seconds):
             try:
-                with opened(self.files) as connection:
+                with open_connection(self.files) as connection:
                     _drain(connection, self.files.spool)
                     connection.execute("CHECKPOINT")
                     copy_rows(connection, copy)
@@ -163,7 +163,7 @@ class Store:
                 os.replace(copy, self.files.database)
             finally:
                 copy.unlink(missing_ok=True)
-            with opened(self.files) as connection:
+            with open_connection(self.files) as connection:
                 _replace_snapshot(self._database, connection)
 
     def _write(self, tables: dict[type[Record], pa.Table]) -> int:
@@ -186,12 +186,14 @@ class Store:
 
     @contextmanager
     def _connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        with connected(self._database, timeout_seconds) as connection:
+        with connect_store(self._database, timeout_seconds) as connection:
             yield connection
 
 
 @contextmanager
-def connected(database: Database, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect_store(
+    database: Database, timeout_seconds: float
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """The one connection to the database, with all in it that waited in the spool."""
     with database.connection(timeout_seconds) as connection:
         _drain(connection, database.files.spool)
@@ -201,7 +203,7 @@ def connected(database: Database, timeout_seconds: float) -> Iterator[duckdb.Duc
 def publish(database: Database, timeout_seconds: float) -> Path:
     """As `Store.publish`, of a store whose schema is left as it is."""
     snapshot = database.files.snapshot
-    with connected(database, timeout_seconds) as connection:
+    with connect_store(database, timeout_seconds) as connection:
         if snapshot.exists() and not has_news(database):
             os.utime(snapshot)
         else:
@@ -210,13 +212,13 @@ def publish(database: Database, timeout_seconds: float) -> Path:
 
 
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    for path, batch in spooled(folder) if folder.is_dir() else ():
+    for path, batch in waiting_batches(folder) if folder.is_dir() else ():
         try:
             insert(connection, batch)
         except (RecordError, duckdb.ProgrammingError) as error:
             put_aside(path, error)
         else:
-            drained(path)
+            remove_batch(path)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:

@@ -91,8 +91,8 @@ def run(compute: Compute) -> Iterator[Result]:
         size = path.stat().st_size / 1e6
         yield alone("store_views", [size], "MB", "the store's file", None)
         with reading(path) as snapshot:
-            (values,) = snapshot.ask(VALUES_SQL).as_dicts()
-            for (view,) in snapshot.ask(VIEWS_SQL).rows:
+            (values,) = snapshot.query(VALUES_SQL).as_dicts()
+            for (view,) in snapshot.query(VIEWS_SQL).rows:
                 if view in FILTERS:
                     yield _timed(snapshot, view, FILTERS[view], values)
                 yield _timed(snapshot, view, "true", {})
@@ -106,7 +106,7 @@ def _timed(snapshot: Snapshot, view: str, where: str, values: dict[str, str]) ->
     turns = []
     for _ in range(TURNS):
         started, worked = time.perf_counter(), time.process_time()
-        ((rows, _),) = snapshot.ask(sql, asked).rows
+        ((rows, _),) = snapshot.query(sql, asked).rows
         turns.append((time.perf_counter() - started, time.process_time() - worked))
     seconds, cores = min(turns)
     is_whole = where == "true"

@@ -17,8 +17,8 @@ from rlhf_core.errors import QueryError, SolonError, StoreError
 from rlhf_core.store.limits import (
     QUERY_TIMEOUT_SECONDS,
     UNCOUNTED_BYTES,
+    limit_process_memory,
     memory_bytes,
-    process_held_to,
 )
 from rlhf_core.store.snapshot import Snapshot, reading
 
@@ -107,7 +107,7 @@ def _ask(sender: Connection, store: Path | str, question: Callable[[Snapshot], A
     try:
         with reading(store) as snapshot:
             sender.send(snapshot.age_seconds)
-            with process_held_to(memory_bytes() + UNCOUNTED_BYTES):
+            with limit_process_memory(memory_bytes() + UNCOUNTED_BYTES):
                 found = pickle.dumps(question(snapshot))
                 if len(found) > MOST_BYTES:
                     raise QueryError(

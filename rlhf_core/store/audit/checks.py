@@ -45,14 +45,14 @@ class Check:
 
 def run_checks(snapshot: Snapshot) -> list[Check]:
     """Every check of the store, by name."""
-    views = snapshot.ask(CHECKS_SQL).rows
+    views = snapshot.query(CHECKS_SQL).rows
     return [_run(snapshot, view, comment) for view, comment in views]
 
 
 def _run(snapshot: Snapshot, view: str, comment: str) -> Check:
     said = COMMENT.fullmatch(comment)
     assert said is not None, f"the comment of {view} has no severity"
-    found = snapshot.ask(
+    found = snapshot.query(
         f"SELECT what, id, detail, count(*) OVER () AS found FROM {view} LIMIT {EXAMPLES}"
     ).rows
     return Check(

@@ -55,7 +55,7 @@ def ranked_pages(
         versions: Judges whose judgements are wanted.
         size: Prompts a page.
     """
-    batches = snapshot.ask(
+    batches = snapshot.query(
         "SELECT DISTINCT candidates.model_id, sampling, candidates.seed FROM rankings "
         "JOIN candidates ON candidates.id = candidate_ids[1] WHERE recipe = ?",
         [recipe],
@@ -67,10 +67,10 @@ def ranked_pages(
     models, samplings, seeds = [list(c) for c in zip(*batches.rows, strict=True)] or [[], [], []]
     wanted = {"models": models, "samplings": samplings, "seeds": seeds}
     asked = f"SELECT DISTINCT prompt_id FROM candidates {of_batches} ORDER BY prompt_id"
-    ids = [row[0] for row in snapshot.ask(asked, wanted).rows]
+    ids = [row[0] for row in snapshot.query(asked, wanted).rows]
     for start in range(0, len(ids), size):
         some = ids[start : start + size]
-        groups = snapshot.ask(
+        groups = snapshot.query(
             "SELECT prompt_id, any_value(mode), any_value(split), "
             "list(candidates.id ORDER BY sample_index, candidates.id), "
             f"list(hash(candidates.text, finish_reason IN {FINISHED}) "
@@ -93,7 +93,7 @@ def ranked_pages(
 def _said(
     snapshot: Snapshot, prompt_ids: Sequence[str], versions: Collection[str]
 ) -> dict[str, list[JudgementRow]]:
-    found = snapshot.ask(
+    found = snapshot.query(
         f"SELECT {', '.join(JudgementRow._fields)} FROM judgements "
         "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
@@ -114,8 +114,8 @@ def prompts_with_answers(
 ) -> tuple[dict[str, Prompt], dict[str, str]]:
     """Prompts by id, and the text of each of their candidates by its id."""
     ids = [list(prompt_ids)]
-    prompts = snapshot.ask("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", ids)
-    texts = snapshot.ask(
+    prompts = snapshot.query("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", ids)
+    texts = snapshot.query(
         "SELECT id, text FROM candidates WHERE prompt_id IN (SELECT unnest(?))", ids
     )
     return (
@@ -126,7 +126,7 @@ def prompts_with_answers(
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
     """Versions that judged under this name; else those that are this, or begin so."""
-    found = snapshot.ask(
+    found = snapshot.query(
         "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
         "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",
         {"judge": judge},
@@ -136,12 +136,12 @@ def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
 
 
 def known_judges(snapshot: Snapshot) -> list[str]:
-    found = snapshot.ask("SELECT DISTINCT judge FROM judgements ORDER BY judge")
+    found = snapshot.query("SELECT DISTINCT judge FROM judgements ORDER BY judge")
     return [row[0] for row in found.rows]
 
 
 def spending(snapshot: Snapshot, version: str) -> Spending:
-    (row,) = snapshot.ask(
+    (row,) = snapshot.query(
         "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), "
         "nullif(sum(latency_seconds), 0), count(opponent_id) > 0 "
         "FROM judgements WHERE judge_version = ?",

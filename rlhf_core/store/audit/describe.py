@@ -40,11 +40,11 @@ class Relation:
 def relations(snapshot: Snapshot) -> list[Relation]:
     """Tables in the order a cycle fills them, then views by name."""
     columns: dict[str, list[Column]] = {}
-    for table, name, kind, is_nullable, comment in snapshot.ask(_COLUMNS).rows:
+    for table, name, kind, is_nullable, comment in snapshot.query(_COLUMNS).rows:
         columns.setdefault(table, []).append(Column(name, kind, is_nullable, comment or ""))
     found = [
         Relation(name, kind, comment or "", tuple(columns[name]))
-        for name, kind, comment in snapshot.ask(_RELATIONS).rows
+        for name, kind, comment in snapshot.query(_RELATIONS).rows
     ]
     places = {record.table: place for place, record in enumerate(RECORDS)}
     return sorted(found, key=lambda one: (one.kind, places.get(one.name, len(places)), one.name))

@@ -78,14 +78,14 @@ def pair_page(
         beyond = "<" if direction == "DESC" else ">"
         conditions.append(f"({key} {beyond} $key OR ({key} = $key AND id {beyond} $id))")
         parameters |= {"key": after[0], "id": after[1]}
-    chosen = snapshot.ask(
+    chosen = snapshot.query(
         f"{_hits(wanted)}SELECT rowid, id, {key} AS key FROM pairs "
         f"WHERE {' AND '.join(conditions)} "
         f"ORDER BY key {direction}, id {direction} LIMIT {PAGE_ROWS + 1}",
         parameters,
     ).rows
     places = {place: order for order, (place, _, _) in enumerate(chosen[:PAGE_ROWS])}
-    pairs = snapshot.ask(
+    pairs = snapshot.query(
         f"SELECT rowid, {_COLUMNS} FROM pairs WHERE rowid IN (SELECT unnest($places))",
         {"places": list(places)},
     ).as_dicts()
@@ -100,13 +100,13 @@ def pair_count(snapshot: Snapshot, wanted: PairFilter) -> int:
     conditions, parameters = _where(wanted)
     counted = f"SELECT 1 FROM pairs WHERE {' AND '.join(conditions)} LIMIT {COUNTED_ROWS + 1}"
     sql = f"{_hits(wanted)}SELECT count(*) FROM ({counted})"
-    return int(snapshot.ask(sql, parameters).rows[0][0])
+    return int(snapshot.query(sql, parameters).rows[0][0])
 
 
 def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
     """What pairs can be filtered by: judge versions, and the runs that made pairs, newest first."""
-    judges = snapshot.ask("SELECT DISTINCT judge_version FROM judgements ORDER BY 1 LIMIT 200")
-    runs = snapshot.ask(
+    judges = snapshot.query("SELECT DISTINCT judge_version FROM judgements ORDER BY 1 LIMIT 200")
+    runs = snapshot.query(
         "SELECT run_id FROM pairs GROUP BY run_id ORDER BY max(created_at) DESC LIMIT 200"
     )
     return {"judge_versions": _firsts(judges.rows), "runs": _firsts(runs.rows)}
@@ -114,7 +114,7 @@ def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
 
 def table_counts(snapshot: Snapshot) -> list[Row]:
     """Every table with its rows, as DuckDB counts them, and its comment; as a cycle fills them."""
-    found = snapshot.ask(
+    found = snapshot.query(
         "SELECT table_name, estimated_size AS rows, comment FROM duckdb_tables() "
         "WHERE table_name <> 'migrations'"
     ).as_dicts()
@@ -123,12 +123,12 @@ def table_counts(snapshot: Snapshot) -> list[Row]:
 
 
 def judge_summaries(snapshot: Snapshot) -> list[Row]:
-    return snapshot.ask("SELECT * FROM judge_summary ORDER BY judgements DESC").as_dicts()
+    return snapshot.query("SELECT * FROM judge_summary ORDER BY judgements DESC").as_dicts()
 
 
 def costs(snapshot: Snapshot) -> list[Row]:
     """US dollars and tokens by who was paid: those sampled, those who judge, those who revise."""
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT 'sampling' AS work, model_id AS by_whom, sum(cost_usd) AS cost_usd, "
         "sum(prompt_tokens) + sum(completion_tokens) AS tokens FROM candidates GROUP BY model_id "
         "UNION ALL SELECT 'judging', judge, sum(cost_usd), "
@@ -140,7 +140,7 @@ def costs(snapshot: Snapshot) -> list[Row]:
 
 def model_list(snapshot: Snapshot) -> list[Row]:
     """The newest models, with what came of them where they were put up for promotion."""
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT models.id, models.kind, base, model_runs.line, model_runs.cycle, "
         "models.created_at, models.run_id, promoted "
         "FROM models JOIN model_runs ON model_id = models.id "
@@ -150,7 +150,7 @@ def model_list(snapshot: Snapshot) -> list[Row]:
 
 
 def recent_runs(snapshot: Snapshot) -> list[Row]:
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT run_id, line, cycle, max(created_at) AS ended_at, "
         "list(stage ORDER BY created_at) AS stages, sum(seconds) AS seconds "
         "FROM stage_runs GROUP BY run_id, line, cycle "
@@ -159,7 +159,7 @@ def recent_runs(snapshot: Snapshot) -> list[Row]:
 
 
 def recent_promotions(snapshot: Snapshot) -> list[Row]:
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT created_at, line, cycle, policy_id, promoted, reasons FROM promotions "
         f"ORDER BY created_at DESC LIMIT {RECENT_ROWS}"
     ).as_dicts()
@@ -209,7 +209,7 @@ def _with_texts(snapshot: Snapshot, pairs: list[Row]) -> list[Row]:
 
 
 def _texts(snapshot: Snapshot, table: str, ids: set[str], more: str = "") -> dict[str, Row]:
-    rows = snapshot.ask(
+    rows = snapshot.query(
         f"SELECT id, {more} left(text, 300) AS text FROM {table} WHERE id IN (SELECT unnest($ids))",
         {"ids": list(ids)},
     ).as_dicts()

@@ -77,7 +77,7 @@ def checkable(
         "pool": pool,
     }
     with reading(store.address) as snapshot:
-        return [_pair(row) for row in snapshot.ask(CHECKABLE, parameters).as_dicts()]
+        return [_pair(row) for row in snapshot.query(CHECKABLE, parameters).as_dicts()]
 
 
 def _pair(row: dict[str, Any]) -> CheckablePair:
@@ -141,7 +141,7 @@ def _rounds(store: Store, pair: CheckablePair, person: str) -> int:
 
 def votes_beside_people(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Each verdict beside each judge's vote and the label on the same pair; see the view."""
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT source, judge, judge_version, votes.prompt_id, strategy, agrees, mode, "
         "strftime(date_trunc('week', checked_at), '%Y-%m-%d') AS week "
         "FROM judge_human_votes AS votes JOIN prompts ON prompts.id = votes.prompt_id "
@@ -151,7 +151,7 @@ def votes_beside_people(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def verdicts_of_people(snapshot: Snapshot) -> list[dict[str, Any]]:
     """What each person now holds of each two candidates, with the prompt."""
-    return snapshot.ask(
+    return snapshot.query(
         "SELECT prompt_id, left_id, right_id, person, verdict, seconds FROM human_verdicts "
         "ORDER BY left_id, right_id, person"
     ).as_dicts()
@@ -159,7 +159,7 @@ def verdicts_of_people(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def disputes(snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
     """Pairs where people and judges differ most: most votes against, then the surest label."""
-    return snapshot.ask(
+    return snapshot.query(
         """
         SELECT pair_id, prompts.text AS prompt, one.text AS left_text, other.text AS right_text,
                list(DISTINCT person || ': ' || verdict ORDER BY person || ': ' || verdict)

@@ -234,7 +234,7 @@ def story_of(snapshot: Snapshot, subject: Subject) -> Story:
     return STORIES[subject.table](snapshot, subject.id)
 
 
-def told(snapshot: Snapshot, table: str, wanted: str) -> Story:
+def find_story(snapshot: Snapshot, table: str, wanted: str) -> Story:
     """The story of the row of a table that has this id, or the only one whose id begins so.
 
     Raises:
@@ -256,10 +256,10 @@ def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> lis
     votes = _rows(snapshot, VOTES.format(condition), values)
     retracted: list[tuple[str]] = []
     if anything_retracted(snapshot):
-        retracted = snapshot.ask(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
+        retracted = snapshot.query(RETRACTED, {"ids": [vote["id"] for vote in votes]}).rows
     responses = [name for vote in votes for name in vote["response_ids"] or []]
     said = dict(
-        snapshot.ask(
+        snapshot.query(
             "SELECT id, text FROM responses WHERE id IN (SELECT unnest($ids))", {"ids": responses}
         ).rows
     )
@@ -270,8 +270,8 @@ def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> lis
 
 
 def _row(snapshot: Snapshot, sql: str, identity: str) -> Story:
-    return snapshot.ask(sql, {"id": identity}).as_dicts()[0]
+    return snapshot.query(sql, {"id": identity}).as_dicts()[0]
 
 
 def _rows(snapshot: Snapshot, sql: str, values: Mapping[str, Any]) -> list[Story]:
-    return snapshot.ask(sql, values).as_dicts()
+    return snapshot.query(sql, values).as_dicts()

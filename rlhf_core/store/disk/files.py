@@ -82,7 +82,7 @@ class StoreFiles:
 
 
 @contextmanager
-def locked(files: StoreFiles, timeout_seconds: float) -> Iterator[None]:
+def lock_store(files: StoreFiles, timeout_seconds: float) -> Iterator[None]:
     """Hold the store's lock.
 
     Whoever waits longest is not overtaken by the one that just had it: one process at a time waits

@@ -38,7 +38,7 @@ _names = itertools.count()
 
 
 @contextmanager
-def opened(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_connection(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the database, with what a killed writer had committed.
 
     Raises:

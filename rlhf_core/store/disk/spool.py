@@ -43,7 +43,7 @@ def spool(folder: Path, batch: Batch) -> None:
         raise StoreError(str(error)) from None
 
 
-def spooled(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
+def waiting_batches(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
     """Every batch that waits, with its path, oldest first."""
     sweep(folder)
     paths = [path for path in folder.iterdir() if path.is_dir() and "." not in path.name]
@@ -59,7 +59,7 @@ def spooled(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
         yield path, batch
 
 
-def drained(path: Path) -> None:
+def remove_batch(path: Path) -> None:
     """Forget a batch whose rows are in the store."""
     shutil.rmtree(path)
 

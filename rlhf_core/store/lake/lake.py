@@ -24,7 +24,7 @@ from rlhf_core.identity import digest
 from rlhf_core.store.disk.files import StoreFiles, prepare_folder
 from rlhf_core.store.disk.opening import copy_rows
 from rlhf_core.store.lake.erasing import erase_deleted, files_left_behind, sweep_catalog
-from rlhf_core.store.lake.objects import open_object_store, refused
+from rlhf_core.store.lake.objects import open_object_store, refusal
 
 LAKE, GUARD, SWEEP = "lake", "guard", "sweep"
 METADATA_SCHEMA = "solon"
@@ -77,7 +77,7 @@ class Lake:
             ):
                 yield connection
         except duckdb.HTTPException as error:
-            raise refused(self.address, error) from None
+            raise refusal(self.address, error) from None
         except duckdb.IOException as error:
             raise StoreBusyError(
                 f"store {self.address.catalog}: the catalog or the rows went away: {_reason(error)}"

@@ -74,7 +74,7 @@ def open_object_store(
     )
 
 
-def refused(address: LakeAddress, error: duckdb.HTTPException) -> StoreError:
+def refusal(address: LakeAddress, error: duckdb.HTTPException) -> StoreError:
     """What an answer of the object store means, without the answer, which repeats the request."""
     said = f"HTTP {error.status_code} {error.reason}".strip()
     if error.status_code in PASSING:

@@ -28,7 +28,7 @@ class LineageGraph:
 
 
 def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
-    edges = snapshot.ask(EDGES).rows
+    edges = snapshot.query(EDGES).rows
     depths = {
         **_distances(model_id, ((earlier, later) for later, earlier, _ in edges)),
         **{
@@ -38,7 +38,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
             ).items()
         },
     }
-    models = snapshot.ask(
+    models = snapshot.query(
         "SELECT id, kind, base, created_at FROM models WHERE id IN (SELECT unnest($ids)) "
         "ORDER BY created_at, id",
         {"ids": list(depths)},
@@ -49,7 +49,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
     near = {row["id"] for row in models}
     ids = {"ids": sorted(near)}
     inputs: dict[str, dict[str, int]] = {}
-    for name, table, rows in snapshot.ask(
+    for name, table, rows in snapshot.query(
         "SELECT model_id, input_table, count(*) FROM model_inputs "
         "WHERE model_id IN (SELECT unnest($ids)) AND input_table <> 'models' "
         "AND role <> 'left_out' "
@@ -58,7 +58,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
     ).rows:
         inputs.setdefault(name, {})[table] = rows
     judges: dict[str, list[tuple[str, int]]] = {}
-    for name, judge, pairs in snapshot.ask(
+    for name, judge, pairs in snapshot.query(
         "SELECT model_id, judge, count(*) FROM (SELECT model_id, unnest(judge_versions) AS judge "
         "FROM model_inputs JOIN pairs ON input_table = 'rankings' AND ranking_id = input_id "
         "WHERE model_id IN (SELECT unnest($ids))) GROUP BY ALL ORDER BY ALL",
@@ -71,7 +71,7 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
 
 def tainted_rows(snapshot: Snapshot) -> dict[str, int]:
     """How many rows each model learnt from, itself or by those behind it, that are tainted."""
-    return dict(snapshot.ask(TAINTED_ROWS).rows) if anything_retracted(snapshot) else {}
+    return dict(snapshot.query(TAINTED_ROWS).rows) if anything_retracted(snapshot) else {}
 
 
 def _distances(start: str, edges: Iterable[tuple[str, str]]) -> Mapping[str, int]:

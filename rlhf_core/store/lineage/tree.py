@@ -84,7 +84,7 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
         for table in tables
     ]
     sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
-    found = snapshot.ask(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
+    found = snapshot.query(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
     where = ", ".join(name.replace("_", " ") for name in tables)
     hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
     return Subject(*the_only(wanted, found, where, hint))
@@ -92,7 +92,7 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
 
 def anything_retracted(snapshot: Snapshot) -> bool:
     """Whether to look for what rests on something retracted, which reads whole tables."""
-    return bool(snapshot.ask("SELECT 1 FROM retracted LIMIT 1").rows)
+    return bool(snapshot.query("SELECT 1 FROM retracted LIMIT 1").rows)
 
 
 def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
@@ -101,7 +101,7 @@ def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Br
     The rankings of all models together are counted at the end, with what is behind them.
     """
     walk = _Walk(snapshot, UP, limit)
-    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+    for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(model_id, []).append((source_id, relation))
     found = walk.of(subject)
     return (*found, *walk.together()) if walk.met else found
@@ -110,7 +110,7 @@ def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Br
 def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
     """What came of a fact, down to the last policy; up to `limit` ids of each group."""
     walk = _Walk(snapshot, DOWN, limit)
-    for model_id, source_id, relation in snapshot.ask(EDGES).rows:
+    for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(source_id, []).append((model_id, relation))
     return walk.of(subject)
 
@@ -125,10 +125,10 @@ class _Walk:
     def __init__(self, snapshot: Snapshot, steps: dict[str, tuple[Step, ...]], limit: int) -> None:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
         self.edges: dict[str, list[tuple[str, str]]] = {}
-        self.kinds = dict(snapshot.ask("SELECT id, kind FROM models").rows)
-        self.made: dict[str, str] = dict(snapshot.ask(MADE).rows)
+        self.kinds = dict(snapshot.query("SELECT id, kind FROM models").rows)
+        self.made: dict[str, str] = dict(snapshot.query(MADE).rows)
         self.has_retracted = anything_retracted(snapshot)
-        tainted = snapshot.ask(TAINTED_ROWS).rows if self.has_retracted else []
+        tainted = snapshot.query(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
         self.met: set[str] = set()
         self.known: dict[str, list[Branch]] = {}
@@ -171,7 +171,7 @@ class _Walk:
                 f"FROM ({step.sql}) GROUP BY model_id, note ORDER BY count(*) DESC, note"
             )
             values = {"models": sorted(new), "limit": max(self.limit, 1)}
-            for model, note, count, ids in self.snapshot.ask(sql, values).rows:
+            for model, note, count, ids in self.snapshot.query(sql, values).rows:
                 further: tuple[Branch, ...] = ()
                 if step.further:
                     further = self._further(step, "models", MINE["models"], {"id": model}, False)
@@ -201,7 +201,7 @@ class _Walk:
             "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
             "ORDER BY min(created_at), id"
         )
-        found = [row[0] for row in self.snapshot.ask(sql, values).rows]
+        found = [row[0] for row in self.snapshot.query(sql, values).rows]
         self._learn(found)
         return [self._model(model, step.relation) for model in found]
 
@@ -230,7 +230,7 @@ class _Walk:
             for place, step in enumerate(steps)
         )
         used = f", used AS MATERIALIZED ({USED})" if table in WITH_JUDGEMENTS else ""
-        rows = self.snapshot.ask(
+        rows = self.snapshot.query(
             f"WITH mine AS MATERIALIZED ({mine}){used} {found} ORDER BY place, count DESC, note",
             # None asked for are still one to DuckDB.
             {**values, "limit": max(self.limit, 1)},

@@ -41,7 +41,7 @@ def attempt(address: str) -> None:
     with reading(address) as snapshot:
         for sql in sys.stdin:
             try:
-                found = {"rows": snapshot.ask(sql, timeout_seconds=5).rows}
+                found = {"rows": snapshot.query(sql, timeout_seconds=5).rows}
             except QueryError as error:
                 found = {"refused": str(error)}
             print(json.dumps(found, default=str), flush=True)
@@ -59,8 +59,8 @@ def same(address: str, file: str) -> None:
         differ = [
             name
             for name, (sql, parameters) in asked.items()
-            if sorted(map(repr, ours.ask(sql, parameters).rows))
-            != sorted(map(repr, theirs.ask(sql, parameters).rows))
+            if sorted(map(repr, ours.query(sql, parameters).rows))
+            != sorted(map(repr, theirs.query(sql, parameters).rows))
         ]
     print(json.dumps({"relations": len(wanted), "queries": len(queries), "differ": differ}))
 

@@ -82,14 +82,14 @@ def read(path: str, ledger: Path, seconds: float, seed: int) -> None:
             started = time.monotonic()
             with reading(path) as snapshot:
                 counts = [
-                    snapshot.ask(f"SELECT count(*) FROM {table}").rows[0][0] for table in TABLES
+                    snapshot.query(f"SELECT count(*) FROM {table}").rows[0][0] for table in TABLES
                 ]
                 waited = time.monotonic() - started
-                wrong = [snapshot.ask(check).rows[0][0] for check in CHECKS]
+                wrong = [snapshot.query(check).rows[0][0] for check in CHECKS]
                 if seed % 2:
                     time.sleep(3)
                 again = [
-                    snapshot.ask(f"SELECT count(*) FROM {table}").rows[0][0] for table in TABLES
+                    snapshot.query(f"SELECT count(*) FROM {table}").rows[0][0] for table in TABLES
                 ]
             assert wrong == [0, 0], wrong
             assert again == counts

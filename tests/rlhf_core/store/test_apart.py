@@ -23,7 +23,7 @@ DEAF = "SELECT length(repeat('x' || range, 1000000000)) FROM range(90)"
 
 
 def rows(snapshot: Snapshot, statement: str, timeout_seconds: float) -> list[tuple[Any, ...]]:
-    return snapshot.ask(statement, timeout_seconds=timeout_seconds).rows
+    return snapshot.query(statement, timeout_seconds=timeout_seconds).rows
 
 
 def dies(snapshot: Snapshot) -> None:

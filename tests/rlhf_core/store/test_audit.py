@@ -9,7 +9,7 @@ import pytest
 
 from rlhf_core.errors import QueryError, StoreError
 from rlhf_core.store import Store, reading
-from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.files import lock_store
 from tests.facts import candidate, prompt, query_store
 
 
@@ -32,7 +32,7 @@ def test_what_a_question_is_asked_of_is_bound_and_not_pasted(filled: Store):
     """A quote in it closes nothing."""
     with reading(filled.files.database) as snapshot:
         sql = "SELECT text FROM candidates WHERE text IN ($one, $other)"
-        found = snapshot.ask(sql, {"one": "one", "other": "') OR true --"})
+        found = snapshot.query(sql, {"one": "one", "other": "') OR true --"})
     assert found.as_dicts() == [{"text": "one"}]
 
 
@@ -68,7 +68,7 @@ def test_an_age_is_never_negative_and_an_unknown_one_is_said(
     filled.append([candidate("three", 2)])
     module = importlib.import_module("rlhf_core.store.snapshot")
     monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
-    with locked(filled.files, 1):
+    with lock_store(filled.files, 1):
         assert query_store(filled.files.database, "SELECT 1").age_seconds == 0
     assert "clock was set back" in caplog.text
 
@@ -107,7 +107,7 @@ def test_a_locked_store_is_answered_from_the_last_snapshot(filled: Store, monkey
         "rlhf_core.store.snapshot"
     )  # the package names its function so
     monkeypatch.setattr(module, "REFRESH_TIMEOUT_SECONDS", 0.1)
-    with locked(filled.files, 1):
+    with lock_store(filled.files, 1):
         answer = query_store(filled.files.database, "SELECT count(*) FROM candidates")
     assert answer.rows == [(2,)]
     assert answer.age_seconds > 50
@@ -133,6 +133,6 @@ def test_two_readers_of_one_process_are_served_at_once(filled: Store):
     """They share an instance whose settings the first has locked."""
     with reading(filled.files.database) as one, reading(filled.files.database) as other:
         for snapshot in (one, other):
-            assert snapshot.ask("SELECT count(*) FROM candidates").rows == [(2,)]
+            assert snapshot.query("SELECT count(*) FROM candidates").rows == [(2,)]
             with pytest.raises(QueryError):
-                snapshot.ask("SELECT * FROM read_text('/etc/passwd')")
+                snapshot.query("SELECT * FROM read_text('/etc/passwd')")

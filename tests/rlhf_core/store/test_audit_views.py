@@ -319,4 +319,4 @@ def ask_all(store: Store) -> None:
             parameters = {
                 name: int(value) if value.isdigit() else value or "none" for name, value in defaults
             }
-            assert snapshot.ask(sql, parameters).columns, path
+            assert snapshot.query(sql, parameters).columns, path

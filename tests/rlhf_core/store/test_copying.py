@@ -15,7 +15,7 @@ from tests.rlhf_core.store.user_facts import asked
 def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
     with reading(store.files.database) as snapshot:
         return {
-            table: snapshot.ask(f"SELECT * FROM {table} ORDER BY id").rows
+            table: snapshot.query(f"SELECT * FROM {table} ORDER BY id").rows
             for table in store.counts()
         }
 

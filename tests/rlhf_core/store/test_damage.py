@@ -22,7 +22,7 @@ from rlhf_core.store import Store, reading
 from rlhf_core.store import store as store_module
 from rlhf_core.store.columns import table_of, with_provenance
 from rlhf_core.store.database import DatabaseFile
-from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.files import lock_store
 from tests.conftest import ROOT
 from tests.facts import candidate, prompt, query_store
 
@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_while_spooling_is_an_error_and_leaves_nothing(
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
     refused = pytest.raises(StoreError, match=f"File too large; {FULL}")
-    with locked(store.files, 1), files_up_to(2000), refused:
+    with lock_store(store.files, 1), files_up_to(2000), refused:
         store.append(LARGE)
     assert list(store.files.spool.iterdir()) == []
 
@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(store: Store):
 
 def test_a_damaged_log_is_put_aside_and_the_store_opens_without_it(store: Store, tmp_path: Path):
     store.append([ONE])
-    with store_module.connected(store._database, 1) as connection:
+    with store_module.connect_store(store._database, 1) as connection:
         for number in range(20):
             store_module.insert(connection, batch_of(prompt(f"{number} " * 100)))
         killed = shutil.copytree(store.files.database.parent, tmp_path / "killed")
@@ -198,7 +198,7 @@ def test_a_damaged_batch_in_the_spool_is_put_aside_and_the_others_are_added(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
-    with locked(store.files, 1):
+    with lock_store(store.files, 1):
         for number in range(5):
             store.append([prompt(f"{number}?")])
     first, second, third, *_ = sorted(
@@ -246,7 +246,7 @@ def test_a_snapshot_found_damaged_by_a_question_is_made_again_for_the_next(store
                 stream.seek(place)
                 stream.write(b"x" * 64)
         with pytest.raises(StoreError, match="made again when you ask again"):
-            snapshot.ask(question)
+            snapshot.query(question)
     expected = sum(len(f"{n} " * 200) for n in range(300))
     assert query_store(store.files.database, question).rows == [(expected,)]
 
@@ -284,7 +284,7 @@ def test_a_rewrite_leaves_nothing_of_deleted_rows_on_disk(store: Store):
     store.append([prompt(f"{secret} {n}", context=f"{n}" * 500) for n in range(200)])
     store.append([ONE])
     store.publish()
-    with store_module.connected(store._database, 1) as connection:
+    with store_module.connect_store(store._database, 1) as connection:
         connection.execute("DELETE FROM prompts WHERE text <> 'one?'")
     store.rewrite()
     assert texts(store) == ["one?"]

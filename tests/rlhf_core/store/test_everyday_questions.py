@@ -43,7 +43,7 @@ def ask(store: Store, name: str, **parameters: object) -> list[dict[str, object]
     store.publish()
     query = named_query(name)
     with reading(store.files.database) as snapshot:
-        return snapshot.ask(query.sql, {**query.defaults, **parameters}).as_dicts()
+        return snapshot.query(query.sql, {**query.defaults, **parameters}).as_dicts()
 
 
 def test_prompts_whose_best_answer_is_not_good_are_found(store: Store):

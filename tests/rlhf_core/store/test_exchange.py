@@ -20,7 +20,7 @@ from rlhf_core.records import (
     Split,
 )
 from rlhf_core.store import Store, reading
-from rlhf_core.store.exchange import Counts, Selection, counted, selected
+from rlhf_core.store.exchange import Counts, Selection, count_rows, select_rows
 from tests.facts import candidate, prompt, response
 
 CONFIG = {"judges": [{"name": "strict", "weight": 3.0}, {"name": "mild", "weight": 1.0}]}
@@ -95,12 +95,12 @@ def own(store: Store) -> Store:
 
 def rows(store: Store, subject: str, **filters: Any) -> list[dict[str, Any]]:
     with reading(store.files.database) as snapshot:
-        return list(selected(snapshot, subject, Selection(**filters)))
+        return list(select_rows(snapshot, subject, Selection(**filters)))
 
 
 def counts(store: Store, subject: str, **filters: Any) -> Counts:
     with reading(store.files.database) as snapshot:
-        return counted(snapshot, subject, Selection(**filters))
+        return count_rows(snapshot, subject, Selection(**filters))
 
 
 def test_only_preferred_pairs_of_different_answers_go_out(own: Store):

@@ -12,7 +12,7 @@ from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Deletion, PromptSet, PromptTombstone, PromptUser
 from rlhf_core.store import Store
 from rlhf_core.store import store as store_module
-from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.files import lock_store
 from rlhf_core.store.forgetting import forget, plan_forgetting
 from rlhf_core.store.user_key import user_hashes, user_hashes_to_write
 from tests.facts import query_store
@@ -95,7 +95,7 @@ def test_no_byte_of_the_user_is_left_on_the_disk(filled: Store, monkeypatch: pyt
     filled.publish()
     spooled, sent = asked(ANN, f"{MARK}-spooled")
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.01)
-    with locked(filled.files, 1.0):
+    with lock_store(filled.files, 1.0):
         filled.append([*chain(spooled, f"{MARK}-spooled"), sent])
     before = bytes_beside(filled)
     for text in (*TEXTS, "spooled-prompt"):

@@ -10,7 +10,7 @@ from rlhf_core.records import RECORDS, Candidate, Judgement, Outcome
 from rlhf_core.store import Store
 from rlhf_core.store import store as store_module
 from rlhf_core.store.columns import schema_of, table_of
-from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.files import lock_store
 from tests.facts import candidate
 
 
@@ -136,7 +136,7 @@ def test_a_table_waits_in_the_spool_while_the_store_is_busy(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
-    with locked(store.files, 1):
+    with lock_store(store.files, 1):
         assert store.append_table(Judgement, table()) == 0
     assert store.rows(Judgement) == FACTS
     assert list(store.files.spool.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 
 from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import ConfigError, StoreBusyError, StoreError
-from rlhf_core.store.lake.objects import open_object_store, refused
+from rlhf_core.store.lake.objects import open_object_store, refusal
 from tests.rlhf_core.store.lakes import Lake, Lakes, ObjectStore, PostgreSQL, object_store
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key-7f3a", "AWS_SECRET_ACCESS_KEY": "hunter2'; DROP"}
@@ -31,14 +31,16 @@ class Recorded:
         self.values |= parameters or {}
 
 
-def opened(address: LakeAddress, environment: dict[str, str]) -> Recorded:
+def open_connection(address: LakeAddress, environment: dict[str, str]) -> Recorded:
     recorded = Recorded()
     open_object_store(recorded, address, environment)  # type: ignore[arg-type]
     return recorded
 
 
 def test_keys_are_bound_and_never_part_of_the_sql():
-    found = opened(ADDRESS, {**KEYS, "AWS_SESSION_TOKEN": "token-9", "AWS_REGION": "eu-north-1"})
+    found = open_connection(
+        ADDRESS, {**KEYS, "AWS_SESSION_TOKEN": "token-9", "AWS_REGION": "eu-north-1"}
+    )
     assert found.values["SECRET"] == "hunter2'; DROP"
     assert found.values["SESSION_TOKEN"] == "token-9"
     assert found.values["REGION"] == "eu-north-1"
@@ -50,12 +52,12 @@ def test_keys_are_bound_and_never_part_of_the_sql():
 
 def test_an_endpoint_comes_from_the_address_before_the_environment():
     elsewhere = {**KEYS, "AWS_ENDPOINT_URL": "http://general:1"}
-    assert opened(ADDRESS, elsewhere).values["ENDPOINT"] == "general:1"
-    assert "USE_SSL false" in opened(ADDRESS, elsewhere).sql
+    assert open_connection(ADDRESS, elsewhere).values["ENDPOINT"] == "general:1"
+    assert "USE_SSL false" in open_connection(ADDRESS, elsewhere).sql
     elsewhere["AWS_ENDPOINT_URL_S3"] = "https://objects:2"
-    assert opened(ADDRESS, elsewhere).values["ENDPOINT"] == "objects:2"
+    assert open_connection(ADDRESS, elsewhere).values["ENDPOINT"] == "objects:2"
     address = LakeAddress(ADDRESS.catalog, ADDRESS.data, "https://ours:3", "eu")
-    found = opened(address, {**elsewhere, "AWS_REGION": "us"})
+    found = open_connection(address, {**elsewhere, "AWS_REGION": "us"})
     assert (found.values["ENDPOINT"], found.values["REGION"]) == ("ours:3", "eu")
     assert "USE_SSL" not in found.sql
 
@@ -70,7 +72,7 @@ def test_an_endpoint_comes_from_the_address_before_the_environment():
 )
 def test_what_the_environment_lacks_is_said(environment: dict[str, str], said: str):
     with pytest.raises(ConfigError, match=said) as caught:
-        opened(ADDRESS, environment)
+        open_connection(ADDRESS, environment)
     assert not any(key in str(caught.value) for key in KEYS.values())
 
 
@@ -88,7 +90,7 @@ def test_an_answer_that_will_not_change_ends_the_run_and_a_passing_one_does_not(
 ):
     error = duckdb.HTTPException("<Error><AWSAccessKeyId>key-7f3a</AWSAccessKeyId></Error>")
     error.status_code, error.reason = status, "Why"  # type: ignore[misc]
-    found = refused(ADDRESS, error)
+    found = refusal(ADDRESS, error)
     assert type(found) is kind
     assert said in str(found)
     assert "key-7f3a" not in str(found)

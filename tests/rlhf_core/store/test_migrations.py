@@ -86,14 +86,14 @@ def select(table: str, columns: list[tuple[str, str]]) -> str:
 
 
 def rows_of(snapshot: Snapshot, columns: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
-    return {table: snapshot.ask(select(table, names)).rows for table, names in columns.items()}
+    return {table: snapshot.query(select(table, names)).rows for table, names in columns.items()}
 
 
 def every_view_is_readable(snapshot: Snapshot) -> bool:
-    for (view,) in snapshot.ask(
+    for (view,) in snapshot.query(
         "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
     ).rows:
-        snapshot.ask(f"FROM {view}")
+        snapshot.query(f"FROM {view}")
     return True
 
 
@@ -118,11 +118,11 @@ def test_a_store_opens_after_a_later_migration_with_all_it_held(
     with reading(path) as snapshot:
         assert rows_of(snapshot, columns) == held
         assert every_view_is_readable(snapshot)
-        assert snapshot.ask("SELECT later FROM opinions").rows == [("later",)]
-        assert snapshot.ask("SELECT max(number) FROM migrations").rows == [(LATER.number,)]
-        assert snapshot.ask("SELECT prompt, chosen FROM pair_texts").rows == [("one", "one")]
+        assert snapshot.query("SELECT later FROM opinions").rows == [("later",)]
+        assert snapshot.query("SELECT max(number) FROM migrations").rows == [(LATER.number,)]
+        assert snapshot.query("SELECT prompt, chosen FROM pair_texts").rows == [("one", "one")]
         for record in RECORDS:
-            (row,) = snapshot.ask(f"FROM {record.table}").as_dicts()
+            (row,) = snapshot.query(f"FROM {record.table}").as_dicts()
             record.model_validate(row)
     assert store.append([prompt("And now?")]) == 1
 
@@ -130,7 +130,7 @@ def test_a_store_opens_after_a_later_migration_with_all_it_held(
 def test_readers_get_the_views_of_their_version(path: Path, monkeypatch: pytest.MonkeyPatch):
     """A changed file is applied again when the store is next read, and so are the others."""
     with reading(path) as snapshot:
-        assert snapshot.ask("SELECT count(*) FROM opinions").rows == [(1,)]
+        assert snapshot.query("SELECT count(*) FROM opinions").rows == [(1,)]
     changed = [
         ViewFile(
             file.name,
@@ -141,10 +141,10 @@ def test_readers_get_the_views_of_their_version(path: Path, monkeypatch: pytest.
     assert changed != all_view_files()
     monkeypatch.setattr(migrations, "all_view_files", lambda: changed)
     with reading(path) as snapshot:
-        assert snapshot.ask("SELECT count(*) FROM opinions").rows == [(0,)]
-        assert snapshot.ask("SELECT count(*) FROM judge_votes").rows == [(0,)]
+        assert snapshot.query("SELECT count(*) FROM opinions").rows == [(0,)]
+        assert snapshot.query("SELECT count(*) FROM judge_votes").rows == [(0,)]
         comment = "SELECT comment FROM duckdb_views() WHERE view_name = 'opinions'"
-        assert "retracted" in snapshot.ask(comment).rows[0][0]
+        assert "retracted" in snapshot.query(comment).rows[0][0]
 
 
 def test_views_are_made_again_where_a_migration_was_killed_before_them(
@@ -156,7 +156,7 @@ def test_views_are_made_again_where_a_migration_was_killed_before_them(
         patch.setattr(migrations, "_make_views", lambda connection, view_files: None)
         Store(path)
     with reading(path) as snapshot:
-        assert snapshot.ask("SELECT later FROM opinions").rows == [("later",)]
+        assert snapshot.query("SELECT later FROM opinions").rows == [("later",)]
 
 
 def test_a_file_of_views_that_fails_leaves_the_views_as_they_were(

@@ -16,7 +16,7 @@ def test_every_query_of_ours_runs_as_it_is(name: str, store: Store):
     store.append([prompt(), candidate("one")])
     query = named_query(name)
     with reading(store.files.database) as snapshot:
-        assert snapshot.ask(query.sql, query.defaults).columns
+        assert snapshot.query(query.sql, query.defaults).columns
 
 
 def test_a_file_says_what_it_answers_and_what_its_parameters_are(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 
 from rlhf_core.errors import QueryError
 from rlhf_core.store import Store, reading
-from rlhf_core.store.limits import process_held_to
+from rlhf_core.store.limits import limit_process_memory
 from tests.facts import candidate, prompt, query_store
 
 WRITES = [
@@ -173,7 +173,7 @@ def attempt(database: Path, sql: str) -> str:
     sql = sql.format(folder=database.parent, snapshot=database.with_suffix(".snapshot.duckdb"))
     try:
         with reading(database) as snapshot:
-            return str(snapshot.ask(sql, timeout_seconds=5).rows)
+            return str(snapshot.query(sql, timeout_seconds=5).rows)
     finally:
         assert contents(database.parent) == before
 
@@ -249,13 +249,13 @@ def test_a_pivot_finds_its_values_where_duckdb_makes_no_type_for_them(database: 
 def test_a_query_without_end_is_stopped(database: Path, sql: str, in_arrow: bool):
     started = time.monotonic()
     with reading(database) as snapshot:
-        asking = snapshot.asking_arrow if in_arrow else snapshot.asking
+        stream = snapshot.stream_arrow if in_arrow else snapshot.stream
         with (
             pytest.raises(QueryError, match=r"longer than 0\.2 s and was stopped"),
-            asking(sql, timeout_seconds=0.2) as cursor,
+            stream(sql, timeout_seconds=0.2) as cursor,
         ):
             list(cursor.batches)
-        assert snapshot.ask("SELECT 1").rows == [(1,)]
+        assert snapshot.query("SELECT 1").rows == [(1,)]
     assert time.monotonic() - started < 5
 
 
@@ -264,10 +264,10 @@ def test_an_answer_is_read_within_the_time_and_row_by_row(database: Path, in_arr
     """Rows come before the query has found all of them; then it is stopped."""
     seen: list[int] = []
     with reading(database) as snapshot:
-        asking = snapshot.asking_arrow if in_arrow else snapshot.asking
+        stream = snapshot.stream_arrow if in_arrow else snapshot.stream
         with (
             pytest.raises(QueryError, match="was stopped"),
-            asking("FROM range(100000000000)", timeout_seconds=0.3) as cursor,
+            stream("FROM range(100000000000)", timeout_seconds=0.3) as cursor,
         ):
             seen.extend(len(batch) for batch in cursor.batches)
     assert sum(seen) >= 10_000
@@ -294,12 +294,12 @@ class Small:
 
 
 def test_a_process_held_to_its_memory_gets_no_more():
-    with process_held_to(2**26), pytest.raises(MemoryError):
+    with limit_process_memory(2**26), pytest.raises(MemoryError):
         bytearray(2**28)
     assert len(bytearray(2**28)) == 2**28
 
 
 def test_a_string_that_outgrows_the_process_is_an_error_and_no_crash(database: Path):
     """DuckDB does not count what functions make."""
-    with process_held_to(2**27), pytest.raises(QueryError, match="GiB of memory"):
+    with limit_process_memory(2**27), pytest.raises(QueryError, match="GiB of memory"):
         attempt(database, "SELECT length(repeat('x' || range, 1000000000)) FROM range(3)")

@@ -14,7 +14,7 @@ from rlhf_core.errors import SchemaError, StoreBusyError, StoreError
 from rlhf_core.records import RECORDS, Candidate, Prompt, Split
 from rlhf_core.store import Store, queries
 from rlhf_core.store import store as store_module
-from rlhf_core.store.disk.files import locked
+from rlhf_core.store.disk.files import lock_store
 from tests.facts import candidate, prompt
 
 
@@ -87,7 +87,7 @@ def test_a_writer_that_cannot_get_the_lock_spools_and_the_next_one_drains(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
-    with locked(store.files, 1):
+    with lock_store(store.files, 1):
         assert store.append([prompt("waited?")]) == 0
     assert len(list(store.files.spool.iterdir())) == 1
     assert [found.text for found in store.rows(Prompt)] == ["waited?"]
@@ -98,7 +98,7 @@ def test_draining_twice_after_a_crash_adds_nothing_twice(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "APPEND_TIMEOUT_SECONDS", 0.05)
-    with locked(store.files, 1):
+    with lock_store(store.files, 1):
         store.append([prompt("waited?"), candidate("x")])
     (waiting,) = store.files.spool.iterdir()
     copy = shutil.copytree(waiting, tmp_path / "copy")
@@ -109,7 +109,7 @@ def test_draining_twice_after_a_crash_adds_nothing_twice(
 
 def test_a_reader_that_waits_too_long_is_told_what_to_do(store: Store):
     impatient = Store(store.files.database, read_timeout_seconds=0.05)
-    with locked(store.files, 1), pytest.raises(StoreBusyError, match="`solon sql`"):
+    with lock_store(store.files, 1), pytest.raises(StoreBusyError, match="`solon sql`"):
         impatient.counts()
 
 

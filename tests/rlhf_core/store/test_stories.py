@@ -7,7 +7,7 @@ import pytest
 from rlhf_core.errors import IdError
 from rlhf_core.records import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.store import Store, reading
-from rlhf_core.store.audit.stories import STORIES, Story, story_of, told
+from rlhf_core.store.audit.stories import STORIES, Story, find_story, story_of
 from rlhf_core.store.lineage.tree import Subject
 from tests.rlhf_core.store.test_lineage import (
     ANSWERS,
@@ -79,9 +79,9 @@ def test_a_pair_is_told_with_votes_that_did_not_count_and_what_people_said(known
 
 def test_the_beginning_of_an_id_is_enough_and_an_unknown_one_is_an_error(known: Path):
     with reading(known) as snapshot:
-        assert told(snapshot, "pairs", PAIR.id[:8])["id"] == PAIR.id
+        assert find_story(snapshot, "pairs", PAIR.id[:8])["id"] == PAIR.id
         with pytest.raises(IdError, match="no id begins with"):
-            told(snapshot, "pairs", "' OR true --")
+            find_story(snapshot, "pairs", "' OR true --")
 
 
 def test_an_answer_that_is_gone_is_none_in_the_story_of_its_pair(tmp_path: Path):
