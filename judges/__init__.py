@@ -1,4 +1,4 @@
-"""Who judges. `kinds()` lists the judges, `load()` makes one from its settings.
+"""The judges: `kinds()` lists them, `load()` makes one from its settings.
 
 A judge is a file of this folder, or an entry point of an installed package: see README.md.
 """

@@ -16,7 +16,7 @@ from judges.language_model.principles import (
     WorkedComparison,
     read_constitution,
 )
-from judges.panel.judge import Contest, Opinion, PairwiseJudge, Workload, together, verdict
+from judges.panel.judge import Contest, Opinion, PairwiseJudge, Workload, verdict, with_costs
 from rlhf_core.config.base import PositiveInt
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
@@ -122,7 +122,9 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
         record = thought.record()
         if thought.text is None:
             return record
-        return together(self._opinion(contest, choice, self.options.clamp), [record, choice.record])
+        return with_costs(
+            self._opinion(contest, choice, self.options.clamp), [record, choice.record]
+        )
 
     def _opinion(self, contest: Contest, choice: Choice, clamp: float = 0.0) -> Opinion:
         if choice.probabilities is None:

@@ -18,8 +18,8 @@ from judges.panel.judge import (
     PairwiseJudge,
     PointwiseJudge,
     Workload,
-    together,
     verdict,
+    with_costs,
 )
 from judges.panel.ledger import Ledger
 from rlhf_core.config import JudgeSettings, Settings
@@ -124,7 +124,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
         for seat in self._seats:
             seat.judge.preflight()
 
-    def members_said(
+    def member_outcomes(
         self, raw_output: str | None
     ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
         if raw_output is None:
@@ -188,7 +188,7 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
             "members": [_told(s, o) for s, o in zip(self._seats, said, strict=True)],
             "spread": max(spread) - min(spread) if spread else None,
         }
-        return together(replace(found, raw_output=json.dumps(made_of)), asked)
+        return with_costs(replace(found, raw_output=json.dumps(made_of)), asked)
 
     def _reasons(self, said: Sequence[Opinion | None]) -> str:
         told = [
@@ -235,7 +235,7 @@ def _difference(first: Opinion, second: Opinion, scale: float) -> Opinion:
         if opinion.score is None:
             return opinion
     found = verdict((1 + margin_of_scores(first.score or 0.0, second.score or 0.0, scale)) / 2)
-    return together(found, [first, second])
+    return with_costs(found, [first, second])
 
 
 def weighted_median(weighed: Sequence[tuple[float, float]]) -> float:

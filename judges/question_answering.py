@@ -19,7 +19,15 @@ from judges.language_model.facts import (
     parse_pairs,
 )
 from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
-from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored, together
+from judges.panel.judge import (
+    Answer,
+    Opinion,
+    PointwiseJudge,
+    Workload,
+    abstains,
+    scored,
+    with_costs,
+)
 from rlhf_core.config.base import PositiveInt, Share
 from rlhf_core.records import Outcome
 
@@ -113,7 +121,7 @@ class QuestionAnsweringJudge(
         records = [one.record() for one in heard]
         for record in records:
             if record.outcome is not Outcome.SCORED:
-                return together(Opinion(record.outcome, reason=record.reason), records)
+                return with_costs(Opinion(record.outcome, reason=record.reason), records)
         shares = {
             name: share
             for name, direction in directions.items()
@@ -123,7 +131,7 @@ class QuestionAnsweringJudge(
             opinion = abstains("no question was derived that its own text could answer")
         else:
             opinion = scored(harmonic_mean(list(shares.values())), json.dumps(shares))
-        return together(opinion, records)
+        return with_costs(opinion, records)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from judges.language_model.assets import read_yaml
 from judges.language_model.choice import Choice
 from judges.language_model.fence import Fenced, fenced, template
 from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
-from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored, together
+from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored, with_costs
 from rlhf_core.config import Settings
 from rlhf_core.records import Outcome
 
@@ -131,16 +131,18 @@ def read(rubric: Rubric, choices: Mapping[str, Choice]) -> Opinion:
         if choice.probabilities is None:
             failed = choice.record
             opinion = Opinion(failed.outcome, reason=f"{name}: {failed.reason}")
-            return together(opinion, records)
+            return with_costs(opinion, records)
         (aspect,) = (one for one in rubric.aspects if one.name == name)
         values[name] = aspect.value(choice.probabilities)
     weights = {one.name: one.weight for one in rubric.aspects if one.name in values}
     total = sum(weights.values())
     if total == 0:
-        return together(Opinion(Outcome.ABSTAINS, reason="no aspect that counts applies"), records)
+        return with_costs(
+            Opinion(Outcome.ABSTAINS, reason="no aspect that counts applies"), records
+        )
     score = sum(weights[name] * value for name, value in values.items()) / total
     made_of = json.dumps({name: round(value, 4) for name, value in values.items()})
-    return together(scored(score, made_of), records)
+    return with_costs(scored(score, made_of), records)
 
 
 JUDGE = RubricJudge

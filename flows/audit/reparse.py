@@ -31,7 +31,7 @@ class Reread:
 def reparse(config: Config) -> list[Reread]:
     """Read every stored answer of the config's judges by their parsers of today."""
     store = Store(config.store, new_run_id())
-    ledger = StoreLedger(store, may_ask=False)
+    ledger = StoreLedger(store, may_query=False)
     panelists = {
         found.version: found
         for settings in (*config.judges, *config.evaluation.judges)

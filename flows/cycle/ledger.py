@@ -19,11 +19,11 @@ class StoreLedger(Ledger):
     Args:
         store: Holds the replies.
         budget: Limit on the cost of remote models; None sets no limit.
-        may_ask: False if a request without a stored reply must not be sent.
+        may_query: False if a request without a stored reply must not be sent.
     """
 
-    def __init__(self, store: Store, budget: Budget | None = None, may_ask: bool = True) -> None:
-        super().__init__(budget, may_ask)
+    def __init__(self, store: Store, budget: Budget | None = None, may_query: bool = True) -> None:
+        super().__init__(budget, may_query)
         self._store = store
         self._waiting: dict[str, Response] = {}
         self._stored_at = time.monotonic()

@@ -167,7 +167,7 @@ class PanelistSilence:
         """Count verdicts, given as outcome, reason and raw output."""
         for outcome, reason, raw_output in verdicts:
             self._counter(self.panelist.settings).add(outcome, reason)
-            for member, its_outcome, its_reason in self.panelist.members_said(raw_output):
+            for member, its_outcome, its_reason in self.panelist.member_outcomes(raw_output):
                 self._counter(member).add(its_outcome, its_reason)
 
     def check(self, is_over: bool) -> None:

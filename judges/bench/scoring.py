@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from judges.panel.judge import Answer, PointwiseJudge
-from judges.panel.progress import Progress, unseen
+from judges.panel.progress import Progress, no_progress
 from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
@@ -25,7 +25,7 @@ def score_pairs(
     options: dict[str, Any],
     file: Path,
     known: PairFormat,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Score and outcome of every pair; an unscored one has its reason and no score.
 

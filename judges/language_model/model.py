@@ -135,14 +135,14 @@ class LanguageModel:
     def _known(self, hashes: Sequence[str], questions: Sequence[Question]) -> dict[str, Response]:
         """What was answered before; to those who only reread, under its former hash, too."""
         known = self.ledger.known(set(hashes))
-        if self.ledger.may_ask:
+        if self.ledger.may_query:
             return known
         former = {h: self._former_hash(q) for h, q in zip(hashes, questions, strict=True)}
         past = self.ledger.known({former[name] for name in former if name not in known})
         return {n: past[former[n]] for n in former if former[n] in past} | known
 
     def _answers(self, missing: Mapping[str, Question]) -> dict[str, Response | EndpointError]:
-        if not self.ledger.may_ask:
+        if not self.ledger.may_query:
             return {name: EndpointError("not asked before") for name in missing}
         answers: dict[str, Response | EndpointError] = {}
         hashes = list(missing)

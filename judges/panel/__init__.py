@@ -1,1 +1,1 @@
-"""What a judge is, which judges there are, and a panel of them over one prompt."""
+"""The base classes of judges, their registry, and the panel that runs several over one prompt."""

@@ -1,4 +1,4 @@
-"""What of a judge's settings decides its verdicts, as configs and recipes are told apart by."""
+"""The identity of a judge's settings, by which configs and recipes are distinguished."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rlhf_core.config.deciding import deciding_fields
 
 
 def judge_identity(settings: JudgeSettings) -> dict[str, Any]:
-    """Return an entry of a config without what changes no verdict, and with its defaults.
+    """Return a config entry with its defaults, reduced to what can change a verdict.
 
     Raises:
         ConfigError: If the judge or an option is unknown.

@@ -1,7 +1,8 @@
-"""What a judge is: a function over a batch, with a version. Orders and weights are the panel's.
+"""The base classes of judges: a judge is a function over a batch of texts, with a version.
 
-A file in this folder without a leading underscore is a judge, named by its file. It defines a
-subclass of PointwiseJudge or PairwiseJudge and names it in `JUDGE`. README.md shows how.
+Each file of judges/ is a judge, named by its file. It defines a subclass of PointwiseJudge or
+PairwiseJudge and assigns it to `JUDGE`; README.md shows how. Presentation orders and weights are
+the panel's work.
 """
 
 import sys
@@ -22,17 +23,17 @@ AnyOptions = TypeVar("AnyOptions", bound=Settings)
 
 @dataclass(frozen=True)
 class Answer:
-    """One candidate before a pointwise judge."""
+    """One candidate answer, as a pointwise judge sees it."""
 
     prompt: Prompt
     text: str
     is_finished: bool = True
-    """Whether it ended by itself; one that was cut off has no end that a model could read."""
+    """True if the answer ended by itself; False if it was cut off at the token limit."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Two candidates before a pairwise judge, in the order they are shown."""
+    """Two candidate answers, as a pairwise judge sees them, in the order they are shown."""
 
     prompt: Prompt
     first: str
@@ -42,7 +43,7 @@ class Contest:
 
     @property
     def answers(self) -> tuple[Answer, Answer]:
-        """The two, each by itself."""
+        """The two answers, each as a pointwise judge would see it."""
         return (
             Answer(self.prompt, self.first, self.first_is_finished),
             Answer(self.prompt, self.second, self.second_is_finished),
@@ -51,11 +52,11 @@ class Contest:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a judge came to.
+    """A judge's verdict, with what it cost.
 
     `score` is 0 to 1, higher is better; `probability` is that of the first being better. `reason`
-    says why there is neither. `raw_output` is what the verdict was made of, for people; what a
-    model said word for word stands in the responses that it was read from.
+    says why there is neither. `raw_output` shows people what the verdict was computed from; the
+    model's own words are in the responses that `response_ids` name.
     """
 
     outcome: Outcome
@@ -72,28 +73,29 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Workload:
-    """What one call takes: for the plan, before anything is called."""
+    """The estimated cost of one judgement, for the plan."""
 
     tokens: float = 0.0
-    """Through a local model."""
+    """Tokens that a local model reads."""
     parameters: int = 0
-    """Of that model."""
+    """Number of that model's parameters."""
     cost_usd: float = 0.0
-    """Paid to a remote one."""
+    """Price of the remote model."""
 
 
 class Judge(ABC, Generic[AnyOptions]):
-    """Base of all judges. Constructing one is cheap; models are loaded when first needed.
+    """Base class of all judges. Constructing one is cheap; models are loaded when first needed.
 
     Args:
         options: The settings of its kind.
-        ledger: Where a judge that asks language models finds what they said before.
+        ledger: Cache of earlier replies, for judges that query language models.
     """
 
     Options: type[AnyOptions]
     """The settings of this kind, with their documentation and defaults."""
     code: ClassVar[str]
-    """Changed by hand with everything that changes verdicts: prompt, parser, arithmetic."""
+    """Version of the code. Change it with every edit that changes verdicts: prompt, parser,
+    arithmetic."""
 
     def __init__(self, options: AnyOptions, ledger: Ledger | None = None) -> None:
         self.options = options
@@ -101,12 +103,12 @@ class Judge(ABC, Generic[AnyOptions]):
 
     @property
     def batch(self) -> int:
-        """How many judgements to ask for at once."""
+        """Number of judgements per call."""
         return 256
 
     @cached_property
     def version(self) -> str:
-        """Kind and hash of all that decides a verdict; options marked ASIDE do not."""
+        """Kind and hash of everything that decides a verdict; options marked ASIDE do not."""
         from judges.panel.registry import load  # which imports this file
 
         options = deciding(self.options, lambda settings: load(settings).version)
@@ -118,69 +120,69 @@ class Judge(ABC, Generic[AnyOptions]):
 
     @classmethod
     def kind_name(cls) -> str:
-        """The name of its file."""
+        """Return the name of its file."""
         return cls.__module__.rpartition(".")[2]
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of its file's documentation."""
+        """Return the first line of its file's docstring."""
         return (sys.modules[cls.__module__].__doc__ or "").strip().splitlines()[0]
 
     def fixed_text(self) -> str:
-        """Prompt templates and the like that the version must cover."""
+        """Return the prompt templates and other texts that the version must cover."""
         return ""
 
     def models(self) -> tuple[str, ...]:
-        """The models behind its verdicts, as its options name them."""
+        """Return the models behind its verdicts, as its options name them."""
         named = getattr(self.options, "model", None)
         return (named,) if isinstance(named, str) else ()
 
     def members(self) -> "tuple[Judge[Any], ...]":
-        """The judges whose verdicts its own are made of; those that decide nothing are left out."""
+        """Return the judges whose verdicts it combines, without those that have no weight."""
         return ()
 
     def check(self) -> None:
-        """Refuse what would fail later, such as a model that is not there; cheap.
+        """Refuse, cheaply, what would fail later, such as a missing model.
 
         Raises:
-            InputError: With what would be right.
+            InputError: If something is missing or wrong; the message says what would be right.
         """
 
     def check_machine(self) -> None:
-        """Refuse a machine that lacks what the judge runs on, before a run spends anything.
+        """Refuse a machine that lacks a program the judge needs, before a run spends anything.
 
         Raises:
-            ConfigError: With the command that installs it.
+            ConfigError: If something is missing; the message names the command that installs it.
         """
 
     def preflight(self) -> None:
-        """Ask each remote model behind its verdicts one tiny question, once a run.
+        """Send each remote model behind its verdicts one tiny request, once a run.
 
         Raises:
-            EndpointError: With the words of a server that does not answer it.
+            EndpointError: If a server does not answer; the message quotes the server.
         """
 
-    def members_said(
+    def member_outcomes(
         self, raw_output: str | None
     ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
-        """Outcome and reason of each judge that it asks, as a verdict's raw output tells them."""
+        """Return the outcome and reason of each member judge, read from a verdict's raw output."""
         return []
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
-        """What one call takes for a prompt and answers of that length."""
+        """Estimate the cost of one judgement for a prompt and answers of that length."""
         return Workload()
 
 
 class PointwiseJudge(Judge[AnyOptions]):
     @abstractmethod
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        """An opinion on each answer, in order: scored, or why not."""
+        """Return an opinion on each answer, in order: a score, or the reason there is none."""
 
 
 class PairwiseJudge(Judge[AnyOptions]):
     @abstractmethod
     def compare(self, contests: Sequence[Contest]) -> list[Opinion]:
-        """An opinion on each contest, in order: first, second, tie, or why not."""
+        """Return an opinion on each contest, in order: first, second, tie, or why none."""
 
 
 def scored(score: float, raw_output: str | None = None) -> Opinion:
@@ -192,15 +194,15 @@ def abstains(reason: str) -> Opinion:
 
 
 def verdict(probability: float, raw_output: str | None = None) -> Opinion:
-    """An opinion on a contest from the probability that the first is better."""
+    """Return an opinion on a contest from the probability that the first answer is better."""
     outcome = Outcome.TIE
     if probability != 0.5:
         outcome = Outcome.FIRST if probability > 0.5 else Outcome.SECOND
     return Opinion(outcome, probability=probability, raw_output=raw_output)
 
 
-def together(opinion: Opinion, records: Sequence[Opinion]) -> Opinion:
-    """An opinion with what several questions took; each response counts once."""
+def with_costs(opinion: Opinion, records: Sequence[Opinion]) -> Opinion:
+    """Return the opinion with the summed costs of the records; each response counts once."""
     by_response = {
         record.response_ids or place: record for place, record in enumerate(records)
     }.values()

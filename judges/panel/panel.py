@@ -1,7 +1,7 @@
-"""The panel: which judgements are still missing, in which orders, and how they are recorded.
+"""The panel: it lists missing judgements, presents candidates to judges and records verdicts.
 
-Judges see batches of texts and nothing of candidates, orders or the store; the panel turns
-candidates into what a judge sees, and what it says into Judgement rows.
+Judges see batches of texts; they know nothing of candidates, orders or the store. The panel turns
+candidates into what a judge sees, and the judge's opinions into Judgement rows.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
 @dataclass(frozen=True)
 class Task:
-    """One judgement to be made: a candidate alone, or two in the order they are shown."""
+    """One judgement to make: of one candidate, or of two in the order they are shown."""
 
     prompt: Prompt
     candidate: Candidate
@@ -36,14 +36,14 @@ class Task:
 
 
 class Panelist:
-    """A judge with its place on the panel.
+    """A judge with its config entry.
 
     Args:
         settings: Its entry in the config.
-        ledger: What language models were asked before.
+        ledger: Cache of earlier model replies.
 
     Raises:
-        ConfigError: If the judge or an option is unknown, or does nothing.
+        ConfigError: If the judge or an option is unknown, or an option has no effect.
     """
 
     def __init__(self, settings: JudgeSettings, ledger: Ledger | None = None) -> None:
@@ -51,8 +51,8 @@ class Panelist:
         self._judge: Judge[Any] = load(settings, ledger)
         if self.is_pairwise and settings.scale != DEFAULT_SCALE:
             raise ConfigError(
-                f"judge {settings.name!r} compares answers and says probabilities, so `scale` does "
-                "nothing; leave it out"
+                f"judge {settings.name!r} compares answers and returns probabilities, so `scale` "
+                "does nothing; leave it out"
             )
 
     @cached_property
@@ -66,7 +66,7 @@ class Panelist:
 
     @property
     def batch(self) -> int:
-        """Judgements to ask for and store at once; what a crash can cost."""
+        """Number of judgements to request and store at once; a crash can lose that many."""
         return self._judge.batch
 
     @property
@@ -77,35 +77,35 @@ class Panelist:
         self._judge.check()
 
     def preflight(self) -> None:
-        """Ask each remote model behind it one tiny question, once a run.
+        """Send each remote model behind it one tiny request, once a run.
 
         Raises:
-            EndpointError: With the words of a server that does not answer it.
+            EndpointError: If a server does not answer; the message quotes the server.
         """
         try:
             self._judge.preflight()
         except EndpointError as error:
             raise EndpointError(f"judge {self.settings.name!r}: {error}") from None
 
-    def members_said(
+    def member_outcomes(
         self, raw_output: str | None
     ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
-        """What the judges that it asks said, each with its name, outcome and reason."""
+        """Return the settings, outcome and reason of each member judge, named after this one."""
         own = self.settings.name
         return [
             (member.model_copy(update={"name": f"{own}: {member.name}"}), outcome, reason)
-            for member, outcome, reason in self._judge.members_said(raw_output)
+            for member, outcome, reason in self._judge.member_outcomes(raw_output)
         ]
 
     def calls(self, candidates: int) -> int:
-        """Judgements it takes to rank that many candidates of a prompt."""
+        """Return the number of judgements that ranking so many candidates of a prompt takes."""
         return candidates * (candidates - 1) if self.is_pairwise else candidates
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._judge.workload(prompt_tokens, answer_tokens)
 
     def missing(self, tasks: Sequence[Task], known: Collection[str]) -> list[Task]:
-        """The tasks of its modes whose judgement is not among the known ids."""
+        """Return the tasks of its modes whose judgement is not among the known ids."""
         return [
             task
             for task in tasks
@@ -114,16 +114,16 @@ class Panelist:
         ]
 
     def judge(self, tasks: Sequence[Task], attempt: str) -> list[Judgement]:
-        """What the judge says of each task.
+        """Judge the tasks and return a record of each.
 
         Args:
-            tasks: At most a batch.
-            attempt: Names this run, so that an unavailable verdict can be asked for again.
+            tasks: At most one batch.
+            attempt: Names this run, so that a later run can retry an unavailable verdict.
         """
-        opinions = self._ask(tasks)
+        opinions = self._evaluate(tasks)
         return [self._record(t, o, attempt) for t, o in zip(tasks, opinions, strict=True)]
 
-    def _ask(self, tasks: Sequence[Task]) -> list[Opinion]:
+    def _evaluate(self, tasks: Sequence[Task]) -> list[Opinion]:
         if isinstance(self._judge, PairwiseJudge):
             return self._judge.compare(
                 [
@@ -167,7 +167,13 @@ def _place(candidate: Candidate) -> tuple[int, str]:
 def ranking_tasks(
     panelist: Panelist, prompt: Prompt, candidates: Sequence[Candidate]
 ) -> list[Task]:
-    """All that ranking these candidates takes: each alone, or every two in both orders."""
+    """Return the tasks that rank these candidates: each alone, or every pair in both orders.
+
+    Args:
+        panelist: Its judge decides between single candidates and pairs.
+        prompt: The prompt of all candidates.
+        candidates: The candidates to rank.
+    """
     if not panelist.is_pairwise:
         return [Task(prompt, candidate) for candidate in candidates]
     return [
@@ -178,6 +184,12 @@ def ranking_tasks(
 def combination(
     panelists: Sequence[Panelist], tie_margin: float, missing: Missing = "unscored"
 ) -> Combination:
-    """How the panel's judgements are combined: only judges with a weight decide."""
+    """Return the rule that combines the panel's judgements; only judges with a weight decide.
+
+    Args:
+        panelists: The judges.
+        tie_margin: Margin up to which two candidates are tied.
+        missing: Treatment of pairs on which a judge with a weight has no verdict yet.
+    """
     judges = [(p.version, p.settings.weight, p.settings.scale) for p in panelists]
     return Combination.of(judges, tie_margin, missing)

@@ -1,15 +1,15 @@
-"""How long work reports how far it is; flows/terminal/progress.py shows it to people."""
+"""Progress reports of long work; flows/terminal/progress.py shows them on the screen."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 Advance = Callable[[int, str], None]
-"""Takes how many steps were done since the last call, and a note to show beside them."""
+"""Called with the number of steps done since the last call and a note to show beside them."""
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""Takes a label and the number of steps in all."""
+"""Called with a label and the total number of steps."""
 
 
 @contextmanager
-def unseen(label: str, total: int) -> Iterator[Advance]:
+def no_progress(label: str, total: int) -> Iterator[Advance]:
     """Show nothing."""
     yield lambda count, note: None

@@ -1,4 +1,4 @@
-"""The judges there are: files of judges/ and entry points of installed packages."""
+"""The registry of judges: files of judges/ and entry points of installed packages."""
 
 import difflib
 import importlib
@@ -17,18 +17,18 @@ from rlhf_core.errors import ConfigError
 
 ENTRY_POINTS = "solon.judges"
 FOLDER = str(Path(__file__).parents[1])
-"""Of which each module is a judge."""
+"""The folder whose modules are the judges."""
 REQUIRED = "(required)"
 """Shown instead of a default."""
 
 
 def kinds() -> list[str]:
-    """Return every judge there is: the modules of judges/, and entry points."""
+    """Return the name of every judge: the modules of judges/, and entry points."""
     return sorted({*_own_kinds(), *(point.name for point in _entry_points())})
 
 
 def judge_class(kind: str) -> type[Judge[Any]]:
-    """The class of one kind; no other judge is imported.
+    """Return the class of one kind; no other judge is imported.
 
     Raises:
         ConfigError: If there is no such judge, or a package's judge cannot be used.
@@ -41,7 +41,7 @@ def judge_class(kind: str) -> type[Judge[Any]]:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse a kind that there is none of; nothing is imported to tell.
+    """Refuse an unknown kind without importing any judge.
 
     Raises:
         ConfigError: If there is no such judge.
@@ -54,10 +54,10 @@ def check_kind(kind: str) -> None:
 
 
 def check_kinds(panel: Iterable[JudgeSettings]) -> None:
-    """Refuse judges of kinds that there are none of, members of a jury included.
+    """Refuse judges of unknown kinds, members of a jury included.
 
     Raises:
-        ConfigError: If there is one.
+        ConfigError: If a judge is of an unknown kind.
     """
     for settings in panel:
         check_kind(settings.kind)
@@ -68,22 +68,22 @@ def check_kinds(panel: Iterable[JudgeSettings]) -> None:
 
 
 def load(settings: JudgeSettings, ledger: Ledger | None = None) -> Judge[Any]:
-    """The judge that the settings describe; its models are loaded when it first judges.
+    """Make the judge that the settings describe; its models are loaded when it first judges.
 
     Args:
         settings: Its entry in a config.
-        ledger: Shared by judges that ask language models, so that nothing is asked twice.
+        ledger: Cache that judges share, so that no request is sent to a language model twice.
 
     Raises:
         ConfigError: If there is no such judge, or it does not know an option.
     """
-    found = judge_class(settings.kind)
-    options = validate(found.Options, settings.options, f"judge {settings.name!r}")
-    return found(options, ledger)
+    judge = judge_class(settings.kind)
+    options = validate(judge.Options, settings.options, f"judge {settings.name!r}")
+    return judge(options, ledger)
 
 
 def describe() -> list[dict[str, Any]]:
-    """Kind, purpose and options of every judge, for people."""
+    """Return kind, purpose and options of every judge, for display."""
     return [
         {
             "kind": kind,
@@ -103,27 +103,27 @@ def _own_kinds() -> list[str]:
 
 @cache
 def _entry_points() -> tuple[EntryPoint, ...]:
-    """Return the judges of other packages; to look through all that is installed takes 20 ms."""
+    """Return the judges of other packages; cached, because scanning all packages takes 20 ms."""
     return tuple(entry_points(group=ENTRY_POINTS))
 
 
 def _from_package(point: EntryPoint) -> type[Judge[Any]]:
     package = point.dist.name if point.dist else point.value
     try:
-        found = point.load()
+        judge = point.load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"judge {point.name!r} of package {package} cannot be loaded ({error}); mend or "
+            f"judge {point.name!r} of package {package} cannot be loaded ({error}); repair or "
             "uninstall that package"
         ) from None
-    if not (inspect.isclass(found) and issubclass(found, Judge)) or inspect.isabstract(found):
+    if not (inspect.isclass(judge) and issubclass(judge, Judge)) or inspect.isabstract(judge):
         raise ConfigError(
             f"judge {point.name!r} of package {package} must be a subclass of PointwiseJudge or "
-            f"PairwiseJudge with all its methods, not {found!r}"
+            f"PairwiseJudge with all its methods, not {judge!r}"
         )
-    if found.kind_name() != point.name:
+    if judge.kind_name() != point.name:
         raise ConfigError(
-            f"judge {point.name!r} of package {package} lies in a file named "
-            f"{found.kind_name()!r}; name file and entry point alike"
+            f"judge {point.name!r} of package {package} is in a file named "
+            f"{judge.kind_name()!r}; give the file and the entry point the same name"
         )
-    return found
+    return judge

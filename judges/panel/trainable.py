@@ -1,4 +1,4 @@
-"""What a judge that can be trained on labelled text pairs offers to `solon judges train`."""
+"""The interface of judges that `solon judges train` can train on labelled text pairs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,39 +12,39 @@ from rlhf_core.models.device import Compute
 
 AnyTraining = TypeVar("AnyTraining", bound=Settings)
 Advance = Callable[[int, str], None]
-"""Told of so many more steps, with a note for the progress bar."""
+"""Called with the number of new steps and a note for the progress bar."""
 Metrics = dict[str, dict[str, float]]
-"""Of each task on the held-out pairs, by name."""
+"""Metrics on the held-out pairs: name and value, by task."""
 
 
 @dataclass(frozen=True)
 class TrainingRun(Generic[AnyTraining]):
-    """One training: on what, how, and where to.
+    """The data, settings and device of one training.
 
-    Files, the split, the plan, the card and the folder's final name are the caller's work.
+    The caller reads the files, splits them, shows the plan, writes the card and names the folder.
     """
 
     pairs: Sequence[TextPair]
     held_out: Sequence[TextPair]
-    """Not to train on: for calibration and the metrics."""
+    """Pairs for calibration and the metrics; the training must not see them."""
     settings: AnyTraining
     compute: Compute
     checkpoints: Path
-    """A folder that outlasts a kill; this training alone finds what it left there."""
+    """A folder that survives a kill and belongs to this training alone."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training takes, for the plan."""
+    """The cost of a training, for the plan."""
 
     steps: int
-    """That the training will report."""
+    """Number of steps that the training will report."""
     seconds: float
-    """On this machine, roughly."""
+    """Approximate time on this machine."""
 
 
 class Trainable(ABC, Generic[AnyTraining]):
-    """Mixed into a judge class whose model can be trained."""
+    """Mixin for a judge class whose model can be trained."""
 
     TrainingOptions: type[AnyTraining]
     """The settings of its training, with their documentation and defaults."""
@@ -52,7 +52,7 @@ class Trainable(ABC, Generic[AnyTraining]):
     @classmethod
     @abstractmethod
     def estimate(cls, run: TrainingRun[AnyTraining]) -> Estimate:
-        """Steps and time, in seconds at most; refuses what the training would refuse.
+        """Return steps and time within seconds; refuse what the training would refuse.
 
         Raises:
             InputError: If the pairs or the settings do not fit this kind.
@@ -61,14 +61,14 @@ class Trainable(ABC, Generic[AnyTraining]):
     @classmethod
     @abstractmethod
     def train(cls, run: TrainingRun[AnyTraining], folder: Path, advance: Advance) -> Metrics:
-        """Train, and write into the folder what the judge's `model` option then names.
+        """Train a model and write it into the folder that the judge's `model` option then names.
 
-        The same run must write the same model. Weights go into safetensors.
+        The same run must write the same model. Weights are saved as safetensors.
 
         Args:
-            run: What to train on, and how.
-            folder: Empty; renamed to its own name when all is in it.
-            advance: To be told of every step.
+            run: The data, settings and device.
+            folder: An empty folder; the caller gives it its final name when it is complete.
+            advance: Called after every step.
 
         Returns:
             Metrics on the held-out pairs.

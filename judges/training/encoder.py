@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from judges.panel.progress import Progress, unseen
+from judges.panel.progress import Progress, no_progress
 from judges.panel.registry import judge_class
 from judges.panel.trainable import Estimate, Metrics, Trainable, TrainingRun
 from rlhf_core.config import read_overrides, validate
@@ -100,7 +100,7 @@ def is_held_out(text: str) -> bool:
     return unit_interval("held out", text) < HELD_OUT
 
 
-def train_judge(training: Training, progress: Progress = unseen) -> dict[str, Any]:
+def train_judge(training: Training, progress: Progress = no_progress) -> dict[str, Any]:
     """Train and save; what is there under that name before stays until the new one is whole.
 
     Returns:

@@ -81,7 +81,7 @@ def test_the_example_is_listed_and_in_the_schema(used: dict[str, Any]):
         ("lost", "judges.brevity:NoSuchJudge", "'lost' of package .* cannot be loaded"),
         ("base", "judges:PointwiseJudge", "must be a subclass of PointwiseJudge or PairwiseJudge"),
         ("no_class", "judges:load", "must be a subclass"),
-        ("other", "judges.brevity:BrevityJudge", "'brevity'; name file and entry point alike"),
+        ("other", "judges.brevity:BrevityJudge", "'brevity'; give the file and the entry point"),
     ],
 )
 def test_a_package_whose_judge_cannot_be_used_is_named(
