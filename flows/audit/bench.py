@@ -13,8 +13,8 @@ from flows.cycle.cycle import new_run_id
 from flows.cycle.ledger import StoreLedger
 from flows.reports.bench_page import write_page
 from flows.terminal.progress import Advance, progress
-from judges.bench.results import PANEL, Extras, JudgeResult, SetResult, hear
-from judges.bench.runner import Witness, question_count
+from judges.bench.results import PANEL, Extras, JudgeResult, SetResult, evaluate_judges
+from judges.bench.runner import JudgeRun, question_count
 from rlhf_core.config import Panel
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import DataFileError
@@ -87,30 +87,30 @@ def plan_bench(bench: Bench) -> list[PlanRow]:
     Raises:
         InputError: For anything in the config, the data or the models that would stop it.
     """
-    witnesses = [Witness(settings) for settings in bench.panel.judges]
-    for witness in witnesses:
-        witness.check()
+    runs = [JudgeRun(settings) for settings in bench.panel.judges]
+    for run in runs:
+        run.check()
     for data in bench.sets:
         if bench.extras.injections and not data.pairs:
             raise DataFileError(
                 f"{data.name} holds single texts; --injections attacks the worse answer of a pair"
             )
-    return [_planned(witness, data, bench) for data in bench.sets for witness in witnesses]
+    return [_planned(run, data, bench) for data in bench.sets for run in runs]
 
 
-def _planned(witness: Witness, data: LabelledSet, bench: Bench) -> PlanRow:
-    calls = question_count(witness.compares, data.pairs, data.texts)
-    extras, orders = bench.extras, 2 if witness.compares or data.pairs else 1
+def _planned(run: JudgeRun, data: LabelledSet, bench: Bench) -> PlanRow:
+    calls = question_count(run.compares, data.pairs, data.texts)
+    extras, orders = bench.extras, 2 if run.compares or data.pairs else 1
     calls += orders * min(extras.again, len(data))
     calls += orders * min(extras.injections, len(data)) * len(extras.attacks)
     entries = data.pairs or data.texts
     prompt = sum(len(entry.prompt.instruction) for entry in entries) / len(entries)
     answers = [len(text) for entry in entries for text in entry.texts]
-    load = witness.workload(
+    load = run.workload(
         prompt / CHARACTERS_PER_TOKEN, sum(answers) / len(answers) / CHARACTERS_PER_TOKEN
     )
     return PlanRow(
-        witness.name, data.name, len(data), calls, calls * load.tokens, calls * load.cost_usd
+        run.name, data.name, len(data), calls, calls * load.tokens, calls * load.cost_usd
     )
 
 
@@ -128,9 +128,9 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
     with progress("asking judges", sum(row.calls for row in plan)) as advance:
         meter = _Meter(advance)
         ledger = StoreLedger(store, Budget(bench.panel.budget))
-        witnesses = [Witness(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
+        runs = [JudgeRun(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
         for data in bench.sets:
-            found.append(hear(data, witnesses, bench.extras))
+            found.append(evaluate_judges(data, runs, bench.extras))
             store.append(records(id, found[-1]))
     store.publish()
     path = page or bench.panel.artifacts / "benches" / f"{id}.html"

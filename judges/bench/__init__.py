@@ -1,1 +1,1 @@
-"""Judges measured on labelled answers, and attacks on them."""
+"""Measurement of judges on labelled answers, and attacks on judges."""

@@ -1,6 +1,6 @@
-"""Texts by which an answer tries to win without being better; every judge is measured on them.
+"""Attacks: texts by which an answer tries to win without being better.
 
-Ships with the package: the bench reports how often each kind of attack moves a judge.
+They ship with the package, because the bench reports how often each attack changes a verdict.
 """
 
 import base64
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 SLOT = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands for the answer in a template."""
+"""Placeholder of the answer in a template."""
 MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Injection:
-    """One way of tampering with an answer."""
+    """One way to tamper with an answer."""
 
     name: str
     family: str
     template: str
-    """What the answer becomes; SLOT stands for the answer itself."""
+    """Text that replaces the answer; SLOT stands for the answer itself."""
 
     def apply(self, text: str) -> str:
         return self.template.replace(SLOT, text)
@@ -133,7 +133,7 @@ LONG = {
 
 
 def injections() -> list[Injection]:
-    """Every attack, shortest families first; those of family `long` have a megabyte each."""
+    """Return every attack, shortest families first; those of family `long` have a megabyte each."""
     return list(_all())
 
 

@@ -1,4 +1,4 @@
-"""Hearing judges on labelled answers: pairs in both orders, each text once, batch by batch."""
+"""Runs of judges on labelled answers: pairs in both orders, each text once, batch by batch."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,12 +15,12 @@ from rlhf_core.files.labelled import LabelledPair, LabelledText
 from rlhf_core.records import Outcome
 
 Advance = Callable[[int, float], None]
-"""Told of each batch how many questions were answered and what they cost in US dollars."""
+"""Called after each batch with the number of judgements and their cost in US dollars."""
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What a hearing took; models are loaded within its time."""
+class Usage:
+    """The cost of a run; the time includes loading models."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -28,18 +28,18 @@ class Spent:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def __add__(self, other: "Spent") -> "Spent":
+    def __add__(self, other: "Usage") -> "Usage":
         mine, theirs = vars(self), vars(other)
-        return Spent(**{name: mine[name] + theirs[name] for name in mine})
+        return Usage(**{name: mine[name] + theirs[name] for name in mine})
 
 
-class Witness:
-    """A judge that is heard.
+class JudgeRun:
+    """A judge that runs on labelled answers.
 
     Args:
         settings: Its entry in the config.
-        ledger: What language models were asked before.
-        advance: Told of its progress.
+        ledger: Cache of earlier model replies.
+        advance: Called after each batch.
 
     Raises:
         ConfigError: If the judge or an option is unknown.
@@ -53,14 +53,14 @@ class Witness:
     ) -> None:
         self.name = settings.name
         self.advance = advance
-        self.spent = Spent()
+        self.usage = Usage()
         self._settings = settings
         self._judge: Judge[Any] = load(settings, ledger)
 
-    def without_memory(self) -> "Witness":
-        """The same judge, whose models must be asked again; the budget stays the same."""
+    def without_cache(self) -> "JudgeRun":
+        """Return the same judge with an empty cache and the same budget."""
         ledger = Ledger(self._judge.ledger.budget)
-        return Witness(self._settings, ledger, self.advance)
+        return JudgeRun(self._settings, ledger, self.advance)
 
     @property
     def version(self) -> str:
@@ -76,50 +76,49 @@ class Witness:
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._judge.workload(prompt_tokens, answer_tokens)
 
-    def hear(self, entries: Sequence[Any]) -> list[Any]:
-        """What it makes of pairs or texts, one verdict each; what that took is in `spent`.
+    def evaluate(self, entries: Sequence[Any]) -> list[Any]:
+        """Judge pairs or texts, record the cost in `usage`, and return one verdict each.
 
         Args:
-            entries: All LabelledPair, or all LabelledText, which a judge that compares cannot be
-                asked about.
+            entries: All LabelledPair, or all LabelledText, which a pairwise judge cannot judge.
         """
-        self.spent = Spent()
+        self.usage = Usage()
         if self.compares:
-            opinions = self._ask([contest for pair in entries for contest in contests(pair)])
+            opinions = self._run([contest for pair in entries for contest in both_orders(pair)])
             return [_of_orders(*opinions[2 * n : 2 * n + 2]) for n in range(len(entries))]
-        found = self._score(
+        opinions = self._score(
             [Answer(entry.prompt, text) for entry in entries for text in entry.texts]
         )
         if entries and isinstance(entries[0], LabelledPair):
             scale = self._settings.scale
-            both = [found[2 * n : 2 * n + 2] for n in range(len(entries))]
+            both = [opinions[2 * n : 2 * n + 2] for n in range(len(entries))]
             return [_of_scores(first, second, scale) for first, second in both]
-        return [TextVerdict(opinion.outcome, opinion.score) for opinion in found]
+        return [TextVerdict(opinion.outcome, opinion.score) for opinion in opinions]
 
     def _score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        """An opinion on each answer; what stands there twice is asked once."""
+        """Return an opinion on each answer; equal answers are scored once."""
         keys = [_key(answer) for answer in answers]
         distinct = dict(zip(keys, answers, strict=True))
-        found = dict(zip(distinct, self._ask(list(distinct.values())), strict=True))
-        return [found[key] for key in keys]
+        opinions = dict(zip(distinct, self._run(list(distinct.values())), strict=True))
+        return [opinions[key] for key in keys]
 
-    def _ask(self, questions: Sequence[Any]) -> list[Opinion]:
-        """The one place where a labelled answer reaches a judge."""
+    def _run(self, questions: Sequence[Any]) -> list[Opinion]:
+        """Pass answers or contests to the judge in batches and add up the cost."""
         judge: Any = self._judge
-        found: list[Opinion] = []
+        results: list[Opinion] = []
         for start in range(0, len(questions), judge.batch):
             batch = questions[start : start + judge.batch]
             began = time.perf_counter()
             opinions = judge.compare(batch) if self.compares else judge.score(batch)
-            spent = _spent(opinions, time.perf_counter() - began)
-            self.spent += spent
-            self.advance(len(batch), spent.cost_usd)
-            found += opinions
-        return found
+            usage = _usage(opinions, time.perf_counter() - began)
+            self.usage += usage
+            self.advance(len(batch), usage.cost_usd)
+            results += opinions
+        return results
 
 
-def contests(pair: LabelledPair) -> list[Contest]:
-    """A pair in both orders."""
+def both_orders(pair: LabelledPair) -> list[Contest]:
+    """Return a pair in both orders."""
     return [
         Contest(pair.prompt, pair.first, pair.second),
         Contest(pair.prompt, pair.second, pair.first),
@@ -129,7 +128,13 @@ def contests(pair: LabelledPair) -> list[Contest]:
 def question_count(
     compares: bool, pairs: Sequence[LabelledPair], texts: Iterable[LabelledText]
 ) -> int:
-    """How many questions hearing a judge takes."""
+    """Return the number of judgements that running a judge on a set takes.
+
+    Args:
+        compares: True for a pairwise judge.
+        pairs: The labelled pairs of the set.
+        texts: The labelled texts of the set.
+    """
     if compares:
         return 2 * len(pairs)
     answers = [Answer(pair.prompt, text) for pair in pairs for text in pair.texts]
@@ -137,8 +142,8 @@ def question_count(
     return len({_key(answer) for answer in answers})
 
 
-def attacked(pair: LabelledPair, attack: Injection) -> LabelledPair:
-    """The pair with the worse answer changed by an attack, which has `apply(text)`."""
+def apply_attack(pair: LabelledPair, attack: Injection) -> LabelledPair:
+    """Return the pair with its worse answer changed by an attack."""
     if pair.target > 0.5:
         return replace(pair, second=attack.apply(pair.second))
     return replace(pair, first=attack.apply(pair.first))
@@ -158,13 +163,13 @@ def _of_scores(first: Opinion, second: Opinion, scale: float) -> PairVerdict:
 
 
 def _missing(*opinions: Opinion) -> Outcome | None:
-    """Why there is no verdict."""
+    """Return the outcome that prevents a verdict; None if there is a verdict."""
     silent = (Outcome.UNAVAILABLE, Outcome.UNPARSED, Outcome.ABSTAINS)
     return next((kind for kind in silent for o in opinions if o.outcome is kind), None)
 
 
-def _spent(opinions: Sequence[Opinion], seconds: float) -> Spent:
-    return Spent(
+def _usage(opinions: Sequence[Opinion], seconds: float) -> Usage:
+    return Usage(
         calls=len(opinions),
         seconds=seconds,
         cost_usd=sum(opinion.cost_usd for opinion in opinions),

@@ -1,6 +1,6 @@
-"""Scoring a file of text pairs by one pointwise judge, one row a pair, in the file's order.
+"""Scores of a file of text pairs by one pointwise judge: one row per pair, in the file's order.
 
-The first text of a pair stands as reference answer and as given text, the second as the answer:
+The first text of a pair serves as reference answer and as given text, the second as the answer:
 for entailment, premise and hypothesis.
 """
 
@@ -17,7 +17,7 @@ from rlhf_core.files.text_pairs import PairFormat, TextPair, read_text_pairs
 from rlhf_core.records import Mode, Prompt, Split
 
 BATCH = 4096
-"""Pairs handed to the judge at once: enough for batches of like length."""
+"""Pairs passed to the judge at once: enough to form batches of similar length."""
 
 
 def score_pairs(
@@ -27,10 +27,20 @@ def score_pairs(
     known: PairFormat,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
-    """Score and outcome of every pair; an unscored one has its reason and no score.
+    """Score every pair of a file.
+
+    Args:
+        kind: A judge that scores answers alone.
+        options: Its options.
+        file: The file of text pairs.
+        known: The columns and labels of the file.
+        progress: Shows how far it is.
+
+    Returns:
+        Score, outcome, reason and raw output of each pair; an unscored pair has no score.
 
     Raises:
-        InputError: If the judge, its model or the file is not as it should be.
+        InputError: If the judge or its model cannot be used, or the file cannot be read.
     """
     judge = load(JudgeSettings.model_validate({"kind": kind, **options}))
     if not isinstance(judge, PointwiseJudge):
@@ -55,7 +65,7 @@ def score_pairs(
 
 
 def as_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """One line a row: the score, or the outcome and its reason, which is no number."""
+    """Return one line per row: the score or, without one, the outcome and its reason."""
     return [
         f"{row['score']:.6f}"
         if row["score"] is not None

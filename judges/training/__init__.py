@@ -1,1 +1,1 @@
-"""Judges that are trained."""
+"""Training of judges: `encoder` for models on labelled pairs, `jury` for jurors' reliability."""

@@ -1,6 +1,7 @@
-"""Training a judge's model on files of labelled pairs: read, split, plan, train, save whole.
+"""Training of a judge's model on files of labelled pairs: read, split, plan, train and save.
 
-What is learnt is the judge's own business (trainable.py). Here is what all kinds share.
+This module holds what all kinds share; each judge class implements its own training
+(judges/panel/trainable.py).
 """
 
 import json
@@ -25,22 +26,22 @@ from rlhf_core.identity import code_version, content_id, digest, unit_interval
 from rlhf_core.models.device import choose_compute
 
 HELD_OUT = 0.1
-"""Share of the first texts whose pairs calibrate instead of training, where no --dev is named."""
+"""Share of the first texts whose pairs are held out for calibration, if no --dev is given."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """All that is decided before a step is made."""
+    """A prepared training: everything that is decided before its first step."""
 
     kind: str
     judge: type[Trainable[Any]]
     run: TrainingRun[Any]
     out: Path
     files: dict[str, str]
-    """Of the data, and what each hashes to."""
+    """Hash of each training file, by its path."""
     held_out_files: dict[str, str]
     left_out: int
-    """Training pairs that are held out too, in either order, and so not trained on."""
+    """Number of training pairs dropped because they are held out too, in either order."""
     estimate: Estimate
 
     def plan(self) -> dict[str, Any]:
@@ -65,15 +66,26 @@ def prepare_training(
     overrides: Sequence[str],
     out: Path,
 ) -> Training:
-    """Read and check everything, and estimate the time; nothing is written.
+    """Read and check the data and settings, and estimate the time; nothing is written.
+
+    Args:
+        kind: A judge that can be trained.
+        files: Files of labelled text pairs.
+        held_out_files: Files for calibration and metrics; empty to hold out a share of `files`.
+        known: The columns and labels of the files.
+        overrides: Training settings as `key=value`.
+        out: Folder of the trained model.
+
+    Returns:
+        The training, for `train_judge`.
 
     Raises:
-        InputError: With what would be right.
+        InputError: If a file, a setting or the folder cannot be used.
     """
     judge = _trainable(kind)
     settings = validate(judge.TrainingOptions, read_overrides(overrides), f"training {kind}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CARD).exists())):
-        raise ConfigError(f"--out {out} is there and no trained model; name a new folder")
+        raise ConfigError(f"--out {out} exists and holds no trained model; name a new folder")
     pairs = [pair for file in files for pair in read_text_pairs(file, known)]
     if held_out_files:
         held_out = [pair for file in held_out_files for pair in read_text_pairs(file, known)]
@@ -96,15 +108,15 @@ def prepare_training(
 
 
 def is_held_out(text: str) -> bool:
-    """Whether pairs with this first text are held out: drawn from its words, whatever the file."""
+    """Return True if pairs with this first text are held out, by its hash alone."""
     return unit_interval("held out", text) < HELD_OUT
 
 
 def train_judge(training: Training, progress: Progress = no_progress) -> dict[str, Any]:
-    """Train and save; what is there under that name before stays until the new one is whole.
+    """Train and save a model; an earlier one in the folder stays until the new one is complete.
 
     Returns:
-        The training card, which lies beside the weights too.
+        The training card, which is also saved beside the weights.
     """
     started = time.monotonic()
     with whole_folder(training.out) as folder:
@@ -134,10 +146,10 @@ def _card(training: Training, metrics: Metrics, seconds: float) -> dict[str, Any
 
 
 def _trainable(kind: str) -> type[Trainable[Any]]:
-    found = judge_class(kind)
-    if not issubclass(found, Trainable):
+    judge = judge_class(kind)
+    if not issubclass(judge, Trainable):
         raise ConfigError(f"judge {kind!r} has nothing to train")
-    return found
+    return judge
 
 
 def _hashes(files: Sequence[Path]) -> dict[str, str]:

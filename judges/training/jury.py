@@ -1,10 +1,10 @@
-"""Learning how reliable each member of a jury is, from their votes on answers nobody labelled."""
+"""Estimation of each juror's reliability from the jurors' votes on unlabelled pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from judges.bench.runner import contests
+from judges.bench.runner import both_orders
 from judges.jury import JuryJudge, JuryOptions
 from rlhf_core.config import read_overrides, validate
 from rlhf_core.errors import ConfigError, DataFileError
@@ -15,26 +15,29 @@ RELIABILITY = "reliability.json"
 
 
 def train_jury(files: Sequence[Path], overrides: Sequence[str], out: Path) -> dict[str, Any]:
-    """Let the members vote on every pair in both orders, and write what that tells of them.
+    """Fit the jurors' reliability to their votes on every pair in both orders, and save it.
 
     Args:
-        files: Pairs in any format `solon judges bench` reads; their labels are not looked at.
+        files: Pairs in any format that `solon judges bench` reads; their labels are not used.
         overrides: `judges=[...]`, the members as in a config.
         out: Folder for `reliability.json`, which the jury's `reliability` option then names.
+
+    Returns:
+        A summary for display: the file, the number of contests and each juror's reliability.
 
     Raises:
         InputError: If the members or the files do not fit.
     """
     path = out / RELIABILITY
     if out.exists() and any(out.iterdir()) and not path.exists():
-        raise ConfigError(f"--out {out} is there and holds no {RELIABILITY}; name a new folder")
+        raise ConfigError(f"--out {out} exists and holds no {RELIABILITY}; name a new folder")
     options = validate(JuryOptions, read_overrides(overrides), "training jury")
     jury = JuryJudge(options)
     jury.check()
     pairs = [pair for file in files for pair in read_labelled(file, None, {}).pairs]
     if not pairs:
-        raise DataFileError("the files hold no pairs; a jury votes on two answers at a time")
-    learnt = fit(jury.votes([contest for pair in pairs for contest in contests(pair)]))
+        raise DataFileError("the files hold no pairs, and a jury votes on pairs of answers")
+    learnt = fit(jury.votes([contest for pair in pairs for contest in both_orders(pair)]))
     out.mkdir(parents=True, exist_ok=True)
     save(learnt, path)
     return {

@@ -60,7 +60,7 @@ def test_a_judge_without_anything_to_train_is_refused(data: Path, tmp_path: Path
 
 
 def test_a_folder_of_other_things_is_not_written_over(data: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match="is there and no trained model"):
+    with pytest.raises(ConfigError, match="exists and holds no trained model"):
         prepare_training("cross_encoder", [data], [], KNOWN, settings(), tmp_path)
 
 
