@@ -1,1 +1,1 @@
-"""Checking answers by program: mathematics, JSON schemas, unit tests in a sandbox."""
+"""Checks of answers by program: mathematics, JSON schemas, and unit tests in a sandbox."""

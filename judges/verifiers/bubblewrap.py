@@ -1,9 +1,9 @@
-"""The command line that shuts a program off with bubblewrap, and its start and end.
+"""The command line that isolates a program with bubblewrap, and the program's start and end.
 
 Each program gets new user, mount, process, network, message, host-name and control-group
 namespaces, a read-only view of the interpreter's own libraries, one folder in memory, no
 environment, no descriptors but two pipes, a filter on system calls, and limits. It never runs as
-the user who started it where that user is root: root maps a number that no account has.
+root: if root starts it, it runs under a user id that no account has.
 """
 
 import contextlib
@@ -24,18 +24,19 @@ from rlhf_core.errors import ConfigError
 
 NOBODY = 65534
 FIRST_FREE_UID = 0x70000000
-"""Of a range no account has; each sandbox takes one, so that processes are counted for it alone."""
+"""First user id of a range that no account uses; each sandbox gets its own id, so that the kernel
+counts its processes alone."""
 FOLDER = "/box"
-"""Where the code runs: empty, in memory, and gone afterwards."""
+"""Working folder of the code: empty, in memory, and removed afterwards."""
 CONTAINED = Path(__file__).with_name("contained")
 INSIDE = "/inside"
 START = f"import sys; sys.path.append({INSIDE!r}); from contained.main import main; main()"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 START_SECONDS = 20.0
-"""Beyond the time limit: what a busy machine may need to start Python."""
+"""Time that a busy machine may need to start Python, in addition to the time limit."""
 END_SECONDS = 5.0
 OVERHEAD_BYTES = 64 << 20
-"""What Python and the checker take beside the answer."""
+"""Memory of Python and the checker, in addition to the answer's."""
 INSTALL = "apt-get install bubblewrap"
 FORBIDDEN = (
     "user namespaces are forbidden: set kernel.unprivileged_userns_clone=1 (Debian) or "
@@ -46,32 +47,32 @@ FORBIDDEN = (
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that runs inside: the executable and where its libraries lie."""
+    """A Python interpreter to run inside: its executable and the folders of its libraries."""
 
     executable: str
     prefixes: tuple[str, ...]
-    """Of the environment and of the installation that it was made from."""
+    """Folders of its environment and of the base installation."""
 
     @classmethod
     def running(cls) -> "Interpreter":
-        """Return the one that runs this."""
+        """Return the running interpreter."""
         return cls(sys.executable, (sys.prefix, sys.base_prefix))
 
 
 @dataclass
-class Started:
-    """A program that has been started and may be ended at any time."""
+class SandboxProcess:
+    """A running program in the sandbox, which can be ended at any time."""
 
     process: "subprocess.Popen[bytes]"
     user: int | None = None
-    """The number that the program is to become; None where it is harmless already."""
+    """The user id that the program must switch to; None if it has no privileges to drop."""
     has_own_user: bool = True
-    """Whether processes can be limited by user: no other program runs as that one."""
+    """True if no other program runs under its user id, so that its processes can be limited."""
     init: int | None = None
-    """A descriptor of the first process in the sandbox, whose end ends every other."""
+    """Descriptor of the first process in the sandbox; when that ends, the kernel ends the rest."""
 
     def end(self) -> None:
-        """Kill all of it, and return when none of it is left."""
+        """Kill every process of it, and return when none is left."""
         if self.init is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.init, signal.SIGKILL)
@@ -79,7 +80,7 @@ class Started:
             os.close(self.init)
             self.init = None
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(END_SECONDS)  # which reaps the one that has just ended
+                self.process.wait(END_SECONDS)  # bubblewrap reaps the process that has just ended
         self.process.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
@@ -92,21 +93,21 @@ def executable() -> str:
     """Return the path of bubblewrap.
 
     Raises:
-        ConfigError: If it is not installed; with the command that installs it.
+        ConfigError: If it is not installed; the message names the command that installs it.
     """
-    found = shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
-    if found is None:
+    path = shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
+    if path is None:
         raise ConfigError(f"metric: code needs bubblewrap, which is not installed: {INSTALL}")
-    return found
+    return path
 
 
 def command(interpreter: Interpreter, disk_bytes: int, user: int | None) -> list[str]:
-    """Return the command that runs the contained program, without the numbers of descriptors.
+    """Return the command that runs the contained program, without its descriptor numbers.
 
     Args:
         interpreter: The Python to run it with.
-        disk_bytes: The size of its folder.
-        user: The number that it gives its rights up for, where root starts it.
+        disk_bytes: Size of its folder.
+        user: The user id that it switches to if root starts it; None for other users.
     """
     identity = ["--cap-drop", "ALL"]
     if user is None:
@@ -131,7 +132,7 @@ def command(interpreter: Interpreter, disk_bytes: int, user: int | None) -> list
 
 @cache
 def _libraries(interpreter: Interpreter) -> tuple[str, ...]:
-    """Return read-only binds of what the interpreter loads, and nothing of what lies beside it."""
+    """Return read-only binds of the files that the interpreter loads, and of nothing else."""
     wanted: dict[str, str] = {}
     for path in ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64"):
         _want(wanted, path)
@@ -170,16 +171,19 @@ def _want(wanted: dict[str, str], path: str) -> None:
 
 
 @contextlib.contextmanager
-def started(
+def start(
     interpreter: Interpreter, memory_bytes: int, disk_bytes: int, processes: int
-) -> Iterator[Started]:
-    """Start the contained program, and leave nothing of it behind.
+) -> Iterator[SandboxProcess]:
+    """Start the contained program; on exit, kill it and remove everything it left.
 
     Args:
         interpreter: The Python to run it with.
-        memory_bytes: Most memory of all its processes, where a control group can be made.
-        disk_bytes: The size of its folder, which lies in memory.
+        memory_bytes: Most memory of all its processes, if a control group can be made.
+        disk_bytes: Size of its folder, which is in memory.
         processes: Most processes and threads of the answer.
+
+    Yields:
+        The running program.
 
     Raises:
         ConfigError: If bubblewrap or libseccomp is not installed.
@@ -207,7 +211,7 @@ def started(
             env={},
             cwd="/",
         )
-        running = Started(process, user)
+        running = SandboxProcess(process, user)
         stack.callback(running.end)
         _close(ends, *numbers.values())
         pid = _first_process(info[0], START_SECONDS)
@@ -224,33 +228,33 @@ def started(
 
 
 def _close(ends: set[int], *which: int) -> None:
-    """Close some of the pipes' ends, or all that are left."""
+    """Close some of the pipes' ends, or all that are still open."""
     for end in which or tuple(ends):
         os.close(end)
         ends.discard(end)
 
 
 def _first_process(info: int, seconds: float) -> int | None:
-    """Return the number, outside, of the first process inside; None where there came none."""
-    said = b""
-    while b"}" not in said:
-        is_there = select.select([info], [], [], seconds)[0]
-        part = os.read(info, 4096) if is_there else b""
+    """Return the host's process id of the sandbox's first process; None if it did not start."""
+    text = b""
+    while b"}" not in text:
+        is_ready = select.select([info], [], [], seconds)[0]
+        part = os.read(info, 4096) if is_ready else b""
         if not part:
             return None
-        said += part
-    return int(json.loads(said)["child-pid"])
+        text += part
+    return int(json.loads(text)["child-pid"])
 
 
 def _map(pid: int, user: int) -> None:
-    """Let a user namespace know root, which builds the view of files, and the number of its own."""
+    """Map root, which builds the view of files, and the program's own id into a user namespace."""
     for name in ("uid_map", "gid_map"):
         Path(f"/proc/{pid}/{name}").write_text(f"0 0 1\n{user} {user} 1\n")
 
 
 @cache
 def _can_map(user: int) -> bool:
-    """Whether this process is root and may hand out that number."""
+    """Return True if this process is root and may map that user id."""
     if os.geteuid() != 0:
         return False
     status = Path("/proc/self/status").read_text()

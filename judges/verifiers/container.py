@@ -1,4 +1,4 @@
-"""Shutting code off without bubblewrap: in a container, or, where a user insists, not at all."""
+"""Isolation of code without bubblewrap: in a container or, at the user's wish, by limits alone."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from judges.verifiers.bubblewrap import (
     OVERHEAD_BYTES,
     START,
     Interpreter,
-    Started,
+    SandboxProcess,
 )
 from rlhf_core.errors import ConfigError
 
@@ -25,21 +25,21 @@ RUNTIMES = ("docker", "podman")
 IMAGE = f"docker.io/library/python:{platform.python_version_tuple()[0]}." + (
     f"{platform.python_version_tuple()[1]}-slim"
 )
-"""Of the running Python's version; nothing but its standard library."""
+"""Image with the running Python's version and only its standard library."""
 IMAGE_VARIABLE = "SOLON_SANDBOX_IMAGE"
-ADVICE = f"the image {IMAGE} must be there (docker pull), or another named in {IMAGE_VARIABLE}"
+ADVICE = f"pull the image {IMAGE} (docker pull), or name another one in {IMAGE_VARIABLE}"
 
 
 def runtime() -> str:
-    """Return the path of docker, or else of podman.
+    """Return the path of docker or, without docker, of podman.
 
     Raises:
         ConfigError: If neither is installed.
     """
     for name in RUNTIMES:
-        found = shutil.which(name)
-        if found is not None:
-            return found
+        path = shutil.which(name)
+        if path is not None:
+            return path
     raise ConfigError("`sandbox: docker` needs docker or podman, and neither is installed")
 
 
@@ -47,9 +47,9 @@ def command(name: str, memory_bytes: int, disk_bytes: int, processes: int) -> li
     """Return the command that runs the contained program in a container.
 
     Args:
-        name: The container's, by which it is removed.
-        memory_bytes: Most memory of the container beyond what Python takes to start.
-        disk_bytes: The size of its folder, which lies in memory.
+        name: Name of the container.
+        memory_bytes: Most memory of the container, without Python's own.
+        disk_bytes: Size of its folder, which is in memory.
         processes: Most processes and threads of the answer.
     """
     memory = str(memory_bytes + disk_bytes + OVERHEAD_BYTES)
@@ -68,8 +68,16 @@ def command(name: str, memory_bytes: int, disk_bytes: int, processes: int) -> li
 
 
 @contextlib.contextmanager
-def started(memory_bytes: int, disk_bytes: int, processes: int) -> Iterator[Started]:
+def start(memory_bytes: int, disk_bytes: int, processes: int) -> Iterator[SandboxProcess]:
     """Start the contained program in a container, and remove the container afterwards.
+
+    Args:
+        memory_bytes: Most memory of the container, without Python's own.
+        disk_bytes: Size of its folder, which is in memory.
+        processes: Most processes and threads of the answer.
+
+    Yields:
+        The running program.
 
     Raises:
         ConfigError: If there is no container runtime.
@@ -77,15 +85,15 @@ def started(memory_bytes: int, disk_bytes: int, processes: int) -> Iterator[Star
     name = f"solon-{os.urandom(8).hex()}"
     process = _piped(command(name, memory_bytes, disk_bytes, processes), "/", None)
     try:
-        yield Started(process, has_own_user=False)
+        yield SandboxProcess(process, has_own_user=False)
     finally:
         subprocess.run([runtime(), "rm", "--force", name], capture_output=True, check=False)
-        Started(process).end()
+        SandboxProcess(process).end()
 
 
 @contextlib.contextmanager
-def started_without(interpreter: Interpreter) -> Iterator[Started]:
-    """Start the contained program with limits alone: it sees files, network and processes."""
+def start_unisolated(interpreter: Interpreter) -> Iterator[SandboxProcess]:
+    """Start the contained program with limits only: it sees files, network and processes."""
     start = START.replace(repr(INSIDE), "sys.argv[1]")
     with tempfile.TemporaryDirectory(prefix="solon-code-") as folder:
         (Path(folder) / "contained").symlink_to(CONTAINED)
@@ -93,11 +101,11 @@ def started_without(interpreter: Interpreter) -> Iterator[Started]:
         call = [interpreter.executable, "-I", "-B", "-c", start, folder]
         process = _piped(call, f"{folder}/box", {})
         try:
-            yield Started(process, has_own_user=False)
+            yield SandboxProcess(process, has_own_user=False)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)
-            Started(process).end()
+            SandboxProcess(process).end()
 
 
 def _piped(

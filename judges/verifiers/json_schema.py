@@ -1,4 +1,4 @@
-"""Whether an answer is a JSON document that keeps to a schema."""
+"""Validation of an answer as a JSON document under a schema."""
 
 import json
 import re
@@ -17,52 +17,52 @@ from referencing.exceptions import Unresolvable
 from rlhf_core.errors import ConfigError
 
 LONGEST_CHARACTERS = 100_000
-"""Longer documents are refused: some rules take time quadratic in a document's length."""
+"""Limit of a document's length: some rules take time quadratic in it."""
 PATTERN_TIMEOUT_SECONDS = 1.0
 FENCED = re.compile(r"^```json[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def validator(schema: Mapping[str, Any] | str) -> Validator:
-    """A validator of a schema that is given as such, or as the path of a JSON file.
+    """Return the validator of a schema, which is given as such or as the path of a JSON file.
 
-    References out of the schema are not followed: nothing is fetched.
+    References to other documents are not followed: nothing is fetched.
 
     Raises:
         ConfigError: If there is no such file, or it holds no JSON schema.
     """
-    found = json.loads(read_file(schema)) if isinstance(schema, str) else dict(schema)
-    kind = validator_for(found, default=Draft202012Validator)
+    rules = json.loads(read_file(schema)) if isinstance(schema, str) else dict(schema)
+    kind = validator_for(rules, default=Draft202012Validator)
     try:
-        kind.check_schema(found)
+        kind.check_schema(rules)
     except SchemaError as error:
-        raise ConfigError(f"json_schema is no JSON schema: {error.message}") from None
+        raise ConfigError(f"json_schema is not a JSON schema: {error.message}") from None
     timed = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
     }
-    return extend(kind, timed)(found, registry=Registry())
+    return extend(kind, timed)(rules, registry=Registry())
 
 
 def read_file(path: str) -> str:
-    """The text of a schema file.
+    """Return the text of a schema file.
 
     Raises:
-        ConfigError: If it cannot be read, or is no JSON.
+        ConfigError: If it cannot be read, or is not JSON.
     """
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         json.loads(text)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"json_schema: {path!r} is no JSON file ({error})") from None
+        raise ConfigError(f"json_schema: {path!r} is not a JSON file ({error})") from None
     return text
 
 
 def violation(text: str, rules: Validator) -> str | None:
-    """Return what is wrong with an answer: all of it, or its last ```json block; None if nothing.
+    """Return the first error of an answer, or of its last ```json block; None if it is valid.
 
     Raises:
-        ConfigError: If the schema refers to what it does not hold, or a pattern is none.
+        ConfigError: If the schema has an unresolvable reference or an invalid pattern.
         TimeoutError: If a pattern of the schema takes too long on this answer.
     """
     fenced = FENCED.findall(text)
@@ -72,7 +72,7 @@ def violation(text: str, rules: Validator) -> str | None:
     try:
         error = best_match(rules.iter_errors(json.loads(document, parse_constant=_refuse)))
     except Unresolvable as unresolvable:
-        raise ConfigError(f"json_schema refers to what it does not hold: {unresolvable}") from None
+        raise ConfigError(f"json_schema has an unresolvable reference: {unresolvable}") from None
     except ValueError as reason:
         return f"no JSON: {reason}"
     except RecursionError:
@@ -80,18 +80,18 @@ def violation(text: str, rules: Validator) -> str | None:
     return f"{error.json_path}: {error.message[:200]}" if error else None
 
 
-def _found(pattern: str, text: str) -> bool:
-    """Whether a pattern is found in a text; an answer must not keep a bad pattern busy for ever."""
+def _matches(pattern: str, text: str) -> bool:
+    """Return True if a pattern matches in a text; an answer may make a bad pattern run too long."""
     try:
         return regex.search(pattern, text, timeout=PATTERN_TIMEOUT_SECONDS) is not None
     except regex.error as error:
-        raise ConfigError(f"json_schema: {pattern!r} is no pattern: {error}") from None
+        raise ConfigError(f"json_schema: {pattern!r} is not a pattern: {error}") from None
 
 
 def _pattern(
     validator: Validator, pattern: str, instance: Any, schema: Mapping[str, Any]
 ) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not _found(pattern, instance):
+    if validator.is_type(instance, "string") and not _matches(pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
@@ -101,7 +101,7 @@ def _pattern_properties(
     if validator.is_type(instance, "object"):
         for pattern, rules in patterns.items():
             for name, value in instance.items():
-                if _found(pattern, name):
+                if _matches(pattern, name):
                     yield from validator.descend(value, rules, path=name, schema_path=pattern)
 
 
@@ -115,7 +115,7 @@ def _additional_properties(
         name
         for name in instance
         if name not in schema.get("properties", {})
-        and not any(_found(pattern, name) for pattern in patterns)
+        and not any(_matches(pattern, name) for pattern in patterns)
     ]
     if validator.is_type(rules, "object"):
         for name in extras:

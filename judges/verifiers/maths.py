@@ -1,7 +1,7 @@
-"""Whether two final answers are mathematically equal, by math-verify in a process of its own.
+"""Mathematical equality of two final answers, by math-verify in a separate process.
 
-Its own time-outs are signals, which work in a main thread only, and none of them stops a power
-tower inside a single multiplication: a process that overruns is killed instead.
+The library's own timeouts are signals, which work in a main thread only and cannot interrupt a
+power tower inside a single multiplication; so a process that overruns is killed instead.
 """
 
 import json
@@ -20,9 +20,9 @@ MISSING = "metric: maths needs math-verify; pip install 'solon[verifiers]'"
 TIMEOUT_SECONDS = 5.0
 MEMORY_BYTES = 1 << 30
 NEEDED = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
-"""All of the environment that the process gets: it reads what models wrote, and needs no key."""
+"""Environment variables that the process gets: it reads model output and must not see any key."""
 TAIL_CHARACTERS = 2000
-"""Conclusions stand at the end; what stands before these is not read."""
+"""Length of the end of a text that is read; conclusions stand there."""
 
 GSM8K = re.compile(r"####[ \t]*(\S[^\n]*)")
 STATED = re.compile(r"\b(?:answer|result)(?:\s+is|\s*[:=])+[ \t]*(\S[^\n]*)", re.IGNORECASE)
@@ -33,7 +33,7 @@ WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
 
 
 class MathsWorker:
-    """Compares answers one by one; the process starts with the first and ends with the block."""
+    """Compares answers one by one; the process starts with the first and ends with the `with`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -50,12 +50,12 @@ class MathsWorker:
         self._end()
 
     def equal(self, text: str, reference: str) -> bool | None:
-        """Whether the final answers are equal; None where the reference holds no mathematics.
+        """Return True if the final answers are equal; None if the reference has no mathematics.
 
         Raises:
             TimeoutError: If they cannot be compared within the limits of time and memory.
         """
-        process = self._started()
+        process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         segments = [final_answer(reference), final_answer(text)]
@@ -66,14 +66,14 @@ class MathsWorker:
             raise self._overrun() from None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            answered = selector.select(TIMEOUT_SECONDS)
-        line = process.stdout.readline() if answered else ""
+            is_ready = selector.select(TIMEOUT_SECONDS)
+        line = process.stdout.readline() if is_ready else ""
         if not line:
             raise self._overrun()
-        found: bool | None = json.loads(line)
-        return found
+        is_equal: bool | None = json.loads(line)
+        return is_equal
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__],
@@ -104,17 +104,17 @@ def check() -> None:
     """Refuse to start without the library.
 
     Raises:
-        ConfigError: With how to install it.
+        ConfigError: If it is missing; the message names the command that installs it.
     """
     if find_spec("math_verify") is None:
         raise ConfigError(MISSING)
 
 
 def final_answer(text: str) -> str:
-    r"""What a text concludes with, as math-verify reads it: mathematics without words in `$`.
+    r"""Return the conclusion of a text as math-verify reads it: mathematics without words in `$`.
 
-    The last `\boxed{}`; else what follows the last `####`, "the answer is" or "A:"; else the end
-    of the text, of which math-verify takes the last expression.
+    That is the last `\boxed{}`; else what follows the last `####`, "the answer is" or "A:"; else
+    the end of the text, of which math-verify takes the last expression.
     """
     text = text[-TAIL_CHARACTERS:]
     segment = _last_boxed(text) or _last_stated(text)
@@ -135,14 +135,14 @@ def _last_boxed(text: str) -> str | None:
 
 def _last_stated(text: str) -> str | None:
     for pattern in (GSM8K, STATED, LETTERED):
-        found = pattern.findall(text)
-        if found:
-            return SENTENCE_END.split(found[-1])[0].strip(" \t$*.")
+        matches = pattern.findall(text)
+        if matches:
+            return SENTENCE_END.split(matches[-1])[0].strip(" \t$*.")
     return None
 
 
 def _work() -> None:
-    """Answer pairs of final answers, a JSON line each, until the input ends."""
+    """Compare pairs of final answers, one JSON line each, until the input ends."""
     from math_verify import parse, verify
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -152,12 +152,12 @@ def _work() -> None:
     for line in sys.stdin:
         _limit_time()
         wanted, given = (parse(segment, parsing_timeout=None) for segment in json.loads(line))
-        found = verify(wanted, given, timeout_seconds=None) if wanted else None
-        print(json.dumps(found), flush=True)
+        is_equal = verify(wanted, given, timeout_seconds=None) if wanted else None
+        print(json.dumps(is_equal), flush=True)
 
 
 def _limit_time() -> None:
-    """Let the kernel end this process some seconds from now, should nobody be left to do so."""
+    """Have the kernel end this process some seconds from now, in case its parent is gone."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime + TIMEOUT_SECONDS) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))

@@ -1,9 +1,9 @@
-"""Runs code that nobody trusts against unit tests, shut off from the machine.
+"""Runs untrusted code against unit tests, isolated from the machine.
 
-bubblewrap.py shuts it off, container.py does where that is forbidden, and contained/ runs
-inside. The code sees no network, no environment, no files but Python's own, and an empty folder in
-memory; time, memory, processes and what it writes are bounded; all of it is gone after. README.md
-says what this does not protect from.
+bubblewrap.py isolates the code, or container.py if bubblewrap is forbidden; contained/ runs inside.
+The code sees no network, no environment, no files but Python's own, and an empty folder in memory.
+Its time, memory, processes and files are limited, and nothing of it remains. README.md lists the
+attacks that this does not stop.
 """
 
 import ast
@@ -24,14 +24,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from judges.verifiers import bubblewrap, container, seccomp
-from judges.verifiers.bubblewrap import Interpreter, Started
+from judges.verifiers.bubblewrap import Interpreter, SandboxProcess
 from rlhf_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["bubblewrap", "docker", "off"]
 LONGEST_VERDICT = 16384
-"""Bytes."""
+"""Most bytes read from the program inside."""
 REASON_CHARACTERS = 500
 FENCED = re.compile(r"^```(?:python|py)[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -39,20 +39,20 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 @dataclass(frozen=True)
 class Limits:
-    """What code may take."""
+    """Limits on the resources of code."""
 
     timeout_seconds: float
     memory_megabytes: int
-    """Of each of its processes; of all together, where a control group can be made."""
+    """Memory of each process; of all together, if a control group can be made."""
     processes: int = 8
-    """At once, threads included."""
+    """Number of processes and threads at once."""
     disk_megabytes: int = 16
-    """In memory too."""
+    """Size of its folder, which is in memory too."""
 
 
 @dataclass(frozen=True)
 class TestRun:
-    """What came of the tests; without `passed`, nothing was run, and `reason` says why."""
+    """The result of the tests; if `passed` is None, nothing was run, and `reason` says why."""
 
     passed: int | None
     total: int
@@ -60,7 +60,7 @@ class TestRun:
 
 
 class Verdict(BaseModel):
-    """What may come out of a sandbox; anything else is no verdict."""
+    """The only message that counts as a verdict from a sandbox."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     nonce: str
@@ -76,14 +76,14 @@ class Verdict(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Why the program inside did not begin."""
+    """The message of a program inside that could not begin."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     refused: Annotated[str, Field(max_length=REASON_CHARACTERS)]
 
 
 class NotStarted(Exception):
-    """Nothing was run, and the message says why."""
+    """The sandbox did not start; the message says why."""
 
 
 def run_tests(
@@ -93,96 +93,99 @@ def run_tests(
     kind: Kind = "bubblewrap",
     interpreter: Interpreter | None = None,
 ) -> TestRun:
-    """Run code and then its tests, shut off from everything.
+    """Run code and its tests in isolation.
 
     Args:
-        code: The answer's Python.
-        tests: The tests' Python, which is as little trusted.
-        limits: What both together may take.
-        kind: How they are shut off.
+        code: The answer's Python code.
+        tests: The tests' Python code, which is untrusted too.
+        limits: Limits on both together.
+        kind: Kind of isolation.
         interpreter: The Python that runs them; the running one by default.
+
+    Returns:
+        The number of tests that passed, or the reason why nothing was run.
     """
     if sys.platform != "linux":
         return TestRun(None, 0, "it needs Linux")
     nonce = secrets.token_hex(16)
     try:
-        with _started(kind, limits, interpreter or Interpreter.running()) as started:
+        with _start(kind, limits, interpreter or Interpreter.running()) as program:
             most = limits.processes + 1  # the checker, which has the same user
-            asked = {
+            request = {
                 **asdict(limits),
                 "code": code,
-                "user": started.user,
-                "processes": most if started.has_own_user else None,
+                "user": program.user,
+                "processes": most if program.has_own_user else None,
             }
-            _begin(started, asked)
+            _begin(program, request)
             deadline = time.monotonic() + limits.timeout_seconds
-            said = _finish(started, {"tests": tests, "nonce": nonce}, deadline)
+            message = _finish(program, {"tests": tests, "nonce": nonce}, deadline)
     except NotStarted as error:
         return TestRun(None, 0, str(error))
     except (OSError, ConfigError) as error:
         return TestRun(None, 0, f"{type(error).__name__}: {error}"[:200])
-    if said is None:
+    if message is None:
         return TestRun(0, 1, f"stopped after {limits.timeout_seconds:g} s")
-    return _read_verdict(said, nonce)
+    return _read_verdict(message, nonce)
 
 
-def _started(
+def _start(
     kind: Kind, limits: Limits, interpreter: Interpreter
-) -> AbstractContextManager[Started]:
+) -> AbstractContextManager[SandboxProcess]:
     memory, disk = limits.memory_megabytes << 20, limits.disk_megabytes << 20
     if kind == "bubblewrap":
-        return bubblewrap.started(interpreter, memory, disk, limits.processes)
+        return bubblewrap.start(interpreter, memory, disk, limits.processes)
     if kind == "docker":
-        return container.started(memory, disk, limits.processes)
-    return container.started_without(interpreter)
+        return container.start(memory, disk, limits.processes)
+    return container.start_unisolated(interpreter)
 
 
-def _begin(started: Started, request: dict[str, object]) -> None:
-    """Send the code, and wait until the program inside has shut itself in.
+def _begin(program: SandboxProcess, request: dict[str, object]) -> None:
+    """Send the code, and wait until the program inside has dropped its privileges.
 
     Raises:
-        NotStarted: If it could not; with what it, or what was to start it, said.
+        NotStarted: If it could not; the message quotes the program, or the one that starts it.
     """
     deadline = time.monotonic() + bubblewrap.START_SECONDS
-    said = _exchange(started, json.dumps(request).encode() + b"\n", deadline, until=b"\n")
-    if said is None:
+    reply = _exchange(program, json.dumps(request).encode() + b"\n", deadline, until=b"\n")
+    if reply is None:
         raise NotStarted(f"it did not start within {bubblewrap.START_SECONDS:g} s")
-    if said.startswith(b"\n"):
+    if reply.startswith(b"\n"):
         return
     with contextlib.suppress(ValidationError):
-        raise NotStarted(Refusal.model_validate_json(said).refused)
-    assert started.process.stderr is not None
-    complaints = started.process.stderr.fileno()
-    is_there = select.select([complaints], [], [], 1.0)[0]
-    words = os.read(complaints, 4096).decode(errors="replace").strip() if is_there else ""
+        raise NotStarted(Refusal.model_validate_json(reply).refused)
+    assert program.process.stderr is not None
+    errors = program.process.stderr.fileno()
+    is_ready = select.select([errors], [], [], 1.0)[0]
+    words = os.read(errors, 4096).decode(errors="replace").strip() if is_ready else ""
     raise NotStarted((words or "it ended before the code began")[-REASON_CHARACTERS:])
 
 
-def _finish(started: Started, request: dict[str, str], deadline: float) -> bytes | None:
-    """Send the tests and return what the program inside says; None where its time is up."""
-    return _exchange(started, json.dumps(request).encode() + b"\n", deadline, until=None)
+def _finish(program: SandboxProcess, request: dict[str, str], deadline: float) -> bytes | None:
+    """Send the tests and return the program's reply; None if its time is up."""
+    return _exchange(program, json.dumps(request).encode() + b"\n", deadline, until=None)
 
 
 def _exchange(
-    started: Started, message: bytes, deadline: float, until: bytes | None
+    program: SandboxProcess, message: bytes, deadline: float, until: bytes | None
 ) -> bytes | None:
-    """Write a message while reading what comes.
+    """Write a message and read the reply at the same time.
 
     Args:
-        started: The program to speak to.
-        message: Written as far as the program reads it.
-        deadline: On the monotonic clock, in seconds.
-        until: The bytes to stop at; None for the end of what is said.
+        program: The program inside.
+        message: The message; the program need not read all of it.
+        deadline: Time on the monotonic clock, in seconds.
+        until: Bytes that end the reply; None to read to its end.
 
     Returns:
-        What was said, cut at its longest; None where the deadline passed.
+        The reply, cut at its greatest length; None if the deadline passed.
     """
-    assert started.process.stdin is not None
-    assert started.process.stdout is not None
-    write, read = started.process.stdin.fileno(), started.process.stdout.fileno()
+    assert program.process.stdin is not None
+    assert program.process.stdout is not None
+    write, read = program.process.stdin.fileno(), program.process.stdout.fileno()
     os.set_blocking(write, False)
-    said, unsent = b"", memoryview(message)
-    while len(said) < LONGEST_VERDICT and not (until and until in said):
+    reply, unsent = b"", memoryview(message)
+    while len(reply) < LONGEST_VERDICT and not (until and until in reply):
         left = deadline - time.monotonic()
         ready = select.select([read], [write] if unsent else [], [], left) if left > 0 else None
         if ready is None or not any(ready):
@@ -196,14 +199,14 @@ def _exchange(
             part = os.read(read, LONGEST_VERDICT)
             if not part:
                 break
-            said += part
-    return said
+            reply += part
+    return reply
 
 
-def _read_verdict(said: bytes, nonce: str) -> TestRun:
-    """Return what a verdict says; one that is none, or not the checker's, passes no test."""
+def _read_verdict(message: bytes, nonce: str) -> TestRun:
+    """Return the checker's verdict; a message that is not the checker's passes no test."""
     try:
-        verdict = Verdict.model_validate_json(said)
+        verdict = Verdict.model_validate_json(message)
     except ValidationError:
         return TestRun(0, 1, "the code ended before its tests did")
     if not secrets.compare_digest(verdict.nonce.encode(), nonce.encode()):
@@ -216,7 +219,7 @@ def check(kind: Kind = "bubblewrap") -> None:
     """Try the sandbox once.
 
     Raises:
-        ConfigError: If this machine does not allow one; code is never run without.
+        ConfigError: If this machine cannot isolate code; code never runs without isolation.
     """
     if kind == "bubblewrap" and sys.platform == "linux":
         bubblewrap.executable()
@@ -227,14 +230,14 @@ def check(kind: Kind = "bubblewrap") -> None:
             logger.warning("sandbox: off; answers' code can read files and use the network")
         return
     raise ConfigError(
-        f"metric: code cannot shut code off on this machine ({tried.reason}); "
+        f"metric: code cannot isolate code on this machine ({tried.reason}); "
         f"{_advice(kind, tried.reason)}"
     )
 
 
 def _advice(kind: Kind, reason: str) -> str:
     if sys.platform != "linux":
-        return "the sandbox is the kernel's"
+        return "the sandbox needs the Linux kernel"
     if kind == "docker":
         return container.ADVICE
     if "namespace" in reason or "uid map" in reason or "not permitted" in reason.lower():
@@ -243,7 +246,7 @@ def _advice(kind: Kind, reason: str) -> str:
 
 
 def is_test_code(text: str) -> bool:
-    """Whether it is Python that can fail: a reference answer "42" is Python, and tests nothing."""
+    """Return True if a text is Python that can fail; "42", a reference answer, tests nothing."""
     try:
         nodes = ast.walk(ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -252,6 +255,6 @@ def is_test_code(text: str) -> bool:
 
 
 def code_of(text: str) -> str:
-    """The last ```python block of an answer; all of it, where there is none."""
-    fenced = FENCED.findall(text)
-    return str(fenced[-1]) if fenced else text
+    """Return the last ```python block of an answer; the whole answer if it has none."""
+    blocks = FENCED.findall(text)
+    return str(blocks[-1]) if blocks else text

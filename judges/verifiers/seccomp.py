@@ -1,9 +1,9 @@
 """The system calls that code in the sandbox may make, as a filter that the kernel runs.
 
-libseccomp translates the names; it is called through ctypes, because its one binding on PyPI has
-had no release since 2021 and wants the same library. The list is what Python and its standard
-library need: a call that is not on it, a newer one too, does not exist ("function not
-implemented"), and a few that programs probe for are refused.
+libseccomp translates the names. It is called through ctypes, because its only binding on PyPI has
+had no release since 2021 and needs the same library. The list holds what Python and its standard
+library need. Every other call, newer ones included, fails as if it did not exist ("function not
+implemented"); a few that programs probe for fail with "not permitted".
 """
 
 import ctypes
@@ -20,10 +20,10 @@ NOT_EQUAL, EQUAL, MASKED_EQUAL = 1, 4, 7
 CLONE_NEW_ANYTHING = 0x7E020000 | 0x80
 """Every flag of clone that makes a namespace."""
 TERMINAL_REQUESTS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-"""All that ioctl may do: ask what a file is (TCGETS, TIOCGWINSZ, FIONREAD) and how it is read
+"""Allowed ioctl requests: they query a file (TCGETS, TIOCGWINSZ, FIONREAD) or set how it is read
 (FIONBIO, FIONCLEX, FIOCLEX). Typing into a terminal (TIOCSTI, TIOCLINUX) is not among them."""
 PROCESS_OPTIONS = (1, 15, 16)
-"""All that prctl may do: set the signal of a parent's end, set and get a thread's name."""
+"""Allowed prctl options: set the signal sent at the parent's death, set and get a thread's name."""
 
 FILES = (
     "access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 "
@@ -44,7 +44,8 @@ PROCESSES = (
     "uname vfork wait4 waitid"
 )
 RIGHTS = "setgroups setresgid setresuid"
-"""For the process that gives up its user before the code begins; the code has no right to them."""
+"""Calls for the process that switches its user before the code begins; the code lacks the rights
+to use them."""
 SIGNALS_AND_TIME = (
     "alarm clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep pause "
     "restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn "
@@ -66,8 +67,8 @@ REFUSED = (
     "pidfd_open pivot_root process_vm_readv process_vm_writev ptrace request_key semget setgid "
     "setns setuid setxattr shmat shmget umount2 unshare userfaultfd vmsplice"
 )
-"""Answered with "not permitted", which says more than "not implemented". clone3 is not among them:
-without it glibc takes clone, whose flags a filter can read."""
+"""Calls that fail with "not permitted", which is clearer than "not implemented". clone3 is not
+among them: if it does not exist, glibc calls clone, whose flags a filter can read."""
 
 
 class _Comparison(ctypes.Structure):

@@ -204,7 +204,7 @@ def test_where_nothing_can_be_shut_off_nothing_is_run(monkeypatch: pytest.Monkey
     assert opinion.outcome is Outcome.UNAVAILABLE
     assert "it needs Linux" in (opinion.reason or "")
     check.cache_clear()
-    with pytest.raises(ConfigError, match="cannot shut code off on this machine"):
+    with pytest.raises(ConfigError, match="cannot isolate code on this machine"):
         check()
     check.cache_clear()
 

@@ -218,7 +218,7 @@ def test_a_schema_file_belongs_to_the_version(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("schema", "message"),
-    [({"type": "thing"}, "no JSON schema"), ("nowhere.json", "'nowhere.json' is no JSON file")],
+    [({"type": "thing"}, "not a JSON schema"), ("nowhere.json", "'nowhere.json' is not a JSON")],
 )
 def test_a_schema_that_is_none_is_refused_before_the_run(schema: Any, message: str):
     options = {"kind": "verifier", "metric": "json_schema", "json_schema": schema}
@@ -228,7 +228,7 @@ def test_a_schema_that_is_none_is_refused_before_the_run(schema: Any, message: s
 
 def test_a_schema_elsewhere_is_not_fetched():
     options = {"metric": "json_schema", "json_schema": {"$ref": "http://127.0.0.1:9/schema.json"}}
-    with pytest.raises(ConfigError, match="refers to what it does not hold"):
+    with pytest.raises(ConfigError, match="has an unresolvable reference"):
         judge("{}", **options)
 
 
@@ -239,7 +239,7 @@ def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
     monkeypatch.setenv("SOLON_TEST_KEY", "secret")
     with maths.MathsWorker() as worker:
         assert worker.equal("1/2", "0.5") is True
-        process = psutil.Process(worker._started().pid)
+        process = psutil.Process(worker._start().pid)
         assert "SOLON_TEST_KEY" not in process.environ()
         seconds, _ = process.rlimit(psutil.RLIMIT_CPU)
         used = process.cpu_times()

@@ -17,36 +17,36 @@ SAFE = (
     "operator re statistics string typing"
 )
 SAFE_MODULES = frozenset(SAFE.split())
-"""What tests may import and still run apart from the answer."""
+"""Modules that tests may import and still run apart from the answer."""
 
 
 class ProtocolError(Exception):
-    """The other side sent what no honest one sends."""
+    """The other side sent a message that no honest side sends."""
 
 
 class References(Protocol):
-    """Keeps what does not travel, and stands in for what the other side keeps."""
+    """Numbers objects that stay here, and makes proxies of the other side's objects."""
 
     def export(self, value: object) -> int:
         """Return a number for an object that stays here."""
 
     def stand_in(self, number: int, kind: str) -> object:
-        """Return an object that stands for one of the other side's."""
+        """Return a proxy of one of the other side's objects."""
 
     def own(self, number: int) -> object:
         """Return the object that was exported under a number."""
 
     def number_of(self, value: object) -> int | None:
-        """Return the other side's number, where the value stands for one of its objects."""
+        """Return the other side's number of an object if the value is its proxy, else None."""
 
 
 def encode(value: Any, references: References, depth: int = 0) -> Any:
-    """Return a value as JSON can hold it.
+    """Return a value in a form that JSON can hold.
 
     Args:
         value: Any object.
-        references: Where an object that is no plain data is kept.
-        depth: How many containers it lies in.
+        references: Keeps objects that are not plain data.
+        depth: Number of containers around the value.
 
     Raises:
         ValueError: If containers are nested more than a hundred deep.
@@ -101,10 +101,10 @@ def _encode_other(value: Any, references: References, depth: int) -> Any:
 
 
 def decode(message: Any, references: References) -> Any:
-    """Return the value of a message from the other side, which is trusted in nothing.
+    """Return the value of a message from the other side, which is not trusted.
 
     Raises:
-        ProtocolError: If it is no message that `encode` makes.
+        ProtocolError: If `encode` cannot have made the message.
     """
     return _Decoder(references).value(message, 0)
 

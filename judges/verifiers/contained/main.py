@@ -1,12 +1,12 @@
 """Runs one answer against its tests and writes the verdict; started by judges/verifiers/sandbox.py.
 
-The order matters. The request's first line (limits and the answer's code) is read, rights are
-dropped, and the process forks. Only then does the checker read the second line: the tests and a
-number that its verdict must bear. The answer's process has neither them nor the verdict's pipe.
+The order matters. This program reads the request's first line (limits and the answer's code), drops
+its privileges, and forks. Only then does the checker read the second line: the tests and a nonce
+that its verdict must carry. The answer's process has neither of them, nor the verdict's pipe.
 
-Tests that need the answer in their own process (see `testing.can_run_apart`) run in the answer's
-process, which reports to the checker; there, code written against this very file can report what
-it likes, within what the checker lets through: how many of the tests passed.
+Tests that must share a process with the answer (see `testing.can_run_apart`) run in the answer's
+process, which reports to the checker. There, code written against this very file can forge the one
+thing that the checker accepts: how many of the tests passed.
 """
 
 import ast
@@ -28,7 +28,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Take over standard input and output, which the answer never gets, and do as they say."""
+    """Take over standard input and output, which the answer never gets, and serve the request."""
     # The first process of a sandbox gets no signal from inside that it does not handle.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     inward, outward = _take_over()
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _take_over() -> tuple[int, int]:
-    """Return standard input and output under other numbers; both are /dev/null from here on."""
+    """Return standard input and output as new descriptors; both are /dev/null from now on."""
     inward, outward = _moved(0), _moved(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -66,7 +66,7 @@ def _take_over() -> tuple[int, int]:
 
 
 def _moved(descriptor: int) -> int:
-    """Return a copy of a descriptor, above the numbers that the answer's process keeps."""
+    """Return a copy of a descriptor, numbered above those that the answer's process keeps."""
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
@@ -81,7 +81,7 @@ def _line(descriptor: int) -> bytes:
 
 
 def _limit(request: dict[str, Any]) -> None:
-    """Set limits, then give up what rights are left."""
+    """Drop privileges and set limits."""
     memory, disk = (int(request[key]) << 20 for key in ("memory_megabytes", "disk_megabytes"))
     seconds = int(request["timeout_seconds"]) + 1
     own = request.get("user")
@@ -110,9 +110,9 @@ def _limit(request: dict[str, Any]) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask again to be killed when what started this ends; a change of user cancels it.
+    """Have the kernel kill this process when its parent ends; a change of user had cancelled that.
 
-    If that has ended already, the request has no second line, and `main` ends there.
+    If the parent has ended already, the request has no second line, and `main` ends there.
     """
     import ctypes
 
@@ -121,14 +121,14 @@ def _die_with_parent() -> None:
 
 
 def answer(code: str, peer: Peer) -> NoReturn:
-    """Run an answer's code, then offer its names to the checker; or run the tests too."""
+    """Run an answer's code, then offer the checker its names, or run the tests for the checker."""
     leave = os._exit
     namespace: dict[str, Any] = {"__name__": "answer"}
     failed: str | None = None
     try:
         exec(compile(code, "answer", "exec", dont_inherit=True), namespace)
     except BaseException as error:  # SystemExit too: the code is to return
-        failed = testing.described(error)
+        failed = testing.describe(error)
 
     def names(wanted: list[str]) -> Any:
         return failed or {name: namespace[name] for name in wanted if name in namespace}
@@ -144,7 +144,7 @@ def answer(code: str, peer: Peer) -> NoReturn:
 
 
 def check(tests: str, peer: Peer) -> dict[str, Any]:
-    """Run tests on an answer that waits at the other end of the line."""
+    """Run tests on an answer that serves requests at the other end of the pipes."""
     tree = ast.parse(tests)
     total = testing.count_tests(tree)
     passed, reason = 0, ""
@@ -162,7 +162,7 @@ def check(tests: str, peer: Peer) -> dict[str, Any]:
     except Gone as error:
         reason = str(error)
     except BaseException as error:
-        reason = testing.described(error)
+        reason = testing.describe(error)
     is_count = type(passed) is int and 0 <= passed <= total
     words = reason if isinstance(reason, str) else "the code reported nonsense"
     return {"passed": passed if is_count else 0, "total": total, "reason": words[:500]}

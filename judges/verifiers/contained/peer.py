@@ -1,7 +1,7 @@
 """Calls between two processes that do not trust each other, over a pair of pipes.
 
-Both sides are alike: each may call what the other has handed out. The checker hands out the
-functions that its tests pass to the answer, and nothing but a call reaches them.
+Both sides are equal: each may call the objects that the other has exported. The checker exports the
+functions that its tests pass to the answer, and the answer can only call them.
 """
 
 import builtins
@@ -12,20 +12,20 @@ from typing import Any
 from .codec import ProtocolError, decode, encode
 
 LARGEST = 8 << 20
-"""Bytes of one message."""
+"""Most bytes of one message."""
 MUTABLE = (list, dict, set, bytearray)
 MOST_ARGUMENTS = 1000
 ENDED = "the code ended before its tests did"
 
 
 class Gone(BaseException):
-    """The other process has ended or broken the protocol; no test can go on."""
+    """The other process has ended or broken the protocol; no test can continue."""
 
 
 class Reference:
-    """Stands for an object of the other process; equal to itself only.
+    """Proxy of an object of the other process; it equals only itself.
 
-    It has no arithmetic, no order and no `__bool__`: what a test compares is plain data, or fails.
+    It has no arithmetic, no order and no `__bool__`: tests that compare it, not plain data, fail.
     """
 
     def __init__(self, peer: "Peer", number: int) -> None:
@@ -55,7 +55,7 @@ class Reference:
 
 
 class Stream(Reference):
-    """Stands for an iterator of the other process."""
+    """Proxy of an iterator of the other process."""
 
     def __iter__(self) -> "Stream":
         return self
@@ -75,12 +75,12 @@ OPERATIONS: dict[str, Any] = {
 
 
 class Peer:
-    """One end of the line.
+    """One end of the pair of pipes.
 
     Args:
         inward: Descriptor to read from.
         outward: Descriptor to write to.
-        offers: The operations that the other side may ask for.
+        offers: The operations that the other side may request.
     """
 
     def __init__(self, inward: int, outward: int, offers: frozenset[str]) -> None:
@@ -112,14 +112,17 @@ class Peer:
     def request(
         self, operation: str, number: int, arguments: tuple[Any, ...] = (), named: Any = None
     ) -> Any:
-        """Have the other side do something with one of its objects, and return what came of it.
+        """Apply an operation to one of the other side's objects.
 
         Args:
             operation: A key of OPERATIONS.
             number: The other side's number of the object.
-            arguments: Sent by value where they are plain data; what the call changes in a list,
-                dict, set or bytearray is changed here too.
+            arguments: Plain data is sent by value; if the call changes a list, dict, set or
+                bytearray, it is changed here too.
             named: Keyword arguments.
+
+        Returns:
+            The operation's result: plain data, or a proxy.
 
         Raises:
             Gone: If the other side has ended or sent nonsense.
@@ -150,7 +153,7 @@ class Peer:
         return decode(said.get("value"), self)
 
     def serve(self) -> None:
-        """Answer requests until the other side is gone."""
+        """Serve requests until the other side ends."""
         while True:
             self._serve(self._receive())
 
@@ -175,7 +178,7 @@ class Peer:
         except Gone:
             raise
         except BaseException as error:  # SystemExit too: the tests decide what it means
-            answer = {"raised": _described(error)}
+            answer = {"raised": _describe(error)}
         answer["changed"] = [
             [place, encode(value, self)]
             for place, value in enumerate(values)
@@ -226,8 +229,8 @@ def _replace(value: Any, new: Any) -> None:
         value.update(new)
 
 
-def _described(error: BaseException) -> list[Any]:
-    """Return the names of an exception's classes, nearest first, and its words."""
+def _describe(error: BaseException) -> list[Any]:
+    """Return the names of an exception's classes, nearest first, and its message."""
     names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
     try:
         return [names, str(error)[:500]]
@@ -236,7 +239,7 @@ def _described(error: BaseException) -> list[Any]:
 
 
 def _exception(said: Any) -> BaseException:
-    """Return an exception of the first built-in class that is named."""
+    """Return an exception of the first built-in class among the names."""
     if not (isinstance(said, list) and len(said) == 2 and isinstance(said[0], list)):
         raise ProtocolError("no exception")
     for name in said[0][:20]:

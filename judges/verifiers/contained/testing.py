@@ -1,4 +1,4 @@
-"""What counts as a test, how tests are run, and which can be run apart from the answer."""
+"""The tests of an answer: counting and running them, and deciding which can run apart from it."""
 
 import ast
 import builtins
@@ -26,11 +26,11 @@ REACHES_IN = frozenset(INTROSPECTION.split())
 
 
 def can_run_apart(tree: ast.Module) -> bool:
-    """Whether tests only call functions with plain data, so that the answer can run elsewhere.
+    """Return True if tests only call functions with plain data, so that the answer can run apart.
 
-    Decided by the tests alone, never by the answer, which would choose what it can deceive.
-    Classes of the answer (names with a capital letter), classes of the tests, attributes that
-    begin with an underscore and modules that touch the process need one process for both.
+    The tests alone decide, never the answer, which would choose the way it can deceive. Classes of
+    the answer (names with a capital letter), classes of the tests, attributes that begin with an
+    underscore and modules that touch the process need one process for both.
     """
     for node in ast.walk(tree):
         if isinstance(node, NEEDS_THE_SAME_PROCESS):
@@ -50,11 +50,10 @@ def can_run_apart(tree: ast.Module) -> bool:
 
 
 def wanted_names(tree: ast.Module) -> list[str]:
-    """Return the names that tests expect of an answer.
+    """Return the names that tests expect an answer to define.
 
-    A built-in name is the answer's only where the tests name nothing else of it: "assert
-    sum(2, 3) == 5" tests a function named sum, while an answer that redefines `len` to please
-    "assert len(f(2)) == 3" is not heard.
+    A built-in name counts only if the tests use no other name: "assert sum(2, 3) == 5" tests a
+    function named sum, but an answer cannot redefine `len` to pass "assert len(f(2)) == 3".
     """
     loaded: dict[str, None] = {}
     bound: set[str] = set()
@@ -79,7 +78,7 @@ def wanted_names(tree: ast.Module) -> list[str]:
 def modules(tree: ast.Module) -> dict[str, Any]:
     """Return the modules that tests use without importing them, as in "assert f(1) == math.pi".
 
-    They are the checker's own; an answer's `math` could agree with everything.
+    They are the checker's own; an answer's `math` could pass any test.
     """
     bases = {
         node.value.id
@@ -90,18 +89,18 @@ def modules(tree: ast.Module) -> dict[str, Any]:
 
 
 def count_tests(tree: ast.Module) -> int:
-    """Return how many tests there are; code that marks none is one."""
+    """Return the number of tests; code that marks none counts as one."""
     return sum(_is_test(node) for node in tree.body) or 1
 
 
 def run(tree: ast.Module, namespace: dict[str, Any]) -> tuple[int, str]:
     """Run the tests: each top-level `assert`, and each `test_` function, is one.
 
-    Test code that has neither is one test: to run to its end. Where any other statement of the
-    tests fails, none has passed.
+    Test code that has neither is one test, which passes if the code runs to its end. If any other
+    statement of the tests fails, no test has passed.
 
     Returns:
-        How many passed, and why the first that did not failed.
+        The number of tests that passed, and why the first failure failed.
     """
     reasons: list[str] = []
     total = count_tests(tree)
@@ -112,11 +111,11 @@ def run(tree: ast.Module, namespace: dict[str, Any]) -> tuple[int, str]:
             except Exception as error:
                 if not _is_test(node):
                     raise
-                reasons.append(f"test of line {node.lineno}: {described(error)}")
+                reasons.append(f"test of line {node.lineno}: {describe(error)}")
     except Gone as error:
         return 0, str(error)[:REASON_CHARACTERS]
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: the code is to return
-        return 0, described(error)
+        return 0, describe(error)
     return total - len(reasons), "".join(reasons[:1])
 
 
@@ -131,8 +130,8 @@ def _run(node: ast.stmt, namespace: dict[str, Any]) -> None:
         namespace[node.name]()
 
 
-def described(error: BaseException) -> str:
-    """Return an exception's class and words."""
+def describe(error: BaseException) -> str:
+    """Return an exception's class and message."""
     try:
         return f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]
     except BaseException:  # an exception may have a __str__ of its own
