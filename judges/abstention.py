@@ -1,4 +1,4 @@
-"""Rewards a right answer, forgives "I don't know", punishes a wrong one."""
+"""Rewards a right answer, forgives "I don't know", and punishes a wrong one."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from rlhf_core.text.declining import declines
 
 class AbstentionOptions(Settings):
     judge: JudgeSettings = JudgeSettings(kind="similarity")
-    """Who says whether an answer is right: kind and options of a judge that scores answers alone
-    against the prompt's reference answers."""
+    """The judge that decides if an answer is right: kind and options of a judge that scores
+    answers alone against the prompt's reference answers."""
     threshold: Share = 0.8
-    """From this score of that judge on, an answer is right."""
+    """Score of that judge from which an answer is right."""
     right: float = 1.0
-    """Reward of a right answer, and of declining a question whose reference does."""
+    """Reward of a right answer, and of declining a question whose reference declines too."""
     declined: float = -0.1
     """Reward of an answer that declines to answer: "I don't know"."""
     wrong: float = -1.0
@@ -31,15 +31,15 @@ class AbstentionOptions(Settings):
     @model_validator(mode="after")
     def _rewards_are_in_order(self) -> "AbstentionOptions":
         if not self.wrong <= self.declined <= self.right or self.wrong == self.right:
-            raise ValueError("rewards must rise from `wrong` over `declined` to `right`")
+            raise ValueError("rewards must rise from `wrong` through `declined` to `right`")
         return self
 
 
 class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
-    """The score is the reward, scaled so that the lowest is 0 and the highest 1.
+    """Scores the reward, scaled so that the lowest is 0 and the highest 1.
 
-    Where reference answers decline too (nobody knows), declining is right; where all of them do,
-    any answer is wrong. The reward itself stands in the raw output, with what led to it.
+    If a reference answer declines too (nobody knows), declining is right; if all of them do, any
+    answer is wrong. The raw output holds the reward itself and how it was reached.
     """
 
     Options = AbstentionOptions
@@ -71,11 +71,11 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
         return self._judge.workload(prompt_tokens, answer_tokens)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        asked = [_comparable(answer) for answer in answers]
-        compared = iter(self._judge.score([answer for answer in asked if answer is not None]))
+        comparable = [_comparable(answer) for answer in answers]
+        compared = iter(self._judge.score([answer for answer in comparable if answer is not None]))
         return [
-            self._decide(answer, next(compared) if comparable else None)
-            for answer, comparable in zip(answers, asked, strict=True)
+            self._decide(answer, next(compared) if other else None)
+            for answer, other in zip(answers, comparable, strict=True)
         ]
 
     def _decide(self, answer: Answer, compared: Opinion | None) -> Opinion:
@@ -92,29 +92,30 @@ class AbstentionJudge(PointwiseJudge[AbstentionOptions]):
         reward = self.options.right if is_right else self.options.wrong
         if declined and not is_right:
             reward = self.options.declined
-        said = {
+        made_of = {
             "declines": declined,
             "right": is_right,
             "answerable": any(not declines(reference) for reference in references),
             "reward": reward,
             "compared": compared.score if compared else None,
         }
-        verdict = scored(self._scaled(reward), raw_output=json.dumps(said))
-        asked = compared or verdict  # what asking took is recorded
-        return replace(asked, score=verdict.score, raw_output=verdict.raw_output)
+        verdict = scored(self._scaled(reward), raw_output=json.dumps(made_of))
+        record = compared or verdict  # which holds the costs of the comparison
+        return replace(record, score=verdict.score, raw_output=verdict.raw_output)
 
     def _scaled(self, reward: float) -> float:
         return (reward - self.options.wrong) / (self.options.right - self.options.wrong)
 
 
 def _comparable(answer: Answer) -> Answer | None:
-    """The answer with the references that answer; None where nothing is to be compared."""
+    """Return the answer without references that decline; None if there is nothing to compare."""
     if declines(answer.text):
         return None
-    telling = tuple(text for text in answer.prompt.reference_answers if not declines(text))
-    if not telling:
+    references = tuple(text for text in answer.prompt.reference_answers if not declines(text))
+    if not references:
         return None
-    return replace(answer, prompt=answer.prompt.model_copy(update={"reference_answers": telling}))
+    prompt = answer.prompt.model_copy(update={"reference_answers": references})
+    return replace(answer, prompt=prompt)
 
 
 JUDGE = AbstentionJudge

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from judges.language_model.choice import Choice, Heard, shown
-from judges.language_model.fence import Fenced, fenced, template
-from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.choice import Choice, ModelReply, probabilities_as_json
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
+from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.language_model.principles import (
     Constitution,
     Principle,
@@ -22,8 +22,8 @@ from rlhf_core.config.base import PositiveInt
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150
 EXAMPLE_TOKENS = 130
-TEMPLATE = template("constitution")
-EXAMPLE = template("constitution_example")
+TEMPLATE = load_template("constitution")
+EXAMPLE = load_template("constitution_example")
 VERDICT = "Which answer is better by this principle? Reply with one letter: A or B."
 THINK = (
     "Think step by step about which answer is better by this principle, in a few sentences, "
@@ -34,24 +34,26 @@ CONCLUDE = "[{nonce} your reasoning]\n{reasoning}\n[{nonce} end]\n\n" + VERDICT
 
 class ConstitutionOptions(LanguageModelOptions):
     constitution: str = "default"
-    """A constitution that Solon ships, or the path of a .yaml file like it."""
+    """A constitution that Solon ships, or the path of a .yaml file in the same format."""
     few_shots: Annotated[int, Field(ge=0)] = 4
-    """Worked comparisons shown first, of those the constitution has."""
+    """Number of the constitution's worked comparisons shown first."""
     chain_of_thought: bool = False
-    """Let the model reason before it decides. It is surer then than it should be: see clamp."""
+    """Let the model reason before it decides. Its verdicts are then overconfident: see clamp."""
     reasoning_tokens: PositiveInt = 200
-    """Length of that reasoning."""
+    """Most tokens of that reasoning."""
     clamp: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.4
-    """With chain of thought, probabilities are kept between this and 1 − this."""
+    """Least probability with chain of thought; the greatest is 1 minus this."""
     shows_reference: bool = True
-    """Put the reference answer, where there is one, into the prompt."""
+    """Show the model the reference answer, if there is one."""
 
 
-class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[ConstitutionOptions]):
-    """Soft labels by a principle a comparison (arXiv:2212.08073, section 4.1).
+class ConstitutionJudge(
+    LanguageModelJudge[ConstitutionOptions], PairwiseJudge[ConstitutionOptions]
+):
+    """Soft labels, with one principle for each comparison (arXiv:2212.08073, section 4.1).
 
-    The principle is drawn by a hash of the prompt and the two answers, so both orders are judged
-    by the same one, and a rerun too.
+    The principle is drawn by a hash of the prompt and the two answers, so both orders, and every
+    rerun, are judged by the same one.
     """
 
     Options = ConstitutionOptions
@@ -94,13 +96,20 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
         ]
 
     def principle(self, contest: Contest) -> Principle:
-        """The one this comparison is judged by, in whatever order it is shown."""
+        """Return the principle of this comparison, the same in both orders."""
         answers = sorted((contest.first, contest.second))
         return self._constitution.draw(contest.prompt.id, *answers)
 
-    def question(self, contest: Contest, ending: str, **written: str) -> Fenced:
+    def question(self, contest: Contest, ending: str, **written: str) -> FencedPrompt:
+        """Return the prompt of one comparison.
+
+        Args:
+            contest: The two answers.
+            ending: The template's last part, which asks for a verdict or for reasoning.
+            written: Further texts that the ending names.
+        """
         shots = self._constitution.few_shots[: self.options.few_shots]
-        return fenced(
+        return fill_for_prompt(
             f"{TEMPLATE}{ending}",
             contest.prompt,
             self.options.shows_reference,
@@ -115,10 +124,10 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
     def _constitution(self) -> Constitution:
         return read_constitution(self.options.constitution)
 
-    def _choose(self, questions: Sequence[Fenced]) -> list[Choice]:
+    def _choose(self, questions: Sequence[FencedPrompt]) -> list[Choice]:
         return self._model.choose(questions, (FIRST, SECOND), tie=TIE)
 
-    def _reasoned(self, contest: Contest, thought: Heard, choice: Choice) -> Opinion:
+    def _reasoned(self, contest: Contest, thought: ModelReply, choice: Choice) -> Opinion:
         record = thought.record()
         if thought.text is None:
             return record
@@ -132,13 +141,13 @@ class ConstitutionJudge(AsksLanguageModel[ConstitutionOptions], PairwiseJudge[Co
         probability = min(max(choice.probabilities[FIRST], clamp), 1 - clamp)
         made_of = {
             "principle": self.principle(contest).name,
-            **json.loads(shown(choice.probabilities)),
+            **json.loads(probabilities_as_json(choice.probabilities)),
         }
         return choice.as_opinion(verdict(probability, json.dumps(made_of)))
 
 
 def example(shot: WorkedComparison) -> str:
-    """A worked comparison as text. The marks are fixed: we wrote what stands between them."""
+    """Return a worked comparison as text. It needs no secret marks: its texts are trusted."""
     answer = FIRST if shot.better == "first" else SECOND
     fields = shot.model_dump(exclude={"better"})
     return EXAMPLE.format(answer=answer, **fields)

@@ -1,4 +1,4 @@
-"""An encoder trained on labelled pairs reads answer and reference together: how alike they are."""
+"""An encoder trained on labelled pairs reads answer and reference together and rates likeness."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,22 +20,22 @@ from rlhf_core.files.text_pairs import Task, TextPair
 from rlhf_core.models.device import choose_compute
 
 ENCODER_PARAMETERS = 22_000_000
-"""Of the default base model, for the plan."""
+"""Size of the default base model, for the plan."""
 
 
 class CrossEncoderOptions(Settings):
     model: str
-    """Folder that `solon judges train cross_encoder` wrote; or, for similarity and paraphrase, a
+    """Folder written by `solon judges train cross_encoder`; or, for similarity and paraphrase, a
     hub id or folder of a sequence classifier with one output."""
     head: Literal["similarity", "paraphrase", "entailment", "mean"] = "similarity"
-    """similarity: how near in meaning; paraphrase: whether they say the same; entailment: whether
-    the answer follows from the reference; mean: of all three."""
+    """similarity: how close they are in meaning; paraphrase: whether they say the same; entailment:
+    whether the answer follows from the reference; mean: the mean of all three."""
     batch_size: Annotated[PositiveInt, ASIDE] = 64
-    """Pairs read at once."""
+    """Pairs per batch."""
 
 
 class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEncoderTraining]):
-    """The head's calibrated number; with several references, that of the nearest one."""
+    """Scores the head's calibrated probability, for the reference answer with the highest one."""
 
     Options = CrossEncoderOptions
     TrainingOptions = CrossEncoderTraining
@@ -86,7 +86,16 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
     def train(
         cls, run: TrainingRun[CrossEncoderTraining], folder: Path, advance: Advance
     ) -> Metrics:
-        """Similarity is read both ways: together, by the heads; and apart, in vectors."""
+        """Train the heads and, on pairs with a similarity, an encoder that reads texts apart.
+
+        Args:
+            run: The data, settings and device.
+            folder: The empty folder to write both models to.
+            advance: Called after every step.
+
+        Returns:
+            Metrics on the held-out pairs.
+        """
         similarities = _similarities(run.pairs)
         if similarities:
             checkpoints = run.checkpoints / APART

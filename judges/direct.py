@@ -1,4 +1,4 @@
-"""A language model grades each answer: the expected grade, by the probability of every grade."""
+"""A language model grades each answer; the score is the expected grade over its probabilities."""
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated
@@ -6,23 +6,23 @@ from typing import Annotated
 from pydantic import Field
 
 from judges.language_model.choice import Choice
-from judges.language_model.fence import Fenced, fenced, template
-from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
+from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored
 
 TEMPLATE_TOKENS = 120
-TEMPLATE = template("direct")
+TEMPLATE = load_template("direct")
 
 
 class DirectOptions(LanguageModelOptions):
     highest: Annotated[int, Field(ge=2, le=9)] = 9
-    """Grades run from 1 to this; none has two digits, so that none begins like another."""
+    """The highest grade; grades run from 1. A grade has one digit, so that none begins another."""
     shows_reference: bool = True
-    """Put the reference answer, where there is one, into the prompt."""
+    """Show the model the reference answer, if there is one."""
 
 
-class DirectJudge(AsksLanguageModel[DirectOptions], PointwiseJudge[DirectOptions]):
-    """Σ i·P(i) over the grades (arXiv:2309.00267, section 3.3), as a score from 0 to 1."""
+class DirectJudge(LanguageModelJudge[DirectOptions], PointwiseJudge[DirectOptions]):
+    """Scores Σ i·P(i) over the grades (arXiv:2309.00267, section 3.3), scaled to 0 to 1."""
 
     Options = DirectOptions
     code = "2"
@@ -44,8 +44,8 @@ class DirectJudge(AsksLanguageModel[DirectOptions], PointwiseJudge[DirectOptions
     def _grades(self) -> list[str]:
         return [str(grade) for grade in range(1, self.options.highest + 1)]
 
-    def question(self, answer: Answer) -> Fenced:
-        return fenced(
+    def question(self, answer: Answer) -> FencedPrompt:
+        return fill_for_prompt(
             TEMPLATE,
             answer.prompt,
             self.options.shows_reference,
@@ -55,7 +55,7 @@ class DirectJudge(AsksLanguageModel[DirectOptions], PointwiseJudge[DirectOptions
 
 
 def read(choice: Choice) -> Opinion:
-    """The expected grade, scaled so that the lowest is 0 and the highest 1."""
+    """Return the expected grade, scaled so that the lowest is 0 and the highest 1."""
     if choice.probabilities is None:
         return choice.record
     expected = sum(int(grade) * share for grade, share in choice.probabilities.items())

@@ -1,4 +1,4 @@
-"""Whether the answer follows from the reference or the given text, and they from the answer."""
+"""An entailment model compares the answer with the reference or given text, by sentence."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -16,28 +16,28 @@ from rlhf_core.models.device import choose_compute
 from rlhf_core.text.sentences import chunks, split_sentences
 
 ENCODER_PARAMETERS = 22_000_000
-"""Of the default base model, for the plan."""
+"""Size of the default base model, for the plan."""
 
 
 class EntailmentOptions(Settings):
     model: str
-    """Folder that `solon judges train cross_encoder` wrote, or a folder or hub id of an NLI model:
+    """Folder written by `solon judges train cross_encoder`, or a folder or hub id of an NLI model:
     a sequence classifier with an output called entailment."""
     premise: Literal["reference", "context"] = "reference"
-    """What the answer is held against: the reference answers or the given text."""
+    """The text to compare the answer with: the reference answers or the given text."""
     direction: Literal["answer_follows", "premise_follows", "both"] = "answer_follows"
-    """answer_follows: the answer adds no fact; premise_follows: it lacks none; both: the lower of
+    """answer_follows: the answer adds no fact; premise_follows: it omits none; both: the lower of
     the two, so that only the same meaning scores high."""
     aggregate: Literal["mean", "min"] = "mean"
-    """How a text's sentences become one number."""
+    """Combines the scores of a text's sentences into one number."""
     chunk_tokens: PositiveInt = 350
-    """Length of the pieces a long premise is read in."""
+    """Most tokens of a chunk of a long premise."""
     batch_size: Annotated[PositiveInt, ASIDE] = 32
-    """Pairs read at once."""
+    """Pairs per batch."""
 
 
 class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
-    """Each sentence against its best chunk, then over sentences (arXiv:2305.16739, section 3.3)."""
+    """Scores each sentence by its best chunk, then aggregates (arXiv:2305.16739, section 3.3)."""
 
     Options = EntailmentOptions
     code = "1"
@@ -62,8 +62,8 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
         }
         grids = {pair: self._grid(*pair) for pair in sorted(wanted)}
         pairs = sorted({pair for grid in grids.values() for row in grid for pair in row})
-        found = self._encoder.probabilities(Task.ENTAILMENT, pairs) if pairs else {}
-        scores = {pair: self._follows(grid, found) for pair, grid in grids.items()}
+        entailed = self._encoder.probabilities(Task.ENTAILMENT, pairs) if pairs else {}
+        scores = {pair: self._follows(grid, entailed) for pair, grid in grids.items()}
         return [self._opinion(answer, scores) for answer in answers]
 
     def _opinion(self, answer: Answer, scores: dict[TwoTexts, float]) -> Opinion:
@@ -72,11 +72,11 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
             return abstains(f"the prompt has no {self._premise_name}")
         if not answer.text.strip():
             return abstains("the answer is empty")
-        found = [
+        by_premise = [
             {name: scores[pair] for name, pair in self._directions(text, answer.text).items()}
             for text in premises
         ]
-        best = max(found, key=lambda numbers: min(numbers.values()))
+        best = max(by_premise, key=lambda numbers: min(numbers.values()))
         raw_output = json.dumps({name: round(number, 6) for name, number in best.items()})
         return scored(min(best.values()), raw_output=raw_output)
 
@@ -92,19 +92,21 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
         return "reference answer" if self.options.premise == "reference" else "given text"
 
     def _directions(self, premise: str, answer: str) -> dict[str, TwoTexts]:
-        """Premise and hypothesis of each direction that is asked for."""
+        """Return premise and hypothesis of each direction that the options name."""
         both = {"answer_follows": (premise, answer), "premise_follows": (answer, premise)}
         direction = self.options.direction
         return both if direction == "both" else {direction: both[direction]}
 
     def _grid(self, premise: str, hypothesis: str) -> list[list[TwoTexts]]:
-        """Each sentence of the hypothesis with every chunk of the premise."""
+        """Return each sentence of the hypothesis, paired with every chunk of the premise."""
         encoder = self._encoder
         pieces = chunks(split_sentences(premise), self.options.chunk_tokens, encoder.count_tokens)
         return [[(piece, sentence) for piece in pieces] for sentence in split_sentences(hypothesis)]
 
-    def _follows(self, grid: Sequence[Sequence[TwoTexts]], found: dict[TwoTexts, float]) -> float:
-        best = [max(found[pair] for pair in row) for row in grid if row]
+    def _follows(
+        self, grid: Sequence[Sequence[TwoTexts]], entailed: dict[TwoTexts, float]
+    ) -> float:
+        best = [max(entailed[pair] for pair in row) for row in grid if row]
         return aggregate(best, self.options.aggregate)
 
     @cached_property
@@ -114,7 +116,7 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
 
 
 def aggregate(sentences: Sequence[float], how: Literal["mean", "min"]) -> float:
-    """One number for a text from those of its sentences; 0 for a text that has none."""
+    """Return the score of a text from those of its sentences; 0 for a text without sentences."""
     if not sentences:
         return 0.0
     return min(sentences) if how == "min" else sum(sentences) / len(sentences)

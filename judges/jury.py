@@ -1,4 +1,4 @@
-"""Several judges decide together: by median, by majority, or by how reliable each is."""
+"""Several judges decide together: by median, by majority, or by how reliable each juror is."""
 
 import json
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ KIND = "jury"
 
 class JuryOptions(Settings):
     judges: Annotated[tuple[JudgeSettings, ...], Field(min_length=2)]
-    """Its members, each as it would stand in a config. One of weight 0 is heard and decides
-    nothing; modes count as they do elsewhere."""
+    """Its members, each as a config would list it. A member of weight 0 is recorded but decides
+    nothing; modes apply as elsewhere."""
     method: Literal["median", "majority", "dawid_skene"] = "median"
     """median: the weighted median of the members' probabilities. majority: the weighted share of
     members for the first, a tie for half. dawid_skene: the probability by the members' reliability,
     which `solon judges train jury` learns from their votes."""
     reliability: str | None = None
-    """For dawid_skene: the file that training wrote."""
+    """The file that training wrote, for dawid_skene."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "JuryOptions":
@@ -52,34 +52,34 @@ class JuryOptions(Settings):
         if learns and {member.weight for member in self.judges} - {0.0, 1.0}:
             raise ValueError("weights other than 0 and 1: reliability takes their place")
         if any(member.kind == KIND for member in self.judges):
-            raise ValueError("no jury sits in a jury; name its members here")
+            raise ValueError("a jury cannot be a member of a jury; list its members here")
         return self
 
 
 @dataclass(frozen=True)
-class Seat:
-    """A member with its settings."""
+class Juror:
+    """A member of a jury with its settings."""
 
     settings: JudgeSettings
     judge: Judge[Any]
 
-    def hear(self, contests: Sequence[Contest]) -> list[Opinion | None]:
-        """Its opinion on each contest; None on those of modes it does not judge."""
-        is_asked = [contest.prompt.mode in self.settings.modes for contest in contests]
-        asked = [c for c, is_its in zip(contests, is_asked, strict=True) if is_its]
+    def compare(self, contests: Sequence[Contest]) -> list[Opinion | None]:
+        """Return its opinion on each contest; None on those of modes it does not judge."""
+        is_judged = [contest.prompt.mode in self.settings.modes for contest in contests]
+        own = [contest for contest, is_own in zip(contests, is_judged, strict=True) if is_own]
         if isinstance(self.judge, PairwiseJudge):
-            opinions = iter(self.judge.compare(asked))
+            opinions = iter(self.judge.compare(own))
         else:
             assert isinstance(self.judge, PointwiseJudge)
-            opinions = iter(compare_scores(self.judge, asked, self.settings.scale))
-        return [next(opinions) if is_its else None for is_its in is_asked]
+            opinions = iter(compare_scores(self.judge, own, self.settings.scale))
+        return [next(opinions) if is_own else None for is_own in is_judged]
 
 
 class JuryJudge(PairwiseJudge[JuryOptions]):
-    """Members without an opinion cast no vote; what each said stays in the raw output.
+    """Combines the opinions of its jurors; those without an opinion cast no vote.
 
-    Where one that votes could not be reached, the jury has no verdict yet and is asked again: the
-    others' weight does not stand in for it.
+    If a juror with a weight is unavailable, so is the jury, and the next run retries it: the other
+    votes do not replace the missing one. The raw output holds every juror's opinion.
     """
 
     Options = JuryOptions
@@ -87,126 +87,127 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
 
     def __init__(self, options: JuryOptions, ledger: Ledger | None = None) -> None:
         super().__init__(options, ledger)
-        self._seats = [Seat(settings, load(settings, ledger)) for settings in options.judges]
-        versions = [seat.judge.version for seat in self._seats]
+        self._jurors = [Juror(settings, load(settings, ledger)) for settings in options.judges]
+        versions = [juror.judge.version for juror in self._jurors]
         if len(set(versions)) < len(versions):
             raise ConfigError("judge 'jury': two members are the same judge; give it more weight")
 
     def fixed_text(self) -> str:
-        """What the members' versions leave out: places and scales; and the learnt reliability."""
-        settings = [seat.settings for seat in self._seats]
+        """Return weights, scales and modes, which no juror's version covers, and reliabilities."""
+        settings = [juror.settings for juror in self._jurors]
         places = [[own.weight, own.scale, *own.modes] for own in settings]
         learnt = self._reliability if self.options.method == "dawid_skene" else None
         return json.dumps([places, learnt and repr(learnt)])
 
     def models(self) -> tuple[str, ...]:
-        return tuple(name for seat in self._seats for name in seat.judge.models())
+        return tuple(name for juror in self._jurors for name in juror.judge.models())
 
     def check_machine(self) -> None:
-        for seat in self._seats:
-            seat.judge.check_machine()
+        for juror in self._jurors:
+            juror.judge.check_machine()
 
     def members(self) -> tuple[Judge[Any], ...]:
-        return tuple(seat.judge for seat in self._voters)
+        return tuple(juror.judge for juror in self._voters)
 
     def check(self) -> None:
-        for seat in self._seats:
-            seat.judge.check()
+        for juror in self._jurors:
+            juror.judge.check()
         if self.options.method == "dawid_skene":
-            missing = {s.judge.version for s in self._voters} - set(self._reliability.confusion)
+            versions = {juror.judge.version for juror in self._voters}
+            missing = versions - set(self._reliability.confusion)
             if missing:
                 raise ConfigError(
-                    f"judge 'jury': {self.options.reliability} knows nothing of "
-                    f"{', '.join(sorted(missing))}; train the jury anew"
+                    f"judge 'jury': {self.options.reliability} holds no reliability of "
+                    f"{', '.join(sorted(missing))}; train the jury again"
                 )
 
     def preflight(self) -> None:
-        for seat in self._seats:
-            seat.judge.preflight()
+        for juror in self._jurors:
+            juror.judge.preflight()
 
     def member_outcomes(
         self, raw_output: str | None
     ) -> list[tuple[JudgeSettings, Outcome, str | None]]:
         if raw_output is None:
             return []
-        told = json.loads(raw_output)["members"]
+        records = json.loads(raw_output)["members"]
         return [
-            (seat.settings, Outcome(said["outcome"]), said["reason"])
-            for seat, said in zip(self._seats, told, strict=True)
-            if said["outcome"] is not None
+            (juror.settings, Outcome(record["outcome"]), record["reason"])
+            for juror, record in zip(self._jurors, records, strict=True)
+            if record["outcome"] is not None
         ]
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
-        works = [self._work(seat, prompt_tokens, answer_tokens) for seat in self._seats]
+        works = [self._work(juror, prompt_tokens, answer_tokens) for juror in self._jurors]
         parameters = max(work.parameters for work in works)
         tokens = sum(work.tokens * work.parameters for work in works) / max(parameters, 1)
         return Workload(tokens, parameters, sum(work.cost_usd for work in works))
 
     def compare(self, contests: Sequence[Contest]) -> list[Opinion]:
-        heard = [seat.hear(contests) for seat in self._seats]
-        return [self._decide([said[i] for said in heard]) for i in range(len(contests))]
+        by_juror = [juror.compare(contests) for juror in self._jurors]
+        return [self._decide([own[i] for own in by_juror]) for i in range(len(contests))]
 
     def votes(self, contests: Sequence[Contest]) -> list[dict[str, Outcome]]:
-        """What reliability is learnt from: each voting member's outcome, by its version."""
-        heard = {seat.judge.version: seat.hear(contests) for seat in self._voters}
+        """Return each contest's votes by the juror's version, from which reliability is learnt."""
+        by_juror = {juror.judge.version: juror.compare(contests) for juror in self._voters}
         return [
             {
                 version: opinion.outcome
-                for version, said in heard.items()
-                if (opinion := said[i]) is not None and opinion.probability is not None
+                for version, opinions in by_juror.items()
+                if (opinion := opinions[i]) is not None and opinion.probability is not None
             }
             for i in range(len(contests))
         ]
 
-    def _decide(self, said: Sequence[Opinion | None]) -> Opinion:
-        voted = [
-            (seat, opinion.probability, opinion.outcome)
-            for seat, opinion in zip(self._seats, said, strict=True)
-            if opinion and opinion.probability is not None and seat.settings.weight > 0
+    def _decide(self, opinions: Sequence[Opinion | None]) -> Opinion:
+        votes = [
+            (juror, opinion.probability, opinion.outcome)
+            for juror, opinion in zip(self._jurors, opinions, strict=True)
+            if opinion and opinion.probability is not None and juror.settings.weight > 0
         ]
-        asked = [opinion for opinion in said if opinion]
         is_waiting = any(
             opinion is not None and opinion.outcome is Outcome.UNAVAILABLE
-            for seat, opinion in zip(self._seats, said, strict=True)
-            if seat.settings.weight > 0
+            for juror, opinion in zip(self._jurors, opinions, strict=True)
+            if juror.settings.weight > 0
         )
         if is_waiting:
-            found = Opinion(Outcome.UNAVAILABLE, reason=self._reasons(said))
-        elif voted:
-            weighed = [(probability, seat.settings.weight) for seat, probability, _ in voted]
+            decision = Opinion(Outcome.UNAVAILABLE, reason=self._reasons(opinions))
+        elif votes:
+            weighed = [(probability, juror.settings.weight) for juror, probability, _ in votes]
             if self.options.method == "median":
-                found = verdict(weighted_median(weighed))
+                decision = verdict(weighted_median(weighed))
             elif self.options.method == "majority":
-                found = verdict(majority(weighed))
+                decision = verdict(majority(weighed))
             else:
-                labels = {seat.judge.version: outcome for seat, _, outcome in voted}
-                found = verdict(self._reliability.probability(labels))
+                labels = {juror.judge.version: outcome for juror, _, outcome in votes}
+                decision = verdict(self._reliability.probability(labels))
         else:
-            found = Opinion(Outcome.ABSTAINS, reason=self._reasons(said))
-        spread = [probability for _, probability, _ in voted]
+            decision = Opinion(Outcome.ABSTAINS, reason=self._reasons(opinions))
+        spread = [probability for _, probability, _ in votes]
         made_of = {
-            "members": [_told(s, o) for s, o in zip(self._seats, said, strict=True)],
+            "members": [_record(j, o) for j, o in zip(self._jurors, opinions, strict=True)],
             "spread": max(spread) - min(spread) if spread else None,
         }
-        return with_costs(replace(found, raw_output=json.dumps(made_of)), asked)
+        records = [opinion for opinion in opinions if opinion]
+        return with_costs(replace(decision, raw_output=json.dumps(made_of)), records)
 
-    def _reasons(self, said: Sequence[Opinion | None]) -> str:
-        told = [
-            f"{seat.settings.name}: {opinion.reason if opinion else 'not its mode'}"
-            for seat, opinion in zip(self._seats, said, strict=True)
-            if seat.settings.weight > 0 and (opinion is None or opinion.probability is None)
+    def _reasons(self, opinions: Sequence[Opinion | None]) -> str:
+        reasons = [
+            f"{juror.settings.name}: {opinion.reason if opinion else 'not its mode'}"
+            for juror, opinion in zip(self._jurors, opinions, strict=True)
+            if juror.settings.weight > 0 and (opinion is None or opinion.probability is None)
         ]
-        return "members without an opinion (" + "; ".join(told) + ")"
+        return "members without an opinion (" + "; ".join(reasons) + ")"
 
-    def _work(self, seat: Seat, prompt_tokens: float, answer_tokens: float) -> Workload:
-        work: Workload = seat.judge.workload(prompt_tokens, answer_tokens)
-        if isinstance(seat.judge, PairwiseJudge):
+    def _work(self, juror: Juror, prompt_tokens: float, answer_tokens: float) -> Workload:
+        work: Workload = juror.judge.workload(prompt_tokens, answer_tokens)
+        if isinstance(juror.judge, PairwiseJudge):
             return work
         return Workload(2 * work.tokens, work.parameters, 2 * work.cost_usd)
 
     @property
-    def _voters(self) -> list[Seat]:
-        return [seat for seat in self._seats if seat.settings.weight > 0]
+    def _voters(self) -> list[Juror]:
+        return [juror for juror in self._jurors if juror.settings.weight > 0]
 
     @cached_property
     def _reliability(self) -> dawid_skene.Reliability:
@@ -216,9 +217,17 @@ class JuryJudge(PairwiseJudge[JuryOptions]):
 def compare_scores(
     judge: PointwiseJudge[Any], contests: Sequence[Contest], scale: float
 ) -> list[Opinion]:
-    """Contests by a judge that scores answers alone: σ of the difference of scores over its scale.
+    """Compare answers with a judge that scores them alone: P = σ((score₁ − score₂) / scale).
 
-    Each distinct answer is scored once; what that took is counted where it first stands.
+    Each distinct answer is scored once.
+
+    Args:
+        judge: The judge.
+        contests: The pairs of answers.
+        scale: Difference of scores that counts as one unit of log-odds.
+
+    Returns:
+        An opinion on each contest, in order.
     """
     answers = {_key(answer): answer for contest in contests for answer in contest.answers}
     scores = dict(zip(answers, judge.score(list(answers.values())), strict=True))
@@ -234,12 +243,16 @@ def _difference(first: Opinion, second: Opinion, scale: float) -> Opinion:
     for opinion in (first, second):
         if opinion.score is None:
             return opinion
-    found = verdict((1 + margin_of_scores(first.score or 0.0, second.score or 0.0, scale)) / 2)
-    return with_costs(found, [first, second])
+    margin = margin_of_scores(first.score or 0.0, second.score or 0.0, scale)
+    return with_costs(verdict((1 + margin) / 2), [first, second])
 
 
 def weighted_median(weighed: Sequence[tuple[float, float]]) -> float:
-    """The probability with half of the weight on either side; the middle, where two share it."""
+    """Return the weighted median of probabilities; of two middle ones, their mean.
+
+    Args:
+        weighed: Pairs of a probability and its weight.
+    """
     ordered = sorted(weighed)
     half, below = sum(weight for _, weight in ordered) / 2, 0.0
     for place, (probability, weight) in enumerate(ordered):
@@ -252,16 +265,20 @@ def weighted_median(weighed: Sequence[tuple[float, float]]) -> float:
 
 
 def majority(weighed: Sequence[tuple[float, float]]) -> float:
-    """The share of the weight that prefers the first; whoever is undecided counts for half."""
+    """Return the share of the weight that prefers the first answer; a tie counts as one half.
+
+    Args:
+        weighed: Pairs of a probability and its weight.
+    """
     votes = [(float(p > 0.5) if p != 0.5 else 0.5, weight) for p, weight in weighed]
     return sum(vote * weight for vote, weight in votes) / sum(weight for _, weight in votes)
 
 
-def _told(seat: Seat, opinion: Opinion | None) -> dict[str, Any]:
+def _record(juror: Juror, opinion: Opinion | None) -> dict[str, Any]:
     if opinion is None:
-        return {"name": seat.settings.name, "outcome": None, "reason": "not its mode"}
+        return {"name": juror.settings.name, "outcome": None, "reason": "not its mode"}
     return {
-        "name": seat.settings.name,
+        "name": juror.settings.name,
         "outcome": opinion.outcome,
         "probability": opinion.probability,
         "reason": opinion.reason,

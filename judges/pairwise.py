@@ -1,23 +1,23 @@
-"""A language model says which of two answers is better: local, or behind an endpoint."""
+"""A language model, local or at an endpoint, says which of two answers is better."""
 
 from collections.abc import Iterable, Sequence
 
 from judges.language_model.choice import Choice
-from judges.language_model.fence import Fenced, fenced, template
-from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
+from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.panel.judge import Contest, Opinion, PairwiseJudge, Workload, verdict
 
 FIRST, SECOND, TIE = "A", "B", "TIE"
 TEMPLATE_TOKENS = 150
-TEMPLATE = template("pairwise")
+TEMPLATE = load_template("pairwise")
 
 
 class PairwiseOptions(LanguageModelOptions):
     shows_reference: bool = True
-    """Put the reference answer, where there is one, into the prompt."""
+    """Show the model the reference answer, if there is one."""
 
 
-class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[PairwiseOptions]):
+class PairwiseModelJudge(LanguageModelJudge[PairwiseOptions], PairwiseJudge[PairwiseOptions]):
     Options = PairwiseOptions
     code = "2"
 
@@ -34,8 +34,8 @@ class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[Pairw
         questions = [self.question(contest) for contest in contests]
         return [read(c) for c in self._model.choose(questions, (FIRST, SECOND), tie=TIE)]
 
-    def question(self, contest: Contest) -> Fenced:
-        return fenced(
+    def question(self, contest: Contest) -> FencedPrompt:
+        return fill_for_prompt(
             TEMPLATE,
             contest.prompt,
             self.options.shows_reference,
@@ -45,10 +45,10 @@ class LanguageModelJudge(AsksLanguageModel[PairwiseOptions], PairwiseJudge[Pairw
 
 
 def read(choice: Choice) -> Opinion:
-    """The verdict of one contest."""
+    """Return the verdict on one contest."""
     if choice.probabilities is None:
         return choice.record
     return choice.as_opinion(verdict(choice.probabilities[FIRST]))
 
 
-JUDGE = LanguageModelJudge
+JUDGE = PairwiseModelJudge

@@ -1,24 +1,24 @@
-"""Questions derived from one text are asked of the other: precision and recall of facts."""
+"""A language model derives questions from one text and answers them from another: shared facts."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from judges.language_model.choice import Heard
+from judges.language_model.choice import ModelReply
 from judges.language_model.facts import (
     ANSWER,
     ANSWER_TOKENS,
     PAIR_TOKENS,
     QUESTIONS,
-    Asked,
     Fact,
-    ask,
-    derive,
+    TextQuestion,
     is_confirmed,
     parse_pairs,
+    request_answers,
+    request_pairs,
 )
-from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.panel.judge import (
     Answer,
     Opinion,
@@ -38,26 +38,26 @@ class QuestionAnsweringOptions(LanguageModelOptions):
     against: Literal["reference", "context"] = "reference"
     """Compare with the first reference answer, or with the text that the prompt is about."""
     measure: Literal["f1", "precision", "recall"] = "f1"
-    """precision: what the candidate says is confirmed by the other text (no added facts); recall:
-    the candidate knows what the other text says (no missing facts); f1: both."""
+    """precision: the other text confirms the candidate's facts (none added); recall: the candidate
+    confirms the other text's facts (none missing); f1: both."""
     questions: PositiveInt = 5
-    """Pairs derived from each text, at most."""
+    """Most question-answer pairs derived from each text."""
     same_answer: Share = 0.5
-    """Two answers are the same from this token F1 on."""
+    """Token F1 from which two answers count as the same."""
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Facts of one text, and the text they are asked of."""
+    """The text whose facts are checked, and the text that must confirm them."""
 
     source: str
     target: str
 
 
 class QuestionAnsweringJudge(
-    AsksLanguageModel[QuestionAnsweringOptions], PointwiseJudge[QuestionAnsweringOptions]
+    LanguageModelJudge[QuestionAnsweringOptions], PointwiseJudge[QuestionAnsweringOptions]
 ):
-    """Share of the facts of each text that the other confirms; abstains where there are none."""
+    """Scores the share of each text's facts that the other confirms; abstains without facts."""
 
     Options = QuestionAnsweringOptions
     code = "1"
@@ -67,8 +67,8 @@ class QuestionAnsweringJudge(
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         directions = 2 if self.options.measure == "f1" else 1
-        asked = 2 * self.options.questions
-        tokens = (1 + asked) * (TEMPLATE_TOKENS + answer_tokens)
+        answers = 2 * self.options.questions
+        tokens = (1 + answers) * (TEMPLATE_TOKENS + answer_tokens)
         written = self.options.questions * (PAIR_TOKENS + 2 * ANSWER_TOKENS)
         return self._model.workload(directions * tokens, directions, written)
 
@@ -80,9 +80,9 @@ class QuestionAnsweringJudge(
             if other
             for direction in self._directions(answer.text, other).values()
         }
-        inquiry = self._inquire(sorted(directions, key=lambda one: (one.source, one.target)))
+        checks = self._check_facts(sorted(directions, key=lambda one: (one.source, one.target)))
         return [
-            self._opinion(self._directions(answer.text, other), inquiry)
+            self._opinion(self._directions(answer.text, other), checks)
             if other
             else abstains(f"the prompt has no {self.options.against}")
             for answer, other in zip(answers, others, strict=True)
@@ -99,33 +99,35 @@ class QuestionAnsweringJudge(
             return both
         return {self.options.measure: both[self.options.measure]}
 
-    def _inquire(self, directions: Sequence[Direction]) -> "Inquiry":
-        """Three rounds: derive, ask the text itself, ask the other one about what was kept."""
+    def _check_facts(self, directions: Sequence[Direction]) -> "FactChecks":
+        """Derive facts, drop those their own text does not confirm, and check the rest."""
         sources = sorted({direction.source for direction in directions})
-        derived = derive(self._model, sources, self.options.questions)
+        derived = request_pairs(self._model, sources, self.options.questions)
         facts = {
-            source: parse_pairs(heard.text or "", self.options.questions)
-            for source, heard in derived.items()
+            source: parse_pairs(reply.text or "", self.options.questions)
+            for source, reply in derived.items()
         }
-        own = ask(self._model, [(s, fact.question) for s in sources for fact in facts[s]])
+        own = request_answers(
+            self._model, [(s, fact.question) for s in sources for fact in facts[s]]
+        )
         threshold = self.options.same_answer
         kept = {s: [f for f in facts[s] if is_confirmed(f, own, s, threshold)] for s in sources}
-        other = ask(
+        other = request_answers(
             self._model,
             [(one.target, fact.question) for one in directions for fact in kept[one.source]],
         )
-        return Inquiry(derived, facts, kept, {**own, **other})
+        return FactChecks(derived, facts, kept, {**own, **other})
 
-    def _opinion(self, directions: Mapping[str, Direction], inquiry: "Inquiry") -> Opinion:
-        heard = [one for direction in directions.values() for one in inquiry.heard(direction)]
-        records = [one.record() for one in heard]
+    def _opinion(self, directions: Mapping[str, Direction], checks: "FactChecks") -> Opinion:
+        replies = [reply for one in directions.values() for reply in checks.replies(one)]
+        records = [reply.record() for reply in replies]
         for record in records:
             if record.outcome is not Outcome.SCORED:
                 return with_costs(Opinion(record.outcome, reason=record.reason), records)
         shares = {
             name: share
             for name, direction in directions.items()
-            if (share := inquiry.share(direction, self.options.same_answer)) is not None
+            if (share := checks.share(direction, self.options.same_answer)) is not None
         }
         if not shares:
             opinion = abstains("no question was derived that its own text could answer")
@@ -135,16 +137,19 @@ class QuestionAnsweringJudge(
 
 
 @dataclass(frozen=True)
-class Inquiry:
-    """All that was asked about a batch."""
+class FactChecks:
+    """The facts of a batch of texts, and the model's replies about them."""
 
-    derived: Mapping[str, Heard]
+    derived: Mapping[str, ModelReply]
+    """The question-answer pairs that the model wrote, by text."""
     facts: Mapping[str, Sequence[Fact]]
+    """The parsed pairs, by text."""
     kept: Mapping[str, Sequence[Fact]]
-    answers: Mapping[Asked, Heard]
+    """The pairs that their own text confirms, by text."""
+    answers: Mapping[TextQuestion, ModelReply]
 
-    def heard(self, direction: Direction) -> list[Heard]:
-        """Every answer that went into one direction."""
+    def replies(self, direction: Direction) -> list[ModelReply]:
+        """Return every reply that one direction depends on."""
         source, target = direction.source, direction.target
         return [
             self.derived[source],
@@ -153,14 +158,14 @@ class Inquiry:
         ]
 
     def share(self, direction: Direction, threshold: float) -> float | None:
-        """Share of the source's facts that the target confirms; None where there are none."""
+        """Return the share of the source's facts that the target confirms; None without facts."""
         kept = self.kept[direction.source]
         confirmed = [is_confirmed(f, self.answers, direction.target, threshold) for f in kept]
         return sum(confirmed) / len(confirmed) if confirmed else None
 
 
 def harmonic_mean(shares: Sequence[float]) -> float:
-    """0 where one of them is."""
+    """Return the harmonic mean; 0 if any share is 0."""
     return len(shares) / sum(1 / share for share in shares) if all(shares) else 0.0
 
 

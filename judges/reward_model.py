@@ -26,7 +26,7 @@ from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 UNKNOWN_CONTEXT = 2048
-"""Tokens, of a model that does not say how many it can read."""
+"""Context length in tokens of a model whose config names none."""
 
 
 class RewardModelOptions(Settings):
@@ -38,7 +38,7 @@ class RewardModelOptions(Settings):
 
 
 class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
-    """σ(reward): 0.5 is an answer as good as the mean reference answer, for a model of Solon's."""
+    """Scores σ(reward); of a model that Solon trained, 0.5 is the mean reference answer's score."""
 
     Options = RewardModelOptions
     code = "2"
@@ -61,7 +61,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         ]
 
     def rewards(self, answers: Sequence[Answer]) -> list[float | None]:
-        """The reward itself of each; None where there is nothing to read, or too much."""
+        """Return the raw reward of each answer; None if it is empty or too long to read."""
         return self._rewards_that_fit(self._sequences(answers))
 
     def _sequences(self, answers: Sequence[Answer]) -> list[TokenSequence]:
@@ -74,23 +74,23 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         ]
 
     def _rewards_that_fit(self, sequences: Sequence[TokenSequence]) -> list[float | None]:
-        is_read = [bool(s.response_ids) and len(s) <= self._context for s in sequences]
-        fitting = [s for s, is_one in zip(sequences, is_read, strict=True) if is_one]
+        fits = [bool(s.response_ids) and len(s) <= self._context for s in sequences]
+        fitting = [sequence for sequence, is_fit in zip(sequences, fits, strict=True) if is_fit]
         rewards = iter(self._rewards(fitting).tolist()) if fitting else iter(())
-        return [next(rewards) if is_one else None for is_one in is_read]
+        return [next(rewards) if is_fit else None for is_fit in fits]
 
     def _rewards(self, sequences: Sequence[TokenSequence]) -> torch.Tensor:
         if self._is_ours:
-            trunk, role = self._opened
+            trunk, role = self._trunk_and_role
             return score_sequences(trunk, sequences, role)
         return classifier_scores(self._classifier, sequences, self._chat.pad_id, self._compute)
 
     @property
     def _context(self) -> int:
-        """Tokens the model can read."""
-        model = self._opened[0].language_model if self._is_ours else self._classifier
-        found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        return int(found or UNKNOWN_CONTEXT)
+        """Number of tokens the model can read."""
+        model = self._trunk_and_role[0].language_model if self._is_ours else self._classifier
+        length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        return int(length or UNKNOWN_CONTEXT)
 
     @cached_property
     def _folder(self) -> Path:
@@ -102,7 +102,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _base(self) -> str:
-        """The whole model: the named one itself, or what our adapter stands on."""
+        """The whole model: the named one itself, or the base model of our adapter."""
         if not self._is_ours or not (self._folder / ADAPTER_CONFIG).exists():
             return self.options.model
         return adapter_base(self._folder)
@@ -116,7 +116,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         return ChatFormat(load_tokenizer(self._base), self.options.system_prompt)
 
     @cached_property
-    def _opened(self) -> tuple[Trunk, Role]:
+    def _trunk_and_role(self) -> tuple[Trunk, Role]:
         return load_saved(self._folder, self._compute)
 
     @cached_property
@@ -131,6 +131,7 @@ def _why_unread(sequence: TokenSequence) -> str:
 
 
 def read(reward: float) -> Opinion:
+    """Return σ(reward) as the score, with the reward itself as raw output."""
     return scored(torch.tensor(reward).sigmoid().item(), raw_output=f"{reward:.6f}")
 
 

@@ -1,4 +1,4 @@
-"""A language model examines each answer aspect by aspect; the rubric is a file of questions."""
+"""A language model grades each answer aspect by aspect; the rubric is a file of questions."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,14 +9,14 @@ from pydantic import Field, model_validator
 
 from judges.language_model.assets import read_yaml
 from judges.language_model.choice import Choice
-from judges.language_model.fence import Fenced, fenced, template
-from judges.language_model.model import AsksLanguageModel, LanguageModelOptions
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
+from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored, with_costs
 from rlhf_core.config import Settings
 from rlhf_core.records import Outcome
 
 TEMPLATE_TOKENS = 120
-TEMPLATE = template("rubric")
+TEMPLATE = load_template("rubric")
 YES, NO = "Yes", "No"
 
 
@@ -24,17 +24,17 @@ class Aspect(Settings):
     """One question: a Likert scale from 1 to `highest`, or a flag whose `best` answer is given."""
 
     name: str
-    """Under this it is stored."""
+    """The name under which it is stored."""
     question: str
-    """Put to the model, once for each answer."""
+    """The question to the model, once for each answer."""
     highest: Annotated[int, Field(ge=2, le=9)] | None = None
-    """Of a scale; no grade has two digits, so that none begins like another."""
+    """The highest grade of a scale. A grade has one digit, so that none begins another."""
     best: Literal["Yes", "No"] | None = None
-    """Of a flag."""
+    """The better answer of a flag."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
-    """Its share in the score; 0 only records it."""
+    """Its weight in the score; 0 only records it."""
     needs_context: bool = False
-    """Ask it only where the request holds a given text."""
+    """Apply it only if the request contains a given text."""
 
     @model_validator(mode="after")
     def _is_scale_or_flag(self) -> "Aspect":
@@ -53,7 +53,7 @@ class Aspect(Settings):
         return "Reply with one word: Yes or No." if self.best else "Reply with one digit."
 
     def value(self, probabilities: Mapping[str, float]) -> float:
-        """Expected value from 0, worst, to 1, best."""
+        """Return the expected value, from 0 (worst) to 1 (best)."""
         if self.highest is None:
             return probabilities[str(self.best)]
         expected = sum(int(grade) * share for grade, share in probabilities.items())
@@ -72,13 +72,13 @@ class Rubric(Settings):
 
 class RubricOptions(LanguageModelOptions):
     rubric: str = "instructgpt"
-    """A rubric that Solon ships, or the path of a .yaml file like it."""
+    """A rubric that Solon ships, or the path of a .yaml file in the same format."""
     shows_reference: bool = True
-    """Put the reference answer, where there is one, into the prompt."""
+    """Show the model the reference answer, if there is one."""
 
 
-class RubricJudge(AsksLanguageModel[RubricOptions], PointwiseJudge[RubricOptions]):
-    """Weighted mean of the aspects' expected values; one that cannot be read spoils the score."""
+class RubricJudge(LanguageModelJudge[RubricOptions], PointwiseJudge[RubricOptions]):
+    """Scores the weighted mean of the aspects' expected values; if one is unread, there is none."""
 
     Options = RubricOptions
     code = "1"
@@ -95,17 +95,17 @@ class RubricJudge(AsksLanguageModel[RubricOptions], PointwiseJudge[RubricOptions
         return self._model.workload(tokens, calls)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
-        found: list[dict[str, Choice]] = [{} for _ in answers]
+        by_answer: list[dict[str, Choice]] = [{} for _ in answers]
         for aspect in self._rubric.aspects:
             places = [p for p, answer in enumerate(answers) if applies(aspect, answer)]
             questions = [self.question(answers[place], aspect) for place in places]
             choices = self._model.choose(questions, aspect.labels)
             for place, choice in zip(places, choices, strict=True):
-                found[place][aspect.name] = choice
-        return [read(self._rubric, choices) for choices in found]
+                by_answer[place][aspect.name] = choice
+        return [read(self._rubric, choices) for choices in by_answer]
 
-    def question(self, answer: Answer, aspect: Aspect) -> Fenced:
-        return fenced(
+    def question(self, answer: Answer, aspect: Aspect) -> FencedPrompt:
+        return fill_for_prompt(
             TEMPLATE,
             answer.prompt,
             self.options.shows_reference,
@@ -124,7 +124,7 @@ def applies(aspect: Aspect, answer: Answer) -> bool:
 
 
 def read(rubric: Rubric, choices: Mapping[str, Choice]) -> Opinion:
-    """The score of one answer from its aspects."""
+    """Return the opinion on one answer from the choices for its aspects."""
     records = [choice.record for choice in choices.values()]
     values: dict[str, float] = {}
     for name, choice in choices.items():

@@ -1,4 +1,4 @@
-"""A bi-encoder's cosine similarity to the reference answer; with several, to the nearest one."""
+"""A bi-encoder's cosine similarity to the reference answer; with several, to the closest one."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 ENCODER_PARAMETERS = 22_000_000
-"""Of the default encoder, for the plan."""
+"""Size of the default encoder, for the plan."""
 
 
 class SimilarityOptions(Settings):
     model: str = "all-minilm-l6-v2"
     """A sentence-transformers model: bundled name, local folder or hub id."""
     batch_size: Annotated[PositiveInt, ASIDE] = 64
-    """Texts encoded at once."""
+    """Texts per batch."""
 
 
 class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
@@ -37,21 +37,21 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
         pairs = [(a.text, text) for a in answers for text in a.prompt.reference_answers]
-        found = cosines(self._encoder, pairs, self.options.batch_size).tolist() if pairs else []
-        nearness = dict(zip(pairs, found, strict=True))
-        return [_opinion(answer, nearness) for answer in answers]
+        values = cosines(self._encoder, pairs, self.options.batch_size).tolist() if pairs else []
+        similarity = dict(zip(pairs, values, strict=True))
+        return [_opinion(answer, similarity) for answer in answers]
 
     @cached_property
     def _encoder(self) -> "SentenceTransformer":
         return load_sentence_encoder(self.options.model)
 
 
-def _opinion(answer: Answer, nearness: dict[TwoTexts, float]) -> Opinion:
+def _opinion(answer: Answer, similarity: dict[TwoTexts, float]) -> Opinion:
     references = answer.prompt.reference_answers
     if not references:
         return abstains("the prompt has no reference answer")
-    nearest = max(nearness[answer.text, reference] for reference in references)
-    return scored(nearest, raw_output=f"{nearest:.6f}")
+    best = max(similarity[answer.text, reference] for reference in references)
+    return scored(best, raw_output=f"{best:.6f}")
 
 
 JUDGE = SimilarityJudge

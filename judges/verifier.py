@@ -1,4 +1,4 @@
-"""Rules that can be checked: text, numbers, mathematics, a pattern, a JSON schema, unit tests."""
+"""Checks by program: text, numbers, mathematics, a pattern, a JSON schema, unit tests."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,39 +24,41 @@ PATTERN_TIMEOUT_SECONDS = 1.0
 RAW_CHARACTERS = 200
 
 BELONGS = {"pattern": "regex", "json_schema": "json_schema", "tests": "code"}
-"""Options of one metric alone."""
+"""The metric that an option belongs to."""
 NEEDED = ("pattern", "json_schema")
 
 Metric = Callable[[str, str], Opinion | None]
-"""From an answer and a reference to an opinion; None where the reference is of no use to it."""
+"""Takes an answer and a reference; returns an opinion, or None if the metric cannot use the
+reference."""
 
 
 class VerifierOptions(Settings):
     metric: Literal[
         "exact", "contains", "numeric", "maths", "regex", "token_f1", "json_schema", "code"
     ] = "token_f1"
-    """exact, contains and token_f1 normalise as SQuAD does; contains wants the reference's words in
-    a row somewhere in the answer, which suits references of a few words; numeric compares the last
-    number of each text; maths compares final answers by algebra (needs solon[verifiers]);
+    """exact, contains and token_f1 normalise as SQuAD does; contains looks for the reference's
+    words in a row anywhere in the answer, which suits references of a few words; numeric compares
+    the last number of each text; maths compares final answers by algebra (needs solon[verifiers]);
     json_schema validates the answer, or its last ```json block; code runs its last ```python block
     in a sandbox against unit tests, which are the prompt's reference answers, and scores the share
     that passes (needs bubblewrap: apt-get install bubblewrap)."""
     pattern: str | None = None
-    """For regex: what the answer must contain."""
+    """Regular expression that the answer must contain (metric: regex)."""
     tolerance: PositiveFloat = 1e-6
-    """For numeric: allowed difference, relative to the reference where that is above 1."""
+    """Allowed difference, relative to references above 1 (metric: numeric)."""
     json_schema: dict[str, Any] | str | None = None
-    """For json_schema: the schema, or the path of a JSON file that holds it."""
+    """The schema, or the path of a JSON file that holds it (metric: json_schema)."""
     tests: str | None = None
-    """For code: test code for every prompt, in place of its reference answers."""
+    """Test code for every prompt, instead of its reference answers (metric: code)."""
     timeout_seconds: PositiveFloat = 10.0
-    """For code: how long it may run, tests included."""
+    """Time limit of code and tests together (metric: code)."""
     memory_megabytes: PositiveInt = 512
-    """For code: address space of each of its processes (8 at most), and memory of all together
-    where a control group can be made."""
+    """Address space of each process, at most 8, and, if a control group can be made, memory of all
+    of them together (metric: code)."""
     sandbox: SandboxKind = "bubblewrap"
-    """For code: docker runs it in a container instead (docker or podman), where user namespaces are
-    forbidden; off runs it with limits alone, free to read files and to use the network."""
+    """Isolation of the code (metric: code). docker runs it in a container (docker or podman), for
+    machines that forbid user namespaces; off sets limits only: the code can read files and use the
+    network."""
 
     @model_validator(mode="after")
     def _options_fit_the_metric(self) -> "VerifierOptions":
@@ -78,7 +80,7 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
     code = "3"
 
     def fixed_text(self) -> str:
-        """The schema, where it lies in a file: a change of it is another version."""
+        """Return the schema if it is in a file, so that a change of the file is a new version."""
         if self.options.metric == "json_schema" and isinstance(self.options.json_schema, str):
             return read_file(self.options.json_schema)
         return ""
@@ -114,11 +116,14 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         return [self._best(a, as_opinion(metrics[self.options.metric])) for a in answers]
 
     def _best(self, answer: Answer, metric: Metric) -> Opinion:
-        """The best opinion by any reference; one that cannot be had leaves only 1 certain."""
+        """Return the best opinion over the references.
+
+        While the opinion on one reference is missing, only a perfect score is certain.
+        """
         tests = self.options.tests
         references = answer.prompt.reference_answers if tests is None else (tests,)
-        found = [metric(answer.text, reference) for reference in references]
-        opinions = [opinion for opinion in found if opinion is not None]
+        by_reference = [metric(answer.text, reference) for reference in references]
+        opinions = [opinion for opinion in by_reference if opinion is not None]
         if not opinions:
             return abstains("the prompt has no reference answer this metric can use")
         best = max(opinions, key=lambda opinion: opinion.score or 0.0)
@@ -134,10 +139,10 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
 
     def _matches(self, text: str) -> Opinion:
         try:
-            found = regex.search(self.options.pattern or "", text, timeout=PATTERN_TIMEOUT_SECONDS)
+            match = regex.search(self.options.pattern or "", text, timeout=PATTERN_TIMEOUT_SECONDS)
         except TimeoutError:
             return unavailable("the pattern took longer than a second")
-        return scored(float(found is not None), raw_output=found.group() if found else None)
+        return scored(float(match is not None), raw_output=match.group() if match else None)
 
     def _validates(self, text: str) -> Opinion:
         try:
@@ -154,10 +159,10 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         ran = sandbox.run_tests(sandbox.code_of(text), tests, limits, kind)
         if ran.passed is None:
             return unavailable(f"the sandbox did not run the code: {ran.reason}")
-        said = {"passed": ran.passed, "total": ran.total, "reason": ran.reason}
+        result = {"passed": ran.passed, "total": ran.total, "reason": ran.reason}
         if kind == "off":
-            said["sandbox"] = kind
-        return scored(ran.passed / ran.total, raw_output=json.dumps(said))
+            result["sandbox"] = kind
+        return scored(ran.passed / ran.total, raw_output=json.dumps(result))
 
     @cached_property
     def _rules(self) -> "Validator":

@@ -13,7 +13,7 @@ from flows.cycle.revision import build_reviser
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
 from flows.terminal.progress import Advance, progress
-from judges.language_model.choice import Heard
+from judges.language_model.choice import ModelReply
 from judges.language_model.revision import Draft, Reviser
 from rlhf_core.records import Failure, Prompt, Revision, Split
 from rlhf_core.store import Store, queries
@@ -150,7 +150,7 @@ def _next(
     ]
 
 
-def _failure(heard: Sequence[Heard]) -> str | None:
+def _failure(heard: Sequence[ModelReply]) -> str | None:
     for one in heard:
         if not (one.text or "").strip():
             return one.record().reason or "the model wrote nothing"

@@ -1,1 +1,1 @@
-"""Asking a language model for a verdict, local or remote, and reading its answer."""
+"""Queries to local and remote language models, and the parsing of their replies."""

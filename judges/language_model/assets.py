@@ -1,4 +1,4 @@
-"""Data files of judges, ours or the user's: a name in a folder of this package, or a path."""
+"""Data files of judges: a name in a folder of this package, or the path of a user's file."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,15 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def read_yaml(model: type[AnySettings], folder: str, name: str) -> AnySettings:
-    """The file judges/FOLDER/NAME.yaml, or the one at that path, checked.
+    """Load and validate a data file.
+
+    Args:
+        model: What the file must hold.
+        folder: A folder of judges/.
+        name: `NAME` for judges/FOLDER/NAME.yaml, or the path of a .yaml file.
+
+    Returns:
+        The settings that the file holds.
 
     Raises:
         ConfigError: If there is no such file, or something in it is wrong.

@@ -1,30 +1,30 @@
-"""What came of one question with a closed set of answers: probabilities, or why there are none."""
+"""The model's choice among a closed set of labels: their probabilities, or why there are none."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from judges.language_model.label_mass import bare, label_mass
-from judges.language_model.parsing import Stated, stated_verdict
+from judges.language_model.label_mass import bare_token, label_mass
+from judges.language_model.parsing import ParsedVerdict, parse_verdict
 from judges.panel.judge import Opinion
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome, Response
 
 MIN_LABEL_MASS = 0.5
 TOO_LONG = "too_long"
-"""Finish reason of a question that is longer than its model can read."""
+"""Finish reason of a prompt that is longer than its model can read."""
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A model's answer to a question, or why there is none."""
+class ModelReply:
+    """A model's reply to a question, or the error that prevented it."""
 
     response: Response | EndpointError
     is_new: bool
-    """Whether it was asked now; what it cost counts only then."""
+    """True if the model was queried now; a cached reply costs nothing."""
 
     def record(self) -> Opinion:
-        """Outcome and reason where nothing can be read; else a record to read a verdict into."""
+        """Return an opinion with the reply's costs; if it cannot be read, with the reason."""
         if isinstance(self.response, EndpointError):
             return Opinion(Outcome.UNAVAILABLE, reason=str(self.response))
         record = Opinion(Outcome.SCORED, response_ids=(self.response.id,))
@@ -43,7 +43,7 @@ class Heard:
 
     @property
     def text(self) -> str | None:
-        """The words; None where there are none to read."""
+        """The text of the reply; None if there is none to read."""
         if isinstance(self.response, EndpointError) or self.response.finish_reason == TOO_LONG:
             return None
         return self.response.text
@@ -51,86 +51,95 @@ class Heard:
 
 @dataclass(frozen=True)
 class Choice:
-    """Probabilities of the labels, or the opinion that there are none."""
+    """Probabilities of the labels, or the reason why there are none."""
 
     probabilities: dict[str, float] | None
-    """They sum to 1."""
+    """The probabilities, by label; they sum to 1."""
     record: Opinion
-    """What it took and, where there are no probabilities, outcome and reason."""
+    """The costs of the query and, without probabilities, outcome and reason."""
 
     def as_opinion(self, opinion: Opinion) -> Opinion:
-        """An opinion drawn from the probabilities, with what the question took."""
+        """Return the verdict of an opinion with the costs of this query."""
         return replace(
             self.record,
             outcome=opinion.outcome,
             score=opinion.score,
             probability=opinion.probability,
-            raw_output=opinion.raw_output or self.shown,
+            raw_output=opinion.raw_output or probabilities_as_json(self.probabilities or {}),
         )
 
-    @property
-    def shown(self) -> str:
-        return shown(self.probabilities or {})
 
-
-def shown(probabilities: Mapping[str, float]) -> str:
-    """Probabilities as a JSON object, for people."""
+def probabilities_as_json(probabilities: Mapping[str, float]) -> str:
+    """Return probabilities as a JSON object, rounded for people."""
     return json.dumps({label: round(share, 4) for label, share in probabilities.items()})
 
 
 def read_choice(
-    heard: Heard,
+    reply: ModelReply,
     labels: Sequence[str],
     tie: str | None = None,
     min_label_mass: float = MIN_LABEL_MASS,
 ) -> Choice:
-    """Read an answer by the probabilities at the token where its verdict stands, or by its words.
+    """Read a reply by the probabilities at the token where its verdict stands, or by its words.
 
     Args:
-        heard: The answer.
-        labels: What could be answered.
-        tie: The label by which a model says that all labels are alike.
-        min_label_mass: Probability of all labels together below which only the words count.
+        reply: The model's reply.
+        labels: The labels it could choose from.
+        tie: The label that stands for a tie of all labels.
+        min_label_mass: Total probability of the labels below which only the words count.
+
+    Returns:
+        The labels' probabilities, 0 or 1 (in a tie, equal) if they were read from the words.
     """
-    record = heard.record()
-    if record.outcome is not Outcome.SCORED or isinstance(heard.response, EndpointError):
+    record = reply.record()
+    if record.outcome is not Outcome.SCORED or isinstance(reply.response, EndpointError):
         return Choice(None, record)
-    response = heard.response
+    response = reply.response
     is_cut = response.finish_reason == "length"
-    said = stated_verdict(response.text, labels, tie, is_cut)
-    mass = _mass(response, said, labels, tie)
+    verdict = parse_verdict(response.text, labels, tie, is_cut)
+    mass = _mass(response, verdict, labels, tie)
     total = sum(mass.values())
     if total > 0 and total >= min_label_mass:
         return Choice({label: share / total for label, share in mass.items()}, record)
-    if said is not None:
-        chosen = tuple(labels) if said.label == tie else (said.label,)
+    if verdict is not None:
+        chosen = tuple(labels) if verdict.label == tie else (verdict.label,)
         return Choice({label: float(label in chosen) / len(chosen) for label in labels}, record)
     return Choice(None, replace(record, outcome=Outcome.UNPARSED, reason=_unread(response, total)))
 
 
 def _mass(
-    response: Response, said: Stated | None, labels: Sequence[str], tie: str | None
+    response: Response, verdict: ParsedVerdict | None, labels: Sequence[str], tie: str | None
 ) -> dict[str, float]:
-    """Probability of each label where the verdict stands; none where that is not known."""
-    stated = json.loads(response.probabilities or "{}")
-    if isinstance(stated, dict):  # of the first token alone, or of a local model's labels
-        place = said.place if said is not None else None
-        is_first = not response.text or (place is not None and not bare(response.text[:place]))
-        return label_mass(stated, labels, tie, "") if is_first else {}
-    if said is None or said.place is None:
+    """Return each label's probability at the verdict's token; empty if that is not known."""
+    by_token = json.loads(response.probabilities or "{}")
+    if isinstance(by_token, dict):  # of the first token alone, or of a local model's labels
+        place = verdict.place if verdict is not None else None
+        is_first = not response.text or (
+            place is not None and not bare_token(response.text[:place])
+        )
+        return label_mass(by_token, labels, tie, "") if is_first else {}
+    if verdict is None or verdict.place is None:
         return {}
-    token = token_at(response.text, [token for token, _ in stated], said.place)
+    token = token_index_at(response.text, [token for token, _ in by_token], verdict.place)
     if token is None:
         return {}
-    chosen, alternatives = stated[token]
+    chosen, alternatives = by_token[token]
     return label_mass(alternatives, labels, tie, chosen)
 
 
-def token_at(text: str, tokens: Sequence[str], place: int) -> int | None:
-    """Which of the tokens a place in a text falls into; None where it falls into none.
+def token_index_at(text: str, tokens: Sequence[str], place: int) -> int | None:
+    """Return the index of the token that contains a place in a text.
 
-    A server may strip the text of spaces, give tokens of its beginning or its end alone, or of its
-    thoughts too.
+    A server may strip spaces from the text, return the tokens of its beginning or end only, or
+    those of the model's thoughts too.
+
+    Args:
+        text: The text of the reply.
+        tokens: Its tokens, as the server returned them.
+        place: Index of a character of the text.
+
+    Returns:
+        An index into the tokens; None if no token contains the place.
     """
     joined = "".join(tokens)
     if not joined.strip():

@@ -1,9 +1,9 @@
-"""Filling in a judge's template: what others wrote stands between marks that they cannot know.
+"""Judge templates, filled in: untrusted texts stand between marks that their authors cannot know.
 
-A mark is 128 bits of an HMAC of the question's texts, under a key that each process draws anew and
-never writes down. So no mark stands in a text that was there before it, and one that a model
-repeats is of no use in another question. What a question is known by, in the ledger and in batches,
-are its texts without the marks: a run that is resumed under another key asks nothing twice.
+A mark is 128 bits of an HMAC of the prompt's texts, under a key that each process draws anew and
+never writes down. So no earlier text contains the mark, and a mark that a model repeats is useless
+in any other prompt. The ledger and batch files identify a prompt by its texts without the marks: a
+run that is resumed under another key sends no request twice.
 """
 
 import hashlib
@@ -19,32 +19,32 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt
 
 KEY_VARIABLE = "SOLON_FENCE_KEY"
-"""Environment variable with a secret of one's own, for marks that are the same in every run: a
+"""Environment variable with a secret of the user's, which makes the marks the same in every run: a
 local model's verdict depends a little on each token that it reads."""
 MARK = "{nonce}"
-"""Stands for the mark in a template."""
+"""Placeholder of the mark in a template."""
 MARK_DIGITS = 32
 REMOVED = "[mark]"
-"""What a mark becomes in a reply that repeats it."""
+"""Replaces the mark in a reply that repeats it."""
 REFERENCE = f"\n[{MARK} reference answer]\n{{reference}}\n[{MARK} end]\n"
 
 
 @dataclass(frozen=True)
-class Fenced:
-    """A question to a model: texts of which every two have a mark between them."""
+class FencedPrompt:
+    """A prompt for a model: its texts, joined by the secret mark."""
 
     parts: tuple[str, ...]
     former_mark: str = ""
-    """The mark that the question bore when marks were hashes of its texts; answers from then are
-    found again by it."""
+    """The mark of this prompt when marks were hashes of its texts; it identifies replies from that
+    time."""
 
     @cached_property
     def mark(self) -> str:
-        """The secret mark of this question; none of its texts holds it."""
+        """The secret mark of this prompt; none of its texts contains it."""
         return next(mark for number in count() if not self._holds(mark := self._drawn(number)))
 
     def __str__(self) -> str:
-        """The question as a model reads it."""
+        """Return the prompt as a model reads it."""
         return self.mark.join(self.parts)
 
     @property
@@ -52,7 +52,7 @@ class Fenced:
         return self.former_mark.join(self.parts)
 
     def without_mark(self, reply: str) -> str:
-        """A reply in which nobody can read the mark."""
+        """Return the reply with the mark removed, so that it stays secret."""
         return reply.replace(self.mark, REMOVED) if len(self.parts) > 1 else reply
 
     def _drawn(self, number: int) -> str:
@@ -63,41 +63,43 @@ class Fenced:
         return any(mark in part for part in self.parts)
 
 
-def plain(text: str) -> Fenced:
-    """A question without anything to fence off."""
-    return Fenced((text,))
+def plain_prompt(text: str) -> FencedPrompt:
+    """Return a prompt that contains no untrusted text."""
+    return FencedPrompt((text,))
 
 
-def template(name: str) -> str:
-    """The text of judges/prompts/NAME.txt."""
+def load_template(name: str) -> str:
+    """Return the text of judges/prompts/NAME.txt."""
     return (files("judges") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
 
 
-def fenced(template: str, prompt: Prompt, shows_reference: bool, **written: str) -> Fenced:
-    """A judge's template about an answer to a prompt, filled in.
+def fill_for_prompt(
+    template: str, prompt: Prompt, shows_reference: bool, **written: str
+) -> FencedPrompt:
+    """Return a judge's template, filled in with a prompt and answers to it.
 
     Args:
         template: Names `nonce`, `request`, `reference` and every key of `written`.
-        prompt: What was asked.
-        shows_reference: Whether its first reference answer, if any, is shown.
-        written: What candidates wrote, and plain settings of the judge.
+        prompt: The prompt that was answered.
+        shows_reference: True to show its first reference answer, if there is one.
+        written: The candidates' texts, and plain settings of the judge.
     """
     references = prompt.reference_answers[:1] if shows_reference else ()
     whole = template.replace("{reference}", REFERENCE if references else "")
     fields = {"request": prompt.instruction, "reference": "".join(references), **written}
-    return filled(whole, (prompt.id, *written.values()), **fields)
+    return fill_template(whole, (prompt.id, *written.values()), **fields)
 
 
-def filled(template: str, hashed: tuple[str, ...], **fields: str) -> Fenced:
-    """A template with fields, filled in.
+def fill_template(template: str, hashed: tuple[str, ...], **fields: str) -> FencedPrompt:
+    """Return a template, filled in.
 
     Args:
         template: Names `nonce` and every field.
-        hashed: What the former mark was a hash of.
-        fields: The texts.
+        hashed: The texts whose hash was the former mark.
+        fields: The text of each field.
     """
     parts = tuple(part.format(**fields) for part in template.split(MARK))
-    return Fenced(parts, content_id("nonce", *hashed)[:8])
+    return FencedPrompt(parts, content_id("nonce", *hashed)[:8])
 
 
 @cache

@@ -1,37 +1,40 @@
-"""How likely each label is at the place of a verdict, over all the ways in which it is spelt."""
+"""The probability of each label at the verdict's token, summed over all its spellings."""
 
 from collections.abc import Mapping, Sequence
 
 LEADING = " \t\r\n\u00a0\u2581\"'`“”‘’«»„()[]{}*_#"
-"""Marks that may stand before a label: spaces, quotes, brackets, markdown."""
+"""Characters that may precede a label: spaces, quotes, brackets, markdown."""
 TRAILING = LEADING + ".,:;!"
 
 
-def bare(token: str) -> str:
-    """A token without the marks around it, in lower case: ` (A)` and `**a` are both `a`."""
+def bare_token(token: str) -> str:
+    """Return a token in lower case without punctuation around it: ` (A)` and `**a` give `a`."""
     return token.lstrip(LEADING).rstrip(TRAILING).casefold()
 
 
 def label_mass(
     alternatives: Mapping[str, float], labels: Sequence[str], tie: str | None, chosen: str
 ) -> dict[str, float]:
-    """Probability of each label, from the alternatives of one token.
+    """Return the probability of each label, from the alternatives of one token.
 
-    Where the tokenizer splits labels, so that the token that was chosen is only the beginning of
-    one, other beginnings count for the label that they are the beginning of.
+    If the tokenizer splits labels, so that the chosen token is only the beginning of one, each
+    alternative that begins exactly one label counts for that label.
 
     Args:
-        alternatives: Probability of each token that could have stood there.
-        labels: What could be answered.
-        tie: The label by which a model says that all labels are alike; it counts for each in part.
-        chosen: The token that stands there.
+        alternatives: Probability of each token that could have been chosen.
+        labels: The labels the model could choose from.
+        tie: The label that stands for a tie; its probability is divided among the labels.
+        chosen: The token that was chosen.
+
+    Returns:
+        The probability by label, without the tie; the sum is at most 1.
     """
     wanted = labels if tie is None else (*labels, tie)
     folded = {label.casefold(): label for label in wanted}
     mass = dict.fromkeys(wanted, 0.0)
-    is_split = bool(bare(chosen)) and bare(chosen) not in folded
+    is_split = bool(bare_token(chosen)) and bare_token(chosen) not in folded
     for token, probability in alternatives.items():
-        spelt = bare(token)
+        spelt = bare_token(token)
         if spelt in folded:
             mass[folded[spelt]] += probability
         elif is_split and spelt:
@@ -40,5 +43,5 @@ def label_mass(
                 mass[begun[0]] += probability
     if tie is not None:
         share = mass.pop(tie) / len(labels)
-        mass = {label: found + share for label, found in mass.items()}
+        mass = {label: own + share for label, own in mass.items()}
     return mass

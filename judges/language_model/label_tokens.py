@@ -1,8 +1,8 @@
-"""The probability of labels as the beginning of a local model's reply, over all their spellings.
+"""The probability that a local model's reply begins with a label, over all the label's spellings.
 
-A label is spelt by any tokens that come to it, with marks before it: ` A`, `(A`, `**a`, or the
-lone `▁` of SentencePiece and then a digit. So whole continuations are scored; beyond the first
-token only those that are likely enough to matter.
+Any sequence of tokens that yields the label is a spelling, punctuation before it included: ` A`,
+`(A`, `**a`, or the lone `▁` of SentencePiece and then a digit. So whole continuations are scored;
+beyond the first token, only those that are likely enough to matter.
 """
 
 from collections import defaultdict
@@ -12,25 +12,25 @@ from functools import cached_property
 
 from transformers import PreTrainedModel
 
-from judges.language_model.label_mass import LEADING, bare
+from judges.language_model.label_mass import LEADING, bare_token
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.sampling.next_token import next_token_probabilities
 
 LIKELY = 0.01
-"""Probability from which a beginning of labels is followed; less leaves the sum within 1 %."""
+"""Least probability of a partial spelling that is continued; the sums stay within 1 %."""
 LONGEST = 6
-"""Tokens of a label with the marks before it."""
+"""Most tokens of a label, punctuation before it included."""
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What each next token makes of a beginning."""
+    """The effect of each possible next token on a partial spelling."""
 
     labels: dict[int, str]
-    """By token: the label that is complete with it."""
+    """The label that a token completes, by token."""
     beginnings: dict[int, str]
-    """By token: the beginning of labels that it leads to."""
+    """The longer partial spelling that a token leads to, by token."""
 
     @property
     def tokens(self) -> list[int]:
@@ -38,14 +38,14 @@ class _Step:
 
 
 class LabelTokens:
-    """How one tokenizer spells some labels.
+    """The spellings of some labels in one tokenizer.
 
     Args:
-        chat: Of the model.
-        labels: What it may answer.
+        chat: The model's chat format, with its tokenizer.
+        labels: The labels the model chooses from.
 
     Raises:
-        ConfigError: If it cannot spell one of them, so that it cannot be told from the others.
+        ConfigError: If the tokenizer cannot spell a label, so that labels cannot be distinguished.
     """
 
     def __init__(self, chat: ChatFormat, labels: Sequence[str]) -> None:
@@ -62,12 +62,15 @@ class LabelTokens:
     def mass(
         self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], tokens: int
     ) -> list[dict[str, float]]:
-        """Probability of each label after each prompt; they sum to less than 1.
+        """Return the probability of each label as the beginning of the reply to each prompt.
 
         Args:
             model: A causal language model in evaluation mode.
-            prompts: Tokens of each prompt.
-            tokens: Budget of one batch, padding included.
+            prompts: Token ids of each prompt.
+            tokens: Most tokens of one batch, padding included.
+
+        Returns:
+            The probability by label, one dict a prompt; each sums to less than 1.
         """
         mass = [dict.fromkeys(self.labels, 0.0) for _ in prompts]
         waiting = [(place, tuple[int, ...](), "", 1.0) for place in range(len(prompts))]
@@ -79,10 +82,10 @@ class LabelTokens:
             for beginning, group in by_beginning.items():
                 step = self._step(beginning)
                 rows = [[*prompts[place], *written] for place, written, _, _ in group]
-                found = next_token_probabilities(
+                probabilities = next_token_probabilities(
                     model, rows, step.tokens, self.chat.pad_id, tokens
                 ).tolist()
-                for (place, written, _, so_far), row in zip(group, found, strict=True):
+                for (place, written, _, so_far), row in zip(group, probabilities, strict=True):
                     for token, probability in zip(step.tokens, row, strict=True):
                         both = so_far * probability
                         if token in step.labels:
@@ -106,23 +109,23 @@ class LabelTokens:
 
     def _step(self, beginning: str) -> _Step:
         if beginning not in self._steps:
-            self._steps[beginning] = self._made(beginning)
+            self._steps[beginning] = self._make_step(beginning)
         return self._steps[beginning]
 
-    def _made(self, beginning: str) -> _Step:
+    def _make_step(self, beginning: str) -> _Step:
         folded = {label.casefold(): label for label in self.labels}
         step = _Step({}, {})
         for token, text in self._vocabulary.items():
             whole = f"{beginning}{text}".lstrip(LEADING)
-            if bare(whole) in folded:
-                step.labels[token] = folded[bare(whole)]
+            if bare_token(whole) in folded:
+                step.labels[token] = folded[bare_token(whole)]
             elif not whole or any(label.startswith(whole.casefold()) for label in folded):
                 step.beginnings[token] = whole
         return step
 
     @cached_property
     def _vocabulary(self) -> dict[int, str]:
-        """The text of each token but the special ones, where it is short enough to matter."""
+        """The text of each token that is not special and short enough to matter, by id."""
         tokenizer = self.chat.tokenizer
         longest = max(map(len, self.labels)) + LONGEST
         special = set(tokenizer.all_special_ids)

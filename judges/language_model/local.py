@@ -1,4 +1,4 @@
-"""Asking a local language model: the probabilities of labels, or a text at temperature 0."""
+"""Queries to a local language model: the probabilities of labels, or a text at temperature 0."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from judges.language_model.choice import TOO_LONG
 from judges.language_model.label_tokens import LabelTokens
-from judges.language_model.parsing import stated_verdict
+from judges.language_model.parsing import parse_verdict
 from judges.language_model.question import Question
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import EndpointError
@@ -23,17 +23,18 @@ from rlhf_core.records import Response
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ALMOST_ZERO = 1e-5
-"""Temperature at which the likeliest token has all the probability but for exact ties."""
+"""Temperature at which the likeliest token has all the probability, except in exact ties."""
 UNKNOWN_CONTEXT = 2048
+"""Context length in tokens of a model whose config names none."""
 Keep = Callable[[int, Response | EndpointError], None]
-"""Takes each answer, by its question's place, as soon as it is there."""
+"""Called with each response and the index of its question, as soon as it is there."""
 
 _loaded: WeakValueDictionary[str, PreTrainedModel] = WeakValueDictionary()
-"""By name: judges that ask the same model share it, and the last to go frees it."""
+"""Loaded models by name: judges share them, and the last judge to be dropped frees its model."""
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Reply:
     text: str
     finish_reason: str
     completion_tokens: int = 0
@@ -41,7 +42,7 @@ class _Said:
 
 
 class LocalModel:
-    """A model of this machine; it is loaded when it is first asked.
+    """A model that runs on this machine; the first query loads it.
 
     Args:
         name: Bundled name, folder or hub id.
@@ -52,7 +53,7 @@ class LocalModel:
         self._labels: dict[tuple[str, ...], LabelTokens] = {}
 
     def labels(self, labels: Sequence[str]) -> LabelTokens:
-        """How the model spells these labels.
+        """Return the spellings of these labels in the model's tokenizer.
 
         Raises:
             ConfigError: If it cannot spell one of them.
@@ -62,42 +63,45 @@ class LocalModel:
         return self._labels[tuple(labels)]
 
     def answer(self, hashes: Sequence[str], questions: Sequence[Question], keep: Keep) -> None:
-        """Answer the questions in batches of the same kind; one that is too long is kept as such.
+        """Answer questions of one kind in batches; prompts that are too long get no answer.
 
         Args:
-            hashes: What each response is kept under.
+            hashes: Request hash of each question.
             questions: All choices with the same labels, or all free texts of the same length.
-            keep: Called with each response.
+            keep: Called with each response; one that is too long has that as its finish reason.
         """
         prompts = [self._chat.prompt_ids(question.text) for question in questions]
         room = self._context - max(question.max_tokens for question in questions)
         fitting = [place for place, prompt in enumerate(prompts) if len(prompt) <= room]
         for place in sorted(set(range(len(prompts))) - set(fitting)):
-            keep(place, self._response(hashes[place], _Said("", TOO_LONG), len(prompts[place])))
+            keep(place, self._response(hashes[place], _Reply("", TOO_LONG), len(prompts[place])))
         if not fitting:
             return
         ids = [prompts[place] for place in fitting]
         started = time.perf_counter()
         if questions[0].labels:
-            answers = self._choose(ids, questions[0])
+            replies = self._choose(ids, questions[0])
         else:
-            answers = self._write(ids, questions[0].max_tokens)
+            replies = self._write(ids, questions[0].max_tokens)
         # A batch is computed together, so an answer's latency is its share of the batch's.
         share = (time.perf_counter() - started) / len(fitting)
-        for place, said in zip(fitting, answers, strict=True):
-            said = replace(said, text=questions[place].prompt.without_mark(said.text))
-            keep(place, self._response(hashes[place], said, len(prompts[place]), share))
+        for place, reply in zip(fitting, replies, strict=True):
+            reply = replace(reply, text=questions[place].prompt.without_mark(reply.text))
+            keep(place, self._response(hashes[place], reply, len(prompts[place]), share))
 
-    def _choose(self, prompts: Sequence[Sequence[int]], asked: Question) -> list[_Said]:
-        """By the labels' probabilities at once; where they are unlikely, by what is written."""
-        found = self._mass(prompts, asked.labels)
-        said = [_Said("", "eos", probabilities=json.dumps(mass)) for mass in found]
-        unsure = [n for n, mass in enumerate(found) if sum(mass.values()) < asked.min_label_mass]
+    def _choose(self, prompts: Sequence[Sequence[int]], question: Question) -> list[_Reply]:
+        """Return the labels' probabilities; where they are too low, write a reply and read it."""
+        masses = self._mass(prompts, question.labels)
+        replies = [_Reply("", "eos", probabilities=json.dumps(mass)) for mass in masses]
+        least = question.min_label_mass
+        unsure = [n for n, mass in enumerate(masses) if sum(mass.values()) < least]
         if unsure:
-            written = self._written([prompts[place] for place in unsure], asked.max_tokens)
-            for place, one in zip(unsure, written, strict=True):
-                said[place] = self._with_mass(prompts[place], one, found[place], asked.labels)
-        return said
+            samples = self._sample([prompts[place] for place in unsure], question.max_tokens)
+            for place, sample in zip(unsure, samples, strict=True):
+                replies[place] = self._with_mass(
+                    prompts[place], sample, masses[place], question.labels
+                )
+        return replies
 
     def _with_mass(
         self,
@@ -105,20 +109,20 @@ class LocalModel:
         written: Sample,
         at_once: Mapping[str, float],
         labels: Sequence[str],
-    ) -> _Said:
-        """A written reply, and the labels' probabilities where it states its verdict."""
+    ) -> _Reply:
+        """Return a written reply with the labels' probabilities where it states its verdict."""
         text, finish = self._chat.decode(written.token_ids), written.finish_reason
-        verdict = stated_verdict(text, labels, is_cut=finish == "length")
+        verdict = parse_verdict(text, labels, is_cut=finish == "length")
         before = self._tokens_before(written.token_ids, verdict.place if verdict else None)
         begun = self._chat.decode(written.token_ids[:before])
         tokens: list[tuple[str, Mapping[str, float]]] = [(text, at_once)]
         if before:
             (mass,) = self._mass([[*prompt, *written.token_ids[:before]]], labels)
             tokens = [(begun, {}), (text[len(begun) :], mass)]
-        return _Said(text, finish, len(written.token_ids), json.dumps(tokens))
+        return _Reply(text, finish, len(written.token_ids), json.dumps(tokens))
 
     def _tokens_before(self, ids: Sequence[int], place: int | None) -> int:
-        """How many of the reply's tokens stand before the one that holds a place in its text."""
+        """Return the number of tokens before the one that contains a place in the text."""
         if place is None:
             return 0
         return next(n for n in range(len(ids)) if len(self._chat.decode(ids[: n + 1])) > place)
@@ -129,30 +133,30 @@ class LocalModel:
         with self._compute.autocast():
             return self.labels(labels).mass(self._model, prompts, self._compute.forward_tokens)
 
-    def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Said]:
+    def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Reply]:
         return [
-            _Said(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
-            for one in self._written(prompts, max_tokens)
+            _Reply(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
+            for one in self._sample(prompts, max_tokens)
         ]
 
-    def _written(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
+    def _sample(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
         limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
         with self._compute.autocast():
-            drawn = sample_on_all_ranks(
+            samples = sample_on_all_ranks(
                 self._model, prompts, seeds, limits, self._compute.forward_tokens
             )
-        return [one for (one,) in drawn]
+        return [sample for (sample,) in samples]
 
     def _response(
-        self, request_hash: str, said: _Said, prompt_tokens: int, latency_seconds: float = 0.0
+        self, request_hash: str, reply: _Reply, prompt_tokens: int, latency_seconds: float = 0.0
     ) -> Response:
         return Response(
             request_hash=request_hash,
             model=self.name,
             prompt_tokens=prompt_tokens,
             latency_seconds=latency_seconds,
-            **vars(said),
+            **vars(reply),
         )
 
     @cached_property
@@ -177,6 +181,6 @@ class LocalModel:
 
     @cached_property
     def _context(self) -> int:
-        """Tokens the model can read and write."""
+        """Number of tokens the model can read and write."""
         config = self._model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", UNKNOWN_CONTEXT))

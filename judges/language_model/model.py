@@ -1,8 +1,8 @@
-"""A language model that judges ask: local, or behind an endpoint; each question once a ledger.
+"""The language model behind a judge: local or at an endpoint, with a cache of its replies.
 
-A choice is read by the labels' probabilities at the token where the verdict stands, so it is soft:
-a local model's always, a remote one's where the server gives log-probabilities. Elsewhere, and
-where the labels have little probability, the words of the reply are parsed.
+A choice is read from the labels' probabilities at the token where the verdict stands, so verdicts
+are soft: a local model's always, a remote one's if the server returns log-probabilities. Otherwise,
+or if the labels have little probability, the words of the reply are parsed.
 """
 
 import json
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-from judges.language_model.choice import MIN_LABEL_MASS, Choice, Heard, read_choice
-from judges.language_model.fence import Fenced, plain
+from judges.language_model.choice import MIN_LABEL_MASS, Choice, ModelReply, read_choice
+from judges.language_model.fence import FencedPrompt, plain_prompt
 from judges.language_model.local import LocalModel
 from judges.language_model.parsing import PARSER
 from judges.language_model.question import Question
@@ -31,34 +31,34 @@ from rlhf_core.records import Response
 
 REMOTE_PREFIX = "openai:"
 TOKENS_KEPT = 64
-"""Of a reply, with their alternatives; a reasoning model may write thousands."""
+"""Most tokens of a reply stored with their alternatives; a reasoning model may write thousands."""
 LEAST_KEPT = 1e-6
-"""Probability of an alternative that is kept."""
+"""Least probability of an alternative that is stored."""
 
 
 class LanguageModelOptions(EndpointSettings):
     model: str = "smollm2-135m-instruct"
     """A local model (bundled name, folder or hub id), or `openai:NAME` for a remote one."""
     top_logprobs: PositiveInt | None = 10
-    """Alternatives of each token to ask a remote model for; null for a server that refuses the
-    question."""
+    """Number of alternatives of each token to request from a remote model; null for a server that
+    refuses this option."""
     max_tokens: PositiveInt = 8
     """Length of a verdict; a remote model that reasons first needs more. A local model writes one
-    only where it is not sure of a label at once."""
+    only if its labels have too little probability at the first token."""
     min_label_mass: Share = MIN_LABEL_MASS
-    """Where all labels together are less likely than this at the place of the verdict, the words of
-    the reply are parsed, and a reply that says nothing is unparsed. 0 takes any probability."""
+    """Total probability of the labels at the verdict's token below which the words of the reply are
+    parsed; a reply without a verdict is then unparsed. 0 accepts any probability."""
 
 
 AnyModelOptions = TypeVar("AnyModelOptions", bound=LanguageModelOptions)
 
 
 class LanguageModel:
-    """The model that the options name; it is loaded when it is first asked.
+    """The model that the options name; the first query loads it.
 
     Args:
-        options: Which model, and how it is reached.
-        ledger: What was answered before.
+        options: The model and its endpoint.
+        ledger: Cache of earlier replies, and the budget.
     """
 
     def __init__(self, options: LanguageModelOptions, ledger: Ledger) -> None:
@@ -74,7 +74,7 @@ class LanguageModel:
         """Refuse what would fail later.
 
         Args:
-            choices: The labels of each kind of question that it will be asked.
+            choices: The labels of each kind of choice that it will make.
 
         Raises:
             InputError: If the model is not there, or cannot spell a label.
@@ -87,53 +87,62 @@ class LanguageModel:
             self._local.labels(labels)
 
     def preflight(self) -> None:
-        """Ask a remote model one tiny question, once a run.
+        """Send a remote model one tiny request, once a run.
 
         Raises:
-            EndpointError: With the server's words, if it does not answer.
+            EndpointError: If the server does not answer; the message quotes it.
         """
         if self.is_remote:
-            like = self._request("", Question(plain(""), self.options.max_tokens, ("yes",)))
+            like = self._request("", Question(plain_prompt(""), self.options.max_tokens, ("yes",)))
             preflight(self.options, like, self.ledger.budget)
 
     def workload(self, tokens: float, calls: int = 1, written: int | None = None) -> Workload:
-        """Of so many questions of that many tokens in all, each with an answer of `written`."""
+        """Return the workload of some queries.
+
+        Args:
+            tokens: Total number of prompt tokens.
+            calls: Number of queries.
+            written: Tokens of each reply; `max_tokens` by default.
+        """
         answers = calls * (self.options.max_tokens if written is None else written)
         if self.is_remote:
             return Workload(cost_usd=self.options.cost(tokens, answers))
         return Workload(tokens=tokens, parameters=parameter_count(self.options.model))
 
     def choose(
-        self, questions: Sequence[Fenced], labels: Sequence[str], tie: str | None = None
+        self, questions: Sequence[FencedPrompt], labels: Sequence[str], tie: str | None = None
     ) -> list[Choice]:
-        """Which label the model answers each question with.
+        """Have the model choose a label for each prompt.
 
         Args:
-            questions: Each a whole prompt.
-            labels: What it may answer.
-            tie: The word by which the model says that all labels are alike.
+            questions: The whole prompts.
+            labels: The labels to choose from.
+            tie: The word that stands for a tie of all labels.
+
+        Returns:
+            A choice for each prompt, in order.
         """
         least = self.options.min_label_mass
-        asked = [Question(q, self.options.max_tokens, tuple(labels), least) for q in questions]
-        return [read_choice(heard, labels, tie, least) for heard in self.ask(asked)]
+        choices = [Question(q, self.options.max_tokens, tuple(labels), least) for q in questions]
+        return [read_choice(reply, labels, tie, least) for reply in self.query(choices)]
 
-    def write(self, questions: Sequence[Fenced], max_tokens: int) -> list[Heard]:
-        """What the model writes to each question, at temperature 0."""
-        return self.ask([Question(text, max_tokens) for text in questions])
+    def write(self, questions: Sequence[FencedPrompt], max_tokens: int) -> list[ModelReply]:
+        """Have the model write a reply to each prompt, at temperature 0."""
+        return self.query([Question(text, max_tokens) for text in questions])
 
-    def ask(self, questions: Sequence[Question]) -> list[Heard]:
-        """An answer to each question, in order; those the ledger knows are not asked again."""
+    def query(self, questions: Sequence[Question]) -> list[ModelReply]:
+        """Return a reply to each question, in order; cached replies are not requested again."""
         hashes = [self._hash(question) for question in questions]
-        known: Mapping[str, Response | EndpointError] = self._known(hashes, questions)
+        known: Mapping[str, Response | EndpointError] = self._cached(hashes, questions)
         missing = {h: q for h, q in zip(hashes, questions, strict=True) if h not in known}
-        answers = {**known, **self._answers(missing)}
-        heard = []
+        responses = {**known, **self._query_missing(missing)}
+        replies = []
         for name in hashes:
-            heard.append(Heard(answers[name], is_new=missing.pop(name, None) is not None))
-        return heard
+            replies.append(ModelReply(responses[name], is_new=missing.pop(name, None) is not None))
+        return replies
 
-    def _known(self, hashes: Sequence[str], questions: Sequence[Question]) -> dict[str, Response]:
-        """What was answered before; to those who only reread, under its former hash, too."""
+    def _cached(self, hashes: Sequence[str], questions: Sequence[Question]) -> dict[str, Response]:
+        """Return the known replies by hash; if only rereading, those under a former hash too."""
         known = self.ledger.known(set(hashes))
         if self.ledger.may_query:
             return known
@@ -141,26 +150,28 @@ class LanguageModel:
         past = self.ledger.known({former[name] for name in former if name not in known})
         return {n: past[former[n]] for n in former if former[n] in past} | known
 
-    def _answers(self, missing: Mapping[str, Question]) -> dict[str, Response | EndpointError]:
+    def _query_missing(
+        self, missing: Mapping[str, Question]
+    ) -> dict[str, Response | EndpointError]:
         if not self.ledger.may_query:
             return {name: EndpointError("not asked before") for name in missing}
-        answers: dict[str, Response | EndpointError] = {}
+        responses: dict[str, Response | EndpointError] = {}
         hashes = list(missing)
 
         def keep(index: int, response: Response | EndpointError) -> None:
-            answers[hashes[index]] = response
+            responses[hashes[index]] = response
             if isinstance(response, Response):
                 self.ledger.add(response)
 
-        asked = list(missing.values())
+        questions = list(missing.values())
         if self.is_remote:
-            self._ask_remotely(hashes, asked, keep)
-        elif asked:
-            self._local.answer(hashes, asked, keep)
+            self._query_endpoint(hashes, questions, keep)
+        elif questions:
+            self._local.answer(hashes, questions, keep)
         self.ledger.flush()
-        return answers
+        return responses
 
-    def _ask_remotely(
+    def _query_endpoint(
         self,
         hashes: Sequence[str],
         questions: Sequence[Question],
@@ -172,16 +183,16 @@ class LanguageModel:
             else:
                 keep(index, reply)
 
-        requests = [self._request(*asked) for asked in zip(hashes, questions, strict=True)]
+        requests = [self._request(*pair) for pair in zip(hashes, questions, strict=True)]
         self._endpoint.complete(requests, keep_reply)
 
     @cached_property
     def _endpoint(self) -> Endpoint:
-        """One for all calls: it remembers how fast its server lets itself be asked."""
+        """One endpoint for all calls, because it remembers its server's rate limit."""
         return Endpoint(self.options, self.ledger.budget)
 
     def _hash(self, question: Question) -> str:
-        """What a question is known by: all that decides its answer, but for the secret mark."""
+        """Return the hash of everything that decides a reply, without the secret mark."""
         how: list[Any] = [question.max_tokens]
         if question.labels and self.is_remote:
             how.append(self.options.top_logprobs)
@@ -190,7 +201,7 @@ class LanguageModel:
         return content_id("fenced question", self.options.model, question.prompt.parts, how)
 
     def _former_hash(self, question: Question) -> str:
-        """The hash under which it was kept when marks were hashes of its texts."""
+        """Return the hash of this question from when marks were hashes of its texts."""
         top = self.options.top_logprobs if self.is_remote and question.labels else None
         labels = () if self.is_remote else question.labels
         text = question.prompt.former_text
@@ -220,7 +231,7 @@ class LanguageModel:
 
 
 def as_json(tokens: Sequence[TokenChoice]) -> str:
-    """The last tokens of a reply with their likelier alternatives: a verdict stands last."""
+    """Return a reply's last tokens, where its verdict stands, and their likelier alternatives."""
     kept = [
         (token, {name: round(p, 7) for name, p in alternatives.items() if p >= LEAST_KEPT})
         for token, alternatives in tokens[-TOKENS_KEPT:]
@@ -228,18 +239,18 @@ def as_json(tokens: Sequence[TokenChoice]) -> str:
     return json.dumps(kept)
 
 
-class AsksLanguageModel(Judge[AnyModelOptions]):
-    """What judges that ask a language model share; beside PointwiseJudge or PairwiseJudge."""
+class LanguageModelJudge(Judge[AnyModelOptions]):
+    """Base of judges that query a language model; combine with PointwiseJudge or PairwiseJudge."""
 
     @abstractmethod
     def fixed_prompts(self) -> str:
-        """Every template and text of the judge's own that the model is shown."""
+        """Return every template and fixed text that the judge shows the model."""
 
     def fixed_text(self) -> str:
         return f"parser {PARSER}\n{self.fixed_prompts()}"
 
     def choices(self) -> Iterable[Sequence[str]]:
-        """The labels of each kind of choice that the model is given; none without choices."""
+        """Return the labels of each kind of choice that the model makes."""
         return ()
 
     def check(self) -> None:
@@ -250,9 +261,9 @@ class AsksLanguageModel(Judge[AnyModelOptions]):
 
     @property
     def batch(self) -> int:
-        """More where answers are kept as they come: connections stay busy.
+        """Larger for a remote model, whose replies are kept as they arrive: connections stay busy.
 
-        All at once where they come by batch: each batch takes hours.
+        A batch API gets as many as it takes, because each batch lasts hours.
         """
         if not self._model.is_remote:
             return super().batch

@@ -1,15 +1,15 @@
-"""From what a model wrote to a verdict: a label of a closed set and where it stands, or none."""
+"""The parser of verdicts: it reads a label of a closed set, and its place, from a model's reply."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 PARSER = "3"
-"""Changed by hand with everything here and in _choice.py that changes verdicts; part of every
-judge's version."""
+"""Version of the parser and part of every judge's version. Change it with every edit here and in
+choice.py that changes verdicts."""
 SCALE = re.compile(r"(?:/|\bout of)\s*\d+")
 THOUGHT = re.compile(r"\A(?:(?!<think>).)*</think>|<think>.*?(?:</think>|\Z)", re.DOTALL)
-"""What a reasoning model thinks before it answers; a template may have opened it."""
+"""The thoughts of a reasoning model before its answer; the template may have opened the tag."""
 STATED = (
     r"{label}\W{{0,4}} (?i:is|was|seems) (?i:\w+ly |the |a |much )*"
     r"(?i:better|best|superior|preferred)\b",
@@ -21,7 +21,7 @@ STATED = (
     r"^[^\w\n]{{0,9}}{alone}[^\w\n]{{0,9}}$",
     r"\A[^\w\n]{{0,9}}{label}(?=[^\w\s,/]|,(?!\s*(?i:no)\b)|\s+(?i:because|since)\b)",
 )
-"""How models state a verdict; `not better` is none of them."""
+"""Patterns of sentences that state a verdict; `not better` states none."""
 TIED = (
     r"\b(?i:equally (?:good|bad|well|helpful|correct|valid)|"
     r"no (?:clear|significant|real) (?:winner|difference)|(?:a|is) tie)\b"
@@ -30,63 +30,67 @@ VERBS = (
     "is|was|has|does|gives|provides|answers|explains|seems|would|wins|because|since|as|over|than|"
     "for|and|or|but|which|by|in|on|to|due|out"
 )
-"""What may follow the letter A that is a label; before any other word it is an article."""
+"""Words that may follow the label A; before any other word, "A" is an article."""
 DENIED = r"(?!\W{1,4}(?i:is|was)(?i:n't| not| worse)\b)"
-"""Not behind a label that is named alone."""
+"""Words that must not follow a label that stands alone: they deny it."""
 
 
 @dataclass(frozen=True)
-class Stated:
-    """A verdict in a text."""
+class ParsedVerdict:
+    """A verdict that was read from a text."""
 
     label: str
     place: int | None
-    """Where the label stands; None for a tie that is stated in other words."""
+    """Index of the label's first character; None for a tie that is stated in other words."""
 
 
-def stated_verdict(
+def parse_verdict(
     text: str, labels: Sequence[str], tie: str | None = None, is_cut: bool = False
-) -> Stated | None:
-    """The last stated verdict, or where none is stated, the last label named.
+) -> ParsedVerdict | None:
+    """Return the last verdict that a text states or, if it states none, the last label it names.
 
     Reasoning names labels before and after the verdict: "A is better. … B is too long." says A.
 
     Args:
-        text: What a model wrote.
-        labels: The verdicts there are.
-        tie: The label for "both are equally good", where that is a verdict too.
-        is_cut: Whether the text is not whole. The last label named in half a text is no verdict.
+        text: The model's reply.
+        labels: The possible verdicts.
+        tie: The label for "both are equally good", if that is a verdict too.
+        is_cut: True if the text was cut off; the last label named in it is then no verdict.
+
+    Returns:
+        The verdict and its place; None if the text has none.
     """
     labels = labels if tie is None else (*labels, tie)
-    text = _blanked(SCALE, _blanked(THOUGHT, text))
+    text = _blank_out(SCALE, _blank_out(THOUGHT, text))
     label, alone = _word(labels, True, not is_cut), _word(labels, True, True)
     stated = [pattern.format(label=label, alone=alone) for pattern in STATED]
     if tie is not None:
         stated.append(TIED)
-    found = list(re.finditer("|".join(stated), text, re.MULTILINE))
-    if not found:
-        return None if is_cut else last_label(text, labels)
-    said = next(((n, g) for n, g in enumerate(found[-1].groups(), 1) if g is not None), None)
-    if said is None:
-        return Stated(str(tie), None)
-    number, word = said
-    return Stated(_by_spelling(labels)[word.casefold()], found[-1].start(number))
+    matches = list(re.finditer("|".join(stated), text, re.MULTILINE))
+    if not matches:
+        return None if is_cut else find_last_label(text, labels)
+    last = matches[-1]
+    group = next(((n, g) for n, g in enumerate(last.groups(), 1) if g is not None), None)
+    if group is None:
+        return ParsedVerdict(str(tie), None)
+    number, word = group
+    return ParsedVerdict(_by_spelling(labels)[word.casefold()], last.start(number))
 
 
-def last_label(text: str, labels: Sequence[str]) -> Stated | None:
-    """The label that stands last in the text as a word of its own; None where none does.
+def find_last_label(text: str, labels: Sequence[str]) -> ParsedVerdict | None:
+    """Return the last label that stands in the text as a separate word; None if there is none.
 
     Case counts: the article "a" is not the label A. A grade's scale is not the grade ("4/5", "4
     out of 5"), and neither are the digits of a larger number (10, 4.5).
     """
     word = rf"(?<!\b[Nn]ot ){_word(labels, False, False)}{DENIED}"
-    found = list(re.finditer(word, _blanked(SCALE, text)))
-    return Stated(found[-1][1], found[-1].start(1)) if found else None
+    matches = list(re.finditer(word, _blank_out(SCALE, text)))
+    return ParsedVerdict(matches[-1][1], matches[-1].start(1)) if matches else None
 
 
-def _blanked(pattern: re.Pattern[str], text: str) -> str:
-    """The text with spaces in place of what matches, so that places in it stay the same."""
-    return pattern.sub(lambda found: " " * len(found[0]), text)
+def _blank_out(pattern: re.Pattern[str], text: str) -> str:
+    """Return the text with each match replaced by spaces, so that places in it stay the same."""
+    return pattern.sub(lambda match: " " * len(match[0]), text)
 
 
 def _by_spelling(labels: Sequence[str]) -> dict[str, str]:
@@ -94,12 +98,12 @@ def _by_spelling(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _word(labels: Sequence[str], any_case: bool, small_letters: bool) -> str:
-    """A group that matches one of the labels as a word; the longer ones first.
+    """Return a regular expression group that matches one of the labels as a word.
 
     Args:
-        labels: What to look for.
-        any_case: Whether words count in any case; "no" does not before a word that it belongs to.
-        small_letters: Whether "a" counts as A where a line ends behind it.
+        labels: The labels to match.
+        any_case: True if words count in any case, but "no" not before a word that it belongs to.
+        small_letters: True if "a" counts as A at the end of a line.
     """
     longest_first = sorted(labels, key=len, reverse=True)
     alternatives = "|".join(_spelled(label, any_case, small_letters) for label in longest_first)

@@ -1,4 +1,4 @@
-"""A constitution: principles, one drawn for each comparison or critique, and worked examples."""
+"""A constitution: worked examples, and principles of which one is drawn for each comparison."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,13 +11,13 @@ from rlhf_core.identity import unit_interval
 
 class Principle(Settings):
     name: str
-    """Under this it is stored."""
+    """The name under which it is stored."""
     prefer: str
-    """Put to a judge that compares two answers."""
+    """The principle in the words shown to a judge that compares two answers."""
     critique: str
-    """Put to a model that criticises an answer."""
+    """The instruction to a model that criticises an answer."""
     revise: str
-    """Put to a model that mends it."""
+    """The instruction to a model that revises it."""
 
 
 class WorkedComparison(Settings):
@@ -47,15 +47,15 @@ class Constitution(Settings):
     revision_example: WorkedRevision | None = None
 
     def draw(self, *parts: Any) -> Principle:
-        """The principle that the parts draw: the same parts always the same one."""
+        """Return a principle drawn by a hash of the parts: equal parts draw the same one."""
         place = int(unit_interval("principle", *parts) * len(self.principles))
         return self.principles[place]
 
 
 def read_constitution(name: str) -> Constitution:
-    """A constitution we ship, or a .yaml file.
+    """Load a constitution that Solon ships, or a .yaml file.
 
     Raises:
-        ConfigError: If there is none, or something in it is wrong.
+        ConfigError: If there is no such constitution, or something in it is wrong.
     """
     return read_yaml(Constitution, "constitutions", name)

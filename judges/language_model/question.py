@@ -1,20 +1,20 @@
-"""One question to a language model."""
+"""One query to a language model."""
 
 from dataclasses import dataclass
 
-from judges.language_model.fence import Fenced
+from judges.language_model.fence import FencedPrompt
 
 
 @dataclass(frozen=True)
 class Question:
-    prompt: Fenced
+    prompt: FencedPrompt
     """The whole prompt."""
     max_tokens: int
-    """Length of the answer."""
+    """Most tokens of the reply."""
     labels: tuple[str, ...] = ()
-    """What may be answered, for a choice; empty where the model may write what it likes."""
+    """The labels to choose from; empty if the reply is free text."""
     min_label_mass: float = 0.0
-    """Probability of all labels together below which a local model's words are read instead."""
+    """Total probability of the labels below which a local model writes a reply to be parsed."""
 
     @property
     def text(self) -> str:

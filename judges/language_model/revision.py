@@ -1,4 +1,4 @@
-"""Critique and revision: a model mends its own answers by principles of a constitution.
+"""Critique and revision: a model improves its own answers by principles of a constitution.
 
 The supervised stage of Constitutional AI (arXiv:2212.08073, section 3): answer → critique →
 revision, in rounds, with a principle drawn for each.
@@ -7,20 +7,21 @@ revision, in rounds, with a principle drawn for each.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from judges.language_model.choice import Heard
-from judges.language_model.fence import Fenced, fenced, plain, template
+from judges.language_model.choice import ModelReply
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template, plain_prompt
 from judges.language_model.model import LanguageModel
 from judges.language_model.principles import Constitution, Principle
 from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt
 
-CRITIQUE, REVISION = template("critique"), template("revision")
-CRITIQUE_EXAMPLE, REVISION_EXAMPLE = template("critique_example"), template("revision_example")
+CRITIQUE, REVISION = load_template("critique"), load_template("revision")
+CRITIQUE_EXAMPLE = load_template("critique_example")
+REVISION_EXAMPLE = load_template("revision_example")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer that is to be mended."""
+    """An answer to revise."""
 
     prompt: Prompt
     text: str
@@ -28,21 +29,21 @@ class Draft:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round made of a draft."""
+    """One round of critique and revision of a draft."""
 
     principle: Principle
-    critique: Heard
-    revision: Heard
+    critique: ModelReply
+    revision: ModelReply
 
 
 class Reviser:
-    """Mends drafts, a round at a time.
+    """Revises drafts, one round at a time.
 
     Args:
-        model: Criticises and rewrites.
-        constitution: Where principles are drawn from.
-        max_tokens: Length of an answer.
-        max_critique_tokens: Length of a critique.
+        model: The model that criticises and rewrites.
+        constitution: The principles to draw from.
+        max_tokens: Most tokens of an answer.
+        max_critique_tokens: Most tokens of a critique.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Reviser:
 
     @property
     def version(self) -> str:
-        """Hash of all that decides a revision, but for its draft."""
+        """Hash of everything that decides a revision, except its draft."""
         return content_id(
             self.model.options.model,
             [self.max_tokens, self.max_critique_tokens],
@@ -65,16 +66,17 @@ class Reviser:
             [CRITIQUE, REVISION, CRITIQUE_EXAMPLE, REVISION_EXAMPLE],
         )
 
-    def answer(self, prompts: Sequence[Prompt]) -> list[Heard]:
-        """First answers, which later rounds mend."""
-        return self.model.write([plain(prompt.instruction) for prompt in prompts], self.max_tokens)
+    def answer(self, prompts: Sequence[Prompt]) -> list[ModelReply]:
+        """Return the first answers, which later rounds revise."""
+        requests = [plain_prompt(prompt.instruction) for prompt in prompts]
+        return self.model.write(requests, self.max_tokens)
 
     def revise(self, drafts: Sequence[Draft], number: int) -> list[Round]:
-        """One round over all drafts.
+        """Criticise and revise all drafts once.
 
         Args:
-            drafts: Answers so far.
-            number: Of the round, from 1; each draws another principle.
+            drafts: The answers so far.
+            number: Number of the round, from 1; each round draws other principles.
         """
         principles = [self.constitution.draw(draft.prompt.id, number) for draft in drafts]
         critiques = self.model.write(
@@ -88,10 +90,10 @@ class Reviser:
             ],
             self.max_tokens,
         )
-        return [Round(*found) for found in zip(principles, critiques, revisions, strict=True)]
+        return [Round(*parts) for parts in zip(principles, critiques, revisions, strict=True)]
 
-    def _critique(self, draft: Draft, principle: Principle) -> Fenced:
-        return fenced(
+    def _critique(self, draft: Draft, principle: Principle) -> FencedPrompt:
+        return fill_for_prompt(
             CRITIQUE,
             draft.prompt,
             shows_reference=False,
@@ -100,8 +102,8 @@ class Reviser:
             example=self._example(CRITIQUE_EXAMPLE),
         )
 
-    def _revision(self, draft: Draft, principle: Principle, critique: str) -> Fenced:
-        return fenced(
+    def _revision(self, draft: Draft, principle: Principle, critique: str) -> FencedPrompt:
+        return fill_for_prompt(
             REVISION,
             draft.prompt,
             shows_reference=False,

@@ -8,7 +8,7 @@ import pytest
 from flows.audit.reparse import reparse
 from flows.cycle.ledger import StoreLedger
 from judges.language_model import choice, model
-from judges.language_model.parsing import Stated
+from judges.language_model.parsing import ParsedVerdict
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.config import Config
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
@@ -82,7 +82,9 @@ def test_a_mended_parser_reads_for_free(
 ):
     before = judge_all(config, store)
     monkeypatch.setattr(model, "PARSER", "mended")
-    monkeypatch.setattr(choice, "stated_verdict", lambda text, labels, *rest: Stated(labels[0], 0))
+    monkeypatch.setattr(
+        choice, "parse_verdict", lambda text, labels, *rest: ParsedVerdict(labels[0], 0)
+    )
     (found, _) = reparse(config)
     assert (found.read_again, found.changed, found.not_asked) == (2, 2, 0)
     kept = store.rows(Judgement)

@@ -72,7 +72,7 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ):
     """The chain stops at its last good round, and is no demonstration."""
-    ask = LanguageModel.ask
+    ask = LanguageModel.query
 
     def silent(self: LanguageModel, questions: list[Question]):
         heard = ask(self, questions)
@@ -81,7 +81,7 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(
         empty = heard[0].response.model_copy(update={"text": " "})
         return [type(heard[0])(empty, is_new=True), *heard[1:]]
 
-    monkeypatch.setattr(LanguageModel, "ask", silent)
+    monkeypatch.setattr(LanguageModel, "query", silent)
     with pytest.raises(EndpointError, match=r"the reviser has no answer to 2 of .* wrote nothing"):
         run(config)
     run(config.model_copy(update={"judging": JudgingSettings(max_silent_share=1)}))

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from judges import Judge
-from judges.language_model.choice import Heard
+from judges.language_model.choice import ModelReply
 from judges.language_model.question import Question
 from rlhf_core.encoders.pair_encoder import CALIBRATION
 from rlhf_core.encoders.pair_heads import OUTPUTS
@@ -56,11 +56,11 @@ def scripted(judge: Judge[Any], say: Callable[[Question], str]) -> list[Question
     """Let a function answer the judge's questions in words; the questions it was asked."""
     asked: list[Question] = []
 
-    def ask(questions: Sequence[Question]) -> list[Heard]:
+    def ask(questions: Sequence[Question]) -> list[ModelReply]:
         asked.extend(questions)
-        return [Heard(response(say(q), request_hash=q.text), is_new=True) for q in questions]
+        return [ModelReply(response(say(q), request_hash=q.text), is_new=True) for q in questions]
 
-    judge._model.ask = ask  # type: ignore[attr-defined]
+    judge._model.query = ask  # type: ignore[attr-defined]
     return asked
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from judges.language_model.choice import Choice, Heard, read_choice, token_at
-from judges.language_model.label_mass import bare, label_mass
+from judges.language_model.choice import Choice, ModelReply, read_choice, token_index_at
+from judges.language_model.label_mass import bare_token, label_mass
 from rlhf_core.records import Outcome
 from tests.facts import response
 
@@ -15,7 +15,7 @@ YES_NO = ("Yes", "No")
 
 def read(text: str, tokens: Any, labels: tuple[str, ...] = ("A", "B"), **more: Any) -> Choice:
     said = response(text, probabilities=json.dumps(tokens), **more)
-    return read_choice(Heard(said, is_new=True), labels)
+    return read_choice(ModelReply(said, is_new=True), labels)
 
 
 def test_the_verdict_is_read_at_its_own_token_and_not_at_the_first():
@@ -59,7 +59,7 @@ def test_where_labels_are_unlikely_the_words_decide():
 
 def test_the_least_mass_is_a_setting():
     said = response(probabilities=json.dumps({"A": 0.03, "B": 0.01}))
-    found = read_choice(Heard(said, is_new=True), ("A", "B"), min_label_mass=0.0)
+    found = read_choice(ModelReply(said, is_new=True), ("A", "B"), min_label_mass=0.0)
     assert found.probabilities == pytest.approx({"A": 0.75, "B": 0.25})
 
 
@@ -71,13 +71,13 @@ def test_likely_labels_under_words_that_say_nothing_are_no_vote():
 
 def test_a_tie_counts_half_for_each():
     said = response("TIE", probabilities=json.dumps([["TIE", {"TIE": 0.6, "A": 0.3, "B": 0.1}]]))
-    found = read_choice(Heard(said, is_new=True), ("A", "B"), tie="TIE")
+    found = read_choice(ModelReply(said, is_new=True), ("A", "B"), tie="TIE")
     assert found.probabilities == pytest.approx({"A": 0.6, "B": 0.4})
 
 
 @pytest.mark.parametrize("token", ["A", " A", "▁A", '"A"', "(A)", "**a**", "\n`A`", "A.", "A:"])
 def test_every_spelling_counts(token: str):
-    assert bare(token) == "a"
+    assert bare_token(token) == "a"
     assert label_mass({token: 0.8}, ("A", "B"), None, token) == {"A": 0.8, "B": 0.0}
 
 
@@ -103,4 +103,4 @@ def test_beginnings_of_labels_count_where_the_tokenizer_splits_them():
 def test_a_place_in_the_text_falls_into_a_token(
     text: str, tokens: list[str], place: int, number: int | None
 ):
-    assert token_at(text, tokens, place) == number
+    assert token_index_at(text, tokens, place) == number

@@ -4,7 +4,7 @@ import pytest
 
 from judges import Answer, load
 from judges.direct import read
-from judges.language_model.choice import Heard, read_choice
+from judges.language_model.choice import ModelReply, read_choice
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.records import Outcome, Response
@@ -19,7 +19,7 @@ def judge(**options: object):
 
 
 def opinion_of(answered: Response | EndpointError):
-    return read(read_choice(Heard(answered, is_new=True), GRADES))
+    return read(read_choice(ModelReply(answered, is_new=True), GRADES))
 
 
 @pytest.mark.parametrize(

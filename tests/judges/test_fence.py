@@ -8,7 +8,7 @@ import pytest
 
 from judges import Answer, Contest, load
 from judges.language_model import fence
-from judges.language_model.fence import Fenced, plain
+from judges.language_model.fence import FencedPrompt, plain_prompt
 from judges.language_model.question import Question
 from rlhf_core.config import JudgeSettings
 from rlhf_core.identity import content_id
@@ -22,7 +22,7 @@ def judge(kind: str = "direct"):
     return load(JudgeSettings.model_validate(remote))
 
 
-def mark_of(question: Fenced) -> str:
+def mark_of(question: FencedPrompt) -> str:
     (mark,) = set(re.findall(r"\[([0-9a-f]+) request\]", str(question)))
     return mark
 
@@ -56,7 +56,9 @@ def test_marks_differ_from_question_to_question_and_from_run_to_run():
     first, second = (judge().question(Answer(ASKED, text)) for text in ("4", "5"))
     assert mark_of(first) != mark_of(second)
     assert mark_of(first) == mark_of(judge().question(Answer(ASKED, "4")))
-    code = "from judges.language_model.fence import Fenced; print(Fenced(('a', 'b')).mark)"
+    code = (
+        "from judges.language_model.fence import FencedPrompt; print(FencedPrompt(('a', 'b')).mark)"
+    )
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
         for _ in range(2)
@@ -69,21 +71,21 @@ def test_a_key_of_ones_own_makes_the_same_marks_in_every_run(monkeypatch: pytest
     for key in ("one", "one", "two"):
         monkeypatch.setenv(fence.KEY_VARIABLE, key)
         fence._key.cache_clear()
-        marks.add(Fenced(("a", "b")).mark)
+        marks.add(FencedPrompt(("a", "b")).mark)
     monkeypatch.undo()
     fence._key.cache_clear()
     assert len(marks) == 2
 
 
 def test_a_mark_that_a_text_holds_is_drawn_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Fenced, "_drawn", lambda self, number: f"mark {number}")
-    assert Fenced(("see mark 0 and mark 1", "b")).mark == "mark 2"
+    monkeypatch.setattr(FencedPrompt, "_drawn", lambda self, number: f"mark {number}")
+    assert FencedPrompt(("see mark 0 and mark 1", "b")).mark == "mark 2"
 
 
 def test_a_reply_that_repeats_the_mark_is_kept_without_it():
-    question = Fenced(("[", " end]"))
+    question = FencedPrompt(("[", " end]"))
     assert question.without_mark(f"[{question.mark} end] B") == "[[mark] end] B"
-    assert plain("a").without_mark("anything") == "anything"
+    assert plain_prompt("a").without_mark("anything") == "anything"
 
 
 @pytest.mark.parametrize("kind", ["direct", "pairwise", "rubric", "constitution"])
@@ -106,12 +108,12 @@ def test_a_question_is_known_by_its_texts_and_not_by_its_mark(
 
 
 def test_texts_that_imitate_the_fence_are_another_question():
-    one = Question(Fenced(("a", "b\n[mark]\nc")), 8)
-    other = Question(Fenced(("a", "b\n", "\nc")), 8)
+    one = Question(FencedPrompt(("a", "b\n[mark]\nc")), 8)
+    other = Question(FencedPrompt(("a", "b\n", "\nc")), 8)
     assert judge()._model._hash(one) != judge()._model._hash(other)
 
 
-def _any_question(found) -> Fenced:
+def _any_question(found) -> FencedPrompt:
     if found.kind == "pairwise":
         return found.question(Contest(ASKED, "4", "5"))
     if found.kind == "constitution":

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 import pytest
 
 from judges.language_model import local
-from judges.language_model.fence import plain
+from judges.language_model.fence import plain_prompt
 from judges.language_model.local import LocalModel
 from judges.language_model.question import Question
 from rlhf_core.models.loading import load_language_model
@@ -27,7 +27,7 @@ def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pyte
     for model in models:
         model.answer(
             ["hash"],
-            [Question(plain("A or B?"), 1, ("A", "B"))],
+            [Question(plain_prompt("A or B?"), 1, ("A", "B"))],
             lambda _, said: answers.append(said),
         )
     assert loads == ["tiny-random"]
@@ -35,6 +35,6 @@ def test_judges_of_one_model_load_it_once_and_free_it_together(monkeypatch: pyte
     del model, models
     gc.collect()
     LocalModel("tiny-random").answer(
-        ["hash"], [Question(plain("A?"), 1, ("A", "B"))], lambda _, said: None
+        ["hash"], [Question(plain_prompt("A?"), 1, ("A", "B"))], lambda _, said: None
     )
     assert loads == ["tiny-random"] * 2

@@ -1,7 +1,7 @@
 import pytest
 
 from judges import load
-from judges.language_model.choice import Heard, read_choice
+from judges.language_model.choice import ModelReply, read_choice
 from judges.pairwise import FIRST, SECOND, TIE, read
 from judges.panel.judge import Contest
 from rlhf_core.config import JudgeSettings
@@ -17,7 +17,7 @@ def judge(**options: object):
 
 
 def opinion_of(answered: Response | EndpointError):
-    return read(read_choice(Heard(answered, is_new=True), (FIRST, SECOND), tie=TIE))
+    return read(read_choice(ModelReply(answered, is_new=True), (FIRST, SECOND), tie=TIE))
 
 
 def test_a_real_model_reads_both_orders_softly():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from judges.language_model.parsing import Stated, last_label, stated_verdict
+from judges.language_model.parsing import ParsedVerdict, find_last_label, parse_verdict
 
 LABELS = ("A", "B", "TIE")
 YES_NO = ("Yes", "No")
@@ -30,7 +30,7 @@ GRADES = tuple("123456789")
     ],
 )
 def test_the_last_label_that_is_a_word_counts(text: str, label: str | None):
-    found = last_label(text, LABELS)
+    found = find_last_label(text, LABELS)
     assert (found.label if found else None) == label
     if found:
         assert text[found.place :].startswith(found.label)
@@ -61,8 +61,8 @@ def test_the_last_label_that_is_a_word_counts(text: str, label: str | None):
 def test_a_verdict_is_read_with_its_place(
     text: str, labels: tuple[str, ...], label: str | None, place: int | None
 ):
-    found = stated_verdict(text, labels)
-    assert found == (None if label is None else Stated(label, place))
+    found = parse_verdict(text, labels)
+    assert found == (None if label is None else ParsedVerdict(label, place))
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_a_verdict_is_read_with_its_place(
 def test_a_label_that_half_a_reply_names_is_no_verdict_unless_it_is_stated(
     text: str, label: str | None
 ):
-    found = stated_verdict(text, ("A", "B"), is_cut=True)
+    found = parse_verdict(text, ("A", "B"), is_cut=True)
     assert (found.label if found else None) == label
 
 
 def test_a_tie_in_other_words_stands_nowhere():
-    assert stated_verdict("Both are equally good.", ("A", "B"), "TIE") == Stated("TIE", None)
+    assert parse_verdict("Both are equally good.", ("A", "B"), "TIE") == ParsedVerdict("TIE", None)
