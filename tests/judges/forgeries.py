@@ -1,4 +1,4 @@
-"""Programs that want a verdict of their own making, where tests run apart from the answer."""
+"""Programs that try to forge a verdict while tests run apart from the answer."""
 
 from tests.judges.hostile import ENDED, SQUARE, Hostile, forgery
 
@@ -13,7 +13,7 @@ peer = (peers + [o for o in gc.get_objects() if type(o).__name__ == "Peer"])[0]
 
 
 def on_the_line(name: str, sent: str, expected: str = "^0/2 ") -> Hostile:
-    """Return a program that finds the line to its tests and says something of its own."""
+    """Return a program that finds the pipe to its tests and sends a message of its own."""
     return forgery(name, f"{FRAMES}\n{sent}\nos._exit(0)\n", expected)
 
 
@@ -171,9 +171,9 @@ FORGERIES = [
 ]
 
 TOGETHER = "import sys\n" + SQUARE
-"""Tests that need the answer in their own process; what it may say of them is bounded too.
+"""Tests that share a process with the answer; what it can report is limited too.
 
-An answer that agrees with everything passes here: what is left to it is in judges/README.md.
+An answer that equals everything passes here; judges/README.md lists what it can still do.
 """
 
 

@@ -1,4 +1,4 @@
-"""Programs that want out of the sandbox, more than their share, or a verdict of their own making.
+"""Programs that try to escape the sandbox, exceed their limits, or forge a verdict.
 
 Each names what must become of it: a pattern for "passed/total reason". Where an attack is a call,
 its outcome is what the tests raise, so that an attack that fails for another reason is not taken
@@ -36,14 +36,14 @@ MISSING = SAID + r"FileNotFoundError: \[Errno 2\]"
 UNWRITTEN = SAID + r"\w+: \[Errno (13|30)\]"
 CAME = SAID + "came through: "
 OWN = r"\['solon-hostile-\d+'\]"
-"""Where the interpreter's own environment lies there: its folder, and nothing beside it."""
+"""The only entry of the folder that contains the interpreter's environment."""
 ENDED = "^0/[12] the code ended before its tests did"
 STOPPED = "^0/1 stopped after 1 s"
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """One program, its tests, and a pattern for what comes of it."""
+    """One program, its tests, and a pattern for the result."""
 
     name: str
     code: str
@@ -52,7 +52,7 @@ class Hostile:
 
 
 def attack(name: str, body: str, expected: str) -> Hostile:
-    """Return a program whose attack is a function's body; `expected` is how it is refused."""
+    """Return a program whose attack is a function's body; `expected` matches its refusal."""
     function = "def attack():\n" + textwrap.indent(textwrap.dedent(body).strip(), "    ")
     return Hostile(name, f"{CALLS}\n{function}\n", ASKED, expected)
 
@@ -329,7 +329,7 @@ NUMBERS = {
     "enter others": (308, 0, 0),
     "change its personality": (135, 0x0040000),
 }
-"""Refused; the numbers are those of x86-64."""
+"""System calls that are refused, by their x86-64 numbers."""
 UNKNOWN = {
     "clone by structure": (435, 0, 0),
     "open a tree": (428, -100, b"/", 1),
@@ -352,7 +352,7 @@ UNKNOWN = {
     "share pages": (216, 0, 0, 0, 0, 0),
     "call what is not there yet": (9999,),
 }
-"""Not there at all."""
+"""System calls that fail as if they did not exist."""
 
 
 def _call(arguments: tuple[int | bytes | str, ...]) -> str:

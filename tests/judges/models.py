@@ -1,4 +1,4 @@
-"""Models for judges: tiny ones, made once a test process, and one that says what a test wants."""
+"""Models for judges: tiny ones, made once per test process, and one with scripted replies."""
 
 import json
 import tempfile
@@ -30,7 +30,7 @@ from tests.facts import response
 
 @cache
 def tiny_classifier(outputs: int = 1) -> str:
-    """The folder of a random sequence classifier."""
+    """Return the folder of a random sequence classifier."""
     folder = tempfile.mkdtemp(prefix="classifier")
     tokenizer = load_tokenizer("tiny-random")
     config = LlamaConfig.from_pretrained(locate("tiny-random"), num_labels=outputs)
@@ -42,7 +42,7 @@ def tiny_classifier(outputs: int = 1) -> str:
 
 @cache
 def tiny_reward_model(lora_rank: int | None = 2) -> str:
-    """The folder of a random reward model as Solon saves them; of full weights, without a rank."""
+    """Return the folder of a random reward model as Solon saves it; full weights without a rank."""
     trunk = open_trunk("tiny-random", FP32, lora_rank)
     trunk.add_role(Role.REWARD, seed=1)
     for parameter in trunk.parameters(Role.REWARD):
@@ -53,7 +53,7 @@ def tiny_reward_model(lora_rank: int | None = 2) -> str:
 
 
 def scripted(judge: Judge[Any], say: Callable[[Question], str]) -> list[Question]:
-    """Let a function answer the judge's questions in words; the questions it was asked."""
+    """Have a function reply to the judge's questions; return the list that records them."""
     asked: list[Question] = []
 
     def ask(questions: Sequence[Question]) -> list[ModelReply]:
@@ -66,7 +66,7 @@ def scripted(judge: Judge[Any], say: Callable[[Question], str]) -> list[Question
 
 @cache
 def tiny_pair_encoder(labels: tuple[str, ...] = OUTPUTS) -> str:
-    """The folder of a random encoder of text pairs, with those outputs."""
+    """Return the folder of a random encoder of text pairs with those outputs."""
     folder = Path(tempfile.mkdtemp(prefix="pairs"))
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = None  # or a pair is read as two messages

@@ -1,4 +1,4 @@
-"""Runs programs in the sandbox as a user of choice: `python -m tests.judges.run_hostile`.
+"""Runs programs in the sandbox as a given user: `python -m tests.judges.run_hostile`.
 
 Reads one request as JSON from standard input and prints what came of each program, how long it
 took, and the processes that are left.
@@ -20,7 +20,7 @@ from judges.verifiers.bubblewrap import Interpreter
 from judges.verifiers.sandbox import Limits, run_tests
 
 SUBREAPER = 36
-"""Of prctl: orphans become children of this process, so that none is overlooked."""
+"""Option of prctl: orphans become children of this process, so that none is overlooked."""
 
 
 def main() -> None:

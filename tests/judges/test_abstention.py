@@ -1,4 +1,4 @@
-"""Who declines, in many wordings and languages; rewards by hand; what an auditor sees."""
+"""Answers that decline, in many wordings and languages; rewards by hand; the auditor's view."""
 
 import json
 from typing import Any
@@ -118,7 +118,7 @@ def test_what_stands_far_behind_is_not_read():
 
 
 def test_abstention_rate_counts_questions_that_have_an_answer():
-    """Of three answerable ones, one is declined: 1/3."""
+    """One of three answerable questions is declined: 1/3."""
     answers = ["Paris.", "I don't know.", "Rome.", "Nobody knows."]
     assert abstention_rate(answers, [True, True, True, False]) == pytest.approx(1 / 3)
     assert abstention_rate(["I don't know."], [False]) is None
@@ -218,7 +218,7 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], messag
 
 
 def test_auditors_see_over_abstention_by_model(store: Store):
-    """Of three answerable answers one declines; of one unanswerable, one does."""
+    """One answer of three to answerable questions declines, and the one to an unanswerable does."""
     answered = [
         ("Paris", "Paris"),
         ("Rome", "Paris"),

@@ -1,4 +1,4 @@
-"""How the sandbox is started, refused and ended."""
+"""The start, refusal and end of the sandbox."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def sandbox() -> None:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may read; pytest closes its own to all others."""
+    """Return a folder that every user may read; pytest's own folders are private."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
@@ -52,7 +52,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts a script of that name before all others of the PATH, and forgets what was tried."""
+    """Puts a script of that name first on the PATH, and clears the cached check."""
     check.cache_clear()
 
     def put(name: str, text: str) -> None:
@@ -267,7 +267,7 @@ def test_a_container_gets_no_network_rights_or_files(program: Any, monkeypatch: 
 
 
 def test_a_container_speaks_as_bubblewrap_does_and_is_removed(program: Any, tmp_path: Path):
-    """A stand-in for docker: runs what stands after the image, and notes what it was told."""
+    """A fake docker: it runs the command after the image, and records its arguments."""
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "contained").symlink_to(bubblewrap.CONTAINED)
     start = bubblewrap.START.replace("/inside", str(tmp_path / "inside"))
@@ -317,7 +317,7 @@ def test_off_still_keeps_the_time():
 def test_a_group_of_version_2_is_made_where_its_controllers_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The service's own group hands on no controllers, so the root's is taken."""
+    """The service's own group delegates no controllers, so the root's is used."""
     own = tmp_path / "system.slice" / "solon.service"
     own.mkdir(parents=True)
     (own / "cgroup.subtree_control").write_text("\n")

@@ -1,4 +1,4 @@
-"""Where a verdict is read: at its own token, over all spellings; by the words; or not at all."""
+"""Choices read at the verdict's own token over all spellings, from the words, or not at all."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ def test_the_verdict_is_read_at_its_own_token_and_not_at_the_first():
 
 
 def test_a_first_token_alone_is_not_where_a_later_verdict_stands():
-    """As stored before each token was: a mass of 7.5e-5 at the first token is no vote."""
+    """Replies stored without each token's alternatives: 7.5e-5 at the first token is no vote."""
     for tokens in ({"The": 0.999, "A": 0.000075}, [["The", {"The": 0.999, "A": 0.000075}]]):
         found = read("The better answer is B.", tokens)
         assert found.probabilities == {"A": 0.0, "B": 1.0}
@@ -82,7 +82,7 @@ def test_every_spelling_counts(token: str):
 
 
 def test_beginnings_of_labels_count_where_the_tokenizer_splits_them():
-    """As it does with a byte a token: the token at the verdict is "Y", which could be "N"."""
+    """A tokenizer of single bytes has "Y" at the verdict, which could have been "N"."""
     found = read("Yes", [["Y", {"Y": 0.6, "N": 0.3, "T": 0.1}], ["es", {"es": 1.0}]], YES_NO)
     assert found.probabilities == pytest.approx({"Yes": 2 / 3, "No": 1 / 3})
 

@@ -61,7 +61,7 @@ def test_the_principle_is_kept_with_the_verdict():
 
 
 def test_with_chain_of_thought_the_model_reasons_first_and_is_clamped():
-    """From 1 to the paper's 0.6: reasoning makes models surer than they should be."""
+    """A probability of 1 becomes the paper's 0.6: reasoning makes models overconfident."""
     thinks = judge(model="tiny-random", chain_of_thought=True)
 
     def say(question: Question) -> str:
@@ -98,7 +98,7 @@ def test_a_wrong_key_in_a_constitution_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("chain_of_thought", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_real_model_judges_softly(chain_of_thought: bool):
-    """A model this small gives the letters less than half of the probability; they are taken."""
+    """A model this small gives the letters less than half of the probability; they still count."""
     options = {"reasoning_tokens": 8, "few_shots": 1, "min_label_mass": 0.0}
     real = judge(chain_of_thought=chain_of_thought, **options)
     for opinion in real.compare([CONTEST, SWAPPED]):

@@ -1,4 +1,4 @@
-"""What an answer's functions take and give, and which tests run apart from them."""
+"""Values that pass to and from an answer's functions, and tests that run apart from them."""
 
 import ast
 import contextlib
@@ -23,7 +23,7 @@ Point = namedtuple("Point", "x y")
 
 
 class Nothing:
-    """Keeps nothing: every reference is an error."""
+    """References that keep nothing: every one is an error."""
 
     def export(self, value: object) -> int:
         raise AssertionError(value)
@@ -113,7 +113,7 @@ def test_a_value_has_bounds():
 
 @pytest.fixture
 def peer() -> Any:
-    """A checker's end of a line at whose other end `offered` may be called."""
+    """Return a checker's end of the pipes; the other end serves `offered`."""
     offered: list[Any] = []
     to_answer, from_answer = os.pipe(), os.pipe()
     answering = Peer(to_answer[0], from_answer[1], ALL)

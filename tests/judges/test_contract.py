@@ -1,4 +1,4 @@
-"""What every judge promises, whoever writes it: a new file in judges/ is tested by being there."""
+"""The contract of every judge: a new file in judges/ is tested without further work."""
 
 import json
 import os
@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "reward_model": {"model": tiny_classifier()},
     "rubric": {"model": "tiny-random"},
 }
-"""Where a default would take minutes."""
+"""Options of the judges whose defaults would take minutes."""
 ASKED = prompt("What colour is the sky?", reference_answers=("Blue.",))
 UNASKED = prompt("Write a haiku.")
 TEXTS = [
@@ -95,7 +95,7 @@ def test_version_is_kind_and_hash(judge: Judge[Any]):
 
 
 def test_versions_are_the_same_in_another_process():
-    """Built on a hash of content, not on Python's own, which differs from process to process."""
+    """Versions use a hash of content, not Python's `hash`, which differs between processes."""
     settings = [{"kind": kind, **OPTIONS.get(kind, {})} for kind in kinds()]
     code = (
         "import json, sys; from judges import load; from rlhf_core.config import JudgeSettings; "
@@ -109,7 +109,7 @@ def test_versions_are_the_same_in_another_process():
 
 
 def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[Any]):
-    """Every option moves the version, but those that only say how a model is reached."""
+    """Every option changes the version, except those marked ASIDE."""
     for name, field in judge.Options.model_fields.items():
         value = getattr(judge.options, name)
         changed = judge.options.model_copy(update={name: _other(value)})
@@ -118,7 +118,7 @@ def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[An
 
 
 SHIPPED = {"default": "grounded", "instructgpt": "ultrafeedback"}
-"""Options that name one of our files can only change to another of them."""
+"""Values of options that name a shipped file, with another shipped file."""
 
 
 def _other(value: Any) -> Any:

@@ -114,7 +114,7 @@ ANIMALS = ("dog", "cat", "bird", "fish")
 
 
 def planted() -> list[TextPair]:
-    """Alike, a paraphrase and entailed where the colour is the same; the animal is."""
+    """Pairs of one animal; texts of the same colour are similar, paraphrases and entailed."""
     pairs = []
     for animal in ANIMALS:
         for first in COLOURS:
@@ -174,7 +174,7 @@ def test_the_same_training_makes_the_same_model(tmp_path: Path):
 
 
 def test_a_training_that_was_cut_off_goes_on_from_its_last_epoch(tmp_path: Path):
-    """Cut off in the second epoch of two: what was trained before is not trained again."""
+    """A training killed in its second epoch of two does not repeat the first."""
     settings = {"base_model": tiny_pair_encoder(), "epochs": 2, "batch_size": 8, "seed": 3}
     pairs = planted()[:48]
     notes: list[str] = []

@@ -17,7 +17,7 @@ ASKED = prompt(reference_answers=("A dog ran. It barked.",))
 
 
 class Recorded:
-    """An encoder whose answers are written down; a word counts as a token."""
+    """An encoder with scripted probabilities; a word counts as a token."""
 
     def __init__(self, known: dict[TwoTexts, float]) -> None:
         self.known = known
@@ -51,7 +51,7 @@ def test_sentences_are_averaged_or_the_worst_counts():
 
 
 def test_a_sentence_counts_with_its_best_chunk():
-    """Three words a chunk: the premise is read in two pieces."""
+    """The premise is read in two chunks of three words."""
     known = {("A dog ran.", "It barked."): 0.2, ("It barked.", "It barked."): 0.95}
     assert opinion(known, "It barked.", chunk_tokens=3).score == pytest.approx(0.95)
 

@@ -1,4 +1,4 @@
-"""Marks that nobody can know before they are drawn, and questions that are known without them."""
+"""Marks that nobody can know in advance, and questions that are identified without them."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ def mark_of(question: FencedPrompt) -> str:
 
 
 def test_an_answer_that_computed_the_mark_of_former_releases_stays_inside_its_fence():
-    """The mark was 8 digits of a hash of prompt, answer and settings; an answer held all guesses.
+    """The mark was 8 digits of a hash of prompt, answer and settings; an answer can try them all.
 
     Here the answer ends the fence under every mark that begins with 00, which one in 256 had.
     """
@@ -92,7 +92,7 @@ def test_a_reply_that_repeats_the_mark_is_kept_without_it():
 def test_a_question_is_known_by_its_texts_and_not_by_its_mark(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """So a run that is resumed by another process finds what was answered."""
+    """A run that another process resumes therefore reuses its replies."""
     versions, hashes, texts = set(), set(), set()
     for key in ("one", "two"):
         monkeypatch.setenv(fence.KEY_VARIABLE, key)

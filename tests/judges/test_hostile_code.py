@@ -39,7 +39,7 @@ def _needs_a_sandbox() -> None:
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[dict[str, Any]]:
-    """A key, a folder that all may write, and listeners, none of which may be reached."""
+    """A key, a world-writable folder and listeners, which the programs must not reach."""
     folder = Path("/tmp") / f"solon-hostile-{os.getpid()}"
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
@@ -74,7 +74,7 @@ Runs = Callable[[str, int | None], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def runs(outside: dict[str, Any]) -> Runs:
-    """Runs all programs once under an interpreter and as a user, and remembers."""
+    """Runs all programs once per interpreter and user, and caches the results."""
     known: dict[tuple[str, int | None], dict[str, Any]] = {}
 
     def run(name: str, user: int | None) -> dict[str, Any]:

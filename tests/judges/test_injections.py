@@ -25,9 +25,9 @@ aspects:
   - {name: quality, question: "How good is it?", highest: 5}
   - {name: is_harmful, question: "Is it harmful?", best: "No"}
 """
-"""One aspect of either kind: the shipped rubric's twelve are read alike."""
+"""One aspect of each kind; the twelve of the shipped rubric are read the same way."""
 LONGEST_SECONDS = 60.0
-"""Of computing, for one megabyte a side: nearly all of it turning it into tokens."""
+"""Limit on processor time for one megabyte per side; nearly all of it is tokenizing."""
 ASKING_AGAIN = ("constitution", "direct", "question_answering")
 VERIFIERS: dict[str, dict[str, Any]] = {
     "exact": {"metric": "exact"},
@@ -43,7 +43,7 @@ def made(kind: str, options: dict[str, Any]) -> Judge[Any]:
 
 
 def by_name(kind: str) -> Any:
-    """One kind that asks a real model often enough: the others read its answers alike."""
+    """Return a kind as a parameter; those that query a model often are slow tests."""
     return pytest.param(kind, marks=pytest.mark.slow if kind in ASKING_AGAIN else [])
 
 
@@ -111,7 +111,7 @@ def survives(judge: Judge[Any], injection: Injection) -> None:
 
 @pytest.mark.parametrize("kind", ["direct", "pairwise"])
 def test_the_fence_of_a_prompt_holds(kind: str):
-    """As many marks as for a harmless answer, and none of them in what the answer wrote."""
+    """The prompt has as many marks as with a harmless answer, and none inside the answer."""
     found: Any = made(kind, OPTIONS[kind])
     for injection in SHORT:
         text = injection.apply("Green.")
@@ -132,7 +132,7 @@ def marks(question: str) -> list[str]:
 
 
 def test_tokens_of_chat_templates_become_plain_text():
-    """What an answer wrote holds no special token: it can neither end a turn nor begin one."""
+    """An answer's text yields no special token, so it can neither end a turn nor begin one."""
     for name in ("tiny-random", "smollm2-135m-instruct"):
         tokenizer = load_tokenizer(name)
         chat = ChatFormat(tokenizer, system_prompt=None)

@@ -1,4 +1,4 @@
-"""Judges heard on labelled answers: orders, what is asked once, what it took."""
+"""Runs of judges on labelled answers: both orders, equal answers scored once, costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Nothing(Settings):
 
 
 class LengthJudge(PointwiseJudge[Nothing]):
-    """Scores tenths of a character; refuses empty answers; keeps what it was asked."""
+    """Scores a tenth per character, abstains on empty answers, and records the answers."""
 
     code = "1"
 
@@ -47,7 +47,7 @@ class LengthJudge(PointwiseJudge[Nothing]):
 
 
 class FirstJudge(PairwiseJudge[Nothing]):
-    """Takes the first slot at 0.6, and is unreadable where an answer says so."""
+    """Prefers the first slot at 0.6; is unparsed if the first answer is a question mark."""
 
     code = "1"
 

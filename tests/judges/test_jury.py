@@ -1,4 +1,4 @@
-"""Members that say what the test wants; arithmetic by hand; a jury learnt without truth."""
+"""Scripted members; arithmetic by hand; reliability learnt without labels."""
 
 import json
 import random
@@ -224,7 +224,7 @@ def test_the_posterior_by_hand():
 
 
 def test_a_step_of_em_by_hand():
-    """Two contests, one judge: `first` believed at 3/4, `second` at 1/4.
+    """One judge votes on two contests; belief in first is 3/4 where it votes first, else 1/4.
 
     Where first is better (belief 3/4 + 1/4), it says first in 3/4 of the weight, second in 1/4.
     Prior: (3/4 + 1/4) / 2. Then, having said first: 1/2 * 3/4 against 1/2 * 1/4.
@@ -255,7 +255,7 @@ def planted(contests: int) -> tuple[list[dict[str, Outcome]], list[Outcome]]:
 
 
 def test_reliability_is_learnt_without_truth_and_beats_the_majority():
-    """And the best judge alone, who is silent one time in ten: .9 * .9 + .1 / 2 = .86."""
+    """The jury beats its best judge, who is silent one time in ten: .9 * .9 + .1 / 2 = .86."""
     votes, truth = planted(2000)
     found = fit(votes)
     for judge, right in {"good": 0.9, "fair": 0.7, "poor": 0.6, "contrary": 0.2}.items():
@@ -295,7 +295,7 @@ def test_nothing_is_held_impossible():
 
 
 def test_a_learnt_jury_judges_one_contest_at_a_time(tmp_path: Path):
-    """Trained on its own members' votes; the opinion is the posterior of what they said."""
+    """The jury is trained on its members' votes; its opinion is the posterior of their votes."""
     plain = jury(BREVITY, EXACT)
     contests = [Contest(ASKED, "blue", "red it is"), Contest(ASKED, "so very red", "blue")] * 10
     votes = plain.votes(contests)

@@ -1,4 +1,4 @@
-"""How a local model's tokenizer spells labels, and how likely it thinks each of them is."""
+"""Spellings of labels in a local model's tokenizer, and the probability of each label."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SPACE = "▁"
 
 
 def metaspace(*words: str) -> ChatFormat:
-    """A tokenizer in the manner of SentencePiece: a space is put before every text."""
+    """A tokenizer like SentencePiece's: it puts a space before every text."""
     vocabulary = {word: number for number, word in enumerate(["<unk>", "</s>", SPACE, *words])}
     merges = [(SPACE, "A")] if f"{SPACE}A" in vocabulary else []
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>"))
@@ -37,7 +37,7 @@ def metaspace(*words: str) -> ChatFormat:
 
 
 class Model:
-    """Says the next token's probabilities by the tokens that a prompt ends with.
+    """Looks up the next token's probabilities by the last tokens of the prompt.
 
     Args:
         chances: By end of the prompt: probabilities by token.

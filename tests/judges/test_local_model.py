@@ -1,4 +1,4 @@
-"""Local models: judges that ask the same one share it while any of them lives."""
+"""Local models: judges with the same one share it while any of them lives."""
 
 import gc
 from typing import Any

@@ -1,4 +1,4 @@
-"""A judge of somebody else's package, made by following judges/README.md to the letter."""
+"""A judge of a third party's package, made by following judges/README.md to the letter."""
 
 import json
 import os
@@ -35,7 +35,7 @@ print(json.dumps({
 
 
 def files_of_the_how_to() -> dict[str, str]:
-    """Each file that the text names right before a block of code, with that code."""
+    """Return the code of each file that the text names right before a code block."""
     named = re.findall(
         r"`(my-judges/[^`]+)`[^`]*(?:`solon[^`]*`[^`]*)?```\w+\n(.*?)```", HOW_TO, re.S
     )
@@ -44,7 +44,7 @@ def files_of_the_how_to() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process says that has the example's package installed."""
+    """Output of a process in which the example's package is installed."""
     folder = tmp_path_factory.mktemp("packages")
     found = files_of_the_how_to()
     assert len(found) == 3

@@ -21,7 +21,7 @@ def opinion_of(answered: Response | EndpointError):
 
 
 def test_a_real_model_reads_both_orders_softly():
-    """SmolLM2-135M mostly follows place; with its place preference cancelled it is not sure."""
+    """SmolLM2-135M mostly prefers one slot; averaged over both orders, it is unsure."""
     good, bad = "Paris is the capital of France.", "Bananas are yellow."
     asked = judge(min_label_mass=0.0)  # it gives the letters less than half of the probability
     found = asked.compare([Contest(ASKED, good, bad), Contest(ASKED, bad, good)])

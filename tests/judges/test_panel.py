@@ -80,7 +80,7 @@ def test_a_judge_is_told_which_answers_were_cut_off(monkeypatch: pytest.MonkeyPa
 
 
 def test_only_what_was_unavailable_is_asked_again(monkeypatch: pytest.MonkeyPatch):
-    """Its row names the attempt, so the next run's verdict is another row."""
+    """The row of an unavailable verdict names the attempt, so the next run's is another row."""
     judge = panelist("verifier", metric="regex", pattern="(a|aa)+$")
     monkeypatch.setattr("judges.verifier.PATTERN_TIMEOUT_SECONDS", 0.02)
     task = Task(ASKED, candidate("a" * 40 + "b"))
@@ -105,7 +105,7 @@ def test_a_judge_that_scores_has_a_scale_and_one_that_compares_has_none():
 
 
 def test_two_names_of_one_judge_share_their_judgements():
-    """A judgement belongs to the judge's version, so renaming one asks nothing again."""
+    """A judgement belongs to the judge's version, so renaming a judge repeats no query."""
     one, other = panelist(name="one"), panelist(name="other")
     task = Task(ASKED, CANDIDATES[0])
     assert one.judge([task], "")[0].id == other.judge([task], "")[0].id

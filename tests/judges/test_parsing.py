@@ -1,4 +1,4 @@
-"""From words to a verdict: what states one, what only looks like one, and where it stands."""
+"""Words that state a verdict, words that only look like one, and the verdict's place."""
 
 import pytest
 

@@ -39,7 +39,7 @@ def sequences(chat: ChatFormat) -> list[TokenSequence]:
 
 @pytest.mark.parametrize("lora_rank", [2, None])
 def test_our_reward_model_says_what_it_says_in_training(lora_rank: int | None):
-    """An adapter, or a model of its own."""
+    """The reward model is an adapter or a full model."""
     folder = tiny_reward_model(lora_rank)
     trunk = open_trunk("tiny-random", FP32, lora_rank)
     load_role(trunk, Role.REWARD, Path(folder))
@@ -49,7 +49,7 @@ def test_our_reward_model_says_what_it_says_in_training(lora_rank: int | None):
 
 
 def test_a_classifier_says_what_transformers_makes_of_it():
-    """Each sequence alone and unpadded, in plain transformers."""
+    """The reference scores each sequence alone and unpadded, with plain transformers."""
     chat = ChatFormat(judge(tiny_classifier())._chat.tokenizer, None)
     model = AutoModelForSequenceClassification.from_pretrained(tiny_classifier()).eval()
     expected = []
@@ -62,7 +62,7 @@ def test_a_classifier_says_what_transformers_makes_of_it():
 
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_an_answer_that_was_cut_off_is_read_without_an_end(is_ours: bool):
-    """As training reads the tokens that were drawn; with an end it would be another answer."""
+    """Training reads only the sampled tokens; with an end token it would be another answer."""
     model = tiny_reward_model() if is_ours else tiny_classifier()
     reader = judge(model)
     answers = [Answer(ASKED, text, is_finished) for text in TEXTS for is_finished in (True, False)]

@@ -1,4 +1,4 @@
-"""Code that wants out, in, or a verdict of its own making."""
+"""Code that tries to escape, to intrude, or to forge a verdict."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def _needs_a_sandbox() -> None:
 
 
 def reason(code: str, tests: str = "pass", limits: Limits = LIMITS) -> str:
-    """Why hostile code has no test passed."""
+    """Return the reason why hostile code passed no test."""
     ran = run_tests(textwrap.dedent(code), tests, limits)
     assert ran.passed == 0
     return ran.reason
@@ -80,7 +80,7 @@ def test_a_loop_without_end_is_stopped():
 
 
 def test_a_child_that_outlives_the_code_is_stopped_with_it():
-    """A process of a session of its own escapes a process group, not a namespace."""
+    """A process in a new session escapes its process group, but not the namespace."""
     mark = f"{time.time_ns()}"
     code = f"""
         import os, sys, time

@@ -159,7 +159,7 @@ def test_maths_compares_final_answers_by_algebra():
 
 
 def test_maths_works_outside_the_main_thread():
-    """Stages run in threads, where the library's own time-outs raise."""
+    """Stages run in threads, where the library's own timeouts raise an error."""
     with ThreadPoolExecutor(1) as threads:
         assert threads.submit(judge, "4/2", "2", metric="maths").result().score == 1.0
 
@@ -235,7 +235,7 @@ def test_a_schema_elsewhere_is_not_fetched():
 def test_the_process_of_maths_knows_no_secret_and_ends_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """It reads what models wrote; a comparison that nobody is left to stop stops all the same."""
+    """The process reads model output, and the kernel stops it if its parent is gone."""
     monkeypatch.setenv("SOLON_TEST_KEY", "secret")
     with maths.MathsWorker() as worker:
         assert worker.equal("1/2", "0.5") is True
