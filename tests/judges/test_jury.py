@@ -155,7 +155,7 @@ def test_a_member_judges_its_modes_alone():
 def test_each_distinct_answer_is_scored_once(monkeypatch: pytest.MonkeyPatch):
     found = jury(BREVITY, EXACT)
     scored: list[str] = []
-    judge = found._seats[0].judge
+    judge = found._jurors[0].judge
     inner = judge.score
     monkeypatch.setattr(
         judge, "score", lambda answers: scored.extend(a.text for a in answers) or inner(answers)
