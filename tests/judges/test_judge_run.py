@@ -104,13 +104,13 @@ def test_texts_are_scored_and_reasons_kept(monkeypatch):
 def test_what_it_took_is_counted_batch_by_batch(monkeypatch):
     told: list[tuple[int, float]] = []
     monkeypatch.setattr(LengthJudge, "batch", 3)
-    heard = judge_run(monkeypatch, LengthJudge(), advance=lambda *batch: told.append(batch))
+    run = judge_run(monkeypatch, LengthJudge(), advance=lambda *batch: told.append(batch))
     texts = [LabelledText(prompt("One?"), "a" * n, 1.0) for n in range(1, 6)]
-    heard.evaluate(texts)
+    run.evaluate(texts)
     assert told == [(3, 1.5), (2, 1.0)]
-    assert (heard.usage.calls, heard.usage.cost_usd) == (5, 2.5)
-    heard.evaluate(texts[:1])
-    assert heard.usage.calls == 1
+    assert (run.usage.calls, run.usage.cost_usd) == (5, 2.5)
+    run.evaluate(texts[:1])
+    assert run.usage.calls == 1
     assert Usage(1, 2.0) + Usage(3, 4.0) == Usage(4, 6.0)
 
 

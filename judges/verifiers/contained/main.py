@@ -50,8 +50,8 @@ def main() -> None:
     os.close(from_answer[1])
     os.write(outward, b"\n")  # from here on it is the code that fails, not the machine
     second = json.loads(_line(inward))
-    found = check(second["tests"], Peer(from_answer[0], to_answer[1], CALLS_ONLY))
-    os.write(outward, json.dumps({**found, "nonce": second["nonce"]}).encode())
+    verdict = check(second["tests"], Peer(from_answer[0], to_answer[1], CALLS_ONLY))
+    os.write(outward, json.dumps({**verdict, "nonce": second["nonce"]}).encode())
     os._exit(0)
 
 
@@ -133,10 +133,10 @@ def answer(code: str, peer: Peer) -> NoReturn:
     def names(wanted: list[str]) -> Any:
         return failed or {name: namespace[name] for name in wanted if name in namespace}
 
-    def together(tests: str) -> Any:
+    def run_tests(tests: str) -> Any:
         return failed or list(testing.run(ast.parse(tests), namespace))
 
-    peer.kept[:] = [names, together]
+    peer.kept[:] = [names, run_tests]
     try:
         peer.serve()
     finally:
@@ -151,14 +151,14 @@ def check(tests: str, peer: Peer) -> dict[str, Any]:
     try:
         if testing.can_run_apart(tree):
             own = testing.modules(tree)
-            found = peer.request("call", 0, (testing.wanted_names(tree),))
-            if isinstance(found, dict):
-                passed, reason = testing.run(tree, {"__name__": "tests", **found, **own})
+            reply = peer.request("call", 0, (testing.wanted_names(tree),))
+            if isinstance(reply, dict):
+                passed, reason = testing.run(tree, {"__name__": "tests", **reply, **own})
             else:
-                reason = found
+                reason = reply
         else:
-            found = peer.request("call", 1, (tests,))
-            passed, reason = found if isinstance(found, list) and len(found) == 2 else (0, found)
+            reply = peer.request("call", 1, (tests,))
+            passed, reason = reply if isinstance(reply, list) and len(reply) == 2 else (0, reply)
     except Gone as error:
         reason = str(error)
     except BaseException as error:

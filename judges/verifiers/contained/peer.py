@@ -132,41 +132,41 @@ class Peer:
         sent = [encode(value, self) for value in values]
         self._send({"do": operation, "of": number, "with": sent, "named": list(named or {})})
         while True:
-            said = self._receive()
-            if "do" in said:
-                self._serve(said)
+            reply = self._receive()
+            if "do" in reply:
+                self._serve(reply)
                 continue
             try:
-                return self._outcome(said, values)
+                return self._outcome(reply, values)
             except ProtocolError as error:
                 raise Gone(str(error)) from None
 
-    def _outcome(self, said: dict[str, Any], values: list[Any]) -> Any:
-        changed = said.get("changed")
+    def _outcome(self, reply: dict[str, Any], values: list[Any]) -> Any:
+        changed = reply.get("changed")
         for place, message in changed if isinstance(changed, list) else ():
             if type(place) is int and 0 <= place < len(values):
                 _replace(values[place], decode(message, self))
-        if "raised" in said:
-            raise _exception(said["raised"])
-        if "same" in said and type(said["same"]) is int and 0 <= said["same"] < len(values):
-            return values[said["same"]]
-        return decode(said.get("value"), self)
+        if "raised" in reply:
+            raise _exception(reply["raised"])
+        if "same" in reply and type(reply["same"]) is int and 0 <= reply["same"] < len(values):
+            return values[reply["same"]]
+        return decode(reply.get("value"), self)
 
     def serve(self) -> None:
         """Serve requests until the other side ends."""
         while True:
             self._serve(self._receive())
 
-    def _serve(self, said: dict[str, Any]) -> None:
+    def _serve(self, request: dict[str, Any]) -> None:
         answer: dict[str, Any] = {}
         values: list[Any] = []
         try:
-            operation, number, names = said.get("do"), said.get("of"), said.get("named")
+            operation, number, names = request.get("do"), request.get("of"), request.get("named")
             if operation not in self.offers or type(number) is not int:
                 raise ProtocolError("no such operation")
-            if not isinstance(names, list) or not isinstance(said.get("with"), list):
+            if not isinstance(names, list) or not isinstance(request.get("with"), list):
                 raise ProtocolError("no arguments")
-            values = [decode(value, self) for value in said["with"][:MOST_ARGUMENTS]]
+            values = [decode(value, self) for value in request["with"][:MOST_ARGUMENTS]]
             plain = len(values) - len(names)
             named = dict(zip(names, values[plain:], strict=True))
             result = OPERATIONS[operation](self.own(number), *values[:plain], **named)
@@ -202,12 +202,12 @@ class Peer:
         if size > LARGEST:
             raise Gone("a message is too large")
         try:
-            said = json.loads(self._read(size))
+            message = json.loads(self._read(size))
         except (ValueError, RecursionError):
             raise Gone("a message cannot be read") from None
-        if not isinstance(said, dict):
+        if not isinstance(message, dict):
             raise Gone("a message cannot be read")
-        return said
+        return message
 
     def _read(self, size: int) -> bytes:
         data = bytearray()
@@ -238,15 +238,15 @@ def _describe(error: BaseException) -> list[Any]:
         return [names, ""]
 
 
-def _exception(said: Any) -> BaseException:
+def _exception(raised: Any) -> BaseException:
     """Return an exception of the first built-in class among the names."""
-    if not (isinstance(said, list) and len(said) == 2 and isinstance(said[0], list)):
+    if not (isinstance(raised, list) and len(raised) == 2 and isinstance(raised[0], list)):
         raise ProtocolError("no exception")
-    for name in said[0][:20]:
+    for name in raised[0][:20]:
         kind = getattr(builtins, name, None) if isinstance(name, str) else None
         if isinstance(kind, type) and issubclass(kind, BaseException):
             try:
-                return kind(str(said[1]))
+                return kind(str(raised[1]))
             except TypeError:  # such as UnicodeDecodeError, which wants more
                 continue
     raise ProtocolError("no exception")
