@@ -1,13 +1,17 @@
 """START HERE: one cycle, stage after stage.
 
-Prompts are ingested; where a constitution is named, a model mends its answers by it; the model is
-fine-tuned on references and revisions; K candidates are sampled for each prompt; judges judge them;
-judgements become rankings and pairs; a reward model learns from those; a policy is improved against
-it; the result is evaluated by judges that took no part; it is promoted or refused.
+Prompts are ingested. If the config names a constitution, a model revises its own answers by it. The
+base model is fine-tuned on references and revisions. K candidates are sampled for each prompt;
+judges judge them; judgements become rankings and pairs. A reward model is trained on the rankings,
+and a policy against the reward model. Judges that took no part in training evaluate the policy,
+which is promoted or refused.
 """
 
+from typing import Any
+
 from flows.cycle.cycle import Cycle
-from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.estimates import CycleWork, Row
+from flows.cycle.flow_runs import CycleFlow, cycle_flow
 from flows.stages.evaluate import evaluate
 from flows.stages.ingest import ingest
 from flows.stages.judge import judge
@@ -34,3 +38,23 @@ def pipeline(cycle: Cycle) -> None:
     evaluation = evaluate(cycle, prompts, sft, reward_model, policy)
     promote(cycle, evaluation)
     report(cycle)
+
+
+STAGES: tuple[CycleFlow[..., Any], ...] = (
+    ingest,
+    revise,
+    train_sft,
+    sample,
+    judge,
+    pair,
+    train_reward,
+    train_policy,
+    evaluate,
+    promote,
+    report,
+)
+
+
+def estimate(work: CycleWork) -> list[Row]:
+    """Return the plan of a cycle, in which each stage estimates its own missing work."""
+    return [row for stage in STAGES for row in stage.estimate(work)]

@@ -1,4 +1,4 @@
-"""Running cycles from the command line: the plan first, then stage after stage."""
+"""Runs of cycles from the command line: the plan first, then stage after stage."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -12,16 +12,17 @@ from rich.text import Text
 from flows.cycle.cycle import cycle_of, ended_cycles
 from flows.cycle.forecast import forecasting
 from flows.cycle.line import check_line
-from flows.pipeline import pipeline
-from flows.planning.plan import Plan, plan_run
+from flows.pipeline import estimate, pipeline
+from flows.planning.plan import Plan, plan_cycles
 from flows.service.janitor import close_dead_runs, owned
 from flows.terminal.progress import console, duration
 from rlhf_core.config import Config
+from rlhf_core.endpoints.budget import Budget
 from rlhf_core.store import Store
 
 LOGGERS = ("flows", "judges", "rlhf_core")
 BUSY = 1.2
-"""From which slowdown on a plan says that others use the machine."""
+"""Slowdown from which a plan mentions that other programs use the machine."""
 
 
 def run_cycles(
@@ -31,28 +32,31 @@ def run_cycles(
     source: Path | None = None,
     when_checked: Callable[[], None] | None = None,
 ) -> dict[str, int]:
-    """Bring a line to so many ended cycles; the rows that were added, by table.
+    """Run the cycles of a line that have not ended, until some number of cycles has ended.
 
     Args:
-        config: Of the line.
-        cycles: How many are to have ended.
-        is_quiet: Print neither the plan nor what happens.
-        source: The file that the config was read from.
-        when_checked: Waits for the Prefect server that starts while the config is checked.
+        config: Config of the line.
+        cycles: Number of cycles that will have ended after the run.
+        is_quiet: True prints neither the plan nor the log.
+        source: File that the config was read from.
+        when_checked: Waits for the Prefect server, which starts while the config is checked.
+
+    Returns:
+        The number of rows added, by table.
     """
     state = check_line(config, source)
     due = [
         cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
     ]
-    found = plan_run(config, cycles, due[0].budget if due else None, when_checked)
+    plan = plan_run(config, cycles, due[0].budget if due else None, when_checked)
     if not is_quiet:
         _log_to_console()
         console.print(str(state), highlight=False, markup=False, soft_wrap=True)
-        print_plan(found, console)
+        print_plan(plan, console)
     before = Store(config.store).counts()
-    # Heartbeats tell a server about crashes; here the store does, and each would cost a second.
+    # The store shows crashes, so no heartbeats are needed, each of which would take a second.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, owned(), forecasting(found.by_stage):
+    with quiet, owned(), forecasting(plan.by_stage):
         close_dead_runs()
         for cycle in due:
             pipeline(cycle)
@@ -60,42 +64,63 @@ def run_cycles(
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 
 
-def print_plan(found: Plan, to: Console) -> None:
-    spread = f", in {found.processes} processes" if found.processes > 1 else ""
+def plan_run(
+    config: Config,
+    cycles: int = 1,
+    budget: Budget | None = None,
+    before_measuring: Callable[[], None] | None = None,
+) -> Plan:
+    """Plan a run of all stages; arguments and errors are those of `plan_cycles`.
+
+    Args:
+        config: Config of the run.
+        cycles: Number of cycles that will have ended after the run.
+        budget: Limit on the cost of one tiny request to each remote model; None sends none.
+        before_measuring: Called before the speed of this machine is measured.
+
+    Returns:
+        The plan.
+    """
+    return plan_cycles(estimate, config, cycles, budget, before_measuring)
+
+
+def print_plan(plan: Plan, to: Console) -> None:
+    """Print a plan: the config's models, prompts and judges, then the missing work by stage."""
+    spread = f", in {plan.processes} processes" if plan.processes > 1 else ""
     to.print(
-        Text(found.policy, style="bold"),
-        f"({found.parameters:,} parameters) on {found.compute}{spread}",
+        Text(plan.policy, style="bold"),
+        f"({plan.parameters:,} parameters) on {plan.compute}{spread}",
         highlight=False,
     )
     to.print(
-        f"{found.prompts} prompts: {found.train} to train on, {found.holdout} held out\n"
-        f"judges: {', '.join(found.judges)}; evaluated by {', '.join(found.evaluation_judges)}",
+        f"{plan.prompts} prompts: {plan.train} to train on, {plan.holdout} held out\n"
+        f"judges: {', '.join(plan.judges)}; evaluated by {', '.join(plan.evaluation_judges)}",
         highlight=False,
     )
-    style = None if found.least_win_rate is not None else "bold red"
-    to.print(found.decision, style=style, highlight=False, markup=False)
-    _print_counts("left out", found.left_out, to)
-    _print_counts("personal data found", found.personal_data, to)
-    if not found.rows:
+    style = None if plan.least_win_rate is not None else "bold red"
+    to.print(plan.decision, style=style, highlight=False, markup=False)
+    _print_counts("left out", plan.left_out, to)
+    _print_counts("personal data found", plan.personal_data, to)
+    if not plan.rows:
         to.print(
-            f"nothing is missing: {_cycles(found.ended)} ended; --cycles {found.ended + 1} runs "
+            f"nothing is missing: {_cycles(plan.ended)} ended; --cycles {plan.ended + 1} runs "
             "another",
             highlight=False,
         )
         return
-    if found.ended:
-        to.print(f"{_cycles(found.ended)} ended before; to come until cycle {found.cycles}:")
+    if plan.ended:
+        to.print(f"{_cycles(plan.ended)} ended before; to come until cycle {plan.cycles}:")
     table = Table("stage", "what", "count", "about", "US dollars")
-    for row in found.rows:
+    for row in plan.rows:
         cost = f"{row.cost_usd:.2f}" if row.cost_usd else ""
         table.add_row(row.stage, row.what, f"{row.count:,}", _about(row.seconds), cost)
-    least, most = found.time_range
+    least, most = plan.time_range
     in_all = f"{duration(least)} to {duration(most)}"
-    table.add_row("", "in all", "", in_all, f"{found.cost_usd:.2f}")
+    table.add_row("", "in all", "", in_all, f"{plan.cost_usd:.2f}")
     to.print(table)
-    if found.slowdown > BUSY:
+    if plan.slowdown > BUSY:
         to.print(
-            f"other programs keep this machine busy: work may take {found.slowdown:.1f} times as "
+            f"other programs keep this machine busy: work may take {plan.slowdown:.1f} times as "
             "long as on an idle one",
             highlight=False,
         )
@@ -108,7 +133,7 @@ def _print_counts(title: str, counts: Mapping[str, int], to: Console) -> None:
 
 
 class _ConsoleLog(logging.Handler):
-    """Log lines through the console of the progress bars, so that neither tears the other."""
+    """Prints log lines through the console of the progress bars, which keeps both whole."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(self.format(record), soft_wrap=True, highlight=False, markup=False)

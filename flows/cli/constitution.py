@@ -48,7 +48,7 @@ def revise(
     prepare_prefect()
     chosen = _with_revision(load_config(config, overrides or []), rounds)
     from flows.cycle.cycle import Cycle, new_run_id
-    from flows.planning.estimates import revision_calls
+    from flows.stages.revise import revision_calls
 
     cycle = Cycle(config=chosen, number=1, run_id=new_run_id())
     console.print(f"at most {revision_calls(chosen):,} calls of a language model", highlight=False)

@@ -73,8 +73,7 @@ def plan(
     loaded = load_checked(config, overrides)
     prepare_prefect()
     from flows.cycle.line import check_line
-    from flows.planning.plan import plan_run
-    from flows.run import print_plan
+    from flows.run import plan_run, print_plan
     from rlhf_core.endpoints.budget import Budget
 
     state = check_line(loaded, config)

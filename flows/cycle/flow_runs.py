@@ -13,11 +13,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
 from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row
 from rlhf_core.errors import ConfigError
 
 Others = ParamSpec("Others")
 Result = TypeVar("Result")
 DEPLOYED_FLOW = "solon"
+Estimate = Callable[[CycleWork], list[Row]]
+"""Returns the rows of the plan for the missing work of a cycle."""
 
 
 class CycleFlow(Generic[Others, Result]):
@@ -32,6 +35,14 @@ class CycleFlow(Generic[Others, Result]):
         self.name, self.fn = name, fn
         run_name = "{cycle.line} cycle {cycle.number} " + name
         self._flow = flow(name=name, flow_run_name=run_name)(fn)
+
+        self.estimate: Estimate = lambda work: []
+        """A stage without an estimate takes no time worth planning."""
+
+    def estimator(self, estimate: Estimate) -> Estimate:
+        """Decorate the function that estimates this flow's missing work."""
+        self.estimate = estimate
+        return estimate
 
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
         with tags(*tags_of(cycle), self.name):

@@ -1,1 +1,1 @@
-"""What a run would do, how long it would take and what it would cost."""
+"""The plan of a run: the missing work, its time and its cost."""

@@ -1,4 +1,4 @@
-"""Whether a run can come to a decision, and what a policy must then show: known before it runs."""
+"""The win rate that a promotion takes, and whether a decision is possible, before the run."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,14 @@ def decision_ahead(
 ) -> tuple[float | None, str]:
     """Return the least win rate that can be promoted, and a sentence about it.
 
-    The rate is None where no decision is possible. A prompt that the judge turns out to have no
-    opinion on counts here and not there.
-
     Args:
-        config: Of the run.
-        prompts: All of its prompts.
+        config: Config of the run.
+        prompts: All of its prompts. Prompts on which the judge will abstain count here, though not
+            in the decision.
         deciding: The judge that decides.
+
+    Returns:
+        The win rate, None if no decision is possible; and the sentence.
     """
     settings, name = config.promotion, deciding.settings.name
     held_out = [prompt for prompt in prompts if prompt.split is Split.HOLDOUT]
@@ -38,5 +39,5 @@ def decision_ahead(
         )
     return least, (
         f"{name} decides on {judged} held-out prompts: to be promoted, a policy that wins or loses "
-        f"each of them whole must win {least:.1%}"
+        f"each of them outright must win {least:.1%}"
     )

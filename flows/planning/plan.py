@@ -1,34 +1,24 @@
-"""What a run would do, counted and estimated before any time or money is spent.
+"""The plan of a run: its missing work, counted and estimated before time or money is spent.
 
-Only what the store lacks is counted. Counts are exact but for pairs and rankings, which depend on
-ties, and for a training that was cut short, which counts as a whole one. Times are rough: tokens
-times what a token takes on this machine, shared out over the processes that train as one.
+Counts are exact, with two exceptions: pairs and rankings depend on ties, and a training that was
+interrupted counts as a whole one. Times are rough: the number of tokens times this machine's
+seconds a token, divided among the processes that train together.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 from flows.cycle.cycle import Cycle, next_cycle
+from flows.cycle.estimates import CycleWork, Row, Sizes
+from flows.cycle.flow_runs import Estimate
 from flows.cycle.forecast import slowdown_by_others, time_range
 from flows.cycle.identity import config_hash
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.silence import preflight
-from flows.planning.done import LATER_CYCLE, Done, count_done
-from flows.planning.estimates import (
-    Row,
-    Sizes,
-    candidates_rows,
-    evaluation_rows,
-    measure_sizes,
-    policy_rows,
-    revision_rows,
-    reward_model_rows,
-    rewards_rows,
-    sft_rows,
-)
+from flows.planning.done import LATER_CYCLE, count_done
 from flows.planning.outlook import decision_ahead
+from flows.planning.sizes import measure_sizes
 from flows.training.rankings import count_imported
 from flows.training.rewards import check_rewards
 from flows.training.texts import check_texts
@@ -43,11 +33,13 @@ from rlhf_core.records import Prompt, Split
 from rlhf_core.store import Store, store_exists
 
 FIXED_SECONDS = 25.0
-"""Loading models, starting Prefect, writing the report."""
+"""Seconds to load models, start Prefect and write the report."""
 
 
 @dataclass(frozen=True)
 class Plan:
+    """The missing work of a run, with the facts of the config that decide it."""
+
     config_hash: str
     compute: str
     processes: int
@@ -59,61 +51,62 @@ class Plan:
     train: int
     holdout: int
     least_win_rate: float | None
-    """That can be promoted; None where no decision is possible."""
+    """Least win rate that can be promoted; None if no decision is possible."""
     decision: str
-    """The same in words."""
+    """The least win rate, or the reason why no decision is possible, in words."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Prompts of the source that will not be used, by reason."""
+    """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
-    """Places in the texts, by kind, that prompts.privacy found."""
+    """Number of spans of personal data in the prompts, by kind (prompts.privacy)."""
     ended: int = 0
-    """Cycles that have ended before."""
+    """Number of cycles that have ended."""
     cycles: int = 1
-    """Cycles that are to have ended."""
+    """Number of cycles that will have ended after the run."""
     rows: list[Row] = field(default_factory=list)
     slowdown: float = 1.0
-    """How much longer the work takes beside the other programs of this machine."""
+    """Factor by which other programs slow this machine down."""
 
     @property
     def seconds(self) -> float:
-        """What the run takes on a machine that does nothing else."""
+        """Seconds of the run on an idle machine."""
         return FIXED_SECONDS + sum(row.seconds for row in self.rows) if self.rows else 0.0
 
     @property
     def time_range(self) -> tuple[float, float]:
-        """The least and the most seconds that the run is likely to take."""
+        """Least and most seconds that the run is likely to take."""
         return time_range(self.seconds, self.slowdown)
 
     @property
     def by_stage(self) -> dict[str, float]:
         """Seconds of each stage, in their order."""
-        found: dict[str, float] = {}
+        seconds: dict[str, float] = {}
         for row in self.rows:
-            found[row.stage] = found.get(row.stage, 0.0) + row.seconds
-        return found
+            seconds[row.stage] = seconds.get(row.stage, 0.0) + row.seconds
+        return seconds
 
     @property
     def cost_usd(self) -> float:
         return sum(row.cost_usd for row in self.rows)
 
 
-def plan_run(
+def plan_cycles(
+    estimate: Estimate,
     config: Config,
     cycles: int = 1,
     budget: Budget | None = None,
     before_measuring: Callable[[], None] | None = None,
 ) -> Plan:
-    """Count and estimate what is missing until so many cycles of a config have ended.
+    """Return the plan of the work that is missing until some number of cycles has ended.
 
     Args:
-        config: The run, whole.
-        cycles: How many cycles are to have ended.
-        budget: What asking each remote model one tiny question may cost; None asks none.
-        before_measuring: Called after all checks that cost nothing, and before the speed of this
-            machine is measured: wait there for what would slow it down.
+        estimate: Returns the rows of one cycle.
+        config: Config of the run.
+        cycles: Number of cycles that will have ended after the run.
+        budget: Limit on the cost of one tiny request to each remote model; None sends none.
+        before_measuring: Called after all checks that cost nothing, before the speed is measured.
 
     Raises:
-        InputError: For anything in the config, the prompts or the models that would stop the run.
+        InputError: If anything in the config, the prompts or the models would stop the run.
         EndpointError: If a remote model does not answer.
     """
     panel = [Panelist(settings) for settings in config.judges]
@@ -121,22 +114,21 @@ def plan_run(
     _check(config, [*panel, *jury])
     intake = read_checked_prompts(config)
     prompts = intake.prompts
+    train = sum(prompt.split is Split.TRAIN for prompt in prompts)
     least_win_rate, decision = decision_ahead(config, prompts, jury[0])
-    compute = choose_compute(config.compute)
-    imported = count_imported(config)
+    compute, imported = choose_compute(config.compute), count_imported(config)
     if before_measuring is not None:
         before_measuring()
-    slowdown = slowdown_by_others()  # before this process is what keeps the machine busy
+    slowdown = slowdown_by_others()  # before this process itself keeps the machine busy
     cycle = next_cycle(config)
-    evaluating = list({panelist.version: panelist for panelist in [*jury, *panel]}.values())
-    rows: list[Row] = []
+    works: list[CycleWork] = []
     if cycle.number <= cycles:
         if budget is not None:
             preflight(config, budget)
         sizes = measure_sizes(config, prompts, compute)
-        work = _Work(config, prompts, panel, evaluating, sizes, imported)
-        rows = work.rows_until(cycles, cycle)
-    train = sum(prompt.split is Split.TRAIN for prompt in prompts)
+        works = [_next_work(cycle, prompts, panel, jury, sizes, imported)]
+        later = range(cycle.number + 1, cycles + 1)
+        works += [replace(works[0], number=number, done=LATER_CYCLE) for number in later]
     return Plan(
         slowdown=slowdown,
         config_hash=config_hash(config),
@@ -155,7 +147,7 @@ def plan_run(
         personal_data=intake.personal_data,
         ended=cycle.number - 1,
         cycles=cycles,
-        rows=_in_all(rows),
+        rows=_sum_rows([row for work in works for row in estimate(work)]),
     )
 
 
@@ -168,65 +160,34 @@ def _check(config: Config, panelists: Sequence[Panelist]) -> None:
     check_tracker(config)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What cycles of a config are made of."""
-
-    config: Config
-    prompts: list[Prompt]
-    panel: list[Panelist]
-    evaluating: list[Panelist]
-    sizes: Sizes
-    imported: int
-    """Rankings that come from files."""
-
-    @cached_property
-    def train(self) -> list[Prompt]:
-        return [prompt for prompt in self.prompts if prompt.split is Split.TRAIN]
-
-    @cached_property
-    def holdout(self) -> list[Prompt]:
-        return [prompt for prompt in self.prompts if prompt.split is Split.HOLDOUT]
-
-    def rows_until(self, cycles: int, cycle: Cycle) -> list[Row]:
-        """Return what is missing until so many cycles have ended, of which `cycle` is the next."""
-        done = count_done(cycle, self.train, self.holdout, self.panel, self.evaluating)
-        rows = self.rows(cycle.number, done)
-        for number in range(cycle.number + 1, cycles + 1):
-            rows += self.rows(number, LATER_CYCLE)
-        return rows
-
-    def rows(self, number: int, done: Done) -> list[Row]:
-        """Return what is missing of a cycle.
-
-        Args:
-            number: Which cycle; its reward model learns from the rankings of all before it, too.
-            done: What need not be done again.
-        """
-        config, train, sizes = self.config, self.train, self.sizes
-        ranked = number * len(train) + self.imported
-        rows = candidates_rows(config, train, self.panel, sizes, done)
-        if not done.has_sft:
-            before = [*revision_rows(config, train, sizes, done), *sft_rows(config, train, sizes)]
-            rows = [*before, *rows]
-        if not done.has_reward_model:
-            rows += reward_model_rows(config, ranked, sizes)
-        if not done.has_policy:
-            rows += policy_rows(config, train, ranked, sizes)
-            rows += rewards_rows(config, len(train), sizes)
-        return rows + evaluation_rows(config, self.holdout, self.evaluating, sizes, done)
+def _next_work(
+    cycle: Cycle,
+    prompts: Sequence[Prompt],
+    panel: Sequence[Panelist],
+    jury: Sequence[Panelist],
+    sizes: Sizes,
+    imported: int,
+) -> CycleWork:
+    """Return the work of the next cycle, with the parts of it that are done already."""
+    train = [prompt for prompt in prompts if prompt.split is Split.TRAIN]
+    holdout = [prompt for prompt in prompts if prompt.split is Split.HOLDOUT]
+    evaluating = list({panelist.version: panelist for panelist in [*jury, *panel]}.values())
+    done = count_done(cycle, train, holdout, panel, evaluating)
+    return CycleWork(
+        cycle.config, cycle.number, train, holdout, panel, evaluating, sizes, imported, done
+    )
 
 
-def _in_all(rows: Sequence[Row]) -> list[Row]:
-    """Add up the rows of several cycles; what is done already has none."""
-    found: dict[tuple[str, str], Row] = {}
+def _sum_rows(rows: Sequence[Row]) -> list[Row]:
+    """Add up the rows of several cycles, and drop those that count nothing."""
+    sums: dict[tuple[str, str], Row] = {}
     for row in rows:
-        same = found.get((row.stage, row.what), Row(row.stage, row.what, 0))
-        found[row.stage, row.what] = Row(
+        same = sums.get((row.stage, row.what), Row(row.stage, row.what, 0))
+        sums[row.stage, row.what] = Row(
             row.stage,
             row.what,
             same.count + row.count,
             same.seconds + row.seconds,
             same.cost_usd + row.cost_usd,
         )
-    return [row for row in found.values() if row.count]
+    return [row for row in sums.values() if row.count]

@@ -1,17 +1,17 @@
-"""How fast this machine, if idle, samples from a model and trains it, before weights are loaded.
+"""Speed of an idle machine at sampling and training a model, measured without its weights.
 
-A model of one layer and one of four are timed through the real code; the difference is what each
-further layer takes. Their weights are random, so nothing is downloaded.
+The real code runs a model of one layer and one of four; the difference is the time of three layers.
+Their weights are random, so nothing is downloaded.
 """
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
+from flows.cycle.estimates import Speed
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.artifacts import new_roles
@@ -25,33 +25,31 @@ PROMPTS, SAMPLES, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 48, 12
 FEW, MORE = 1, 4
 LEAST_RUNS, MOST_RUNS = 2, 5
 LONG_ENOUGH_SECONDS = 1.0
-"""Once timing something has taken so long, it is not timed again."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds a token, of an answer in sampling, and of prompt or answer in the other two."""
-
-    sampling: float
-    forward: float
-    training: float
-    update: float
-    """Seconds of an optimizer step, which takes no account of tokens."""
+"""Runs are not repeated once they have taken this long."""
 
 
 def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
-    """Time the model of that name, as deep as it is, in some seconds for a small one."""
+    """Measure the speed of a model; this takes some seconds for a small one.
+
+    Args:
+        name: Folder or hub id of the model.
+        compute: Device and precision.
+        lora_rank: Rank of the adapters; None trains all weights.
+
+    Returns:
+        The speed at the model's full depth, extrapolated from two shallow models.
+    """
     layers = read_config(name).get_text_config().num_hidden_layers
     few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
 
-    def extrapolated(one: float, four: float) -> float:
+    def extrapolate(one: float, four: float) -> float:
         return max(one + (layers - FEW) * (four - one) / (MORE - FEW), one)
 
     return Speed(
-        extrapolated(few.sampling, more.sampling),
-        extrapolated(few.forward, more.forward),
-        extrapolated(few.training, more.training),
-        extrapolated(few.update, more.update),
+        extrapolate(few.sampling, more.sampling),
+        extrapolate(few.forward, more.forward),
+        extrapolate(few.training, more.training),
+        extrapolate(few.update, more.update),
     )
 
 
@@ -77,7 +75,7 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
 
 
 def _set_layers(config: PreTrainedConfig, layers: int) -> None:
-    """Make a model of that config so deep: what it says of each layer is cut, or begins again."""
+    """Set the depth of a config; its settings by layer are cut, or repeated from the first."""
     had = config.num_hidden_layers
     for name, each in list(vars(config).items()):
         if "layer" in name and isinstance(each, list) and len(each) == had:
@@ -126,11 +124,11 @@ def _measure(trunk: Trunk) -> Speed:
 
 
 def _seconds(work: Callable[[], None], clock: Callable[[], float]) -> float:
-    """Return the seconds of the quickest of some runs of it; the first warms up.
+    """Return the seconds of the fastest of several runs; the first run warms up.
 
     Args:
-        work: What is timed.
-        clock: What it is timed by.
+        work: The work to time.
+        clock: Returns seconds.
     """
     best, ends = math.inf, time.perf_counter() + LONG_ENOUGH_SECONDS
     for run in range(MOST_RUNS):
@@ -145,15 +143,15 @@ def _seconds(work: Callable[[], None], clock: Callable[[], float]) -> float:
 def _clock(compute: Compute) -> Callable[[], float]:
     """Return the clock that other programs disturb least.
 
-    On a CPU, it counts the time that this thread computes: it takes a share of every operation, and
-    does not count while others have the cores. (At a load of 6 on two cores, wall time came to 4 to
-    6 times as much.)
+    On a CPU it counts the time for which this thread computes. The thread has a share of every
+    operation, and the clock stops while other programs have the cores. (At a load of 6 on two
+    cores, the wall time was 4 to 6 times as long.)
     """
     if compute.device.type == "cpu":
         return time.thread_time
 
-    def synchronised() -> float:
+    def synchronised_time() -> float:
         torch.accelerator.synchronize(compute.device)
         return time.perf_counter()
 
-    return synchronised
+    return synchronised_time

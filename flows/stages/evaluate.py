@@ -1,7 +1,7 @@
-"""The result is evaluated on held-out prompts, decided by a judge that took no part in training.
+"""The policy is evaluated on held-out prompts by a judge that took no part in training.
 
-Beside the deciding judge the store keeps how the training judges and the reward model see the same
-answers: where they rise and it does not, the policy has learnt to please them.
+The store also keeps how the training judges and the reward model score the same answers. If their
+scores rise and the deciding judge's do not, the policy has learnt to exploit them.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from functools import cached_property
 
 from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
@@ -27,15 +28,31 @@ from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
 from rlhf_core.store import Store, queries
 
-"""Roles of judges in an evaluation: the first one named decides, other independent ones are
-reported beside it; the training judges and the reward model show what was optimised for."""
 Panel = dict[Panelist, str]
-"""Every judge that looks at the answers, with its role."""
+"""All judges of the answers, with their roles.
+
+The first judge of the config's evaluation decides, its other judges are reported. The training
+judges and the reward model show what the policy was optimised for.
+"""
 
 
 @cycle_flow("evaluate")
 def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, policy_id: str) -> str:
-    """Add the evaluations that are missing; the id of the deciding one."""
+    """Evaluate the policy with every judge, and add the missing evaluations.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        sft_id: SFT model of the line.
+        reward_id: Reward model of the cycle.
+        policy_id: Policy to evaluate.
+
+    Returns:
+        The id of the deciding evaluation.
+
+    Raises:
+        ConfigError: If an evaluating judge took part in training.
+    """
     config = cycle.config
     with stage(cycle, "evaluate") as work:
         refuse_judging_trainers(config, work.store, [policy_id, reward_id])
@@ -61,19 +78,35 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         seats = _seats(panel, models)
         judgements = _judgements(work.store, [policy, baseline], seats)
         settings = settings_hash(config, prompts, seats, judgements)
-        evaluations = _kept(work.store, policy_id, baseline_id or sft_id, settings, seats)
+        evaluations = _stored_evaluations(
+            work.store, policy_id, baseline_id or sft_id, settings, seats
+        )
         if not evaluations:
             kl = _kl(cycle, models, prompts, policy)
             comparison = Comparison(prompts, policy, baseline, kl, settings)
             evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
             work.news = f"{work.store.append(evaluations)} new"
         deciding = evaluations[0]
-        work.detail = {found.judge: _brief(found) for found in evaluations}
+        work.detail = {each.judge: _brief(each) for each in evaluations}
     return deciding.id
 
 
+@evaluate.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the missing answers to held-out prompts, and their judgements."""
+    sizes, samples = work.sizes, work.config.evaluation.samples_per_prompt
+    answers = 2 * len(work.holdout) * samples - work.done.answers
+    rows = [Row("evaluate", "answers", answers, sizes.sampling(answers * sizes.answer))]
+    for panelist in work.evaluating:
+        judged = [prompt for prompt in work.holdout if prompt.mode in panelist.settings.modes]
+        calls = len(judged) * samples * panelist.calls(2)
+        calls -= work.done.evaluated.get(panelist.version, 0)
+        rows.append(work.judgements("evaluate", panelist, calls))
+    return rows
+
+
 class _Models:
-    """The trunk with policy and reward model, loaded when something of them is missing."""
+    """The trunk with policy and reward model, loaded on first use."""
 
     def __init__(
         self, cycle: Cycle, sft_id: str, reward_id: str, policy_id: str, champion: str | None
@@ -111,7 +144,7 @@ class _Models:
 def _answers(
     cycle: Cycle, store: Store, models: _Models, model_id: str, prompts: Sequence[Prompt]
 ) -> dict[str, list[Candidate]]:
-    """The model's answers to the held-out prompts, sampled where they are missing."""
+    """Return the model's answers to the held-out prompts; sample those that are missing."""
     sampling = evaluation_sampling(cycle.config)
     batch = cycle.batch(model_id, sampling, "evaluation")
     count = cycle.config.evaluation.samples_per_prompt
@@ -139,7 +172,7 @@ def _panel(cycle: Cycle, ledger: Ledger) -> Panel:
 def _score_missing(
     store: Store, models: _Models, prompts: Sequence[Prompt], answers: Sequence[Answers]
 ) -> None:
-    """The reward model's score of every answer, kept as a judgement in its own units."""
+    """Store the reward model's missing scores of the answers, as judgements in its own units."""
     for group in answers:
         candidates = [candidate for prompt in prompts for candidate in group[prompt.id]]
         blank = [_reward_judgement(candidate, models.reward_id, 0.0) for candidate in candidates]
@@ -166,13 +199,13 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
 
 
 def _seats(panel: Panel, models: _Models) -> list[Seat]:
-    """All that judged the answers."""
+    """Return all judges of the answers, including the reward model."""
     judges = [Seat(p.settings.name, p.version, role, p.settings.scale) for p, role in panel.items()]
     return [*judges, Seat(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
 
 
 def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat]) -> list[Judgement]:
-    """What counts of what was said of these answers."""
+    """Return the judgements with an opinion on these answers."""
     ids = {c.id for side in answers for group in side.values() for c in group}
     return [
         judgement
@@ -182,21 +215,21 @@ def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat])
     ]
 
 
-def _kept(
+def _stored_evaluations(
     store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[Seat]
 ) -> list[Evaluation]:
-    """The evaluations of an earlier run, if it came to all of them."""
-    found = {
+    """Return the evaluations of an earlier run if all of them are there, else none."""
+    stored = {
         (evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
         for evaluation in queries.evaluations_of(store, policy_id, baseline_id)
         if evaluation.settings == settings
     }
     wanted = [(seat.judge, seat.version, seat.role) for seat in seats]
-    return [found[key] for key in wanted] if all(key in found for key in wanted) else []
+    return [stored[key] for key in wanted] if all(key in stored for key in wanted) else []
 
 
 def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answers) -> float:
-    """KL from the SFT model, in nats an answer."""
+    """Return the mean KL divergence from the SFT model, in nats an answer."""
     sequences = models.sequences(prompts, policy)
     temperature = cycle.config.evaluation.temperature
     return float(on_all_ranks(sequence_kl, models.trunk, sequences, temperature).mean().item())

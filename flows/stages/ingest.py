@@ -1,4 +1,4 @@
-"""Prompts are ingested: read from their source, checked, split, and kept as one set."""
+"""Prompts are ingested: read from their source, checked, split, and stored as one set."""
 
 import json
 import logging
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 @cycle_flow("ingest")
 def ingest(cycle: Cycle) -> str:
-    """Add the prompts that are new; the id of the set the source holds now."""
+    """Add the new prompts; return the id of the set of prompts that the source holds now."""
     config = cycle.config
     _check_machine(config)
     with stage(cycle, "ingest") as work:
         refuse_judging_trainers(config, work.store)
         intake = read_checked_prompts(config)
         log_own_system_message(config)
-        found = intake.prompt_set
+        prompt_set = intake.prompt_set
         version = ConfigVersion(
             config_hash=config_hash(config),
             config=config.model_dump_json(),
@@ -40,21 +40,21 @@ def ingest(cycle: Cycle) -> str:
             source=cycle.source,
             attempt=cycle.run_id,
         )
-        known = queries.known_ids(work.store, "prompts", found.prompt_ids)
+        known = queries.known_ids(work.store, "prompts", prompt_set.prompt_ids)
         work.store.append([version, begun, *intake.records()])
         work.detail = {
             "prompts": len(intake.prompts),
-            "train": len(queries.prompts_of(work.store, found.id, Split.TRAIN)),
-            "holdout": len(queries.prompts_of(work.store, found.id, Split.HOLDOUT)),
+            "train": len(queries.prompts_of(work.store, prompt_set.id, Split.TRAIN)),
+            "holdout": len(queries.prompts_of(work.store, prompt_set.id, Split.HOLDOUT)),
             **{f"left out as {reason}": count for reason, count in intake.left_out.items()},
             **{f"found of {kind}": spans for kind, spans in intake.personal_data.items()},
         }
         work.news = f"{len(intake.prompts) - len(known)} new"
-    return found.id
+    return prompt_set.id
 
 
 def _check_machine(config: Config) -> None:
-    """Refuse, before hours are spent, judges that this machine cannot run.
+    """Refuse judges that this machine cannot run, before hours are spent.
 
     Raises:
         ConfigError: With what to install.

@@ -1,6 +1,7 @@
 """Judges judge the candidates of the training split."""
 
 from flows.cycle.cycle import CandidateBatch, Cycle
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
@@ -12,7 +13,13 @@ from rlhf_core.store import queries
 
 @cycle_flow("judge")
 def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
-    """Add the judgements that are missing."""
+    """Add the missing judgements.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        batch: Candidates to judge.
+    """
     with stage(cycle, "judge") as work:
         ledger = StoreLedger(work.store, cycle.budget)
         panelists = [Panelist(settings, ledger) for settings in cycle.config.judges]
@@ -36,3 +43,15 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
             "judges": [panelist.version for panelist in panelists],
             "judgements": sum(len(tasks_for(panelist)) for panelist in panelists),
         }
+
+
+@judge.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the missing judgements of each judge."""
+    rows = []
+    for panelist in work.panel:
+        judged = [prompt for prompt in work.train if prompt.mode in panelist.settings.modes]
+        calls = len(judged) * panelist.calls(work.config.sampling.candidates)
+        calls -= work.done.judged.get(panelist.version, 0)
+        rows.append(work.judgements("judge", panelist, calls))
+    return rows

@@ -12,7 +12,16 @@ from rlhf_core.store import queries
 
 @cycle_flow("pair")
 def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
-    """Add the rankings and pairs that are missing; the recipe they were combined by."""
+    """Rank the candidates by their judgements, and add the missing rankings and pairs.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        batch: Candidates to rank.
+
+    Returns:
+        The recipe of the rankings, which names the judges and how they were combined.
+    """
     config = cycle.config
     with stage(cycle, "pair") as work:
         panelists = [Panelist(settings) for settings in config.judges]
@@ -27,11 +36,11 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
         lacking = count_lacking(groups, judgements, combined)
         rankings, pairs = rankings_and_pairs(groups, judgements, combined, config_hash(config))
         work.news = f"{work.store.append([*rankings, *pairs])} new rows"
-        outcomes = [found.outcome for found in pairs]
+        outcomes = [each.outcome for each in pairs]
         work.detail = {
             "rankings": len(rankings),
             **{outcome.value: outcomes.count(outcome) for outcome in PairOutcome},
             "lacking a verdict": lacking,
-            "intransitive": sum(found.is_intransitive for found in pairs),
+            "intransitive": sum(each.is_intransitive for each in pairs),
         }
     return combined.recipe

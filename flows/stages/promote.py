@@ -10,7 +10,7 @@ from rlhf_core.records import Evaluation, Promotion
 
 @cycle_flow("promote")
 def promote(cycle: Cycle, evaluation_id: str) -> bool:
-    """Add the decision if it is missing; whether the policy was promoted."""
+    """Add the decision if it is missing; return True if the policy was promoted."""
     with stage(cycle, "promote") as work:
         (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
         promoted, reasons = decide(evaluation, cycle.config.promotion)
@@ -26,7 +26,7 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool:
         )
         if work.store.append([decision]):
             work.news = "decided"
-        # Decided once is decided: a cycle that is resumed does not judge again.
+        # A resumed cycle keeps its first decision.
         (kept,) = work.store.rows(Promotion, "id = ?", [decision.id])
         work.detail = {"promoted": kept.promoted, "because": "; ".join(kept.reasons)}
     return kept.promoted

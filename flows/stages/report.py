@@ -1,4 +1,4 @@
-"""One page a cycle: what was learnt, whether it helped, what the answers look like now."""
+"""The page of a cycle: its training, its evaluation, and answers before and after."""
 
 from flows.cycle.cycle import LAST_STAGE, Cycle
 from flows.cycle.flow_runs import cycle_flow, link_report
@@ -9,7 +9,7 @@ from rlhf_core.store import queries
 
 @cycle_flow(LAST_STAGE)
 def report(cycle: Cycle) -> str:
-    """Write the page of a cycle that ended; its path."""
+    """Write the page of a cycle that ended; return its path."""
     with stage(cycle, LAST_STAGE) as work:
         path = write_report(work.store, cycle)
         work.detail = {"page": str(path)}

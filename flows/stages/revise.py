@@ -1,20 +1,26 @@
-"""A model mends its own answers by a constitution; the last revisions become demonstrations.
+"""A model revises its own answers by a constitution; the last revisions become demonstrations.
 
-Off where the config has no `revision`. Rounds are kept as they end, so a rerun is a resume.
+Off unless the config has `revision`. Each round is stored as it ends, so a rerun is a resume.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import Spending
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.revision import build_reviser
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
 from flows.terminal.progress import Advance, progress
 from judges.language_model.choice import ModelReply
 from judges.language_model.revision import Draft, Reviser
+from rlhf_core.config import Config
+from rlhf_core.distributed.launch import launched_world_size
+from rlhf_core.models.loading import parameter_count
 from rlhf_core.records import Failure, Prompt, Revision, Split
 from rlhf_core.store import Store, queries
 
@@ -23,7 +29,7 @@ PROMPTS_AT_ONCE = 64
 
 @cycle_flow("revise")
 def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
-    """Add the revisions that are missing; under which reviser they are kept."""
+    """Add the missing revisions; return the version of the reviser, None without revision."""
     settings = cycle.config.revision
     if settings is None:
         return None
@@ -35,14 +41,14 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         total = sum(settings.rounds + 1 - len(known.get(prompt.id, ())) for prompt in prompts)
         if total:
             reviser.model.preflight()
-        heard = MissingAnswers("the reviser", cycle.config.judging)
-        heard.add(sum(len(known.get(prompt.id, ())) for prompt in prompts), ())
+        missing = MissingAnswers("the reviser", cycle.config.judging)
+        missing.add(sum(len(known.get(prompt.id, ())) for prompt in prompts), ())
         with progress("revising", total) as advance:
             ledger.on_answer = Spending(advance)
+            revising = _Revising(work.store, reviser, settings.rounds, advance, missing)
             for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-                batch = prompts[start : start + PROMPTS_AT_ONCE]
-                _revise_batch(work.store, reviser, settings.rounds, batch, known, advance, heard)
-        heard.check(is_over=True)
+                revising.complete(prompts[start : start + PROMPTS_AT_ONCE], known)
+        missing.check(is_over=True)
         finished = queries.revisions_by(work.store, reviser.version)
         work.detail = {
             "reviser": reviser.version,
@@ -56,104 +62,135 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
     return reviser.version
 
 
-def _revise_batch(
-    store: Store,
-    reviser: Reviser,
-    rounds: int,
-    prompts: Sequence[Prompt],
-    known: dict[str, list[Revision]],
-    advance: Advance,
-    heard: MissingAnswers,
-) -> None:
-    """Bring the answers of some prompts through all rounds; a chain that fails stops there.
+@revise.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the missing calls of the reviser."""
+    settings, sizes = work.config.revision, work.sizes
+    if settings is None or work.done.has_sft:
+        return []
+    rounds = len(work.train) * (1 + settings.rounds)
+    calls = revision_calls(work.config, len(work.train)) * (rounds - work.done.revisions) // rounds
+    written = calls * settings.max_new_tokens
+    if settings.endpoint is not None:
+        read = calls * (sizes.prompt + 2 * settings.max_new_tokens)
+        return [Row("revise", "calls", calls, 0.0, settings.endpoint.cost(read, written))]
+    # Rank 0 revises alone.
+    share = launched_world_size() * parameter_count(settings.model) / sizes.parameters
+    return [Row("revise", "calls", calls, sizes.sampling(written) * share)]
+
+
+def revision_calls(config: Config, train: int | None = None) -> int:
+    """Return the number of calls of the reviser: a first answer, then two calls a round.
 
     Args:
-        store: Where rounds and failures are kept.
-        reviser: Answers, criticises and revises.
-        rounds: After the first answer.
-        prompts: Some of them.
-        known: Rounds that are there, by prompt id.
-        advance: Of the progress bar.
-        heard: Counts what is missing.
-
-    Raises:
-        EndpointError: If too many answers are missing.
+        config: Config of the run.
+        train: Number of training prompts; None counts them.
     """
-    last = {prompt.id: known[prompt.id][-1] for prompt in prompts if prompt.id in known}
-    for number in range(rounds + 1):
-        due = [prompt for prompt in prompts if _round(last.get(prompt.id)) == number - 1]
-        found = _first(reviser, due) if number == 0 else _next(reviser, due, last, number)
-        kept: list[Revision | Failure] = []
-        for prompt, revision, reason in found:
-            if reason is not None:
-                kept.append(
-                    Failure(
-                        stage="revise", subject_id=prompt.id, reason=reason, attempt=store.run_id
-                    )
-                )
-            else:
-                last[prompt.id] = revision
-                kept.append(revision)
-        store.append(kept)
-        advance(len(due), "")
-        heard.add(len(due), (reason for _, _, reason in found if reason is not None))
-        heard.check(is_over=False)
+    if config.revision is None:
+        return 0
+    if train is None:
+        train = sum(p.split is Split.TRAIN for p in read_checked_prompts(config).prompts)
+    return train * (1 + 2 * config.revision.rounds)
 
 
 Revised = tuple[Prompt, Revision, str | None]
-"""A prompt, what came of its round, and why nothing did."""
+"""A prompt, the revision of its round, and the reason why there is none."""
 
 
-def _first(reviser: Reviser, prompts: Sequence[Prompt]) -> list[Revised]:
-    answers = reviser.answer(prompts)
-    return [
-        (
-            prompt,
-            Revision(
-                prompt_id=prompt.id,
-                reviser=reviser.version,
-                model=reviser.model.options.model,
-                round=0,
-                text=answer.text or "",
-                response_ids=answer.record().response_ids,
-                cost_usd=answer.record().cost_usd,
-            ),
-            _failure([answer]),
+@dataclass(frozen=True)
+class _Revising:
+    """Brings answers through all rounds of revision, and stores each round as it ends."""
+
+    store: Store
+    reviser: Reviser
+    rounds: int
+    """Rounds after the first answer."""
+    advance: Advance
+    """Advances the progress bar."""
+    missing: MissingAnswers
+
+    def complete(self, prompts: Sequence[Prompt], known: Mapping[str, Sequence[Revision]]) -> None:
+        """Add the missing rounds of some prompts; a chain that fails stops there.
+
+        Args:
+            prompts: Prompts of one batch.
+            known: Stored rounds of all prompts, by prompt id.
+
+        Raises:
+            EndpointError: If too many answers are missing.
+        """
+        last = {prompt.id: known[prompt.id][-1] for prompt in prompts if prompt.id in known}
+        for number in range(self.rounds + 1):
+            due = [prompt for prompt in prompts if _round(last.get(prompt.id)) == number - 1]
+            revised = self._answer(due) if number == 0 else self._revise(due, last, number)
+            kept: list[Revision | Failure] = []
+            for prompt, revision, reason in revised:
+                if reason is not None:
+                    kept.append(self._failure(prompt, reason))
+                else:
+                    last[prompt.id] = revision
+                    kept.append(revision)
+            self.store.append(kept)
+            self.advance(len(due), "")
+            self.missing.add(len(due), [reason for _, _, reason in revised if reason is not None])
+            self.missing.check(is_over=False)
+
+    def _failure(self, prompt: Prompt, reason: str) -> Failure:
+        return Failure(
+            stage="revise", subject_id=prompt.id, reason=reason, attempt=self.store.run_id
         )
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+
+    def _answer(self, prompts: Sequence[Prompt]) -> list[Revised]:
+        answers = self.reviser.answer(prompts)
+        return [
+            (
+                prompt,
+                Revision(
+                    prompt_id=prompt.id,
+                    reviser=self.reviser.version,
+                    model=self.reviser.model.options.model,
+                    round=0,
+                    text=answer.text or "",
+                    response_ids=answer.record().response_ids,
+                    cost_usd=answer.record().cost_usd,
+                ),
+                _reason([answer]),
+            )
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+
+    def _revise(
+        self, prompts: Sequence[Prompt], last: Mapping[str, Revision], number: int
+    ) -> list[Revised]:
+        drafts = [Draft(prompt, last[prompt.id].text) for prompt in prompts]
+        revisions = self.reviser.revise(drafts, number)
+        return [
+            (
+                prompt,
+                Revision(
+                    prompt_id=prompt.id,
+                    reviser=self.reviser.version,
+                    model=self.reviser.model.options.model,
+                    round=number,
+                    parent_id=last[prompt.id].id,
+                    principle=step.principle.name,
+                    critique=step.critique.text,
+                    text=step.revision.text or "",
+                    response_ids=step.critique.record().response_ids
+                    + step.revision.record().response_ids,
+                    cost_usd=step.critique.record().cost_usd + step.revision.record().cost_usd,
+                ),
+                _reason([step.critique, step.revision]),
+            )
+            for prompt, step in zip(prompts, revisions, strict=True)
+        ]
 
 
-def _next(
-    reviser: Reviser, prompts: Sequence[Prompt], last: dict[str, Revision], number: int
-) -> list[Revised]:
-    drafts = [Draft(prompt, last[prompt.id].text) for prompt in prompts]
-    return [
-        (
-            prompt,
-            Revision(
-                prompt_id=prompt.id,
-                reviser=reviser.version,
-                model=reviser.model.options.model,
-                round=number,
-                parent_id=last[prompt.id].id,
-                principle=found.principle.name,
-                critique=found.critique.text,
-                text=found.revision.text or "",
-                response_ids=found.critique.record().response_ids
-                + found.revision.record().response_ids,
-                cost_usd=found.critique.record().cost_usd + found.revision.record().cost_usd,
-            ),
-            _failure([found.critique, found.revision]),
-        )
-        for prompt, found in zip(prompts, reviser.revise(drafts, number), strict=True)
-    ]
-
-
-def _failure(heard: Sequence[ModelReply]) -> str | None:
-    for one in heard:
-        if not (one.text or "").strip():
-            return one.record().reason or "the model wrote nothing"
+def _reason(replies: Sequence[ModelReply]) -> str | None:
+    """Return why one of the replies is empty; None if none is."""
+    for reply in replies:
+        if not (reply.text or "").strip():
+            return reply.record().reason or "the model wrote nothing"
     return None
 
 

@@ -3,6 +3,7 @@
 from flows.cycle import versions
 from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import CandidateBatch, Cycle
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.silence import MissingAnswers
@@ -17,7 +18,16 @@ from rlhf_core.store import Store, queries
 
 @cycle_flow("sample")
 def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
-    """Sample the candidates that are missing; which batch they are."""
+    """Sample the missing candidates of this cycle.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        sft_id: SFT model of the line.
+
+    Returns:
+        The batch of all candidates of this cycle.
+    """
     sampling = cycle.config.sampling
     with stage(cycle, "sample") as work:
         champion = cycle.champion(work.store, sft_id)
@@ -27,24 +37,35 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         shards = missing_shards(work.store, batch, prompts, sampling.candidates)
         if shards:
             sampler = _sampler(cycle, work.store, sft_id)
-            heard = MissingAnswers("the remote sampler", cycle.config.judging)
-            missing = sum(len(indices) * len(some) for indices, some in shards)
-            heard.add(len(prompts) * sampling.candidates - missing, ())  # what is there already
-            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling", heard)
+            missing = MissingAnswers("the remote sampler", cycle.config.judging)
+            due = sum(len(indices) * len(members) for indices, members in shards)
+            missing.add(len(prompts) * sampling.candidates - due, ())  # the stored candidates
+            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling", missing)
             work.news = f"{added} new"
-        found = queries.candidates_by_prompt(
+        candidates = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
         )
         work.detail = {
-            "candidates": sum(map(len, found.values())),
+            "candidates": sum(map(len, candidates.values())),
             "from": batch.model_id,
             "seed": batch.seed,
         }
     return batch
 
 
+@sample.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the missing candidates."""
+    sampling, sizes = work.config.sampling, work.sizes
+    count = len(work.train) * sampling.candidates - work.done.candidates
+    if sampling.endpoint is not None:
+        cost = count * sampling.endpoint.cost(sizes.prompt, sizes.answer)
+        return [Row("sample", "candidates", count, cost_usd=cost)]
+    return [Row("sample", "candidates", count, sizes.sampling(count * sizes.answer))]
+
+
 def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
-    """The model of this cycle: a remote one if configured, else the champion or the SFT model."""
+    """Return the sampler of this cycle: a remote model, else the champion or the SFT model."""
     config = cycle.config
     if config.sampling.endpoint is not None:
         store.append([versions.endpoint(config)])

@@ -1,11 +1,13 @@
-"""A policy is improved: against the reward model, or on the rankings themselves."""
+"""A policy is trained: against the reward, or on the rankings themselves."""
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import name_models
 from flows.cycle.ledger import StoreLedger
@@ -15,6 +17,7 @@ from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.rewards import RewardJudges, build_reward, check_rewards
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import ptx_files, ptx_texts
+from judges.panel.panel import Panelist
 from rlhf_core.algorithms.best_of_n import train_best_of_n
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
@@ -29,6 +32,7 @@ from rlhf_core.config.training import (
     PPOSettings,
     TrainingSettings,
 )
+from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.distributed.collective import RankZeroOnly, on_all_ranks
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
@@ -40,7 +44,21 @@ from rlhf_core.store import queries
 
 @cycle_flow("train_policy")
 def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, recipe: str) -> str:
-    """Train the policy if it is missing; its id."""
+    """Train the policy if it is missing.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        sft_id: SFT model of the line.
+        reward_id: Reward model of the cycle.
+        recipe: Recipe of the rankings.
+
+    Returns:
+        The id of the policy.
+
+    Raises:
+        ConfigError: If a judge in the reward was retracted.
+    """
     with stage(cycle, "train_policy") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         champion = cycle.champion(work.store, sft_id)
@@ -50,48 +68,118 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         version = versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
         if queries.model(work.store, version.id) is None:
             name_models(work.store, judges)
-            _train(cycle, work, sft_id, champion, reward_id, recipe, version, prompts, [*judges])
+            origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
+            _train(cycle, work, version, origins)
             work.news = "trained"
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
 
 
+@train_policy.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the missing answers, optimizer steps and judgements in the reward."""
+    settings, sizes = work.config.training, work.sizes
+    if work.done.has_policy:
+        return []
+    if isinstance(settings, OnlineSettings):
+        rows = _estimate_online(settings, sizes)
+        answers = settings.steps * settings.prompts_per_step * settings.samples_per_prompt
+    elif isinstance(settings, DPOSettings):
+        rows, answers = _estimate_dpo(settings, work), 0
+    else:
+        rows, answers = _estimate_best_of_n(settings, work), len(work.train) * settings.n
+    judges = [Panelist(judge) for judge in rewarding_judges(settings)]
+    return rows + [work.judgements("train_policy", judge, answers) for judge in judges]
+
+
+def _estimate_dpo(settings: DPOSettings, work: CycleWork) -> list[Row]:
+    sizes = work.sizes
+    updates = step_count(work.rankings, settings.prompts_per_step, settings.epochs)
+    row = sizes.prompt + work.config.sampling.candidates * sizes.answer
+    tokens = work.rankings * settings.epochs * row
+    # The reference only runs forward.
+    seconds = sizes.training(tokens, updates) + sizes.forward(tokens)
+    return [Row("train_policy", "optimizer steps, at most", updates, seconds)]
+
+
+def _estimate_best_of_n(settings: BestOfNSettings, work: CycleWork) -> list[Row]:
+    sizes, train = work.sizes, len(work.train)
+    updates = step_count(train, settings.prompts_per_step, settings.epochs)
+    answers = train * settings.n
+    scoring = sizes.forward(train * sizes.prompt + answers * sizes.answer)
+    updating = sizes.training(train * settings.epochs * (sizes.prompt + sizes.answer), updates)
+    return [
+        Row("train_policy", "answers", answers, sizes.sampling(answers * sizes.answer) + scoring),
+        Row("train_policy", "optimizer steps", updates, updating),
+    ]
+
+
+def _estimate_online(settings: OnlineSettings, sizes: Sizes) -> list[Row]:
+    prompts = settings.steps * settings.prompts_per_step
+    rollouts = prompts * settings.samples_per_prompt
+    tokens = prompts * sizes.prompt + rollouts * sizes.answer
+    with_critic = isinstance(settings, PPOSettings) and settings.critic == "separate"
+    scoring = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic
+    updates = settings.steps * settings.epochs * settings.minibatches
+    texts = updates * settings.ptx.examples if settings.ptx else 0
+    updating = (1 + with_critic) * sizes.training(settings.epochs * tokens, updates)
+    updating += sizes.training(texts * (sizes.prompt + sizes.answer), 0)
+    return [
+        Row("train_policy", "rollouts", rollouts, sizes.sampling(rollouts * sizes.answer)),
+        Row("train_policy", "optimizer steps", updates, scoring + updating),
+    ]
+
+
 def _refuse_retracted(judges: Mapping[str, str]) -> None:
-    """A judge in the reward is asked anew for every answer, so retracting it must stop that."""
+    """Refuse retracted judges in the reward: they would judge every new answer."""
     if judges:
         named = "; ".join(f"{version} ({reason})" for version, reason in judges.items())
         raise ConfigError(
-            f"training.reward.judges: retracted: {named}. Name another judge, or take that back by "
-            "`solon retract VERSION --withdraw`"
+            f"training.reward.judges: retracted: {named}. Name another judge, or withdraw the "
+            "retraction with `solon retract VERSION --withdraw`"
         )
 
 
-def _train(
-    cycle: Cycle,
-    work: StageWork,
-    sft_id: str,
-    champion: str | None,
-    reward_id: str,
-    recipe: str,
-    version: ModelVersion,
-    prompts: Sequence[Prompt],
-    judge_versions: Sequence[str],
-) -> None:
-    config, base = cycle.config, cycle.folder(sft_id)
-    trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+@dataclass(frozen=True)
+class _Origins:
+    """Models, rankings, prompts and judges that a policy is trained from."""
+
+    sft_id: str
+    champion: str | None
+    """The policy to continue; None starts from the SFT model."""
+    reward_id: str
+    recipe: str
+    """Recipe of the rankings, from which DPO learns."""
+    prompts: Sequence[Prompt]
+    judge_versions: Sequence[str]
+    """Judges that are part of the reward."""
+
+
+def _open_trunk(cycle: Cycle, origins: _Origins) -> Trunk:
+    """Open the SFT model with the roles that the training needs."""
+    config, base = cycle.config, str(cycle.folder(origins.sft_id))
+    trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     if reads_reward_model(config.training):
-        on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(reward_id))
-    if champion is None:
+        on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(origins.reward_id))
+    if origins.champion is None:
         on_all_ranks(trunk.add_role, Role.POLICY, config.seed)
     else:
-        on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(champion))
+        on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(origins.champion))
+    return trunk
+
+
+def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origins) -> None:
+    config, prompts = cycle.config, origins.prompts
+    trunk = _open_trunk(cycle, origins)
     chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
     others: Roles = {}
-    bench = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
+    judges = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
     if isinstance(settings, DPOSettings):
-        learnt_from = rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
+        learnt_from = rankings = training_rankings(
+            cycle, work.store, origins.sft_id, origins.recipe, prompts
+        )
         others = {InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings)}
         learnable = ranked_candidates(work.store, chat, rankings, settings, config)
         steps: Iterator[TrainingStep] = on_all_ranks(
@@ -99,35 +187,37 @@ def _train(
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
-        steps = _steps_against_reward(config, trunk, chat, prompts, checkpoints, bench)
-        total = steps_against_reward(settings, len(prompts))
-        reward_version = queries.model(work.store, reward_id)
+        steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, judges)
+        total = count_steps_against_reward(settings, len(prompts))
+        reward_version = queries.model(work.store, origins.reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
-    for step in track_steps(cycle, version, steps, "policy", total, _said):
+    for step in track_steps(cycle, version, steps, "policy", total, _describe):
         keep_metrics(work.store, version.id, step)
         if isinstance(step, RolloutStep):
             records = _rollout_records(version.id, step, prompts)
-            work.store.append([*records, *bench.take(step.rollouts, records)])
-    bench.close()
+            work.store.append([*records, *judges.take(step.rollouts, records)])
+    judges.close()
+    base = cycle.folder(origins.sft_id)
     save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
-    add_model(work.store, version, learnt_from, others, ptx_files(settings), judge_versions)
+    files = ptx_files(settings)
+    add_model(work.store, version, learnt_from, others, files, origins.judge_versions)
     checkpoints.clear()
 
 
-def _steps_against_reward(
+def _train_against_reward(
     config: Config,
     trunk: Trunk,
     chat: ChatFormat,
     prompts: Sequence[Prompt],
     checkpoints: Checkpoints,
-    bench: RewardJudges,
+    judges: RewardJudges,
 ) -> Iterator[TrainingStep]:
-    """Of an algorithm that draws answers and has the reward model score them."""
+    """Return the training steps of an algorithm that samples answers and scores them."""
     settings = config.training
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
-    reward = on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(bench))
+    reward = on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges))
     if isinstance(settings, BestOfNSettings):
         return on_all_ranks(
             train_best_of_n,
@@ -157,21 +247,21 @@ def _steps_against_reward(
 
 
 def reads_reward_model(settings: TrainingSettings) -> bool:
-    """Tell whether a training scores with the reward model, or begins its critic from it."""
+    """Return True if a training scores with the reward model or initialises its critic from it."""
     if isinstance(settings, DPOSettings):
         return False
     return settings.reward.reward_model > 0 or isinstance(settings, PPOSettings)
 
 
-def steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:
-    """How many items the training of that algorithm yields."""
+def count_steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:
+    """Return the number of steps that the training of that algorithm yields."""
     if isinstance(settings, BestOfNSettings):
         return step_count(prompts, settings.prompts_per_step, 1 + settings.epochs)
     return settings.steps
 
 
-def _said(metrics: Mapping[str, float]) -> str:
-    """What is worth seeing beside the bar."""
+def _describe(metrics: Mapping[str, float]) -> str:
+    """Return the metrics that the progress bar shows."""
     shown = {"score": "reward", "kl": "KL", "loss": "loss", "accuracy": "in order"}
     return "  ".join(
         f"{word} {metrics[name]:+.2f}" for name, word in shown.items() if name in metrics
@@ -179,7 +269,7 @@ def _said(metrics: Mapping[str, float]) -> str:
 
 
 def _as_json(parts: Mapping[str, float]) -> str:
-    """An object of the parts that have an opinion."""
+    """Return a JSON object of the parts that are not NaN, which means no opinion."""
     return json.dumps({name: score for name, score in parts.items() if not math.isnan(score)})
 
 

@@ -1,9 +1,10 @@
-"""A reward model learns from the rankings of this cycle and of those before it."""
+"""A reward model is trained on the rankings of this cycle and the cycles before it."""
 
 from collections.abc import Mapping, Sequence
 
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import Roles, add_model
@@ -24,7 +25,17 @@ from rlhf_core.store import queries
 
 @cycle_flow("train_reward")
 def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> str:
-    """Train the reward model if it is missing; its id."""
+    """Train the reward model if it is missing.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        sft_id: SFT model of the line.
+        recipe: Recipe of this cycle's rankings.
+
+    Returns:
+        The id of the reward model.
+    """
     with stage(cycle, "train_reward") as work:
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
@@ -39,6 +50,18 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
             work.news = "trained"
         work.detail = {"model": version.id, "rankings": len(rankings)}
     return version.id
+
+
+@train_reward.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the optimizer steps on all rankings."""
+    settings, sizes = work.config.reward_model, work.sizes
+    if work.done.has_reward_model:
+        return []
+    steps = step_count(work.rankings, settings.prompts_per_step, settings.epochs)
+    row = sizes.prompt + work.config.sampling.candidates * sizes.answer
+    seconds = sizes.training(work.rankings * settings.epochs * row, steps)
+    return [Row("train_reward", "optimizer steps, at most", steps, seconds)]
 
 
 def _train(
@@ -61,14 +84,14 @@ def _train(
     training = on_all_ranks(
         train_reward_model, trunk, learnt, settings, config.seed, checkpoints, held_out
     )
-    for step in track_steps(cycle, version, training, "reward model", steps, _said):
+    for step in track_steps(cycle, version, training, "reward model", steps, _describe):
         keep_metrics(work.store, version.id, step)
     referenced = [prompt for prompt in prompts if prompt.reference_answers]
     references = demonstrations(chat, referenced) or _all_sequences(learnable)
-    found = on_all_ranks(normalise, trunk, references)
+    normalisation = on_all_ranks(normalise, trunk, references)
     work.store.append(
         Metric(model_id=version.id, step=steps, name=name, value=value)
-        for name, value in found.items()
+        for name, value in normalisation.items()
     )
     save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
     others: Roles = {
@@ -79,7 +102,8 @@ def _train(
     checkpoints.clear()
 
 
-def _said(metrics: Mapping[str, float]) -> str:
+def _describe(metrics: Mapping[str, float]) -> str:
+    """Return the metrics that the progress bar shows."""
     if "accuracy" not in metrics:
         return f"loss {metrics['loss']:.3f}  no ranking with an order"
     return f"loss {metrics['loss']:.3f}  in order {metrics['accuracy']:.0%}"

@@ -1,15 +1,17 @@
-"""The model learns references, revisions and abstentions; everything after stands on it."""
+"""The base model is fine-tuned on references, revisions and abstentions."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows.cycle import versions
 from flows.cycle.abstention import Seeder, build_seeder
 from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.line import current_sft
-from flows.cycle.selection import locate_reward_model
+from flows.cycle.selection import locate_reward_model, selecting_judge
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import add_model
 from flows.training.selection import build_trial, split_for_selection
@@ -29,7 +31,16 @@ from rlhf_core.store import Store, queries
 
 @cycle_flow("train_sft")
 def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> str:
-    """Train the SFT model if it is missing; its id."""
+    """Train the SFT model if it is missing.
+
+    Args:
+        cycle: The cycle under way.
+        prompt_set_id: Prompt set of the cycle.
+        reviser: Version of the reviser; None without revision.
+
+    Returns:
+        The id of the SFT model.
+    """
     with stage(cycle, "train_sft") as work:
         seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
         seeds = seeder.name if seeder else None
@@ -40,10 +51,56 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
             work.news = "trained"
         work.detail = {
             "model": version.id,
-            **_seeded(work.store, version.id, seeder),
-            **_kept(work.store, version.id),
+            **_abstention_detail(work.store, version.id, seeder),
+            **_selection_detail(work.store, version.id),
         }
     return version.id
+
+
+@train_sft.estimator
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the abstentions, the optimizer steps and the trials of the weights."""
+    config, sizes = work.config, work.sizes
+    if work.done.has_sft:
+        return []
+    learnt, aside = split_for_selection(config, work.train)
+    demonstrations = sum(bool(prompt.reference_answers) for prompt in learnt)
+    demonstrations += len(learnt) if config.revision else 0
+    steps = step_count(demonstrations, config.sft.prompts_per_step, config.sft.epochs)
+    tokens = demonstrations * config.sft.epochs * (sizes.prompt + sizes.answer)
+    # Beside revisions, each abstention takes the place of two demonstrations.
+    at_most = ", at most" if config.sft.abstention and config.revision else ""
+    return [
+        *_estimate_abstentions(work, learnt),
+        Row("train_sft", f"optimizer steps{at_most}", steps, sizes.training(tokens, steps)),
+        *_estimate_selection(work, len(aside)),
+    ]
+
+
+def _estimate_abstentions(work: CycleWork, learnt: Sequence[Prompt]) -> list[Row]:
+    """Estimate the base model's answers and their judgements."""
+    seeder = build_seeder(work.config)
+    if seeder is None:
+        return []
+    answers = len(seeder.answerable_prompts(learnt)) * seeder.settings.answers
+    seconds = work.sizes.sampling(answers * work.sizes.answer)
+    return [
+        Row("train_sft", "answers that show what is known", answers, seconds),
+        work.judgements("train_sft", seeder.judge, answers),
+    ]
+
+
+def _estimate_selection(work: CycleWork, aside: int) -> list[Row]:
+    """Estimate the trials of the weights: their answers, and the reward model's scores."""
+    sizes, sft = work.sizes, work.config.sft
+    judge, settings = selecting_judge(work.config), sft.selection
+    if judge is None or settings is None:
+        return []
+    answers = aside * math.ceil(sft.epochs / settings.every_epochs)
+    load = judge.workload(sizes.prompt, sizes.answer)
+    scoring = sizes.judging(answers * load.tokens, load.parameters)
+    seconds = sizes.sampling(answers * sizes.answer) + scoring
+    return [Row("train_sft", "answers to choose by", answers, seconds)]
 
 
 def _train(
@@ -71,42 +128,47 @@ def _train(
     steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = on_all_ranks(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
-    for step in track_steps(cycle, version, training, "fine-tuning", steps, _speaker()):
+    for step in track_steps(cycle, version, training, "fine-tuning", steps, _describer()):
         keep_metrics(work.store, version.id, step)
     save_merged(trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([versions.base(config)])
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
-    chosen_by = _chosen_by(work.store, config)
-    learnt_from = [*referenced, *revisions, *abstentions, *verdicts, *chosen_by]
+    learnt_from = [
+        *referenced,
+        *revisions,
+        *abstentions,
+        *verdicts,
+        *_selecting_model(work.store, config),
+    ]
     add_model(work.store, version, learnt_from, {InputRole.CHOSEN_ON: aside})
     checkpoints.clear()
 
 
-def _speaker() -> Callable[[Metrics], str]:
-    """Says the loss of each step beside the bar, and what the last trial came to."""
+def _describer() -> Callable[[Metrics], str]:
+    """Return a function that describes each step's loss and the score of the last trial."""
     last = ""
 
-    def say(metrics: Metrics) -> str:
+    def describe(metrics: Metrics) -> str:
         nonlocal last
         if SELECTION_SCORE in metrics:
             last = f"  reward {metrics[SELECTION_SCORE]:+.2f}"
         return f"loss {metrics['loss']:.3f}{last}"
 
-    return say
+    return describe
 
 
-def _seeded(store: Store, model_id: str, seeder: Seeder | None) -> dict[str, int]:
-    """How many abstentions a model learnt from, where any are seeded."""
+def _abstention_detail(store: Store, model_id: str, seeder: Seeder | None) -> dict[str, int]:
+    """Return the number of abstentions that a model learnt from; empty without abstentions."""
     if seeder is None:
         return {}
-    made = queries.revisions_by(store, seeder.name).values()
-    ids = {revision.id for chain in made for revision in chain}
+    chains = queries.revisions_by(store, seeder.name).values()
+    ids = {revision.id for chain in chains for revision in chain}
     learnt = {row.input_id for row in queries.inputs_of(store, model_id)}
     return {"abstentions": len(ids & learnt)}
 
 
-def _kept(store: Store, model_id: str) -> dict[str, str]:
-    """Which step's weights were kept, where they were chosen."""
+def _selection_detail(store: Store, model_id: str) -> dict[str, str]:
+    """Return the step whose weights were kept; empty without selection."""
     metrics = queries.metrics_of(store, model_id)
     tried = metrics.get(SELECTION_SCORE, [])
     if not tried:
@@ -117,21 +179,21 @@ def _kept(store: Store, model_id: str) -> dict[str, str]:
     return {"kept": f"step {step} of {tried[-1][0]} (reward {score:+.2f})"}
 
 
-def _chosen_by(store: Store, config: Config) -> list[ModelVersion]:
-    """The reward model that the weights were chosen by, where it is one of this store."""
+def _selecting_model(store: Store, config: Config) -> list[ModelVersion]:
+    """Return the reward model that selected the weights, if it is a model of this store."""
     if config.sft.selection is None:
         return []
-    chooser = locate_reward_model(config.sft.selection.reward_model, config.artifacts / "models")
-    found = queries.model(store, Path(chooser).name)
-    return [found] if found else []
+    folder = locate_reward_model(config.sft.selection.reward_model, config.artifacts / "models")
+    model = queries.model(store, Path(folder).name)
+    return [model] if model else []
 
 
 def _last_revisions(
     store: Store, config: Config, prompts: Sequence[Prompt], reviser: str | None
 ) -> list[Revision]:
-    """Of each prompt whose answer went through all rounds."""
+    """Return the last revision of each prompt whose answer went through all rounds."""
     if reviser is None or config.revision is None:
         return []
     chains = queries.revisions_by(store, reviser)
-    found = [chains[prompt.id][-1] for prompt in prompts if prompt.id in chains]
-    return [revision for revision in found if revision.round >= config.revision.rounds]
+    last = [chains[prompt.id][-1] for prompt in prompts if prompt.id in chains]
+    return [revision for revision in last if revision.round >= config.revision.rounds]

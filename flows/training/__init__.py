@@ -1,1 +1,1 @@
-"""What the training stages share."""
+"""Shared by the training stages: texts, rankings, rewards, lineage."""

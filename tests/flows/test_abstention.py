@@ -7,7 +7,7 @@ import pytest
 
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from flows.stages import train_sft
 from flows.stages.ingest import ingest
 from rlhf_core.config import Config

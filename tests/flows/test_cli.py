@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.planning import estimates
+from flows.cycle.estimates import Speed
+from flows.planning import sizes
 from rlhf_core.config import Config
 from rlhf_core.store import Store
 from tests.conftest import ROOT
@@ -107,8 +108,8 @@ class TestUnderTorchrun:
     def test_the_plan_says_how_many_processes_there_are_and_shares_the_time_out(
         self, monkeypatch, capsys, tmp_path: Path
     ):
-        speed = estimates.Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
-        monkeypatch.setattr(estimates, "measure_speed", lambda *_: speed)
+        speed = Speed(sampling=1.0, forward=1.0, training=1.0, update=0.0)
+        monkeypatch.setattr(sizes, "measure_speed", lambda *_: speed)
         rows = {}
         for processes in ("1", "4"):
             monkeypatch.setenv("WORLD_SIZE", processes)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from rlhf_core.records import Prompt
 from rlhf_core.store import Store
 from tests.flows.test_cli import call

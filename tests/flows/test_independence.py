@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.cycle.independence import refuse_judging_trainers
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from judges.similarity import SimilarityOptions
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.cycle.cycle import Cycle
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from flows.stages.ingest import ingest
 from rlhf_core.config import Config
 from rlhf_core.errors import DataFileError

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from flows.cycle.cycle import Cycle, ended_cycles
 from flows.cycle.identity import config_hash
 from flows.pipeline import pipeline
-from flows.planning.plan import plan_run
-from flows.run import run_cycles
+from flows.run import plan_run, run_cycles
 from flows.stages.ingest import ingest
 from flows.stages.revise import revise
 from flows.stages.sample import sample

@@ -7,8 +7,8 @@ import pytest
 
 from flows.cycle.cycle import Cycle, next_cycle
 from flows.planning import plan as planning
-from flows.planning.plan import Plan, plan_run
-from flows.run import print_plan
+from flows.planning.plan import Plan
+from flows.run import plan_run, print_plan
 from flows.stages.ingest import ingest
 from flows.stages.judge import judge
 from flows.stages.sample import sample

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows.cycle.cycle import Cycle
-from flows.planning.estimates import revision_calls
 from flows.stages.ingest import ingest
-from flows.stages.revise import revise
+from flows.stages.revise import revise, revision_calls
 from flows.stages.train_sft import train_sft
 from judges.language_model.model import LanguageModel
 from judges.language_model.question import Question

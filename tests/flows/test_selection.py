@@ -9,7 +9,7 @@ import pytest
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle
 from flows.cycle.selection import selecting_judge
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from flows.stages.ingest import ingest
 from flows.stages.train_sft import train_sft
 from flows.training.selection import split_for_selection

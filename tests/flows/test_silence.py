@@ -14,7 +14,7 @@ from flows.cycle import judgements
 from flows.cycle.judgements import batches, judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.silence import MissingAnswers, SilenceCounter
-from flows.planning.plan import plan_run
+from flows.run import plan_run
 from judges.panel.panel import Panelist, Task, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.tree import BudgetSettings, JudgingSettings
