@@ -78,9 +78,8 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         seats = _seats(panel, models)
         judgements = _judgements(work.store, [policy, baseline], seats)
         settings = settings_hash(config, prompts, seats, judgements)
-        evaluations = _stored_evaluations(
-            work.store, policy_id, baseline_id or sft_id, settings, seats
-        )
+        opponent_id = baseline_id or sft_id
+        evaluations = _stored_evaluations(work.store, policy_id, opponent_id, settings, seats)
         if not evaluations:
             kl = _kl(cycle, models, prompts, policy)
             comparison = Comparison(prompts, policy, baseline, kl, settings)

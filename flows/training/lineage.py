@@ -1,4 +1,4 @@
-"""Adding a model with its lineage: what it learnt from, and the models behind that."""
+"""The lineage of a new model: the rows that it learnt from, and the models behind them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from rlhf_core.records import (
 from rlhf_core.store import Store, queries
 
 Roles = Mapping[InputRole, Sequence[Record]]
-"""Rows that a model rests on in other ways than learning from them."""
+"""Rows that a model depends on without learning from them, by role."""
 
 
 def add_model(
@@ -28,15 +28,15 @@ def add_model(
     files: Sequence[Path] = (),
     judge_versions: Sequence[str] = (),
 ) -> None:
-    """Add a model whose files are in place, and its lineage, in one transaction.
+    """Add a model and its lineage in one transaction, once the model's files are in place.
 
     Args:
-        store: Where to.
+        store: Receives the model and its inputs.
         version: The model.
-        learnt_from: Rows.
-        others: Further rows, by how the model rests on them.
-        files: Texts that are in no row; they are kept by name and the hash of what they hold.
-        judge_versions: Judges inside the reward.
+        learnt_from: Rows that it learnt from.
+        others: Rows that it depends on otherwise, by role.
+        files: Files of texts that it learnt from. The lineage has their names and content hashes.
+        judge_versions: Judges that are part of the reward.
     """
     by_role = {InputRole.LEARNT: learnt_from, **others}
     inputs = [
@@ -64,15 +64,15 @@ def add_model(
 def _models_behind(
     store: Store, version: ModelVersion, learnt_from: Sequence[Record], judges: set[str]
 ) -> dict[InputRole, set[str]]:
-    """Models of this store that sampled, judged or wrote what is learnt from, or were its base."""
+    """Return the models of this store that sampled, judged, wrote or initialised, by role."""
     rankings = [row.id for row in learnt_from if row.table == "rankings"]
     judges |= {row.judge_version for row in learnt_from if isinstance(row, Judgement)}
     judges |= queries.judges_of_rankings(store, rankings)
     revisers = {Path(row.model).name for row in learnt_from if isinstance(row, Revision)}
-    begun = {Path(version.base).name} if version.kind is ModelKind.SFT else set[str]()
+    bases = {Path(version.base).name} if version.kind is ModelKind.SFT else set[str]()
     return {
         InputRole.SAMPLER: queries.samplers_of(store, rankings),
         InputRole.JUDGE: queries.models_of_judges(store, judges),
         InputRole.REVISER: queries.known_ids(store, "models", revisers),
-        InputRole.BASE: queries.known_ids(store, "models", begun),
+        InputRole.BASE: queries.known_ids(store, "models", bases),
     }

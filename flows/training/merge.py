@@ -16,26 +16,36 @@ MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
 
 
 def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, Any]:
-    """Write the policy promoted last, or the model named, to a folder; what was written.
+    """Write a model to a plain folder.
+
+    Args:
+        config: Config of the line.
+        model_id: Id of the model, or a prefix of it; None takes the policy promoted last.
+        out: The folder, which must be empty or absent.
+
+    Returns:
+        Id, folder and figures of the merged model.
 
     Raises:
-        InputError: If there is no such model, or something else lies in the folder.
+        InputError: If there is no such model, or the folder is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"--out {out}: something is there already; name a folder that is not")
+        raise InputError(f"--out {out}: the folder is not empty; name a new one")
     if not store_exists(config.store):
-        raise ModelNotFoundError(f"no store at {config.store}: nothing was trained; run it first")
+        raise ModelNotFoundError(
+            f"no store at {config.store}: nothing was trained; run the config first"
+        )
     store = Store(config.store)
     version = _version(config, store, model_id)
     folder = Cycle(config=config, number=1, run_id="").folder(version.id)
     if not folder.is_dir():
-        raise ModelNotFoundError(f"model {version.id!r}: its folder {folder} is gone")
+        raise ModelNotFoundError(f"model {version.id!r}: its folder {folder} is missing")
     merged = merge_saved(folder, out, choose_compute(config.compute))
     return {"model": version.id, "folder": str(out), **vars(merged)}
 
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
-    after_all = ended_cycles(config) + 2  # the cycle under way may have promoted, too
+    after_all = ended_cycles(config) + 2  # the cycle under way may have promoted one, too
     wanted = model_id or queries.champion(store, config.name, after_all)
     if wanted is None:
         raise ModelNotFoundError(
@@ -51,5 +61,5 @@ def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion
 
 
 def _known(store: Store) -> str:
-    found = [v.id for v in store.rows(ModelVersion, "kind IN ('sft', 'policy')", [])]
-    return ", ".join(sorted(found)) or "none: nothing was trained"
+    ids = [v.id for v in store.rows(ModelVersion, "kind IN ('sft', 'policy')", [])]
+    return ", ".join(sorted(ids)) or "none: nothing was trained"

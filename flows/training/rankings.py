@@ -1,4 +1,4 @@
-"""Rankings out of the store, as what reward models and DPO learn from."""
+"""Rankings of the store as training data for reward models and DPO."""
 
 import logging
 from collections.abc import Sequence
@@ -22,49 +22,57 @@ logger = logging.getLogger(__name__)
 def training_rankings(
     cycle: Cycle, store: Store, sft_id: str, recipe: str, prompts: Sequence[Prompt]
 ) -> list[Ranking]:
-    """Of this cycle's candidates and those of the cycles before it, and those that are imported."""
+    """Return the rankings of this cycle and the cycles before it, and the imported ones.
+
+    Args:
+        cycle: The cycle under way.
+        store: Store with the rankings.
+        sft_id: SFT model of the line.
+        recipe: Recipe of the cycle's own rankings.
+        prompts: Training prompts of the cycle.
+    """
     keys = cycle.sampled_batches(store, sft_id)
     own = queries.rankings_of(store, recipe, keys, prompts)
     return own + exchange.rankings_imported(store, wanted_imports(store, cycle.config))
 
 
 def wanted_imports(store: Store, config: Config) -> list[Import]:
-    """The imports that a config learns from.
+    """Return the imports that a config learns from.
 
     Raises:
-        ConfigError: If one is not in the store, or holds no rankings.
+        ConfigError: If an import is not in the store, or holds no rankings.
     """
     settings = config.preferences.imported
     names = settings.sources if settings else ()
     if not names:
         return []
-    found = exchange.newest_imports(store, names)
+    imports = exchange.newest_imports(store, names)
     for name in names:
-        if name not in found:
+        if name not in imports:
             raise ConfigError(
-                f"preferences.imported: {name!r} is not in {config.store}; read it in with `solon "
-                f"import FILE --name {name}`"
+                f"preferences.imported: {name!r} is not in {config.store}; import it with "
+                f"`solon import FILE --name {name}`"
             )
-        if not exchange.has_rankings(store, found[name]):
+        if not exchange.has_rankings(store, imports[name]):
             raise ConfigError(
-                f"preferences.imported: {name!r} holds rows of format {found[name].form} that rank "
-                "nothing; name an import of preferences, rankings, or answers of which a prompt "
-                "has some of either label"
+                f"preferences.imported: {name!r} holds rows of format {imports[name].form} that "
+                "rank nothing; name an import of preferences, of rankings, or of labelled answers "
+                "with both labels on one prompt"
             )
-    return list({found[name].id: found[name] for name in names}.values())
+    return list({imports[name].id: imports[name] for name in names}.values())
 
 
 def count_imported(config: Config) -> int:
-    """How many imported rankings a config may learn from.
+    """Return the number of imported rankings that a config may learn from.
 
     Raises:
-        ConfigError: As `wanted_imports`, also where there is no store yet.
+        ConfigError: If there is no store yet, an import is not in it, or one holds no rankings.
     """
     if config.preferences.imported is None:
         return 0
     if not store_exists(config.store):
         raise ConfigError(
-            f"preferences.imported: there is no store {config.store} yet; read the files in with "
+            f"preferences.imported: there is no store {config.store} yet; import the files with "
             "`solon import FILE`"
         )
     store = Store(config.store)
@@ -78,14 +86,22 @@ def ranked_candidates(
     labels: LabelSettings,
     config: Config,
 ) -> list[RankedCandidates]:
-    """Rankings as tokens, without those that prefer nothing, or are imported and too long."""
+    """Return rankings as tokens, without empty ones and without imported ones that are too long.
+
+    Args:
+        store: Store with the rankings, their pairs and their candidates.
+        chat: Chat format of the model that is trained.
+        rankings: Rankings to learn from.
+        labels: Hard or soft labels, and the label of a tie.
+        config: Limits on the lengths of imported texts.
+    """
     by_id = queries.prompts_by_id(store, {ranking.prompt_id for ranking in rankings})
     imports = wanted_imports(store, config)
     external = {imported.judge_version for imported in imports}
     pairs = queries.pairs_of_rankings(store, rankings)
     ids = {candidate_id for ranking in rankings for candidate_id in ranking.candidate_ids}
     candidates = queries.candidates_by_id(store, ids)
-    found = []
+    learnable = []
     too_long = 0
     for ranking in rankings:
         preferences = preference_matrix(ranking.candidate_ids, pairs[ranking.id], labels)
@@ -99,7 +115,7 @@ def ranked_candidates(
             margins = margin_matrix(ranking.candidate_ids, pairs[ranking.id])
             readable = [place for place, s in enumerate(sequences) if s.response_ids]
             if preferences[readable][:, readable].any():
-                found.append(
+                learnable.append(
                     RankedCandidates(
                         tuple(sequences[place] for place in readable),
                         preferences[readable][:, readable],
@@ -108,15 +124,15 @@ def ranked_candidates(
                 )
     if too_long:
         logger.warning(
-            "%d imported rankings are not learnt from: a prompt or an answer is too long "
+            "%d imported rankings are left out: a prompt or an answer is too long "
             "(policy.max_prompt_tokens, preferences.imported.max_answer_tokens)",
             too_long,
         )
-    return found
+    return learnable
 
 
 def _answer_ids(chat: ChatFormat, candidate: Candidate) -> tuple[int, ...]:
-    """Tokens as they were drawn, where they are known; none of an answer cut off before a word."""
+    """Return the sampled tokens if known, else the text's; none of an answer without any text."""
     return candidate.token_ids or tuple(chat.answer_ids(candidate.text, candidate.is_finished))
 
 
@@ -133,9 +149,14 @@ def _fits(sequences: Sequence[TokenSequence], config: Config) -> bool:
 def preference_matrix(
     candidate_ids: Sequence[str], pairs: Sequence[Pair], labels: LabelSettings
 ) -> Tensor:
-    """Probability that the row's candidate is better than the column's, (K, K).
+    """Return the probability that the row's candidate is better than the column's, (K, K).
 
-    Both cells of a pair that teaches nothing are 0.
+    Both cells of a pair without a label are 0.
+
+    Args:
+        candidate_ids: Candidates of a ranking, K of them.
+        pairs: Pairs of that ranking.
+        labels: Hard or soft labels, and the label of a tie.
     """
     place = _places(candidate_ids)
     preferences = torch.zeros(len(place), len(place))
@@ -153,9 +174,9 @@ def preference_matrix(
 
 
 def margin_matrix(candidate_ids: Sequence[str], pairs: Sequence[Pair]) -> Tensor:
-    """By how much the row's candidate is better than the column's, −1 to 1, (K, K); 0 unless it is.
+    """Return the margin of the row's candidate over the column's, (K, K), antisymmetric.
 
-    Of imported pairs −2 to 2.
+    Margins lie in −1 to 1, those of imported pairs in −2 to 2; a pair without a preference has 0.
     """
     place = _places(candidate_ids)
     margins = torch.zeros(len(place), len(place))

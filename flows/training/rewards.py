@@ -1,4 +1,4 @@
-"""The reward that a config asks for: the reward model, judges, or both, weighted."""
+"""The reward of a config: the weighted sum of the reward model and judges."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,46 +25,54 @@ from rlhf_core.records import PROXY, Outcome, Prompt, RolloutRecord, RolloutVerd
 
 @dataclass(frozen=True)
 class RewardJudges:
-    """The judges inside a reward, and what they said of the answers scored last.
+    """State of the judges in a reward: their ledger, counters, and opinions on the last batch.
 
     Args:
-        ledger: Where they find what was said before.
-        limits: How many verdicts may be missing.
+        ledger: Replies of the judges' models.
+        limits: Share of verdicts that may be missing.
     """
 
     ledger: Ledger
     limits: JudgingSettings
-    _said: dict[tuple[int, str], dict[str, tuple[str, Opinion]]] = field(default_factory=dict)
-    """By prompt and text of an answer: opinions by name, each with the judge's version."""
-    _attendance: dict[str, SilenceCounter] = field(default_factory=dict)
-    """By name of the judge, over the whole training."""
+    _opinions: dict[tuple[int, str], dict[str, tuple[str, Opinion]]] = field(default_factory=dict)
+    """Versions and opinions of the judges by name, for each prompt index and text of an answer."""
+    _counters: dict[str, SilenceCounter] = field(default_factory=dict)
+    """One counter for each judge over the whole training, by the judge's name."""
 
     def count(self, judge: JudgeSettings, opinions: Sequence[Opinion]) -> None:
-        """Count opinions; raises SilentJudgeError where too many of this judge are missing."""
-        attendance = self._attendance.setdefault(judge.name, SilenceCounter(judge, self.limits))
+        """Count opinions; raise SilentJudgeError if too many of this judge are missing."""
+        counter = self._counters.setdefault(judge.name, SilenceCounter(judge, self.limits))
         for opinion in opinions:
-            attendance.add(opinion.outcome, opinion.reason)
-        attendance.check(is_over=False)
+            counter.add(opinion.outcome, opinion.reason)
+        counter.check(is_over=False)
 
     def close(self) -> None:
-        """Look once more at judges that were asked little; raises SilentJudgeError, as `count`."""
-        for attendance in self._attendance.values():
-            attendance.check(is_over=True)
+        """Check the counters at the end; raise SilentJudgeError if a judge is too silent."""
+        for counter in self._counters.values():
+            counter.check(is_over=True)
 
-    def hear(self, rollout: Rollout, judge: str, version: str, opinion: Opinion) -> None:
-        said = self._said.setdefault((rollout.prompt_index, rollout.text), {})
-        said[judge] = (version, opinion)
+    def add(self, rollout: Rollout, judge: str, version: str, opinion: Opinion) -> None:
+        """Keep an opinion until `take`.
+
+        Args:
+            rollout: The answer.
+            judge: Name of the judge.
+            version: Version of the judge.
+            opinion: Its opinion.
+        """
+        opinions = self._opinions.setdefault((rollout.prompt_index, rollout.text), {})
+        opinions[judge] = (version, opinion)
 
     def take(
         self, rollouts: Sequence[Rollout], records: Sequence[RolloutRecord]
     ) -> list[RolloutVerdict]:
-        """What was said of each answer, which is then forgotten.
+        """Return the opinions on some answers as rows, and clear all opinions.
 
         Args:
-            rollouts: Answers, as they were scored.
-            records: The row of each.
+            rollouts: Answers that were scored.
+            records: Their rows, in the same order.
         """
-        found = [
+        verdicts = [
             RolloutVerdict(
                 model_id=record.model_id,
                 rollout_id=record.id,
@@ -73,23 +81,29 @@ class RewardJudges:
                 **{name: value for name, value in vars(opinion).items() if name != "probability"},
             )
             for rollout, record in zip(rollouts, records, strict=True)
-            for judge, (version, opinion) in self._said.get(
+            for judge, (version, opinion) in self._opinions.get(
                 (rollout.prompt_index, rollout.text), {}
             ).items()
         ]
-        self._said.clear()
-        return found
+        self._opinions.clear()
+        return verdicts
 
 
 def build_reward(
     settings: RewardSettings,
     trunk: Trunk,
     prompts: Sequence[Prompt],
-    bench: RankZeroOnly[RewardJudges],
+    judges: RankZeroOnly[RewardJudges],
 ) -> Reward:
-    """The weighted sum that the settings name; parts of weight 0 are left out.
+    """Return the weighted sum of the settings, without parts of weight 0.
 
-    Of several processes all score with the reward model, and the first one asks the judges.
+    All ranks score with the reward model; rank 0 calls the judges.
+
+    Args:
+        settings: Weights of the reward model and the judges.
+        trunk: Trunk with the reward model.
+        prompts: Prompts that rollouts refer to by index.
+        judges: State of the judges, on rank 0.
     """
     parts = {}
     if settings.reward_model > 0:
@@ -97,20 +111,20 @@ def build_reward(
         parts[PROXY] = RewardPart(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:
-            concerns = partial(_is_asked, judge, prompts)
-            parts[judge.name] = RewardPart(judge.weight, _judged(judge, prompts, bench), concerns)
+            concerns = partial(_applies_to, judge, prompts)
+            parts[judge.name] = RewardPart(judge.weight, _judge_reward(judge, prompts, judges), concerns)
     return weighted_sum(parts)
 
 
 def check_rewards(training: TrainingSettings) -> dict[str, tuple[str, ...]]:
-    """Refuse judges that cannot reward, before hours are spent.
+    """Refuse judges that cannot be part of a reward, before hours are spent.
 
     Returns:
-        The models behind each of them, by its version.
+        The models of each judge, by judge version.
 
     Raises:
-        ConfigError: For a judge that compares two answers.
-        InputError: As the judge's own check.
+        ConfigError: If a judge compares two answers.
+        InputError: If a judge's own check fails.
     """
     judges = [load_rewarding(settings) for settings in rewarding_judges(training)]
     for judge in judges:
@@ -119,42 +133,43 @@ def check_rewards(training: TrainingSettings) -> dict[str, tuple[str, ...]]:
 
 
 def load_rewarding(settings: JudgeSettings, ledger: Ledger | None = None) -> PointwiseJudge[Any]:
+    """Load a judge of the reward, which must score each answer alone."""
     judge = load(settings, ledger)
     if not isinstance(judge, PointwiseJudge):
         raise ConfigError(
-            f"training.reward.judges: {settings.name!r} compares two answers, and a reward is of "
-            "one; name a judge that scores each alone"
+            f"training.reward.judges: {settings.name!r} compares two answers, and a reward "
+            "scores one; name a judge that scores each answer alone"
         )
     return judge
 
 
-def _judged(
-    settings: JudgeSettings, prompts: Sequence[Prompt], bench: RankZeroOnly[RewardJudges]
+def _judge_reward(
+    settings: JudgeSettings, prompts: Sequence[Prompt], judges: RankZeroOnly[RewardJudges]
 ) -> Callable[[Sequence[Rollout]], Tensor]:
-    kept = bench.value
-    judge = load_rewarding(settings, kept.ledger) if kept is not None else None
+    state = judges.value
+    judge = load_rewarding(settings, state.ledger) if state is not None else None
     if judge is not None:
         _preflight(settings.name, judge)
 
-    def ask(rollouts: Sequence[Rollout]) -> Tensor:
+    def score(rollouts: Sequence[Rollout]) -> Tensor:
         assert judge is not None
-        assert kept is not None
-        asked = [
+        assert state is not None
+        due = [
             (place, Answer(prompts[rollout.prompt_index], rollout.text, rollout.is_finished))
             for place, rollout in enumerate(rollouts)
-            if _is_asked(settings, prompts, rollout)
+            if _applies_to(settings, prompts, rollout)
         ]
         scores = [math.nan] * len(rollouts)
-        opinions = judge.score([answer for _, answer in asked]) if asked else []
+        opinions = judge.score([answer for _, answer in due]) if due else []
         _refuse_silence(settings.name, opinions)
-        kept.count(settings, opinions)
-        for (place, _), opinion in zip(asked, opinions, strict=True):
+        state.count(settings, opinions)
+        for (place, _), opinion in zip(due, opinions, strict=True):
             scores[place] = math.nan if opinion.score is None else opinion.score
-            kept.hear(rollouts[place], settings.name, judge.version, opinion)
-        kept.ledger.flush()
+            state.add(rollouts[place], settings.name, judge.version, opinion)
+        state.ledger.flush()
         return torch.tensor(scores)
 
-    return lambda rollouts: from_rank_zero(partial(ask, rollouts))
+    return lambda rollouts: from_rank_zero(partial(score, rollouts))
 
 
 def _preflight(name: str, judge: PointwiseJudge[Any]) -> None:
@@ -164,14 +179,14 @@ def _preflight(name: str, judge: PointwiseJudge[Any]) -> None:
         raise EndpointError(f"training.reward.judges: {name!r}: {error}") from None
 
 
-def _is_asked(settings: JudgeSettings, prompts: Sequence[Prompt], rollout: Rollout) -> bool:
+def _applies_to(settings: JudgeSettings, prompts: Sequence[Prompt], rollout: Rollout) -> bool:
     return prompts[rollout.prompt_index].mode in settings.modes
 
 
 def _refuse_silence(name: str, opinions: Sequence[Opinion]) -> None:
-    """A judge that nobody can reach must not be learnt from as if it had no opinion."""
+    """Stop if a judge is unreachable, rather than train as if it had no opinion."""
     if opinions and all(opinion.outcome is Outcome.UNAVAILABLE for opinion in opinions):
         raise TrainingError(
             f"training.reward.judges: {name!r} answered none of {len(opinions)} questions "
-            f"({opinions[0].reason}); run again to go on from the last checkpoint"
+            f"({opinions[0].reason}); run again to resume from the last checkpoint"
         )

@@ -1,4 +1,4 @@
-"""Choosing the weights of a fine-tuning by a reward model: the prompts, the model, the checks."""
+"""Selection of fine-tuned weights by a reward model: the prompts set aside, and the trial."""
 
 import math
 from collections.abc import Sequence
@@ -22,10 +22,12 @@ from rlhf_core.records import PROXY, Prompt
 def split_for_selection(
     config: Config, prompts: Sequence[Prompt]
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """The training prompts to learn from, and those that a hash draws for the choice.
+    """Split training prompts into those to learn from and those set aside for the selection.
+
+    A hash draws the prompts that are set aside; there are none without selection.
 
     Raises:
-        ConfigError: If nothing would be left to learn from.
+        ConfigError: If no prompt would be left to learn from.
     """
     settings = config.sft.selection
     if settings is None:
@@ -42,10 +44,15 @@ def split_for_selection(
 
 
 def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
-    """How weights are tried on the prompts set aside; None where nothing is chosen.
+    """Return the trial of weights on the prompts set aside; None without selection.
+
+    Args:
+        config: Config of the run.
+        chat: Chat format of the model that is fine-tuned.
+        prompts: Prompts set aside.
 
     Raises:
-        ConfigError: As `selecting_judge`.
+        ConfigError: If the selecting reward model is missing.
     """
     judge, settings = selecting_judge(config), config.sft.selection
     if judge is None or settings is None:
@@ -53,15 +60,15 @@ def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> 
     tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
     return Trial(
         tokens,
-        _read_by(judge, prompts),
+        _raw_reward(judge, prompts),
         config.sampling,
         settings.every_epochs,
         settings.missing_eos_score,
     )
 
 
-def _read_by(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
-    """Raw rewards; none where prompt and answer are too long for the model."""
+def _raw_reward(judge: RewardModelJudge, prompts: Sequence[Prompt]) -> Reward:
+    """Return the judge's raw reward, NaN if prompt and answer are too long for its model."""
 
     def score(rollouts: Sequence[Rollout]) -> Tensor:
         answers = [Answer(prompts[r.prompt_index], r.text, r.is_finished) for r in rollouts]

@@ -1,4 +1,4 @@
-"""What training stages share: texts in, bar, metrics and checkpoints on the way."""
+"""Shared by the training stages: checkpoints, progress bar, tracker and metrics."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,7 +14,7 @@ Metrics = Mapping[str, float]
 
 
 def checkpoints_of(cycle: Cycle, version: ModelVersion) -> Checkpoints:
-    """Of the training of that model, beside where the model will lie."""
+    """Return the checkpoints of a model's training, in a folder beside the model's own."""
     folder = cycle.folder(version.id)
     every = cycle.config.compute.checkpoint_every
     return Checkpoints(folder.with_name(f".{folder.name}.training"), every)
@@ -26,21 +26,39 @@ def track_steps(
     steps: Iterator[TrainingStep],
     label: str,
     total: int,
-    say: Callable[[Metrics], str],
+    describe: Callable[[Metrics], str],
 ) -> Iterator[TrainingStep]:
-    """The steps of a model's training, with a bar that says something of each, and a tracker."""
-    named = f"{cycle.line}-cycle-{cycle.number}-{version.id}"
-    with progress(label, total) as advance, tracker(cycle.config, named) as track:
+    """Yield the steps of a model's training, with a progress bar and a tracker.
+
+    Args:
+        cycle: The cycle under way.
+        version: The model.
+        steps: Its training.
+        label: Label of the progress bar.
+        total: Number of steps.
+        describe: Turns the metrics of a step into the text beside the bar.
+
+    Yields:
+        The steps, unchanged.
+    """
+    run = f"{cycle.line}-cycle-{cycle.number}-{version.id}"
+    with progress(label, total) as advance, tracker(cycle.config, run) as track:
         at = 0
         for step in steps:
             yield step
             track(step)
-            advance(step.step - at, say(step.metrics))
+            advance(step.step - at, describe(step.metrics))
             at = step.step
 
 
 def keep_metrics(store: Store, model_id: str, step: TrainingStep) -> None:
-    """Add a step's metrics, where an earlier, interrupted run has not."""
+    """Add a step's metrics, unless an earlier, interrupted run has added them.
+
+    Args:
+        store: Receives the metrics.
+        model_id: The model that is trained.
+        step: The step.
+    """
     store.append(
         Metric(model_id=model_id, step=step.step, name=name, value=value)
         for name, value in step.metrics.items()

@@ -1,4 +1,4 @@
-"""Texts that the training stages learn from: demonstrations, and files for PTX."""
+"""Texts that the training stages learn from: demonstrations, and the texts of PTX."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -18,22 +18,25 @@ def demonstrations(
     abstentions: Sequence[Revision] = (),
     cut_off: Collection[str] = (),
 ) -> list[TokenSequence]:
-    """First reference answers, and revisions of these prompts, as tokens with their end.
+    """Return the demonstrations of some prompts as tokens.
 
     Args:
-        chat: How prompts and answers become tokens.
-        prompts: What is asked.
-        revisions: Shown beside the references.
-        abstentions: Each stands in place of its prompt's reference.
-        cut_off: Ids of the revisions that did not end, and are shown without an end.
+        chat: Chat format of the model that is trained.
+        prompts: Prompts; each is shown with its first reference answer, if it has one.
+        revisions: Revisions, shown in addition to the references.
+        abstentions: Abstentions, each shown in place of its prompt's reference.
+        cut_off: Ids of the revisions that were cut off and get no end token.
+
+    Returns:
+        Prompt and answer tokens, one sequence a demonstration.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     unknown = {abstention.prompt_id for abstention in abstentions}
     known = [prompt for prompt in prompts if prompt.id not in unknown]
     shown = [(prompt, answer, True) for prompt in known for answer in prompt.reference_answers[:1]]
     shown += [
-        (by_id[mended.prompt_id], mended.text, mended.id not in cut_off)
-        for mended in (*revisions, *abstentions)
+        (by_id[revision.prompt_id], revision.text, revision.id not in cut_off)
+        for revision in (*revisions, *abstentions)
     ]
     return [
         TokenSequence(
@@ -46,39 +49,45 @@ def demonstrations(
 def ptx_texts(
     settings: PTXSettings, chat: ChatFormat, prompts: Sequence[Prompt]
 ) -> list[TokenSequence]:
-    """What PTX models beside the reward: a file's texts, or the reference answers."""
+    """Return the texts of PTX, the language modelling loss beside the reward (arXiv:2203.02155).
+
+    Args:
+        settings: File of the texts, and their greatest length in tokens.
+        chat: Chat format of the policy.
+        prompts: Prompts whose reference answers are used without a file.
+    """
     if settings.path is None:
         return demonstrations(chat, prompts)
-    found = []
+    sequences = []
     for text in read_texts(Path(settings.path)):
         ids = chat.plain_ids(text)[: settings.max_tokens]
         if len(ids) > 1:  # nothing predicts the first token
-            found.append(TokenSequence(tuple(ids[:1]), tuple(ids[1:])))
-    return found
+            sequences.append(TokenSequence(tuple(ids[:1]), tuple(ids[1:])))
+    return sequences
 
 
 def ptx_files(settings: TrainingSettings) -> list[Path]:
-    """The file of texts that PTX models, where there is one."""
+    """Return the file of PTX texts, if the config names one."""
     if isinstance(settings, OnlineSettings) and settings.ptx and settings.ptx.path:
         return [Path(settings.ptx.path)]
     return []
 
 
 def check_texts(settings: TrainingSettings) -> None:
-    """Refuse a file of PTX texts that is not there or broken, before hours are spent.
+    """Refuse a missing or broken file of PTX texts, before hours are spent.
 
     Raises:
-        DataFileError: As `read_texts`.
+        DataFileError: If the file cannot be read; with the line that is wrong.
     """
     for path in ptx_files(settings):
         read_texts(path)
 
 
 def read_texts(path: Path) -> list[str]:
-    """Texts of a .txt file, one a line, or of a .jsonl file, the `text` of each line.
+    """Read the texts of a .txt file, one a line, or of a .jsonl file, the `text` of each line.
 
     Raises:
-        DataFileError: With the file, and the line where one is wrong.
+        DataFileError: If the file cannot be read; with the line that is wrong.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -97,9 +106,9 @@ def read_texts(path: Path) -> list[str]:
 
 def _text_of(line: str, path: Path, number: int) -> str:
     try:
-        found = json.loads(line)["text"]
+        text = json.loads(line)["text"]
     except (ValueError, KeyError, TypeError):
-        found = None
-    if not isinstance(found, str) or not found.strip():
+        text = None
+    if not isinstance(text, str) or not text.strip():
         raise DataFileError(f'texts {path}, line {number}: expected {{"text": "…"}}')
-    return found
+    return text

@@ -1,4 +1,4 @@
-"""Training curves as they come, beside the store: in TensorBoard or trackio."""
+"""Live training curves in TensorBoard or trackio, in addition to the store's metrics."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,21 +16,24 @@ PROJECT = "solon"
 
 @contextmanager
 def tracker(config: Config, run: str) -> Iterator[Callable[[TrainingStep], None]]:
-    """What is to be called with each step of a model's training.
+    """Open a tracker; yield a function that logs a training step.
 
     Args:
-        config: Which tracker, and where.
-        run: What its curves are called there.
+        config: Names the tracker and its folder.
+        run: Name of the run in the tracker.
+
+    Yields:
+        The function, which does nothing without a tracker.
     """
-    kept = _open(config, run)
-    if kept is None:
+    backend = _open(config, run)
+    if backend is None:
         yield lambda step: None
         return
-    kept.start()
+    backend.start()
     try:
-        yield lambda step: kept.log(dict(step.metrics), step=step.step)
+        yield lambda step: backend.log(dict(step.metrics), step=step.step)
     finally:
-        kept.finish()
+        backend.finish()
 
 
 def check_tracker(config: Config) -> None:

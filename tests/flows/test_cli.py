@@ -264,7 +264,7 @@ def test_merge_writes_a_plain_folder_and_says_what_it_did(
     assert found["precision"] == "float32"
     assert found["parameters"] == sum(parameter.numel() for parameter in plain.parameters())
     assert call(monkeypatch, *arguments) == 2
-    assert "out: something is there already; name a folder that is not" in capsys.readouterr().err
+    assert "the folder is not empty; name a new one" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "out")
     assert call(monkeypatch, *arguments) == 0
     assert f"{policy} written to" in capsys.readouterr().out
