@@ -1,4 +1,4 @@
-"""The page of a bench: every judge beside the length baseline, with its curves."""
+"""The page of a judge benchmark: each judge against the length baseline, with its charts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,13 @@ from rlhf_core.files.whole import whole_text
 
 
 def write_page(path: Path, benchmark: str, results: Sequence[SetResult]) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page, whole or not at all.
+
+    Args:
+        path: File of the page.
+        benchmark: Id of the benchmark.
+        results: Results, one a labelled set.
+    """
     environment = Environment(
         loader=PackageLoader("flows.reports"), autoescape=True, undefined=StrictUndefined
     )
@@ -33,13 +39,12 @@ def _charts_of(result: SetResult) -> dict[str, Any]:
         "position": _bars(judges, "same_slot", "same slot chosen after a swap"),
         "length": _bars(judges, "length_bias", "length bias: judge − labels"),
         "calibration": [
-            (judge, Markup(charts.reliability(_curve(judge), "share that came true")))
+            (judge, Markup(charts.reliability(_curve(judge), "share that was right")))
             for judge in judges
             if judge.forecasts
         ],
         "distributions": [
-            (judge, Markup(charts.histogram(judge.scores, _what_is_scored(judge))))
-            for judge in judges
+            (judge, Markup(charts.histogram(judge.scores, _score_label(judge)))) for judge in judges
         ],
         "subsets": sorted({figure.facet for j in result.judges for figure in j.facets("accuracy")}),
         "attacks": sorted({f.facet for j in result.judges for f in j.facets("flip_rate")}),
@@ -48,10 +53,10 @@ def _charts_of(result: SetResult) -> dict[str, Any]:
 
 
 def _accuracies(judges: Sequence[JudgeResult]) -> Markup | None:
-    found = [(judge.name, judge.figure("accuracy")) for judge in judges]
-    rows = [interval for name, figure in found for interval in _interval(name, figure)]
+    accuracies = [(judge.name, judge.figure("accuracy")) for judge in judges]
+    rows = [interval for name, figure in accuracies for interval in _interval(name, figure)]
     return (
-        Markup(charts.shares(rows, "accuracy, ties as half, and its 95 % interval"))
+        Markup(charts.shares(rows, "accuracy (a tie counts half), with its 95 % interval"))
         if rows
         else None
     )
@@ -69,10 +74,10 @@ def _bars(judges: Sequence[JudgeResult], metric: str, label: str) -> Markup | No
 
 
 def _curve(judge: JudgeResult) -> list[tuple[float, float, int]]:
-    said = [probability for probability, _ in judge.forecasts]
-    bins = reliability(said, [target for _, target in judge.forecasts])
+    probabilities = [probability for probability, _ in judge.forecasts]
+    bins = reliability(probabilities, [target for _, target in judge.forecasts])
     return [(point.probability, point.target, point.n) for point in bins]
 
 
-def _what_is_scored(judge: JudgeResult) -> str:
-    return "probability of what was shown first" if judge.compares else "score"
+def _score_label(judge: JudgeResult) -> str:
+    return "probability of the first answer" if judge.compares else "score"

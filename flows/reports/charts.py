@@ -1,4 +1,4 @@
-"""The report's charts as SVG: no page, no store."""
+"""Charts of the reports as SVG, from plain numbers."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ Curve = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A named share with its interval."""
+    """A named share with its confidence interval."""
 
     name: str
     value: float
@@ -42,7 +42,7 @@ class Interval:
 
 
 def line(curve: Curve, label: str) -> str:
-    """One metric over steps."""
+    """Plot a metric over the steps of a training."""
 
     def draw(axes: Axes) -> None:
         axes.plot(*zip(*curve, strict=True), color=AFTER, linewidth=1.8)
@@ -55,7 +55,16 @@ def line(curve: Curve, label: str) -> str:
 
 
 def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:
-    """Two histograms over the same bins."""
+    """Plot two histograms over the same bins.
+
+    Args:
+        before: Scores of the baseline's answers.
+        after: Scores of the policy's answers.
+        label: Label of the scores.
+
+    Returns:
+        An SVG element.
+    """
 
     def draw(axes: Axes) -> None:
         low, high = min([*before, *after]), max([*before, *after])
@@ -71,12 +80,12 @@ def distribution(before: Sequence[float], after: Sequence[float], label: str) ->
 
 
 def win_rates(intervals: Sequence[Interval]) -> str:
-    """Win rates with their intervals, one row a judge, and the line of chance."""
+    """Plot win rates with their intervals, one row a judge, and the line of chance."""
     return shares(intervals, "share of comparisons the policy wins")
 
 
 def shares(intervals: Sequence[Interval], label: str) -> str:
-    """Shares with their intervals, one a row, and the line of chance."""
+    """Plot shares with their intervals, one a row, and the line of chance."""
 
     def draw(axes: Axes) -> None:
         for row, interval in enumerate(reversed(intervals)):
@@ -93,23 +102,28 @@ def shares(intervals: Sequence[Interval], label: str) -> str:
 
 
 def reliability(curve: Sequence[tuple[float, float, int]], label: str) -> str:
-    """How often probabilities came true: (probability, share, count) a bin, size by count."""
+    """Plot the share of right verdicts over the probability: (probability, share, count) a bin."""
 
     def draw(axes: Axes) -> None:
-        said, true, counts = zip(*curve, strict=True)
+        probabilities, accuracies, counts = zip(*curve, strict=True)
         axes.plot([0, 1], [0, 1], color=NEUTRAL, linestyle="--", linewidth=1)
-        axes.plot(said, true, color=AFTER, linewidth=1.4)
-        axes.scatter(said, true, [8 + 90 * count / sum(counts) for count in counts], color=AFTER)
+        axes.plot(probabilities, accuracies, color=AFTER, linewidth=1.4)
+        axes.scatter(
+            probabilities,
+            accuracies,
+            [8 + 90 * count / sum(counts) for count in counts],
+            color=AFTER,
+        )
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_xlabel("probability it gives")
+        axes.set_xlabel("probability of the judge")
         axes.set_ylabel(label)
 
     return _svg(draw, width=2.7, height=2.4)
 
 
 def bars(rows: Sequence[tuple[str, float]], label: str) -> str:
-    """Signed amounts, one bar a row."""
+    """Plot signed amounts, one bar a row."""
 
     def draw(axes: Axes) -> None:
         names, values = zip(*reversed(rows), strict=True)
@@ -124,7 +138,7 @@ def bars(rows: Sequence[tuple[str, float]], label: str) -> str:
 
 
 def histogram(values: Sequence[float], label: str) -> str:
-    """Scores from 0 to 1."""
+    """Plot a histogram of scores from 0 to 1."""
 
     def draw(axes: Axes) -> None:
         axes.hist(values, bins=20, range=(0, 1), color=AFTER)

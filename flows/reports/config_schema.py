@@ -1,4 +1,4 @@
-"""The config's JSON schema with every judge's own options in it, for editors."""
+"""JSON schema of the config, with the options of every judge, for editors."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ COMMON = ("kind", "name", "weight", "modes")
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a config file; deploy/config.schema.json is its published copy."""
+    """Return the JSON Schema (2020-12) of a config file, published as deploy/config.schema.json."""
     schema = Config.model_json_schema()
     definitions = schema["$defs"]
     common = definitions.pop("JudgeSettings")["properties"]
@@ -21,7 +21,7 @@ def config_schema() -> dict[str, Any]:
         name = f"judge_{kind}"
         definitions[name] = {
             "type": "object",
-            "description": (judge.summary()),
+            "description": judge.summary(),
             "properties": {
                 **{key: common[key] for key in COMMON},
                 "kind": {"const": kind},

@@ -1,4 +1,4 @@
-"""What the report shows, gathered from the store. The page itself is templates/report.html."""
+"""Figures of a cycle's report, gathered from the store. The page is templates/report.html."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ FROM judgements GROUP BY judge"""
 
 @dataclass(frozen=True)
 class Sample:
-    """One held-out prompt with an answer of each model, and the deciding judge's scores."""
+    """A held-out prompt with an answer of each model, and the deciding judge's scores."""
 
     prompt: Prompt
     before: str
@@ -56,14 +56,14 @@ class Sample:
 
 
 def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
-    """Everything the template names; None while the cycle has not ended."""
+    """Return the variables of the template; None before the cycle is decided."""
     config = cycle.config
     promotion = queries.promotions_of(store, config.name).get(cycle.number)
     if promotion is None:
         return None
-    found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
-    deciding = next(e for e in found if e.id == promotion.evaluation_id)
-    evaluations = [e for e in found if e.settings == deciding.settings]
+    stored = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = next(e for e in stored if e.id == promotion.evaluation_id)
+    evaluations = [e for e in stored if e.settings == deciding.settings]
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
@@ -98,7 +98,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
 
 
 class _Answers:
-    """The held-out answers of both models, and what judges said of them."""
+    """The held-out answers of both models, and their judgements."""
 
     def __init__(self, store: Store, cycle: Cycle, promotion: Promotion) -> None:
         sampling = evaluation_sampling(cycle.config)
@@ -117,11 +117,11 @@ class _Answers:
             )
             for batch in batches
         )
-        shown = [c.id for side in (self.before, self.after) for c in _flat(side)]
-        self.judgements = store.rows(Judgement, "candidate_id IN (SELECT unnest(?))", [shown])
+        ids = [c.id for side in (self.before, self.after) for c in _flat(side)]
+        self.judgements = store.rows(Judgement, "candidate_id IN (SELECT unnest(?))", [ids])
 
     def scores(self, version: str) -> dict[str, float]:
-        """Score by candidate id, of one judge version."""
+        """Return the scores of a judge version, by candidate id."""
         return {
             judgement.candidate_id: judgement.score
             for judgement in self.judgements
@@ -135,7 +135,7 @@ class _Answers:
         return Markup(charts.distribution(before, after, "reward model's score"))
 
     def samples(self, deciding: Evaluation) -> list[Sample]:
-        """The first answers to the first held-out prompts of each mode: not chosen by result."""
+        """Return the first answers to the first held-out prompts of each mode, unselected."""
         scores = self.scores(deciding.judge_version)
         chosen = [
             prompt

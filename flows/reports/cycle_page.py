@@ -1,4 +1,4 @@
-"""The page of a cycle that ended."""
+"""The report page of a cycle that has ended."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ from rlhf_core.store import Store, queries
 
 
 def write_report(store: Store, cycle: Cycle) -> Path:
-    """Write the page, whole or not at all, from what the store holds.
+    """Write the page, whole or not at all, from the store.
 
     Raises:
-        StoreError: If that cycle has not ended.
+        StoreError: If the cycle has not ended.
     """
     data = gather(store, as_it_ran(store, cycle))
     if data is None:
@@ -38,7 +38,7 @@ def write_report(store: Store, cycle: Cycle) -> Path:
 
 
 def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
-    """Return a cycle with the config that it was decided under, which may have been edited since.
+    """Return a cycle with the config that it was decided under, before any later edit.
 
     Raises:
         StoreError: If this version of Solon cannot read that config.
@@ -51,7 +51,7 @@ def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
         ran = Config.model_validate(json.loads(kept.config if kept else "{}"))
     except ValidationError as error:
         raise StoreError(
-            f"cycle {cycle.number} of the line {cycle.line} ran by a config that this version of "
+            f"cycle {cycle.number} of the line {cycle.line} ran with a config that this version of "
             f"Solon cannot read ({error.error_count()} settings); its figures are in the store"
         ) from None
     here = {name: getattr(cycle.config, name) for name in ("name", "store", "artifacts")}

@@ -10,11 +10,11 @@ from rlhf_core.store.audit.describe import Relation, relations
 
 
 def store_page() -> str:
-    """Markdown of every table, view and column, as a new store tells them itself."""
+    """Return Markdown of every table, view and column of a new store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store.duckdb")
         with reading(store.files.database) as snapshot:
-            found = relations(snapshot)
+            schema = relations(snapshot)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("flows.reports"),
         undefined=jinja2.StrictUndefined,
@@ -23,14 +23,14 @@ def store_page() -> str:
     )
     environment.filters["cell"] = _cell
     return environment.get_template("store.md").render(
-        tables=_of_kind(found, "table"), views=_of_kind(found, "view")
+        tables=_of_kind(schema, "table"), views=_of_kind(schema, "view")
     )
 
 
-def _of_kind(found: list[Relation], kind: str) -> list[Relation]:
-    return [relation for relation in found if relation.kind == kind]
+def _of_kind(schema: list[Relation], kind: str) -> list[Relation]:
+    return [relation for relation in schema if relation.kind == kind]
 
 
 def _cell(text: str) -> str:
-    """As Markdown shows it in a table: a bar would begin the next cell."""
+    """Escape bars, which would begin the next cell of a Markdown table."""
     return text.replace("|", "\\|")

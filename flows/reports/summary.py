@@ -1,6 +1,6 @@
-"""What came of a cycle that ended, for people and for programs.
+"""Summary of a cycle that has ended, as text and as JSON.
 
-Imports neither torch nor Prefect: asking again for what is there takes no time.
+Imports neither torch nor Prefect, so that a rerun that finds nothing missing ends at once.
 """
 
 from typing import Any
@@ -15,18 +15,21 @@ from rlhf_core.store import Store, queries
 
 
 def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any]:
-    """Figures of a cycle that ended.
+    """Return the figures of a cycle that has ended.
 
     Args:
-        config: What ran.
-        number: Which cycle of it.
-        added: Rows that this run added, by table.
+        config: Config of the line.
+        number: Number of the cycle.
+        added: Number of rows that this run added, by table.
+
+    Returns:
+        The figures, ready for JSON.
     """
     store = Store(config.store)
     promotion = queries.promotions_of(store, config.name)[number]
-    found = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
-    deciding = next(e for e in found if e.id == promotion.evaluation_id)
-    evaluations = [e for e in found if e.settings == deciding.settings]
+    stored = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = next(e for e in stored if e.id == promotion.evaluation_id)
+    evaluations = [e for e in stored if e.settings == deciding.settings]
     return {
         "line": config.name,
         "cycle": number,
@@ -45,7 +48,7 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
 
 
 def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
-    """Whether results of another run would differ by an edit of the config."""
+    """Return True if the config was edited in a way that changes results."""
     kept = queries.config_version(store, ran_as)
     if kept is not None and kept.config == config.model_dump_json():
         return False
@@ -54,9 +57,10 @@ def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
     return config_hash(config) != ran_as
 
 
-def print_summary(found: dict[str, Any], to: Console) -> None:
+def print_summary(figures: dict[str, Any], to: Console) -> None:
+    """Print the figures of a cycle that has ended."""
     table = Table("judge", "role", "win rate", "interval", "before", "after")
-    for row in found["evaluations"]:
+    for row in figures["evaluations"]:
         table.add_row(
             row["judge"],
             row["role"].replace("_", " "),
@@ -66,22 +70,23 @@ def print_summary(found: dict[str, Any], to: Console) -> None:
             _score(row["policy_score"]),
         )
     to.print(table)
-    verdict = "promoted" if found["promoted"] else "refused"
+    verdict = "promoted" if figures["promoted"] else "refused"
     lines = [
-        f"line {found['line']}, cycle {found['cycle']}, {found['decided_at'][:10]}: {verdict}; "
-        f"{'; '.join(found['reasons'])}",
-        f"policy {found['policy']} against {found['baseline']}",
+        f"line {figures['line']}, cycle {figures['cycle']}, {figures['decided_at'][:10]}: "
+        f"{verdict}; {'; '.join(figures['reasons'])}",
+        f"policy {figures['policy']} against {figures['baseline']}",
     ]
-    if found["added"]:
-        rows = ", ".join(f"{table} {count}" for table, count in found["added"].items())
+    if figures["added"]:
+        rows = ", ".join(f"{table} {count}" for table, count in figures["added"].items())
         lines.append(f"rows added: {rows}")
     else:
-        another = found["cycle"] + 1
-        edited = " by the edited config" if found["is_edited"] else ""
+        another = figures["cycle"] + 1
+        edited = " by the edited config" if figures["is_edited"] else ""
         lines.append(
-            f"rows added: none; it had ended before (--cycles {another} runs another{edited})"
+            "rows added: none; this cycle had ended before "
+            f"(--cycles {another} runs another{edited})"
         )
-    lines += [f"store:  {found['store']}", f"report: {found['report']}"]
+    lines += [f"store:  {figures['store']}", f"report: {figures['report']}"]
     to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
