@@ -1,1 +1,1 @@
-"""Work behind an audit command or page: what-if, spot checks, benches, reparsing."""
+"""Work behind an audit command or page: what-if, spot checks, benchmarks, reparsing."""

@@ -1,7 +1,7 @@
-"""What judges are worth on answers that people labelled: `solon judges bench`.
+"""`solon judges bench`: how well judges agree with labels that people gave.
 
-The plan first, then every judge on every set beside the length baseline, then the rows, the page
-and the table. No stage of a cycle, and no Prefect.
+First the plan; then every judge and the length baseline on every labelled set; then the rows, the
+page and the table. This is no stage of a cycle, and runs without Prefect.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ from rlhf_core.records import JudgeBenchmark
 from rlhf_core.store import Store
 
 CHARACTERS_PER_TOKEN = 4.0
-"""For the plan: about right for English."""
+"""Estimate for English text, used by the plan."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured: judges, labelled sets, and what they are asked beside."""
+    """A benchmark to run: judges, labelled sets, and additional questions."""
 
     panel: Panel
     sets: Sequence[LabelledSet]
@@ -38,20 +38,20 @@ class Bench:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One judge on one set, before it is asked anything."""
+    """The planned calls of one judge on one set."""
 
     judge: str
     data: str
     items: int
     calls: int
     local_tokens: float
-    """Through a model on this machine."""
+    """Tokens through a model on this machine."""
     cost_usd: float
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What came of it."""
+    """The results of a benchmark."""
 
     id: str
     sets: list[SetResult]
@@ -61,16 +61,19 @@ class Benchmark:
 def read_sets(
     paths: Sequence[Path], form: str | None, columns: Sequence[str], limit: int | None
 ) -> list[LabelledSet]:
-    """The labelled sets of some files.
+    """Read labelled sets from files.
 
     Args:
         paths: The files.
-        form: One of the formats; told by the columns, where it is left out.
-        columns: `what=name` each.
-        limit: So many of each file, drawn by hash.
+        form: Name of their format; None detects it from the columns.
+        columns: Names of columns, each written `what=name`.
+        limit: Number of items of each file, drawn by hash; None takes all.
+
+    Returns:
+        One set a file.
 
     Raises:
-        InputError: If a column is not written so, or a file cannot be read; with its line.
+        InputError: If a column is malformed, or a file cannot be read; with the line.
     """
     names = {}
     for column in columns:
@@ -82,10 +85,10 @@ def read_sets(
 
 
 def plan_bench(bench: Bench) -> list[PlanRow]:
-    """What a bench would ask for, and what that would cost.
+    """Return the planned calls of each judge on each set, with their cost.
 
     Raises:
-        InputError: For anything in the config, the data or the models that would stop it.
+        InputError: If anything in the config, the data or the models would stop the benchmark.
     """
     runs = [JudgeRun(settings) for settings in bench.panel.judges]
     for run in runs:
@@ -115,31 +118,34 @@ def _planned(run: JudgeRun, data: LabelledSet, bench: Bench) -> PlanRow:
 
 
 def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -> Benchmark:
-    """Ask every judge about every set; store the figures, write the page.
+    """Run every judge on every set; store the figures and write the page.
 
     Args:
-        bench: What is measured.
-        plan: Of that bench.
-        page: Where the page goes; among the artifacts, where it is left out.
+        bench: The benchmark.
+        plan: Its plan.
+        page: File of the page; None puts it among the artifacts.
+
+    Returns:
+        The results.
     """
     id = new_run_id()
     store = Store(bench.panel.store, id)
-    found = []
-    with progress("asking judges", sum(row.calls for row in plan)) as advance:
+    results: list[SetResult] = []
+    with progress("judging", sum(row.calls for row in plan)) as advance:
         meter = _Meter(advance)
         ledger = StoreLedger(store, Budget(bench.panel.budget))
         runs = [JudgeRun(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
         for data in bench.sets:
-            found.append(evaluate_judges(data, runs, bench.extras))
-            store.append(records(id, found[-1]))
+            results.append(evaluate_judges(data, runs, bench.extras))
+            store.append(records(id, results[-1]))
     store.publish()
     path = page or bench.panel.artifacts / "benches" / f"{id}.html"
-    write_page(path, id, found)
-    return Benchmark(id, found, path)
+    write_page(path, id, results)
+    return Benchmark(id, results, path)
 
 
 class _Meter:
-    """Moves the bar, with what was paid so far beside it."""
+    """Advances the progress bar, and shows the cost so far beside it."""
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
@@ -155,7 +161,7 @@ class _Meter:
 
 
 def records(benchmark: str, result: SetResult) -> list[JudgeBenchmark]:
-    """The figures of a set as rows."""
+    """Return the figures of a set as rows."""
     together = JudgeResult(PANEL, "", False, result.together)
     return [
         JudgeBenchmark(
@@ -172,7 +178,7 @@ def records(benchmark: str, result: SetResult) -> list[JudgeBenchmark]:
 
 
 def summary(benchmark: Benchmark) -> dict[str, Any]:
-    """Everything found, for programs."""
+    """Return all results as JSON values."""
     return {
         "benchmark": benchmark.id,
         "page": str(benchmark.page),

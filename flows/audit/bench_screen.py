@@ -1,4 +1,4 @@
-"""The plan and the outcome of a bench as tables on the terminal."""
+"""The plan and the results of a benchmark as tables on the terminal."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ TEXTS = ("judge", "scored", "Spearman", "length's", "Pearson", "Kendall", "AUC",
 
 
 def print_plan(rows: Sequence[PlanRow], to: Console) -> None:
-    """Judges × items, calls and dollars, before any is asked."""
+    """Print the planned calls and costs of each judge on each set."""
     table = Table("data", "judge", "items", "calls", "tokens here", "US dollars")
     for row in rows:
         tokens = f"{row.local_tokens:,.0f}" if row.local_tokens else ""
@@ -42,9 +42,10 @@ def print_plan(rows: Sequence[PlanRow], to: Console) -> None:
     to.print(table)
 
 
-def print_outcome(found: Benchmark, to: Console) -> None:
-    for result in found.sets:
-        to.print(Text(f"\n{result.data.name}: {_what(result)}", style="bold"))
+def print_outcome(benchmark: Benchmark, to: Console) -> None:
+    """Print the results of a benchmark, one table a labelled set."""
+    for result in benchmark.sets:
+        to.print(Text(f"\n{result.data.name}: {_describe(result)}", style="bold"))
         for alarm in (judge.alarm for judge in result.judges):
             if alarm:
                 to.print(Text(f"alarm: {alarm}", style="red"))
@@ -57,10 +58,10 @@ def print_outcome(found: Benchmark, to: Console) -> None:
         to.print(table)
         for figure in result.together:
             to.print(f"Krippendorff's {figure.metric} of the judges: {figure.value:.3f}")
-    to.print(f"page: {found.page}", soft_wrap=True, highlight=False)
+    to.print(f"page: {benchmark.page}", soft_wrap=True, highlight=False)
 
 
-def _what(result: SetResult) -> str:
+def _describe(result: SetResult) -> str:
     left_out = [f"{count} left out: {why}" for why, count in result.data.left_out.items()]
     kind = "pairs" if result.has_pairs else "texts"
     return "; ".join([f"{len(result.data)} {kind}", *left_out])
@@ -110,8 +111,8 @@ def _number(judge: JudgeResult, metric: str) -> str:
 
 
 def _with_n(judge: JudgeResult, metric: str) -> str:
-    found = judge.figure(metric)
-    return "" if found is None else f"{found.value:.3f} (n {found.n})"
+    figure = judge.figure(metric)
+    return "" if figure is None else f"{figure.value:.3f} (n {figure.n})"
 
 
 def _usd(amount: float) -> str:

@@ -1,4 +1,4 @@
-"""A panel as a config has it, and the same with judges swapped, dropped or weighed anew."""
+"""The panel of a config, and the same panel with judges swapped, dropped or weighted anew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from rlhf_core.store.audit.counterfactual import known_judges, spending, version
 
 @dataclass(frozen=True)
 class Juror:
-    """A place on the panel and the judge version that takes it."""
+    """A judge version on the panel, with its weight and modes."""
 
     judge: str
     version: str
@@ -27,7 +27,7 @@ class Juror:
 
 @dataclass(frozen=True)
 class PanelChanges:
-    """As the command line has them: A=B, JUDGE, JUDGE=0.5. All speak of the config's judges."""
+    """Changes as the command line writes them: A=B, JUDGE, JUDGE=0.5. They name config judges."""
 
     swaps: Sequence[str] = ()
     drops: Sequence[str] = ()
@@ -35,6 +35,7 @@ class PanelChanges:
 
 
 def panel_of(config: Config) -> list[Juror]:
+    """Return the panel of a config."""
     return [
         Juror(
             panelist.settings.name,
@@ -56,35 +57,39 @@ def combination_of(jurors: Sequence[Juror], config: Config) -> Combination:
 def apply_changes(
     jurors: Sequence[Juror], changes: PanelChanges, snapshot: Snapshot
 ) -> list[Juror]:
-    """The panel after all changes.
+    """Return the panel after all changes.
 
-    A judge that is swapped in takes the juror with its weight and modes, and keeps its own scale,
-    which is the default one where the config does not know it; where it sat elsewhere on
-    the panel, that juror goes.
+    A judge that is swapped in takes over weight and modes, and keeps its own scale, or the default
+    scale if the config does not name it. If it was on the panel already, its former place goes.
+
+    Args:
+        jurors: The panel of the config.
+        changes: Swaps, drops and weights.
+        snapshot: Store with the judges that can be swapped in.
 
     Raises:
-        ConfigError: If a change is none, names no judge of the config, or leaves nobody to decide;
-            if the judge to be swapped in is not in the store, or its name means several versions.
+        ConfigError: If a change is malformed, names no judge of the config, or leaves no judge to
+            decide; if the judge to swap in is not in the store, or has several versions.
     """
     if not (changes.swaps or changes.drops or changes.weights):
         raise ConfigError("name a change: --swap A=B, --drop JUDGE or --weight JUDGE=0.5")
-    found = {juror.judge: juror for juror in jurors}
+    by_name = {juror.judge: juror for juror in jurors}
     for word in changes.weights:
-        name, value = _parted(word, "--weight", "JUDGE=0.5")
-        juror = found[_member(found, name)]
-        found[name] = replace(juror, weight=_weight(value))
+        name, value = _split_option(word, "--weight", "JUDGE=0.5")
+        juror = by_name[_member(by_name, name)]
+        by_name[name] = replace(juror, weight=_weight(value))
     for name in changes.drops:
-        del found[_member(found, name)]
-    panel = dict(found)
+        del by_name[_member(by_name, name)]
+    panel = dict(by_name)
     for word in changes.swaps:
-        name, other = _parted(word, "--swap", "A=B")
-        juror = found[_member(found, name)]
+        name, other = _split_option(word, "--swap", "A=B")
+        juror = by_name[_member(by_name, name)]
         panel[name] = _swapped_in(juror, other, jurors, snapshot)
-    moved = {panel[name].version for name in panel if panel[name] is not found[name]}
+    moved = {panel[name].version for name in panel if panel[name] is not by_name[name]}
     kept = [
         juror
         for name, juror in panel.items()
-        if juror is not found[name] or juror.version not in moved
+        if juror is not by_name[name] or juror.version not in moved
     ]
     if not any(juror.weight > 0 for juror in kept):
         raise ConfigError("no judge with a weight above 0 would be left to decide")
@@ -114,13 +119,13 @@ def _swapped_in(juror: Juror, other: str, jurors: Sequence[Juror], snapshot: Sna
     )
 
 
-def _member(found: dict[str, Juror], name: str) -> str:
-    if name not in found:
-        raise ConfigError(f"no judge {name!r} on the panel; it has {', '.join(found) or 'none'}")
+def _member(by_name: dict[str, Juror], name: str) -> str:
+    if name not in by_name:
+        raise ConfigError(f"no judge {name!r} on the panel; it has {', '.join(by_name) or 'none'}")
     return name
 
 
-def _parted(word: str, option: str, wanted: str) -> tuple[str, str]:
+def _split_option(word: str, option: str, wanted: str) -> tuple[str, str]:
     name, sign, value = word.partition("=")
     if not (name and sign and value):
         raise ConfigError(f"{option} {word}: write {option} {wanted}")
@@ -133,5 +138,5 @@ def _weight(value: str) -> float:
     except ValueError:
         weight = -1.0
     if not 0 <= weight < float("inf"):
-        raise ConfigError(f"--weight: {value!r} is no weight; write a number from 0 on")
+        raise ConfigError(f"--weight: {value!r} is no weight; write a number of at least 0")
     return weight

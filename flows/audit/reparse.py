@@ -1,6 +1,6 @@
-"""Reading again what judges' models said, after a parser changed; nothing is asked for it.
+"""Parsing stored replies of the judges' models again after a parser changed; no model is called.
 
-The new verdicts are rows of the judge's new version; those of the old one stay.
+The new verdicts are rows of the judge's new version; those of the old version stay.
 """
 
 from collections.abc import Sequence
@@ -15,50 +15,50 @@ from rlhf_core.store import Store, queries
 
 
 @dataclass(frozen=True)
-class Reread:
-    """What came of one judge's past answers."""
+class Reparsed:
+    """Counts of one judge's stored replies that were parsed again."""
 
     judge: str
     version: str
     read_again: int
-    """New rows."""
+    """Number of new rows."""
     changed: int
-    """Of these, how many came to another outcome, score or probability than the latest before."""
+    """Number of new rows whose outcome, score or probability differs from the latest old one."""
     not_asked: int
-    """Verdicts whose question this version asks in other words; only a run can ask it."""
+    """Number of verdicts whose request this version words differently; only a run can send it."""
 
 
-def reparse(config: Config) -> list[Reread]:
-    """Read every stored answer of the config's judges by their parsers of today."""
+def reparse(config: Config) -> list[Reparsed]:
+    """Parse every stored reply of the config's judges with their current parsers."""
     store = Store(config.store, new_run_id())
     ledger = StoreLedger(store, may_query=False)
     panelists = {
-        found.version: found
+        panelist.version: panelist
         for settings in (*config.judges, *config.evaluation.judges)
-        for found in [Panelist(settings, ledger)]
+        for panelist in [Panelist(settings, ledger)]
     }
-    return [_reread(store, panelist) for panelist in panelists.values()]
+    return [_reparse(store, panelist) for panelist in panelists.values()]
 
 
-def _reread(store: Store, panelist: Panelist) -> Reread:
+def _reparse(store: Store, panelist: Panelist) -> Reparsed:
     past = _latest(queries.judgements_by(store, panelist.settings.name))
     tasks = _tasks(store, list(past.values()))
     missing = panelist.missing(tasks, queries.answered_judgements(store, _candidates(tasks)))
     again, not_asked = [], 0
     for start in range(0, len(missing), panelist.batch):
-        found = panelist.judge(missing[start : start + panelist.batch], attempt=store.run_id)
-        readable = [j for j in found if j.outcome is not Outcome.UNAVAILABLE]
-        not_asked += len(found) - len(readable)
+        judgements = panelist.judge(missing[start : start + panelist.batch], attempt=store.run_id)
+        readable = [j for j in judgements if j.outcome is not Outcome.UNAVAILABLE]
+        not_asked += len(judgements) - len(readable)
         store.append(readable)
         again += readable
     changed = [
         judgement for judgement in again if _verdict(judgement) != _verdict(past[_key(judgement)])
     ]
-    return Reread(panelist.settings.name, panelist.version, len(again), len(changed), not_asked)
+    return Reparsed(panelist.settings.name, panelist.version, len(again), len(changed), not_asked)
 
 
 def _latest(judgements: Sequence[Judgement]) -> dict[tuple[str, str | None], Judgement]:
-    """The newest judgement of each candidate or contest that was read from a model's words."""
+    """Return the newest judgement of each candidate or pair that a model's reply led to."""
     return {_key(judgement): judgement for judgement in judgements if judgement.response_ids}
 
 

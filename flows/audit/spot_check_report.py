@@ -1,6 +1,5 @@
-"""What came of spot checks: how far judges and people agree, and where they differ most."""
+"""The report of spot checks: agreement of judges with people, and their largest disputes."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,24 +29,24 @@ class SpotCheckReport:
     """All figures with 95 % Wilson intervals, verdicts on one prompt being a cluster."""
 
     verdicts: dict[str, dict[str, int]]
-    """Of each person, how often each verdict."""
+    """Number of each verdict, by person."""
     judges: list[JudgeAgreement]
     random_judges: list[JudgeAgreement]
-    """On the pairs chosen at random, the only ones that speak for all pairs."""
+    """Agreement on the pairs drawn at random, which alone represent all pairs."""
     facets: dict[str, list[JudgeAgreement]]
-    """The same by week, mode and strategy."""
+    """Agreement by week, mode and strategy."""
     people: list[PeopleAgreement]
     krippendorff_alpha: float | None
     disputes: list[dict[str, Any]]
     age_seconds: float
-    """Of the snapshot that was read."""
+    """Age of the snapshot."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def spot_check_report(path: Path | str) -> SpotCheckReport:
-    """The figures of the store at `path`.
+    """Return the report of the store at `path`.
 
     Raises:
         StoreError: If there is no store.
@@ -83,64 +82,103 @@ def _by(facet: str) -> Any:
     return value
 
 
-def print_report(found: SpotCheckReport, to: Console) -> None:
-    if not found.verdicts:
-        to.print("no pair was checked yet; `solon spot-check` begins", highlight=False)
-        return
-    for person, verdicts in found.verdicts.items():
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        to.print(Text(f"{shown(person)}: {sum(verdicts.values())} pairs ({counts})"))
-    at_random = {(row.judge, row.judge_version): row for row in found.random_judges}
-    print_table(
-        ["judge", "version", "checks", "agrees with people", "on random pairs alone"],
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of the report, for the terminal and for the audit page."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def judges_table(report: SpotCheckReport) -> ReportTable:
+    """Return each judge's agreement with people, on all pairs and on those drawn at random."""
+    at_random = {(row.judge, row.judge_version): row.agreement for row in report.random_judges}
+    return ReportTable(
+        ("judge", "version", "checks", "agrees with people", "on random pairs alone"),
         [
-            (*_judge(row), row.checks, _share(row.agreement), _share(_agreement(at_random, row)))
-            for row in found.judges
+            (*judge, row.checks, _share(row.agreement), _share(at_random.get(judge)))
+            for row in report.judges
+            for judge in [(row.judge, row.judge_version)]
         ],
     )
-    for facet, rows in found.facets.items():
-        if len({row.facet for row in rows}) > 1:
-            print_table(
-                [facet, "judge", "version", "checks", "agrees with people"],
-                [(row.facet, *_judge(row), row.checks, _share(row.agreement)) for row in rows],
+
+
+def facet_tables(report: SpotCheckReport) -> list[ReportTable]:
+    """Return each judge's agreement by week, mode and strategy, if there are several of each."""
+    return [
+        ReportTable(
+            (facet, "judge", "version", "checks", "agrees with people"),
+            [
+                (row.facet, row.judge, row.judge_version, row.checks, _share(row.agreement))
+                for row in rows
+            ],
+        )
+        for facet, rows in report.facets.items()
+        if len({row.facet for row in rows}) > 1
+    ]
+
+
+def people_table(report: SpotCheckReport) -> ReportTable:
+    """Return the agreement of each two people."""
+    return ReportTable(
+        ("person", "and", "same answer", "Cohen's kappa"),
+        [(row.person, row.other, _share(row.agreement), row.kappa) for row in report.people],
+    )
+
+
+def disputes_table(report: SpotCheckReport, with_answers: bool) -> ReportTable:
+    """Return the pairs on which judges and people differ most.
+
+    Args:
+        report: The report.
+        with_answers: True to include the texts of both answers.
+
+    Returns:
+        One row a pair, which begins with the pair's id.
+    """
+    answers = ("left", "right") if with_answers else ()
+    return ReportTable(
+        ("pair", "prompt", *answers, "people", "judges against"),
+        [
+            (
+                row["pair_id"],
+                row["prompt"],
+                *(row[f"{side}_text"] for side in answers),
+                "\n".join(row["people"]),
+                f"{row['against']} of {row['votes']}",
             )
-    _print_people(found, to)
-    if found.disputes:
+            for row in report.disputes
+        ],
+    )
+
+
+def count_verdicts(verdicts: dict[str, int]) -> str:
+    """Return the counts of a person's verdicts in words, such as "3 left, 1 tie"."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+
+
+def print_report(report: SpotCheckReport, to: Console) -> None:
+    """Print the report as tables."""
+    if not report.verdicts:
+        to.print("no pair was checked yet; `solon spot-check` begins", highlight=False)
+        return
+    for person, verdicts in report.verdicts.items():
+        count = sum(verdicts.values())
+        to.print(Text(f"{shown(person)}: {count} pairs ({count_verdicts(verdicts)})"))
+    for table in (judges_table(report), *facet_tables(report)):
+        print_table(table.columns, table.rows)
+    if report.people:
+        people = people_table(report)
+        print_table(people.columns, people.rows)
+    if report.krippendorff_alpha is not None:
+        to.print(f"Krippendorff's alpha of all people: {report.krippendorff_alpha:.3f}")
+    if report.disputes:
         to.print("where judges and people differ most:")
-        print_table(
-            ["pair", "prompt", "left", "right", "people", "judges against"],
-            [_dispute(row) for row in found.disputes],
-        )
+        disputes = disputes_table(report, with_answers=True)
+        print_table(disputes.columns, disputes.rows)
 
 
-def _print_people(found: SpotCheckReport, to: Console) -> None:
-    if found.people:
-        print_table(
-            ["person", "and", "same answer", "Cohen's kappa"],
-            [(row.person, row.other, _share(row.agreement), row.kappa) for row in found.people],
-        )
-    if found.krippendorff_alpha is not None:
-        to.print(f"Krippendorff's alpha of all people: {found.krippendorff_alpha:.3f}")
-
-
-def _judge(row: JudgeAgreement) -> tuple[str, str | None]:
-    return row.judge, row.judge_version
-
-
-def _agreement(
-    rows: dict[tuple[str, str | None], JudgeAgreement], row: JudgeAgreement
-) -> Share | None:
-    found = rows.get((row.judge, row.judge_version))
-    return found.agreement if found else None
-
-
-def _share(found: Share | None) -> str:
-    if found is None:
+def _share(share: Share | None) -> str:
+    if share is None:
         return ""
-    return f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f}), n {found.n}"
-
-
-def _dispute(row: dict[str, Any]) -> Sequence[Any]:
-    against = f"{row['against']} of {row['votes']}"
-    texts = (row["prompt"], row["left_text"], row["right_text"])
-    return (row["pair_id"], *texts, "\n".join(row["people"]), against)
+    return f"{share.value:.2f} ({share.low:.2f}–{share.high:.2f}), n {share.n}"

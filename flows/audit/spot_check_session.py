@@ -1,4 +1,4 @@
-"""A person checks pairs on the terminal, a key each, and sees nothing of what judges said."""
+"""Spot checks on the terminal: a person judges pairs with one key each, blind to the judges."""
 
 import sys
 import time
@@ -26,16 +26,16 @@ BACK, NOTE, QUIT = "b", "n", "q"
 
 
 def check_pairs(store: Store, checks: Sequence[Check], person: str, to: Console) -> int:
-    """Show each pair until the person answered it, went back or quit; each answer is kept at once.
+    """Show each pair until the person answers, goes back or quits; store each answer at once.
 
     Args:
-        store: Where answers go.
-        checks: What is asked, in order.
-        person: Who is asked.
-        to: Where pairs are shown.
+        store: Receives the answers.
+        checks: Pairs to check, in order.
+        person: Name of the person.
+        to: Console that shows the pairs.
 
     Returns:
-        How many pairs have an answer of this session.
+        The number of pairs answered in this session.
     """
     answered: set[int] = set()
     place = 0
@@ -56,7 +56,7 @@ def check_pairs(store: Store, checks: Sequence[Check], person: str, to: Console)
 
 
 def _answer(to: Console) -> tuple[str, str | None]:
-    """The key that ends the pair, and the note that was written before it."""
+    """Return the key that ends a pair, and the note written before it."""
     note = None
     while (key := _press()) not in (*VERDICTS, BACK, QUIT):
         if key == NOTE:
@@ -83,7 +83,7 @@ def _show(check: Check, person: str, progress: str, to: Console) -> None:
 
 
 def _press() -> str:
-    """The next key; where there is no terminal, the next line. No more of them is quitting."""
+    """Return the next key, or the next line if there is no terminal; the end of input quits."""
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
         return line.strip().lower() if line else QUIT

@@ -1,4 +1,4 @@
-"""What pairing would make of the judgements in the store if the panel were another one."""
+"""Pairs that another panel would make from the judgements in the store."""
 
 import heapq
 from collections.abc import Callable, Collection
@@ -25,23 +25,23 @@ from rlhf_core.store.audit.counterfactual import (
 
 @dataclass(frozen=True)
 class Gap:
-    """What one judge of the changed panel was never asked. Nothing is assumed of it."""
+    """Judgements that a judge of the changed panel has not made. They stay missing."""
 
     judge: str
     judge_version: str
     wanted: int
-    """Judgements that ranking these candidates takes."""
+    """Number of judgements that ranking these candidates takes."""
     missing: int
     candidates_never_judged: int
     cost_usd: float | None
-    """The missing ones at the judge's mean cost so far; None where it never judged."""
+    """Cost of the missing ones, at the judge's mean cost so far; None if it never judged."""
     seconds: float | None
-    """The same at its mean latency, one after another; None too where it keeps no latency."""
+    """Time of the missing ones in sequence, at its mean latency; None without a latency."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What a judge that leaves has cost so far, over the whole store."""
+    """Cost so far of a judge that leaves the panel, over the whole store."""
 
     judge: str
     judge_version: str
@@ -52,7 +52,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The panel as it is against the changed one."""
+    """The pairs of the config's panel compared with those of the changed panel."""
 
     panel: list[Juror]
     changed_panel: list[Juror]
@@ -62,14 +62,14 @@ class WhatIf:
     gaps: list[Gap]
     savings: list[Saving]
     examples: list[dict[str, Any]]
-    """Flipped pairs with their words, the surest first."""
+    """Flipped pairs with their texts, the largest change first."""
     age_seconds: float
-    """Of the snapshot that was read."""
+    """Age of the snapshot."""
 
 
 Keep = Callable[[dict[str, Any]], Any]
 Asked = tuple[str, str | None]
-"""Candidate and opponent that a judge was asked about; no opponent where it scores."""
+"""Candidate and opponent of a judgement; no opponent if the judge scores."""
 
 
 def what_if(
@@ -79,14 +79,17 @@ def what_if(
     keep: Keep | None = None,
     page_size: int | None = None,
 ) -> WhatIf:
-    """Rank and pair twice, by the panel of the config and by the changed one; write nothing.
+    """Rank and pair with the panel of the config and with the changed one; write nothing.
 
     Args:
-        config: Whose store and panel.
-        changes: To the panel.
-        examples: So many flipped pairs are returned with their words.
-        keep: Called with every training pair that changes, as it is found.
-        page_size: Prompts in memory at once.
+        config: Names the store and the panel.
+        changes: Changes to the panel.
+        examples: Number of flipped pairs to return with their texts.
+        keep: Called with every training pair that changes.
+        page_size: Number of prompts in memory at once.
+
+    Returns:
+        Counts of the pairs that change, and the gaps and savings of the judges.
 
     Raises:
         StoreError: If there is no store.
@@ -107,7 +110,7 @@ def what_if(
 
 
 class _Study:
-    """Gathers page by page what becomes of the pairs."""
+    """Counts the changes of the pairs, page by page."""
 
     def __init__(
         self,
@@ -134,25 +137,26 @@ class _Study:
     def read(self, page: Page) -> None:
         self.has_pages = True
         scales = {**self.before.scales, **self.after.scales}
-        found: list[tuple[str, PairChange]] = []
+        changes: list[tuple[str, PairChange]] = []
         for group in page.groups:
             tally = self._tallies.setdefault((group.mode, group.split), Tally())
             votes = Votes(page.said.get(group.prompt_id, ()), scales)
             preferences = [_preferences(group, votes, c) for c in (self.before, self.after)]
             for change in pair_changes(*preferences):
                 if tally.add(change, group.prompt_id) is not Change.NONE:
-                    found.append((group.prompt_id, change))
-        if found and (self._keep or self._examples):
-            self._show(found)
+                    changes.append((group.prompt_id, change))
+        if changes and (self._keep or self._examples):
+            self._keep_texts(changes)
         for juror in self._deciding():
             counts = _gap(juror, page)
             so_far = self._wanted[juror.version]
             self._wanted[juror.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
 
-    def _show(self, found: list[tuple[str, PairChange]]) -> None:
-        prompts, texts = prompts_with_answers(self.snapshot, {prompt_id for prompt_id, _ in found})
-        for prompt_id, change in found:
-            words = _in_words(change, prompts[prompt_id], texts)
+    def _keep_texts(self, changes: list[tuple[str, PairChange]]) -> None:
+        ids = {prompt_id for prompt_id, _ in changes}
+        prompts, texts = prompts_with_answers(self.snapshot, ids)
+        for prompt_id, change in changes:
+            words = _with_texts(change, prompts[prompt_id], texts)
             if self._keep:
                 self._keep(words)
             if change.kind is Change.FLIPPED and self._examples:
@@ -201,7 +205,7 @@ def _saving(juror: Juror, snapshot: Snapshot) -> Saving:
 def _preferences(
     group: Group, votes: Votes[JudgementRow], combination: Combination
 ) -> list[Preference]:
-    """Of every two candidates; none where nothing can be ranked."""
+    """Return the preferences of all pairs of candidates; none if nothing can be ranked."""
     comparisons = comparisons_of(group.answers, votes, combination)
     if not comparisons:
         return []
@@ -209,14 +213,14 @@ def _preferences(
 
 
 def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, Tally]:
-    found: dict[str, Tally] = {}
+    by_name: dict[str, Tally] = {}
     for names, tally in sorted(tallies.items()):
-        found[names[part].value] = found.get(names[part].value, Tally()) + tally
-    return dict(sorted(found.items()))
+        by_name[names[part].value] = by_name.get(names[part].value, Tally()) + tally
+    return dict(sorted(by_name.items()))
 
 
 def _gap(juror: Juror, page: Page) -> tuple[int, int, int]:
-    """Judgements wanted and missing, and candidates never judged, of the juror's modes."""
+    """Count a judge's wanted and missing judgements, and the candidates it never judged."""
     wanted = missing = never = 0
     for group in page.groups:
         if group.mode not in juror.modes:
@@ -238,7 +242,7 @@ def _asked(juror: Juror, ids: Collection[str]) -> list[Asked]:
     return list(permutations(ids, 2)) if juror.is_pairwise else [(id, None) for id in ids]
 
 
-def _in_words(change: PairChange, prompt: Prompt, texts: dict[str, str]) -> dict[str, Any]:
+def _with_texts(change: PairChange, prompt: Prompt, texts: dict[str, str]) -> dict[str, Any]:
     before, after, pair = change.before, change.after, change.pair
     return {
         "change": change.kind.value,

@@ -112,7 +112,9 @@ def build_reward(
     for judge in settings.judges:
         if judge.weight > 0:
             concerns = partial(_applies_to, judge, prompts)
-            parts[judge.name] = RewardPart(judge.weight, _judge_reward(judge, prompts, judges), concerns)
+            parts[judge.name] = RewardPart(
+                judge.weight, _judge_reward(judge, prompts, judges), concerns
+            )
     return weighted_sum(parts)
 
 
