@@ -50,7 +50,7 @@ def print_outcome(benchmark: Benchmark, to: Console) -> None:
             if alarm:
                 to.print(Text(f"alarm: {alarm}", style="red"))
         for name, reason in result.unfit.items():
-            to.print(Text(f"not asked: {name} {reason}"))
+            to.print(Text(f"not run: {name} {reason}"))
         table = Table(*(PAIRS if result.has_pairs else TEXTS), *COSTS)
         for judge in result.judges:
             cells = _pair_cells(judge) if result.has_pairs else _text_cells(judge)

@@ -68,7 +68,7 @@ class WhatIf:
 
 
 Keep = Callable[[dict[str, Any]], Any]
-Asked = tuple[str, str | None]
+Request = tuple[str, str | None]
 """Candidate and opponent of a judgement; no opponent if the judge scores."""
 
 
@@ -226,19 +226,19 @@ def _gap(juror: Juror, page: Page) -> tuple[int, int, int]:
         if group.mode not in juror.modes:
             continue
         answered = {
-            (said.candidate_id, said.opponent_id)
-            for said in page.said.get(group.prompt_id, ())
-            if said.judge_version == juror.version
+            (judgement.candidate_id, judgement.opponent_id)
+            for judgement in page.said.get(group.prompt_id, ())
+            if judgement.judge_version == juror.version
         }
         judged = {candidate_id for ids in answered for candidate_id in ids}
-        asked = _asked(juror, group.answers)
-        wanted += len(asked)
-        missing += len(asked) - len(answered.intersection(asked))
+        requests = _requests(juror, group.answers)
+        wanted += len(requests)
+        missing += len(requests) - len(answered.intersection(requests))
         never += len(group.answers) - len(judged.intersection(group.answers))
     return wanted, missing, never
 
 
-def _asked(juror: Juror, ids: Collection[str]) -> list[Asked]:
+def _requests(juror: Juror, ids: Collection[str]) -> list[Request]:
     return list(permutations(ids, 2)) if juror.is_pairwise else [(id, None) for id in ids]
 
 

@@ -78,7 +78,7 @@ def name_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
         models: Names of the models of each judge version, as in the config. A model of this store
             is named by its folder, whose name is the model's id.
     """
-    named = [(version, Path(model).name) for version, all in models.items() for model in all]
+    named = [(version, Path(model).name) for version, names in models.items() for model in names]
     ours = queries.known_ids(store, "models", {model for _, model in named})
     store.append(
         JudgeModel(judge_version=version, model_id=model)
@@ -108,7 +108,7 @@ class Spending:
         if not self.calls:
             return ""
         cost = f", ${self.cost_usd:.2f}" if self.cost_usd else ""
-        return f"{self.calls} asked{cost}"
+        return f"{self.calls} calls{cost}"
 
 
 @task(

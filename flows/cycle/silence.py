@@ -50,7 +50,7 @@ def preflight(config: Config, budget: Budget) -> None:
         build_reviser(config.revision, ledger).model.preflight()
 
 
-def is_too_silent(missing: int, asked: int, limits: JudgingSettings, is_over: bool) -> bool:
+def is_too_silent(missing: int, requests: int, limits: JudgingSettings, is_over: bool) -> bool:
     """Return True if too many replies are missing for a stage to continue.
 
     Fewer than `silent_after` requests decide nothing until the stage ends, because their share
@@ -59,14 +59,14 @@ def is_too_silent(missing: int, asked: int, limits: JudgingSettings, is_over: bo
 
     Args:
         missing: Requests without a readable reply.
-        asked: All requests.
+        requests: Number of requests.
         limits: The share that may be missing, and the number of requests from which it holds.
         is_over: True if the stage sends no more requests.
     """
-    if not missing or (asked < limits.silent_after and not is_over):
+    if not missing or (requests < limits.silent_after and not is_over):
         return False
-    is_mute = is_over and missing == asked
-    return is_mute or missing > limits.max_silent_share * max(asked, limits.silent_after)
+    is_mute = is_over and missing == requests
+    return is_mute or missing > limits.max_silent_share * max(requests, limits.silent_after)
 
 
 @dataclass
@@ -75,12 +75,12 @@ class SilenceCounter:
 
     judge: JudgeSettings
     limits: JudgingSettings
-    asked: int = 0
+    requests: int = 0
     silent: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome, reason: str | None) -> None:
-        self.asked += 1
+        self.requests += 1
         if outcome in SILENT:
             self.silent[outcome] += 1
             self.reasons[reason or outcome] += 1
@@ -94,7 +94,7 @@ class SilenceCounter:
         Raises:
             SilentJudgeError: With the share, the number and the most frequent reasons.
         """
-        if not is_too_silent(self.silent.total(), self.asked, self.limits, is_over):
+        if not is_too_silent(self.silent.total(), self.requests, self.limits, is_over):
             return
         if self.judge.weight > 0:
             raise SilentJudgeError(f"{self}; its verdicts are kept: fix the cause, and run again")
@@ -106,8 +106,8 @@ class SilenceCounter:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in self.silent.most_common())
         reasons = "; ".join(reason for reason, _ in self.reasons.most_common(2))
         return (
-            f"judge {self.judge.name!r} has no verdict on {missing} of {self.asked} "
-            f"({missing / self.asked:.0%}; judging.max_silent_share is "
+            f"judge {self.judge.name!r} has no verdict on {missing} of {self.requests} "
+            f"({missing / self.requests:.0%}; judging.max_silent_share is "
             f"{self.limits.max_silent_share:.0%}): {counts} ({reasons})"
         )
 
@@ -122,12 +122,12 @@ class MissingAnswers:
 
     who: str
     limits: JudgingSettings
-    asked: int = 0
+    requests: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, asked: int, reasons: Iterable[str]) -> None:
+    def add(self, requests: int, reasons: Iterable[str]) -> None:
         """Count requests, and the reason of each that has no answer."""
-        self.asked += asked
+        self.requests += requests
         self.reasons.update(reasons)
 
     def check(self, is_over: bool) -> None:
@@ -140,12 +140,12 @@ class MissingAnswers:
             EndpointError: With the share, the number and the most frequent reasons.
         """
         missing = self.reasons.total()
-        if not is_too_silent(missing, self.asked, self.limits, is_over):
+        if not is_too_silent(missing, self.requests, self.limits, is_over):
             return
         reasons = "; ".join(reason for reason, _ in self.reasons.most_common(2))
         raise EndpointError(
-            f"{self.who} has no answer to {missing} of {self.asked} "
-            f"({missing / self.asked:.0%}; judging.max_silent_share is "
+            f"{self.who} has no answer to {missing} of {self.requests} "
+            f"({missing / self.requests:.0%}; judging.max_silent_share is "
             f"{self.limits.max_silent_share:.0%}): {reasons}; its answers are kept: fix the cause, "
             "and run again"
         )

@@ -1,4 +1,4 @@
-"""What the base model does not know is taught to be unknown, and the store says why."""
+"""The model learns to abstain where the base model is wrong, and the store keeps the reason."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.flows.test_pipeline import ids
 pytestmark = pytest.mark.usefixtures("server")
 
 JUDGE = "{kind: verifier, metric: regex, pattern: '[a-m].*[a-m]'}"
-"""Right is what has two letters of the first half of the alphabet: of a random model, some are."""
+"""Two letters of the first half of the alphabet make an answer right; a random model has some."""
 KNOWLEDGE = [{"prompt": f"What is thing {n}?", "reference": f"Thing {n}."} for n in range(24)]
 OTHERS = [
     {"prompt": "What will be?", "reference": "Nobody knows."},
@@ -48,7 +48,7 @@ def run(config: Config, reviser: str | None = None) -> str:
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What is fine-tuned on, by the end of what is asked."""
+    """Return the demonstrations, by the end of their prompts."""
     found: dict[str, list[str]] = {}
     chat = ChatFormat(load_tokenizer("tiny-random"), None)
     exact = train_sft.sft_steps
@@ -111,8 +111,10 @@ def test_the_unknown_become_abstentions_up_to_their_share(
     assert json.loads(detail["detail"])["abstentions"] == len(seeded)
 
 
-def test_cut_off_and_run_again_the_same_is_taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Cut off after the answers, then after the verdicts, then in the training."""
+def test_an_interrupted_run_teaches_the_same_after_a_rerun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Interrupted after the answers, after the verdicts, and during the training."""
     whole, killed = seeding(tmp_path / "whole"), seeding(tmp_path / "killed")
     sft = run(whole)
     before = ids(whole)
@@ -140,7 +142,7 @@ def test_cut_off_and_run_again_the_same_is_taught(tmp_path: Path, monkeypatch: p
     assert trained[0].read_bytes() == trained[1].read_bytes()
 
 
-def test_what_was_mended_of_an_unknown_answer_is_not_shown_either(
+def test_the_revision_of_an_unknown_answer_is_not_shown_either(
     tmp_path: Path, shown: dict[str, list[str]]
 ):
     revision = RevisionSettings(model="tiny-random", rounds=1)
@@ -189,7 +191,7 @@ def test_the_plan_counts_the_answers_and_their_judgements(tmp_path: Path):
         ("prompts.columns.reference=context", r"^sft\.abstention: no knowledge-seeking prompt"),
     ],
 )
-def test_what_could_not_be_seeded_is_refused_by_the_plan(
+def test_the_plan_refuses_a_config_that_cannot_be_seeded(
     tmp_path: Path, override: str, message: str
 ):
     with pytest.raises(ConfigError, match=message) as caught:

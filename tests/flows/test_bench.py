@@ -70,7 +70,7 @@ class Shorter:
 
 @pytest.fixture(scope="module")
 def benchmark(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Benchmark]:
-    """One run with all there is; read it only."""
+    """One run with everything, which tests only read."""
     extras = Extras((Shorter(),), injections=6, again=4)
     folder = tmp_path_factory.mktemp("benchmark")
     wanted = Bench(panel(folder), read_sets([pairs], None, [], None), extras)
@@ -146,7 +146,7 @@ def test_a_judge_that_never_varies_raises_an_alarm(tmp_path: Path, pairs: Path):
     ]
 
 
-def test_the_plan_counts_what_is_asked(tmp_path: Path, pairs: Path):
+def test_the_plan_counts_the_calls(tmp_path: Path, pairs: Path):
     """Ten pairs: 20 answers, of which the wrong one differs by prompt; both orders for pairwise."""
     sets = read_sets([pairs], None, [], None)
     wanted = Bench(panel(tmp_path), sets, Extras((), 0, 0))
@@ -213,7 +213,9 @@ def test_the_command_prints_figures(monkeypatch, capsys, tmp_path: Path, pairs: 
     assert (tmp_path / "page.html").exists()
 
 
-def test_a_dry_run_asks_no_one_and_writes_nothing(monkeypatch, capsys, tmp_path: Path, pairs: Path):
+def test_a_dry_run_calls_no_model_and_writes_nothing(
+    monkeypatch, capsys, tmp_path: Path, pairs: Path
+):
     arguments = ["judges", "bench", str(config(tmp_path)), "--data", str(pairs), "--dry-run"]
     assert call(monkeypatch, *arguments) == 0
     assert "20" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What `solon export` wrote is what `solon judges bench` can measure judges on."""
+"""`solon judges bench` measures judges on the files that `solon export` writes."""
 
 from collections.abc import Callable
 from pathlib import Path

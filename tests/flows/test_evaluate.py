@@ -1,4 +1,4 @@
-"""Who decides, against whom, and what of an earlier evaluation is taken up again."""
+"""The deciding judge of an evaluation, its baseline, and the reuse of earlier evaluations."""
 
 import shutil
 from pathlib import Path
@@ -22,13 +22,13 @@ F1, BREVITY = "{kind: verifier, name: f1, metric: token_f1}", "{kind: brevity}"
 
 @pytest.fixture
 def copied(finished: Config, tmp_path: Path) -> Config:
-    """The finished cycle in a folder of its own, to go on from."""
+    """The finished cycle, copied to a folder of its own so that a test can continue it."""
     shutil.copytree(finished.store.parent, tmp_path / "copy")
     return smoke(tmp_path / "copy")
 
 
 def roles(config: Config) -> dict[str, str]:
-    """Role by judge, as the report and the summary of the first cycle show them."""
+    """Return the role of each judge that the first cycle's report and summary show."""
     page = gather(Store(config.store), Cycle(config=config, number=1, run_id=""))
     assert page is not None
     shown = {row["judge"]: row["role"] for row in summary(config, 1, {})["evaluations"]}
@@ -39,7 +39,7 @@ def roles(config: Config) -> dict[str, str]:
 
 
 def test_the_judge_that_the_config_names_first_decides(copied: Config):
-    """Whoever decided or reported before, on the same answers of the same policy."""
+    """This holds whichever judge decided before, on the same answers of the same policy."""
     store, found = Store(copied.store), []
     for line, judges in enumerate((f"[{F1}, {BREVITY}]", f"[{BREVITY}, {F1}]", f"[{BREVITY}]")):
         config = smoke(copied.store.parent, f"name=line-{line}", f"evaluation.judges={judges}")
@@ -56,7 +56,7 @@ def test_the_judge_that_the_config_names_first_decides(copied: Config):
 
 
 def test_a_cycle_that_was_decided_on_stays_so(copied: Config):
-    """Verdicts that came late are evaluated anew, and change no decision behind anyone's back."""
+    """Late verdicts make a new evaluation, and do not change the decision."""
     store = Store(copied.store)
     refused = next(e for e in store.rows(Evaluation) if e.role == "decides")
     changes = {"settings": "later", "win_rate": 0.9, "win_rate_low": 0.8, "policy_eos_rate": 1.0}

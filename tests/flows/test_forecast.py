@@ -1,4 +1,4 @@
-"""How a run says what is left of it."""
+"""The forecast of the time left in a run."""
 
 import re
 
@@ -10,7 +10,7 @@ SECONDS = {"s": 1, "min": 60, "h": 3600}
 
 
 def bounds(said: str) -> tuple[float, float]:
-    """The seconds of "about 2.1 min to 5.0 min left"."""
+    """Return the two numbers of "about 2.1 min to 5.0 min left", in seconds."""
     least, most = re.findall(r"([\d.]+) (s|min|h)\b", said)
     return float(least[0]) * SECONDS[least[1]], float(most[0]) * SECONDS[most[1]]
 
@@ -24,7 +24,7 @@ def test_a_machine_three_times_slower_than_planned_makes_the_rest_longer():
     assert left(slow.record("a", 300)) > 1.7 * left(planned.record("a", 100))
 
 
-def test_what_went_as_planned_leaves_what_was_planned():
+def test_a_stage_that_took_its_planned_time_leaves_the_rest_of_the_plan():
     """100 of 400 s are done: 300 are left, which the middle of the range is near."""
     said = Forecast({"a": 100, "b": 300}).record("a", 100)
     assert left(said) == pytest.approx(300, rel=0.2)
@@ -40,13 +40,13 @@ def test_each_stage_makes_the_range_narrower():
     assert widths[0] > widths[-1]
 
 
-def test_nothing_is_said_at_the_end_or_of_a_stage_that_was_not_planned():
+def test_there_is_no_forecast_at_the_end_or_after_an_unplanned_stage():
     forecast = Forecast({"a": 100})
     assert forecast.record("report", 1) == ""
     assert forecast.record("a", 100) == ""
 
 
-def test_a_range_holds_what_was_planned_and_grows_with_what_else_runs():
+def test_a_range_holds_the_plan_and_grows_with_the_load_of_other_programs():
     least, most = time_range(100)
     assert least < 100 < most
     assert time_range(100, slowdown=3) == (least, pytest.approx(3 * most))

@@ -1,4 +1,4 @@
-"""The hash of a config: what changes it is what changes results."""
+"""The hash of a config changes exactly when its results change."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_what_decides_results_is_part_of_the_hash(path: Path, override: str):
 
 
 def test_recipes_of_models_leave_out_the_same(path: Path):
-    """A server that moves trains no policy anew, nor does a limit that refuses long prompts."""
+    """A new address of a server trains no new policy, nor does another limit on long prompts."""
     where = "training.reward.judges.0"
     moved = load(path, f"{where}.base_url='http://b/v1'", f"{where}.name=x", "compute.device=cpu")
     one, other = (versions.policy(config, "sft", "reward", ["p"]) for config in (load(path), moved))

@@ -53,7 +53,7 @@ def test_one_judge_on_both_sides_is_refused(
         refuse_judging_trainers(config([training], [F1 | {"name": "decides"}, evaluating]))
 
 
-def test_judges_of_the_reward_and_of_what_is_known_train():
+def test_judges_of_the_reward_and_of_abstentions_train():
     brevity = {"reward": {"judges": [BREVITY]}}
     with pytest.raises(ConfigError, match=r"as .brevity. of training\.reward\.judges"):
         refuse_judging_trainers(
@@ -72,7 +72,7 @@ def test_judges_of_the_reward_and_of_what_is_known_train():
         ([SIMILARITY], [F1, {**BREVITY, "typical_words": 15}]),
     ],
 )
-def test_who_decides_nothing_on_one_side_may_stand_on_both(training: list[Any], evaluating: Any):
+def test_a_judge_without_a_vote_on_one_side_may_be_on_both(training: list[Any], evaluating: Any):
     refuse_judging_trainers(config(training, evaluating))
 
 
@@ -83,7 +83,7 @@ def test_the_plan_refuses_before_anything_is_spent(tmp_path):
 
 
 def test_a_reward_model_of_the_training_judges_does_not_evaluate(finished: Config):
-    """Under its folder, and inside a jury: it says what similarity taught it."""
+    """It is refused by its folder and inside a jury, because it learnt from similarity."""
     store = Store(finished.store)
     (reward,) = store.rows(ModelVersion, "kind = 'reward'")
     folder = finished.artifacts / "models" / reward.id
@@ -101,8 +101,8 @@ def test_a_reward_model_of_the_training_judges_does_not_evaluate(finished: Confi
             refuse_judging_trainers(others, store, [policy.id])
 
 
-def test_who_taught_the_model_that_training_goes_on_from_does_not_evaluate(finished: Config):
-    """A config that swaps the judges of both sides is edited between two cycles."""
+def test_a_judge_behind_the_model_that_training_continues_does_not_evaluate(finished: Config):
+    """Between two cycles, an edit swaps the judges of both sides."""
     store = Store(finished.store)
     (policy,) = store.rows(ModelVersion, "kind = 'policy'")
     swapped = smoke(

@@ -1,4 +1,4 @@
-"""Ingest as it writes, without a server; what is read of rows is tests/rlhf_core/test_intake.py."""
+"""The rows that ingest writes, without a server."""
 
 import json
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_ingest_again_adds_nothing(tmp_path: Path):
 
 
 def test_a_prompt_that_is_stored_in_another_split_stops_the_run(tmp_path: Path):
-    """It keeps the split it was stored with, so its user would be on both sides."""
+    """A stored prompt keeps its split, so its user would be in both splits."""
     take_in(config_of(tmp_path, "prompts.holdout=0.5"))
     with pytest.raises(DataFileError, match="in another split than their users get now"):
         take_in(config_of(tmp_path, *RULES[::2]))
@@ -82,7 +82,7 @@ def test_a_prompt_that_is_stored_in_another_split_stops_the_run(tmp_path: Path):
 def test_a_system_message_that_the_chat_template_writes_is_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    """Nothing is sent by default, and SmolLM2's template then writes a message of its own."""
+    """The default is no system message, and SmolLM2's template then adds its own."""
     model = "policy.model=smollm2-135m-instruct"
     with caplog.at_level("INFO", "flows.cycle.prompts"):
         take_in(config_of(tmp_path, model, "policy.system_prompt=null"))

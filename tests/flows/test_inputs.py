@@ -1,4 +1,4 @@
-"""What a new model is written to rest on, and an SFT model that is made again without it."""
+"""The recorded inputs of a new model, and SFT models that are trained again without some."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def behind(store: Store, model: ModelVersion) -> dict[str, set[str]]:
 
 
 def test_a_model_rests_on_those_that_sampled_judged_and_revised(store: Store):
-    """The judge is a reward model by a folder of its id; other folders are none of ours."""
+    """The judge is a reward model, named by a folder with its id; other folders are unknown."""
     facts = judged()
     former, writer = version(ModelKind.REWARD, "former"), version(ModelKind.POLICY, "writer")
     store.append([*facts, former, writer])
@@ -92,7 +92,7 @@ def test_juries_and_judges_around_a_judge_name_the_models_they_ask():
 
 
 def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store: Store):
-    """One that never learnt from it, and each retraction that hits the next, makes it anew."""
+    """The chain of models grows with each retraction of an input."""
     config = load_config(SMOKE, environment={})
     first = versions.sft(config)
 
@@ -133,7 +133,7 @@ def test_an_sft_model_on_retracted_data_is_another_until_that_is_withdrawn(store
 @pytest.mark.slow
 @pytest.mark.usefixtures("server")
 def test_the_cycle_after_a_retraction_begins_at_a_new_sft_model(tmp_path: Path):
-    """The policy that was promoted stands on the one before, and is not gone on from."""
+    """The promoted policy stands on the previous SFT model, so it is not resumed."""
     wins = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000"]
     config = smoke(tmp_path, "prompts.limit=20", *wins)
     run_cycles(config, 1, is_quiet=True)

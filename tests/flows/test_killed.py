@@ -1,4 +1,4 @@
-"""Killed with SIGKILL in stage after stage and run again, a cycle ends as if nothing had been."""
+"""A cycle that is killed with SIGKILL in stage after stage ends as if it had never been killed."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def test_killed_in_stages_one_after_another(
 def test_killed_in_the_middle_of_a_training_it_ends_in_the_same_weights(
     finished: Config, server: str, environment: dict[str, str], tmp_path: Path
 ):
-    """In the second of PPO's two steps, after the first left a checkpoint: equal to the bit.
+    """PPO is killed in its second step, after the first checkpoint: the weights are bit-equal.
 
     So are, before the kill, two runs from one seed, one of them in a process of its own.
     """

@@ -1,4 +1,4 @@
-"""A policy line is one history under one name, whatever is edited in its config."""
+"""A policy line is one history under one name, across edits of its config."""
 
 import json
 import re
@@ -32,7 +32,7 @@ TO_CHAMPION = ["promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promot
 
 
 def with_history(folder: Path, config: Config, source: str = "") -> tuple[Store, str]:
-    """A store in which a config's first cycle promoted a policy; and that policy's id."""
+    """Make a store in which the first cycle promoted a policy; return both store and policy id."""
     told = config_hash(config)
     sft = versions.sft(config)
     policy = versions.policy(config, sft.id, "reward-1", ["p"])
@@ -96,7 +96,7 @@ def test_an_edit_continues_the_line_from_its_champion(tmp_path: Path, edit: str)
     ],
 )
 def test_an_edit_that_makes_another_sft_model_wants_a_choice(tmp_path: Path, edit: str, told: str):
-    """Never from the SFT model in silence: undo it, name another line, or give the champion up."""
+    """The line never restarts silently: undo the edit, name a new line, or give up the champion."""
     store, champion = with_history(tmp_path, smoke(tmp_path, NAME))
     edited = smoke(tmp_path, NAME, edit)
     with pytest.raises(ConfigError) as refused:
@@ -158,7 +158,7 @@ def test_one_name_in_two_files_of_one_store_is_refused(tmp_path: Path):
 
 
 def test_a_cycle_that_another_config_decided_on_has_ended(tmp_path: Path):
-    """Killed before its page was written, then edited: the edit does not undo the decision."""
+    """The run was killed before its page was written; a later edit does not undo the decision."""
     config = smoke(tmp_path, NAME)
     store, champion = with_history(tmp_path, config)
     decided = Promotion(
@@ -178,14 +178,14 @@ def test_a_cycle_that_another_config_decided_on_has_ended(tmp_path: Path):
 
 
 def timeless(page: str) -> str:
-    """A page without how long the stages took: its own is known once it is written."""
+    """Return a page without the times of the stages, which change when it is written again."""
     return re.sub(r"<b>\d+:\d\d</b>", "", page)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("server")
-def test_a_cycle_after_an_edit_goes_on_from_the_champion(finished: Config, tmp_path: Path):
-    """Its number, its parent, what it learns from, its page and what changed, in a real run."""
+def test_a_cycle_after_an_edit_continues_from_the_champion(finished: Config, tmp_path: Path):
+    """A real run shows the cycle's number, parent, inputs, page and changes."""
     shutil.copytree(finished.store.parent, tmp_path / "copy")
     first = smoke(tmp_path / "copy", NAME, *TO_CHAMPION)
     run_cycles(first, 1, is_quiet=True)

@@ -24,7 +24,7 @@ def _prompts(held_out: int) -> list[Prompt]:
 @pytest.mark.parametrize(
     ("held_out", "least"), [(6, "100.0%"), (12, "83.3%"), (20, "75.0%"), (48, "66.7%")]
 )
-def test_the_least_win_rate_is_said_before_the_run(held_out: int, least: str):
+def test_the_least_win_rate_is_known_before_the_run(held_out: int, least: str):
     """Least k with P(k or more of n by a coin) ≤ 2.5 %: 6 of 6, 10 of 12, 15 of 20, 32 of 48."""
     rate, said = ahead(held_out, min_prompts=6)
     assert rate is not None
@@ -32,7 +32,7 @@ def test_the_least_win_rate_is_said_before_the_run(held_out: int, least: str):
     assert said.endswith(f"must win {least}")
 
 
-def test_too_few_prompts_for_a_decision_are_said_before_the_run():
+def test_too_few_prompts_for_a_decision_are_reported_before_the_run():
     """Prompts of other modes and of the training split do not count."""
     rate, said = ahead(19)
     assert rate is None

@@ -55,13 +55,13 @@ def slow(*values: str) -> object:
 
 @pytest.fixture
 def copied(finished: Config, tmp_path: Path) -> Config:
-    """The finished cycle in a folder of its own, to go on from."""
+    """The finished cycle, copied to a folder of its own so that a test can continue it."""
     shutil.copytree(finished.store.parent, tmp_path / "copy")
     return smoke(tmp_path / "copy")
 
 
 def ids(config: Config) -> dict[str, list[str]]:
-    """The rows of a store by table, but for cycle_runs, where every attempt has one."""
+    """Count the rows of a store by table, without cycle_runs, which has a row for every attempt."""
     store = Store(config.store)
     return {
         table: sorted(row["id"] for row in store.query(f"SELECT id FROM {table}"))
@@ -173,7 +173,7 @@ def test_the_next_cycle_starts_from_the_promoted_policy(copied: Config):
 
 @pytest.mark.slow
 def test_a_cycle_on_full_weights(tmp_path: Path):
-    """Two of them, so that a promoted policy is gone on from, sampled from and beaten."""
+    """Two cycles, so that a promoted policy is resumed, sampled from and beaten."""
     config = smoke(
         tmp_path, *WINS_ALWAYS, "policy={model: tiny-random, weights: full}",
         "prompts.limit=20", "promotion.min_prompts=1",
@@ -207,7 +207,7 @@ def test_a_cycle_on_full_weights(tmp_path: Path):
     ],
 )
 def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, metric: str):
-    """What came before it, reward model and all, is used again."""
+    """Everything before the policy, including the reward model, is reused."""
     config = smoke(copied.store.parent, f"training={training}")
     before = ids(config)
     added = run_cycles(config, 1, is_quiet=True)
@@ -229,8 +229,8 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
     assert not list((config.artifacts / "models").glob(".*.training"))
 
 
-def test_the_reward_is_mixed_of_reward_model_and_judges(copied: Config):
-    """Each part is kept with the answer, and the score is their weighted sum."""
+def test_the_reward_is_the_sum_of_reward_model_and_judges(copied: Config):
+    """Each part is stored with the answer, and the score is their weighted sum."""
     reward = "{reward_model: 0.5, judges: [{kind: brevity, weight: 2, modes: [text_grounded]}]}"
     training = f"{{steps: 1, prompts_per_step: 8, missing_eos_score: null, reward: {reward}}}"
     config = smoke(copied.store.parent, f"training={training}")

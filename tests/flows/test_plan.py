@@ -1,4 +1,4 @@
-"""A plan promises what a run then does: what is missing, and nothing that is there already."""
+"""A plan lists the work of the run: what is missing, and nothing that exists already."""
 
 import math
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_cycles_that_are_all_missing_are_added_up(tmp_path: Path):
     assert three["train_sft", "optimizer steps"] == one["train_sft", "optimizer steps"]
 
 
-def test_a_cycle_that_was_cut_short_is_planned_from_where_it_stands(tmp_path: Path):
+def test_an_interrupted_cycle_is_planned_from_where_it_stands(tmp_path: Path):
     config = smoke(tmp_path)
     whole = counts(plan_run(config))
     cycle: Cycle = next_cycle(config)

@@ -1,4 +1,4 @@
-"""A mended parser reads what was said before; nothing is asked again, nothing overwritten."""
+"""A fixed parser reads the stored replies again; no model is called, nothing is overwritten."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def config(store: Store) -> Config:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ChatRequest]:
-    """Every question that reached the endpoint; it answers in words nobody foresaw."""
+    """Collect the requests to an endpoint that answers in words no parser expects."""
     calls: list[ChatRequest] = []
 
     def complete(

@@ -1,4 +1,4 @@
-"""A model mends its own answers by a constitution; what comes of it is learnt from."""
+"""A model revises its own answers by a constitution, and the revisions are demonstrations."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,9 @@ def run(config: Config) -> str:
     return train_sft(cycle, prompts, revise(cycle, prompts))
 
 
-def test_each_round_mends_its_parent_by_a_principle_and_the_last_is_learnt_from(config: Config):
+def test_each_round_revises_its_parent_by_a_principle_and_the_last_is_a_demonstration(
+    config: Config,
+):
     sft = run(config)
     store = Store(config.store)
     rows = {row.id: row for row in store.rows(Revision)}
@@ -56,7 +58,7 @@ def test_each_round_mends_its_parent_by_a_principle_and_the_last_is_learnt_from(
     assert revision_calls(config) == 5 * train
 
 
-def test_a_rerun_adds_nothing_and_more_rounds_go_on_from_the_last(config: Config):
+def test_a_rerun_adds_nothing_and_more_rounds_continue_from_the_last(config: Config):
     run(config)
     store = Store(config.store)
     before = store.counts()

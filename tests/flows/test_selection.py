@@ -1,4 +1,4 @@
-"""Fine-tuned weights are chosen by a reward model, on prompts that are set aside for it."""
+"""A reward model selects the fine-tuned weights, on prompts that are set aside for it."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
 
 
 def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):
-    """Whatever their order, and one more prompt moves one at most."""
+    """Their order does not matter, and one more prompt replaces at most one of them."""
     config = choosing(tmp_path, tiny_classifier())
     asked = [prompt(f"{n}?", reference_answers=("yes",)) for n in range(30)]
     learnt, aside = split_for_selection(config, asked)

@@ -34,7 +34,7 @@ SAID = "The model `typo` does not exist."
 
 @pytest.fixture(autouse=True)
 def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage's own work, outside of a flow."""
+    """Run the work of the judge stage outside of a flow."""
     monkeypatch.setattr(judgements, "judge_batch", judgements.judge_batch.fn)
 
 
@@ -86,7 +86,7 @@ def test_a_judge_that_refuses_the_first_question_stops_the_stage(store: Store, s
 def test_a_judge_that_falls_silent_stops_the_stage_and_a_rerun_asks_what_is_missing(
     store: Store, serve
 ):
-    """Of the first 20 four fail: 20 %. When the server is mended, 4 and the other 10 are asked."""
+    """Four of the first 20 fail, 20 %; after the repair, these 4 and the other 10 are requested."""
     is_mended = False
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -130,7 +130,7 @@ def test_a_judge_that_decides_nothing_stops_nothing(
 
 
 def test_a_jury_waits_for_a_member_that_cannot_be_reached(store: Store, serve):
-    """The members that answer do not take its weight over, and are not asked again."""
+    """The other members do not take over its weight, and are not called again."""
     is_mended = False
 
     def answer(body: dict[str, Any], number: int) -> Answer:
@@ -223,7 +223,7 @@ def test_batches_grow_but_where_answers_take_hours():
     assert [len(batch) for batch in batches(range(9), 4, 20)] == [4, 4, 1]
 
 
-class TestAnswersOfModelsThatWrite:
+class TestMissingAnswers:
     """The remote sampler and the reviser, whose silence would leave prompts out of the training."""
 
     def test_a_quarter_missing_stops_the_stage_with_the_reason(self):

@@ -11,7 +11,7 @@ from tests.rlhf_core.models.architectures import write_architecture
 
 @pytest.fixture
 def deep(tmp_path: Path) -> str:
-    """Ten layers, each with a type of its own in the config, as newer architectures have."""
+    """Write a model of ten layers whose config lists a type for each, as newer architectures do."""
     tokenizer = load_tokenizer("tiny-random")
     config = Qwen3Config(
         vocab_size=len(tokenizer),
@@ -41,7 +41,7 @@ def test_only_a_few_layers_are_made(deep: str):
 
 
 def test_types_of_layers_begin_again_where_the_model_has_fewer_than_are_timed(tmp_path: Path):
-    """Two layers, one with a window: four are windowed, full, windowed, full."""
+    """The types of two layers, one with a window, repeat over four: window, full, window, full."""
     model = _shallow(write_architecture("gemma3", tmp_path), 4, FP32, lora_rank=2).language_model
     assert len(model.base_model.layers) == 4
     assert model.config.layer_types == ["sliding_attention", "full_attention"] * 2

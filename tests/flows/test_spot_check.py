@@ -1,4 +1,4 @@
-"""`solon spot-check` as a person has it, by lines where a terminal would give keys."""
+"""`solon spot-check` as a person uses it; lines stand for the keys of a terminal."""
 
 import io
 import json
@@ -116,7 +116,7 @@ def answer_all(store: Store, person: str, wanted: str) -> None:
 
 
 def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsys, filled):
-    """By hand: ada takes the left, long answer thrice, bob the right one.
+    """Ada chooses the left, long answer three times, Bob the right one.
 
     So `one` and the label agree with three of six, `other` with the other three, and one in two on
     each of three prompts: ½ ± ½ q, where q is the 97.5 % quantile of Beta(⅔, 3), a prompt unseen

@@ -26,7 +26,7 @@ def test_curves_are_in_tensorboard_as_they_are_in_the_store(tmp_path: Path):
     assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 1.0), (2, 0.5)]
 
 
-def test_where_none_is_asked_for_nothing_is_written(tmp_path: Path):
+def test_without_a_tracker_nothing_is_written(tmp_path: Path):
     config = smoke(tmp_path, "tracker=none")
     with tracker(config, "policy-1") as track:
         track(TrainingStep(1, 1, {"loss": 1.0}))

@@ -1,4 +1,4 @@
-"""What training stages learn from: texts out of files, preferences out of pairs."""
+"""The data of the training stages: texts from files, preferences from pairs."""
 
 from itertools import combinations
 from pathlib import Path
@@ -58,7 +58,9 @@ def test_texts_are_read_a_line_each(tmp_path: Path, name: str, content: str):
         ("texts.jsonl", b"plain words\n", "line 1: expected"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, content: bytes, message: str):
+def test_the_error_of_a_broken_file_names_the_mistake(
+    tmp_path: Path, name: str, content: bytes, message: str
+):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataFileError) as caught:
         read_texts(tmp_path / name)
@@ -83,7 +85,7 @@ def test_long_texts_are_cut_and_the_first_token_is_given(tmp_path: Path):
     ],
 )
 def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[list[float]]):
-    """A beats b by 0.6, a and c are tied, b and c were never compared."""
+    """A beats B by 0.6; A and C are tied; B and C were never compared."""
 
     def pair(left: str, right: str, outcome: PairOutcome, **more: object) -> Pair:
         return Pair(
@@ -109,7 +111,7 @@ def test_pairs_teach_what_the_labels_say(labels: str, ties: str, expected: list[
 
 
 def test_no_margin_makes_a_label_that_is_no_probability():
-    """Imported pairs say their margin themselves, and can say more than a certain win."""
+    """Imported pairs bring their own margins, which can exceed that of a certain win."""
     widest = Pair(
         prompt_id="p",
         ranking_id="r",
@@ -128,7 +130,7 @@ def test_no_margin_makes_a_label_that_is_no_probability():
 
 
 def ranked(store: Store, *best_first: Candidate) -> list[RankedCandidates]:
-    """What is learnt of a ranking of these, each 0.5 better than the next."""
+    """Return the training data of a ranking of these answers, each 0.5 better than the next."""
     ids = tuple(one.id for one in best_first)
     ranking = Ranking(
         prompt_id=prompt().id,
@@ -162,7 +164,7 @@ def ranked(store: Store, *best_first: Candidate) -> list[RankedCandidates]:
 
 
 def test_an_answer_that_was_cut_off_is_learnt_from_without_an_end(store: Store):
-    """Of a server and so without tokens; of a data set, whose answers are whole; of neither.
+    """The first comes from a server, without tokens; one from a data set, complete; one neither.
 
     The last was cut off before its first word, so there is nothing of it to read.
     """
@@ -212,7 +214,7 @@ def test_a_revision_that_was_cut_off_is_shown_without_an_end(store: Store):
 
 
 def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
-    """The text of the first encodes to other tokens; of the second no tokens are known."""
+    """The first answer's text encodes to other tokens; the second has no known tokens."""
     chat = ChatFormat(load_tokenizer("tiny-random"), None)
     (found,) = ranked(store, candidate("b\ufffd", 0, token_ids=(200, 201, 2)), candidate("a", 1))
     assert found.sequences[0].response_ids == (200, 201, 2)
@@ -222,7 +224,7 @@ def test_answers_are_learnt_from_by_the_tokens_they_were_drawn_as(store: Store):
 
 
 def test_a_judge_nobody_can_reach_is_not_rewarded_by():
-    """One answer in two is missed, and a mean stands there; none at all ends the training."""
+    """A missing opinion is replaced by the mean; if all are missing, the training ends."""
     missed = Opinion(Outcome.UNAVAILABLE, reason="connection refused")
     _refuse_silence("far", [missed, Opinion(Outcome.SCORED, score=0.5)])
     _refuse_silence("far", [Opinion(Outcome.ABSTAINS, reason="no reference")])
@@ -232,7 +234,7 @@ def test_a_judge_nobody_can_reach_is_not_rewarded_by():
 
 
 def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Path):
-    """By its name and its content: the same name may hold other texts tomorrow."""
+    """Name and content hash are recorded, because the file may change."""
     path = tmp_path / "texts.txt"
     path.write_text("One text.")
     files = ptx_files(PPOSettings(ptx=PTXSettings(path=str(path))))

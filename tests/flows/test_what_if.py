@@ -1,4 +1,4 @@
-"""`solon what-if` on a small store, its answers by hand."""
+"""`solon what-if` on a small store with results derived by hand."""
 
 import json
 from math import tanh
@@ -21,8 +21,10 @@ FACTUAL = prompt("When?")
 CREATIVE = prompt("A poem!", mode=Mode.CREATIVE)
 WORDS = ("one", "two", "three")
 ANSWERS = {
-    asked.id: [candidate(f"{asked.text} {w}", n, prompt_id=asked.id) for n, w in enumerate(WORDS)]
-    for asked in (FACTUAL, CREATIVE)
+    question.id: [
+        candidate(f"{question.text} {w}", n, prompt_id=question.id) for n, w in enumerate(WORDS)
+    ]
+    for question in (FACTUAL, CREATIVE)
 }
 
 
@@ -43,10 +45,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     )
 
 
-def said(asked: Prompt, judge: str, version: str, *scores: float | None) -> list[Judgement]:
+def scored(question: Prompt, judge: str, version: str, *scores: float | None) -> list[Judgement]:
     return [
         Judgement(
-            prompt_id=asked.id,
+            prompt_id=question.id,
             judge=judge,
             judge_version=version,
             candidate_id=answer.id,
@@ -55,18 +57,18 @@ def said(asked: Prompt, judge: str, version: str, *scores: float | None) -> list
             cost_usd=0.5,
             latency_seconds=2.0,
         )
-        for answer, score in zip(ANSWERS[asked.id], scores, strict=True)
+        for answer, score in zip(ANSWERS[question.id], scores, strict=True)
         if score is not None
     ]
 
 
-def unavailable(asked: Prompt, judge: str, version: str) -> Judgement:
-    """A question that was never answered: it is still to be asked."""
+def unavailable(question: Prompt, judge: str, version: str) -> Judgement:
+    """A request that was never answered, and is still missing."""
     return Judgement(
-        prompt_id=asked.id,
+        prompt_id=question.id,
         judge=judge,
         judge_version=version,
-        candidate_id=ANSWERS[asked.id][0].id,
+        candidate_id=ANSWERS[question.id][0].id,
         outcome=Outcome.UNAVAILABLE,
         attempt="run",
     )
@@ -93,21 +95,21 @@ def contests(judge: str, version: str) -> list[Judgement]:
 
 @pytest.fixture(scope="module")
 def filled(config: Config) -> Store:
-    """As the stages leave it; nothing here writes to it.
+    """The store as the stages leave it; no test writes to it.
 
     Factual: `short` says σ(4) or σ(8) for the earlier answer and counts twice, `exact` σ(−2) or
     σ(−4). Creative: `short` alone, 0.6, 0.6, 0.1.
     """
     versions = {seat.judge: seat.version for seat in panel_of(config)}
     judgements = [
-        *said(FACTUAL, "short", versions["short"], 1.0, 0.6, 0.2),
-        *said(FACTUAL, "exact", versions["exact"], 0.1, 0.3, 0.5),
-        *said(CREATIVE, "short", versions["short"], 0.6, 0.6, 0.1),
-        *said(FACTUAL, "watcher", versions["watcher"], 0.2, 0.4, None),
+        *scored(FACTUAL, "short", versions["short"], 1.0, 0.6, 0.2),
+        *scored(FACTUAL, "exact", versions["exact"], 0.1, 0.3, 0.5),
+        *scored(CREATIVE, "short", versions["short"], 0.6, 0.6, 0.1),
+        *scored(FACTUAL, "watcher", versions["watcher"], 0.2, 0.4, None),
         unavailable(CREATIVE, "exact", versions["exact"]),
         *contests("duel", "duel-1"),
-        *said(FACTUAL, "old", "old-1", 0.1, 0.2, 0.3),
-        *said(FACTUAL, "old", "old-2", 0.3, 0.2, 0.1),
+        *scored(FACTUAL, "old", "old-1", 0.1, 0.2, 0.3),
+        *scored(FACTUAL, "old", "old-2", 0.3, 0.2, 0.1),
     ]
     combination = combination_of(panel_of(config), config)
     rankings, pairs = rankings_and_pairs(
@@ -121,7 +123,7 @@ def filled(config: Config) -> Store:
 
 
 def test_without_the_judge_that_outvoted_it_the_other_flips_its_pairs(filled, config: Config):
-    """`exact` alone turns the three factual pairs round; of the creative ones it knows nothing."""
+    """`exact` alone reverses the three factual pairs; it has no judgements of the creative ones."""
     found = what_if(config, PanelChanges(drops=["short"]), examples=2)
     assert (found.overall.preferred_before, found.overall.preferred_after) == (5, 3)
     assert (found.overall.flipped, found.overall.became_unscored) == (3, 2)
@@ -167,7 +169,7 @@ def test_weights_are_counted_anew(filled, config: Config):
     assert found.savings == []
 
 
-def test_a_judge_that_was_only_recorded_takes_a_seat_and_nothing_is_guessed(filled, config):
+def test_a_judge_that_was_only_recorded_joins_the_panel_and_nothing_is_guessed(filled, config):
     """`watcher` never judged the third answer, nor the poem: those pairs are `exact`'s or none."""
     found = what_if(config, PanelChanges(swaps=["short=watcher"]))
     assert [(seat.judge, seat.weight) for seat in found.changed_panel] == [
@@ -181,7 +183,7 @@ def test_a_judge_that_was_only_recorded_takes_a_seat_and_nothing_is_guessed(fill
 
 
 def test_a_judge_of_the_store_that_the_config_does_not_name_can_be_swapped_in(filled, config):
-    """`duel` prefers later answers: 3 > 2 > 1 where the panel said 1 > 2 > 3."""
+    """`duel` prefers later answers: 3 > 2 > 1 where the panel prefers 1 > 2 > 3."""
     found = what_if(config, PanelChanges(swaps=["short=duel"], drops=["exact"]))
     assert found.by_mode["knowledge_seeking"].flipped == 3
     (gap,) = found.gaps
