@@ -27,7 +27,7 @@ class Juror:
 
 @dataclass(frozen=True)
 class PanelChanges:
-    """Changes as the command line writes them: A=B, JUDGE, JUDGE=0.5. They name config judges."""
+    """Changes of the config's panel as the command line writes them: A=B, JUDGE, JUDGE=0.5."""
 
     swaps: Sequence[str] = ()
     drops: Sequence[str] = ()

@@ -45,7 +45,7 @@ def judge_missing(
         SilentJudgeError: If too many replies of a judge are missing or unreadable.
     """
     wanted = {panelist: tasks_for(panelist) for panelist in panelists}
-    name_models(store, {panelist.version: panelist.models for panelist in panelists})
+    record_judge_models(store, {panelist.version: panelist.models for panelist in panelists})
     candidates = {task.candidate.id for tasks in wanted.values() for task in tasks}
     known = queries.answered_judgements(store, candidates)
     added = 0
@@ -70,7 +70,7 @@ def judge_missing(
     return added
 
 
-def name_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
+def record_judge_models(store: Store, models: Mapping[str, Sequence[str]]) -> None:
     """Record which judges run on models of this store, for the lineage of their verdicts.
 
     Args:

@@ -163,7 +163,9 @@ def current_sft(
     """
     champion = champion_before(store, config.name, cycle)
     if champion is not None and continues(config, champion, reviser):
-        kept = _without_retracted(store, lambda left_out: versions.again(champion.sft, left_out))
+        kept = _without_retracted(
+            store, lambda left_out: versions.leave_out(champion.sft, left_out)
+        )
         if queries.model(store, kept.id) is not None:
             return kept
     return _without_retracted(

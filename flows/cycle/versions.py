@@ -63,7 +63,7 @@ def sft(
     return _version(config, ModelKind.SFT, base(config).id, recipe, data, config.seed)
 
 
-def again(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVersion:
+def leave_out(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> ModelVersion:
     """Return the model of the same recipe, seed and base that leaves out retracted rows."""
     fields = version.model_dump(exclude={"id", "data_hash"})
     return ModelVersion(**fields, data_hash=content_id(sorted(left_out)) if left_out else "")

@@ -135,7 +135,7 @@ class _Answers:
         return Markup(charts.distribution(before, after, "reward model's score"))
 
     def samples(self, deciding: Evaluation) -> list[Sample]:
-        """Return the first answers to the first held-out prompts of each mode, unselected."""
+        """Return answers to the first held-out prompts of each mode, whatever their scores."""
         scores = self.scores(deciding.judge_version)
         chosen = [
             prompt

@@ -21,7 +21,7 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     Raises:
         StoreError: If the cycle has not ended.
     """
-    data = gather(store, as_it_ran(store, cycle))
+    data = gather(store, with_recorded_config(store, cycle))
     if data is None:
         raise StoreError(
             f"cycle {cycle.number} of the line {cycle.line} has not ended; run `solon run`"
@@ -37,7 +37,7 @@ def write_report(store: Store, cycle: Cycle) -> Path:
     return path
 
 
-def as_it_ran(store: Store, cycle: Cycle) -> Cycle:
+def with_recorded_config(store: Store, cycle: Cycle) -> Cycle:
     """Return a cycle with the config that it was decided under, before any later edit.
 
     Raises:

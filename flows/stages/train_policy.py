@@ -9,7 +9,7 @@ from flows.cycle import versions
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import cycle_flow
-from flows.cycle.judgements import name_models
+from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
 from flows.training.lineage import Roles, add_model
@@ -67,7 +67,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         _refuse_retracted(queries.retracted_judges(work.store, judges))
         version = versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
         if queries.model(work.store, version.id) is None:
-            name_models(work.store, judges)
+            record_judge_models(work.store, judges)
             origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
             _train(cycle, work, version, origins)
             work.news = "trained"
@@ -269,7 +269,7 @@ def _describe(metrics: Mapping[str, float]) -> str:
 
 
 def _as_json(parts: Mapping[str, float]) -> str:
-    """Return a JSON object of the parts that are not NaN, which means no opinion."""
+    """Return a JSON object of the parts of a reward that have an opinion, which is not NaN."""
     return json.dumps({name: score for name, score in parts.items() if not math.isnan(score)})
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.cycle import versions
-from flows.cycle.judgements import name_models
+from flows.cycle.judgements import record_judge_models
 from flows.cycle.line import current_sft
 from flows.run import run_cycles
 from flows.training.lineage import add_model
@@ -52,7 +52,9 @@ def test_a_model_rests_on_those_that_sampled_judged_and_revised(store: Store):
     facts = judged()
     former, writer = version(ModelKind.REWARD, "former"), version(ModelKind.POLICY, "writer")
     store.append([*facts, former, writer])
-    name_models(store, {"one-1": (f"runs/artifacts/models/{former.id}", "all-minilm-l6-v2")})
+    record_judge_models(
+        store, {"one-1": (f"runs/artifacts/models/{former.id}", "all-minilm-l6-v2")}
+    )
     (ranking,) = (fact for fact in facts if fact.table == "rankings")
     revision = Revision(
         prompt_id=ranking.prompt_id, reviser="r", model=f"/x/{writer.id}", round=1, text="So."
@@ -69,7 +71,7 @@ def test_a_model_rests_on_those_that_sampled_judged_and_revised(store: Store):
 def test_a_policy_rests_on_the_models_that_its_rewards_judges_ask(store: Store):
     former, policy = version(ModelKind.REWARD), version(ModelKind.POLICY)
     store.append([former])
-    name_models(store, {"reward_model-1": (former.id,)})
+    record_judge_models(store, {"reward_model-1": (former.id,)})
     add_model(store, policy, [], judge_versions=["reward_model-1"])
     assert behind(store, policy) == {"judge": {former.id}}
 
