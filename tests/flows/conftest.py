@@ -25,7 +25,7 @@ SMOKE = str(ROOT / "deploy" / "configs" / "smoke.yaml")
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a `solon` of its own process is started with: a Prefect home that is not the user's."""
+    """Environment of a `solon` process of its own: a Prefect home that is not the user's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "SOLON__"))}
     home = str(tmp_path_factory.mktemp("prefect"))
     # Two models that train at once on two cores wait for each other most of the time.
@@ -52,16 +52,16 @@ def places(folder: Path) -> list[str]:
 
 
 def smoke(folder: Path, *overrides: str) -> Config:
-    """The smoke config with its store in that folder; of other settings another line."""
+    """Return the smoke config with its store in a folder; overrides give it another line name."""
     name = [f"name=smoke-{content_id(overrides)[:8]}"] if overrides else []
     return load_config(SMOKE, [*places(folder)[1::2], *name, *overrides], environment={})
 
 
 @pytest.fixture(scope="session")
 def finished(server: str, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A smoke config whose first cycle ended, undisturbed. Read it; write to a copy.
+    """A smoke config whose first cycle has ended. Tests read it, and write only to a copy.
 
-    Made once for all pytest-xdist workers: who comes second finds that nothing is missing.
+    All pytest-xdist workers share it: for later ones nothing is missing.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
