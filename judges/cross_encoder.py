@@ -16,7 +16,7 @@ from rlhf_core.encoders.cross_encoder import measure_step_seconds, train_cross_e
 from rlhf_core.encoders.pair_encoder import APART, PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.encoders.sentence_encoder import TwoTexts
 from rlhf_core.encoders.training import CrossEncoderTraining, step_count
-from rlhf_core.files.text_pairs import Task, TextPair
+from rlhf_core.files.text_pairs import PairTask, TextPair
 from rlhf_core.models.device import choose_compute
 
 ENCODER_PARAMETERS = 22_000_000
@@ -49,7 +49,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
             check_pair_encoder(self.options.model, task)
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
-        reads = sum(1 if task is Task.ENTAILMENT else 2 for task in self._tasks)
+        reads = sum(1 if task is PairTask.ENTAILMENT else 2 for task in self._tasks)
         return Workload(tokens=2 * reads * answer_tokens, parameters=ENCODER_PARAMETERS)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
@@ -68,8 +68,8 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
         return scored(best, raw_output=f"{best:.6f}")
 
     @property
-    def _tasks(self) -> list[Task]:
-        return list(Task) if self.options.head == "mean" else [Task(self.options.head)]
+    def _tasks(self) -> list[PairTask]:
+        return list(PairTask) if self.options.head == "mean" else [PairTask(self.options.head)]
 
     @cached_property
     def _encoder(self) -> PairEncoder:
@@ -105,12 +105,12 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
             run.pairs, run.settings, run.compute, run.checkpoints / "together", advance
         )
         model.save_pretrained(str(folder), create_model_card=False)
-        trained = [task for task in Task if any(pair.task is task for pair in run.pairs)]
+        trained = [task for task in PairTask if any(pair.task is task for pair in run.pairs)]
         return calibrate(folder, run.held_out, trained, run.compute)
 
 
 def _similarities(pairs: Sequence[TextPair]) -> list[TextPair]:
-    return [pair for pair in pairs if pair.task is Task.SIMILARITY]
+    return [pair for pair in pairs if pair.task is PairTask.SIMILARITY]
 
 
 JUDGE = CrossEncoderJudge

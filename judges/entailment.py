@@ -11,7 +11,7 @@ from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.encoders.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.encoders.sentence_encoder import TwoTexts
-from rlhf_core.files.text_pairs import Task
+from rlhf_core.files.text_pairs import PairTask
 from rlhf_core.models.device import choose_compute
 from rlhf_core.text.sentences import chunks, split_sentences
 
@@ -46,7 +46,7 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
         return fingerprint(self.options.model)
 
     def check(self) -> None:
-        check_pair_encoder(self.options.model, Task.ENTAILMENT)
+        check_pair_encoder(self.options.model, PairTask.ENTAILMENT)
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         premise = prompt_tokens if self.options.premise == "context" else answer_tokens
@@ -62,7 +62,7 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
         }
         grids = {pair: self._grid(*pair) for pair in sorted(wanted)}
         pairs = sorted({pair for grid in grids.values() for row in grid for pair in row})
-        entailed = self._encoder.probabilities(Task.ENTAILMENT, pairs) if pairs else {}
+        entailed = self._encoder.probabilities(PairTask.ENTAILMENT, pairs) if pairs else {}
         scores = {pair: self._follows(grid, entailed) for pair, grid in grids.items()}
         return [self._opinion(answer, scores) for answer in answers]
 

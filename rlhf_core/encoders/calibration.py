@@ -16,14 +16,14 @@ from rlhf_core.encoders.pair_heads import (
     head_loss,
     head_probabilities,
 )
-from rlhf_core.files.text_pairs import Entailment, Task, TextPair
+from rlhf_core.files.text_pairs import Entailment, PairTask, TextPair
 from rlhf_core.models.device import Compute
 
 EVALUATION_BATCH = 64
 
 
 def calibrate(
-    folder: Path, pairs: Sequence[TextPair], trained: Sequence[Task], compute: Compute
+    folder: Path, pairs: Sequence[TextPair], trained: Sequence[PairTask], compute: Compute
 ) -> dict[str, dict[str, float]]:
     """Fit and save the calibration of each trained head, and measure the heads.
 
@@ -47,7 +47,7 @@ def calibrate(
         texts = [(pair.text, pair.other) for pair in chosen]
         labels = torch.tensor([pair.label for pair in chosen])
         head = encoder.head(task, texts)
-        cosine = encoder.cosines(texts) if task is Task.SIMILARITY else None
+        cosine = encoder.cosines(texts) if task is PairTask.SIMILARITY else None
         calibrations[task] = fit_calibration(task, head, labels, cosine)
         calibrated = calibrations[task].apply(head, cosine)
         metrics[task.value] = {
@@ -62,13 +62,13 @@ def calibrate(
     return metrics
 
 
-def _quality(task: Task, head: Tensor, labels: Tensor) -> dict[str, float]:
+def _quality(task: PairTask, head: Tensor, labels: Tensor) -> dict[str, float]:
     """Return Spearman's ρ for similarity, AUC and accuracy for other tasks; {} if undefined."""
     scores = head_probabilities(task, head)
-    if task is Task.SIMILARITY:
+    if task is PairTask.SIMILARITY:
         is_defined = len(labels.unique()) > 1 and len(scores.unique()) > 1
         return {"spearman": float(spearmanr(scores, labels)[0])} if is_defined else {}
-    is_true = labels == (Entailment.ENTAILMENT if task is Task.ENTAILMENT else 1)
+    is_true = labels == (Entailment.ENTAILMENT if task is PairTask.ENTAILMENT else 1)
     if is_true.all() or not is_true.any():
         return {}
     is_right = (scores > 0.5) == is_true

@@ -27,7 +27,7 @@ from rlhf_core.encoders.training import (
     training_config,
 )
 from rlhf_core.errors import ConfigError, TrainingError
-from rlhf_core.files.text_pairs import Task, TextPair
+from rlhf_core.files.text_pairs import PairTask, TextPair
 from rlhf_core.models.device import Compute
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ TIMED_STEPS = 3
 class HeadLoss(nn.Module):
     """The loss of one head; for a symmetric task, half the pairs are read in reverse order."""
 
-    def __init__(self, model: "CrossEncoder", task: Task) -> None:
+    def __init__(self, model: "CrossEncoder", task: PairTask) -> None:
         super().__init__()
         self.model = model
         self.task = task
@@ -136,7 +136,7 @@ def train_cross_encoder(
     torch.manual_seed(settings.seed)
     model = load_cross_encoder(settings.base_model, compute, OUTPUTS, training_config(compute))
     losses: dict[str, nn.Module] = {
-        name: HeadLoss(model, Task(str(chosen[0].task)))
+        name: HeadLoss(model, PairTask(str(chosen[0].task)))
         for name, chosen in group_by_file(pairs).items()
     }
     model.model_card_data.widget = [{}]  # else examples are sampled for a card that is not written

@@ -24,7 +24,7 @@ from rlhf_core.encoders.pair_heads import (
 )
 from rlhf_core.encoders.sentence_encoder import TwoTexts, cosines, load_sentence_encoder
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.files.text_pairs import Task
+from rlhf_core.files.text_pairs import PairTask
 from rlhf_core.identity import digest
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import locate, read_config
@@ -56,7 +56,7 @@ class PairEncoder:
         self._batch_size = batch_size
         self._model = load_cross_encoder(name, compute)
 
-    def probabilities(self, task: Task, pairs: Sequence[TwoTexts]) -> dict[TwoTexts, float]:
+    def probabilities(self, task: PairTask, pairs: Sequence[TwoTexts]) -> dict[TwoTexts, float]:
         """Return the calibrated probability of a head for each distinct pair.
 
         Raises:
@@ -76,7 +76,7 @@ class PairEncoder:
         calibrated = head_probabilities(task, calibration.apply(head, cosine)).tolist()
         return dict(zip(distinct, calibrated, strict=True))
 
-    def head(self, task: Task, pairs: Sequence[TwoTexts]) -> Tensor:
+    def head(self, task: PairTask, pairs: Sequence[TwoTexts]) -> Tensor:
         """Return a head's logits for each pair.
 
         Args:
@@ -137,7 +137,7 @@ class PairEncoder:
             return None
         return load_sentence_encoder(str(folder), device=str(self._compute.device))
 
-    def _calibration(self, task: Task) -> Calibration:
+    def _calibration(self, task: PairTask) -> Calibration:
         if not self._is_ours:
             return Calibration()
         calibrations = read_calibration(Path(self.name).expanduser())
@@ -148,10 +148,10 @@ class PairEncoder:
             )
         return calibrations[task]
 
-    def _foreign_head(self, task: Task, logits: Tensor) -> Tensor:
+    def _foreign_head(self, task: PairTask, logits: Tensor) -> Tensor:
         """Return the outputs of another model in the shape of Solon's head; entailment first."""
         require_head(self.name, self._labels, task)
-        if task is not Task.ENTAILMENT:
+        if task is not PairTask.ENTAILMENT:
             return logits[:, 0]
         first = entailment_index(self._labels)
         return logits[:, [first, *(n for n in range(logits.shape[1]) if n != first)]]
@@ -170,7 +170,7 @@ def entailment_index(labels: Sequence[str]) -> int:
     return -1
 
 
-def require_head(name: str, labels: Sequence[str], task: Task) -> None:
+def require_head(name: str, labels: Sequence[str], task: PairTask) -> None:
     """Refuse a model that has no output for a task.
 
     Args:
@@ -183,19 +183,19 @@ def require_head(name: str, labels: Sequence[str], task: Task) -> None:
     """
     if tuple(labels) == OUTPUTS:
         return
-    if task is Task.ENTAILMENT and (len(labels) < 2 or entailment_index(labels) < 0):
+    if task is PairTask.ENTAILMENT and (len(labels) < 2 or entailment_index(labels) < 0):
         raise ModelNotFoundError(
             f"model {name!r} has the outputs {', '.join(labels)}, none of them called entailment; "
             "name an NLI model, or train one: solon judges train cross_encoder"
         )
-    if task is not Task.ENTAILMENT and len(labels) != 1:
+    if task is not PairTask.ENTAILMENT and len(labels) != 1:
         raise ModelNotFoundError(
             f"model {name!r} has the outputs {', '.join(labels)}; for {task}, name a model with "
             "one output, or train one: solon judges train cross_encoder"
         )
 
 
-def check_pair_encoder(name: str, task: Task) -> None:
+def check_pair_encoder(name: str, task: PairTask) -> None:
     """Refuse a model that is missing or has no output for a task; only its config is read.
 
     Raises:
@@ -211,7 +211,7 @@ def fingerprint(name: str) -> str:
     return digest(card.read_bytes()) if card.is_file() else ""
 
 
-def read_calibration(folder: Path) -> dict[Task, Calibration]:
+def read_calibration(folder: Path) -> dict[PairTask, Calibration]:
     """Return the calibration of each trained head of a saved model.
 
     Raises:
@@ -220,7 +220,7 @@ def read_calibration(folder: Path) -> dict[Task, Calibration]:
     path = folder / CALIBRATION
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {Task(task): Calibration(**fields) for task, fields in content.items()}
+        return {PairTask(task): Calibration(**fields) for task, fields in content.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelNotFoundError(
             f"model {str(folder)!r}: {CALIBRATION} is missing or broken "

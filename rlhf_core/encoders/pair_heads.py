@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from rlhf_core.errors import ShapeError
-from rlhf_core.files.text_pairs import Entailment, Task
+from rlhf_core.files.text_pairs import Entailment, PairTask
 
 OUTPUTS = ("similarity", "paraphrase", "entailment", "neutral", "contradiction")
 ENTAILMENT_OUTPUTS = slice(2, 5)
-SYMMETRIC = (Task.SIMILARITY, Task.PARAPHRASE)
+SYMMETRIC = (PairTask.SIMILARITY, PairTask.PARAPHRASE)
 """Tasks in which the order of the two texts has no meaning."""
 HIGHEST_LOG_TEMPERATURE = math.log(20)
 
@@ -34,7 +34,7 @@ ALLOWED = torch.tensor(
 """The classes that each Entailment label allows, (4, 3)."""
 
 
-def head_logits(task: Task, logits: Tensor) -> Tensor:
+def head_logits(task: PairTask, logits: Tensor) -> Tensor:
     """Return the outputs of one head: (B,) for similarity and paraphrase, (B, 3) for entailment.
 
     Raises:
@@ -42,12 +42,12 @@ def head_logits(task: Task, logits: Tensor) -> Tensor:
     """
     if logits.ndim != 2 or logits.shape[1] != len(OUTPUTS):
         raise ShapeError(f"logits must be (B, 5), not {tuple(logits.shape)}")
-    if task is Task.ENTAILMENT:
+    if task is PairTask.ENTAILMENT:
         return logits[:, ENTAILMENT_OUTPUTS]
     return logits[:, OUTPUTS.index(task.value)]
 
 
-def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
+def head_loss(task: PairTask, head: Tensor, labels: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of the labels.
 
     −[y log σ(z) + (1 − y) log(1 − σ(z))] for similarity and paraphrase; −log Σ p over the classes
@@ -66,16 +66,16 @@ def head_loss(task: Task, head: Tensor, labels: Tensor) -> Tensor:
     """
     if labels.shape != head.shape[:1]:
         raise ShapeError(f"labels must be ({len(head)},), not {tuple(labels.shape)}")
-    if task is not Task.ENTAILMENT:
+    if task is not PairTask.ENTAILMENT:
         return binary_cross_entropy_with_logits(head, labels.to(head.dtype))
     shares = torch.log_softmax(head, dim=-1)
     allowed = ALLOWED.to(head.device)[labels.long()]
     return -shares.masked_fill(~allowed, -math.inf).logsumexp(dim=-1).mean()
 
 
-def head_probabilities(task: Task, head: Tensor) -> Tensor:
+def head_probabilities(task: PairTask, head: Tensor) -> Tensor:
     """Return the head's probability for each pair, (B,); for entailment, of the first class."""
-    if task is Task.ENTAILMENT:
+    if task is PairTask.ENTAILMENT:
         return torch.softmax(head, dim=-1)[:, Entailment.ENTAILMENT]
     return torch.sigmoid(head)
 
@@ -104,7 +104,7 @@ class Calibration:
 
 
 def fit_calibration(
-    task: Task, head: Tensor, labels: Tensor, cosine: Tensor | None = None
+    task: PairTask, head: Tensor, labels: Tensor, cosine: Tensor | None = None
 ) -> Calibration:
     """Fit the calibration that maximises the likelihood of the labels.
 

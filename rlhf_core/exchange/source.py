@@ -21,7 +21,7 @@ from rlhf_core.exchange.examples import (
 )
 from rlhf_core.exchange.own import own_key
 from rlhf_core.exchange.screening import Screen
-from rlhf_core.files.rows import Row, data_set_rows, read_rows
+from rlhf_core.files.rows import read_source
 
 IN_THE_STORE = "in this store already"
 
@@ -54,7 +54,7 @@ class Source:
         """
         counts = Findings() if counts is None else counts
         form, known = self.form, set[str]()
-        for place, cells in self._rows():
+        for place, cells in read_source(self.path):
             counts.read += 1
             try:
                 form = counts.form = form or form_of(place, cells)
@@ -74,11 +74,6 @@ class Source:
                 else:
                     known.add(example.hash)
                     yield example
-
-    def _rows(self) -> Iterator[Row]:
-        if not self.path.exists():
-            raise DataFileError(f"no file {self.path}; name an existing one")
-        return data_set_rows(str(self.path)) if self.path.is_dir() else read_rows(self.path)
 
 
 @dataclass

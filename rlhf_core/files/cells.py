@@ -1,130 +1,170 @@
-"""From the cells of a row to prompts, texts and numbers, or an error that names the place."""
+"""Cells of a row, read by the role of their column, with errors that name file, line and column."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.files.dialogues import ASSISTANT_ROLE, USER_ROLE, is_messages, text_of
-from rlhf_core.records import Prompt, Split
-from rlhf_core.records.preferences import likely_mode
 
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "instruction", "question", "query", "input"),
-    "context": ("context", "document"),
-    "reference": (
-        "reference",
-        "references",
-        "reference_answer",
-        "reference_answers",
-        "ground_truth",
-    ),
-    "subset": ("subset", "category"),
-    "chosen": ("chosen",),
-    "rejected": ("rejected",),
-    "first": ("output_1", "response_1", "answer_1", "response_a"),
-    "second": ("output_2", "response_2", "answer_2", "response_b"),
-    "preference": ("preference", "label"),
-    "responses": ("responses", "answers", "candidates", "completions"),
-    "ranks": ("ranks", "rank"),
-    "scores": ("scores", "utilities"),
-    "answer": ("answer", "response", "completion", "output", "text"),
-    "label": ("label", "score", "rating", "is_correct"),
-}
-"""By what a column holds, the names it goes by; the first that a row has is read."""
+Parsed = TypeVar("Parsed")
+Name = TypeVar("Name", bound=str)
 TRUTH = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
-@dataclass(frozen=True)
 class Cells:
-    """A row, asked by what its columns hold.
+    """A row whose cells are read by the role of their column.
 
     Args:
-        place: Where it stands, for errors.
-        row: Its cells.
-        names: Columns named by the user, by what they hold.
+        place: File and line of the row, for errors.
+        row: Cells by column.
+        names: Columns that the user named, by role.
+        usual: Usual names of columns by role; the first that the row has is read. A role in neither
+            mapping is the column's own name.
+        hint: Advice for a missing column, with `{role}` for its role.
     """
 
-    place: str
-    row: Mapping[str, Any]
-    names: Mapping[str, str]
+    def __init__(
+        self,
+        place: str,
+        row: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
+        usual: Mapping[str, Sequence[str]] | None = None,
+        hint: str = "",
+    ) -> None:
+        self.place, self.row = place, row
+        self._names, self._usual, self._hint = names or {}, usual or {}, hint
+        self._read: set[str] = set()
 
-    def column(self, holds: str) -> str | None:
-        """The name of the column that holds it; None where there is none."""
-        usual = (self.names[holds],) if holds in self.names else USUAL_NAMES[holds]
-        return next((name for name in usual if name in self.row), None)
+    def column(self, role: str) -> str | None:
+        """Return the name of the column with that role; None if the row has none."""
+        return next((name for name in self._known_as(role) if name in self.row), None)
 
-    def has(self, *holds: str) -> bool:
-        return all(self.column(one) is not None for one in holds)
+    def has(self, *roles: str) -> bool:
+        return all(self.column(role) is not None for role in roles)
 
-    def raw(self, holds: str) -> Any:
-        name = self.column(holds)
+    def get(self, role: str) -> Any:
+        """Return the cell; None if it is null or the row has no such column."""
+        name = self.column(role)
         if name is None:
-            wanted = self.names.get(holds) or " or ".join(USUAL_NAMES[holds])
-            raise self.error(f"no column {wanted} (found: {', '.join(self.row)})")
+            return None
+        self._read.add(name)
         return self.row[name]
 
-    def text(self, holds: str) -> str:
-        return self.as_text(holds, self.raw(holds))
+    def raw(self, role: str) -> Any:
+        """Return the cell.
 
-    def as_text(self, holds: str, cell: Any) -> str:
-        if is_messages(cell):
-            return text_of(cell, USER_ROLE if holds == "prompt" else ASSISTANT_ROLE)
+        Raises:
+            DataFileError: If the row has no such column, or the cell is null.
+        """
+        self.require(role)
+        cell = self.get(role)
+        if cell is None:
+            raise self.error(f"{self._shown(role)!r} is null; fill it in or remove the row")
+        return cell
+
+    def require(self, role: str) -> None:
+        """Refuse a row without a column; the cell may be null.
+
+        Raises:
+            DataFileError: If the row has no such column.
+        """
+        if self.column(role) is None:
+            wanted = self._known_as(role)
+            name = repr(wanted[0]) if len(wanted) == 1 else " or ".join(wanted)
+            hint = self._hint.format(role=role)
+            raise self.error(f"no column {name} (found: {', '.join(map(str, self.row))}){hint}")
+
+    @property
+    def unread(self) -> dict[str, Any]:
+        """Cells of the columns that were not read."""
+        return {name: cell for name, cell in self.row.items() if name not in self._read}
+
+    def text(self, role: str) -> str:
+        return self.as_text(role, self.raw(role))
+
+    def optional_text(self, role: str) -> str | None:
+        """Return a text without surrounding space; None if it is missing, null or blank."""
+        cell = self.get(role)
+        return None if cell is None else self.as_text(role, cell).strip() or None
+
+    def as_text(self, role: str, cell: Any) -> str:
         if not isinstance(cell, str):
-            raise self.error(f"{self.column(holds)!r} must be text, not {type(cell).__name__}")
+            raise self.wrong(role, cell, "text")
         return cell
 
-    def number(self, holds: str) -> float:
-        return self.as_number(holds, self.raw(holds))
+    def optional_number(self, role: str) -> float | None:
+        cell = self.get(role)
+        return None if cell is None else self.as_number(role, cell)
 
-    def as_number(self, holds: str, cell: Any) -> float:
-        """A number, also from text and from yes, no, true and false."""
-        try:
-            text = str(cell).strip().lower()
-            found = TRUTH[text] if text in TRUTH else float(text)
-        except ValueError:
-            found = math.nan
-        if not math.isfinite(found):
-            raise self.error(f"{self.column(holds)} = {cell!r}: must be a number")
-        return found
+    def as_number(self, role: str, cell: Any) -> float:
+        """Return a number that is written as one."""
+        if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
+            raise self.error(f"{self._shown(role)!r} must be a number, not {cell!r:.40}")
+        return float(cell)
 
-    def listed(self, holds: str) -> Sequence[Any]:
-        cell = self.raw(holds)
+    def as_label(self, role: str, cell: Any) -> float:
+        """Return a number, also from text and from yes, no, true and false."""
+        text = str(cell).strip().lower()
+        number = TRUTH[text] if text in TRUTH else number_of(text)
+        if number is None or not math.isfinite(number):
+            raise self.error(f"{self._shown(role)} = {cell!r}: must be a number")
+        return number
+
+    def label(self, role: str) -> float:
+        return self.as_label(role, self.raw(role))
+
+    def entries(self, role: str) -> Sequence[Any]:
+        """Return the entries of a list."""
+        cell = self.raw(role)
         if not isinstance(cell, list):
-            raise self.error(f"{self.column(holds)!r} must be a list, not {type(cell).__name__}")
+            raise self.wrong(role, cell, "a list")
         return cell
 
-    def subset(self) -> str:
-        cell = self.raw("subset") if self.has("subset") else None
-        return "" if cell is None else str(cell)
-
-    def prompt(self, text: str | None = None) -> Prompt:
-        """The prompt of the row.
+    def wrong(self, role: str, cell: Any, wanted: str) -> DataFileError:
+        """Return the error for a cell of the wrong type.
 
         Args:
-            text: What is asked, where no column says it.
+            role: Role of the column.
+            cell: The cell.
+            wanted: The type that it must have, in words.
         """
-        context = self.raw("context") if self.has("context") else None
-        asked = (self.text("prompt") if text is None else text).strip()
-        if context and isinstance(context, str):
-            # Solon exports prompts as models read them: the text they are about comes first.
-            asked = asked.removeprefix(f"{context.strip()}\n\n")
-        if not asked:
-            raise self.error("the prompt is empty; fill it in or remove the row")
-        references = self._references()
-        return Prompt(
-            text=asked,
-            context=context or None,
-            mode=likely_mode(context, references),
-            reference_answers=references,
-            split=Split.HOLDOUT,
-        )
+        return self.error(f"{self._shown(role)!r} must be {wanted}, not {type(cell).__name__}")
 
     def error(self, problem: str) -> DataFileError:
         return DataFileError(f"{self.place}: {problem}")
 
-    def _references(self) -> tuple[str, ...]:
-        cell = self.raw("reference") if self.has("reference") else None
-        cells = cell if isinstance(cell, list) else [cell]
-        return tuple(self.as_text("reference", text) for text in cells if text)
+    def _shown(self, role: str) -> str:
+        return self.column(role) or self._known_as(role)[0]
+
+    def _known_as(self, role: str) -> Sequence[str]:
+        return (self._names[role],) if role in self._names else self._usual.get(role, (role,))
+
+
+@dataclass(frozen=True)
+class RowForm(Generic[Parsed]):
+    """A form of rows: the columns that identify it, and the reader of its rows."""
+
+    columns: tuple[tuple[str, ...], ...]
+    """Alternative sets of roles; a row of this form has the columns of one of them."""
+    read: Callable[..., Parsed]
+
+
+def matching_form(cells: Cells, forms: Mapping[Name, RowForm[Any]]) -> Name | None:
+    """Return the name of the first form whose columns the row has; None if there is none."""
+    return next(
+        (
+            name
+            for name, form in forms.items()
+            if any(cells.has(*columns) for columns in form.columns)
+        ),
+        None,
+    )
+
+
+def number_of(cell: Any) -> float | None:
+    """Return a cell as a number; None if it is none."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None

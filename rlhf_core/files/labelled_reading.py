@@ -1,71 +1,101 @@
-"""Reading labelled files: pairs, scored pairs, ranked sets and scored texts, told by their columns.
+"""Reading of labelled files: pairs, scored pairs, ranked sets and scored texts.
 
-A row that cannot be read is an error with its place. A row that no judge could decide, such as two
-equal answers, is left out and counted.
+The columns of a row tell its format. A row that cannot be read is an error with its place. A row
+that no judge could decide, such as two equal answers, is left out and counted.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.files.cells import USUAL_NAMES, Cells
+from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.dialogues import (
     ASSISTANT_ROLE,
+    USER_ROLE,
     is_dialogue,
     is_messages,
     split_dialogues,
     split_messages,
+    text_of,
 )
 from rlhf_core.files.labelled import TIE, LabelledPair, LabelledSet, LabelledText
-from rlhf_core.files.rows import NamedColumns, data_set_rows, read_rows
+from rlhf_core.files.rows import NamedColumns, read_source
+from rlhf_core.records import Prompt, Split
+from rlhf_core.records.preferences import likely_mode
 
 Entry = LabelledPair | LabelledText
 DRAW, HIGHEST = 0.0, 2.0
-"""Of a preference: 0 or 1.5 is a tie, else 1 + the probability that the second is better."""
+"""Values of a preference: 0 or 1.5 is a tie, else 1 + the probability that the second is better."""
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "instruction", "question", "query", "input"),
+    "context": ("context", "document"),
+    "reference": (
+        "reference",
+        "references",
+        "reference_answer",
+        "reference_answers",
+        "ground_truth",
+    ),
+    "subset": ("subset", "category"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "first": ("output_1", "response_1", "answer_1", "response_a"),
+    "second": ("output_2", "response_2", "answer_2", "response_b"),
+    "preference": ("preference", "label"),
+    "responses": ("responses", "answers", "candidates", "completions"),
+    "ranks": ("ranks", "rank"),
+    "scores": ("scores", "utilities"),
+    "answer": ("answer", "response", "completion", "output", "text"),
+    "label": ("label", "score", "rating", "is_correct"),
+}
+"""Usual names of columns by role."""
 
 
 def read_labelled(
     path: Path, form: str | None = None, columns: Mapping[str, str] | None = None
 ) -> LabelledSet:
-    """The labelled answers of a file, each once, in an order that no label shows in.
+    """Read the labelled answers of a file, each once, in an order that reveals no label.
 
     Args:
         path: A .jsonl, .jsonl.gz, .json, .csv or .parquet file, or the folder of a data set;
-            what `solon export` wrote is read in each of its forms but that of demonstrations.
-        form: One of FORMATS; told by the columns of each row, where it is left out.
-        columns: Names of columns, by what they hold; the usual ones, where they are left out.
+            every form that `solon export` writes is read, except demonstrations.
+        form: One of FORMATS; None infers it from the columns of each row.
+        columns: Names of columns by role; the usual names for roles that are absent.
+
+    Returns:
+        The pairs or texts, and the number of rows left out by reason.
 
     Raises:
-        DataFileError: If a row cannot be read, with its line; if there is nothing to judge.
+        DataFileError: If a row cannot be read (names the line), or there is nothing to judge.
     """
     names = dict(columns or {})
-    if not path.exists():
-        raise DataFileError(f"no file {path}; name an existing one")
     if form is not None and form not in FORMATS:
         raise DataFileError(f"no format {form!r}; use {', '.join(FORMATS)}")
     unknown = sorted(set(names) - set(USUAL_NAMES))
     if unknown:
         raise DataFileError(f"no column holds {unknown[0]!r}; use {', '.join(USUAL_NAMES)}")
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     left_out: Counter[str] = Counter()
     forms = set()
-    named = NamedColumns({f"--column {holds}": name for holds, name in names.items()})
-    for place, row in data_set_rows(str(path)) if path.is_dir() else read_rows(path):
+    named = NamedColumns({f"--column {role}": name for role, name in names.items()})
+    for place, row in read_source(path):
         named.see(row)
-        cells = Cells(place, row, names)
-        forms.add(form or _form(cells))
-        for entry in FORMATS[form or _form(cells)](cells):
-            reason = _unjudgeable(entry, found)
+        cells = Cells(place, row, names, USUAL_NAMES)
+        row_form = form or _form(cells)
+        forms.add(row_form)
+        for entry in FORMATS[row_form].read(cells):
+            reason = _unjudgeable(entry, entries)
             if reason:
                 left_out[reason] += 1
             else:
-                found[entry.id] = entry
+                entries[entry.id] = entry
     named.check(str(path))
     if forms == {"scored_pairs"}:
-        _refuse_zero_and_one(path, found.values())
-    return _labelled_set(path, list(found.values()), left_out)
+        _refuse_zero_and_one(path, entries.values())
+    return _labelled_set(path, list(entries.values()), left_out)
 
 
 def _labelled_set(path: Path, entries: list[Entry], left_out: Counter[str]) -> LabelledSet:
@@ -79,7 +109,7 @@ def _labelled_set(path: Path, entries: list[Entry], left_out: Counter[str]) -> L
 
 
 def _refuse_zero_and_one(path: Path, pairs: Iterable[Entry]) -> None:
-    """Labels counted from 0 would read as ties and wins of the first, and nobody would notice."""
+    """Refuse labels counted from 0, which would silently read as ties and wins of the first."""
     targets = {pair.target for pair in pairs if isinstance(pair, LabelledPair)}
     if targets == {TIE, 1.0}:
         raise DataFileError(
@@ -88,31 +118,25 @@ def _refuse_zero_and_one(path: Path, pairs: Iterable[Entry]) -> None:
         )
 
 
-def _unjudgeable(entry: Entry, found: Mapping[str, Entry]) -> str | None:
+def _unjudgeable(entry: Entry, entries: Mapping[str, Entry]) -> str | None:
     if isinstance(entry, LabelledPair) and entry.first == entry.second:
         return "both answers are the same"
-    return "asked before in this file" if entry.id in found else None
+    return "asked before in this file" if entry.id in entries else None
 
 
 def _form(cells: Cells) -> str:
-    """The format of a row, by its columns."""
-    if cells.has("chosen", "rejected"):
-        return "pairs"
-    if cells.has("first", "second", "preference"):
-        return "scored_pairs"
-    if cells.has("responses") and (cells.has("ranks") or cells.has("scores")):
-        return "ranked"
-    if cells.has("answer", "label"):
-        return "texts"
-    raise cells.error(
-        f"no known format (columns: {', '.join(cells.row)}); name --format and --column"
-    )
+    form = matching_form(cells, FORMATS)
+    if form is None:
+        raise cells.error(
+            f"no known format (columns: {', '.join(cells.row)}); name --format and --column"
+        )
+    return form
 
 
 def _pairs(cells: Cells) -> Iterator[Entry]:
     chosen, rejected = cells.raw("chosen"), cells.raw("rejected")
     asked: str | None = None
-    if is_messages(chosen) and is_messages(rejected) and not _go_on(cells, chosen, rejected):
+    if is_messages(chosen) and is_messages(rejected) and not _continue(cells, chosen, rejected):
         (asked, chosen), (before, rejected) = split_messages(chosen), split_messages(rejected)
         if asked != before:
             raise cells.error("chosen and rejected must answer the same dialogue")
@@ -121,54 +145,96 @@ def _pairs(cells: Cells) -> Iterator[Entry]:
         if parts is None:
             raise cells.error("the two dialogues share no turn; they cannot be compared")
         asked, chosen, rejected = parts
-    # A column with the prompt is preferred to what the messages say of it.
-    prompt = cells.prompt(None if cells.has("prompt") else asked)
-    better, worse = cells.as_text("chosen", chosen), cells.as_text("rejected", rejected)
-    yield LabelledPair(prompt, better, worse, 1.0, cells.subset())
+    # A column with the prompt takes precedence over the prompt in the messages.
+    prompt = _prompt(cells, None if cells.has("prompt") else asked)
+    better, worse = _words(cells, "chosen", chosen), _words(cells, "rejected", rejected)
+    yield LabelledPair(prompt, better, worse, 1.0, _subset(cells))
 
 
-def _go_on(cells: Cells, *answers: list[dict[str, str]]) -> bool:
-    """Whether answers of messages go on from the prompt's column, as Solon exports them."""
+def _continue(cells: Cells, *answers: list[dict[str, str]]) -> bool:
+    """Return True if answers of messages continue the prompt's column, as in Solon's exports."""
     return cells.has("prompt") and all(turns[0]["role"] == ASSISTANT_ROLE for turns in answers)
 
 
 def _scored_pairs(cells: Cells) -> Iterator[Entry]:
-    preference = cells.number("preference")
+    preference = cells.label("preference")
     if preference != DRAW and not 1 <= preference <= HIGHEST:
         raise cells.error(
             f"{cells.column('preference')} = {preference:g}: must be 1 (the first is better), 2 "
             "(the second), between, or 0 for a tie"
         )
     target = TIE if preference == DRAW else HIGHEST - preference
-    first, second = cells.text("first"), cells.text("second")
-    yield LabelledPair(cells.prompt(), first, second, target, cells.subset())
+    first, second = (_words(cells, role, cells.raw(role)) for role in ("first", "second"))
+    yield LabelledPair(_prompt(cells), first, second, target, _subset(cells))
 
 
 def _ranked(cells: Cells) -> Iterator[Entry]:
-    """Every two of the responses whose ranks differ."""
-    texts = [cells.as_text("responses", cell) for cell in cells.listed("responses")]
-    holds, sign = ("ranks", -1) if cells.has("ranks") else ("scores", 1)
-    if cells.column(holds) == "utilities" and cells.raw(holds) is None:
-        # An order alone, as Solon exports it: the best first.
+    """Yield every two of the responses."""
+    texts = [_words(cells, "responses", cell) for cell in cells.entries("responses")]
+    role, sign = ("ranks", -1) if cells.has("ranks") else ("scores", 1)
+    if cells.column(role) == "utilities" and cells.get(role) is None:
+        # An order without scores, as in Solon's exports: the best first.
         scores = [-float(place) for place in range(len(texts))]
     else:
-        scores = [sign * cells.as_number(holds, cell) for cell in cells.listed(holds)]
+        scores = [sign * cells.as_label(role, cell) for cell in cells.entries(role)]
     if len(texts) != len(scores):
-        raise cells.error(f"{len(texts)} responses and {len(scores)} {holds}; one each is wanted")
-    prompt, subset = cells.prompt(), cells.subset()
+        raise cells.error(f"{len(texts)} responses and {len(scores)} {role}; one each is wanted")
+    prompt, subset = _prompt(cells), _subset(cells)
     for (one, ours), (other, theirs) in combinations(zip(texts, scores, strict=True), 2):
         target = TIE if ours == theirs else float(ours > theirs)
         yield LabelledPair(prompt, one, other, target, subset)
 
 
 def _texts(cells: Cells) -> Iterator[Entry]:
-    yield LabelledText(cells.prompt(), cells.text("answer"), cells.number("label"), cells.subset())
+    answer = _words(cells, "answer", cells.raw("answer"))
+    yield LabelledText(_prompt(cells), answer, cells.label("label"), _subset(cells))
 
 
-FORMATS: dict[str, Callable[[Cells], Iterator[Entry]]] = {
-    "pairs": _pairs,
-    "scored_pairs": _scored_pairs,
-    "ranked": _ranked,
-    "texts": _texts,
+FORMATS: dict[str, RowForm[Iterator[Entry]]] = {
+    "pairs": RowForm((("chosen", "rejected"),), _pairs),
+    "scored_pairs": RowForm((("first", "second", "preference"),), _scored_pairs),
+    "ranked": RowForm((("responses", "ranks"), ("responses", "scores")), _ranked),
+    "texts": RowForm((("answer", "label"),), _texts),
 }
-"""How a row of each format is read."""
+"""Formats by name; the first whose columns a row has is read."""
+
+
+def _words(cells: Cells, role: str, cell: Any) -> str:
+    """Return a text, or messages as a text."""
+    if is_messages(cell):
+        return text_of(cell, USER_ROLE if role == "prompt" else ASSISTANT_ROLE)
+    return cells.as_text(role, cell)
+
+
+def _subset(cells: Cells) -> str:
+    cell = cells.get("subset")
+    return "" if cell is None else str(cell)
+
+
+def _prompt(cells: Cells, text: str | None = None) -> Prompt:
+    """Return the prompt of the row.
+
+    Args:
+        cells: The row.
+        text: The prompt, if no column holds it.
+    """
+    context = cells.get("context")
+    prompt = (_words(cells, "prompt", cells.raw("prompt")) if text is None else text).strip()
+    if context and isinstance(context, str):
+        # Solon exports prompts as models read them: the context comes first.
+        prompt = prompt.removeprefix(f"{context.strip()}\n\n")
+    if not prompt:
+        raise cells.error("the prompt is empty; fill it in or remove the row")
+    cell = cells.get("reference")
+    references = tuple(
+        _words(cells, "reference", entry)
+        for entry in (cell if isinstance(cell, list) else [cell])
+        if entry
+    )
+    return Prompt(
+        text=prompt,
+        context=context or None,
+        mode=likely_mode(context, references),
+        reference_answers=references,
+        split=Split.HOLDOUT,
+    )

@@ -12,7 +12,7 @@ from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.prompts.hygiene import LeftOut, left_out
 from rlhf_core.prompts.privacy import masked
-from rlhf_core.prompts.reading import Asked, asked_prompts
+from rlhf_core.prompts.reading import SentPrompt, read_sent_prompts
 from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import (
     PrivacyFinding,
@@ -137,19 +137,19 @@ def read_prompts(
     splits: defaultdict[str, set[Split]] = defaultdict(set)
     users: defaultdict[str, set[str]] = defaultdict(set)
     tombs = _by_prompt(tombstones)
-    for asked in asked_prompts(settings):
-        prompt = _without_personal_data(asked.prompt, settings, intake)
+    for sent in read_sent_prompts(settings):
+        prompt = _without_personal_data(sent.prompt, settings, intake)
         if prompt is None:
             continue
-        if _is_deleted(asked, prompt, tombs, hashes or UserHashes()):
+        if _is_deleted(sent, prompt, tombs, hashes or UserHashes()):
             intake.deleted.add(prompt.id)
             continue
         prompts.setdefault(prompt.id, prompt)
-        if asked.user_id is None:
+        if sent.user_id is None:
             splits[prompt.id].add(prompt.split)
         else:
-            splits[prompt.id].add(split_of_user(asked.user_id, settings.holdout))
-            users[prompt.id].add(asked.user_id)
+            splits[prompt.id].add(split_of_user(sent.user_id, settings.holdout))
+            users[prompt.id].add(sent.user_id)
     _keep(intake, prompts, splits, users)
     return intake
 
@@ -220,8 +220,8 @@ def _by_prompt(tombstones: Tombstones) -> dict[str, set[str]]:
 
 
 def _is_deleted(
-    asked: Asked, prompt: Prompt, tombs: dict[str, set[str]], hashes: UserHashes
+    sent: SentPrompt, prompt: Prompt, tombs: dict[str, set[str]], hashes: UserHashes
 ) -> bool:
     """Return True if a user had the prompt deleted, before or after masking."""
-    users = tombs.get(asked.prompt.id, set()) | tombs.get(prompt.id, set())
-    return bool(users) and (asked.user_id is None or hashes.may_be(asked.user_id, users))
+    users = tombs.get(sent.prompt.id, set()) | tombs.get(prompt.id, set())
+    return bool(users) and (sent.user_id is None or hashes.may_be(sent.user_id, users))

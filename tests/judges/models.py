@@ -20,7 +20,7 @@ from judges.language_model.choice import ModelReply
 from judges.language_model.question import Question
 from rlhf_core.encoders.pair_encoder import CALIBRATION
 from rlhf_core.encoders.pair_heads import OUTPUTS
-from rlhf_core.files.text_pairs import Task
+from rlhf_core.files.text_pairs import PairTask
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.loading import load_tokenizer, locate
 from rlhf_core.models.trunk import Role
@@ -85,6 +85,6 @@ def tiny_pair_encoder(labels: tuple[str, ...] = OUTPUTS) -> str:
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if labels == OUTPUTS:
-        calibration = {task.value: {"temperature": 2.0} for task in Task}
+        calibration = {task.value: {"temperature": 2.0} for task in PairTask}
         (folder / CALIBRATION).write_text(json.dumps(calibration))
     return str(folder)

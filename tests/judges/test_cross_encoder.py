@@ -12,7 +12,7 @@ from judges.panel.trainable import Advance, TrainingRun
 from rlhf_core.encoders.pair_encoder import APART, CALIBRATION, CARD, PairEncoder
 from rlhf_core.encoders.training import CrossEncoderTraining
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.files.text_pairs import Entailment, Task, TextPair
+from rlhf_core.files.text_pairs import Entailment, PairTask, TextPair
 from rlhf_core.records import Outcome
 from tests.conftest import FP32
 from tests.facts import prompt
@@ -123,8 +123,8 @@ def planted() -> list[TextPair]:
                 is_same = first == second
                 follows = Entailment.ENTAILMENT if is_same else Entailment.NOT_ENTAILMENT
                 pairs += [
-                    TextPair(text, other, Task.SIMILARITY, float(is_same)),
-                    TextPair(text, other, Task.ENTAILMENT, float(follows)),
+                    TextPair(text, other, PairTask.SIMILARITY, float(is_same)),
+                    TextPair(text, other, PairTask.ENTAILMENT, float(follows)),
                 ]
     return pairs
 
@@ -203,4 +203,4 @@ def test_an_encoder_gives_each_distinct_pair_once_and_in_order():
     assert logits.shape == (3, 5)
     alone = encoder.logits([("b", "a")])
     assert torch.allclose(logits[2], alone[0], atol=1e-5)
-    assert list(encoder.probabilities(Task.ENTAILMENT, pairs)) == list(dict.fromkeys(pairs))
+    assert list(encoder.probabilities(PairTask.ENTAILMENT, pairs)) == list(dict.fromkeys(pairs))

@@ -8,7 +8,7 @@ from judges.panel.judge import Answer, Opinion
 from rlhf_core.config import JudgeSettings
 from rlhf_core.encoders.pair_encoder import TwoTexts
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.files.text_pairs import Task
+from rlhf_core.files.text_pairs import PairTask
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
 from tests.judges.models import tiny_classifier, tiny_pair_encoder
@@ -26,8 +26,8 @@ class Recorded:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def probabilities(self, task: Task, pairs: list[TwoTexts]) -> dict[TwoTexts, float]:
-        assert task is Task.ENTAILMENT
+    def probabilities(self, task: PairTask, pairs: list[TwoTexts]) -> dict[TwoTexts, float]:
+        assert task is PairTask.ENTAILMENT
         self.asked += pairs
         return {pair: self.known[pair] for pair in pairs}
 

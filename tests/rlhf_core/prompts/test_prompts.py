@@ -136,12 +136,12 @@ def test_other_references_do_not_move_a_prompt_to_the_other_split(tmp_path: Path
         ("p.jsonl", '{"prompt": "a", "reference": [1]}', "line 1: 'reference' must be text"),
         ("p.jsonl", '{"prompt": "a", "mode": "poem"}', "line 1: mode 'poem'; use text_grounded"),
         ("p.jsonl", "", "holds no prompt"),
-        ("p.csv", "prompt,mode\na,creative\nb", "line 3: more or fewer cells"),
-        ("p.csv", "prompt\na,b", "line 2: more or fewer cells"),
+        ("p.csv", "prompt,mode\na,creative\nb", "line 3: 1 cells, but 2 in the first line"),
+        ("p.csv", "prompt\na,b", "line 2: 2 cells, but 1 in the first line"),
         ("p.csv", 'prompt\n"a', "line 2"),
         ("p.parquet", "PAR1", "not readable as Parquet"),
         ("p.txt", "a", "format not known; use .jsonl, .jsonl.gz, .json, .csv, .parquet"),
-        ("nothing.jsonl", None, "no prompt file .*; set prompts.path to an existing one"),
+        ("nothing.jsonl", None, "no file .*; set prompts.path to an existing file"),
     ],
 )
 def test_a_broken_source_is_refused_with_its_line(
