@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from flows.terminal.screen import shown
-from rlhf_core.preferences.spot_checks import Check
+from rlhf_core.preferences.spot_checks import PairToCheck
 from rlhf_core.records import HumanVerdict
 from rlhf_core.store import Store
 from rlhf_core.store.audit.spot_checks import record
@@ -25,7 +25,7 @@ HELP = "1 left is better · 2 right · 0 alike · u unsure · n note · b back �
 BACK, NOTE, QUIT = "b", "n", "q"
 
 
-def check_pairs(store: Store, checks: Sequence[Check], person: str, to: Console) -> int:
+def check_pairs(store: Store, checks: Sequence[PairToCheck], person: str, to: Console) -> int:
     """Show each pair until the person answers, goes back or quits; store each answer at once.
 
     Args:
@@ -67,7 +67,7 @@ def _answer(to: Console) -> tuple[str, str | None]:
     return key, note
 
 
-def _show(check: Check, person: str, progress: str, to: Console) -> None:
+def _show(check: PairToCheck, person: str, progress: str, to: Console) -> None:
     left, right = check.pair.shown_to(person)
     if to.is_terminal:
         to.clear()

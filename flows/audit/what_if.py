@@ -9,7 +9,13 @@ from typing import Any
 from flows.audit.panel_changes import Juror, PanelChanges, apply_changes, combination_of, panel_of
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
-from rlhf_core.evaluation.counterfactual import Change, Comparison, PairChange, Tally, pair_changes
+from rlhf_core.evaluation.counterfactual import (
+    Change,
+    PairChange,
+    PanelComparison,
+    Tally,
+    pair_changes,
+)
 from rlhf_core.preferences.ranking import Preference, comparisons_of, preferences_of
 from rlhf_core.preferences.votes import Combination, JudgementRow, Votes
 from rlhf_core.records import Mode, Prompt, Split
@@ -56,9 +62,9 @@ class WhatIf:
 
     panel: list[Juror]
     changed_panel: list[Juror]
-    overall: Comparison
-    by_mode: dict[str, Comparison]
-    by_split: dict[str, Comparison]
+    overall: PanelComparison
+    by_mode: dict[str, PanelComparison]
+    by_split: dict[str, PanelComparison]
     gaps: list[Gap]
     savings: list[Saving]
     examples: list[dict[str, Any]]

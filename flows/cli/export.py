@@ -154,7 +154,7 @@ def _export(
     selection: "Selection",
     conversational: bool | None,
 ) -> dict[str, Any]:
-    from rlhf_core.exchange.columns import exported, schema_of, without_repeats
+    from rlhf_core.exchange.columns import export_row, schema_of, without_repeats
     from rlhf_core.exchange.containers import write_rows
     from rlhf_core.store import reading
     from rlhf_core.store.exchange import by_whole_ids, count_rows, select_rows
@@ -166,7 +166,7 @@ def _export(
         rows: Iterable[dict[str, Any]] = select_rows(snapshot, subject, selection)
         if form == "ranking":
             rows = without_repeats(rows)
-        lines = (exported(form, {**row, "origin": subject}, is_conversation) for row in rows)
+        lines = (export_row(form, {**row, "origin": subject}, is_conversation) for row in rows)
         schema = schema_of(form, is_conversation, counts.columns)
         written = write_rows(path, container, schema, _with_bar(counts, lines))
     left_out = dict(counts.left_out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlhf_core.config.prompts import HygieneSettings
     from rlhf_core.exchange.account import Account
     from rlhf_core.exchange.examples import Scale
-    from rlhf_core.exchange.source import Source
+    from rlhf_core.exchange.source import ImportSource
     from rlhf_core.store import Store
 
 ROWS_A_BATCH = 500
@@ -77,13 +77,13 @@ def import_(
     """
     from rlhf_core.config import import_rules, store_path
     from rlhf_core.exchange.screening import Screen
-    from rlhf_core.exchange.source import Source
+    from rlhf_core.exchange.source import ImportSource
 
     if form is not None and form not in FORMS:
         raise QueryError(f"no format {form!r}; use {', '.join(FORMS)}")
     chosen = next((known for known in FORMS if known == form), None)
     privacy, hygiene = import_rules(config, overrides or [])
-    source = Source(path, chosen, _scale(scale), skip_bad, Screen(privacy))
+    source = ImportSource(path, chosen, _scale(scale), skip_bad, Screen(privacy))
     label = name or path.name.split(".")[0]
     found = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
     if as_json:
@@ -94,7 +94,7 @@ def import_(
 
 def _import(
     store: Path | str,
-    source: "Source",
+    source: "ImportSource",
     name: str,
     holdout: float,
     hygiene: "HygieneSettings | None" = None,
@@ -143,7 +143,7 @@ def _keep(opened: "Store", account: "Account") -> int:
     return added
 
 
-def _own(store: Path | str, source: "Source") -> frozenset[str]:
+def _own(store: Path | str, source: "ImportSource") -> frozenset[str]:
     """What the store itself says of the facts that the source's rows name."""
     from rlhf_core.exchange.own import own_keys
     from rlhf_core.store import reading, store_exists

@@ -12,7 +12,7 @@ from rlhf_core.files.whole import whole_text
 
 if TYPE_CHECKING:
     from flows.audit.what_if import WhatIf
-    from rlhf_core.evaluation.counterfactual import Comparison
+    from rlhf_core.evaluation.counterfactual import PanelComparison
 
 COLUMNS = (
     "",
@@ -127,7 +127,7 @@ def _price(cost_usd: float | None, seconds: float | None) -> str:
     return cost if seconds is None else f"{cost} and {seconds:,.0f} s"
 
 
-def _counts(found: "Comparison") -> tuple[Any, ...]:
+def _counts(found: "PanelComparison") -> tuple[Any, ...]:
     margins = (found.mean_margin_before, found.mean_margin_after)
     same = found.agreement
     return (

@@ -21,7 +21,7 @@ from rlhf_core.config.sft import AbstentionSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.identity import content_id
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.prompts.unknown import is_unknown, taught, wording_of
+from rlhf_core.prompts.unknown import choose_abstentions, draw_wording, is_unknown
 from rlhf_core.records import Candidate, Judgement, Mode, Prompt, Revision
 from rlhf_core.store import Store, queries
 from rlhf_core.text.declining import declines
@@ -111,7 +111,7 @@ class Seeder:
         answered = self._judge(work.store, self._sample(cycle, work.store, trunk, learnt))
         unknown = [each.prompt.id for each in answered if is_unknown(each.scores, threshold)]
         known = sum(any((s or 0.0) >= threshold for s in each.scores) for each in answered)
-        chosen = set(taught(unknown, shown, self.settings.max_share))
+        chosen = set(choose_abstentions(unknown, shown, self.settings.max_share))
         unanswered = [each for each in answered if each.prompt.id in chosen]
         chains = [self._chain(each) for each in unanswered]
         work.store.append([revision for chain in chains for revision in chain])
@@ -186,7 +186,7 @@ class Seeder:
             parent_id=wrong.id,
             principle=PRINCIPLE,
             critique=why,
-            text=wording_of(answered.prompt.id, self.settings.wordings),
+            text=draw_wording(answered.prompt.id, self.settings.wordings),
         )
         return wrong, abstention
 

@@ -19,7 +19,13 @@ from judges import Ledger
 from judges.panel.panel import Panelist, Task, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
 from rlhf_core.distributed.collective import on_all_ranks
-from rlhf_core.evaluation.comparison import REWARD_SCALE, Answers, Comparison, Seat, settings_hash
+from rlhf_core.evaluation.comparison import (
+    REWARD_SCALE,
+    Answers,
+    EvaluationJudge,
+    ModelComparison,
+    settings_hash,
+)
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
@@ -82,7 +88,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         evaluations = _stored_evaluations(work.store, policy_id, opponent_id, settings, seats)
         if not evaluations:
             kl = _kl(cycle, models, prompts, policy)
-            comparison = Comparison(prompts, policy, baseline, kl, settings)
+            comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
             work.news = f"{work.store.append(evaluations)} new"
         deciding = evaluations[0]
@@ -197,13 +203,18 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
     )
 
 
-def _seats(panel: Panel, models: _Models) -> list[Seat]:
+def _seats(panel: Panel, models: _Models) -> list[EvaluationJudge]:
     """Return all judges of the answers, including the reward model."""
-    judges = [Seat(p.settings.name, p.version, role, p.settings.scale) for p, role in panel.items()]
-    return [*judges, Seat(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
+    judges = [
+        EvaluationJudge(p.settings.name, p.version, role, p.settings.scale)
+        for p, role in panel.items()
+    ]
+    return [*judges, EvaluationJudge(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
 
 
-def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat]) -> list[Judgement]:
+def _judgements(
+    store: Store, answers: Sequence[Answers], seats: Sequence[EvaluationJudge]
+) -> list[Judgement]:
     """Return the judgements with an opinion on these answers."""
     ids = {c.id for side in answers for group in side.values() for c in group}
     return [
@@ -215,7 +226,7 @@ def _judgements(store: Store, answers: Sequence[Answers], seats: Sequence[Seat])
 
 
 def _stored_evaluations(
-    store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[Seat]
+    store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[EvaluationJudge]
 ) -> list[Evaluation]:
     """Return the evaluations of an earlier run if all of them are there, else none."""
     stored = {

@@ -14,7 +14,7 @@ from flows.ui.parts import box, complain, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.spot_check_report import draw_report
 from rlhf_core.errors import SolonError
-from rlhf_core.preferences.spot_checks import MIXED, Check, CheckablePair, choose
+from rlhf_core.preferences.spot_checks import MIXED, CheckablePair, PairToCheck, choose
 from rlhf_core.records import HumanVerdict, Split, Strategy
 from rlhf_core.store import Store
 from rlhf_core.store.audit.spot_checks import checkable, record
@@ -32,7 +32,7 @@ MOST_PAIRS = 500
 class Session:
     """One person at one screen. It shows prompt and answers, and nothing of what judges said."""
 
-    def __init__(self, source: Source, place: Element, person: str, checks: Sequence[Check]):
+    def __init__(self, source: Source, place: Element, person: str, checks: Sequence[PairToCheck]):
         self._store = Store(source.store)
         self._place = place
         self._person = person

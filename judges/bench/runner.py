@@ -10,7 +10,7 @@ from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge, W
 from judges.panel.ledger import Ledger
 from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
-from rlhf_core.evaluation.verdicts import PairVerdict, TextVerdict, compared
+from rlhf_core.evaluation.verdicts import PairVerdict, TextVerdict, pair_verdict
 from rlhf_core.files.labelled import LabelledPair, LabelledText
 from rlhf_core.records import Outcome
 
@@ -155,11 +155,11 @@ def _key(answer: Answer) -> tuple[str, str]:
 
 def _of_orders(shown_first: Opinion, shown_second: Opinion) -> PairVerdict:
     missing = _missing(shown_first, shown_second)
-    return compared(shown_first.probability, shown_second.probability, missing)
+    return pair_verdict(shown_first.probability, shown_second.probability, missing)
 
 
 def _of_scores(first: Opinion, second: Opinion, scale: float) -> PairVerdict:
-    return compared(first.score, second.score, _missing(first, second), scale)
+    return pair_verdict(first.score, second.score, _missing(first, second), scale)
 
 
 def _missing(*opinions: Opinion) -> Outcome | None:

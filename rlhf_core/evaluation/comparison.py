@@ -20,7 +20,7 @@ REWARD_SCALE = 1.0
 """Scale of rewards: the reward model was trained with P = σ(difference)."""
 
 
-class Seat(NamedTuple):
+class EvaluationJudge(NamedTuple):
     """A judge of an evaluation, with its role and the scale of its scores."""
 
     judge: str
@@ -30,7 +30,7 @@ class Seat(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """Answers of policy and baseline to the same prompts, and the policy's KL from SFT."""
 
     prompts: Sequence[Prompt]
@@ -40,7 +40,9 @@ class Comparison:
     settings: str
     """Result of `settings_hash`: an id of everything that the evaluation depends on."""
 
-    def evaluate(self, config: Config, judgements: Sequence[Judgement], seat: Seat) -> Evaluation:
+    def evaluate(
+        self, config: Config, judgements: Sequence[Judgement], seat: EvaluationJudge
+    ) -> Evaluation:
         """Return the win rate and mean scores by the judgements of one judge version.
 
         Args:
@@ -98,7 +100,7 @@ def margin_of(
         tie_margin: Largest margin of a tie, as in rankings.
     """
     if ours.text == theirs.text:
-        return 0.0 if votes.behind(version, ours.id, theirs.id) else None
+        return 0.0 if votes.judgements_of(version, ours.id, theirs.id) else None
     margin = votes.margin(version, ours.id, theirs.id)
     return 0.0 if margin is not None and abs(margin) <= tie_margin else margin
 
@@ -106,7 +108,7 @@ def margin_of(
 def settings_hash(
     config: Config,
     prompts: Sequence[Prompt],
-    seats: Sequence[Seat],
+    seats: Sequence[EvaluationJudge],
     judgements: Sequence[Judgement],
 ) -> str:
     """Return an id of everything that an evaluation depends on besides the two models.

@@ -106,10 +106,10 @@ class Tally:
             self.prompts + other.prompts,
         )
 
-    def comparison(self) -> "Comparison":
+    def comparison(self) -> "PanelComparison":
         unchanged = self.kinds[Change.NONE]
         pairs = sum(self.kinds.values())
-        return Comparison(
+        return PanelComparison(
             pairs=pairs,
             preferred_before=len(self.margins_before),
             preferred_after=len(self.margins_after),
@@ -125,7 +125,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PanelComparison:
     """Differences between two panels on the same candidates."""
 
     pairs: int

@@ -8,7 +8,7 @@ from rlhf_core.evaluation import figures, judge_bias
 from rlhf_core.evaluation.agreement import cohen_kappa, krippendorff_alpha, nominal
 from rlhf_core.evaluation.judge_bias import sign
 from rlhf_core.evaluation.shares import share
-from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
+from rlhf_core.evaluation.verdicts import Figure, PairVerdict, pair_verdict
 from rlhf_core.files.labelled import LabelledPair
 
 Verdicts = Mapping[str, Sequence[PairVerdict]]
@@ -64,7 +64,7 @@ def judge_figures(
 def baseline_verdicts(pairs: Sequence[LabelledPair]) -> list[PairVerdict]:
     """Return the verdicts of the length baseline: the answer with more characters is better."""
     lengths = [(len(pair.first), len(pair.second)) for pair in pairs]
-    return [compared(float(one >= other), float(other >= one), None) for one, other in lengths]
+    return [pair_verdict(float(one >= other), float(other >= one), None) for one, other in lengths]
 
 
 def baseline_figures(pairs: Sequence[LabelledPair]) -> list[Figure]:

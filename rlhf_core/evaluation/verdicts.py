@@ -77,7 +77,7 @@ class Figure:
     facet: str = ""
 
 
-def compared(
+def pair_verdict(
     first: float | None, second: float | None, missing: Outcome | None, scale: float | None = None
 ) -> PairVerdict:
     """Return the verdict on a pair with these scores.

@@ -10,10 +10,16 @@ from dataclasses import dataclass, field
 
 from rlhf_core.config.prompts import HygieneSettings
 from rlhf_core.exchange.examples import Example
-from rlhf_core.exchange.facts import Importer, Labels, labelled, matched, shown_to
-from rlhf_core.exchange.source import Source, Survey, survey
+from rlhf_core.exchange.facts import (
+    Importer,
+    Labels,
+    demonstrated_prompt,
+    labels_among,
+    match_labels,
+)
+from rlhf_core.exchange.source import ImportSource, Survey, survey
 from rlhf_core.identity import content_id
-from rlhf_core.prompts.hygiene import LeftOut, left_out
+from rlhf_core.prompts.hygiene import LeftOut, find_removals
 from rlhf_core.prompts.intake import ACTIONS
 from rlhf_core.records import ImportedRow, PrivacyFinding, Prompt, PromptRemoval, Record
 
@@ -22,7 +28,7 @@ from rlhf_core.records import ImportedRow, PrivacyFinding, Prompt, PromptRemoval
 class Account:
     """Outcome of an import: which rows of a source are kept, and why the others are not."""
 
-    source: Source
+    source: ImportSource
     importer: Importer
     survey: Survey
     prompts: set[str] = field(default_factory=set)
@@ -58,10 +64,10 @@ class Account:
                 continue
             facts = list(self.importer.facts(prompt, examples))
             yield facts
-            for candidate_id, label, judgement in labelled(facts):
+            for candidate_id, label, judgement in labels_among(facts):
                 labels[prompt.id].setdefault(candidate_id, {})[label] = judgement.id
         for prompt_id, of_prompt in labels.items():
-            yield list(self.importer.matched_labels(prompt_id, of_prompt))
+            yield list(self.importer.label_pairs(prompt_id, of_prompt))
         yield list(self._ended())
 
     def _ended(self) -> Iterator[Record]:
@@ -86,7 +92,7 @@ class Account:
 
 
 def account_of(
-    source: Source,
+    source: ImportSource,
     name: str,
     holdout: float,
     hygiene: HygieneSettings,
@@ -131,7 +137,7 @@ def account_of(
                 answer = content_id(example.answers[0].text)
                 labels[prompt.id].setdefault(answer, {})[example.label] = ""
     compared = [prompt for prompt in prompts.values() if prompt]
-    account.repetitions = left_out(compared, {}, hygiene)
+    account.repetitions = find_removals(compared, {}, hygiene)
     account.prompts = prompts.keys() - account.repetitions.keys() - account.deleted
     account.findings = {id: k for id, k in account.findings.items() if id in account.prompts}
     of_deleted = sum(rows[id] for id in account.deleted)
@@ -139,7 +145,7 @@ def account_of(
     for id, left in account.repetitions.items():
         account.left_out[str(left.reason)] += rows[id]
     account.rows = sum(rows[id] for id in account.prompts)
-    account.pairs = sum(pairs[id] + len(matched(labels[id])) for id in account.prompts)
+    account.pairs = sum(pairs[id] + len(match_labels(labels[id])) for id in account.prompts)
     digest = result.digest
     if account.repetitions:
         digest = content_id(digest, sorted(account.repetitions))
@@ -158,7 +164,7 @@ def _by_prompt(
         else:
             yield importer.prompt(example), [example]
     for shown in of_prompt.values():
-        yield shown_to(importer, shown), shown
+        yield demonstrated_prompt(importer, shown), shown
 
 
 def _are_deleted(

@@ -70,7 +70,7 @@ def schema_of(form: Form, is_conversation: bool, filled: Iterable[str]) -> pa.Sc
     return pa.schema([(name, kind) for name, kind in kinds.items() if name not in empty])
 
 
-def exported(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[str, Any]:
+def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[str, Any]:
     """Return the cells that a row of the store has in an export.
 
     Args:

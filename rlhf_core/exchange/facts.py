@@ -154,9 +154,9 @@ class Importer:
         yield from pairs
         yield self.row(example, prompt, pairs[0] if example.form == "preference" else ranking)
 
-    def matched_labels(self, prompt_id: str, labels: "Labels") -> Iterator[Record]:
+    def label_pairs(self, prompt_id: str, labels: "Labels") -> Iterator[Record]:
         """Yield a ranking of two answers and its pair for each match of a prompt's labels."""
-        for better, worse in matched(labels):
+        for better, worse in match_labels(labels):
             behind = tuple(sorted((labels[better][True], labels[worse][False])))
             ranking = Ranking(
                 prompt_id=prompt_id,
@@ -292,7 +292,7 @@ class Importer:
             )
 
 
-def shown_to(importer: Importer, shown: Sequence[Example]) -> Prompt:
+def demonstrated_prompt(importer: Importer, shown: Sequence[Example]) -> Prompt:
     """Return the prompt of demonstrations, whose references are all answers shown for it."""
     return importer.prompt(shown[0], tuple(example.answers[0].text for example in shown))
 
@@ -301,7 +301,7 @@ Labels = dict[str, dict[bool, str]]
 """Ids of judgements by answer and label: True is desirable, and an answer may have both."""
 
 
-def labelled(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
+def labels_among(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
     """Yield the labels among the facts of a row: answer id, label, judgement."""
     rows = {fact.subject_id for fact in facts if isinstance(fact, ImportedRow)}
     for fact in facts:
@@ -309,7 +309,7 @@ def labelled(facts: Iterable[Record]) -> Iterator[tuple[str, bool, Judgement]]:
             yield fact.candidate_id, bool(fact.score), fact
 
 
-def matched(labels: Labels) -> list[tuple[str, str]]:
+def match_labels(labels: Labels) -> list[tuple[str, str]]:
     """Return pairs of a desirable and an undesirable answer to a prompt.
 
     This inverts TRL's unpair_preference_dataset as far as possible: each answer is in at least one

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import FORMS, Form
-from rlhf_core.exchange.columns import exported, without_repeats
+from rlhf_core.exchange.columns import export_row, without_repeats
 from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, read_example
 from rlhf_core.identity import content_id
 from rlhf_core.records import Split
@@ -62,7 +62,7 @@ def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | Non
     for selection in selections:
         rows = iter(select_rows(snapshot, subject, selection, ids))
         for row in without_repeats(rows) if form == "ranking" else rows:
-            cells = exported(form, {**row, "origin": subject}, is_conversation=False)
+            cells = export_row(form, {**row, "origin": subject}, is_conversation=False)
             try:
                 yield own_key(read_example("", cells, form, UNIT))
             except (NothingToLearn, DataFileError):  # this row does not round-trip

@@ -9,7 +9,7 @@ from typing import Any
 from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.words import ASSISTANT, USER
-from rlhf_core.prompts.privacy import masked
+from rlhf_core.prompts.privacy import mask_personal_data
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096
@@ -27,10 +27,10 @@ class Screen:
     def __post_init__(self) -> None:
         self._clean: set[str] = set()
         self._masked: Callable[[str], tuple[str, Counter[str]]] = lru_cache(REPEATED_CELLS)(
-            lambda text: masked(text, self.settings)
+            lambda text: mask_personal_data(text, self.settings)
         )
 
-    def screened(self, example: Example) -> Example:
+    def apply(self, example: Example) -> Example:
         """Return the row as it may be kept. A row without findings is not screened a second time.
 
         Raises:
@@ -42,14 +42,14 @@ class Screen:
         kinds: Counter[str] = Counter()
 
         def change(text: str) -> str:
-            safe, counts = masked(text, self.settings)
+            safe, counts = mask_personal_data(text, self.settings)
             kinds.update(counts)
             return safe
 
         safe = replace(
             example,
-            prompt=example.prompt.changed(USER, change),
-            answers=tuple(answer.changed(ASSISTANT, change) for answer in example.answers),
+            prompt=example.prompt.map_texts(USER, change),
+            answers=tuple(answer.map_texts(ASSISTANT, change) for answer in example.answers),
             context=change(example.context) if example.context else None,
             reference_answers=tuple(map(change, example.reference_answers)),
             columns={name: self._cell(cell, kinds) for name, cell in example.columns.items()},

@@ -27,7 +27,7 @@ IN_THE_STORE = "in this store already"
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """A file of examples and how it is read.
 
     Args:
@@ -61,7 +61,7 @@ class Source:
                 example = read_example(place, cells, form, self.scale)
                 if self.known and own_key(example) in self.known:
                     raise NothingToLearn(IN_THE_STORE)
-                example = self.screen.screened(example) if self.screen else example
+                example = self.screen.apply(example) if self.screen else example
             except NothingToLearn as reason:
                 counts.left_out[str(reason)] += 1
             except DataFileError as error:
@@ -97,11 +97,11 @@ class Survey(Findings):
     """Hash of the rows in their order, independent of the container."""
 
 
-def survey(source: Source, result: Survey) -> Iterator[Example]:
+def survey(source: ImportSource, result: Survey) -> Iterator[Example]:
     """Yield every example of the first pass, and keep `result` up to date.
 
     Raises:
-        DataFileError: Like `Source.examples`, and if no row could be imported.
+        DataFileError: Like `ImportSource.examples`, and if no row could be imported.
     """
     rows = hashlib.sha256()
     for example in source.examples(result):

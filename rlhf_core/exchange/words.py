@@ -26,7 +26,7 @@ class Words:
     def as_messages(self, role: str) -> list[Message]:
         return list(self.messages or [{"role": role, "content": self.text}])
 
-    def changed(self, role: str, change: Callable[[str], str]) -> "Words":
+    def map_texts(self, role: str, change: Callable[[str], str]) -> "Words":
         """Return the words with `change` applied to each text, message by message."""
         if self.messages is None:
             return Words(change(self.text))

@@ -206,7 +206,7 @@ class _Compared:
             judgement.id
             for version in self.combination.weights
             for two in sides
-            for judgement in self.votes.behind(version, *two)
+            for judgement in self.votes.judgements_of(version, *two)
         }
         return Ranking(
             prompt_id=self.first.prompt_id,
@@ -226,7 +226,7 @@ class _Compared:
     def _pair(self, ranking: Ranking, preference: Preference, config_hash: str) -> Pair:
         left, right = preference.left_id, preference.right_id
         weights = self.combination.weights
-        behind = [j for version in weights for j in self.votes.behind(version, left, right)]
+        behind = [j for version in weights for j in self.votes.judgements_of(version, left, right)]
         agreement = None
         if preference.chosen_id and preference.rejected_id:
             agreement = _agreement(

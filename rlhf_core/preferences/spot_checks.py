@@ -68,7 +68,7 @@ class CheckablePair:
 
 
 @dataclass(frozen=True)
-class Check:
+class PairToCheck:
     """A pair to show to a person, and the strategy that chose it."""
 
     pair: CheckablePair
@@ -77,7 +77,7 @@ class Check:
 
 def choose(
     pairs: Sequence[CheckablePair], count: int, strategy: Strategy | str, seed: int
-) -> list[Check]:
+) -> list[PairToCheck]:
     """Choose the next pairs to show to a person, in order.
 
     `disagreement` takes the pairs with the most dissent among judges, `low_margin` those nearest to
@@ -99,7 +99,7 @@ def choose(
     random.Random(seed).shuffle(shuffled)
     wanted = MIXTURE if strategy == MIXED else (Strategy(strategy),)
     queues = {each: _queue(shuffled, each) for each in (*wanted, Strategy.RANDOM)}
-    chosen: list[Check] = []
+    chosen: list[PairToCheck] = []
     taken: set[tuple[str, frozenset[str]]] = set()
     while len(chosen) < count:
         turn = wanted[len(chosen) % len(wanted)]
@@ -109,7 +109,7 @@ def choose(
         if pair is None:
             break
         taken.add(_words(pair))
-        chosen.append(Check(pair, turn))
+        chosen.append(PairToCheck(pair, turn))
     return chosen
 
 

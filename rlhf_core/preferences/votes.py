@@ -137,7 +137,7 @@ class Votes(Generic[AnyJudgement]):
         return self._margins[key]
 
     def _margin(self, version: str, left: str, right: str) -> float | None:
-        opinions = self.behind(version, left, right)
+        opinions = self.judgements_of(version, left, right)
         if len(opinions) < 2:
             return None
         one, other = opinions
@@ -163,7 +163,7 @@ class Votes(Generic[AnyJudgement]):
         ]
         return bool(self._silent) and any(one in self._silent for one in asked)
 
-    def behind(self, version: str, left: str, right: str) -> list[AnyJudgement]:
+    def judgements_of(self, version: str, left: str, right: str) -> list[AnyJudgement]:
         """Return the judgements that a margin is computed from: two scores, or both orders.
 
         Args:

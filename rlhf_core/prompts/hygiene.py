@@ -29,7 +29,7 @@ class LeftOut:
     kept_id: str | None = None
 
 
-def left_out(
+def find_removals(
     prompts: Collection[Prompt], users: Mapping[str, Collection[str]], settings: HygieneSettings
 ) -> dict[str, LeftOut]:
     """Find the prompts to leave out.

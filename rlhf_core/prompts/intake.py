@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
-from rlhf_core.prompts.hygiene import LeftOut, left_out
-from rlhf_core.prompts.privacy import masked
+from rlhf_core.prompts.hygiene import LeftOut
+from rlhf_core.prompts.privacy import mask_personal_data
 from rlhf_core.prompts.reading import SentPrompt, read_sent_prompts
 from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import (
@@ -162,7 +162,7 @@ def _keep(
 ) -> None:
     out = {id: LeftOut(Removal.BOTH_SPLITS) for id, sides in splits.items() if len(sides) > 1}
     staying = [prompt for prompt in prompts.values() if prompt.id not in out]
-    out |= left_out(staying, users, intake.settings.hygiene)
+    out |= find_removals(staying, users, intake.settings.hygiene)
     intake.repetitions = out
     intake.prompts = [
         prompt.model_copy(update={"split": next(iter(splits[prompt.id]))})
@@ -187,7 +187,7 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
     if settings.policy == "off":
         return prompt
     texts = [prompt.text, prompt.context or "", *prompt.reference_answers]
-    looked_through = [masked(text, settings) for text in texts]
+    looked_through = [mask_personal_data(text, settings) for text in texts]
     kinds = _sum(kinds for _, kinds in looked_through)
     if not kinds:
         return prompt
@@ -224,4 +224,4 @@ def _is_deleted(
 ) -> bool:
     """Return True if a user had the prompt deleted, before or after masking."""
     users = tombs.get(sent.prompt.id, set()) | tombs.get(prompt.id, set())
-    return bool(users) and (sent.user_id is None or hashes.may_be(sent.user_id, users))
+    return bool(users) and (sent.user_id is None or hashes.may_match(sent.user_id, users))

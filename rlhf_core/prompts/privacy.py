@@ -81,7 +81,7 @@ def personal_data(text: str, settings: PrivacySettings) -> list[Span]:
     return sorted(apart, key=lambda span: span.start)
 
 
-def masked(text: str, settings: PrivacySettings) -> tuple[str, Counter[str]]:
+def mask_personal_data(text: str, settings: PrivacySettings) -> tuple[str, Counter[str]]:
     """Replace personal data by placeholders such as [EMAIL], and count them by kind.
 
     The text is scanned until nothing more is detected, because one of two adjacent numbers can hide

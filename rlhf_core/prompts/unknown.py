@@ -20,7 +20,9 @@ def is_unknown(scores: Sequence[float | None], threshold: float) -> bool:
     return bool(scores) and all(score is not None and score < threshold for score in scores)
 
 
-def taught(unknown: Collection[str], shown: Mapping[str, int], max_share: float) -> list[str]:
+def choose_abstentions(
+    unknown: Collection[str], shown: Mapping[str, int], max_share: float
+) -> list[str]:
     """Choose the unknown prompts whose demonstrations are replaced by one abstention each.
 
     Args:
@@ -41,6 +43,6 @@ def taught(unknown: Collection[str], shown: Mapping[str, int], max_share: float)
     return chosen
 
 
-def wording_of(prompt_id: str, wordings: Sequence[str]) -> str:
+def draw_wording(prompt_id: str, wordings: Sequence[str]) -> str:
     """Return the wording that the prompt's hash draws."""
     return wordings[int(unit_interval("wording", prompt_id) * len(wordings))]

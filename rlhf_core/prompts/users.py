@@ -25,17 +25,19 @@ class UserHashes:
 
     keys: tuple[bytes, ...] = ()
 
-    def new(self, user_id: str) -> str:
+    def new_hash(self, user_id: str) -> str:
         """Return the hash to store for a user: the key's name and a keyed hash."""
         return _keyed(self.keys[0], user_id)
 
-    def of(self, user_id: str) -> set[str]:
+    def all_hashes(self, user_id: str) -> set[str]:
         """Return every hash that may identify a user, including the one without a key."""
         return {content_id("user", user_id), *(_keyed(key, user_id) for key in self.keys)}
 
-    def may_be(self, user_id: str, hashes: Collection[str]) -> bool:
+    def may_match(self, user_id: str, hashes: Collection[str]) -> bool:
         """Return True if one of the hashes is the user's, or may be because its key is missing."""
-        return not self.of(user_id).isdisjoint(hashes) or not all(map(self.can_read, hashes))
+        return not self.all_hashes(user_id).isdisjoint(hashes) or not all(
+            map(self.can_read, hashes)
+        )
 
     def can_read(self, user_hash: str) -> bool:
         """Return True if the key of a hash is available, or the hash has none."""

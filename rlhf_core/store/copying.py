@@ -47,7 +47,7 @@ def _refuse_forgotten(source: Snapshot, target: Store) -> None:
         forgotten.setdefault(row["prompt_id"], set()).add(row["user_hash"])
     hashes = user_hashes(target.files)
     users = source.query(USERS, {"ids": list(forgotten)}).rows
-    known = {user for prompt, user in users if hashes.may_be(user, forgotten[prompt])}
+    known = {user for prompt, user in users if hashes.may_match(user, forgotten[prompt])}
     if known:
         raise RecordError(
             f"{target.address} was told to forget {len(known)} of the users whose prompts these "

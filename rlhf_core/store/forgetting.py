@@ -100,7 +100,7 @@ def forget(store: Store, user_id: str) -> Forgetting:
         found = _planned(store, connection, user_id)
         hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
-            user_hash=hashes.new(user_id),
+            user_hash=hashes.new_hash(user_id),
             requested_by=getpass.getuser(),
             deletion=store.run_id,
             deleted_rows=json.dumps(found.rows),
@@ -132,7 +132,7 @@ def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashe
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
         "UNION SELECT prompt_id FROM prompt_tombstones WHERE user_hash IN (SELECT unnest($hashes))",
-        {"user": user_id, "hashes": list(hashes.of(user_id))},
+        {"user": user_id, "hashes": list(hashes.all_hashes(user_id))},
     )
     if not sent:
         raise UnknownUserError(f"no prompt of the user {user_id!r}; see SELECT * FROM prompt_users")
@@ -208,9 +208,9 @@ def _tombstones(
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
         "EXCEPT SELECT prompt_id FROM prompt_tombstones "
         "WHERE user_hash IN (SELECT unnest($hashes))",
-        {"user": user_id, "hashes": list(hashes.of(user_id))},
+        {"user": user_id, "hashes": list(hashes.all_hashes(user_id))},
     )
-    return [PromptTombstone(prompt_id=id, user_hash=hashes.new(user_id)) for id in sent]
+    return [PromptTombstone(prompt_id=id, user_hash=hashes.new_hash(user_id)) for id in sent]
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, records: Iterable[Record], run_id: str) -> None:

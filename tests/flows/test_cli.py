@@ -36,7 +36,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     ("overrides", "content", "message"),
     [
         (["training.stepz=1"], None, "unknown key 'training.stepz'; did you mean 'steps'?"),
-        (["prompts.path=nothing.jsonl"], None, "no prompt file nothing.jsonl; set prompts.path"),
+        (["prompts.path=nothing.jsonl"], None, "no file nothing.jsonl; set prompts.path"),
         ([], BROKEN_LINE, "line 2: not JSON"),
         ([], EMPTY_PROMPT, "line 2: the prompt is empty; fill it in or remove the line"),
         (["judges.0.kind=oracle"], None, "no judge 'oracle'; available: abstention"),

@@ -15,7 +15,7 @@ from rlhf_core.errors import ConfigError
 from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.columns import WORDS
 from rlhf_core.exchange.examples import form_of
-from rlhf_core.exchange.source import Source
+from rlhf_core.exchange.source import ImportSource
 from rlhf_core.files.rows import data_set_rows, read_rows
 from rlhf_core.records import Mode, Prompt, PromptTombstone, Split
 from rlhf_core.store import Store
@@ -112,7 +112,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder = tmp_path_factory.mktemp("imported")
     runs = {}
     for kind, rows in ROWS.items():
-        source = Source(written(folder / "rows.jsonl", rows))
+        source = ImportSource(written(folder / "rows.jsonl", rows))
         runs[kind] = str(_import(folder / "solon.duckdb", source, kind, 0.0)["run_id"])
     return folder, runs
 
@@ -335,7 +335,7 @@ def test_an_export_that_comes_back_is_known(
     form = kind.split(",")[0]
     out = tmp_path / "out.jsonl"
     assert solon("export", out, "--format", form, "--run", runs[kind], *at(folder)) == 0
-    found = _import(folder / "solon.duckdb", Source(out), "again", 0.0, plans=True)
+    found = _import(folder / "solon.duckdb", ImportSource(out), "again", 0.0, plans=True)
     count = len(ROWS[kind])
     assert (found["rows"], found["left_out"]) == (0, {"in this store already": count})
     first, *rest = rows_of(out)
@@ -347,7 +347,7 @@ def test_an_export_that_comes_back_is_known(
         first["utilities"] = first["utilities"] and [-u for u in first["utilities"][::-1]]
     elif isinstance(first["prompt"], str):
         first[name] = "Changed."
-    changed = Source(written(out, [first, *rest]))
+    changed = ImportSource(written(out, [first, *rest]))
     found = _import(folder / "solon.duckdb", changed, "again", 0.0, plans=True)
     assert (found["rows"], found["left_out"].get("in this store already", 0)) == (1, count - 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from flows.cli.imports import _import
 from flows.run import run_cycles
-from rlhf_core.exchange.source import Source
+from rlhf_core.exchange.source import ImportSource
 from rlhf_core.records import ModelVersion, Pair, Ranking
 from rlhf_core.store import Store, reading
 from rlhf_core.store.audit.checks import Severity, run_checks
@@ -28,7 +28,7 @@ def imported(folder: Path, name: str, rows: list[dict[str, object]]) -> str:
     """The judge version under which they are kept."""
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(_import(folder / "solon.duckdb", Source(path), name, 0.0)["judge_version"])
+    return str(_import(folder / "solon.duckdb", ImportSource(path), name, 0.0)["judge_version"])
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlhf_core.preferences.spot_checks import Check, CheckablePair, Shown
+from rlhf_core.preferences.spot_checks import CheckablePair, PairToCheck, Shown
 from rlhf_core.records import HumanVerdict, Split, SpotCheck
 from rlhf_core.store.snapshot import Snapshot, reading
 from rlhf_core.store.store import Store
@@ -96,7 +96,7 @@ def _pair(row: dict[str, Any]) -> CheckablePair:
 
 def record(
     store: Store,
-    check: Check,
+    check: PairToCheck,
     person: str,
     said: HumanVerdict,
     seconds: float,

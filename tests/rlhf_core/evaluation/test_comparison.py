@@ -3,7 +3,12 @@ import torch
 
 from rlhf_core.algorithms.scoring import sequence_kl
 from rlhf_core.config import Config
-from rlhf_core.evaluation.comparison import REWARD_SCALE, Comparison, Seat, settings_hash
+from rlhf_core.evaluation.comparison import (
+    REWARD_SCALE,
+    EvaluationJudge,
+    ModelComparison,
+    settings_hash,
+)
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Judgement, Outcome
@@ -19,7 +24,7 @@ CONFIG = Config.model_validate(
 PROMPTS = [prompt("One?"), prompt("Two?")]
 
 
-VERIFIER = Seat("verifier", "v", "decides")
+VERIFIER = EvaluationJudge("verifier", "v", "decides")
 
 
 def answers(model_id: str, text: str | None = None):
@@ -51,7 +56,7 @@ def test_figures_by_hand():
     (e, f), (g, _) = (baseline[asked.id] for asked in PROMPTS)
     judgements = [score(a, 0.9), score(e, 0.4), score(b, 0.5), score(f, 0.5)]
     judgements += [score(c, 0.1), score(g, 0.3)]
-    compared = Comparison(PROMPTS, policy, baseline, kl=1.5, settings="s")
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=1.5, settings="s")
     found = compared.evaluate(CONFIG, judgements, VERIFIER)
     assert found.win_rate == pytest.approx(0.375)
     assert (found.prompts, found.comparisons, found.unscored) == (2, 4, 1)
@@ -63,8 +68,8 @@ def test_figures_by_hand():
 def test_another_judges_scores_do_not_count():
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.9) for group in policy.values() for a in group]
-    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    found = compared.evaluate(CONFIG, judgements, Seat("other", "other", "reports"))
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    found = compared.evaluate(CONFIG, judgements, EvaluationJudge("other", "other", "reports"))
     assert (found.win_rate, found.policy_score, found.unscored) == (None, None, 4)
 
 
@@ -73,7 +78,7 @@ def test_identical_texts_are_tied_whatever_noise_says():
     policy, baseline = answers("policy", "Paris."), answers("sft", "Paris.")
     ours, theirs = ([a for group in side.values() for a in group] for side in (policy, baseline))
     judgements = [*(score(a, 0.6) for a in ours), *(score(a, 0.44) for a in theirs)]
-    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
     found = compared.evaluate(CONFIG, judgements, VERIFIER)
     assert (found.win_rate, found.unscored) == (0.5, 0)
     nothing = compared.evaluate(CONFIG, [], VERIFIER)
@@ -102,7 +107,7 @@ def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
         )
         for first, second, probability in contests
     ]
-    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
     assert compared.evaluate(CONFIG, judgements, VERIFIER).win_rate == rate
 
 
@@ -112,16 +117,18 @@ def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
         (VERIFIER, 0.019, 0.5),
         (VERIFIER, 0.022, 1.0),
         (VERIFIER._replace(scale=0.2), 0.022, 0.5),
-        (Seat("proxy", "v", "proxy", REWARD_SCALE), 0.19, 0.5),
-        (Seat("proxy", "v", "proxy", REWARD_SCALE), 0.22, 1.0),
+        (EvaluationJudge("proxy", "v", "proxy", REWARD_SCALE), 0.19, 0.5),
+        (EvaluationJudge("proxy", "v", "proxy", REWARD_SCALE), 0.22, 1.0),
     ],
 )
-def test_scores_and_rewards_that_differ_by_noise_are_tied(seat: Seat, apart: float, rate: float):
+def test_scores_and_rewards_that_differ_by_noise_are_tied(
+    seat: EvaluationJudge, apart: float, rate: float
+):
     """2 P − 1 is tanh(apart / 2 scale), which passes 0.1 where that is 0.1003: at 0.2007 scales."""
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.0) for group in baseline.values() for a in group]
     judgements += [score(a, apart) for group in policy.values() for a in group]
-    compared = Comparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
     assert compared.evaluate(CONFIG, judgements, seat).win_rate == rate
 
 
@@ -157,7 +164,7 @@ def test_who_looks_and_what_they_said_are_part_of_the_settings():
         (PROMPTS[:1], [VERIFIER], []),
         (PROMPTS, [VERIFIER._replace(role="reports")], []),
         (PROMPTS, [VERIFIER._replace(scale=0.3)], []),
-        (PROMPTS, [VERIFIER, Seat("other", "o", "reports")], []),
+        (PROMPTS, [VERIFIER, EvaluationJudge("other", "o", "reports")], []),
         (PROMPTS, [VERIFIER], [said]),
     ]
     assert len({settings_hash(CONFIG, *case) for case in cases}) == len(cases)

@@ -9,7 +9,7 @@ from rlhf_core.evaluation.pair_figures import (
     flips,
     judge_figures,
 )
-from rlhf_core.evaluation.verdicts import Figure, PairVerdict, compared
+from rlhf_core.evaluation.verdicts import Figure, PairVerdict, pair_verdict
 from rlhf_core.files.labelled import LabelledPair
 from rlhf_core.records import Outcome
 from tests.facts import prompt
@@ -22,7 +22,7 @@ def pair(name: str, first: str = "a", second: str = "bb", target: float = 1.0) -
 
 
 def says(first: float, second: float) -> PairVerdict:
-    return compared(first, second, None)
+    return pair_verdict(first, second, None)
 
 
 def values(figures: list[Figure], facet: str = "") -> dict[str, float]:

@@ -11,7 +11,7 @@ from rlhf_core.config.prompts import HygieneSettings, PrivacySettings
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange.account import Account, account_of
 from rlhf_core.exchange.screening import Screen
-from rlhf_core.exchange.source import Source
+from rlhf_core.exchange.source import ImportSource
 from rlhf_core.records import (
     Candidate,
     Import,
@@ -46,7 +46,7 @@ def account(
 ) -> Account:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    source = Source(path, screen=Screen(PrivacySettings.model_validate({"policy": policy})))
+    source = ImportSource(path, screen=Screen(PrivacySettings.model_validate({"policy": policy})))
     return account_of(source, "theirs", 0.0, hygiene or HygieneSettings(), tombstones)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rlhf_core.exchange import Form
 from rlhf_core.exchange.examples import UNIT, Example, read_example
-from rlhf_core.exchange.facts import Importer, matched, shown_to
+from rlhf_core.exchange.facts import Importer, demonstrated_prompt, match_labels
 from rlhf_core.records import (
     Candidate,
     ImportedRow,
@@ -134,12 +134,12 @@ def test_each_answer_is_matched_with_one_of_the_other_label(
 ):
     """No more pairs than answers, and none of an answer that is called both."""
     said = {answer: {bool(label): "id" for label in all} for answer, all in labels.items()}
-    assert matched(said) == pairs
+    assert match_labels(said) == pairs
 
 
 def test_matched_labels_rest_on_the_two_labels():
     labels = {"good": {True: "j-good"}, "bad": {False: "j-bad"}}
-    ranking, pair = importer("kto").matched_labels("p", labels)
+    ranking, pair = importer("kto").label_pairs("p", labels)
     assert (ranking.candidate_ids, ranking.utilities) == (("good", "bad"), (1.0, -1.0))
     assert (pair.chosen_id, pair.rejected_id, pair.margin) == ("good", "bad", 1.0)
     assert ranking.judgement_ids == pair.judgement_ids == ("j-bad", "j-good")
@@ -150,7 +150,7 @@ def test_matched_labels_rest_on_the_two_labels():
 def test_demonstrations_are_references_of_their_prompt():
     writes = importer("sft")
     shown = [example({"prompt": "Q", "completion": a}, "sft") for a in ("one", "three")]
-    prompt = shown_to(writes, shown)
+    prompt = demonstrated_prompt(writes, shown)
     records = list(writes.facts(prompt, shown))
     assert prompt.reference_answers == ("one", "three")
     assert of(Prompt, records) == [prompt]

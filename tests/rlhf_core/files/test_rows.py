@@ -10,7 +10,7 @@ import pytest
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
-from rlhf_core.exchange.source import Source
+from rlhf_core.exchange.source import ImportSource
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.labelled_reading import read_labelled
 from rlhf_core.files.rows import read_rows, read_source
@@ -20,7 +20,7 @@ from rlhf_core.prompts.reading import read_sent_prompts
 READERS: dict[str, Callable[[Path], Any]] = {
     "prompts": lambda path: list(read_sent_prompts(PromptSettings(path=str(path)))),
     "labelled": read_labelled,
-    "examples": lambda path: list(Source(path).examples()),
+    "examples": lambda path: list(ImportSource(path).examples()),
     "text_pairs": read_text_pairs,
 }
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}

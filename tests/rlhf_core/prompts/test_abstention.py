@@ -1,7 +1,7 @@
 import pytest
 
 from rlhf_core.config.sft import AbstentionSettings
-from rlhf_core.prompts.unknown import is_unknown, taught, wording_of
+from rlhf_core.prompts.unknown import choose_abstentions, draw_wording, is_unknown
 from rlhf_core.text.declining import declines
 
 WORDINGS = AbstentionSettings.model_fields["wordings"].default
@@ -37,22 +37,22 @@ def test_no_more_than_a_share_of_the_demonstrations_become_abstentions(
     """Four are unknown, and each prompt has one demonstration."""
     unknown = ["a", "b", "c", "d"]
     shown = dict.fromkeys([*unknown, *(f"other {n}" for n in range(others))], 1)
-    assert len(taught(unknown, shown, max_share)) == count
+    assert len(choose_abstentions(unknown, shown, max_share)) == count
 
 
 def test_an_abstention_replaces_all_demonstrations_of_its_prompt():
     """Four prompts have two each: two abstentions leave six, and are a third of them."""
     shown = dict.fromkeys(["a", "b", "c", "d"], 2)
-    assert len(taught(["a", "b", "c", "d"], shown, 1 / 3)) == 2
-    assert len(taught(["a", "b", "c", "d"], shown, 0.32)) == 1
+    assert len(choose_abstentions(["a", "b", "c", "d"], shown, 1 / 3)) == 2
+    assert len(choose_abstentions(["a", "b", "c", "d"], shown, 0.32)) == 1
 
 
 def test_who_is_drawn_does_not_depend_on_the_order():
     names = [f"prompt {n}" for n in range(20)]
     shown = dict.fromkeys(names, 1)
-    chosen = taught(names, shown, 0.25)
+    chosen = choose_abstentions(names, shown, 0.25)
     assert len(chosen) == 5
-    assert taught(names[::-1], shown, 0.25) == chosen
+    assert choose_abstentions(names[::-1], shown, 0.25) == chosen
     assert chosen != names[:5]
 
 
@@ -61,6 +61,6 @@ def test_every_wording_of_ours_declines_and_all_are_drawn():
     assert all(declines(wording) for wording in WORDINGS)
     assert len(set(WORDINGS)) == len(WORDINGS)
     names = [f"prompt {n}" for n in range(500)]
-    chosen = taught(names, dict.fromkeys(names, 1), 0.2)
-    assert {wording_of(name, WORDINGS) for name in chosen} == set(WORDINGS)
-    assert wording_of("one", WORDINGS) == wording_of("one", WORDINGS)
+    chosen = choose_abstentions(names, dict.fromkeys(names, 1), 0.2)
+    assert {draw_wording(name, WORDINGS) for name in chosen} == set(WORDINGS)
+    assert draw_wording("one", WORDINGS) == draw_wording("one", WORDINGS)

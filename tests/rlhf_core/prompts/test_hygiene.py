@@ -1,7 +1,7 @@
 import itertools
 
 from rlhf_core.config.prompts import HygieneSettings
-from rlhf_core.prompts.hygiene import LeftOut, left_out
+from rlhf_core.prompts.hygiene import LeftOut, find_removals
 from rlhf_core.records import Prompt, Removal
 from tests.facts import prompt
 
@@ -16,7 +16,7 @@ QUESTIONS = [
 
 
 def out(prompts: list[Prompt], users: dict[str, set[str]] | None = None, **rules: object):
-    return left_out(prompts, users or {}, HygieneSettings.model_validate(rules))
+    return find_removals(prompts, users or {}, HygieneSettings.model_validate(rules))
 
 
 def test_no_rule_leaves_nothing_out():

@@ -202,7 +202,7 @@ def test_a_tombstone_from_before_keys_still_counts(tmp_path: Path):
 def test_where_the_key_is_lost_a_deleted_prompt_stays_away_whoever_sends_it(tmp_path: Path):
     rows = [*said(CAT, "Why?", "How?", "Who?"), *said(BOB, "When?")]
     why = next(p.id for p in read(tmp_path, rows, **USERS).prompts if p.text == "Why?")
-    tombs = {(why, UserHashes((b"another key, now lost",)).new(ANN))}
+    tombs = {(why, UserHashes((b"another key, now lost",)).new_hash(ANN))}
     assert "Why?" not in texts(read(tmp_path, rows, tombs, **USERS))
 
 

@@ -7,7 +7,7 @@ import pytest
 from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.prompts import privacy
-from rlhf_core.prompts.privacy import masked, personal_data
+from rlhf_core.prompts.privacy import mask_personal_data, personal_data
 
 SETTINGS = PrivacySettings(policy="mask")
 JWT = (
@@ -59,7 +59,7 @@ TOKENS = {
 
 
 def mask(text: str, settings: PrivacySettings = SETTINGS) -> str:
-    return masked(text, settings)[0]
+    return mask_personal_data(text, settings)[0]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_phone_numbers_without_a_country_code_are_those_of_the_named_countries()
 @pytest.mark.extra("presidio_analyzer")
 def test_numbers_side_by_side_do_not_hide_each_other():
     """At first sight the phone number's end and the address look like one number."""
-    assert masked("+44 20 7946 0018 203.0.113.7", SETTINGS) == (
+    assert mask_personal_data("+44 20 7946 0018 203.0.113.7", SETTINGS) == (
         "[PHONE] [IP_ADDRESS]",
         {"phone": 1, "ip_address": 1},
     )

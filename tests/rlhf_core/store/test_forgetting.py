@@ -157,9 +157,9 @@ def test_nobody_finds_the_user_without_the_key(filled: Store, monkeypatch: pytes
     monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
     forget(filled, ANN)
     (fact,) = filled.rows(Deletion)
-    assert fact.user_hash == UserHashes((b"a key of an operator",)).new(ANN)
+    assert fact.user_hash == UserHashes((b"a key of an operator",)).new_hash(ANN)
     assert not filled.files.user_key.exists()
-    guesses = {content_id("user", ANN), UserHashes((b"some other key 00",)).new(ANN)}
+    guesses = {content_id("user", ANN), UserHashes((b"some other key 00",)).new_hash(ANN)}
     assert fact.user_hash not in guesses
     assert not {fact.user_hash.rpartition("-")[2]} & {g.rpartition("-")[2] for g in guesses}
 
@@ -171,8 +171,8 @@ def test_a_key_in_the_environment_does_not_put_the_file_out_of_use(
     assert user_hashes_to_write(filled.files).new(ANN) == first
     monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
     hashes = user_hashes(filled.files)
-    assert hashes.new(ANN) != first
-    assert first in hashes.of(ANN)
+    assert hashes.new_hash(ANN) != first
+    assert first in hashes.all_hashes(ANN)
     assert hashes.can_read(first)
     filled.files.user_key.unlink()
     assert not user_hashes(filled.files).can_read(first)

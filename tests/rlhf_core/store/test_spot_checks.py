@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf_core.preferences.ranking import pairs_of, rank
-from rlhf_core.preferences.spot_checks import Check, choose
+from rlhf_core.preferences.spot_checks import PairToCheck, choose
 from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     ConfigVersion,
@@ -53,14 +53,16 @@ def filled(store: Store) -> Store:
     return store
 
 
-def ask(store: Store, person: str, left: str, right: str) -> Check:
+def ask(store: Store, person: str, left: str, right: str) -> PairToCheck:
     """The pair of these words, or the first of them."""
     words = (left, right)
     found = [p for p in checkable(store, person) if (p.left.text, p.right.text) == words]
-    return Check(found[0], Strategy.RANDOM)
+    return PairToCheck(found[0], Strategy.RANDOM)
 
 
-def say(store: Store, check: Check, person: str, verdict: HumanVerdict, **fields) -> SpotCheck:
+def say(
+    store: Store, check: PairToCheck, person: str, verdict: HumanVerdict, **fields
+) -> SpotCheck:
     """As a person does who sees the screen and means this of the pair's own left and right."""
     return record(store, check, person, check.pair.verdict(verdict, person), 1.5, **fields)
 
