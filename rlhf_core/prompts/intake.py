@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
-from rlhf_core.prompts.hygiene import LeftOut
+from rlhf_core.prompts.hygiene import LeftOut, find_removals
 from rlhf_core.prompts.privacy import mask_personal_data
 from rlhf_core.prompts.reading import SentPrompt, read_sent_prompts
 from rlhf_core.prompts.users import UserHashes
