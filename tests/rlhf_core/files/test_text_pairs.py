@@ -117,7 +117,7 @@ def test_without_labels_every_row_is_one_pair(tmp_path: Path):
             r"1: 'summary' must be text, not int",
         ),
         ("a.csv", "", r"a\.csv holds no pair of texts"),
-        ("a.xml", "", r"format not known; use \.csv"),
+        ("a.xml", "", r"format not known; use \.jsonl"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(
