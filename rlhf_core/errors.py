@@ -1,7 +1,7 @@
 """Every error Solon raises on purpose, in one tree.
 
 SolonError
-├── InputError            the user can mend it; the command line exits with 2
+├── InputError            the user can fix it; the command line exits with 2
 │   ├── ConfigError         a key, a value or a combination in the config
 │   ├── DataFileError       a file of prompts or labels; the message names the line
 │   ├── RecordError         rows that do not match the record they are read as

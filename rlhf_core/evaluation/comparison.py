@@ -130,8 +130,10 @@ def settings_hash(
         config.seed,
     ]
     counted = [config.preferences.tie_margin, config.promotion.confidence, METHOD]
-    asked, said = (sorted(row.id for row in rows) for rows in (prompts, judgements))
-    return content_id("evaluation", drawn, counted, asked, [list(seat) for seat in seats], said)
+    prompt_ids, judgement_ids = (sorted(row.id for row in rows) for rows in (prompts, judgements))
+    return content_id(
+        "evaluation", drawn, counted, prompt_ids, [list(seat) for seat in seats], judgement_ids
+    )
 
 
 def _mean_score(

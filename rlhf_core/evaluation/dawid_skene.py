@@ -72,53 +72,55 @@ def fit(
         TrainingError: If no contest has a vote.
     """
     judges = sorted({judge for contest in votes for judge in contest})
-    said = one_hot([contest for contest in votes if contest], judges)
-    if not len(said):
+    encoded = one_hot([contest for contest in votes if contest], judges)
+    if not len(encoded):
         raise TrainingError("no contest has a vote; the jury's reliability needs some")
-    beliefs = _majority(said)
+    beliefs = _majority(encoded)
     before = -np.inf
     for _ in range(max_steps):
-        prior, confusion = maximise(said, beliefs, pseudo_votes)
-        beliefs, objective = expect(said, prior, confusion, pseudo_votes)
-        if (objective - before) / len(said) < tolerance:
+        prior, confusion = maximise(encoded, beliefs, pseudo_votes)
+        beliefs, objective = expect(encoded, prior, confusion, pseudo_votes)
+        if (objective - before) / len(encoded) < tolerance:
             break
         before = objective
     rows = [tuple(tuple(map(float, row)) for row in matrix) for matrix in confusion]
     return Reliability(
-        tuple(map(float, prior)), dict(zip(judges, rows, strict=True)), contests=len(said)
+        tuple(map(float, prior)), dict(zip(judges, rows, strict=True)), contests=len(encoded)
     )
 
 
 def one_hot(votes: Sequence[Mapping[str, Outcome]], judges: Sequence[str]) -> Array:
     """Return votes as one-hot rows, (contests, judges, labels); a missing vote is all zeros."""
-    said = np.zeros((len(votes), len(judges), len(LABELS)))
+    encoded = np.zeros((len(votes), len(judges), len(LABELS)))
     for row, contest in enumerate(votes):
         for judge, label in contest.items():
-            said[row, judges.index(judge), LABELS.index(label)] = 1.0
-    return said
+            encoded[row, judges.index(judge), LABELS.index(label)] = 1.0
+    return encoded
 
 
-def maximise(said: Array, beliefs: Array, pseudo_votes: float) -> tuple[Array, Array]:
+def maximise(votes: Array, beliefs: Array, pseudo_votes: float) -> tuple[Array, Array]:
     """Run the M-step: fit the parameters to the beliefs.
 
     Args:
-        said: One-hot votes, (contests, judges, labels).
+        votes: One-hot votes, (contests, judges, labels).
         beliefs: Probability of each side, (contests, sides).
         pseudo_votes: Count added to every cell.
 
     Returns:
         Prior, (sides,), and confusion, (judges, sides, labels).
     """
-    counts = np.einsum("ck,cjl->jkl", beliefs, said) + max(pseudo_votes, 1e-12)
+    counts = np.einsum("ck,cjl->jkl", beliefs, votes) + max(pseudo_votes, 1e-12)
     prior = beliefs.sum(0) + max(pseudo_votes, 1e-12)
     return prior / prior.sum(), counts / counts.sum(2, keepdims=True)
 
 
-def expect(said: Array, prior: Array, confusion: Array, pseudo_votes: float) -> tuple[Array, float]:
+def expect(
+    votes: Array, prior: Array, confusion: Array, pseudo_votes: float
+) -> tuple[Array, float]:
     """Run the E-step: compute the beliefs from the parameters.
 
     Args:
-        said: One-hot votes, (contests, judges, labels).
+        votes: One-hot votes, (contests, judges, labels).
         prior: Probability of each side, (sides,).
         confusion: P(label | side), (judges, sides, labels).
         pseudo_votes: Count added to every cell.
@@ -127,16 +129,16 @@ def expect(said: Array, prior: Array, confusion: Array, pseudo_votes: float) -> 
         Probability of each side, (contests, sides), and the log-posterior, which never decreases
         from step to step.
     """
-    joint = np.log(prior) + np.einsum("cjl,jkl->ck", said, np.log(confusion))
+    joint = np.log(prior) + np.einsum("cjl,jkl->ck", votes, np.log(confusion))
     highest = joint.max(1, keepdims=True)
     evidence = highest + np.log(np.exp(joint - highest).sum(1, keepdims=True))
     prior_belief = pseudo_votes * (np.log(confusion).sum() + np.log(prior).sum())
     return np.exp(joint - evidence), float(evidence.sum() + prior_belief)
 
 
-def _majority(said: Array) -> Array:
+def _majority(votes: Array) -> Array:
     """Return the share of the votes for each side, (contests, sides); a tie is half a vote each."""
-    counts = said.sum(1)
+    counts = votes.sum(1)
     sides = counts[:, : len(SIDES)] + counts[:, len(SIDES) :] / len(SIDES)
     return np.asarray(sides / sides.sum(1, keepdims=True))
 

@@ -77,20 +77,22 @@ def people_agreements(
     Returns:
         The agreements, and alpha, which is None if no pair has two answers or all are equal.
     """
-    said: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    answers_of: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     prompts: dict[tuple[str, str], Hashable] = {}
     for row in verdicts:
         pair = row["left_id"], row["right_id"]
         prompts[pair] = row["prompt_id"]
         if row["verdict"] != HumanVerdict.UNSURE:
-            said[pair][row["person"]] = row["verdict"]
-    people = sorted({person for answers in said.values() for person in answers})
+            answers_of[pair][row["person"]] = row["verdict"]
+    people = sorted({person for answers in answers_of.values() for person in answers})
     agreements = []
     for one, other in combinations(people, 2):
-        common = [pair for pair, answers in said.items() if one in answers and other in answers]
-        ours, theirs = [said[p][one] for p in common], [said[p][other] for p in common]
+        common = [
+            pair for pair, answers in answers_of.items() if one in answers and other in answers
+        ]
+        ours, theirs = [answers_of[p][one] for p in common], [answers_of[p][other] for p in common]
         alike = [float(a == b) for a, b in zip(ours, theirs, strict=True)]
         agreement = share(alike, [prompts[pair] for pair in common])
         if agreement is not None:
             agreements.append(PeopleAgreement(one, other, agreement, cohen_kappa(ours, theirs)))
-    return agreements, krippendorff_alpha([list(a.values()) for a in said.values()], nominal)
+    return agreements, krippendorff_alpha([list(a.values()) for a in answers_of.values()], nominal)

@@ -80,7 +80,7 @@ def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dic
     """
     own = {**row, f"{'pair' if form == 'preference' else form}_id": row["id"]}
     own |= {"candidate_id": row["id"], "origin_id": row["id"]}
-    said = json.loads(row["said"] or "{}")
+    original = json.loads(row["said"] or "{}")
     messages = json.loads(row["messages"] or "{}")
     words = _Writer(messages, is_conversation)
     cells: dict[str, Any] = {"prompt": words.write("prompt", _instruction(row), USER)}
@@ -93,7 +93,7 @@ def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dic
     for name in (*LABELS[form], "context", "mode", "split", "reference_answers"):
         cells[name] = own[name]
     for name, kind in ORIGINS[form].items():
-        cells[name] = said[name] if _is_of(kind, said.get(name)) else own[name]
+        cells[name] = original[name] if _is_of(kind, original.get(name)) else own[name]
     return cells
 
 

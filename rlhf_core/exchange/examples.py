@@ -85,11 +85,11 @@ class Example:
     @cached_property
     def hash(self) -> str:
         """Hash of the whole content, whatever its place."""
-        said = [self.prompt, *self.answers]
+        parts = [self.prompt, *self.answers]
         return content_id(
             "example",
             self.form,
-            [(words.text, words.messages) for words in said],
+            [(words.text, words.messages) for words in parts],
             self.is_conversation,
             [self.context, self.mode, self.reference_answers],
             [self.scores, self.told_margin or self.utilities, self.agreement, self.label],

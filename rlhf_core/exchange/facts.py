@@ -316,8 +316,8 @@ def match_labels(labels: Labels) -> list[tuple[str, str]]:
     pair, and the shorter side is repeated, so that a prompt makes no more pairs than it has
     answers. An answer with both labels is in no pair.
     """
-    desirable = sorted(answer for answer, said in labels.items() if set(said) == {True})
-    undesirable = sorted(answer for answer, said in labels.items() if set(said) == {False})
+    desirable = sorted(answer for answer, given in labels.items() if set(given) == {True})
+    undesirable = sorted(answer for answer, given in labels.items() if set(given) == {False})
     if not desirable or not undesirable:
         return []
     return [

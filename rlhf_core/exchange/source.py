@@ -70,7 +70,7 @@ class ImportSource:
                 counts.bad.append(str(error))
             else:
                 if example.hash in known:
-                    counts.left_out["said before in this file"] += 1
+                    counts.left_out["repeated in this file"] += 1
                 else:
                     known.add(example.hash)
                     yield example

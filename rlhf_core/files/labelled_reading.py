@@ -121,7 +121,7 @@ def _refuse_zero_and_one(path: Path, pairs: Iterable[Entry]) -> None:
 def _unjudgeable(entry: Entry, entries: Mapping[str, Entry]) -> str | None:
     if isinstance(entry, LabelledPair) and entry.first == entry.second:
         return "both answers are the same"
-    return "asked before in this file" if entry.id in entries else None
+    return "repeated in this file" if entry.id in entries else None
 
 
 def _form(cells: Cells) -> str:

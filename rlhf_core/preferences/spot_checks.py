@@ -57,14 +57,14 @@ class CheckablePair:
         drawn = unit_interval("spot check", self.left.id, self.right.id, person)
         return (self.left, self.right) if drawn < 0.5 else (self.right, self.left)
 
-    def verdict(self, said: HumanVerdict, person: str) -> HumanVerdict:
+    def verdict(self, on_screen: HumanVerdict, person: str) -> HumanVerdict:
         """Translate a verdict on the screen's left and right to the pair's own left and right."""
         is_swapped = self.shown_to(person)[0] is not self.left
         mirrored = {
             HumanVerdict.LEFT: HumanVerdict.RIGHT,
             HumanVerdict.RIGHT: HumanVerdict.LEFT,
         }
-        return mirrored.get(said, said) if is_swapped else said
+        return mirrored.get(on_screen, on_screen) if is_swapped else on_screen
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ def test_the_same_rows_are_imported_once(
     assert solon("import", source, "--json", *at(tmp_path)) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["rows"], found["pairs"], found["new_prompts"]) == (2, 2, 2)
-    assert found["left_out"] == {"said before in this file": 1}
+    assert found["left_out"] == {"repeated in this file": 1}
     before = Store(tmp_path / "solon.duckdb").counts()
     assert found["added"] == sum(before.values())
     assert solon("import", source, "--json", *at(tmp_path)) == 0

@@ -158,7 +158,7 @@ def test_columns_and_format_can_be_named(tmp_path: Path):
 def test_what_no_judge_could_decide_is_left_out_and_counted(tmp_path: Path):
     same = {"prompt": "One?", "chosen": "a", "rejected": "a"}
     found = read(tmp_path, *PAIRS, same, PAIRS[0])
-    assert found.left_out == {"both answers are the same": 1, "asked before in this file": 1}
+    assert found.left_out == {"both answers are the same": 1, "repeated in this file": 1}
     assert preferred(found) == WANTED
 
 
