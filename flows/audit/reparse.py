@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from flows.cycle.cycle import new_run_id
 from flows.cycle.ledger import StoreLedger
-from judges.panel.panel import Panelist, Task
+from judges.panel.panel import JudgementTask, Panelist
 from rlhf_core.config import Config
 from rlhf_core.records import Judgement, Outcome
 from rlhf_core.store import Store, queries
@@ -70,13 +70,13 @@ def _verdict(judgement: Judgement) -> tuple[Outcome, float | None, float | None]
     return judgement.outcome, judgement.score, judgement.probability
 
 
-def _tasks(store: Store, judgements: Sequence[Judgement]) -> list[Task]:
+def _tasks(store: Store, judgements: Sequence[Judgement]) -> list[JudgementTask]:
     prompts = queries.prompts_by_id(store, {judgement.prompt_id for judgement in judgements})
     shown = {judgement.candidate_id for judgement in judgements}
     shown |= {judgement.opponent_id for judgement in judgements if judgement.opponent_id}
     candidates = queries.candidates_by_id(store, shown)
     return [
-        Task(
+        JudgementTask(
             prompts[judgement.prompt_id],
             candidates[judgement.candidate_id],
             candidates[judgement.opponent_id] if judgement.opponent_id else None,
@@ -85,5 +85,5 @@ def _tasks(store: Store, judgements: Sequence[Judgement]) -> list[Task]:
     ]
 
 
-def _candidates(tasks: Sequence[Task]) -> set[str]:
+def _candidates(tasks: Sequence[JudgementTask]) -> set[str]:
     return {task.candidate.id for task in tasks}

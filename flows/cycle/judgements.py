@@ -9,14 +9,14 @@ from prefect.cache_policies import NO_CACHE
 from flows.cycle.silence import PanelistSilence
 from flows.terminal.progress import Advance, progress
 from judges import Ledger
-from judges.panel.panel import Panelist, Task
+from judges.panel.panel import JudgementTask, Panelist
 from rlhf_core.config.tree import JudgingSettings
 from rlhf_core.endpoints.batch_files import LINES_AT_MOST
 from rlhf_core.records import Judgement, JudgeModel, Response
 from rlhf_core.store import Store, queries
 
 GROWTH = 4
-TasksFor = Callable[[Panelist], Sequence[Task]]
+TasksFor = Callable[[Panelist], Sequence[JudgementTask]]
 
 
 def judge_missing(
@@ -117,7 +117,7 @@ class Spending:
     cache_policy=NO_CACHE,
 )
 def judge_batch(
-    store: Store, panelist: Panelist, tasks: Sequence[Task]
+    store: Store, panelist: Panelist, tasks: Sequence[JudgementTask]
 ) -> tuple[int, list[Judgement]]:
     """Judge a batch, and add the judgements in one transaction.
 
@@ -133,7 +133,9 @@ def judge_batch(
     return store.append(judgements), judgements
 
 
-def batches(tasks: Sequence[Task], largest: int, first: int) -> Iterator[Sequence[Task]]:
+def batches(
+    tasks: Sequence[JudgementTask], largest: int, first: int
+) -> Iterator[Sequence[JudgementTask]]:
     """Yield the tasks in batches that grow, so that a silent judge shows in a small batch.
 
     Args:

@@ -16,7 +16,7 @@ from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
 from judges import Ledger
-from judges.panel.panel import Panelist, Task, ranking_tasks
+from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.evaluation.comparison import (
@@ -71,7 +71,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         ledger = StoreLedger(work.store, cycle.budget)
         panel = _panel(cycle, ledger)
 
-        def tasks_for(panelist: Panelist) -> list[Task]:
+        def tasks_for(panelist: Panelist) -> list[JudgementTask]:
             return [
                 task
                 for prompt in prompts

@@ -6,7 +6,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
-from judges.panel.panel import Panelist, Task, ranking_tasks
+from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.records import Split
 from rlhf_core.store import queries
 
@@ -28,7 +28,7 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
         )
 
-        def tasks_for(panelist: Panelist) -> list[Task]:
+        def tasks_for(panelist: Panelist) -> list[JudgementTask]:
             return [
                 task
                 for prompt in prompts

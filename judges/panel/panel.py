@@ -20,7 +20,7 @@ from rlhf_core.records import Candidate, Judgement, Outcome, Presented, Prompt
 
 
 @dataclass(frozen=True)
-class Task:
+class JudgementTask:
     """One judgement to make: of one candidate, or of two in the order they are shown."""
 
     prompt: Prompt
@@ -104,7 +104,9 @@ class Panelist:
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._judge.workload(prompt_tokens, answer_tokens)
 
-    def missing(self, tasks: Sequence[Task], known: Collection[str]) -> list[Task]:
+    def missing(
+        self, tasks: Sequence[JudgementTask], known: Collection[str]
+    ) -> list[JudgementTask]:
         """Return the tasks of its modes whose judgement is not among the known ids."""
         return [
             task
@@ -113,7 +115,7 @@ class Panelist:
             and self._record(task, _BLANK, "").id not in known
         ]
 
-    def judge(self, tasks: Sequence[Task], attempt: str) -> list[Judgement]:
+    def judge(self, tasks: Sequence[JudgementTask], attempt: str) -> list[Judgement]:
         """Judge the tasks and return a record of each.
 
         Args:
@@ -123,7 +125,7 @@ class Panelist:
         opinions = self._evaluate(tasks)
         return [self._record(t, o, attempt) for t, o in zip(tasks, opinions, strict=True)]
 
-    def _evaluate(self, tasks: Sequence[Task]) -> list[Opinion]:
+    def _evaluate(self, tasks: Sequence[JudgementTask]) -> list[Opinion]:
         if isinstance(self._judge, PairwiseJudge):
             return self._judge.compare(
                 [
@@ -144,7 +146,7 @@ class Panelist:
         opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
         return opinions
 
-    def _record(self, task: Task, opinion: Opinion, attempt: str) -> Judgement:
+    def _record(self, task: JudgementTask, opinion: Opinion, attempt: str) -> Judgement:
         return Judgement(
             prompt_id=task.prompt.id,
             judge=self.settings.name,
@@ -166,7 +168,7 @@ def _place(candidate: Candidate) -> tuple[int, str]:
 
 def ranking_tasks(
     panelist: Panelist, prompt: Prompt, candidates: Sequence[Candidate]
-) -> list[Task]:
+) -> list[JudgementTask]:
     """Return the tasks that rank these candidates: each alone, or every pair in both orders.
 
     Args:
@@ -175,9 +177,12 @@ def ranking_tasks(
         candidates: The candidates to rank.
     """
     if not panelist.is_pairwise:
-        return [Task(prompt, candidate) for candidate in candidates]
+        return [JudgementTask(prompt, candidate) for candidate in candidates]
     return [
-        Task(prompt, one, other) for one in candidates for other in candidates if one is not other
+        JudgementTask(prompt, one, other)
+        for one in candidates
+        for other in candidates
+        if one is not other
     ]
 
 

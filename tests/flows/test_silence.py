@@ -15,7 +15,7 @@ from flows.cycle.judgements import batches, judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.silence import MissingAnswers, SilenceCounter
 from flows.run import plan_run
-from judges.panel.panel import Panelist, Task, ranking_tasks
+from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.tree import BudgetSettings, JudgingSettings
 from rlhf_core.endpoints.batch_files import LINES_AT_MOST
@@ -63,7 +63,7 @@ def judge_all(
     ledger = StoreLedger(store, Budget(BudgetSettings()))
     answers = {asked.id: [candidate("Because.", 0, prompt_id=asked.id)] for asked in PROMPTS}
 
-    def tasks_for(panelist: Panelist) -> Sequence[Task]:
+    def tasks_for(panelist: Panelist) -> Sequence[JudgementTask]:
         tasks = [ranking_tasks(panelist, p, answers[p.id]) for p in PROMPTS[:count]]
         return [task for found in tasks for task in found]
 
@@ -156,7 +156,7 @@ def test_a_jurys_member_that_is_never_readable_stops_the_stage(store: Store, ser
     ledger = StoreLedger(store, Budget(BudgetSettings()))
     two = [candidate("One.", 0), candidate("Two, at length.", 1)]
 
-    def tasks_for(panelist: Panelist) -> Sequence[Task]:
+    def tasks_for(panelist: Panelist) -> Sequence[JudgementTask]:
         return ranking_tasks(panelist, prompt(), two)
 
     with pytest.raises(SilentJudgeError, match="judge 'jury: direct' has no verdict on 2 of 2"):

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from judges.panel.judge import Answer, Contest, Opinion, scored, verdict
-from judges.panel.panel import Panelist, Task, combination, ranking_tasks
+from judges.panel.panel import JudgementTask, Panelist, combination, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Mode, Outcome, Presented
@@ -42,13 +42,13 @@ def test_what_is_known_is_not_asked_again():
 def test_a_judge_sees_only_prompts_of_its_modes():
     judge = panelist(modes=["creative"])
     creative = prompt("Write.", mode=Mode.CREATIVE)
-    tasks = [Task(ASKED, CANDIDATES[0]), Task(creative, CANDIDATES[1])]
+    tasks = [JudgementTask(ASKED, CANDIDATES[0]), JudgementTask(creative, CANDIDATES[1])]
     assert judge.missing(tasks, set()) == tasks[1:]
 
 
 def test_a_judgement_says_who_judged_what_and_how():
     judge = panelist(name="short")
-    (judgement,) = judge.judge([Task(ASKED, CANDIDATES[0])], attempt="run")
+    (judgement,) = judge.judge([JudgementTask(ASKED, CANDIDATES[0])], attempt="run")
     assert (judgement.judge, judgement.judge_version) == ("short", judge.version)
     assert (judgement.prompt_id, judgement.candidate_id) == (ASKED.id, CANDIDATES[0].id)
     assert judgement.outcome is Outcome.SCORED
@@ -66,7 +66,7 @@ def test_a_judge_is_told_which_answers_were_cut_off(monkeypatch: pytest.MonkeyPa
         return [scored(0.5) for _ in answers]
 
     monkeypatch.setattr(judge._judge, "score", score)
-    judge.judge([Task(ASKED, one) for one in (CANDIDATES[0], cut)], attempt="")
+    judge.judge([JudgementTask(ASKED, one) for one in (CANDIDATES[0], cut)], attempt="")
     assert seen == [True, False]
     judge = panelist("jury", judges=[{"kind": "brevity"}, {"kind": "verifier"}])
 
@@ -75,7 +75,10 @@ def test_a_judge_is_told_which_answers_were_cut_off(monkeypatch: pytest.MonkeyPa
         return [verdict(0.5) for _ in contests]
 
     monkeypatch.setattr(judge._judge, "compare", compare)
-    judge.judge([Task(ASKED, CANDIDATES[0], cut), Task(ASKED, cut, CANDIDATES[0])], attempt="")
+    judge.judge(
+        [JudgementTask(ASKED, CANDIDATES[0], cut), JudgementTask(ASKED, cut, CANDIDATES[0])],
+        attempt="",
+    )
     assert seen[2:] == [True, False, False, True]
 
 
@@ -83,7 +86,7 @@ def test_only_what_was_unavailable_is_asked_again(monkeypatch: pytest.MonkeyPatc
     """The row of an unavailable verdict names the attempt, so the next run's is another row."""
     judge = panelist("verifier", metric="regex", pattern="(a|aa)+$")
     monkeypatch.setattr("judges.verifier.PATTERN_TIMEOUT_SECONDS", 0.02)
-    task = Task(ASKED, candidate("a" * 40 + "b"))
+    task = JudgementTask(ASKED, candidate("a" * 40 + "b"))
     first, second = (judge.judge([task], attempt=run)[0] for run in ("one", "two"))
     assert first.outcome is Outcome.UNAVAILABLE
     assert first.id != second.id
@@ -107,5 +110,5 @@ def test_a_judge_that_scores_has_a_scale_and_one_that_compares_has_none():
 def test_two_names_of_one_judge_share_their_judgements():
     """A judgement belongs to the judge's version, so renaming a judge repeats no query."""
     one, other = panelist(name="one"), panelist(name="other")
-    task = Task(ASKED, CANDIDATES[0])
+    task = JudgementTask(ASKED, CANDIDATES[0])
     assert one.judge([task], "")[0].id == other.judge([task], "")[0].id
