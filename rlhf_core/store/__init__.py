@@ -1,4 +1,4 @@
-"""DuckDB: the only package that imports it."""
+"""The store of facts. No other package imports DuckDB."""
 
 from rlhf_core.store.database import store_exists
 from rlhf_core.store.snapshot import QueryResult, Snapshot, reading

@@ -1,6 +1,6 @@
-"""Which database a store's address names, and connections to it: one file, or a lake.
+"""The database that a store's address names: one DuckDB file, or a lake.
 
-A connection is short and, while it lasts, the only one that writes.
+A connection is short. While it lasts, no other connection writes.
 """
 
 from collections.abc import Iterator
@@ -17,33 +17,33 @@ from rlhf_core.store.lake.lake import Lake
 
 
 class Database(Protocol):
-    """What a store is kept in."""
+    """A database that keeps a store."""
 
     @property
     def files(self) -> StoreFiles:
-        """Where the lock, the spool and the snapshot lie on this machine."""
+        """The paths of the lock, the spool and the snapshot on this machine."""
 
     def exists(self) -> bool:
-        """Whether there is a store; none is made by asking."""
+        """Return True if there is a store; never create one."""
 
     def mark(self) -> str | None:
-        """A text that is another one as soon as there may be other facts; None if nobody can tell.
+        """Return a text that changes whenever the facts may have changed; None if unknown.
 
-        Marks are compared for equality and never by which is newer: a clock may go back.
+        Compare marks for equality, never by which is newer: a clock may go back.
         """
 
     def connection(
         self, timeout_seconds: float
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """The one connection that may write.
+        """Open the one connection that may write.
 
         Raises:
-            StoreBusyError: If it could not be had in time.
+            StoreBusyError: If another connection held the lock for longer than the timeout.
             StoreError: If the database cannot be opened, or read or written while it is open.
         """
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-        """Put all facts into a database file of their own, over the connection that may write.
+        """Copy all facts into a new database file, over the connection that may write.
 
         Raises:
             StoreError: If there is no room.
@@ -60,15 +60,15 @@ class DatabaseFile:
         return self.files.database.exists()
 
     def mark(self) -> str | None:
-        """Of the database, a killed writer's log and the spool: which files, how long, when."""
+        """Return inode, size and time of the database, a killed writer's log and the spool."""
         marks = []
         for path in (self.files.database, self.files.log, self.files.spool):
             try:
-                found = path.stat()
+                status = path.stat()
             except FileNotFoundError:
                 marks.append("-")
             else:
-                marks.append(f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}")
+                marks.append(f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}")
         return " ".join(marks)
 
     @contextmanager
@@ -78,18 +78,18 @@ class DatabaseFile:
             yield connection
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-        """A copy of the file, which is whole after a checkpoint: nobody writes to it now."""
+        """Copy the file, which is complete after a checkpoint since nobody else writes to it."""
         connection.execute("CHECKPOINT")
         copy_file(self.files.database, target)
 
 
 def open_database(address: Path | str) -> Database:
-    """The lake of a `ducklake:` address, else the file of that path."""
+    """Return the lake of a `ducklake:` address, or else the DuckDB file at that path."""
     if isinstance(address, str) and address.startswith(PREFIX):
         return Lake(address)
     return DatabaseFile(address)
 
 
 def store_exists(address: Path | str) -> bool:
-    """Whether there is a store at an address; none is made by asking."""
+    """Return True if there is a store at an address; never create one."""
     return open_database(address).exists()

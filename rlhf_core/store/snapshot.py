@@ -1,7 +1,7 @@
-"""Other people's SQL, over a snapshot: it can read the facts and nothing else.
+"""Run auditors' SQL on a snapshot, where it can read the facts and nothing else.
 
-The snapshot is refreshed first when the store has moved on, unless that would keep writers
-waiting: readers get at most a tenth of the writers' time.
+The snapshot is refreshed first if the store has changed, unless that would keep writers waiting:
+readers get at most a tenth of the writers' time.
 """
 
 import logging
@@ -30,7 +30,7 @@ COPY_SECONDS, COPY_SECONDS_PER_MB = 0.01, 0.001
 REFRESH_TIMEOUT_SECONDS = 2.0
 OPENING_ATTEMPTS = 3
 DAMAGE = ("corrupt database file", "could not read enough bytes")
-"""What DuckDB's errors say of a file that is not what it was written as."""
+"""Parts of DuckDB's error messages about a damaged file."""
 ROWS_AT_ONCE = 10_000
 AUDIT_SETTINGS: dict[str, Any] = {
     "enable_external_access": False,
@@ -51,7 +51,7 @@ _sealing = threading.Lock()
 
 @dataclass(frozen=True)
 class QueryResult:
-    """What a query returned, and how old the data is that it saw."""
+    """The rows that a query returned, and the age of the data that it saw."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -63,7 +63,7 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class Cursor:
-    """A query's answer while it is read, some rows at a time."""
+    """The result of a query while it is read, a batch of rows at a time."""
 
     columns: list[str]
     batches: Iterator[list[tuple[Any, ...]]]
@@ -71,14 +71,14 @@ class Cursor:
 
 @dataclass(frozen=True)
 class ArrowCursor:
-    """A query's answer with the types of its columns."""
+    """The result of a query as Arrow batches, with the types of its columns."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
 
 
 class Snapshot:
-    """A store as it was at one moment. Made by `reading`."""
+    """A read-only copy of a store as it was at one moment. `reading` opens it."""
 
     def __init__(
         self,
@@ -96,11 +96,16 @@ class Snapshot:
         parameters: Parameters = (),
         timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
     ) -> QueryResult:
-        """Run one statement, its parameters bound: $1 or ? by place, $name by name.
+        """Run one statement and return all its rows.
+
+        Args:
+            sql: The statement.
+            parameters: Values of its placeholders: $1 or ? by place, $name by name.
+            timeout_seconds: Longest time it may run.
 
         Raises:
-            QueryError: If the SQL is wrong, is more than one statement, tries anything but to
-                read, or takes more time or memory than an audit may.
+            QueryError: If the SQL is wrong, is more than one statement, does anything but read, or
+                exceeds the time or memory of an audit.
             StoreError: If the snapshot turns out to be damaged.
         """
         with self.stream(sql, parameters, timeout_seconds) as cursor:
@@ -114,7 +119,13 @@ class Snapshot:
         parameters: Parameters = (),
         timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
     ) -> Iterator[Cursor]:
-        """As `ask`, for answers that need not fit into memory; the time ends when they are read."""
+        """Run one statement as `query` does, and stream its rows, which need not fit into memory.
+
+        Args:
+            sql: The statement.
+            parameters: Values of its placeholders.
+            timeout_seconds: Longest time until the last row is read.
+        """
         with self._limited(sql, timeout_seconds):
             result = self._connection.execute(sql, parameters)
             columns = [column[0] for column in result.description or []]
@@ -127,7 +138,13 @@ class Snapshot:
         parameters: Parameters = (),
         timeout_seconds: float = QUERY_TIMEOUT_SECONDS,
     ) -> Iterator[ArrowCursor]:
-        """As `asking`, in Arrow's types."""
+        """Run one statement as `stream` does, with Arrow batches as the result.
+
+        Args:
+            sql: The statement.
+            parameters: Values of its placeholders.
+            timeout_seconds: Longest time until the last batch is read.
+        """
         with self._limited(sql, timeout_seconds):
             # Only a relation streams: a result of execute() is copied whole before the first batch.
             relation = self._connection.sql(sql, params=parameters or None)
@@ -143,8 +160,8 @@ class Snapshot:
             except (duckdb.Error, MemoryError) as error:
                 if is_over.is_set():
                     raise QueryError(
-                        f"the query took longer than {timeout_seconds:g} s and was stopped; ask "
-                        "for less, or allow it more time"
+                        f"the query took longer than {timeout_seconds:g} s and was stopped; "
+                        "select less, or allow it more time"
                     ) from None
                 if isinstance(error, MemoryError) or "Out of Memory" in str(error):
                     raise QueryError(
@@ -154,8 +171,8 @@ class Snapshot:
                 if _is_damage(error):
                     self._discard()
                     raise StoreError(
-                        f"the store's snapshot is damaged ({first_line(error)}); it is made again "
-                        "when you ask again"
+                        f"the store's snapshot is damaged ({first_line(error)}); the next query "
+                        "makes it again"
                     ) from None
                 raise QueryError(" ".join(str(error).split())) from None
 
@@ -180,17 +197,17 @@ def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         kind = duckdb.StatementType.INVALID
     if kind not in READING:
         raise QueryError(
-            f"the store is read-only, and {kind.name} is not a question: write SELECT, WITH, FROM, "
+            f"the store is read-only, and {kind.name} is not a query: write SELECT, WITH, FROM, "
             "PIVOT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN"
         )
 
 
 def _seal(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close the file system behind the open snapshot, and lock that.
+    """Disable the file system once the snapshot is open, and lock the configuration.
 
-    Without external access DuckDB still lets the database's own files be read and overwritten:
-    COPY … TO the snapshot, or beside it a log that would be replayed into it. Readers of one
-    process share an instance where they opened one name, which the first of them seals for all.
+    Even without external access DuckDB can read and overwrite the database's own files: COPY … TO
+    the snapshot, or to a log beside it that would be replayed into it. Readers of one process that
+    open one name share an instance; the first of them seals it for all.
     """
     with _sealing:
         sealed = connection.execute("SELECT current_setting('lock_configuration')").fetchall()
@@ -201,7 +218,7 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[Snapshot]:
-    """The store's snapshot, refreshed where that keeps no writer waiting; it can only be read.
+    """Open the store's snapshot to read it, refreshed first if that keeps no writer waiting.
 
     Raises:
         StoreError: If there is no store at `path`.
@@ -230,41 +247,43 @@ def _refresh(database: Database) -> None:
         if not snapshot.exists():
             raise
         if not isinstance(error, StoreBusyError):
-            logger.warning("answering from the last snapshot: %s", error)
+            logger.warning("reading the last snapshot, since it could not be refreshed: %s", error)
 
 
 def _is_worth_copying(database: Database) -> bool:
-    """Whether there is news, and the last copy long enough ago."""
+    """Return True if there may be new facts and the last copy is old enough."""
     try:
         snapshot = database.files.snapshot.stat()
     except FileNotFoundError:  # another reader found it damaged
         return True
     copy_seconds = COPY_SECONDS + COPY_SECONDS_PER_MB * snapshot.st_size / 1e6
     age_seconds = time.time() - snapshot.st_mtime
-    # Of a snapshot from the future nobody knows how old it is: the clock went back.
+    # The age of a snapshot from the future is unknown: the clock went back.
     return has_news(database) and not 0 <= age_seconds <= 10 * copy_seconds
 
 
 def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
-    """A connection to the snapshot and its age; one that cannot be read is made again.
+    """Connect to the snapshot and return the connection and its age in seconds.
+
+    A snapshot that cannot be read, or has an earlier schema, is made again.
 
     Raises:
         StoreError: If it cannot be opened even so.
     """
-    files, reason = database.files, "it went away again and again"
+    files, reason = database.files, "it was removed again and again"
     for _ in range(OPENING_ATTEMPTS):
         try:
             connection, age_seconds = _connect(database)
             if is_up_to_date(connection):
                 return connection, age_seconds
             connection.close()
-            reason = "it has a former schema"
+            reason = "it has an earlier schema"
             Store(path).publish()
         except FileNotFoundError:
             publish(database, READ_TIMEOUT_SECONDS)
         except duckdb.Error as error:
             reason = first_line(error)
-            logger.warning("the snapshot is made again: %s", reason)
+            logger.warning("making the snapshot again: %s", reason)
             _discard(files)
             publish(database, READ_TIMEOUT_SECONDS)
     raise StoreError(f"snapshot {files.snapshot} cannot be opened: {reason}")
@@ -272,8 +291,8 @@ def _open_snapshot(path: Path | str, database: Database) -> tuple[duckdb.DuckDBP
 
 def _connect(database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
     files = database.files
-    # Under a name of its own: DuckDB gives whoever opens the same name in one process again what
-    # is open there already, and that may be a former snapshot.
+    # Each reader opens its own name: if a process opens a name twice, DuckDB returns the database
+    # that is open already, which may be an earlier snapshot.
     link = files.new_link()
     try:
         link.hardlink_to(files.snapshot)
@@ -283,27 +302,27 @@ def _connect(database: Database) -> tuple[duckdb.DuckDBPyConnection, float]:
         link = files.snapshot
     settings = {**AUDIT_SETTINGS, "memory_limit": f"{memory_bytes()}B"}
     try:
-        found = link.stat()
+        status = link.stat()
         connection = duckdb.connect(str(link), read_only=True, config=settings)
     finally:
         if link != files.snapshot:
             link.unlink(missing_ok=True)
-    age_seconds = time.time() - found.st_mtime
+    age_seconds = time.time() - status.st_mtime
     if age_seconds < 0 and has_news(database):
         logger.warning(
-            "this machine's clock was set back; how old the snapshot is is unknown, and the store "
+            "this machine's clock was set back, so the age of the snapshot is unknown; the store "
             "has newer facts"
         )
     return connection, max(0.0, age_seconds)
 
 
 def _discard(files: StoreFiles) -> None:
-    """Have a damaged snapshot made again by whoever reads next; nothing is in it alone."""
+    """Remove a damaged snapshot, so that the next reader makes it again from the store."""
     files.snapshot.unlink(missing_ok=True)
 
 
 def _is_damage(error: Exception) -> bool:
-    # A wrong checksum is of no class of its own.
+    # A wrong checksum has no error class of its own.
     is_low_level = isinstance(error, duckdb.IOException | duckdb.FatalException)
     return (is_low_level or type(error) is duckdb.Error) and any(
         word in str(error).lower() for word in DAMAGE

@@ -1,7 +1,7 @@
 """The store: append facts, read facts, publish a snapshot. SQL for the stages is in queries.py.
 
-Every access is a short connection behind the store's lock. An append that cannot get the lock in
-time is spooled and drained by whoever comes next, so no work is lost to a reader that lingers.
+Every access opens a short connection behind the store's lock. If an append cannot get the lock in
+time, its batch is spooled and the next connection adds it, so a slow reader costs no work.
 """
 
 import logging
@@ -37,12 +37,12 @@ READ_TIMEOUT_SECONDS = 60.0
 
 
 class Store:
-    """A database of facts.
+    """A database of facts, which are appended and never changed.
 
     Args:
-        path: A DuckDB file, or the address of a lake; made where it is missing.
-        run_id: Written into every appended row.
-        read_timeout_seconds: How long a read waits for the store's lock.
+        path: A DuckDB file, or the address of a lake; created if missing.
+        run_id: The run that every appended row is marked with.
+        read_timeout_seconds: Longest wait of a read for the store's lock.
 
     Raises:
         StoreError: If the file is not a store this version can use.
@@ -63,14 +63,14 @@ class Store:
             migrate(connection)
 
     def append(self, records: Iterable[Record]) -> int:
-        """Add the facts that are not there yet, all in one transaction.
+        """Add the facts that are not in the store yet, in one transaction.
 
         Returns:
-            How many rows are new. 0 too when the batch had to wait in the spool.
+            Number of new rows; 0 also if the batch had to wait in the spool.
 
         Raises:
-            StoreError: If it could neither be added nor spooled; nothing of it is lost by appending
-                it again.
+            StoreError: If the batch could neither be added nor spooled. It is safe to append it
+                again.
         """
         kinds: defaultdict[type[Record], dict[str, Record]] = defaultdict(dict)
         for record in records:
@@ -78,18 +78,21 @@ class Store:
         return self._write({kind: table_of(kind, kinds[kind].values()) for kind in kinds})
 
     def append_table(self, record_type: type[Record], table: pa.Table) -> int:
-        """Add many facts of one kind at once, as `append` does, from an Arrow table.
+        """Add many facts of one kind from an Arrow table, as `append` does.
 
         Args:
-            record_type: What the rows are.
-            table: The record's columns, `id` among them, in any order; not those that the store
-                adds. Ids are taken as they are: make them as `Record.id` does, since a fact under
-                two ids is stored twice.
+            record_type: The kind of record that the rows are.
+            table: The record's columns in any order, with `id` and without those that the store
+                adds. Ids are not checked: compute them as `Record.id` does, since a fact with two
+                ids is stored twice.
+
+        Returns:
+            Number of new rows, as `append`.
 
         Raises:
             RecordError: If the rows are not such records, or two have the same id. Nothing was
                 written.
-            StoreError: As of `append`.
+            StoreError: As `append`.
         """
         check_table(record_type, table)
         _refuse_repeated_ids(record_type, table)
@@ -98,19 +101,25 @@ class Store:
     def rows(
         self, record_type: type[AnyRecord], where: str = "true", parameters: Sequence[Any] = ()
     ) -> list[AnyRecord]:
-        """The records of a table, in the order they were written."""
+        """Return the records of a table in the order in which they were written.
+
+        Args:
+            record_type: The kind of record.
+            where: An SQL condition.
+            parameters: Values of its placeholders.
+        """
         sql = f"SELECT * FROM {record_type.table} WHERE {where} ORDER BY created_at, rowid"
         return [record_type.model_validate(row) for row in self.query(sql, parameters)]
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Rows of a query of ours; an auditor's go through audit.py."""
+        """Return the rows of one of our own queries; auditors' queries go through `reading`."""
         with self._connection(self.read_timeout_seconds) as connection:
             result = connection.execute(sql, list(parameters))
             names = [column[0] for column in result.description]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def counts(self) -> dict[str, int]:
-        """Rows of every table."""
+        """Return the number of rows of every table."""
         with self._connection(self.read_timeout_seconds) as connection:
             tables = connection.execute(
                 "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
@@ -121,33 +130,33 @@ class Store:
             }
 
     def publish(self) -> Path:
-        """Bring the snapshot up to the store; auditors may hold it open for as long as they like.
+        """Bring the snapshot up to date and return its path.
 
-        A reader of the former snapshot keeps its consistent view: the file is replaced, not
-        changed.
+        The file is replaced, not changed, so a reader of the previous snapshot keeps its
+        consistent view for as long as it likes.
         """
         return publish(self._database, self.read_timeout_seconds)
 
     def rewrite(self) -> None:
-        """Write the database and the snapshot anew, so that deleted rows leave the disk.
+        """Rewrite the database and the snapshot, so that deleted rows leave the disk.
 
-        DuckDB only marks rows as deleted. Nobody writes meanwhile, for some 20 ms a MB. A reader
-        that holds the former snapshot open keeps it, and its room on disk, until it ends. What was
-        put aside as damaged stays: delete `*.damaged` beside the store by hand.
+        DuckDB only marks rows as deleted. Rewriting takes some 20 ms a MB, and nobody writes
+        meanwhile. A reader that holds the previous snapshot open keeps it, and its disk space,
+        until it ends. Damaged files that were put aside stay: delete `*.damaged` by hand.
 
-        Of a lake those files are written anew that hold deleted rows, and its catalog. Copies that
-        other machines made for their auditors stay until they ask again.
+        In a lake, the files with deleted rows and the catalog are rewritten. Copies that other
+        machines made for their auditors stay until those machines query the store again.
 
         Raises:
-            StoreError: If there is no room for a second copy, and the store is as it was.
+            StoreError: If there is no room for a second copy; the store is unchanged.
             StoreBusyError: If the lock, or the catalog of a lake, was busy.
         """
         if isinstance(self._database, Lake):
             with self._connection(self.read_timeout_seconds) as connection:
                 self._database.erase_deleted(connection)
                 _replace_snapshot(self._database, connection)
-            # Anew, for a transaction keeps from being swept what was there when it began, and the
-            # lock is one.
+            # Over a new connection: the lock is a transaction, and a transaction keeps what was
+            # there when it began from being swept.
             with self._database.connection(self.read_timeout_seconds) as connection:
                 self._database.sweep(connection)
             return
@@ -167,7 +176,7 @@ class Store:
                 _replace_snapshot(self._database, connection)
 
     def _write(self, tables: dict[type[Record], pa.Table]) -> int:
-        """Add rows, or spool them while the store is busy; the only way to write."""
+        """Add rows, or spool them if the store is busy. Nothing else writes facts."""
         now = datetime.now(UTC)
         batch = {
             kind.table: with_provenance(table, now, self.run_id)
@@ -194,14 +203,14 @@ class Store:
 def connect_store(
     database: Database, timeout_seconds: float
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The one connection to the database, with all in it that waited in the spool."""
+    """Open the one connection that may write, and add the batches of the spool first."""
     with database.connection(timeout_seconds) as connection:
         _drain(connection, database.files.spool)
         yield connection
 
 
 def publish(database: Database, timeout_seconds: float) -> Path:
-    """As `Store.publish`, of a store whose schema is left as it is."""
+    """Bring a snapshot up to date as `Store.publish` does, without migrating the store."""
     snapshot = database.files.snapshot
     with connect_store(database, timeout_seconds) as connection:
         if snapshot.exists() and not has_news(database):
@@ -222,10 +231,13 @@ def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
-    """Add the rows whose ids are not there, over the connection that may write, or none of them.
+    """Add the rows whose ids are new in one transaction, over the connection that may write.
+
+    Returns:
+        Number of new rows.
 
     Raises:
-        RecordError: If the columns cannot hold them.
+        RecordError: If the columns cannot hold the rows; none was added.
     """
     added = 0
     connection.execute("BEGIN")
@@ -245,14 +257,14 @@ def insert(connection: duckdb.DuckDBPyConnection, batch: Batch) -> int:
 
 
 def _new(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> pa.Table:
-    """The rows whose ids the table has not, in their order, which an anti-join would not keep."""
+    """Return the rows with new ids, in their order, which an anti-join would not keep."""
     connection.register("batch", rows.select(["id"]))
-    found = connection.sql(f"SELECT id FROM {table} SEMI JOIN batch USING (id)").to_arrow_table()
+    known = connection.sql(f"SELECT id FROM {table} SEMI JOIN batch USING (id)").to_arrow_table()
     connection.unregister("batch")
-    if not len(found):
+    if not len(known):
         return rows
     ids = rows.column("id").cast(pa.string())
-    return rows.filter(pc.invert(pc.is_in(ids, value_set=found.column("id"))))
+    return rows.filter(pc.invert(pc.is_in(ids, value_set=known.column("id"))))
 
 
 def _refuse_repeated_ids(record_type: type[Record], table: pa.Table) -> None:
@@ -266,7 +278,7 @@ def _refuse_repeated_ids(record_type: type[Record], table: pa.Table) -> None:
 
 
 def has_news(database: Database) -> bool:
-    """Whether there may be facts that the snapshot has not; by content, whatever the clock says."""
+    """Return True if the store may have facts that the snapshot lacks, whatever the clock says."""
     mark = _snapshot_mark(database)
     try:
         return mark is None or database.files.snapshot_mark.read_text(encoding="ascii") != mark
@@ -275,7 +287,7 @@ def has_news(database: Database) -> bool:
 
 
 def _snapshot_mark(database: Database) -> str | None:
-    """What the store and its snapshot are now."""
+    """Return the mark of the store and its snapshot; None if either is unknown."""
     mark = database.mark()
     if mark is None:
         return None
@@ -292,7 +304,7 @@ def _replace_snapshot(database: Database, connection: duckdb.DuckDBPyConnection)
         os.replace(copy, files.snapshot)
     finally:
         copy.unlink(missing_ok=True)
-    # After the snapshot: killed in between, the mark is a former one's, and a copy is made again.
+    # Written after the snapshot: if killed in between, the old mark causes another copy.
     if mark := _snapshot_mark(database):
         with whole_text(files.snapshot_mark) as stream:
             stream.write(mark)

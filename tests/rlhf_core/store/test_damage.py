@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(store: Store):
         f"store folder {folder}: Permission denied; make it writable for this user and run again",
         "[(1,)]",
     ]
-    assert "answering from the last snapshot" in said.stderr
+    assert "reading the last snapshot" in said.stderr
 
 
 def test_a_damaged_log_is_put_aside_and_the_store_opens_without_it(store: Store, tmp_path: Path):
@@ -245,7 +245,7 @@ def test_a_snapshot_found_damaged_by_a_question_is_made_again_for_the_next(store
             for place in range(12_288, store.files.snapshot.stat().st_size, 4096):
                 stream.seek(place)
                 stream.write(b"x" * 64)
-        with pytest.raises(StoreError, match="made again when you ask again"):
+        with pytest.raises(StoreError, match="the next query makes it again"):
             snapshot.query(question)
     expected = sum(len(f"{n} " * 200) for n in range(300))
     assert query_store(store.files.database, question).rows == [(expected,)]
