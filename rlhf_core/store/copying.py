@@ -1,4 +1,4 @@
-"""All facts of one store into another: from a file to a lake that machines share, or back."""
+"""Copy all facts from one store to another: from a file to a shared lake, or back."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ USERS = "SELECT prompt_id, user_id FROM prompt_users WHERE prompt_id IN (SELECT 
 
 
 def copy_facts(source: Path | str, target: Store) -> dict[str, int]:
-    """Add the facts of a store to another, with when, by which run and code they were written.
+    """Add all facts of a store to another, with their times, runs and code versions.
 
-    Those that are there already are left as they are, so that a copy that was stopped goes on.
+    Facts that the target has already stay as they are, so a copy that was stopped resumes.
 
     Returns:
-        How many rows are new, by table.
+        Number of new rows, by table.
 
     Raises:
         RecordError: If the source holds prompts of a user whom the target was told to forget.
-        StoreError: If the source is no store, or the target was busy; run again.
+        StoreError: If the source is not a store, or the target was busy; run again.
     """
     added = {}
     with reading(source) as snapshot:

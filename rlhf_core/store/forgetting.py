@@ -1,8 +1,8 @@
-"""Deleting one user's prompts and all that came from them: the one exception to facts that stay.
+"""Delete one user's prompts and all that came from them, the one exception to "facts stay".
 
-What comes from a prompt is found by the ids in the rows. Ids are hashes of content with the table's
-name in it, so one set of them serves all tables: a row with a doomed id in a column that ends in
-_id is doomed, and what refers to it too. That holds for tables that are added later as well.
+The ids in the rows lead from a prompt to what came from it. An id is a hash of content and table
+name, so one set of ids serves all tables: a row is doomed if a column that ends in _id holds a
+doomed id, and so is every row that refers to it. Tables that are added later need no code here.
 """
 
 import getpass
@@ -24,7 +24,7 @@ from rlhf_core.store.store import Store
 from rlhf_core.store.user_key import VARIABLE, user_hashes, user_hashes_to_write
 
 STAYING = ("migrations", "models", "deletions", "prompt_tombstones", "prompt_sets")
-"""Tables whose rows stay: they say what happened, and hold no text of a user."""
+"""Tables whose rows stay: they record what happened and hold no text of a user."""
 MODELS_BEHIND = """
 WITH RECURSIVE steps AS (
     SELECT parent_id AS origin, id FROM models
@@ -50,7 +50,7 @@ GROUP BY id HAVING bool_or(is_doomed)
 
 @dataclass(frozen=True)
 class Forgetting:
-    """What deleting a user's prompts takes with it."""
+    """The rows that deleting a user's prompts removes, and what they leave behind."""
 
     rows: dict[str, int]
     """Rows to delete, by table; tables without any are not named."""
@@ -61,35 +61,35 @@ class Forgetting:
     models: tuple[str, ...]
     """Models that learnt from the rows, or come from one that did; their weights stay."""
     texts: tuple[str, ...]
-    """The prompts' own words, to find them in files."""
+    """Texts of the prompts, to search for in files."""
     left_files: tuple[str, ...] = ()
-    """Files that killed writers left beside a lake's, with such rows: nobody reads them, and only
-    people can tell that they are no other lake's."""
+    """Files with such rows that killed writers left beside a lake's. Nobody reads them, and only
+    people can tell whether they belong to another lake."""
 
 
 def plan_forgetting(store: Store, user_id: str) -> Forgetting:
-    """What `forget` would do; no fact is changed.
+    """Return what `forget` would delete, without changing a fact.
 
     Raises:
         UnknownUserError: If the store knows no such user.
     """
     with store._connection(store.read_timeout_seconds) as connection:
-        return _planned(store, connection, user_id)
+        return _plan(store, connection, user_id)
 
 
 def forget(store: Store, user_id: str) -> Forgetting:
     """Delete a user's prompts that no other user sent, and all that came from them.
 
-    The rows go in one transaction with the fact of the deletion and the tombstones that keep the
-    prompts from coming back; then database and snapshot are written anew, so that the bytes leave
-    the disk, and of a lake the files and the catalog. After a crash in between, the same call does
-    what is left to do.
+    One transaction deletes the rows, and adds the deletion as a fact and the tombstones that keep
+    the prompts from coming back. Then database and snapshot (the files and the catalog of a lake)
+    are rewritten, so that the bytes leave the disk. After a crash in between, the same call
+    finishes the work.
 
     Raises:
         UnknownUserError: If the store knows no such user.
         ConfigError: If SOLON_USER_KEY is too short to be a secret, or not set for a lake.
-        StoreBusyError: If the rows of a lake are deleted, and somebody still sees them in its
-            catalog.
+        StoreBusyError: If the rows of a lake are deleted, but another transaction still sees them
+            in its catalog.
     """
     if isinstance(store._database, Lake) and not os.environ.get(VARIABLE):
         raise ConfigError(
@@ -97,7 +97,7 @@ def forget(store: Store, user_id: str) -> Forgetting:
             "that none of them takes the prompts in again"
         )
     with store._connection(store.read_timeout_seconds) as connection:
-        found = _planned(store, connection, user_id)
+        found = _plan(store, connection, user_id)
         hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
             user_hash=hashes.new_hash(user_id),
@@ -119,7 +119,7 @@ def forget(store: Store, user_id: str) -> Forgetting:
     return found
 
 
-def _planned(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
+def _plan(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
     found = _doom(connection, user_id, user_hashes(store.files))
     if isinstance(store._database, Lake):
         return replace(found, left_files=tuple(store._database.files_left_behind(connection)))
@@ -127,7 +127,7 @@ def _planned(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) 
 
 
 def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes) -> Forgetting:
-    """Gather the ids of all that is to go in the temporary table doomed."""
+    """Collect the ids of all rows to delete in the temporary table doomed."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "
@@ -166,7 +166,7 @@ def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashe
 
 
 def _spread(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Doom what refers to doomed rows, and responses that doomed rows alone were read from."""
+    """Doom rows that refer to doomed rows, and responses that only doomed rows were read from."""
     before = _one(connection, "SELECT count(*) FROM doomed")
     for table, columns in _columns(connection, "%\\_id").items():
         if table not in STAYING:
@@ -188,7 +188,7 @@ def _spread(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, list[str]]:
-    """The columns whose names are like the pattern, by table of the store."""
+    """Return the columns whose names match the LIKE pattern, by table of the store."""
     found = connection.execute(
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
         "SEMI JOIN duckdb_tables() AS tables USING (database_name, schema_name, table_name) "
@@ -202,7 +202,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, l
 def _tombstones(
     connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes
 ) -> list[PromptTombstone]:
-    """One for each prompt the user sent, but for those that there are already."""
+    """Return a tombstone for each prompt of the user that has none yet."""
     sent = _column(
         connection,
         "SELECT prompt_id FROM prompt_users WHERE user_id = $user "

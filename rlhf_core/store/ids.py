@@ -1,26 +1,29 @@
-"""From how an id begins to the id: unknown and ambiguous beginnings are errors that say more."""
+"""Complete the beginning of an id to the id; unknown and ambiguous beginnings are errors."""
 
 from collections.abc import Iterable, Sequence
 
 from rlhf_core.errors import IdError
 
 LISTED = 10
-"""How many of several things that an id may mean are named."""
+"""Number of matching ids that an error message lists."""
 
 
-def the_only(
+def match_id(
     wanted: str, found: Sequence[tuple[str, str]], where: str, hint: str
 ) -> tuple[str, str]:
-    """Return what an id means, of the things whose ids begin so.
+    """Return the only match for an id or its beginning.
 
     Args:
-        wanted: An id, or how it begins.
-        found: What each thing is and its id; one that is `wanted` itself stands first.
-        where: Among what was looked.
-        hint: How to find ids.
+        wanted: An id, or its beginning.
+        found: Kind and id of each match; an id equal to `wanted` comes first.
+        where: Kinds of things that were searched, for the message.
+        hint: Advice on how to find ids.
+
+    Returns:
+        Kind and id of the match.
 
     Raises:
-        IdError: If there is none, or are several.
+        IdError: If nothing or several things match.
     """
     if not wanted or not found:
         raise IdError(f"no id begins with {wanted!r}; looked among {where}. {hint}")
@@ -32,21 +35,24 @@ def the_only(
 
 
 def whole_id(wanted: str, known: Iterable[str], what: str, hint: str = "") -> str:
-    """Return the id, of all that are known, that begins so.
+    """Return the only known id that equals or begins with `wanted`.
 
     Args:
-        wanted: An id, or how it begins.
+        wanted: An id, or its beginning.
         known: All ids that it may be.
-        what: What they are ids of, in the singular.
-        hint: How to find ids; by default the first ones that are known.
+        what: Kind of thing that they identify, in the singular.
+        hint: Advice on how to find ids; by default the first known ones.
+
+    Returns:
+        The whole id.
 
     Raises:
-        IdError: If none or several begin so.
+        IdError: If no id or several begin so.
     """
     ids = sorted(set(known))
-    begin_so = [each for each in ids if each.startswith(wanted)]
-    matching = [wanted] if wanted in begin_so else begin_so
+    matches = [each for each in ids if each.startswith(wanted)]
+    matching = [wanted] if wanted in matches else matches
     more = ", …" if len(ids) > LISTED else ""
     listed = f"There are {', '.join(ids[:LISTED])}{more}" if ids else "There are none yet"
     found = [(what, each) for each in matching]
-    return the_only(wanted, found, f"ids of {what}s", hint or listed)[1]
+    return match_id(wanted, found, f"ids of {what}s", hint or listed)[1]

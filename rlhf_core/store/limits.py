@@ -1,4 +1,4 @@
-"""What one query of an auditor may use: so much time, so much memory, no disk."""
+"""Limits of an auditor's query: its time and its memory; it may use no disk."""
 
 import resource
 import sys
@@ -16,15 +16,15 @@ UNCOUNTED_BYTES = 2**30
 
 
 def memory_bytes() -> int:
-    """Memory an audit's connection may take: a share of what the machine has."""
+    """Return the memory that an audit's connection may take, a share of the machine's."""
     return int(psutil.virtual_memory().total * MEMORY_SHARE)
 
 
 @contextmanager
 def stop_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
-    """Interrupt what the connection does once the time is over; the event says that it was.
+    """Interrupt the connection after some seconds; the event is set once that has happened.
 
-    A function that makes one long string hears of it only when the string is done.
+    A function that builds one long string stops only when the string is complete.
     """
     is_over = threading.Event()
 
@@ -43,9 +43,9 @@ def stop_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterato
 
 @contextmanager
 def limit_process_memory(extra_bytes: int) -> Iterator[None]:
-    """Let this process take so much more memory than it has now; then allocations fail.
+    """Limit this process to `extra_bytes` more memory than it has now; then allocations fail.
 
-    For commands that do nothing but ask. Of the systems Solon runs on only Linux keeps to it.
+    Meant for commands that only query. Among the systems Solon runs on, only Linux enforces it.
     """
     if sys.platform != "linux":
         yield

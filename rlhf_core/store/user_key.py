@@ -1,8 +1,8 @@
-"""Where the key of user hashes lies: in SOLON_USER_KEY, or in a file beside the store.
+"""The key of user hashes: the variable SOLON_USER_KEY, or a file beside the store.
 
-The file is made at the first deletion and can be read by its owner alone. It is in no snapshot and
-no export. Who has the store and the key can test guesses, so a copy of the store for others goes
-without it; who loses the key cannot tell any more whose the deleted prompts were.
+The first deletion creates the file, which only its owner can read. It is in no snapshot and no
+export. Anyone with the store and the key can test guesses of user ids, so give a copy of the store
+away without it. Without the key nobody can tell any more whose the deleted prompts were.
 """
 
 import os
@@ -19,7 +19,7 @@ OWNER_ALONE = 0o600
 
 
 def user_hashes(files: StoreFiles) -> UserHashes:
-    """By the keys that there are: the variable's, then the file's.
+    """Return the user hashes by the keys that exist: the variable's first, then the file's.
 
     Raises:
         ConfigError: If the variable is too short to be a secret.
@@ -30,7 +30,7 @@ def user_hashes(files: StoreFiles) -> UserHashes:
 
 
 def user_hashes_to_write(files: StoreFiles) -> UserHashes:
-    """The same, with a key that is made now where there is none.
+    """Return the same hashes, after creating a key if there is none.
 
     Raises:
         ConfigError: As `user_hashes`.
@@ -65,7 +65,7 @@ def _make(files: StoreFiles) -> None:
         with open(descriptor, "w", encoding="ascii") as stream:
             stream.write(secrets.token_hex(32))
         fsync(written)
-        # A link, unlike a rename, leaves the key of whoever was quicker.
+        # A link, unlike a rename, never replaces a key that another process has just written.
         with suppress(FileExistsError):
             path.hardlink_to(written)
         fsync(path.parent)

@@ -1,7 +1,7 @@
 """The store's files on disk, and the one lock in front of them. No SQL here.
 
-DuckDB lets one process hold the file, so every connection is short and waits its turn at a
-sidecar lock: six writers queue there five times faster than by retrying DuckDB's own error.
+DuckDB lets one process hold the file, so every connection is short and waits for a sidecar lock:
+six writers queue there five times faster than by retrying on DuckDB's own error.
 """
 
 import glob
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs")
 LEFTOVER_SECONDS = 600.0
-"""How old a temporary file is that nobody works on any more, where no lock says so."""
+"""Age at which a temporary file without a lock counts as abandoned."""
 # A clone where the file system has them (APFS; Btrfs, XFS), else a copy.
 COPY_COMMAND = ("cp", "-c", "--") if sys.platform == "darwin" else ("cp", "--reflink=auto", "--")
 
 
 @dataclass(frozen=True)
 class StoreFiles:
-    """Where everything of one store lies."""
+    """The paths of everything that belongs to one store."""
 
     database: Path
 
     @classmethod
     def at(cls, path: Path | str) -> "StoreFiles":
-        """The files of the store at `path`, resolved: a symlink would open the database twice."""
+        """Return the files of the store at `path`, resolved: a symlink would open it twice."""
         return cls(Path(path).expanduser().resolve())
 
     @property
@@ -52,7 +52,7 @@ class StoreFiles:
 
     @property
     def log(self) -> Path:
-        """DuckDB's write-ahead log; there only while a connection is open, or after a kill."""
+        """DuckDB's write-ahead log; exists only while a connection is open, or after a kill."""
         return self.database.with_name(self.database.name + ".wal")
 
     @property
@@ -69,15 +69,15 @@ class StoreFiles:
 
     @property
     def snapshot_mark(self) -> Path:
-        """What the store was marked as when it was copied into the snapshot."""
+        """A file with the store's mark at the time when the snapshot was copied."""
         return self.snapshot.with_name(self.snapshot.name + ".mark")
 
     def new_copy(self) -> Path:
-        """A name for a database file in the making, by whoever holds the lock."""
+        """Return a new name for a database file that the lock's holder is writing."""
         return self.database.with_name(f"{self.database.stem}.{uuid.uuid4().hex}.copy")
 
     def new_link(self) -> Path:
-        """A name under which one reader opens the snapshot."""
+        """Return a new name under which one reader opens the snapshot."""
         return self.database.with_name(f"{self.database.stem}.{uuid.uuid4().hex}.link")
 
 
@@ -85,11 +85,11 @@ class StoreFiles:
 def lock_store(files: StoreFiles, timeout_seconds: float) -> Iterator[None]:
     """Hold the store's lock.
 
-    Whoever waits longest is not overtaken by the one that just had it: one process at a time waits
-    at the lock, and the others, its last holder among them, at the queue before it.
+    The last holder does not overtake a process that waits already: one process at a time waits for
+    the lock, and the others wait in a queue before it.
 
     Raises:
-        StoreBusyError: If other processes kept it for longer than the time-out.
+        StoreBusyError: If other processes held it for longer than the timeout.
         StoreError: If the folder cannot be written.
     """
     deadline = time.monotonic() + timeout_seconds
@@ -112,7 +112,7 @@ def lock_store(files: StoreFiles, timeout_seconds: float) -> Iterator[None]:
 
 
 def prepare_folder(files: StoreFiles) -> None:
-    """Make the store's folder, and warn where locks cannot be trusted."""
+    """Create the store's folder, and warn if file locks cannot be trusted there."""
     try:
         files.database.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,10 +123,10 @@ def prepare_folder(files: StoreFiles) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a database file while this process is connected to it, down to the disk.
+    """Copy a database file while this process is connected to it, and sync the copy to disk.
 
-    A process of its own does it: if this one opened and closed the file, the system would take
-    DuckDB's lock on it away.
+    A separate process copies: if this one opened and closed the file, the system would drop
+    DuckDB's lock on it.
 
     Raises:
         StoreError: If there is no room.
@@ -143,7 +143,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Bring a file, or a folder's list of files, down to the disk."""
+    """Sync a file, or a folder's list of files, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -152,20 +152,20 @@ def fsync(path: Path) -> None:
 
 
 def quarantine(path: Path) -> Path:
-    """Put what cannot be read out of the way, and nowhere else: beside, under a new name."""
+    """Rename a file or folder that cannot be read, and return its new path beside the old one."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.damaged")
     path.rename(aside)
     return aside
 
 
 def unwritable(folder: Path, error: OSError) -> StoreError:
-    """The error of a store whose folder refuses a file."""
+    """Return the error of a store whose folder cannot be written."""
     mend = "free space there" if error.errno in DISK_FULL else "make it writable for this user"
     return StoreError(f"store folder {folder}: {error.strerror}; {mend} and run again")
 
 
 def _sweep(files: StoreFiles) -> None:
-    """Remove what killed processes left; only the lock's holder makes copies, so all are theirs."""
+    """Remove what killed processes left; only the lock's holder makes copies, so none is in use."""
     stem = glob.escape(files.database.stem)
     oldest = time.time() - LEFTOVER_SECONDS
     for path in files.database.parent.glob(f"{stem}.{'[0-9a-f]' * 32}.*"):

@@ -1,6 +1,6 @@
-"""Connections to the database file, and what DuckDB's errors mean for whoever uses the store.
+"""Connections to the database file, with DuckDB's errors translated into the store's.
 
-Whoever opens it holds the store's lock.
+The caller holds the store's lock.
 """
 
 import errno
@@ -20,16 +20,16 @@ from rlhf_core.store.disk.files import StoreFiles, fsync, quarantine
 
 STORAGE_VERSION = "v1.4.0"
 """Readable by every DuckDB shell since 1.4."""
-# No extension is ever fetched because of a typo.
+# A typo must never fetch an extension.
 INSTANCE_SETTINGS: dict[str, Any] = {
     "storage_compatibility_version": STORAGE_VERSION,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
 LOG_START = bytes.fromhex("640062")
-"""How a write-ahead log of DuckDB begins: its first entry is the version."""
+"""First bytes of a write-ahead log of DuckDB: its first entry is the version."""
 DYING_SECONDS = 0.5
-"""How long a killed process may keep DuckDB's lock after ours: its files close in any order."""
+"""Longest time that a killed process keeps DuckDB's lock after ours: files close in any order."""
 DAMAGED_LOG = "while replaying WAL file"
 
 _instances: dict[int, duckdb.DuckDBPyConnection] = {}
@@ -39,7 +39,7 @@ _names = itertools.count()
 
 @contextmanager
 def open_connection(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the database, with what a killed writer had committed.
+    """Open a connection to the database, including what a killed writer had committed.
 
     Raises:
         StoreBusyError: If another program holds the file.
@@ -61,7 +61,7 @@ def open_connection(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
 def _instance() -> duckdb.DuckDBPyConnection:
     """Return the instance that store files are attached to.
 
-    To attach a file takes a fifth of the time that a new instance takes to start.
+    Attaching a file takes a fifth of the time of starting a new instance.
     """
     if os.getpid() not in _instances:
         _instances[os.getpid()] = duckdb.connect(config=INSTANCE_SETTINGS)
@@ -88,7 +88,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, files: StoreFiles, name: str)
 
 
 def _detach(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Close the file; what was committed moves from its log into it, if there is room."""
+    """Close the file; its log is merged into it if there is room."""
     with suppress(duckdb.Error):  # there may be no transaction
         connection.rollback()
     try:
@@ -103,18 +103,18 @@ def first_line(error: Exception) -> str:
 
 
 def copy_rows(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-    """Copy everything but deleted rows into a database file, for some 20 ms a MB."""
+    """Copy everything but deleted rows into a new database file, at some 20 ms a MB."""
     quoted = str(target).replace("'", "''")
     connection.execute(f"ATTACH '{quoted}' AS copy (STORAGE_VERSION '{STORAGE_VERSION}')")
-    found = connection.execute("SELECT current_database()").fetchone()
-    assert found is not None, "there is always one"
-    connection.execute(f'COPY FROM DATABASE "{found[0]}" TO copy')
+    row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None, "there is always a current database"
+    connection.execute(f'COPY FROM DATABASE "{row[0]}" TO copy')
     connection.execute("DETACH copy")
     fsync(target)
 
 
 def _refuse_foreign_log(files: StoreFiles) -> None:
-    """DuckDB would write over a log it does not know as one."""
+    """Raise an error for a file in the log's place that is no log; DuckDB would overwrite it."""
     try:
         with files.log.open("rb") as stream:
             start = stream.read(len(LOG_START))

@@ -1,7 +1,8 @@
-"""Where a batch waits while the store is locked: a folder of Parquet files, whole or not there.
+"""The spool: batches that wait while the store is locked.
 
-One file a table. Rows carry content ids, so draining a batch twice after a crash adds nothing
-twice. What is damaged is put aside, named `*.damaged`, and keeps nobody waiting.
+A batch is a folder with a Parquet file a table, written whole or not at all. Rows carry content
+ids, so a batch that is added twice after a crash adds nothing the second time. A damaged batch is
+renamed to `*.damaged` and blocks nobody.
 """
 
 import logging
@@ -44,7 +45,7 @@ def spool(folder: Path, batch: Batch) -> None:
 
 
 def waiting_batches(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
-    """Every batch that waits, with its path, oldest first."""
+    """Yield every waiting batch with its path, oldest first."""
     sweep(folder)
     paths = [path for path in folder.iterdir() if path.is_dir() and "." not in path.name]
     for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
@@ -60,11 +61,11 @@ def waiting_batches(folder: Path) -> Iterator[tuple[Path, dict[str, pa.Table]]]:
 
 
 def remove_batch(path: Path) -> None:
-    """Forget a batch whose rows are in the store."""
+    """Remove a batch whose rows are in the store."""
     shutil.rmtree(path)
 
 
 def put_aside(path: Path, error: Exception) -> None:
-    """Keep a batch that cannot be read or added, where no drain meets it again."""
+    """Rename a batch that cannot be read or added, so that it is not tried again."""
     reason = str(error).splitlines()[0]
-    logger.error("a batch that waited is damaged and lies in %s now: %s", quarantine(path), reason)
+    logger.error("a waiting batch is damaged and was moved to %s: %s", quarantine(path), reason)

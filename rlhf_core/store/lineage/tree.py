@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_core.store.ids import LISTED, the_only
+from rlhf_core.store.ids import LISTED, match_id
 from rlhf_core.store.lineage.relations import ALL_BEHIND, DOWN, MINE, MODELS, UP
 from rlhf_core.store.lineage.steps import USED, WITH_JUDGEMENTS, Step
 from rlhf_core.store.snapshot import Snapshot
@@ -87,7 +87,7 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     found = snapshot.query(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
     where = ", ".join(name.replace("_", " ") for name in tables)
     hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
-    return Subject(*the_only(wanted, found, where, hint))
+    return Subject(*match_id(wanted, found, where, hint))
 
 
 def anything_retracted(snapshot: Snapshot) -> bool:
