@@ -1,7 +1,7 @@
 """Keep a store's schema up to date: numbered migrations for the tables, files for the views.
 
-A migration is applied once and recorded with its hash. The views hold no facts, so they are made
-anew from their files whenever a file or a table has changed.
+A migration is applied once and recorded with its hash. Views hold no facts, so they are made again
+from their files whenever a file or a table has changed.
 """
 
 import re
@@ -16,7 +16,7 @@ from rlhf_core.store.views import ViewFile, all_view_files
 
 COLUMN_COMMENT = re.compile(r"COMMENT ON COLUMN (\w+)\.\w+\s+IS\s+(?:'(?:[^']|'')*'\s*)+;")
 VIEWS = 0
-"""Stands for the number of a file of views in the table of migrations."""
+"""The number of files of views in the table of migrations."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     connection.execute("BEGIN")
     connection.execute(_dialect(connection, migration.sql))
     _record(connection, migration.number, migration.name, migration.hash)
-    # A view that selects all columns of a changed table cannot be read until it is made anew.
+    # A view that selects all columns of a changed table cannot be read until it is made again.
     connection.execute("DELETE FROM migrations WHERE number = ?", [VIEWS])
     _commit(connection)
 
@@ -100,7 +100,7 @@ def _has_views(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _make_views(connection: duckdb.DuckDBPyConnection, view_files: list[ViewFile]) -> None:
-    """Make all views, since those of an unchanged file may read those of a changed one."""
+    """Make all views, since views of an unchanged file may read views of a changed one."""
     connection.execute("BEGIN")
     connection.execute("DELETE FROM migrations WHERE number = ?", [VIEWS])
     connection.execute(_dialect(connection, "\n".join(file.sql for file in view_files)))
@@ -131,10 +131,10 @@ def _is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _dialect(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """Return the statements without what DuckLake has no place for, if the store is a lake.
+    """Return the statements, without what DuckLake does not support if the store is a lake.
 
-    DuckLake has no lists as defaults; none is needed, for a default is for rows older than their
-    column. Nor does it have comments on columns of views.
+    DuckLake supports no lists as defaults; none is needed, since a default fills rows older than
+    their column. Nor does it support comments on columns of views.
     """
     if not _is_lake(connection):
         return sql

@@ -19,7 +19,7 @@ FILES = (
     "tainted.sql",
     "checks.sql",
 )
-"""In the order in which they are applied: a view must come after those that it reads."""
+"""Files in the order in which they are applied: a view must come after those that it reads."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ViewFile:
 def all_view_files() -> list[ViewFile]:
     """Return the files of views in the order in which they are applied.
 
-    To take a view away, drop it in a migration: files only make views and replace them.
+    To remove a view, drop it in a migration: files only create and replace views.
     """
     folder = files(__package__) / "views"
     generated = "\n".join([run_rows(), check_duplicate_ids(), check_orphans()])

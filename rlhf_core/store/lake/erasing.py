@@ -1,11 +1,11 @@
-"""Taking deleted rows out of a lake for good: out of its files, former snapshots and catalog.
+"""Erase deleted rows from a lake for good: from its files, earlier snapshots and catalog.
 
-What DuckLake deletes it only marks, so that earlier snapshots can still be read. Whoever calls
-holds the lake's lock, so that no file is in the making.
+DuckLake only marks rows as deleted, so that earlier snapshots can still be read. The caller holds
+the lake's lock, so nobody is writing a file.
 
-Out of reach are PostgreSQL's write-ahead log, statistics, replicas and backups, former versions
-in a bucket that keeps them, and files that a killed writer left: those are told, not deleted, since
-another lake might own them.
+Out of reach are PostgreSQL's write-ahead log, statistics, replicas and backups, old versions in a
+bucket that keeps them, and files that a killed writer left. The last are reported, not deleted,
+since another lake might own them.
 """
 
 from typing import Any
@@ -30,18 +30,18 @@ WHERE datname = current_database() AND backend_xmin IS NOT NULL AND xact_start <
     SELECT min(holder.xact_start) FROM pg_locks JOIN pg_stat_activity AS holder USING (pid)
     WHERE locktype = 'advisory' AND granted AND datname = current_database()
 )"""
-"""Transactions that began before the lock's: PostgreSQL keeps for them what was deleted since."""
+"""Count transactions older than the lock's, for which PostgreSQL keeps what was deleted since."""
 
 
 def erase_deleted(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
-    """Leave of the lake its last snapshot and the files that it needs.
+    """Remove all but the lake's last snapshot and the files that it needs.
 
     Args:
-        connection: To the lake, which holds its lock and is in no transaction.
-        lake: What the lake is attached as.
+        connection: A connection that holds the lake's lock and is in no transaction.
+        lake: Name under which the lake is attached.
 
     Raises:
-        StoreError: If former snapshots are left.
+        StoreError: If earlier snapshots are left.
     """
     for step in STEPS:
         connection.execute(step, {"lake": lake}).fetchall()
@@ -51,16 +51,16 @@ def erase_deleted(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
 
 
 def sweep_catalog(connection: duckdb.DuckDBPyConnection, catalog: str, schema: str) -> None:
-    """Write the catalog's tables anew, for PostgreSQL only marks what it deletes, too.
+    """Rewrite the catalog's tables, since PostgreSQL too only marks rows as deleted.
 
     Args:
-        connection: Holds the lake's lock, and has the lake no longer attached, which would keep the
-            tables waiting.
-        catalog: What its PostgreSQL is attached as.
-        schema: Where the catalog's tables are in it.
+        connection: A connection that holds the lake's lock and has the lake detached, which would
+            block the tables.
+        catalog: Name under which PostgreSQL is attached.
+        schema: Schema of the catalog's tables.
 
     Raises:
-        StoreBusyError: If somebody still reads the catalog as it was before.
+        StoreBusyError: If a transaction still reads the catalog as it was before.
     """
     asked = {"catalog": catalog, "sql": OLDER}
     ((older,),) = _rows(connection, "SELECT * FROM postgres_query($catalog, $sql)", asked)
@@ -77,9 +77,9 @@ def sweep_catalog(connection: duckdb.DuckDBPyConnection, catalog: str, schema: s
 
 
 def files_left_behind(connection: duckdb.DuckDBPyConnection, lake: str) -> list[str]:
-    """Files that are not the lake's, and hold rows of the temporary table doomed, or on them.
+    """Return files that no lake snapshot names and that may hold doomed rows or refer to them.
 
-    Those that cannot be read, as a writer leaves them that was killed, are among them.
+    Files that cannot be read, as a killed writer leaves them, are included.
     """
     return [
         path

@@ -30,14 +30,14 @@ LAKE, GUARD, SWEEP = "lake", "guard", "sweep"
 METADATA_SCHEMA = "solon"
 SWEEP_TIMEOUT_SECONDS = 30
 LOCK_KEY = int(digest(b"solon's store")[:15], 16)
-"""What the advisory lock is called, the same on every machine."""
+"""Key of the advisory lock, the same on every machine."""
 
 
 class Lake:
     """A database on DuckLake.
 
-    What belongs to one machine (batches that wait, the copy its auditors read) lies in that user's
-    cache folder there.
+    Files of one machine (waiting batches, the copy that its auditors read) are in that user's cache
+    folder.
     """
 
     def __init__(self, url: str) -> None:
@@ -55,18 +55,18 @@ class Lake:
         return bool(found and found[0])
 
     def mark(self) -> str | None:
-        """None: other machines may always have written."""
+        """Return None: other machines may have written at any time."""
         return None
 
     @contextmanager
     def connection(self, timeout_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection whose current database is the lake, the only one that writes to it.
+        """Open the one connection that may write, with the lake as its current database.
 
         Raises:
-            StoreBusyError: If another writer kept the lock for longer, or PostgreSQL or the object
-                store is not there.
-            StoreError: If an extension is not installed, the lake is not one we can use, or the
-                object store refuses us.
+            StoreBusyError: If another writer held the lock for longer, or PostgreSQL or the object
+                store cannot be reached.
+            StoreError: If an extension is not installed, the lake cannot be used, or the object
+                store refuses the request.
             ConfigError: If the keys to the object store are missing.
         """
         prepare_folder(self.files)
@@ -87,16 +87,17 @@ class Lake:
         copy_rows(connection, target)
 
     def erase_deleted(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leave no deleted row in the files of the lake; `sweep` does it in the catalog."""
+        """Erase deleted rows from the files of the lake; `sweep` erases them from the catalog."""
         erase_deleted(connection, LAKE)
 
     def sweep(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Leave no deleted row in the catalog; the connection ends with it.
+        """Erase deleted rows from the catalog; the connection cannot be used afterwards.
 
         Raises:
-            StoreBusyError: If another program keeps the catalog's tables.
+            StoreBusyError: If another program blocks the catalog's tables.
         """
-        # A connection beside the one that holds the lock, for this cannot be done in a transaction.
+        # Over a second connection to PostgreSQL: the one with the lock is in a transaction, where
+        # tables cannot be rewritten.
         options = "&options=" + quote(f"-c lock_timeout={SWEEP_TIMEOUT_SECONDS * 1000}")
         connection.execute(f"USE memory; DETACH {LAKE}")
         connection.execute(
@@ -106,12 +107,12 @@ class Lake:
             sweep_catalog(connection, SWEEP, METADATA_SCHEMA)
         except duckdb.Error as error:
             raise StoreBusyError(
-                f"store {self.address.catalog}: the catalog could not be written anew: "
+                f"store {self.address.catalog}: the catalog could not be rewritten: "
                 f"{_reason(error)}; run again"
             ) from None
 
     def files_left_behind(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
-        """Files that killed writers left, with rows on those of the temporary table doomed."""
+        """Return files of killed writers that may hold rows of the temporary table doomed."""
         return files_left_behind(connection, LAKE)
 
     @contextmanager
@@ -147,7 +148,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, address: LakeAddress) -> None
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load an extension from its wheel, or where the user installed it with INSTALL."""
+    """Load an extension from its wheel, or the one that the user installed with INSTALL."""
     try:
         folder = Path(str(import_module(f"duckdb_extension_{extension}").__file__)).parent
         source = folder / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
@@ -168,13 +169,13 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
 def _guarded(
     connection: duckdb.DuckDBPyConnection, address: LakeAddress, timeout_seconds: float
 ) -> Iterator[None]:
-    """Hold the catalog's advisory lock; PostgreSQL lets go of it where this process ends."""
+    """Hold the catalog's advisory lock; PostgreSQL releases it if this process ends."""
     guard = connection.cursor()
     milliseconds = max(1, round(timeout_seconds * 1000))
     guard.execute("BEGIN")
-    _ask(guard, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
+    _query_postgres(guard, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
     try:
-        _ask(guard, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+        _query_postgres(guard, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
     except duckdb.Error as error:
         guard.close()
         raise StoreBusyError(
@@ -184,13 +185,13 @@ def _guarded(
     try:
         yield
     finally:
-        # A connection whose server is gone must not roll back as it closes: DuckDB would abort.
+        # DuckDB would abort if a connection whose server is gone rolled back as it closed.
         with suppress(duckdb.Error):
             guard.execute("ROLLBACK")
         guard.close()
 
 
-def _ask(guard: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _query_postgres(guard: duckdb.DuckDBPyConnection, sql: str) -> None:
     guard.execute(f"SELECT * FROM postgres_query('{GUARD}', $sql)", {"sql": sql}).fetchall()
 
 

@@ -1,9 +1,9 @@
 """The object store that a lake's rows may lie in, and the keys to it.
 
-Keys come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN alone. They are bound
-to a secret in the memory of one connection, the writing one; auditors ask a copy over another, and
-their SQL never meets them. Roles of a cloud's machines are left out: asking for their keys anew
-with every short connection would cost more than the connection.
+Keys come only from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. They are bound
+to a secret in the memory of the writing connection; auditors query a copy over another connection,
+so their SQL never sees them. Roles of cloud machines are not supported: requesting their keys for
+every short connection would cost more than the connection.
 """
 
 import os
@@ -16,11 +16,11 @@ from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import ConfigError, StoreBusyError, StoreError
 
 RETRIES = 4
-"""Of a request that found no server, over about four seconds: a short restart goes unnoticed."""
+"""Retries of a request without a server, over about four seconds: enough for a short restart."""
 PASSING = (408, 429, *range(500, 600))
-"""Answers of HTTP after which asking again may help."""
+"""HTTP status codes after which a retry may help."""
 DEFAULT_REGION = "us-east-1"
-"""What servers other than Amazon's call theirs, where they have no other name for it."""
+"""Region name that servers other than Amazon's use by default."""
 
 
 def open_object_store(
@@ -31,20 +31,25 @@ def open_object_store(
     """Give a connection the keys to the lake's prefix.
 
     Args:
-        connection: Has the extension httpfs.
-        address: Of a lake in an object store; what it leaves out is looked up in the environment,
+        connection: A connection with the extension httpfs.
+        address: A lake in an object store; what the address omits comes from the environment,
             under the names that Amazon's own programs use.
-        environment: Variables to look in; those of the process, where it is left out.
+        environment: Environment variables; by default those of this process.
 
     Raises:
-        ConfigError: If there are no keys, or it is not said where the object store is.
+        ConfigError: If there are no keys, or neither region nor endpoint is given.
     """
-    found = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     endpoint = (
-        address.endpoint or found.get("AWS_ENDPOINT_URL_S3") or found.get("AWS_ENDPOINT_URL") or ""
+        address.endpoint
+        or variables.get("AWS_ENDPOINT_URL_S3")
+        or variables.get("AWS_ENDPOINT_URL")
+        or ""
     )
-    region = address.region or found.get("AWS_REGION") or found.get("AWS_DEFAULT_REGION") or ""
-    key, secret = found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")
+    region = (
+        address.region or variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or ""
+    )
+    key, secret = variables.get("AWS_ACCESS_KEY_ID"), variables.get("AWS_SECRET_ACCESS_KEY")
     if not key or not secret:
         raise ConfigError(
             f"store {address.data}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
@@ -58,7 +63,7 @@ def open_object_store(
     settings = {
         "KEY_ID": key,
         "SECRET": secret,
-        "SESSION_TOKEN": found.get("AWS_SESSION_TOKEN", ""),
+        "SESSION_TOKEN": variables.get("AWS_SESSION_TOKEN", ""),
         "REGION": region or DEFAULT_REGION,
         "SCOPE": address.data.rstrip("/") + "/",
     }
@@ -75,7 +80,7 @@ def open_object_store(
 
 
 def refusal(address: LakeAddress, error: duckdb.HTTPException) -> StoreError:
-    """What an answer of the object store means, without the answer, which repeats the request."""
+    """Return the error for a response of the object store, without its body with the request."""
     said = f"HTTP {error.status_code} {error.reason}".strip()
     if error.status_code in PASSING:
         return StoreBusyError(f"store {address.data}: the object store is not ready: {said}")

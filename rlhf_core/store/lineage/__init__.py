@@ -1,1 +1,1 @@
-"""What a fact stands on, and what rests on it."""
+"""Lineage: the facts that a fact came from, and those that came from it."""

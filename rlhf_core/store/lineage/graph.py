@@ -1,4 +1,4 @@
-"""The models around one model: those that it stands on, and those that stand on it."""
+"""The graph of models around one model: those that it rests on, and those that rest on it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from rlhf_core.store.snapshot import Snapshot
 
 MODELS_SHOWN = 60
 FARTHEST = 30
-"""Steps to either side. A bound, so that a cycle in the facts ends the walk."""
+"""Most steps to either side. The bound ends the walk if the facts have a cycle."""
 
 
 @dataclass(frozen=True)
 class LineageGraph:
     models: list[dict[str, Any]]
-    """The model and the nearest around it; those before it have depth < 0."""
+    """The model and those nearest to it; earlier models have a depth below 0."""
     sources: list[tuple[str, str, str]]
-    """Edges between them: the later model, the earlier one, and how, as in model_sources."""
+    """Edges between them: later model, earlier model, and relation, as in model_sources."""
     inputs: dict[str, dict[str, int]]
-    """By model, how many rows of which table it learnt from."""
+    """Number of rows that each model learnt from, by model and table."""
     judges: dict[str, list[tuple[str, int]]]
-    """By model, the judge versions behind its rankings, with how many pairs each had a say in."""
+    """Judge versions behind each model's rankings, with the number of pairs each judged."""
     tainted: dict[str, int]
-    """By model, how many rows it and the models behind it learnt from that are not relied on any
-    more; none where there are none."""
+    """Number of tainted rows that each model and those behind it learnt from, by model; a model
+    without any is missing."""
 
 
 def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
@@ -70,12 +70,12 @@ def lineage_graph(snapshot: Snapshot, model_id: str) -> LineageGraph:
 
 
 def tainted_rows(snapshot: Snapshot) -> dict[str, int]:
-    """How many rows each model learnt from, itself or by those behind it, that are tainted."""
+    """Return the number of tainted rows that each model, or one behind it, learnt from."""
     return dict(snapshot.query(TAINTED_ROWS).rows) if anything_retracted(snapshot) else {}
 
 
 def _distances(start: str, edges: Iterable[tuple[str, str]]) -> Mapping[str, int]:
-    """Steps of the longest way from a model to each that edges lead to; 0 to itself."""
+    """Return the length of the longest path from a model to each reachable one; 0 to itself."""
     further: dict[str, list[str]] = {}
     for one, other in edges:
         further.setdefault(one, []).append(other)

@@ -1,7 +1,7 @@
-"""What came of what: every relation of facts once, to be read up or down.
+"""The relations between facts, each written once and read in both directions.
 
-The order is that of the branches of a tree, up among the relations of one later table, down among
-those of one earlier table.
+The order of relations is the order of branches in a tree: up among those of one later table, down
+among those of one earlier table.
 """
 
 from rlhf_core.store.lineage.steps import (
@@ -26,9 +26,9 @@ MINE = {
         )
     },
 }
-"""The row that a walk starts at, by table."""
+"""Query for the row that a walk starts at, by table."""
 MODELS = "SELECT * FROM models WHERE id IN (SELECT unnest($models))"
-"""The models that steps are taken from together."""
+"""Query for the models that steps are taken from together."""
 
 PRINCIPLE = "try_cast({}.raw_output AS JSON) ->> '$.principle'"
 HAS_PRINCIPLE = (
@@ -45,7 +45,7 @@ FROM pairs JOIN mine ON list_contains(judge_versions, mine.id)"""
 
 PAIRS_OF_RANKINGS = """SELECT id, outcome AS note FROM pairs
 SEMI JOIN (SELECT hash(id) AS h FROM mine) AS ranked ON h = hash(ranking_id)"""
-"""Of many rankings at once, whose ids take twice the time of their hashes."""
+"""Pairs of many rankings at once; comparing ids instead of hashes takes twice the time."""
 
 
 def _asked(later: str, down: str, note: str = "''") -> Relation:
@@ -324,4 +324,4 @@ ALL_BEHIND = Step(
     "WHERE input_table = 'rankings' AND model_id IN (SELECT unnest($models))",
     further=tuple(step for step in UP["rankings"] if step.table != "models"),
 )
-"""From several models at once, so that what they share counts once."""
+"""The rankings of several models at once, so that shared ones count once."""

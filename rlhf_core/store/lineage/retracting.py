@@ -1,4 +1,4 @@
-"""Deciding that a fact must not be relied on any more, or may be again."""
+"""Retract a fact, so that nothing relies on it any more, or withdraw a retraction."""
 
 from rlhf_core.errors import IdError, StoreError
 from rlhf_core.records import Retraction
@@ -14,18 +14,21 @@ WHERE subject_table = ? AND subject_id = ? ORDER BY number DESC LIMIT 1"""
 def retract(
     store: Store, subject: Subject, reason: str, retracted_by: str, withdrawn: bool = False
 ) -> Retraction:
-    """Add a decision about a subject; what follows from it is in the views.
+    """Add a decision about a subject; the views derive what follows from it.
 
     Args:
-        store: Where to.
-        subject: Of one of the RETRACTABLE tables.
-        reason: Why.
-        retracted_by: Who decides.
-        withdrawn: Take the retraction back instead.
+        store: The store to add the decision to.
+        subject: A fact of one of the RETRACTABLE tables.
+        reason: Why the subject is retracted, for readers.
+        retracted_by: Name of the person who decides.
+        withdrawn: True to withdraw the retraction.
+
+    Returns:
+        The decision.
 
     Raises:
-        IdError: If it is retracted already, or not retracted where that is taken back.
-        StoreError: If the store was busy, or another decided at the same time.
+        IdError: If the subject is retracted already, or there is nothing to withdraw.
+        StoreError: If the store was busy, or another decision was made at the same time.
     """
     last = store.query(LAST, [subject.table, subject.id])
     is_retracted = bool(last) and not last[0]["withdrawn"]

@@ -17,7 +17,7 @@ class Step:
     """One direction of a relation.
 
     Args:
-        relation: What the rows it leads to are to `mine`.
+        relation: Name of the relation from `mine` to the rows that it leads to.
         table: The table that it leads to.
         sql: Selects `id` and `note`, from `mine` among others.
         further: Steps that are taken at once from the rows it leads to.
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Relation:
-    """What connects the rows of two tables; a direction that nobody follows is None."""
+    """A relation between the rows of two tables; a direction that nobody follows is None."""
 
     later: str
     earlier: str
@@ -46,7 +46,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Names:
-    """What the two directions of a relation are called, and what their rows are counted by.
+    """Names of a relation's two directions, and the notes by which their rows are counted.
 
     Args:
         up: Name of the step up; empty if nobody takes it.
@@ -62,8 +62,8 @@ class Names:
 
 
 USED = "SELECT hash(unnest(judgement_ids)) AS h FROM mine"
-"""The judgements of rankings or pairs, by the hash of their ids, which takes half the time of
-the ids themselves and mistakes one in 10^12; steps from these may read it as `used`."""
+"""Query for the hashes of the judgements of rankings or pairs, which steps read as `used`. Hashes
+take half the time of ids to compare, and mistake one in 10^12."""
 WITH_JUDGEMENTS = ("rankings", "pairs")
 
 
@@ -78,7 +78,7 @@ def refers(
         later: Table of the rows that refer.
         reference: SQL over `later` for the id, null where a row refers to nothing.
         earlier: Table of the rows referred to.
-        names: What the directions are called.
+        names: Names of the directions.
         down_where: Condition on `later` for the step down.
     """
     up = (
@@ -100,7 +100,7 @@ def lists(later: str, column: str, earlier: str, names: Names, up_where: str = "
         later: Table of the rows with the list.
         column: The list.
         earlier: Table of the rows that are listed.
-        names: What the directions are called.
+        names: Names of the directions.
         up_where: Condition on `earlier` for the step up.
     """
     used = (
@@ -125,7 +125,7 @@ def meets(later: str, earlier: str, on: str, names: Names) -> Relation:
         later: Table of the later rows.
         earlier: Table of the earlier rows.
         on: The condition, SQL over `later` and `earlier`.
-        names: What the directions are called.
+        names: Names of the directions.
     """
     up = (
         f"SELECT DISTINCT earlier.id, {names.up_note} AS note "
@@ -147,7 +147,7 @@ def linked(later: str, earlier: str, link: str, names: Names) -> Relation:
         later: Table of the later rows.
         earlier: Table of the earlier rows.
         link: A query that selects `later_id` and `earlier_id`; notes read it as `link`.
-        names: What the directions are called.
+        names: Names of the directions.
     """
     up = (
         f"SELECT {_model(later, 'mine')}earlier_id AS id, {names.up_note} AS note "
@@ -161,12 +161,26 @@ def linked(later: str, earlier: str, link: str, names: Names) -> Relation:
 
 
 def only_up(later: str, earlier: str, name: str, sql: str) -> Relation:
-    """Return a relation that is read up alone, by its own query."""
+    """Return a relation that is only read up, by its own query.
+
+    Args:
+        later: Table of the later rows.
+        earlier: Table of the earlier rows.
+        name: Name of the step.
+        sql: Selects `id` and `note`.
+    """
     return Relation(later, earlier, Step(name, earlier, sql), None)
 
 
 def only_down(later: str, earlier: str, name: str, sql: str) -> Relation:
-    """Return a relation that is read down alone, by its own query."""
+    """Return a relation that is only read down, by its own query.
+
+    Args:
+        later: Table of the later rows.
+        earlier: Table of the earlier rows.
+        name: Name of the step.
+        sql: Selects `id` and `note`.
+    """
     return Relation(later, earlier, None, Step(name, later, sql))
 
 

@@ -1,7 +1,7 @@
-"""What a fact came from, and what came of it, as a tree with counts and samples.
+"""The lineage of a fact, up or down, as a tree with counts and samples.
 
-Groups of rows are counted, with a few ids of each, of all models at once; then models, which are
-few, are told one by one, each in full where it comes first.
+Groups of rows are counted for all models at once, with a few ids of each group. Models, which are
+few, then get a branch each, with all its own branches where it first appears.
 """
 
 from collections.abc import Sequence
@@ -35,49 +35,52 @@ JUDGE_VERSIONS = (
     "SELECT judge_version AS id FROM judgements WHERE judge <> 'proxy' "
     "UNION SELECT judge_version FROM model_judges WHERE role = 'reward'"
 )
-"""Without reward models, which are models."""
+"""Judge versions, without reward models, which count as models."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What an id means."""
+    """The fact that an id identifies."""
 
     table: str
-    """Where the row is; judge_versions for a judge's version, which has no row."""
+    """Table of the row; judge_versions for a judge's version, which has no row."""
     id: str
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Some rows of one table that stand in one relation to those above them."""
+    """Rows of one table that have one relation to the branch above."""
 
     relation: str
     table: str
     note: str
-    """What they have in common: their judge, model, outcome, kind."""
+    """The judge, model, outcome or kind that the rows share."""
     count: int
     ids: tuple[str, ...]
-    """Of the first of them; of a model its one."""
+    """Ids of the first rows; a model's own id."""
     tainted: int = 0
-    """How many are retracted, or rest on something that is. Of a model, how many of the rows that
-    it and the models behind it learnt from; in the branches of a model they are not counted."""
+    """Number of rows that are retracted or rest on something retracted. For a model, the number
+    among the rows that it and those behind it learnt from; its branches do not count them."""
     made: str = ""
-    """Of a model: in which line and cycle it was made, and when."""
+    """Line and cycle in which a model was made, and the date; empty for other rows."""
     is_repeated: bool = False
-    """Whether this model's own branches stand further up."""
+    """True if this model's own branches are shown further up."""
     branches: tuple["Branch", ...] = ()
 
 
 def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MINE)) -> Subject:
-    """What an id means, or the beginning of one that only one thing has.
+    """Return the fact that an id, or the beginning of one, identifies.
 
     Args:
-        snapshot: Of the store.
-        wanted: A row's id, a judge's version, or how it begins.
-        tables: Where to look; by default wherever there is lineage.
+        snapshot: The store's snapshot.
+        wanted: A row's id, a judge's version, or the beginning of either.
+        tables: Tables to search; by default all that have lineage.
+
+    Returns:
+        The fact's table and its whole id.
 
     Raises:
-        IdError: If nothing has it, or several things.
+        IdError: If nothing or several things match.
     """
     looks = [
         f"SELECT '{table}' AS name, id FROM ({_ids(table)}) WHERE starts_with(id, $wanted)"
@@ -91,14 +94,19 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
 
 
 def anything_retracted(snapshot: Snapshot) -> bool:
-    """Whether to look for what rests on something retracted, which reads whole tables."""
+    """Return True if anything is retracted; finding what rests on it reads whole tables."""
     return bool(snapshot.query("SELECT 1 FROM retracted LIMIT 1").rows)
 
 
 def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
-    """What a fact came from, up to base models and prompts; up to `limit` ids of each group.
+    """Return what a fact came from, up to base models and prompts.
 
-    The rankings of all models together are counted at the end, with what is behind them.
+    The last branch counts the rankings of all models together, with what is behind them.
+
+    Args:
+        snapshot: The store's snapshot.
+        subject: The fact.
+        limit: Most ids of each group.
     """
     walk = _Walk(snapshot, UP, limit)
     for model_id, source_id, relation in snapshot.query(EDGES).rows:
@@ -108,7 +116,13 @@ def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Br
 
 
 def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
-    """What came of a fact, down to the last policy; up to `limit` ids of each group."""
+    """Return what came of a fact, down to the last policy.
+
+    Args:
+        snapshot: The store's snapshot.
+        subject: The fact.
+        limit: Most ids of each group.
+    """
     walk = _Walk(snapshot, DOWN, limit)
     for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(source_id, []).append((model_id, relation))
@@ -120,7 +134,7 @@ def _ids(table: str) -> str:
 
 
 class _Walk:
-    """One direction, and the models met on it."""
+    """A walk in one direction, and the models that it has visited."""
 
     def __init__(self, snapshot: Snapshot, steps: dict[str, tuple[Step, ...]], limit: int) -> None:
         self.snapshot, self.steps, self.limit = snapshot, steps, limit
@@ -132,10 +146,10 @@ class _Walk:
         self.tainted_rows: dict[str, int] = dict(tainted)
         self.met: set[str] = set()
         self.known: dict[str, list[Branch]] = {}
-        """The branches of models but those that are models."""
+        """The branches of each model, without those that are models."""
 
     def of(self, subject: Subject) -> tuple[Branch, ...]:
-        """The branches of what is asked about."""
+        """Return the branches of the subject."""
         if subject.table == "models":
             self._learn([subject.id])
             return self._of_model(subject.id)
@@ -151,14 +165,14 @@ class _Walk:
         return tuple(found)
 
     def together(self) -> list[Branch]:
-        """The rankings of all models met, with what is behind them."""
+        """Return the rankings of all visited models, with what is behind them."""
         values = {"models": sorted(self.met)}
         return self._branches(
             [ALL_BEHIND], "models", "SELECT 1", values, counts_tainted=self.has_retracted
         )
 
     def _learn(self, models: Sequence[str]) -> None:
-        """Find the branches of some models, and of all that they lead to, a step at a time."""
+        """Query the branches of some models, and of all models they lead to, step by step."""
         new, ahead = set[str](), [model for model in models if model not in self.known]
         while ahead:
             new.add(model := ahead.pop())
@@ -222,7 +236,7 @@ class _Walk:
         values: dict[str, Any],
         counts_tainted: bool,
     ) -> list[Branch]:
-        """The branches that some steps from the same rows lead to, found by one query."""
+        """Return the branches that some steps from the same rows lead to, by one query."""
         found = " UNION ALL ".join(
             f"SELECT {place} AS place, note, count(*) AS count, min(id, $limit) AS ids, "
             f"count(*) FILTER ({_is_tainted(step, counts_tainted)}) AS tainted "
@@ -232,7 +246,7 @@ class _Walk:
         used = f", used AS MATERIALIZED ({USED})" if table in WITH_JUDGEMENTS else ""
         rows = self.snapshot.query(
             f"WITH mine AS MATERIALIZED ({mine}){used} {found} ORDER BY place, count DESC, note",
-            # None asked for are still one to DuckDB.
+            # DuckDB takes no limit of 0.
             {**values, "limit": max(self.limit, 1)},
         ).rows
         further = {
