@@ -1,4 +1,4 @@
-"""Records as Arrow tables: the columns of each kind, and what a table must hold to be of a kind."""
+"""Records as Arrow tables: the columns of each kind, and the check that a table has them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -24,7 +24,7 @@ ARROW_TYPES: dict[Any, pa.DataType] = {
 
 
 def table_of(record_type: type[Record], records: Iterable[Record]) -> pa.Table:
-    """Records of one kind as a table with the columns of that kind, whatever is null in them."""
+    """Return records of one kind as a table with the columns of that kind."""
     rows = list(records)
     schema = schema_of(record_type)
     columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
@@ -32,13 +32,19 @@ def table_of(record_type: type[Record], records: Iterable[Record]) -> pa.Table:
 
 
 def with_provenance(table: pa.Table, written_at: datetime, run_id: str) -> pa.Table:
-    """The table with the columns that say when, by which run and by which code."""
+    """Return the table with its time, run and code version added.
+
+    Args:
+        table: Rows of any kind.
+        written_at: Time of the write.
+        run_id: The run that writes.
+    """
     values = {
         "created_at": pa.array([written_at], ARROW_TYPES[datetime]),
         "run_id": pa.array([run_id], pa.string()),
         "code_version": pa.array([code_version()], pa.string()),
     }
-    # One value and an index a row, instead of a million copies of it.
+    # One value and an index per row, instead of a million copies of the value.
     index = pa.repeat(pa.scalar(0, pa.int8()), len(table))
     for name, value in values.items():
         table = table.append_column(name, pa.DictionaryArray.from_arrays(index, value))
@@ -46,11 +52,11 @@ def with_provenance(table: pa.Table, written_at: datetime, run_id: str) -> pa.Ta
 
 
 def check_table(record_type: type[Record], table: pa.Table) -> None:
-    """Make sure that a table's rows could be records of a kind; its ids are taken as they are.
+    """Check that a table's rows can be records of a kind; ids are not checked.
 
     Raises:
-        RecordError: If a column is missing, unknown or of another type, or a value is null or out
-            of the closed set where it must not be.
+        RecordError: If a column is missing, unknown or of another type, or if a value is null or
+            outside its closed set.
     """
     schema = schema_of(record_type)
     found, wanted = table.column_names, schema.names
@@ -73,7 +79,7 @@ def check_table(record_type: type[Record], table: pa.Table) -> None:
 
 @cache
 def schema_of(record_type: type[Record]) -> pa.Schema:
-    """The columns of a kind of record, without those the store adds."""
+    """Return the columns of a kind of record, without those that the store adds."""
     fields = {name: field.return_type for name, field in record_type.model_computed_fields.items()}
     fields |= {name: field.annotation for name, field in record_type.model_fields.items()}
     return pa.schema(
@@ -91,11 +97,11 @@ def _check_column(name: str, field: pa.Field, column: pa.ChunkedArray) -> None:
     if pa.types.is_list(field.type) and not pa.types.is_null(column.type):
         nulls += pc.list_flatten(column).null_count
     if nulls:
-        raise RecordError(f"{name}: must not be null, and is in {nulls} places")
+        raise RecordError(f"{name}: must not be null, but is null in {nulls} places")
 
 
 def _is_like(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of a type are what is wanted, in whatever width or encoding."""
+    """True if a type holds the wanted values, in whatever width or encoding."""
     is_a = pa.types
     if is_a.is_dictionary(found):
         return _is_like(found.value_type, wanted)

@@ -1,7 +1,7 @@
-"""What an export selects, and which imports there are: the questions that exchange asks the store.
+"""Queries of exports and imports: the rows that an export selects, and the imports of a store.
 
-Every selection has a column `reason`: why a row is left out, null for those that go out. `said` is
-what an imported row held beside words and labels, so that it goes out as it came in.
+Every selection has a column `reason`: why a row is left out, or null if it is exported. `said`
+holds the other columns of an imported row, so that imports round-trip.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -15,15 +15,15 @@ from rlhf_core.store.snapshot import Snapshot
 from rlhf_core.store.store import Store
 
 TIMEOUT_SECONDS = 24 * 3600.0
-"""Of an export, which writes while it reads."""
+"""Longest time of an export, which writes while it reads."""
 IS_WHOLE = f"($with_cut_off OR {{}} IN {FINISHED})"
-"""Of a finish reason: whether its answer goes out."""
+"""Condition on a finish reason: true if its answer is exported."""
 IS_EMPTY = "trim({}, ' ' || chr(9) || chr(10) || chr(13)) = ''"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows go out. None leaves a filter open."""
+    """A filter of rows to export; None matches all."""
 
     split: Split = Split.TRAIN
     mode: Mode | None = None
@@ -32,10 +32,10 @@ class Selection:
     min_margin: float | None = None
     min_agreement: float | None = None
     with_cut_off: bool = False
-    """Whether answers go out that were cut off; a trainer gives each an end it did not have."""
+    """True to export answers that were cut off, which a trainer ends as if they were whole."""
 
     def parameters_of(self, sql: str) -> dict[str, Any]:
-        """Those that the statement names: DuckDB refuses others."""
+        """Return the parameters that the statement names; DuckDB refuses others."""
         known = {
             "split": self.split.value,
             "mode": self.mode.value if self.mode else None,
@@ -50,21 +50,21 @@ class Selection:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a selection comes to."""
+    """Number and properties of the rows of a selection."""
 
     rows: int
     left_out: dict[str, int]
-    """Rows that do not go out, by the reason."""
+    """Number of rows that are not exported, by reason."""
     has_conversations: bool
     columns: set[str]
-    """Those of OPTIONAL that any row fills."""
+    """The columns of OPTIONAL that any row fills."""
 
 
 def by_whole_ids(snapshot: Snapshot, selection: Selection) -> Selection:
-    """Return a selection whose ids may be how they begin with the ids themselves.
+    """Return a selection with the beginnings of its ids completed.
 
     Raises:
-        IdError: If no run or config has one that begins so, or several have.
+        IdError: If an id matches no run or config, or several.
     """
     run, config_hash = selection.run, selection.config_hash
     if run is not None:
@@ -79,15 +79,15 @@ def by_whole_ids(snapshot: Snapshot, selection: Selection) -> Selection:
 def select_rows(
     snapshot: Snapshot, subject: str, selection: Selection, ids: Collection[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a subject of SELECTIONS that go out, a batch in memory at a time.
+    """Yield the rows to export, with one batch in memory at a time.
 
-    Sorted by the id under which they were first exported, so that stores can be compared.
+    Rows are sorted by the id under which they were first exported, so that stores can be compared.
 
     Args:
-        snapshot: Where to look.
-        subject: Of SELECTIONS.
-        selection: What may go out of it.
-        ids: Only these, by the id under which they were first exported.
+        snapshot: The store's snapshot.
+        subject: A key of SELECTIONS.
+        selection: Filter of the rows.
+        ids: Ids, as first exported, of the only rows to yield; None for all.
     """
     first_id = f"coalesce(json_extract_string(said, '$.{ID_COLUMNS[subject]}'), id)"
     of_ids = "" if ids is None else f" AND {first_id} IN (SELECT unnest($ids))"
@@ -104,6 +104,16 @@ def select_rows(
 
 
 def count_rows(snapshot: Snapshot, subject: str, selection: Selection) -> Counts:
+    """Count the rows to export and those left out.
+
+    Args:
+        snapshot: The store's snapshot.
+        subject: A key of SELECTIONS.
+        selection: Filter of the rows.
+
+    Returns:
+        Number of rows, and of those left out by reason.
+    """
     known = ", ".join(
         f"bool_or({test}) AS {name}"
         for name, test in OPTIONAL.items()
@@ -128,7 +138,7 @@ def count_rows(snapshot: Snapshot, subject: str, selection: Selection) -> Counts
 
 
 def newest_imports(store: Store, names: Sequence[str]) -> dict[str, Import]:
-    """The last import under each name that has one; a name is a source or a judge version."""
+    """Return the last import under each name, which is a source or a judge version."""
     wanted = "source IN (SELECT unnest($1)) OR judge_version IN (SELECT unnest($1))"
     return {
         name: found
@@ -144,7 +154,7 @@ def has_rankings(store: Store, imported: Import) -> bool:
 
 
 def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking]:
-    """Rankings of imports, by id, but for prompts whose words are held out in the store."""
+    """Return the rankings of imports by id, without prompts whose words are held out."""
     words = "trim(concat_ws(chr(10) || chr(10), context, text))"
     found = store.rows(
         Ranking,
@@ -163,7 +173,7 @@ OPTIONAL = {
     "score_rejected": "score_rejected IS NOT NULL",
     "agreement": "agreement IS NOT NULL",
 }
-"""Columns that an export leaves out where no row fills them, and when a row does."""
+"""Columns that an export omits if no row fills them, with the condition that a row does."""
 ID_COLUMNS = {
     "preference": "pair_id",
     "ranking": "ranking_id",
@@ -172,7 +182,7 @@ ID_COLUMNS = {
     "rankings": "origin_id",
     "revisions": "origin_id",
 }
-"""By subject, the exported column that names the fact a row was made from."""
+"""The exported column with the id of the fact that a row was made from, by subject."""
 # Judges that scored a pair's answers alone, weighted as the config that made the pair says.
 _PAIRS = (
     """
@@ -340,4 +350,4 @@ SELECTIONS: dict[str, str] = {
     WHERE {_WANTED}
 )""",
 }
-"""What each subject selects from, as common table expressions that end in `found`."""
+"""Common table expressions of each subject, ending in `found` with the rows and reasons."""

@@ -103,6 +103,9 @@ class Snapshot:
             parameters: Values of its placeholders: $1 or ? by place, $name by name.
             timeout_seconds: Longest time it may run.
 
+        Returns:
+            Columns, rows and the age of the snapshot.
+
         Raises:
             QueryError: If the SQL is wrong, is more than one statement, does anything but read, or
                 exceeds the time or memory of an audit.
@@ -125,6 +128,9 @@ class Snapshot:
             sql: The statement.
             parameters: Values of its placeholders.
             timeout_seconds: Longest time until the last row is read.
+
+        Returns:
+            A context manager for the columns and the batches of rows.
         """
         with self._limited(sql, timeout_seconds):
             result = self._connection.execute(sql, parameters)
@@ -144,6 +150,9 @@ class Snapshot:
             sql: The statement.
             parameters: Values of its placeholders.
             timeout_seconds: Longest time until the last batch is read.
+
+        Returns:
+            A context manager for the schema and the batches.
         """
         with self._limited(sql, timeout_seconds):
             # Only a relation streams: a result of execute() is copied whole before the first batch.

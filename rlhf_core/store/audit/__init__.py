@@ -1,1 +1,1 @@
-"""What auditors ask: checks, pages, stories, named queries."""
+"""Queries of auditors: checks, pages, stories, named queries."""

@@ -1,8 +1,8 @@
-"""A question asked in a process of its own, which can be ended where the query cannot.
+"""Run a query in a separate process, which can be ended where the query cannot.
 
-DuckDB looks at interrupts between rows, so one huge string outlasts its time limit. `solon sql`
-then ends its process; who serves others cannot, and asks here. Each question gets a fork of a
-server that has everything loaded: starting one takes milliseconds, and its memory goes with it.
+DuckDB checks for interrupts between rows, so one huge string outlasts its time limit. `solon sql`
+then ends its own process; a server cannot, and runs its queries here. Each gets a fork of a server
+that has everything loaded: a fork starts in milliseconds, and its memory is freed with it.
 """
 
 import multiprocessing
@@ -23,29 +23,29 @@ from rlhf_core.store.limits import (
 from rlhf_core.store.snapshot import Snapshot, reading
 
 START_SECONDS = 120.0
-"""For the process to open the snapshot, which may have to be made first."""
+"""Longest time in which the process opens the snapshot, which it may have to make first."""
 GRACE_SECONDS = 5.0
-"""For a query that was told to stop, before its process is ended."""
+"""Time that an interrupted query has to stop before its process is ended."""
 MOST_BYTES = 64 * 2**20
-"""Of an answer, so that the one who asks need not hold what the query could."""
+"""Largest answer, so that the caller need not hold as much memory as the query may."""
 
 Found = TypeVar("Found")
 _context = multiprocessing.get_context("forkserver")
 
 
 def prepare(*modules: str) -> None:
-    """Load modules into the server that questions are forked from, and start it."""
+    """Load modules into the server that processes are forked from, and start it."""
     _context.set_forkserver_preload([__name__, *modules])
     forkserver.ensure_running()
 
 
 class Apart(Generic[Found]):
-    """One question on its way.
+    """A query that runs in its own process.
 
     Args:
-        store: Whose snapshot is asked.
-        question: A function at the top of a module, or a partial of one; what it returns is small.
-        timeout_seconds: When it is stopped, from when the snapshot is open.
+        store: Address of the store whose snapshot is read.
+        question: A function at the top of a module, or a partial of one, with a small result.
+        timeout_seconds: Longest run time from when the snapshot is open.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Apart(Generic[Found]):
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self.age_seconds = 0.0
-        """Of the snapshot, once there is an answer."""
+        """Age of the snapshot; 0 until there is an answer."""
         self._receiver, sender = _context.Pipe(duplex=False)
         self._process = _context.Process(target=_ask, args=(sender, store, question), daemon=True)
         self._process.start()
         sender.close()
 
     def answer(self) -> Found:
-        """Wait for what the question returns.
+        """Wait for the result of the question and return it.
 
         Raises:
             QueryError: If it takes too long, or its answer is too large, or its process ends.
@@ -72,12 +72,12 @@ class Apart(Generic[Found]):
         """
         try:
             if not self._receiver.poll(START_SECONDS):
-                raise StoreError(f"the store was not open within {START_SECONDS:g} s; ask again")
+                raise StoreError(f"the store was not open within {START_SECONDS:g} s; run again")
             self.age_seconds = self._received()
             if not self._receiver.poll(self.timeout_seconds + GRACE_SECONDS):
                 raise QueryError(
                     f"the query took longer than {self.timeout_seconds:g} s and its process was "
-                    "ended; ask for less"
+                    "ended; select less"
                 )
             found: Found = self._received()
             return found
@@ -97,13 +97,13 @@ class Apart(Generic[Found]):
         return found
 
     def end(self) -> None:
-        """End the process, whatever it does; who waits for its answer gets an error."""
+        """End the process, whatever it does; a caller that waits for its answer gets an error."""
         if self._process.is_alive():  # else its number may be another's by now
             self._process.kill()
 
 
 def _ask(sender: Connection, store: Path | str, question: Callable[[Snapshot], Any]) -> None:
-    """What the process does."""
+    """Run the question in the process and send its result."""
     try:
         with reading(store) as snapshot:
             sender.send(snapshot.age_seconds)

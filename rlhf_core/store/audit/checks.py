@@ -1,6 +1,6 @@
-"""The checks of a store: its views named check_, each with a severity and what to do about it.
+"""The checks of a store: its views named check_, each with a severity and advice.
 
-Both stand in the comment of the view, so that whoever reads the schema reads them too.
+Both are in the comment of the view, so that readers of the schema see them too.
 """
 
 import re
@@ -17,7 +17,7 @@ WHERE NOT internal AND view_name LIKE 'check\\_%' ESCAPE '\\' ORDER BY view_name
 
 
 class Severity(StrEnum):
-    """An error: the facts contradict each other. A warning: they hold, and are of little worth."""
+    """Severity: with an error facts contradict each other, with a warning they are worth little."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that must not be: what is wrong, with which row, in detail."""
+    """A case that a check found: the fault, the row's id and details."""
 
     what: str
     id: str
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Check:
-    """What a check is, and what it found: how many cases, and the first of them."""
+    """A check with the number of cases that it found, and the first of them."""
 
     name: str
     severity: Severity
@@ -44,7 +44,7 @@ class Check:
 
 
 def run_checks(snapshot: Snapshot) -> list[Check]:
-    """Every check of the store, by name."""
+    """Run every check of the store, in the order of their names."""
     views = snapshot.query(CHECKS_SQL).rows
     return [_run(snapshot, view, comment) for view, comment in views]
 

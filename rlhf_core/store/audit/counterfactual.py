@@ -1,4 +1,4 @@
-"""What a counterfactual reads of a snapshot, a page of prompts at a time: what it counts."""
+"""Read the facts that a counterfactual counts from a snapshot, page by page of prompts."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -14,45 +14,47 @@ PROMPTS_A_PAGE = 10_000
 
 
 class Group(NamedTuple):
-    """Candidates that are ranked together, and their prompt."""
+    """The candidates of one prompt that are ranked together."""
 
     prompt_id: str
     mode: Mode
     split: Split
     answers: dict[str, int]
-    """A hash of each candidate's text and whether it ended, by its id, in the order of sampling."""
+    """Hash of each candidate's text and of whether it ended, by its id, in sampling order."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The groups of some prompts, and what judges said of each prompt's candidates."""
+    """The groups of some prompts, and the judgements of each prompt's candidates."""
 
     groups: list[Group]
     said: dict[str, list[JudgementRow]] = field(default_factory=dict)
-    """By prompt id, without what was unavailable."""
+    """Judgements by prompt id, without unavailable ones."""
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What one judge version has been asked, over the whole store."""
+    """The judgements of one judge version in the whole store, and what they cost."""
 
     judgements: int
-    """Those it gave; what was unavailable is in the costs alone."""
+    """Number of judgements; unavailable ones are counted in the cost only."""
     cost_usd: float
     seconds: float | None
-    """Their latencies together; None where the judge keeps none, as those without a model."""
+    """Sum of their latencies; None if the judge has none, as judges without a model."""
     is_pairwise: bool
 
 
 def ranked_pages(
     snapshot: Snapshot, recipe: str, versions: Collection[str], size: int = PROMPTS_A_PAGE
 ) -> Iterator[Page]:
-    """All candidates of the batches that this recipe ranked, also where it could rank nothing.
+    """Yield all candidates of the batches that a recipe ranked, page by page.
+
+    Candidates that the recipe could not rank are included.
 
     Args:
-        snapshot: Where to look.
-        recipe: Of the panel as it is.
-        versions: Judges whose judgements are wanted.
+        snapshot: The store's snapshot.
+        recipe: Recipe of the current panel.
+        versions: Judge versions whose judgements are read.
         size: Prompts a page.
     """
     batches = snapshot.query(
@@ -112,7 +114,7 @@ def _said(
 def prompts_with_answers(
     snapshot: Snapshot, prompt_ids: Collection[str]
 ) -> tuple[dict[str, Prompt], dict[str, str]]:
-    """Prompts by id, and the text of each of their candidates by its id."""
+    """Return the prompts by id, and the texts of their candidates by candidate id."""
     ids = [list(prompt_ids)]
     prompts = snapshot.query("SELECT * FROM prompts WHERE id IN (SELECT unnest(?))", ids)
     texts = snapshot.query(
@@ -125,7 +127,7 @@ def prompts_with_answers(
 
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
-    """Versions that judged under this name; else those that are this, or begin so."""
+    """Return the versions of the judge of that name, or else those that begin with it."""
     found = snapshot.query(
         "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
         "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",

@@ -1,4 +1,4 @@
-"""The schema as the store itself tells it: tables, views, columns, and what each means."""
+"""The schema, read from the store: tables, views and columns with their comments."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index
 
 @dataclass(frozen=True)
 class Column:
-    """A column; nullability is known of tables alone."""
+    """A column; only columns of tables have a known nullability."""
 
     name: str
     type: str
@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or a view. A comment is empty where there is none."""
+    """A table or a view; a missing comment is empty."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ class Relation:
 
 
 def relations(snapshot: Snapshot) -> list[Relation]:
-    """Tables in the order a cycle fills them, then views by name."""
+    """Return tables in the order in which a cycle fills them, then views by name."""
     columns: dict[str, list[Column]] = {}
     for table, name, kind, is_nullable, comment in snapshot.query(_COLUMNS).rows:
         columns.setdefault(table, []).append(Column(name, kind, is_nullable, comment or ""))

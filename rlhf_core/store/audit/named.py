@@ -1,7 +1,7 @@
-"""Questions kept as files: deploy/queries/*.sql, asked by name.
+"""Named queries: the files deploy/queries/*.sql, run by name.
 
-A file begins with comments: first what it answers, then a line for each $parameter, with the value
-it has where none is given:
+A file begins with comments: first what the query answers, then a line for each $parameter with its
+default and meaning:
 
     -- Pairs the judges were least sure of.
     -- $rows = 20: how many
@@ -18,14 +18,14 @@ from rlhf_core.errors import QueryError
 FOLDER = Path("deploy/queries")
 Value = str | int | float | bool
 _PARAMETER = re.compile(r"\$(?P<name>\w+)(?: = (?P<value>[^:]*\S))?: (?P<meaning>.+)")
-# Not 007, which is a name, nor more digits than a BIGINT holds, which are an id.
+# Neither 007, which is a name, nor more digits than a BIGINT holds, which are an id.
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A query with what it answers; `defaults` are the parameters that may be left out."""
+    """A query with a summary of its answer; parameters in `defaults` are optional."""
 
     name: str
     sql: str
@@ -35,13 +35,13 @@ class NamedQuery:
 
 
 def named_queries(folder: Path | None = None) -> dict[str, NamedQuery]:
-    """Solon's own queries, and beside them or in their place those of a folder, by name.
+    """Return Solon's own queries and those of a folder, which override them, by name.
 
     Args:
-        folder: deploy/queries of the working directory, if there is one and none is given.
+        folder: The folder; by default deploy/queries of the working directory, if it exists.
 
     Raises:
-        QueryError: If the folder is not there, or a file does not say what it answers.
+        QueryError: If the folder does not exist, or a file does not say what it answers.
     """
     if folder is not None and not folder.is_dir():
         raise QueryError(f"no folder of queries at {folder}")
@@ -52,34 +52,34 @@ def named_queries(folder: Path | None = None) -> dict[str, NamedQuery]:
 
 
 def named_query(name: str, folder: Path | None = None) -> NamedQuery:
-    """The query of that name.
+    """Return the query of that name.
 
     Raises:
-        QueryError: If there is none; it lists those there are.
+        QueryError: If there is none; the message lists the names.
     """
-    found = named_queries(folder)
-    if name not in found:
-        raise QueryError(f"no query named {name!r}; there are: {', '.join(sorted(found))}")
-    return found[name]
+    queries = named_queries(folder)
+    if name not in queries:
+        raise QueryError(f"no query named {name!r}; there are: {', '.join(sorted(queries))}")
+    return queries[name]
 
 
 def read_parameters(written: Sequence[str]) -> dict[str, Value]:
-    """NAME=VALUE each, as what its value looks like: 5, 0.5, true, and text otherwise.
+    """Read parameters written as NAME=VALUE; a value like 5, 0.5 or true gets that type.
 
     Raises:
-        QueryError: If one is not written so.
+        QueryError: If a parameter has another form.
     """
-    found: dict[str, Value] = {}
+    values: dict[str, Value] = {}
     for pair in written:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise QueryError(f"--param {pair}: write NAME=VALUE, and $NAME in the query")
-        found[name] = _value(value)
-    return found
+        values[name] = _value(value)
+    return values
 
 
 def _shipped() -> Path:
-    """Beside the packages in a checkout; where the wheel puts data otherwise."""
+    """Return the folder of Solon's queries: in a checkout, or in the wheel's data folder."""
     checkout = Path(__file__).parents[3] / FOLDER
     return (
         checkout if checkout.is_dir() else Path(sysconfig.get_path("data")) / "share/solon/queries"

@@ -1,9 +1,8 @@
-"""What the audit page browses: pairs a page at a time, counts, costs, runs. Reads a snapshot.
+"""Queries of the audit page on a snapshot: pairs page by page, counts, costs, runs.
 
-Pages are cut by key, not by offset: the next one starts after the last row of this one, so the
-thousandth costs what the first does. Rows are chosen by few columns, and the others read by their
-places in the file, which no writer moves under a snapshot; texts are asked for by id, as a join
-reads them all.
+Pages are cut by key, not by offset: each starts after the last row of the one before, so the
+thousandth costs as much as the first. A query selects rows by few columns; the other columns are
+read by row id, which no writer changes in a snapshot, and texts by id, since a join reads them all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from rlhf_core.store.snapshot import Snapshot
 
 PAGE_ROWS = 50
 COUNTED_ROWS = 10_000
-"""Counting stops here: that there are more is what a reader of a page needs to know."""
+"""Counting stops here: beyond it, a reader only needs to know that there are more."""
 RECENT_ROWS = 12
 
 Row = dict[str, Any]
@@ -28,7 +27,7 @@ class PairOrder(StrEnum):
     CLEAREST = "largest margin first"
 
 
-# Margins are 0 to 1, so what stands for none sorts it last.
+# Margins are 0 to 1, so the values for a missing one sort last.
 _KEYS = {
     PairOrder.NEWEST: ("created_at", "DESC"),
     PairOrder.CLOSEST: ("coalesce(margin, 2)", "ASC"),
@@ -45,7 +44,7 @@ _ANSWER_KEYS = ("first_id", "second_id")
 
 @dataclass(frozen=True)
 class PairFilter:
-    """Which pairs are wanted; None and the empty text want all."""
+    """A filter of pairs; None and the empty text match all."""
 
     mode: str | None = None
     split: str | None = None
@@ -55,7 +54,7 @@ class PairFilter:
     margin_low: float | None = None
     margin_high: float | None = None
     text: str = ""
-    """Part of the prompt or of either answer, in any case of letters."""
+    """Part of the prompt or of either answer, whatever the case of its letters."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,14 @@ def pair_page(
     order: PairOrder = PairOrder.NEWEST,
     after: tuple[Any, str] | None = None,
 ) -> PairPage:
-    """The pairs that follow `after`, with the beginning of their texts."""
+    """Return a page of pairs with the beginning of their texts.
+
+    Args:
+        snapshot: The store's snapshot.
+        wanted: Filter of the pairs.
+        order: Order of the pairs.
+        after: `last` of the page before; None for the first page.
+    """
     key, direction = _KEYS[order]
     conditions, parameters = _where(wanted)
     if after is not None:
@@ -96,7 +102,7 @@ def pair_page(
 
 
 def pair_count(snapshot: Snapshot, wanted: PairFilter) -> int:
-    """How many pairs are wanted; above COUNTED_ROWS where there are more than that."""
+    """Return the number of pairs that match, or one above COUNTED_ROWS if there are more."""
     conditions, parameters = _where(wanted)
     counted = f"SELECT 1 FROM pairs WHERE {' AND '.join(conditions)} LIMIT {COUNTED_ROWS + 1}"
     sql = f"{_hits(wanted)}SELECT count(*) FROM ({counted})"
@@ -104,7 +110,7 @@ def pair_count(snapshot: Snapshot, wanted: PairFilter) -> int:
 
 
 def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
-    """What pairs can be filtered by: judge versions, and the runs that made pairs, newest first."""
+    """Return the choices of a filter: judge versions, and runs that made pairs, newest first."""
     judges = snapshot.query("SELECT DISTINCT judge_version FROM judgements ORDER BY 1 LIMIT 200")
     runs = snapshot.query(
         "SELECT run_id FROM pairs GROUP BY run_id ORDER BY max(created_at) DESC LIMIT 200"
@@ -113,7 +119,7 @@ def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
 
 
 def table_counts(snapshot: Snapshot) -> list[Row]:
-    """Every table with its rows, as DuckDB counts them, and its comment; as a cycle fills them."""
+    """Return every table with its number of rows and its comment, in the order of a cycle."""
     found = snapshot.query(
         "SELECT table_name, estimated_size AS rows, comment FROM duckdb_tables() "
         "WHERE table_name <> 'migrations'"
@@ -127,7 +133,7 @@ def judge_summaries(snapshot: Snapshot) -> list[Row]:
 
 
 def costs(snapshot: Snapshot) -> list[Row]:
-    """US dollars and tokens by who was paid: those sampled, those who judge, those who revise."""
+    """Return US dollars and tokens of each model that samples, judges or revises."""
     return snapshot.query(
         "SELECT 'sampling' AS work, model_id AS by_whom, sum(cost_usd) AS cost_usd, "
         "sum(prompt_tokens) + sum(completion_tokens) AS tokens FROM candidates GROUP BY model_id "
@@ -139,7 +145,7 @@ def costs(snapshot: Snapshot) -> list[Row]:
 
 
 def model_list(snapshot: Snapshot) -> list[Row]:
-    """The newest models, with what came of them where they were put up for promotion."""
+    """Return the newest models, with the decision on those that were up for promotion."""
     return snapshot.query(
         "SELECT models.id, models.kind, base, model_runs.line, model_runs.cycle, "
         "models.created_at, models.run_id, promoted "
@@ -166,7 +172,7 @@ def recent_promotions(snapshot: Snapshot) -> list[Row]:
 
 
 def _hits(wanted: PairFilter) -> str:
-    """What comes before a query by text: the ids of all texts that hold it, found once."""
+    """Return the common table expression with the ids of all texts that contain the text."""
     if not wanted.text:
         return ""
     found = " UNION ALL ".join(
@@ -177,7 +183,7 @@ def _hits(wanted: PairFilter) -> str:
 
 
 def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
-    """Conditions on `pairs`, and what is bound in them."""
+    """Return conditions on `pairs` and their parameters."""
     conditions = {
         "outcome": "outcome = $outcome",
         "judge_version": "list_contains(judge_versions, $judge_version)",
@@ -197,7 +203,7 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _with_texts(snapshot: Snapshot, pairs: list[Row]) -> list[Row]:
-    """The pairs with the beginning of prompt and answers."""
+    """Return the pairs with the beginning of prompt and answers."""
     answers = _texts(snapshot, "candidates", {pair[k] for pair in pairs for k in _ANSWER_KEYS})
     prompts = _texts(snapshot, "prompts", {pair["prompt_id"] for pair in pairs}, "mode, split,")
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Spot checks and the store: what a person may still be asked, and keeping what they said."""
+"""Select pairs for a person's spot checks, and store the verdicts."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from rlhf_core.store.snapshot import Snapshot, reading
 from rlhf_core.store.store import Store
 
 POOL = 1000
-"""Pairs that each strategy is offered: far more than a person checks at a sitting."""
+"""Pairs that each strategy may choose among: far more than a person checks at once."""
 
-# Of pairs made again by another recipe, the newest is asked about: a verdict is about two texts.
-# An imported label without a margin is a full one.
+# A verdict is about two texts, so of pairs made again by another recipe only the newest counts.
+# An imported label without a margin has the full margin.
 CHECKABLE = """
 WITH newest AS (
     SELECT id, prompt_id, left_id, right_id, outcome,
@@ -54,17 +54,18 @@ ORDER BY askable.id
 def checkable(
     store: Store, person: str, split: Split | None = None, seed: int = 0, pool: int = POOL
 ) -> list[CheckablePair]:
-    """Pairs this person has not checked, for `rlhf_core.preferences.spot_checks.choose`, by id.
+    """Return the pairs that a person has not checked, by id.
 
-    Unscored pairs are left out, and those whose answers are one text. The pairs come from the
-    store's snapshot, so that no writer waits; what the person did comes from the store itself.
+    `rlhf_core.preferences.spot_checks.choose` chooses among them. Unscored pairs and pairs of equal
+    texts are left out. The pairs come from the store's snapshot, so that no writer waits; the
+    person's earlier checks come from the store itself.
 
     Args:
-        store: Where to look.
-        person: Whose checks are not asked for again.
-        split: Only prompts of this split.
-        seed: Draws the random ones.
-        pool: How many pairs each strategy may choose among.
+        store: The store.
+        person: Name of the person who checks.
+        split: Split of the prompts; None for both.
+        seed: Seed of the random choice.
+        pool: Number of pairs that each strategy may choose among.
     """
     done = store.query(
         "SELECT DISTINCT left_id, right_id FROM spot_checks WHERE person = ?", [person]
@@ -102,15 +103,18 @@ def record(
     seconds: float,
     note: str | None = None,
 ) -> SpotCheck:
-    """Keep what a person said, at once; said again, it is a row of a higher round.
+    """Store a person's verdict; a second verdict on the same pair is a row of a higher round.
 
     Args:
-        store: Where it is kept.
-        check: What was shown, in the order of `check.pair.shown_to(person)`.
-        person: Who said it.
+        store: The store.
+        check: The pair that was shown, in the order of `check.pair.shown_to(person)`.
+        person: Name of the person.
         said: LEFT or RIGHT as on the person's screen, TIE or UNSURE.
-        seconds: From the pair's appearing to the verdict.
-        note: What the person wrote to it.
+        seconds: Time from showing the pair to the verdict.
+        note: The person's note on the pair.
+
+    Returns:
+        The verdict as it was stored.
     """
     pair = check.pair
     spot_check = SpotCheck(
@@ -140,7 +144,7 @@ def _rounds(store: Store, pair: CheckablePair, person: str) -> int:
 
 
 def votes_beside_people(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Each verdict beside each judge's vote and the label on the same pair; see the view."""
+    """Return each verdict beside each judge's vote and the label, as in judge_human_votes."""
     return snapshot.query(
         "SELECT source, judge, judge_version, votes.prompt_id, strategy, agrees, mode, "
         "strftime(date_trunc('week', checked_at), '%Y-%m-%d') AS week "
@@ -150,7 +154,7 @@ def votes_beside_people(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def verdicts_of_people(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """What each person now holds of each two candidates, with the prompt."""
+    """Return each person's current verdict on each two candidates, with the prompt."""
     return snapshot.query(
         "SELECT prompt_id, left_id, right_id, person, verdict, seconds FROM human_verdicts "
         "ORDER BY left_id, right_id, person"
@@ -158,7 +162,11 @@ def verdicts_of_people(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def disputes(snapshot: Snapshot, count: int) -> list[dict[str, Any]]:
-    """Pairs where people and judges differ most: most votes against, then the surest label."""
+    """Return the pairs where people and judges differ most.
+
+    Pairs with the largest share of votes against people come first, then those with the surest
+    label.
+    """
     return snapshot.query(
         """
         SELECT pair_id, prompts.text AS prompt, one.text AS left_text, other.text AS right_text,

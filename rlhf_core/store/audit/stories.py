@@ -1,6 +1,6 @@
 """The story of one fact: everything about a pair, a prompt, an answer, a judgement or a model.
 
-Each function gives what one screen or page shows, as plain dictionaries of values.
+Each function returns the content of one page, as plain dictionaries of values.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +61,7 @@ WHERE pair_id = $id ORDER BY ALL"""
 
 
 def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
-    """A pair: prompt, both answers, all votes on them, what people said, who learnt from it.
+    """Return a pair with its prompt, answers, votes, human verdicts and models taught by it.
 
     `is_counted` says which votes made the label.
     """
@@ -97,7 +97,7 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
 
 
 def prompt_story(snapshot: Snapshot, prompt_id: str) -> Story:
-    """A prompt: its references, its answers with their utilities, its judges and models."""
+    """Return a prompt with its references, answers and utilities, judges and models."""
     candidates = _rows(
         snapshot,
         """
@@ -122,7 +122,7 @@ FROM candidates WHERE prompt_id = $id ORDER BY model_id, seed, sample_index""",
 
 
 def candidate_story(snapshot: Snapshot, candidate_id: str) -> Story:
-    """An answer: how it was sampled, how likely it was, what judges said, its pairs."""
+    """Return an answer with its sampling, log-probability, judgements and pairs."""
     found = _row(snapshot, CANDIDATE, candidate_id)
     asked = {"id": candidate_id, "prompt": found["prompt_id"]}
     return {
@@ -141,7 +141,7 @@ def candidate_story(snapshot: Snapshot, candidate_id: str) -> Story:
 
 
 def judgement_story(snapshot: Snapshot, judgement_id: str) -> Story:
-    """A judgement: what was asked, shown and said."""
+    """Return a judgement with its prompt, the answers shown and the responses."""
     (vote,) = _votes(snapshot, "id = $id", {"id": judgement_id})
     shown = [one for one in (vote["candidate_id"], vote["opponent_id"]) if one]
     asked = _row(snapshot, "SELECT prompt_id FROM judgements WHERE id = $id", judgement_id)
@@ -153,7 +153,7 @@ def judgement_story(snapshot: Snapshot, judgement_id: str) -> Story:
 
 
 def ranking_story(snapshot: Snapshot, ranking_id: str) -> Story:
-    """A ranking: the answers from best to worst, and the judgements it rests on."""
+    """Return a ranking with its answers, best first, and its judgements."""
     ranking = _row(snapshot, "SELECT * FROM rankings WHERE id = $id", ranking_id)
     return {
         **ranking,
@@ -174,7 +174,7 @@ def ranking_story(snapshot: Snapshot, ranking_id: str) -> Story:
 
 
 def model_story(snapshot: Snapshot, model_id: str) -> Story:
-    """A model: what it was made of, how its training ended, how it did, whether it is tainted."""
+    """Return a model with its inputs, last metrics, evaluations and tainted rows."""
     asked = {"id": model_id}
     return {
         **_row(snapshot, MODEL, model_id),
@@ -227,18 +227,23 @@ STORIES: Mapping[str, Callable[[Snapshot, str], Story]] = {
 
 
 def story_of(snapshot: Snapshot, subject: Subject) -> Story:
-    """The story of what an id means, of one of the tables of STORIES.
+    """Return the story of a fact of one of the tables of STORIES.
 
-    A prompt or an answer in it is None where the store no longer holds it.
+    A prompt or an answer in it is None if the store no longer holds it.
     """
     return STORIES[subject.table](snapshot, subject.id)
 
 
 def find_story(snapshot: Snapshot, table: str, wanted: str) -> Story:
-    """The story of the row of a table that has this id, or the only one whose id begins so.
+    """Return the story of the row of a table with this id, or the only one that begins so.
+
+    Args:
+        snapshot: The store's snapshot.
+        table: One of the tables of STORIES.
+        wanted: An id, or its beginning.
 
     Raises:
-        IdError: If there is none, or several.
+        IdError: If no row matches, or several.
     """
     return story_of(snapshot, subject_of(snapshot, wanted, [table]))
 
@@ -252,7 +257,7 @@ def _candidate(snapshot: Snapshot, candidate_id: str) -> Story | None:
 
 
 def _votes(snapshot: Snapshot, condition: str, values: Mapping[str, Any]) -> list[Story]:
-    """Judgements, each with whether it is retracted and what the models behind it said."""
+    """Return judgements, with whether they are retracted and the responses behind them."""
     votes = _rows(snapshot, VOTES.format(condition), values)
     retracted: list[tuple[str]] = []
     if anything_retracted(snapshot):
