@@ -33,7 +33,6 @@ def prompts_of(store: Store, prompt_set_id: str, split: Split) -> list[Prompt]:
     Retracted prompts are left out.
 
     Args:
-        store: The store.
         prompt_set_id: The prompt set.
         split: The split.
     """
@@ -51,13 +50,7 @@ def prompt_set(store: Store, prompt_set_id: str) -> PromptSet:
 
 
 def known_ids(store: Store, table: str, ids: Collection[str]) -> set[str]:
-    """Return those of the ids that the table already has.
-
-    Args:
-        store: The store.
-        table: Name of the table.
-        ids: Ids to look up.
-    """
+    """Return those of the ids that the table already has."""
     rows = store.query(f"SELECT id FROM {table} WHERE id IN (SELECT unnest(?))", [list(ids)])
     return {row["id"] for row in rows}
 
@@ -68,7 +61,6 @@ def candidates_by_prompt(
     """Return the candidates of one model, sampling and seed, by prompt, in sample order.
 
     Args:
-        store: The store.
         model_id: The model that sampled.
         sampling: Hash of the sampling settings.
         seed: Seed of the batch.
@@ -97,7 +89,6 @@ def judgements_of(
     Retracted judgements are left out.
 
     Args:
-        store: The store.
         candidate_ids: The candidates.
         versions: Versions of the judges.
     """
@@ -170,13 +161,7 @@ def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str
 def answers_of(
     store: Store, judge_version: str, candidate_ids: Collection[str]
 ) -> list[tuple[Outcome, str | None, str | None]]:
-    """Return outcome, reason and raw output of a judge's verdicts that need not be judged again.
-
-    Args:
-        store: The store.
-        judge_version: Version of the judge.
-        candidate_ids: The candidates.
-    """
+    """Return outcome, reason and raw output of a judge's verdicts that need not be judged again."""
     rows = store.query(
         "SELECT outcome, reason, raw_output FROM judgements WHERE judge_version = ? "
         "AND candidate_id IN (SELECT unnest(?)) AND outcome <> ?",
@@ -194,7 +179,6 @@ def rankings_of(
     after a withdrawn retraction, the one by most judgements is returned.
 
     Args:
-        store: The store.
         recipe: Recipe of the rankings.
         batches: Model and seed of each batch.
         prompts: Prompts of the rankings.
@@ -314,7 +298,6 @@ def retracted_prompts(store: Store, prompt_set_id: str, split: Split) -> list[st
     """Return the ids of the retracted prompts that `prompts_of` leaves out.
 
     Args:
-        store: The store.
         prompt_set_id: The prompt set.
         split: The split.
     """
@@ -350,13 +333,7 @@ def decided_at(store: Store, promotion: Promotion) -> datetime:
 
 
 def stage_runs_of(store: Store, line: str, stage: str) -> list[StageRun]:
-    """Return the runs of a stage; a cycle has one for each config that reached the stage.
-
-    Args:
-        store: The store.
-        line: The policy line.
-        stage: Name of the stage.
-    """
+    """Return the runs of a stage; a cycle has one for each config that reached the stage."""
     return store.rows(StageRun, "line = ? AND stage = ?", [line, stage])
 
 
@@ -375,7 +352,6 @@ def champion(store: Store, line: str, cycle: int, ancestor_id: str | None = None
     """Return the policy of a line that was promoted last before a cycle.
 
     Args:
-        store: The store.
         line: The policy line.
         cycle: Number of the cycle; only earlier promotions count.
         ancestor_id: Only policies initialised from this model, directly or not; None for all.
@@ -403,13 +379,7 @@ def sft_behind(store: Store, policy_id: str) -> ModelVersion | None:
 
 
 def evaluations_of(store: Store, policy_id: str, baseline_id: str) -> list[Evaluation]:
-    """Return the evaluations of a policy against a baseline.
-
-    Args:
-        store: The store.
-        policy_id: The policy.
-        baseline_id: The baseline.
-    """
+    """Return the evaluations of a policy against a baseline."""
     return store.rows(Evaluation, "policy_id = ? AND baseline_id = ?", [policy_id, baseline_id])
 
 
