@@ -33,6 +33,7 @@ def prompts_of(store: Store, prompt_set_id: str, split: Split) -> list[Prompt]:
     Retracted prompts are left out.
 
     Args:
+        store: The store.
         prompt_set_id: The prompt set.
         split: The split.
     """
@@ -61,6 +62,7 @@ def candidates_by_prompt(
     """Return the candidates of one model, sampling and seed, by prompt, in sample order.
 
     Args:
+        store: The store.
         model_id: The model that sampled.
         sampling: Hash of the sampling settings.
         seed: Seed of the batch.
@@ -89,6 +91,7 @@ def judgements_of(
     Retracted judgements are left out.
 
     Args:
+        store: The store.
         candidate_ids: The candidates.
         versions: Versions of the judges.
     """
@@ -179,6 +182,7 @@ def rankings_of(
     after a withdrawn retraction, the one by most judgements is returned.
 
     Args:
+        store: The store.
         recipe: Recipe of the rankings.
         batches: Model and seed of each batch.
         prompts: Prompts of the rankings.
@@ -295,12 +299,7 @@ def retracted_under(store: Store, model_id: str) -> list[tuple[str, str]]:
 
 
 def retracted_prompts(store: Store, prompt_set_id: str, split: Split) -> list[str]:
-    """Return the ids of the retracted prompts that `prompts_of` leaves out.
-
-    Args:
-        prompt_set_id: The prompt set.
-        split: The split.
-    """
+    """Return the ids of the retracted prompts that `prompts_of` leaves out."""
     rows = store.query(
         "SELECT id FROM prompts JOIN retracted ON subject_table = 'prompts' AND subject_id = id "
         "WHERE split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?) "
@@ -352,6 +351,7 @@ def champion(store: Store, line: str, cycle: int, ancestor_id: str | None = None
     """Return the policy of a line that was promoted last before a cycle.
 
     Args:
+        store: The store.
         line: The policy line.
         cycle: Number of the cycle; only earlier promotions count.
         ancestor_id: Only policies initialised from this model, directly or not; None for all.
