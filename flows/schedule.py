@@ -1,4 +1,4 @@
-"""The cycle on a schedule: each firing runs the next cycle of a config to its end."""
+"""The cycle on a cron schedule: each firing runs the next cycle of a config."""
 
 import asyncio
 import logging
@@ -28,28 +28,28 @@ from rlhf_core.config import load_config
 logger = logging.getLogger(__name__)
 
 SERVER = "SOLON_SERVED_BY"
-"""Names, to the process of a run, the process that serves."""
+"""Environment variable that tells the process of a run which process serves."""
 START_SECONDS = 60
-"""How long a run that started may take to run before its slot is given to another."""
+"""Seconds that a run may take to start before its slot is freed."""
 
-if SERVER in os.environ:  # the process of a run: it ends when the one that serves is gone
+if SERVER in os.environ:  # the process of a run ends when the process that serves is gone
     stopping.listen(is_quiet=True)
     end_with(int(os.environ[SERVER]))
 
 
 @flow(name=DEPLOYED_FLOW)
 def scheduled_cycle(config: str, overrides: list[str]) -> None:
-    """Run the next cycle of a config, read afresh: an edit of the file takes effect here.
+    """Run the next cycle of a config, which is read again, so that edits take effect.
 
-    A cycle that a crash cut short is the next cycle, so it is ended first.
+    A cycle that a crash interrupted counts as the next cycle, so it is finished first.
     """
-    # Prefect hands the flow to the run's process by value. What it calls it finds by name, which
-    # imports this module there.
+    # Prefect pickles the flow by value for the run's process. The functions it calls are pickled
+    # by name, which imports this module there.
     _run_next_cycle(config, overrides)
 
 
 def _run_next_cycle(config: str, overrides: list[str]) -> None:
-    # The process that waits for the next firing need not hold what trains models.
+    # Imported here, so that the process that waits for the next firing holds no training code.
     from flows.cycle.line import check_line
     from flows.pipeline import pipeline
 
@@ -64,19 +64,19 @@ def _run_next_cycle(config: str, overrides: list[str]) -> None:
 def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequence[str]) -> None:
     """Keep running the config's cycles on a cron schedule until stopped.
 
-    A firing that finds the former cycle still running is cancelled: the schedule never queues up.
-    What a former process left under way when it was killed is closed first.
+    A firing is cancelled while the previous cycle still runs, so runs never queue up. Runs that a
+    killed process left open are closed first.
 
     Args:
-        server: Where the schedule is kept.
-        config: Whose cycles.
-        cron: When, as `flows.service.cron` has checked it.
-        zone: Whose clock the cron line means, an IANA name.
-        overrides: Settings that differ from the config's.
+        server: The Prefect server that holds the schedule.
+        config: Path of the config.
+        cron: The cron line, checked by `flows.service.cron`.
+        zone: IANA name of the time zone of the cron line.
+        overrides: `a.b=c` each.
 
     Raises:
-        ConfigError: If the server knows another config by the line's name, or another process of
-            this machine serves it already.
+        ConfigError: If the server holds another config under the line's name, or another process on
+            this machine serves the line.
     """
     name = load_config(config, overrides).name
     refuse_taken_name(name, str(config.resolve()))
@@ -110,7 +110,7 @@ class _Runner(Runner):
 
 
 def _stop(deployment: UUID) -> None:
-    """End the run that is under way, and close it on the server, which may outlive this process."""
+    """End the current run, and close it on the server, which may outlive this process."""
     runs = multiprocessing.active_children()
     for run in runs:
         run.terminate()

@@ -1,4 +1,4 @@
-"""`solon check`: whether the facts in a store hold together, and what they are worth."""
+"""`solon check`: check that the facts of a store fit together and are worth learning from."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,19 +19,20 @@ def check(
     overrides: Overrides = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Whose store to check; runs/solon.duckdb if none."),
+        typer.Option("--config", help="Config of the store to check. Default: runs/solon.duckdb."),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the facts in a store: whether they fit together, and whether they are worth much.
+    """Check that the facts of a store fit together and are worth learning from.
 
-    [bold]error[/bold]: facts contradict each other, or what was promised of them. Exit code 1.
-    [bold]warning[/bold]: they fit, and teach little, as a judge does that says the same of all.
-    Exit code 1 with [bold]--strict[/bold], as in
-    [bold]solon check --config deploy/configs/default.yaml --strict[/bold].
+    [bold]error[/bold]: facts contradict each other, or break a promise of the store. Exit code 1.
+    [bold]warning[/bold]: the facts fit together but teach little; one judge gives every answer
+    the same score, say. Exit code 1 with [bold]--strict[/bold].
 
-    Each check is a view: [bold]solon sql "SELECT * FROM check_orphans"[/bold] lists all it found.
+    Example: [bold]solon check --config deploy/configs/default.yaml --strict[/bold]
+
+    Each check is a view: [bold]solon sql "SELECT * FROM check_orphans"[/bold] lists every case.
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
@@ -41,16 +42,16 @@ def check(
         checks = run_checks(snapshot)
 
     if as_json:
-        print_json([asdict(found) for found in checks])
+        print_json([asdict(one) for one in checks])
     else:
         _print(checks)
     fails = (Severity.ERROR, Severity.WARNING) if strict else (Severity.ERROR,)
-    if any(found.found and found.severity in fails for found in checks):
+    if any(one.found and one.severity in fails for one in checks):
         raise typer.Exit(1)
 
 
 def _print(checks: "Sequence[Check]") -> None:
-    """What was found, errors first; the names of all that found nothing."""
+    """Print failed checks, errors first, then the names of the checks that found nothing."""
     failed = sorted((one for one in checks if one.found), key=lambda one: (one.severity, one.name))
     if failed:
         print_table(COLUMNS, [_row(check) for check in failed])

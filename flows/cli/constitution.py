@@ -1,4 +1,4 @@
-"""`solon constitution`: a model mends its own answers, outside a cycle."""
+"""`solon constitution`: let a model revise its own answers, outside a cycle."""
 
 import json
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def constitution() -> None:
-    """Let a model criticise and mend its own answers by the principles of a constitution."""
+    """Let a model criticise and revise its own answers by the principles of a constitution."""
 
 
 @app.command()
@@ -28,7 +28,7 @@ def revise(
     config: ConfigPath,
     overrides: Overrides = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Revisions of each answer; the config's, if none.")
+        int | None, typer.Option(min=1, help="Revisions of each answer. Default: the config's.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -36,11 +36,11 @@ def revise(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a model answer the prompts, criticise its answers and mend them, round by round.
+    """Let a model answer the prompts, criticise its answers and revise them, round by round.
 
-    Each round goes by a principle drawn for it (arXiv:2212.08073, section 3). All rounds are kept
-    in the store, with their parents; what is there already is not done again. A config with
-    [bold]revision: {}[/bold] does the same in every cycle and fine-tunes on the result.
+    Each round follows a principle drawn for it (arXiv:2212.08073, section 3). The store keeps all
+    rounds with their parents, and a rerun resumes. A config with [bold]revision: {}[/bold] does
+    the same in every cycle and fine-tunes on the result.
     """
     from rlhf_core.config import load_config
     from rlhf_core.files.whole import whole_text
@@ -52,15 +52,15 @@ def revise(
 
     cycle = Cycle(config=chosen, number=1, run_id=new_run_id())
     console.print(f"at most {revision_calls(chosen):,} calls of a language model", highlight=False)
-    # Opened first: a place that cannot be written to is refused before a model is asked.
+    # Opened first, so that a path that cannot be written to is refused before a model is queried.
     with nullcontext() if out is None else whole_text(out) as stream:
         finished = _revise(cycle, chosen.revision.rounds)
         if stream is not None:
-            lines = [json.dumps(_demonstration(*found), ensure_ascii=False) for found in finished]
+            lines = [json.dumps(_demonstration(*each), ensure_ascii=False) for each in finished]
             stream.writelines(f"{line}\n" for line in lines)
-    found = {"revised": len(finished), "rounds": chosen.revision.rounds, "written": out}
+    result = {"revised": len(finished), "rounds": chosen.revision.rounds, "written": out}
     if as_json:
-        print_json(found)
+        print_json(result)
     else:
         typer.echo(f"{len(finished)} answers revised; SELECT * FROM revision_texts shows them")
 
@@ -75,7 +75,7 @@ def _with_revision(config: "Config", rounds: int | None) -> Any:
 
 
 def _revise(cycle: "Cycle", rounds: int) -> "list[tuple[Prompt, list[Revision]]]":
-    """Every prompt whose answer went through all rounds, with all its revisions."""
+    """Return every prompt whose answer went through all rounds, with its revisions."""
     from flows.stages.ingest import ingest
     from flows.stages.revise import revise as revise_flow
     from rlhf_core.records import Split

@@ -1,4 +1,4 @@
-"""`solon copy`: all facts of a store into another."""
+"""`solon copy`: copy all facts of a store into another."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,21 +10,22 @@ from flows.terminal.screen import AsJson, Overrides, print_json, print_table
 
 def copy(
     target: Annotated[
-        str, typer.Argument(help="A DuckDB file or a lake's address; made where it is missing.")
+        str, typer.Argument(help="A DuckDB file or a lake's address; created if missing.")
     ],
     overrides: Overrides = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Whose store to copy; runs/solon.duckdb if none")
+        Path | None,
+        typer.Option("--config", help="Config of the store to copy. Default: runs/solon.duckdb."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy every fact of a store into another, as from a file to a lake that machines share.
+    """Copy every fact of a store into another, such as from a file to a lake that machines share.
 
-    Facts keep who wrote them and when. What the other has already is left as it is, so run it again
-    after an interruption, or for what has come since. Models and reports are files and stay where
-    they are.
+    Facts keep their writer and their time. Rows that the target holds already stay as they are, so
+    you can run the command again after an interruption, or to copy newer facts. Models and reports
+    are files and are not copied.
 
-    [bold]solon copy "ducklake:postgresql://solon@db/solon?data=s3://bucket/solon"[/bold]
+    Example: [bold]solon copy "ducklake:postgresql://solon@db/solon?data=s3://bucket/solon"[/bold]
     """
     from rlhf_core.config import store_path
     from rlhf_core.config.address import store_address

@@ -1,4 +1,4 @@
-"""`solon export`: preference data out of the store, as trainers read it."""
+"""`solon export`: write preference data for other trainers."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,54 +21,63 @@ ONLY_FOR: dict[str, tuple[str, ...]] = {
     "--min-agreement": ("preference", "kto"),
     "--config-hash": ("preference", "kto", "ranking", "rankings"),
 }
-"""What the filters can be asked of; the others hold everywhere."""
+"""The formats that each of these filters applies to; the other filters apply to all."""
 
 
 Target = Annotated[
     Path,
     typer.Argument(
-        help="File to write: .jsonl, .parquet, or without an ending the folder of a data set."
+        help="File to write: .jsonl or .parquet; a name without an ending is a data set's folder."
     ),
 ]
 FormName = Annotated[str, typer.Option("--format", help="preference, ranking, sft or kto.")]
 ContainerName = Annotated[
     str | None,
-    typer.Option("--as", help="jsonl, parquet or datasets, whatever the name ends in."),
+    typer.Option("--as", help="jsonl, parquet or datasets. Default: by the name's ending."),
 ]
 WhichSplit = Annotated[
-    Split, typer.Option(help="Which prompts. Nobody should train on the held-out ones.")
+    Split, typer.Option(help="Which prompts. Do not train on the held-out ones.")
 ]
 Completions = Annotated[
-    str, typer.Option("--from", help="For sft: references, rankings (their best) or revisions.")
+    str,
+    typer.Option(
+        "--from", help="For sft: references, rankings (the best answer of each) or revisions."
+    ),
 ]
 MinMargin = Annotated[
-    float | None, typer.Option(min=0, help="Leave out pairs that differ by less.")
+    float | None, typer.Option(min=0, help="Leave out pairs with a smaller margin.")
 ]
 MinAgreement = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Leave out pairs on which a smaller share agrees."),
+    typer.Option(
+        min=0, max=1, help="Leave out pairs on which a smaller share of the judges agrees."
+    ),
 ]
 OnlyMode = Annotated[Mode | None, typer.Option(help="Only prompts of this mode.")]
 OnlyRun = Annotated[
-    str | None, typer.Option(help="Only what the run wrote whose id is this or begins so.")
+    str | None, typer.Option(help="Only what this run wrote; an id or its beginning.")
 ]
 OnlyConfig = Annotated[
     str | None,
-    typer.Option(help="Only what was ranked under the config whose hash is this or begins so."),
+    typer.Option(help="Only what was ranked under the config with this hash, or its beginning."),
 ]
 WithCutOff = Annotated[
     bool,
-    typer.Option("--with-cut-off", help="Keep answers cut off: trainers give each an end."),
+    typer.Option(
+        "--with-cut-off", help="Keep answers that were cut off; trainers will give each an end."
+    ),
 ]
 Conversational = Annotated[
     bool | None,
     typer.Option(
         "--conversational/--plain",
-        help="Lists of role and content, or texts. Texts, unless conversations were imported.",
+        help="Write lists of role and content, or texts. Default: texts, unless conversations were "
+        "imported.",
     ),
 ]
 StoreOf = Annotated[
-    Path | None, typer.Option("--config", help="Whose store; runs/solon.duckdb if none.")
+    Path | None,
+    typer.Option("--config", help="Config of the store to read. Default: runs/solon.duckdb."),
 ]
 
 
@@ -93,9 +102,9 @@ def export(
 
     The files load unchanged in TRL: [bold]load_dataset("json", data_files="pairs.jsonl")[/bold] for
     DPOTrainer and RewardTrainer, --format kto for KTOTrainer, --format sft for SFTTrainer. Prompts
-    are what the model reads, the text a prompt is about included. Ties, unscored pairs, and answers
-    that are equal, empty or cut off are left out and counted; a held-out prompt goes out by
-    --split holdout alone.
+    are what the model reads, including the text that a prompt is about. Ties, unscored pairs, and
+    answers that are equal, empty or cut off are left out and counted. Held-out prompts are written
+    with --split holdout only.
 
     Example: [bold]solon export pairs.jsonl --min-margin 0.1 --mode creative[/bold]
     """
@@ -121,12 +130,12 @@ def export(
         with_cut_off=with_cut_off,
     )
     store, target = store_path(config, overrides or []), container_of(path, container)
-    found = _export(store, path, target, chosen, subject, selection, conversational)
+    outcome = _export(store, path, target, chosen, subject, selection, conversational)
     if as_json:
-        print_json(found)
+        print_json(outcome)
     else:
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
-        typer.echo(f"{found['rows']:,} rows written to {path}; left out: {left_out or 'none'}")
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in outcome["left_out"].items())
+        typer.echo(f"{outcome['rows']:,} rows written to {path}; left out: {left_out or 'none'}")
 
 
 def _form(name: str) -> Form:
@@ -137,12 +146,12 @@ def _form(name: str) -> Form:
 
 
 def _refuse_idle_filters(subject: str, given: set[str]) -> None:
-    """A filter that would hold nothing back must not look as if it did."""
+    """Refuse a filter that has no effect on this format, so that it does not look as if it had."""
     if subject not in (*FORMS, *SOURCES):
         raise QueryError(f"--from {subject}: use {', '.join(SOURCES)}")
     for name in sorted(given):
         if subject not in ONLY_FOR[name]:
-            raise QueryError(f"{name} says nothing of {subject}; leave it out")
+            raise QueryError(f"{name} has no effect on {subject}; leave it out")
 
 
 def _export(

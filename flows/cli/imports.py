@@ -1,4 +1,4 @@
-"""`solon import`: preference data from elsewhere into the store."""
+"""`solon import`: read preference data from elsewhere into the store."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,22 +29,24 @@ SourcePath = Annotated[
     Path,
     typer.Argument(help="A .jsonl, .jsonl.gz, .json or .parquet file, or a data set's folder."),
 ]
-Name = Annotated[str | None, typer.Option(help="What to keep it under; the file's name, if none.")]
+Name = Annotated[str | None, typer.Option(help="Name to keep it under. Default: the file's name.")]
 FormName = Annotated[
     str | None,
-    typer.Option("--format", help="preference, ranking, sft or kto; told by the columns."),
+    typer.Option("--format", help="preference, ranking, sft or kto. Default: by the columns."),
 ]
 Holdout = Annotated[
     float, typer.Option(min=0, max=1, help="Share of the prompts that are held out.")
 ]
-ScaleText = Annotated[str, typer.Option(help="Lowest and highest score there can be, as in 1:10.")]
+ScaleText = Annotated[str, typer.Option(help="Lowest and highest possible score, such as 1:10.")]
 SkipsBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and go on.")
+    bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and continue.")
 ]
-Plans = Annotated[bool, typer.Option("--plan", help="Say what would be added, and add nothing.")]
+Plans = Annotated[bool, typer.Option("--plan", help="Show what would be added; add nothing.")]
 StoreOf = Annotated[
     Path | None,
-    typer.Option("--config", help="Whose store and rules; runs/solon.duckdb if none."),
+    typer.Option(
+        "--config", help="Config of the store, with its rules. Default: runs/solon.duckdb."
+    ),
 ]
 
 
@@ -60,19 +62,19 @@ def import_(
     config: StoreOf = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Read pairs, rankings, demonstrations or labelled answers of other people into the store.
+    r"""Read pairs, rankings, demonstrations or labelled answers from elsewhere into the store.
 
-    Answers are kept as those of a model of kind external, labels as the judgements of a judge of
-    the file's name, so [bold]solon sql[/bold] finds them beside your own. Reading the same rows
-    again adds nothing, and neither do rows that this store exported. A row that cannot be read is
-    an error with its line, and nothing is written. Pairs may lack a prompt, as Anthropic's hh-rlhf
-    does: it is what both answers begin with. Labelled answers (kto) make pairs where a prompt has
-    some of either label.
+    Answers belong to a model of kind external, and labels are the judgements of a judge of the
+    file's name, so [bold]solon sql[/bold] shows them beside your own. Reading the same rows again
+    adds nothing, and neither do rows that this store exported. A row that cannot be read is an
+    error with its line, and then nothing is written. Pairs may lack a prompt, as in Anthropic's
+    hh-rlhf: it is what both answers begin with. Labelled answers (kto) make pairs where a prompt
+    has answers of either label.
 
-    Personal data and repetitions are treated as prompts.privacy and prompts.hygiene of the config
-    say, in answers and all other columns too: [bold]--set prompts.privacy.policy=mask[/bold].
+    Personal data and repetitions are treated by prompts.privacy and prompts.hygiene of the config,
+    in answers and all other columns: [bold]--set prompts.privacy.policy=mask[/bold].
 
-    Example: [bold]solon import helpful.jsonl --name helpful[/bold], and then
+    Example: [bold]solon import helpful.jsonl --name helpful[/bold]; then
     [bold]preferences: {imported: {sources: \[helpful]}}[/bold] in a config trains on them.
     """
     from rlhf_core.config import import_rules, store_path
@@ -85,11 +87,11 @@ def import_(
     privacy, hygiene = import_rules(config, overrides or [])
     source = ImportSource(path, chosen, _scale(scale), skip_bad, Screen(privacy))
     label = name or path.name.split(".")[0]
-    found = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
+    outcome = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
     if as_json:
-        print_json(found)
+        print_json(outcome)
     elif not plan:
-        typer.echo(f"{found['added']:,} facts added under the name {label}")
+        typer.echo(f"{outcome['added']:,} facts added under the name {label}")
 
 
 def _import(
@@ -107,7 +109,7 @@ def _import(
     source = replace(source, known=_own(store, source))
     account = account_of(source, name, holdout, hygiene or HygieneSettings(), _deleted(store))
     policy = source.screen.settings.policy if source.screen else "off"
-    found: dict[str, Any] = {
+    outcome: dict[str, Any] = {
         "source": name,
         "format": account.survey.form,
         "judge_version": account.importer.judge_version,
@@ -121,16 +123,16 @@ def _import(
         "personal_data": account.personal_data,
         "bad": len(account.survey.bad),
     }
-    _print_plan(found, account.survey.bad)
+    _print_plan(outcome, account.survey.bad)
     if plans or not account.rows:
-        return {**found, "added": 0}
+        return {**outcome, "added": 0}
     opened = Store(store)
     added = _keep(opened, account)
-    return {**found, "added": added, "run_id": opened.run_id}
+    return {**outcome, "added": added, "run_id": opened.run_id}
 
 
 def _keep(opened: "Store", account: "Account") -> int:
-    """The second reading: facts are added batch by batch, and last that all of them were."""
+    """Read the source a second time and append its facts in batches, the import's own fact last."""
     from rlhf_core.exchange.account import rows_in
 
     groups = account.facts()
@@ -144,7 +146,7 @@ def _keep(opened: "Store", account: "Account") -> int:
 
 
 def _own(store: Path | str, source: "ImportSource") -> frozenset[str]:
-    """What the store itself says of the facts that the source's rows name."""
+    """Return the keys of source rows that this store exported itself."""
     from rlhf_core.exchange.own import own_keys
     from rlhf_core.store import reading, store_exists
 
@@ -161,7 +163,7 @@ def _known(store: Path | str, prompt_ids: set[str]) -> set[str]:
 
 
 def _deleted(store: Path | str) -> set[str]:
-    """Prompts that a user had deleted, and that must not come back."""
+    """Return the ids of prompts that were deleted for a user and must not come back."""
     from rlhf_core.store import Store, queries, store_exists
 
     if not store_exists(store):
@@ -169,17 +171,17 @@ def _deleted(store: Path | str) -> set[str]:
     return {prompt_id for prompt_id, _ in queries.tombstones(Store(store))}
 
 
-def _print_plan(found: dict[str, Any], bad: Sequence[str]) -> None:
-    personal = _counts(found["personal_data"]) or "none"
-    if found["privacy"] == "off":
+def _print_plan(outcome: dict[str, Any], bad: Sequence[str]) -> None:
+    personal = _counts(outcome["personal_data"]) or "none"
+    if outcome["privacy"] == "off":
         personal = "not looked for (prompts.privacy.policy is off)"
-    elif found["personal_data"]:
-        personal += f", {ACTIONS[found['privacy']]}"
+    elif outcome["personal_data"]:
+        personal += f", {ACTIONS[outcome['privacy']]}"
     console.print(
-        f"{found['rows']:,} rows of format {found['format']}: {found['pairs']:,} pairs, "
-        f"{found['prompts']:,} prompts, {found['new_prompts']:,} of them new; left out: "
-        f"{_counts(found['left_out']) or 'none'}; personal data: {personal}; "
-        f"bad: {found['bad']:,}",
+        f"{outcome['rows']:,} rows of format {outcome['format']}: {outcome['pairs']:,} pairs, "
+        f"{outcome['prompts']:,} prompts, {outcome['new_prompts']:,} of them new; left out: "
+        f"{_counts(outcome['left_out']) or 'none'}; personal data: {personal}; "
+        f"bad: {outcome['bad']:,}",
         highlight=False,
         markup=False,
     )
@@ -196,9 +198,9 @@ def _scale(text: str) -> "Scale":
 
     low, colon, high = text.partition(":")
     try:
-        found = Scale(float(low), float(high))
+        read = Scale(float(low), float(high))
     except ValueError:
-        found = Scale(0, 0)
-    if not colon or not found.low < found.high < float("inf") or found.low == float("-inf"):
+        read = Scale(0, 0)
+    if not colon or not read.low < read.high < float("inf") or read.low == float("-inf"):
         raise QueryError(f"--scale {text}: write the lowest and the highest score, as in 1:10")
-    return found
+    return read

@@ -1,4 +1,4 @@
-"""`solon judges`: the judges by themselves, outside a cycle."""
+"""`solon judges`: use judges by themselves, outside a cycle."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,52 +15,53 @@ if TYPE_CHECKING:
     from rlhf_core.config.tree import Panel
     from rlhf_core.files.text_pairs import PairFormat
 
-app = typer.Typer(help="List, measure, train and use judges by themselves.", no_args_is_help=True)
-Kind = Annotated[str, typer.Argument(help="A judge's name, as `solon judges list` shows it.")]
+app = typer.Typer(help="List, measure, train and use judges outside a cycle.", no_args_is_help=True)
+Kind = Annotated[str, typer.Argument(help="A judge's kind, as in `solon judges list`.")]
 Columns = Annotated[
     str | None,
     typer.Option(
         metavar="text=NAME,other=NAME,label=NAME",
-        help="Columns by name, or by number from 1 where there is no header.",
+        help="Columns by name, or by number from 1 in a file without a header.",
     ),
 ]
 TaskName = Annotated[
-    str | None, typer.Option("--task", help="What labels say: similarity, paraphrase, entailment.")
+    str | None,
+    typer.Option("--task", help="What the labels mean: similarity, paraphrase or entailment."),
 ]
 ScoreRange = Annotated[
-    str | None, typer.Option("--range", metavar="LOW,HIGH", help="Of similarity scores.")
+    str | None, typer.Option("--range", metavar="LOW,HIGH", help="Range of the similarity scores.")
 ]
 
 
 @app.command("list")
 def list_judges(as_json: AsJson = False) -> None:
-    """Every judge that a config can name, with its options and their defaults."""
+    """List every judge that a config can name, with its options and their defaults."""
     from judges import describe
 
-    found = describe()
+    described = describe()
     if as_json:
-        print_json(found)
+        print_json(described)
     else:
-        rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in found]
+        rows = [(j["kind"], j["what"], ", ".join(j["options"])) for j in described]
         print_table(["judge", "what it does", "options"], rows)
 
 
 @app.command()
 def reparse(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Read what the judges' models said again, with the parsers of today; asks nothing.
+    """Parse the stored replies of the judges' models again; no model is queried.
 
-    Verdicts are kept by the judge's version, so old ones stay beside the new; the next run of the
-    config uses the new ones. Needed after an upgrade of Solon that mends a parser.
+    Run it after an upgrade of Solon that fixes a parser. Verdicts are stored by the judge's
+    version, so the old ones stay beside the new; the next run of the config uses the new ones.
     """
     from flows.audit.reparse import reparse as read_again
     from rlhf_core.config import load_config
 
-    found = [asdict(judge) for judge in read_again(load_config(config, overrides or []))]
+    reparsed = [asdict(judge) for judge in read_again(load_config(config, overrides or []))]
     if as_json:
-        print_json(found)
+        print_json(reparsed)
     else:
-        columns = ["judge", "version", "read again", "changed", "not asked before"]
-        print_table(columns, [list(judge.values()) for judge in found])
+        columns = ["judge", "version", "read again", "changed", "never asked"]
+        print_table(columns, [list(judge.values()) for judge in reparsed])
 
 
 @app.command()
@@ -77,29 +78,31 @@ def bench(
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help="pairs, scored_pairs, ranked or texts; else told by the columns."
+            "--format", help="pairs, scored_pairs, ranked or texts; default: by the columns."
         ),
     ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--column", metavar="WHAT=NAME", help="As in prompt=query. Repeatable."),
+        typer.Option(
+            "--column", metavar="WHAT=NAME", help="Name a column, such as prompt=query. Repeatable."
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many of each file, drawn by hash.")
+        int | None, typer.Option(min=1, help="Rows of each file, drawn by hash. Default: all.")
     ] = None,
     injections: Annotated[
-        int, typer.Option(min=0, help="Attack the worse answer of so many pairs.")
+        int, typer.Option(min=0, help="Pairs whose worse answer is attacked with injections.")
     ] = 0,
     again: Annotated[
-        int, typer.Option(min=0, help="Ask so many questions of each file a second time.")
+        int, typer.Option(min=0, help="Questions of each file that are asked a second time.")
     ] = 0,
-    page: Annotated[Path | None, typer.Option("--out", help="Where the page goes.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Stop after the plan; ask no judge.")] = False,
+    page: Annotated[Path | None, typer.Option("--out", help="File of the page.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Print the plan; ask no judge.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure judges on labelled answers: accuracy beside "longer wins", bias, calibration, cost.
 
-    Weights and modes of the config do not count here: every judge is asked about everything.
+    The config's weights and modes have no effect here: every judge judges every answer.
     """
     panel = _panel(config, overrides or [])
     from flows.audit.bench import Bench, plan_bench, read_sets, run_bench, summary
@@ -117,11 +120,11 @@ def bench(
         print_plan(plan, out if dry_run else console)
     if dry_run:
         return
-    found = run_bench(wanted, plan, page)
+    outcome = run_bench(wanted, plan, page)
     if as_json:
-        print_json(summary(found))
+        print_json(summary(outcome))
     else:
-        print_outcome(found, out)
+        print_outcome(outcome, out)
 
 
 @app.command()
@@ -131,14 +134,14 @@ def train(
         list[Path],
         typer.Option(help="Labelled pairs: .csv, .tsv, .txt, .json, .jsonl. Repeatable."),
     ],
-    out_folder: Annotated[Path, typer.Option("--out", help="Where the model is written.")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the trained model.")],
     dev: Annotated[
         list[Path] | None,
-        typer.Option(help="Pairs that calibrate it; a tenth of the data if none. Repeatable."),
+        typer.Option(help="Pairs for calibration. Default: a tenth of the data. Repeatable."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, as in epochs=3. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as epochs=3. Repeatable."),
     ] = None,
     columns: Columns = None,
     task: TaskName = None,
@@ -147,8 +150,9 @@ def train(
 ) -> None:
     """Train a judge's model on pairs of texts that people labelled, and calibrate it.
 
-    Killed and started again, it goes on where it was. A jury learns how reliable its members are
-    from their votes on pairs as `bench` reads them: --set "judges=[{kind: a}, {kind: b}]".
+    A training that was killed resumes when you start it again. A jury learns the reliability of
+    its members from their votes on pairs in the formats of `bench`:
+    --set "judges=[{kind: a}, {kind: b}]".
     """
     from judges import check_kind
 
@@ -182,7 +186,7 @@ def score(
     data: Annotated[Path, typer.Option(help="Pairs of texts; the second of each is judged.")],
     model: Annotated[str | None, typer.Option(help="The judge's `model` option.")] = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="Where to write; the screen if none.")
+        Path | None, typer.Option("--out", help="File to write. Default: the screen.")
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -191,10 +195,10 @@ def score(
     columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score every pair of a file, one line a pair, in its order.
+    """Score every pair of a file; write one line a pair, in the file's order.
 
-    The first text stands as reference answer and as given text (for entailment: the premise). A
-    pair without a score gets its outcome and reason instead.
+    The first text is both the reference answer and the given text (for entailment: the premise).
+    A pair without a score gets its outcome and reason instead.
     """
     import json
 
@@ -218,7 +222,7 @@ def score(
 
 
 def _panel(config: Path, overrides: Sequence[str]) -> "Panel":
-    """The judges of a config, of kinds that there are."""
+    """Return the judges of a config, after checking their kinds."""
     from judges import check_kinds
     from rlhf_core.config import load_panel
 
@@ -234,7 +238,7 @@ def _pair_format(columns: str | None, task: str | None, score_range: str | None)
 
 
 def _said(value: object) -> object:
-    """A mapping as words; floats as a table shows them."""
+    """Return a mapping as words, with floats as in a table; any other value as it is."""
     if not isinstance(value, dict):
         return value
     return ", ".join(

@@ -1,4 +1,4 @@
-"""`solon lineage`: what a model, prompt, judgement or any other fact came from and led to."""
+"""`solon lineage`: show what a fact came from and what it led to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -23,10 +23,11 @@ class Direction(StrEnum):
 
 
 SubjectId = Annotated[
-    str, typer.Argument(metavar="ID", help="An id, or how it begins; a judge's version, too.")
+    str, typer.Argument(metavar="ID", help="An id or its beginning; a judge's version works too.")
 ]
 StoreConfig = Annotated[
-    Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
+    Path | None,
+    typer.Option("--config", help="Config of the store to read. Default: runs/solon.duckdb."),
 ]
 
 
@@ -35,19 +36,19 @@ def lineage(
     overrides: Overrides = None,
     config: StoreConfig = None,
     direction: Annotated[
-        Direction, typer.Option(help="up: what it came from; down: what came of it.")
+        Direction, typer.Option(help="up: what it came from; down: what it led to.")
     ] = Direction.BOTH,
-    limit: Annotated[int, typer.Option(min=0, help="Ids to name of each group of rows.")] = 3,
+    limit: Annotated[int, typer.Option(min=0, help="Ids shown for each group of rows.")] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a fact came from, and what came of it, as a tree.
+    """Show what a fact came from and what it led to, as a tree.
 
-    Of a policy: its parents, the reward model that taught it, the rankings, pairs, judgements,
-    judges, answers and prompts behind them, and models that came after. Of a prompt, an answer, a
-    judgement, a pair, a ranking or a judge's version: every model that learnt from it.
+    For a policy: its parents, its reward model, the rankings, pairs, judgements, judges, answers
+    and prompts behind them, and the models that came after. For a prompt, an answer, a judgement, a
+    pair, a ranking or a judge's version: every model that learnt from it.
 
     Try [bold]solon sql "SELECT id FROM models"[/bold], then [bold]solon lineage policy-01ab
-    --direction up[/bold]. In SQL the same is in the views model_ancestry, model_sources,
+    --direction up[/bold]. The same is in the views model_ancestry, model_sources,
     prompt_models, model_pairs, model_judgements and model_judges.
     """
     from rlhf_core.config import store_path
@@ -57,22 +58,22 @@ def lineage(
     with reading(store_path(config, overrides or [])) as snapshot:
         subject = subject_of(snapshot, identity)
         ways = {Direction.UP: lineage_up, Direction.DOWN: lineage_down}
-        found = {
+        trees = {
             way.value: follow(snapshot, subject, limit)
             for way, follow in ways.items()
             if direction in (way, Direction.BOTH)
         }
     if as_json:
-        branches = {way: [asdict(branch) for branch in roots] for way, roots in found.items()}
+        branches = {way: [asdict(branch) for branch in roots] for way, roots in trees.items()}
         print_json({**asdict(subject), **branches})
         return
     titles = {"up": "came from", "down": "led to"}
-    for way, roots in found.items():
+    for way, roots in trees.items():
         print_branches(f"{subject.id} ({_words(subject.table, 1)}) {titles[way]}", roots)
 
 
 def print_branches(title: str, branches: "Sequence[Branch]") -> None:
-    """A tree of what stands in relation to something."""
+    """Print branches as a tree under a title."""
     out.print(_grown(Tree(Text(shown(title), style="bold")), branches))
     if not branches:
         out.print("  nothing")

@@ -1,10 +1,10 @@
-"""The `solon` command: what can be asked, how it is answered, and the exit codes.
+"""The `solon` command: its subcommands and exit codes.
 
-0 it worked; 1 it ran and failed; 2 the input was wrong, and nothing was written. Heavy imports
+0: it worked. 1: it ran and failed. 2: the input was wrong, and nothing was written. Heavy imports
 happen inside the commands, so that help and errors are quick.
 
-Under torchrun (`torchrun --nproc-per-node 4 -m flows.cli run CONFIG`) the first process is the
-command, and the others follow it through a run; they take no part in other commands.
+Under torchrun (`torchrun --nproc-per-node 4 -m flows.cli run CONFIG`) the first process runs
+the command, and the others follow it through a run; they take no part in other commands.
 """
 
 import atexit
@@ -42,11 +42,11 @@ from rlhf_core.distributed.launch import launched_rank
 from rlhf_core.errors import InputError, SolonError
 
 SELF_STOPPING = ("spot-check", "ui")
-"""Commands that a Ctrl-C ends in the middle of what they are for."""
+"""Commands that handle Ctrl-C themselves, because it is their normal end."""
 
 
 class _Commands(TyperGroup):
-    """The commands, each of which a signal ends in one line."""
+    """The commands; a signal ends each of them in one line."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         with stopping.unwinding():
@@ -55,7 +55,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name="solon",
-    help="Reinforcement learning from AI feedback, on schedule: sample, judge, train, evaluate, "
+    help="Reinforcement learning from AI feedback on a schedule: sample, judge, train, evaluate, "
     "promote.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -117,7 +117,7 @@ app.add_typer(constitution_app, name="constitution", rich_help_panel="Judges")
 
 
 def main() -> None:
-    """Entry point: errors of ours are one line on stderr, with the exit code of their kind."""
+    """Run the command; print Solon's own errors in one line on stderr, with their exit code."""
     atexit.register(silence_finalization)
     _set_up_libraries()
     try:
@@ -137,7 +137,7 @@ def _fail(error: SolonError, code: int) -> None:
 
 
 def _set_up_libraries() -> None:
-    """Set what libraries read when they load; bars are ours, in flows/terminal/progress.py."""
+    """Set what libraries read when they load; Solon draws its own progress bars."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,4 +1,4 @@
-"""`solon report` and `solon schema`: pages and schemas written again."""
+"""`solon report` and `solon schema`: write reports and schemas again."""
 
 from typing import Annotated
 
@@ -10,9 +10,9 @@ from flows.terminal.screen import ConfigPath, Overrides, load_checked, prepare_p
 def report(
     config: ConfigPath,
     overrides: Overrides = None,
-    cycle: Annotated[int, typer.Option(min=1, help="Which cycle.")] = 1,
+    cycle: Annotated[int, typer.Option(min=1, help="Number of the cycle.")] = 1,
 ) -> None:
-    """Write the page of a cycle that ended again, and print where it is."""
+    """Write the report of a finished cycle again, and print its path."""
     prepare_prefect()
     from flows.cycle.cycle import Cycle, new_run_id
     from flows.reports.cycle_page import write_report
@@ -23,12 +23,12 @@ def report(
 
 def schema(
     of_store: Annotated[
-        bool, typer.Option("--store", help="Print the tables and views of the store instead.")
+        bool, typer.Option("--store", help="Describe the tables and views of the store instead.")
     ] = False,
 ) -> None:
     """Print the JSON schema of the config, for editors that check YAML as you type.
 
-    With --store, print what deploy/docs/store.md holds: every table, view and column of a store.
+    With --store, print the page deploy/docs/store.md: every table, view and column of a store.
     """
     if of_store:
         from flows.reports.store_page import store_page

@@ -1,4 +1,4 @@
-"""`solon retract`: a fact is not relied on any more, and the models that did are marked."""
+"""`solon retract`: stop relying on a fact, and mark the models that learnt from it."""
 
 import getpass
 from dataclasses import asdict
@@ -12,23 +12,22 @@ from flows.terminal.screen import AsJson, Overrides, print_json
 
 def retract(
     identity: SubjectId,
-    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    reason: Annotated[str, typer.Option(help="Why; stored with the decision.")],
     overrides: Overrides = None,
     config: StoreConfig = None,
-    withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Take back that it is retracted.")
-    ] = False,
-    by: Annotated[str | None, typer.Option(help="Who decides; you, if none.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Withdraw the retraction.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who decides. Default: the login name.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Retract a judgement, all of a judge's version, a pair, an answer or a prompt.
+    """Retract a judgement, every judgement of a judge's version, a pair, an answer or a prompt.
 
-    Shows what rests on it and asks before it adds the decision. The facts stay. What rests on a
-    retracted one is not learnt from any more, the next run ranks again what is left, and the views
-    retracted, tainted_pairs, tainted_models and check_models_on_retracted say what is touched.
+    The command shows what rests on the fact, and asks before it adds the decision. The facts stay.
+    Nothing is learnt any more from what rests on a retracted fact, and the next run ranks the rest
+    again. The views retracted, tainted_pairs, tainted_models and check_models_on_retracted show
+    what is affected.
 
-    [bold]solon retract similarity-606c2416 --reason "read the wrong column"[/bold]
+    Example: [bold]solon retract similarity-606c2416 --reason "read the wrong column"[/bold]
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import Store, reading

@@ -1,4 +1,4 @@
-"""`solon run` and `solon plan`: run a config to its end, or say what that would take."""
+"""`solon run` and `solon plan`: run a config to its end, or estimate the run."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from flows.terminal.screen import (
 )
 from rlhf_core.distributed.launch import launched_rank, launched_world_size
 
-RESUME = "what was done is kept; the same command goes on from there"
+RESUME = "what was done is kept; the same command resumes"
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Run a config to its end. What is there already is not done again: a rerun is a resume."""
+    """Run a config to its end. Work that is done is not done again: a rerun is a resume."""
     if launched_rank() > 0:
         follow_to_the_end()
         return
@@ -51,24 +51,24 @@ def run(
                 from flows.run import run_cycles
 
                 added = run_cycles(loaded, cycles, as_json, config, server.wait)
-    found = summary(loaded, cycles, added)
+    figures = summary(loaded, cycles, added)
     if as_json:
-        print_json(found)
+        print_json(figures)
     else:
-        print_summary(found, out)
+        print_summary(figures, out)
 
 
 def plan(
     config: ConfigPath,
     overrides: Overrides = None,
     cycles: Annotated[
-        int, typer.Option(min=1, help="Plan until this many cycles of the config have ended.")
+        int, typer.Option(min=1, help="Plan until this many cycles of the line have ended.")
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a run would do, how long it would take and what it would cost; do nothing.
+    """Print what a run would do, how long it would take and what it would cost.
 
-    Only what is missing is counted: of a config that has ended, nothing.
+    Nothing is written. The plan counts only the work that is missing.
     """
     loaded = load_checked(config, overrides)
     prepare_prefect()
@@ -77,26 +77,26 @@ def plan(
     from rlhf_core.endpoints.budget import Budget
 
     state = check_line(loaded, config)
-    found = plan_run(loaded, cycles, Budget(loaded.budget))
+    planned = plan_run(loaded, cycles, Budget(loaded.budget))
     if as_json:
-        least, most = found.time_range
-        totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": found.cost_usd}
+        least, most = planned.time_range
+        totals = {"seconds_at_least": least, "seconds_at_most": most, "cost_usd": planned.cost_usd}
         print_json(
             {
                 "line": state.line,
                 "cycle": state.cycle,
-                **asdict(found),
-                "seconds": found.seconds,
+                **asdict(planned),
+                "seconds": planned.seconds,
                 **totals,
             }
         )
     else:
         out.print(str(state), highlight=False, markup=False, soft_wrap=True)
-        print_plan(found, out)
+        print_plan(planned, out)
 
 
 def _leading() -> AbstractContextManager[None]:
-    """What a run is done within, where there are processes to lead."""
+    """Return the context in which rank 0 leads the other ranks; an empty one without them."""
     if launched_world_size() == 1:
         return nullcontext()
     from rlhf_core.distributed.collective import lead
@@ -105,7 +105,7 @@ def _leading() -> AbstractContextManager[None]:
 
 
 def follow_to_the_end() -> None:
-    """Work beside the first process until it ends."""
+    """Take part in the run of rank 0 until it ends."""
     from rlhf_core.distributed.collective import follow
     from rlhf_core.distributed.ranks import join_ranks
 
@@ -122,6 +122,6 @@ def follow_to_the_end() -> None:
 
 
 def end_at_once() -> None:
-    """Without parting from the other processes, which may be long in coming to it."""
+    """Exit with code 1 without waiting for the other ranks' barrier."""
     sys.stderr.flush()
     os._exit(1)

@@ -15,19 +15,19 @@ UPCOMING = 3
 
 def serve(
     config: ConfigPath,
-    cron: Annotated[str, typer.Option(help='When to run, as in "0 3 * * *" for three at night.')],
+    cron: Annotated[str, typer.Option(help='When to run, such as "0 3 * * *" for three at night.')],
     overrides: Overrides = None,
     timezone: Annotated[
         str | None,
         typer.Option(
-            metavar="ZONE", help="Whose clock: Europe/Berlin, say; this machine's if none."
+            metavar="ZONE", help="Time zone, such as Europe/Berlin. Default: this machine's."
         ),
     ] = None,
 ) -> None:
-    """Run the next cycle of a config on a schedule, until stopped by Ctrl-C or SIGTERM.
+    """Run the next cycle of a config on a schedule, until Ctrl-C or SIGTERM.
 
-    Uses the Prefect server that PREFECT_API_URL names, or starts one on this machine, which ends
-    with this command. A cycle that was cut short is the next to run.
+    The command uses the Prefect server that PREFECT_API_URL names, or starts one on this machine,
+    which ends with the command. A cycle that was interrupted runs next.
     """
     from flows.service.cron import firings, time_zone
     from flows.service.prefect_server import prefect_server

@@ -1,4 +1,4 @@
-"""`solon show`: the story of one pair, prompt, answer, judgement, ranking or model on a screen."""
+"""`solon show`: show one pair, prompt, answer, judgement, ranking or model with its history."""
 
 import difflib
 import json
@@ -28,18 +28,19 @@ class Kind(StrEnum):
 
 
 def show(
-    kind: Annotated[Kind, typer.Argument(help="What to show.")],
+    kind: Annotated[Kind, typer.Argument(help="Kind of the fact.")],
     identity: SubjectId,
     overrides: Overrides = None,
     config: StoreConfig = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the story of one fact: its texts, votes, figures, and the models that learnt from it.
+    """Show one fact: its texts, votes and figures, and the models that learnt from it.
 
-    Of a pair, both answers stand side by side, with the words that differ marked: in colour, or
-    [-so-] and {+so+} where there is no terminal.
+    The answers of a pair stand side by side, with the words that differ marked: in colour, or as
+    [-so-] and {+so+} without a terminal.
 
-    [bold]solon sql "SELECT id FROM pairs LIMIT 5"[/bold], then [bold]solon show pair 01ab[/bold].
+    Try [bold]solon sql "SELECT id FROM pairs LIMIT 5"[/bold], then
+    [bold]solon show pair 01ab[/bold].
     """
     from rlhf_core.config import store_path
     from rlhf_core.store import reading
@@ -69,21 +70,21 @@ def show(
 
 
 def _fields(story: dict[str, Any], above: str = "") -> "Sequence[tuple[str, Any]]":
-    """Single values, those of nested facts and of recipes by a path."""
-    found: list[tuple[str, Any]] = []
+    """Return single values by name; those of nested facts and recipes by a dotted path."""
+    fields: list[tuple[str, Any]] = []
     for name, value in story.items():
         if name == "recipe":
             value = _opened(value)
         if isinstance(value, dict):
-            found += _fields(value, f"{above}{name}.")
+            fields += _fields(value, f"{above}{name}.")
         elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
             is_empty = value is None or value == []
-            found += [] if is_empty else [(f"{above}{name}", value)]
-    return found
+            fields += [] if is_empty else [(f"{above}{name}", value)]
+    return fields
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Those that hold something in any row and are for people; --json has all."""
+    """Return the columns for people that hold a value in any row; --json has all of them."""
     names = [name for name in rows[0] if name not in FOR_PROGRAMS]
     return [name for name in names if any(row[name] not in (None, "", []) for row in rows)]
 
@@ -95,7 +96,7 @@ def _cell(value: Any, sides: dict[Any, str]) -> Any:
 
 
 def _opened(recipe: Any) -> Any:
-    """A model's recipe with its settings one by one; of a ranking it is a hash, which stays."""
+    """Return a model's recipe as its settings; a ranking's recipe, which is a hash, as it is."""
     try:
         settings = json.loads(recipe)
     except ValueError:
@@ -114,12 +115,12 @@ def _print_sides(left: dict[str, Any], right: dict[str, Any], chosen_id: str | N
 
 
 def marked(left: str, right: str, has_colours: bool) -> tuple[Text, Text]:
-    """Two texts with the words that the other does not have at that place marked.
+    """Return two texts, with the words marked that the other text lacks at that place.
 
     Args:
-        left: Whose own words are red, or [-so-].
-        right: Whose own words are green, or {+so+}.
-        has_colours: Whether colours can be seen.
+        left: The text whose own words are red, or [-so-].
+        right: The text whose own words are green, or {+so+}.
+        has_colours: True if the output can show colours.
     """
     one, other = (re.findall(r"\s+|[^\s]+", text) for text in (left, right))
     sides = Text(), Text()

@@ -1,4 +1,4 @@
-"""`solon spot-check`: people check what judges decided."""
+"""`solon spot-check`: let people check what judges decided."""
 
 from getpass import getuser
 from pathlib import Path
@@ -18,30 +18,32 @@ def spot_check(
     overrides: Overrides = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Whose store to check; runs/solon.duckdb if none."),
+        typer.Option("--config", help="Config of the store. Default: runs/solon.duckdb."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many pairs to ask about.")] = 20,
-    person: Annotated[str | None, typer.Option(help="Who checks; the login name, if none.")] = None,
-    strategy: Annotated[StrategyName, typer.Option(help="Which pairs to ask about.")] = "mixed",
+    count: Annotated[int, typer.Option(min=1, help="Number of pairs to ask about.")] = 20,
+    person: Annotated[str | None, typer.Option(help="Who checks. Default: the login name.")] = None,
+    strategy: Annotated[StrategyName, typer.Option(help="How pairs are chosen.")] = "mixed",
     split: Annotated[SplitName | None, typer.Option(help="Only prompts of this split.")] = None,
     seed: Annotated[
-        int, typer.Option(help="Draws the random pairs; people of one seed meet the same ones.")
+        int, typer.Option(help="Draws the random pairs; people with one seed see the same pairs.")
     ] = 0,
     report: Annotated[
-        bool, typer.Option("--report", help="Show how far judges and people agree; ask nothing.")
+        bool,
+        typer.Option("--report", help="Show how far judges and people agree; ask about no pair."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a person which of two answers is better, and measure judges by it.
+    """Ask a person which of two answers is better, and measure the judges by that.
 
-    Each pair is shown without what judges said of it, the two answers in random order. Keys:
+    Each pair is shown without the judges' verdicts, its answers in random order. Keys:
     [bold]1[/bold] or [bold]2[/bold] is better, [bold]0[/bold] alike, [bold]u[/bold] unsure,
-    [bold]n[/bold] note, [bold]b[/bold] back, [bold]q[/bold] quit. Every answer is kept at once,
-    so that you can stop at any time and go on later: [bold]solon spot-check --count 20[/bold].
+    [bold]n[/bold] note, [bold]b[/bold] back, [bold]q[/bold] quit. Each answer is stored at
+    once, so you can stop at any time and continue later: [bold]solon spot-check --count 20[/bold].
 
-    [bold]disagreement[/bold] asks where judges dissent, [bold]low_margin[/bold] where a tie is
-    near, [bold]high_weight[/bold] where a wrong label costs most, [bold]random[/bold] anywhere, and
-    [bold]mixed[/bold] each in turn. Spot checks are never trained on.
+    Strategies: [bold]disagreement[/bold] chooses pairs on which judges disagree,
+    [bold]low_margin[/bold] pairs near a tie, [bold]high_weight[/bold] pairs where a wrong label
+    costs most, [bold]random[/bold] any pairs, and [bold]mixed[/bold] each kind in turn. Spot checks
+    never become training data.
 
     Then [bold]solon spot-check --report[/bold], or
     [bold]solon sql "SELECT * FROM judge_human_agreement"[/bold].
@@ -82,8 +84,8 @@ def _login_name() -> str:
 def _report(path: Path | str, as_json: bool) -> None:
     from flows.audit.spot_check_report import print_report, spot_check_report
 
-    found = spot_check_report(path)
+    report = spot_check_report(path)
     if as_json:
-        print_json(found.as_json())
+        print_json(report.as_json())
     else:
-        print_report(found, out)
+        print_report(report, out)

@@ -1,4 +1,4 @@
-"""`solon sql`: ask the store, by a query of one's own or by name."""
+"""`solon sql`: query the store, by your own SQL or by a named query."""
 
 import os
 import threading
@@ -21,34 +21,36 @@ GRACE_SECONDS = 5.0
 FORMATS = "table, csv, json, jsonl or parquet"
 
 
-Query = Annotated[str | None, typer.Argument(help="One statement that reads, in DuckDB's SQL.")]
-Name = Annotated[
-    str | None, typer.Option("--query", metavar="NAME", help="Ask a query kept as a file.")
-]
+Query = Annotated[str | None, typer.Argument(help="One reading statement, in DuckDB's SQL.")]
+Name = Annotated[str | None, typer.Option("--query", metavar="NAME", help="Run a named query.")]
 Given = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="Bound where it says $NAME. Repeatable."),
+    typer.Option(
+        "--param", metavar="NAME=VALUE", help="Value of the query's parameter $NAME. Repeatable."
+    ),
 ]
 Folder = Annotated[
     Path | None,
     typer.Option(
-        "--queries", help="Where more named queries lie; deploy/queries here, if there is one."
+        "--queries",
+        help="Folder of more named queries. Default: deploy/queries here, if there is one.",
     ),
 ]
-Lists = Annotated[bool, typer.Option("--list", help="List the named queries, their parameters.")]
+Lists = Annotated[bool, typer.Option("--list", help="List the named queries and their parameters.")]
 Kind = Annotated[
     str | None,
-    typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}; else what --out ends in."),
+    typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}. Default: by the ending of --out."),
 ]
 Target = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="A new file; the screen if none.")
+    Path | None, typer.Option("--out", metavar="FILE", help="A new file. Default: the screen.")
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help=f"Rows at most; {ROWS_ON_SCREEN} in a table, else all.")
+    int | None,
+    typer.Option(min=1, help=f"Most rows. Default: {ROWS_ON_SCREEN} in a table, else all."),
 ]
 Timeout = Annotated[
     float,
-    typer.Option(min=0.1, metavar="SECONDS", help="When it is stopped, writing included."),
+    typer.Option(min=0.1, metavar="SECONDS", help="Time limit, including writing."),
 ]
 
 
@@ -56,7 +58,8 @@ def sql(
     query: Query = None,
     overrides: Overrides = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Whose store to ask; runs/solon.duckdb if none.")
+        Path | None,
+        typer.Option("--config", help="Config of the store to query. Default: runs/solon.duckdb."),
     ] = None,
     name: Name = None,
     parameters: Given = None,
@@ -68,14 +71,14 @@ def sql(
     limit: Limit = None,
     timeout: Timeout = 60.0,
 ) -> None:
-    """Ask the store, also while a run goes on. The query sees a snapshot and can only read.
+    """Query the store, also while a run goes on. A query reads a snapshot and can write nothing.
 
-    Without a query it says which tables and views there are; deploy/docs/store.md explains every
+    Without a query, the command lists the tables and views; deploy/docs/store.md explains every
     column. Begin with [bold]solon sql "SELECT * FROM pair_texts LIMIT 5"[/bold].
 
-    Some queries have a name, which --list tells, as in
+    Some queries have names, which --list shows. Example:
     [bold]solon sql --query closest_pairs --param rows=5 --out closest.csv[/bold]. A file gets every
-    row. In CSV a text that a spreadsheet would run as a formula gets an apostrophe in front; JSON
+    row. In CSV, a text that a spreadsheet would run as a formula gets an apostrophe in front; JSON
     and Parquet hold texts as they are. A query that takes longer than --timeout, or half of the
     machine's memory, is stopped.
     """
@@ -150,17 +153,17 @@ def _format(kind: str | None, as_json: bool, target: Path | None) -> "Format":
     named = kind or ("json" if as_json else target.suffix.removeprefix(".") if target else "table")
     if named not in list(Format):
         raise QueryError(f"no format {named!r}: --format {FORMATS}")
-    found = Format(named)
-    if found is Format.PARQUET and target is None:
+    chosen = Format(named)
+    if chosen is Format.PARQUET and target is None:
         raise QueryError("Parquet is no text: name a file with --out")
-    if found is Format.TABLE and target is not None:
+    if chosen is Format.TABLE and target is not None:
         raise QueryError("a table is for the screen; a file is csv, json, jsonl or parquet")
-    return found
+    return chosen
 
 
 @contextmanager
 def _ended_after(timeout: float) -> Iterator[None]:
-    """End the process where a query is deaf to being stopped, as in making one huge string."""
+    """End the process if a query cannot be stopped, such as one that builds a huge string."""
     from rlhf_core.files.whole import remove_unfinished
 
     def end() -> None:
@@ -182,7 +185,7 @@ def _ended_after(timeout: float) -> Iterator[None]:
 def _print_queries(folder: Path | None, as_json: bool) -> None:
     from rlhf_core.store.audit.named import named_queries
 
-    found = sorted(named_queries(folder).values(), key=lambda query: query.name)
+    queries = sorted(named_queries(folder).values(), key=lambda query: query.name)
     if as_json:
         print_json(
             [
@@ -192,12 +195,12 @@ def _print_queries(folder: Path | None, as_json: bool) -> None:
                     "parameters": query.meanings,
                     "defaults": query.defaults,
                 }
-                for query in found
+                for query in queries
             ]
         )
         return
     rows = []
-    for query in found:
+    for query in queries:
         parameters = [
             f"{name}: {meaning} ({query.defaults.get(name, 'needed')})"
             for name, meaning in query.meanings.items()
@@ -209,9 +212,11 @@ def _print_queries(folder: Path | None, as_json: bool) -> None:
 def _print_schema(snapshot: "Snapshot", as_json: bool) -> None:
     from rlhf_core.store.audit.describe import relations
 
-    found = relations(snapshot)
+    described = relations(snapshot)
     if as_json:
-        print_json([{"name": one.name, "kind": one.kind, "comment": one.comment} for one in found])
+        print_json(
+            [{"name": one.name, "kind": one.kind, "comment": one.comment} for one in described]
+        )
     else:
-        print_table(["", "name", "what it holds"], [(r.kind, r.name, r.comment) for r in found])
-        out.print("solon sql --list: queries that have a name")
+        print_table(["", "name", "what it holds"], [(r.kind, r.name, r.comment) for r in described])
+        out.print("solon sql --list shows the named queries")

@@ -13,15 +13,15 @@ from rlhf_core.errors import ConfigError
 def ui(
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Whose store to show; runs/solon.duckdb if none."),
+        typer.Option("--config", help="Config of the store to show. Default: runs/solon.duckdb."),
     ] = None,
     overrides: Overrides = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve on; any but loopback asks visitors for a token.")
+        str, typer.Option(help="Address to serve on; on any but loopback, visitors need a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8787,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="When a query of its is stopped.")
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Time limit of a visitor's query.")
     ] = 60.0,
     should_open: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
@@ -29,12 +29,12 @@ def ui(
 ) -> None:
     """Browse the store in a browser: pairs and votes, lineage, SQL with charts, spot checks.
 
-    It reads snapshots, so it can stay open while runs go on, as in
-    [bold]solon ui --config deploy/configs/default.yaml[/bold]. Only spot checks write.
+    The page reads snapshots, so it can stay open while runs go on. Only spot checks write.
+    Example: [bold]solon ui --config deploy/configs/default.yaml[/bold]
 
-    On another address than loopback, as with [bold]--host 0.0.0.0[/bold], visitors need the token
-    in the URL that is printed; SOLON_UI_TOKEN sets it. Traffic is not encrypted: put a proxy with
-    TLS in front where the network is not yours.
+    On an address other than loopback, such as [bold]--host 0.0.0.0[/bold], visitors need the token
+    in the printed URL; SOLON_UI_TOKEN sets it. Traffic is not encrypted: on a network that is not
+    yours, put a proxy with TLS in front.
     """
     if find_spec("nicegui") is None:
         raise ConfigError("the page needs NiceGUI: `pip install 'solon[ui]'`")

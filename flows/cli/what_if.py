@@ -1,4 +1,4 @@
-"""`solon what-if`: which pairs another panel would have made."""
+"""`solon what-if`: show which pairs another panel of judges would have made."""
 
 import json
 from dataclasses import asdict
@@ -35,36 +35,38 @@ def what_if(
         list[str] | None,
         typer.Option(
             metavar="A=B",
-            help="Put B, a judge of the store, its version or how that begins, in A's place. "
-            "Repeatable.",
+            help="Replace judge A by B: a judge of the store, its version or the version's "
+            "beginning. Repeatable.",
         ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(metavar="JUDGE", help="Do without it. Repeatable.")
+        list[str] | None, typer.Option(metavar="JUDGE", help="Leave this judge out. Repeatable.")
     ] = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="JUDGE=0.5", help="Let it count so much; 0 is not at all. Repeatable."
+            metavar="JUDGE=0.5", help="Give a judge this weight; 0 removes its say. Repeatable."
         ),
     ] = None,
     examples: Annotated[
-        int, typer.Option(min=0, help="Show so many flipped pairs with their words.")
+        int, typer.Option(min=0, help="Number of flipped pairs to show with their texts.")
     ] = 0,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="Write every training pair that changes as JSON lines."),
+        typer.Option(
+            "--out", help="Write every training pair that changes to this file, as JSON lines."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank and pair anew with another panel, from the judgements in the store; change nothing.
+    """Rank and pair again with another panel of judges, from the judgements in the store.
 
-    Says how many training pairs would flip, go or come, by mode and split, how far old and new
-    agree, what a judge that leaves has cost, and what is missing of one that comes: judgements that
-    were never asked for are counted, and never guessed. Works while a run goes on. Changes can be
-    combined, and name judges as the config does:
+    The command shows how many training pairs would flip, disappear or appear, by mode and split,
+    how far the two panels agree, what a judge that leaves has cost, and which judgements a judge
+    that joins lacks; those are counted, never guessed. It writes nothing to the store, and works
+    while a run goes on. Changes can be combined, and name judges as the config does.
 
-    [bold]solon what-if CONFIG --swap similarity=cross_encoder --weight brevity=0.2[/bold]
+    Example: [bold]solon what-if CONFIG --swap similarity=cross_encoder --weight brevity=0.2[/bold]
     """
     from flows.audit.panel_changes import PanelChanges
     from flows.audit.what_if import what_if as study
@@ -73,48 +75,48 @@ def what_if(
     loaded = load_config(config, overrides or [])
     changes = PanelChanges(swap or (), drop or (), weight or ())
     if out_file is None:
-        found = study(loaded, changes, examples)
+        result = study(loaded, changes, examples)
     else:
         with whole_text(out_file) as stream:
-            found = study(
+            result = study(
                 loaded,
                 changes,
                 examples,
                 lambda words: stream.write(json.dumps(words, ensure_ascii=False) + "\n"),
             )
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(result))
     else:
-        _print(found)
+        _print(result)
 
 
-def _print(found: "WhatIf") -> None:
+def _print(result: "WhatIf") -> None:
     print_table(
         ["panel", "judge", "version", "weight"],
         [
             (name, seat.judge, seat.version, seat.weight)
-            for name, seats in (("now", found.panel), ("what if", found.changed_panel))
+            for name, seats in (("now", result.panel), ("what if", result.changed_panel))
             for seat in seats
         ],
     )
-    groups = {"all": found.overall, **found.by_mode, **found.by_split}
+    groups = {"all": result.overall, **result.by_mode, **result.by_split}
     print_table(
         COLUMNS,
         [(name, *_counts(compared)) for name, compared in groups.items()],
     )
-    for gap in found.gaps:
+    for gap in result.gaps:
         if gap.missing:
             price = _price(gap.cost_usd, gap.seconds) or "unknown"
             _say(
                 f"missing of {gap.judge}: {gap.missing:,} of {gap.wanted:,} judgements, "
                 f"{gap.candidates_never_judged:,} candidates it never judged; to ask: {price}"
             )
-    for saving in found.savings:
+    for saving in result.savings:
         price = _price(saving.cost_usd, saving.seconds)
         _say(f"{saving.judge} has cost {price} for {saving.judgements:,} judgements so far")
-    if found.examples:
+    if result.examples:
         columns = ["prompt", "chosen now", "chosen what if", "margin now", "margin what if"]
-        print_table(columns, [_example(words) for words in found.examples])
+        print_table(columns, [_example(words) for words in result.examples])
 
 
 def _say(line: str) -> None:
@@ -122,22 +124,22 @@ def _say(line: str) -> None:
 
 
 def _price(cost_usd: float | None, seconds: float | None) -> str:
-    """Seconds are left out where a judge keeps no time."""
+    """Return a price in words; without seconds for a judge that records none."""
     cost = "" if cost_usd is None else f"{cost_usd:.4f} US dollars"
     return cost if seconds is None else f"{cost} and {seconds:,.0f} s"
 
 
-def _counts(found: "PanelComparison") -> tuple[Any, ...]:
-    margins = (found.mean_margin_before, found.mean_margin_after)
-    same = found.agreement
+def _counts(comparison: "PanelComparison") -> tuple[Any, ...]:
+    margins = (comparison.mean_margin_before, comparison.mean_margin_after)
+    same = comparison.agreement
     return (
-        found.pairs,
-        f"{found.preferred_before} → {found.preferred_after}",
-        found.changed,
-        found.flipped,
-        found.became_tie,
-        found.became_unscored,
-        found.appeared,
+        comparison.pairs,
+        f"{comparison.preferred_before} → {comparison.preferred_after}",
+        comparison.changed,
+        comparison.flipped,
+        comparison.became_tie,
+        comparison.became_unscored,
+        comparison.appeared,
         " → ".join("none" if margin is None else f"{margin:.3f}" for margin in margins),
         f"{same.value:.3f} ({same.low:.2f}–{same.high:.2f})" if same else "",
     )

@@ -1,4 +1,4 @@
-"""When a schedule fires: cron lines and time zones, checked before anything is started."""
+"""Cron lines and time zones, checked before anything starts."""
 
 import asyncio
 import os
@@ -23,10 +23,10 @@ NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@a
 
 
 def time_zone(name: str | None) -> str:
-    """The time zone of that IANA name, or this machine's.
+    """Return the IANA name of a time zone, checked, or that of this machine's.
 
     Raises:
-        ConfigError: If there is no zone of that name, or this machine's has none.
+        ConfigError: If there is no zone of that name, or this machine's zone has no IANA name.
     """
     if name is not None:
         if name in available_timezones():
@@ -45,12 +45,12 @@ def time_zone(name: str | None) -> str:
 
 
 def firings(cron: str, zone: str, count: int) -> list[datetime]:
-    """When a cron line fires next, as Prefect's scheduler reads it.
+    """Return the next firings of a cron line, by Prefect's own scheduler.
 
     Args:
         cron: Five fields, or six with seconds last, or a name such as @daily.
-        zone: An IANA name.
-        count: How many.
+        zone: IANA name of a time zone.
+        count: Number of firings.
 
     Raises:
         ConfigError: If the line is wrong, or no such time ever comes.
@@ -64,16 +64,16 @@ def firings(cron: str, zone: str, count: int) -> list[datetime]:
             f"the week, as in {EXAMPLE}"
         )
     try:
-        found = asyncio.run(CronSchedule(cron=cron, timezone=zone).get_dates(count))
+        moments = asyncio.run(CronSchedule(cron=cron, timezone=zone).get_dates(count))
     except ValueError:
-        found = []
-    if not found:
+        moments = []
+    if not moments:
         raise ConfigError(f"--cron {cron!r}: no such time ever comes; write one as in {EXAMPLE}")
-    return [datetime.fromtimestamp(moment.timestamp(), ZoneInfo(zone)) for moment in found]
+    return [datetime.fromtimestamp(moment.timestamp(), ZoneInfo(zone)) for moment in moments]
 
 
 def _problem(cron: str) -> str | None:
-    """What is wrong with a cron line, if anything is."""
+    """Return the fault of a cron line in words, or None."""
     from prefect.server.schemas.schedules import CronSchedule
 
     def is_right(line: str) -> bool:

@@ -1,9 +1,9 @@
-"""Closing flow runs whose process is dead, so that none of them keeps a schedule's one slot.
+"""Closing flow runs whose process is dead, so that they do not block a schedule's only slot.
 
-A process that is killed tells Prefect nothing: its flow runs stay pending or running for ever.
-Every process that runs flows therefore holds a lock on a file of its own, which ends with it, and
-its runs bear the file's name as a tag. Whoever starts next closes the runs of those whose lock is
-free. No clock and no process id is compared, for both can repeat.
+A process that is killed tells Prefect nothing, so its flow runs stay pending or running for ever.
+Every process that runs flows therefore locks a file of its own, and its runs carry the file's name
+as a tag. The next process to start closes the runs whose lock is free. No clocks and no process ids
+are compared, because both can repeat.
 """
 
 import fcntl
@@ -50,43 +50,42 @@ def owned() -> Iterator[None]:
 
 @contextmanager
 def only_server(deployment: str, where: str) -> Iterator[None]:
-    """Be the one process on this machine that serves a deployment.
+    """Be the only process on this machine that serves a deployment.
 
     Args:
-        deployment: Its name.
-        where: The server that has it.
+        deployment: Name of the deployment.
+        where: The server that holds it.
 
     Raises:
-        ConfigError: If another process does.
+        ConfigError: If another process serves it.
     """
     with _held(f"serve-{digest(f'{where}/{deployment}'.encode())[:32]}", deployment):
         yield
 
 
 def close_dead_runs() -> int:
-    """Close what dead processes of this machine left under way; how many runs that were."""
+    """Close the flow runs that dead processes of this machine left open, and return how many."""
     with get_client(sync_client=True) as client:
         dead = [run for run in _under_way(client) if _is_of_the_dead(run)]
         return _close(client, dead, "its process is gone")
 
 
 def close_runs_of(deployment: UUID, reason: str) -> int:
-    """Close every run of a deployment that is under way, and free its slot.
+    """Close every open run of a deployment, and free its slot.
 
-    Only for the one that serves the deployment, and while no process of its is left.
+    Only the process that serves the deployment may call this, while none of its runs has a process.
 
     Args:
-        deployment: Its id.
-        reason: Said in the state.
+        deployment: Id of the deployment.
+        reason: Message of the runs' final state.
 
     Returns:
-        How many runs there were.
+        Number of runs closed.
     """
     with get_client(sync_client=True) as client:
         closed = _close(client, _under_way(client, deployment), reason)
-        found = client.read_deployment(deployment)
-        limit = found.global_concurrency_limit
-        # A server that was killed itself has forgotten who held the slot, and still counts it.
+        limit = client.read_deployment(deployment).global_concurrency_limit
+        # A server that was killed has lost the slot's holder, and still counts the slot.
         if limit is not None and limit.active_slots:
             client.update_global_concurrency_limit(
                 limit.name, GlobalConcurrencyLimitUpdate(active_slots=0)
@@ -95,8 +94,8 @@ def close_runs_of(deployment: UUID, reason: str) -> int:
 
 
 def _under_way(client: SyncPrefectClient, deployment: UUID | None = None) -> list[FlowRun]:
-    """Runs that have neither ended nor are still to come."""
-    found: list[FlowRun] = []
+    """Return the runs that have started and not ended."""
+    runs: list[FlowRun] = []
     while True:
         page = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
@@ -106,11 +105,11 @@ def _under_way(client: SyncPrefectClient, deployment: UUID | None = None) -> lis
                 DeploymentFilter(id=DeploymentFilterId(any_=[deployment])) if deployment else None
             ),
             limit=RUNS_AT_ONCE,
-            offset=len(found),
+            offset=len(runs),
         )
-        found += page
+        runs += page
         if len(page) < RUNS_AT_ONCE:
-            return found
+            return runs
 
 
 def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], reason: str) -> int:
@@ -135,7 +134,7 @@ def _folder() -> Path:
 
 @contextmanager
 def _held(name: str, deployment: str = "") -> Iterator[None]:
-    """Hold the lock of that name for as long as this process lives, or the block."""
+    """Hold the lock of that name until the block or the process ends."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -156,7 +155,7 @@ def _held(name: str, deployment: str = "") -> Iterator[None]:
 
 
 def _is_dead(name: str) -> bool:
-    """Whether nobody holds the lock of that name; its file is removed then."""
+    """Return True if no process holds the lock of that name; then remove its file."""
     path = _folder() / Path(name).name
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""A Prefect server of our own, for runs and schedules on a machine that has none."""
+"""Starting a Prefect server for runs and schedules on a machine without one."""
 
 import atexit
 import os
@@ -17,22 +17,22 @@ from rlhf_core.errors import SolonError
 
 START_SECONDS = 90.0
 STOP_SECONDS = 5.0
-# Leases in files outlive a server that was killed, and end by themselves.
+# Leases in files survive a killed server, and expire.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is there, or comes up while other things are done."""
+    """A Prefect server that runs, or is still starting."""
 
     address: str
-    """Of its API."""
+    """Address of its API."""
     process: "subprocess.Popen[bytes] | None" = None
-    """Where it was started here."""
+    """Its process, if this process started it."""
 
     @property
     def database(self) -> str:
-        """What tells its schedules from another server's; one database for all started here."""
+        """Name of the database with its schedules; all servers started here share one."""
         return self.address if self.process is None else os.environ.get("PREFECT_HOME", "")
 
     @property
@@ -40,10 +40,10 @@ class Server:
         return self.address.removesuffix("/api")
 
     def wait(self) -> None:
-        """Wait until it answers.
+        """Wait until the server answers.
 
         Raises:
-            SolonError: If the server that was started here does not come up.
+            SolonError: If a server that this process started does not answer in time.
         """
         deadline = time.monotonic() + START_SECONDS
         while self.process is not None and time.monotonic() < deadline:
@@ -57,20 +57,19 @@ class Server:
         if self.process is not None:
             raise SolonError(
                 "the Prefect server did not start; try `prefect server start` by itself, or name a "
-                "running one in PREFECT_API_URL"
+                "running server in PREFECT_API_URL"
             )
 
 
 @contextmanager
 def prefect_server(*, has_page: bool) -> Iterator[Server]:
-    """The server that PREFECT_API_URL names, or one that is started here and ends with us.
+    """Yield the server that PREFECT_API_URL names, or start one that ends with this process.
 
-    Must be entered before Prefect is imported, which reads the address once. Unless something
-    fails, a server that is started here ends after all that Prefect does when the interpreter
-    exits, so that everything that still has to tell it something can.
+    Enter this before Prefect is imported: it reads the address once. Without an error, a server
+    started here ends after Prefect's own work at interpreter exit, which may still need it.
 
     Args:
-        has_page: Whether to serve its page and run schedules, too, which takes longer to start.
+        has_page: True to serve its page and run schedules too, which takes longer to start.
     """
     configured = os.environ.get("PREFECT_API_URL")
     if configured:
@@ -80,8 +79,8 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "flows.service.server_process", str(port), str(os.getpid())]
-    # In a session of its own: Ctrl-C reaches everything in the terminal's, and what ends there
-    # still has to tell the server.
+    # In a session of its own: Ctrl-C reaches every process of the terminal's session, and those
+    # still report to the server while they end.
     process = subprocess.Popen(
         command + (["--with-page"] if has_page else []),
         env={**os.environ, **_settings(port, has_page)},
@@ -103,12 +102,12 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
 
 
 def _settings(port: int, has_page: bool) -> dict[str, str]:
-    """What the server reads from its environment, where the user set nothing else."""
+    """Return the server's settings as environment variables; the user's own ones win."""
     settings = {
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
-        # Where the page looks for the API: on the server that it came from, also where the browser
-        # reaches that through a tunnel under another address.
+        # The page looks for the API on the server it came from, even if the browser reaches that
+        # through a tunnel under another address.
         "PREFECT_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_ENABLED": str(has_page),
     }

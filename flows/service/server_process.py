@@ -2,8 +2,8 @@
 
     python -m flows.service.server_process PORT PARENT [--with-page]
 
-What `prefect server start` runs, without its welcome; without the page only the API, and none of
-the services that schedules need.
+It runs the same application as `prefect server start`, without the banner. Without the page, it
+serves only the API, and none of the services that schedules need.
 """
 
 import sys
@@ -19,7 +19,7 @@ SHUTDOWN_SECONDS = 2
 
 
 class _OwnServerAlone:
-    """Pages that ask no server but this one, whatever Prefect's page would like to report."""
+    """Middleware that keeps Prefect's page from contacting any other server."""
 
     POLICY = (b"content-security-policy", b"connect-src 'self'")
 

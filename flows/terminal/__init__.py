@@ -1,1 +1,1 @@
-"""What commands print: screens, progress, rows as CSV, JSON or Parquet."""
+"""Output of commands: screens, progress, rows as CSV, JSON or Parquet."""

@@ -1,7 +1,7 @@
-"""Text that cannot steer a terminal, and a console in which none can.
+"""Escaping of control characters, so that no text can steer a terminal.
 
-Models, users and servers wrote much of what is shown: an escape sequence in it could retitle the
-window, move the cursor over what was said before, or write into the clipboard.
+Models, users and servers wrote much of what is shown. An escape sequence in it could retitle the
+window, move the cursor over earlier output, or write into the clipboard.
 """
 
 import json
@@ -12,19 +12,19 @@ from rich.segment import Segment
 
 
 def harmless(text: str) -> str:
-    """Return a text whose control characters, but for line feed and tab, are written out."""
+    """Return a text with its control characters escaped, except line feed and tab."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def harmless_json(text: str) -> str:
-    """Return the same JSON with control characters, those above U+007F too, as escapes."""
+    """Return JSON with its control characters escaped, including those above U+007F."""
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 class SafeConsole(Console):
-    """A console that writes out control characters in whatever it prints."""
+    """A console that escapes control characters in everything it prints."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -1,4 +1,4 @@
-"""Ending with the process that started this one, however that one ends: also by SIGKILL."""
+"""Ending a process when its parent ends, even by SIGKILL."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ GRACE_SECONDS = 3.0
 
 
 def end_with(parent: int) -> None:
-    """End this process soon after `parent`, which started it, is gone.
+    """End this process soon after the process that started it is gone.
 
-    A process whose parent is gone has another one. A thread looks, for Linux alone could tell it by
-    a signal.
+    A process whose parent is gone gets another parent. A thread polls for that, because only Linux
+    can send a signal instead.
 
     Args:
-        parent: Its process id.
+        parent: Process id of the parent.
     """
     threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent").start()
 

@@ -1,4 +1,4 @@
-"""Progress bars on the terminal, one line a minute elsewhere; the console that stages write to."""
+"""Progress bars on a terminal, one line a minute elsewhere; the console that stages write to."""
 
 import logging
 import threading
@@ -23,19 +23,19 @@ PIPE_WIDTH = 10_000
 
 
 def new_console(stderr: bool = False) -> Console:
-    """A console that breaks no line where there is no terminal to fit it to.
+    """Return a console that wraps lines on a terminal only.
 
-    It takes texts as they are: what a user or a model wrote may hold [brackets] and :colons:.
+    It prints texts as they are: texts of users and models may hold [brackets] and :colons:.
     """
-    found = SafeConsole(stderr=stderr, markup=False, emoji=False)
-    if found.is_terminal:
-        return found
+    terminal = SafeConsole(stderr=stderr, markup=False, emoji=False)
+    if terminal.is_terminal:
+        return terminal
     return SafeConsole(stderr=stderr, markup=False, emoji=False, width=PIPE_WIDTH)
 
 
 console = new_console(stderr=True)
 Advance = Callable[[int, str], None]
-"""Moves a bar on by so many, and shows a note beside it."""
+"""Advances a bar by a number of units and shows a note beside it."""
 
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -44,9 +44,9 @@ logger = logging.getLogger("flows.progress")
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
-    """Show how far `total` units of work are: a bar, or a log line a minute without a terminal.
+    """Show the progress of `total` units of work: a bar, or a log line a minute without a terminal.
 
-    Work of no units shows nothing, and neither does work of less than a minute in a log.
+    Work of no units shows nothing; without a terminal, neither does work of less than a minute.
     """
     if total == 0:
         yield lambda count, note: None
@@ -75,7 +75,7 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def _lines(label: str, total: int) -> Iterator[Advance]:
-    """A line a minute from a thread, so that work that hangs is seen to hang."""
+    """Write a line a minute from a thread, so that work that hangs is noticed."""
     started, done, last_note, ended = time.monotonic(), 0, "", threading.Event()
 
     def advance(count: int, note: str) -> None:
@@ -98,14 +98,14 @@ def _lines(label: str, total: int) -> Iterator[Advance]:
 
 
 def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
-    """Return what a log says of work on its way.
+    """Return the log line of work in progress.
 
     Args:
-        label: What the work is.
-        done: Units that are done.
+        label: Name of the work.
+        done: Units done.
         total: Units in all.
-        seconds: How long the work took so far.
-        note: What the work says of itself; may be empty.
+        seconds: Time so far.
+        note: The work's own note; may be empty.
     """
     left = f", about {duration(seconds * (total - done) / done)} left" if done else ""
     said = f"; {note.strip()}" if note.strip() else ""
@@ -120,7 +120,7 @@ def _write(line: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it, such as 45 s, 3.2 min or 5.1 h."""
+    """Return a time in a readable unit, such as 45 s, 3.2 min or 5.1 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""A query's answer as CSV, JSON, JSON lines or Parquet, batch by batch: nothing is held whole."""
+"""Writing a query's rows as CSV, JSON, JSON lines or Parquet, batch by batch."""
 
 import csv
 import json
@@ -17,13 +17,13 @@ from rlhf_core.store.snapshot import ArrowCursor, Cursor
 
 Row = Sequence[Any]
 NUMBERS = (int, float, Decimal, type(None))
-"""What is written to CSV as it is; a null is an empty cell."""
+"""Types that CSV holds as they are; a null is an empty cell."""
 FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First letters of formulas in one spreadsheet or another; the last four are their wide forms."""
 
 
 class Stream(Protocol):
-    """Where text is written to."""
+    """A stream that text is written to."""
 
     def write(self, text: str, /) -> object: ...
 
@@ -42,7 +42,17 @@ def rows_of(cursor: Cursor, limit: int | None) -> Iterator[Row]:
 
 
 def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) -> int:
-    """Write the answer as text; how many rows it had."""
+    """Write rows as text.
+
+    Args:
+        kind: CSV, JSON or JSON lines.
+        cursor: The open query.
+        limit: Most rows; None writes all.
+        stream: The stream to write to.
+
+    Returns:
+        Number of rows written.
+    """
     writers: dict[Format, Callable[[Sequence[str], Iterator[Row], Stream], int]] = {
         Format.CSV: _csv,
         Format.JSON: _json,
@@ -52,7 +62,19 @@ def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) 
 
 
 def write_parquet(cursor: ArrowCursor, limit: int | None, stream: BinaryIO) -> int:
-    """Write the answer as a Parquet file, with the types of its columns; how many rows it had."""
+    """Write rows as Parquet, with the types of their columns.
+
+    Args:
+        cursor: The open query.
+        limit: Most rows; None writes all.
+        stream: The file to write to.
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        QueryError: If Parquet has no type for a column.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -66,13 +88,13 @@ def write_parquet(cursor: ArrowCursor, limit: int | None, stream: BinaryIO) -> i
                 if written == limit:
                     break
     except pa.ArrowNotImplementedError as error:
-        raise QueryError(f"not to be had as Parquet: {error}; cast the column to VARCHAR") from None
+        raise QueryError(f"Parquet cannot hold this: {error}; cast the column to VARCHAR") from None
     return written
 
 
 @contextmanager
 def standard_output() -> Iterator[Stream]:
-    """What is printed; where it is a terminal, nothing in it steers that."""
+    """Yield standard output; on a terminal, control characters are escaped."""
     with suppress(BrokenPipeError):  # `| head` has read enough
         yield _Terminal() if sys.stdout.isatty() else sys.stdout
         sys.stdout.flush()
@@ -84,10 +106,10 @@ class _Terminal:
 
 
 def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
-    """Texts in quotes, so that 00123 stays a text; a null is an empty cell.
+    """Write texts in quotes, so that 00123 stays a text; a null is an empty cell.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front: models and users
-    wrote it (https://owasp.org/www-community/attacks/CSV_Injection).
+    A text that a spreadsheet would run as a formula gets an apostrophe in front, because models and
+    users wrote it (https://owasp.org/www-community/attacks/CSV_Injection).
     """
     writer = csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow([_cell(name) for name in columns])
@@ -109,7 +131,7 @@ def _cell(value: Any) -> Any:
 
 
 def _is_number(text: str) -> bool:
-    """Whether a text is a signed number, which is no formula."""
+    """Return True if a text is a signed number, which is no formula."""
     try:
         float(text)
     except ValueError:
@@ -140,18 +162,18 @@ def _jsonl(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
 
 
 _encode = json.JSONEncoder(default=str, ensure_ascii=False, allow_nan=False).encode
-"""Made once: json.dumps makes an encoder a call."""
+"""One encoder for all values: json.dumps makes a new one for each call."""
 
 
 def _dump(value: Any) -> str:
     try:
         return _encode(value)
-    except (ValueError, TypeError):  # a number that JSON has not, or a key that is no text
+    except (ValueError, TypeError):  # a number that JSON lacks, or a key that is no text
         return _encode(_finite(value))
 
 
 def _finite(value: Any) -> Any:
-    """The value with nan, inf and -inf as texts: JSON has no such numbers."""
+    """Return the value with nan, inf and -inf as texts, because JSON has no such numbers."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What commands share: their arguments, and tables for people or JSON for programs."""
+"""Arguments that commands share, and their output: tables for people, JSON for programs."""
 
 import json
 import os
@@ -22,7 +22,9 @@ ConfigPath = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting, as in training.steps=5. Repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as training.steps=5. Repeatable.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -35,7 +37,11 @@ PREFECT_SETTINGS = {
 
 
 def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
-    """Load a config and check what can be told without its models: quick, also where it is wrong.
+    """Load a config and check all that needs no model, so that errors come quickly.
+
+    Args:
+        path: The YAML file.
+        overrides: `a.b=c` each.
 
     Raises:
         ConfigError: If a key, a value or a judge's kind is wrong.
@@ -44,19 +50,19 @@ def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
     from rlhf_core.config import load_config
     from rlhf_core.config.tree import rewarding_judges
 
-    found = load_config(path, overrides or [])
-    check_kinds((*found.judges, *found.evaluation.judges, *rewarding_judges(found.training)))
-    return found
+    config = load_config(path, overrides or [])
+    check_kinds((*config.judges, *config.evaluation.judges, *rewarding_judges(config.training)))
+    return config
 
 
 def prepare_prefect(level: str = "CRITICAL") -> None:
-    """Settings Prefect reads when it is imported; those the user made stay."""
+    """Set what Prefect reads when it is imported; keep what the user has set."""
     for name, value in {**PREFECT_SETTINGS, "PREFECT_LOGGING_LEVEL": level}.items():
         os.environ.setdefault(name, value)
 
 
-def print_json(found: Any) -> None:
-    typer.echo(harmless_json(json.dumps(found, indent=2, default=str, ensure_ascii=False)))
+def print_json(value: Any) -> None:
+    typer.echo(harmless_json(json.dumps(value, indent=2, default=str, ensure_ascii=False)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -67,7 +73,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def shown(cell: Any) -> str:
-    """A cell as text that cannot steer the terminal: what a model wrote is data."""
+    """Return a cell as text that cannot steer the terminal: what a model wrote is data."""
     if cell is None:
         return ""
     text = f"{cell:.6g}" if isinstance(cell, float) else str(cell)

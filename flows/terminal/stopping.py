@@ -1,9 +1,9 @@
-"""How a command ends when it is told to: by Ctrl-C, SIGTERM or a closed terminal.
+"""Ending a command by a signal: Ctrl-C, SIGTERM or a closed terminal.
 
-In one line, with the exit code of the signal (130, 143, 129) and nothing left behind. A thread
-hears of the signal, whatever the main thread is in the middle of and whoever put a handler there:
-Prefect puts its own while a flow runs. Then the main thread unwinds, or else, and for good after a
-few seconds, the process ends as it is, which every stage is made for.
+The command prints one line, exits with the signal's code (130, 143 or 129) and leaves nothing
+behind. A thread receives the signal, whatever the main thread does and whoever installed another
+handler: Prefect installs its own while a flow runs. Then the main thread unwinds. If it does not
+within a few seconds, the process exits as it is; every stage is made to survive that.
 """
 
 import logging
@@ -29,7 +29,7 @@ NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIG
 
 @dataclass
 class _Listener:
-    """What is known of a signal that came, and what is done about it."""
+    """The state of signal handling: the signal that came, and the reaction to it."""
 
     is_listening: bool = False
     number: int = 0
@@ -38,11 +38,11 @@ class _Listener:
     resume: str = ""
     is_quiet: bool = False
     unwinds: bool = False
-    """Whether the main thread is where an exception ends it."""
+    """True while an exception would end the main thread's work."""
     is_ending: bool = False
-    """Whether the work is done, and the process about to end by itself."""
+    """True once the work is done and the process is about to end by itself."""
     instead: Callable[[], None] | None = None
-    """Done by the thread in place of unwinding the main one."""
+    """Called by the thread instead of unwinding the main thread."""
     is_said: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,10 +51,10 @@ _listener = _Listener()
 
 
 def listen(*, is_quiet: bool = False) -> None:
-    """End by these signals from now on. One that is ignored, as SIGHUP under nohup, stays so.
+    """Start to end by SIGNALS. A signal that is ignored, such as SIGHUP under nohup, stays ignored.
 
     Args:
-        is_quiet: Whether another process says what was stopped.
+        is_quiet: True if another process prints what was stopped.
     """
     if _listener.is_listening or threading.current_thread() is not threading.main_thread():
         return
@@ -65,27 +65,27 @@ def listen(*, is_quiet: bool = False) -> None:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, interrupt)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_hear, args=(reading,), daemon=True, name="signals").start()
+    threading.Thread(target=_receive, args=(reading,), daemon=True, name="signals").start()
 
 
 def describe(doing: str, resume: str = "") -> None:
-    """Say what would be stopped now, and how one goes on from there."""
+    """Set the name of the work for the last line, and how to resume it."""
     _listener.doing, _listener.resume = doing, resume or _listener.resume
 
 
 def at(place: str) -> None:
-    """Say how far the work has come."""
+    """Set the place that the work has reached, for the last line."""
     _listener.place = f" in {place}"
 
 
 def stop_by(stop: Callable[[], None]) -> None:
-    """Have the thread call this when a signal comes, instead of unwinding the main thread."""
+    """Set a function that the thread calls on a signal, instead of unwinding the main thread."""
     _listener.instead = stop
 
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """A block that a signal ends with an exception; where it comes out, the process ends."""
+    """Let a signal end the block by an exception; at the end of the block the process exits."""
     _listener.unwinds, _listener.is_ending = True, False
     try:
         yield
@@ -93,14 +93,14 @@ def unwinding() -> Iterator[None]:
     except BaseException as error:
         _listener.unwinds = False
         if isinstance(error, KeyboardInterrupt) and not _listener.number:
-            _listener.number = signal.SIGINT  # the thread is about to hear of it
+            _listener.number = signal.SIGINT  # the thread is about to receive it
         if _listener.number:
             end_now(_listener.number)
         raise
 
 
 def end_now(number: int) -> None:
-    """End this process and its children by a signal, without unwinding."""
+    """End this process and its children with a signal's exit code, without unwinding."""
     _say(number)
     remove_unfinished()
     _end_children()
@@ -108,7 +108,7 @@ def end_now(number: int) -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle a signal in the main thread: unwind it, or keep it from starting anything new."""
+    """Handle a signal in the main thread: unwind it, or block it if `stop_by` was called."""
     _listener.number = _listener.number or number
     if _listener.instead is not None:
         threading.Event().wait()
@@ -116,7 +116,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _hear(reading: int) -> None:
+def _receive(reading: int) -> None:
     is_first = True
     while True:
         for number in os.read(reading, 64):
@@ -153,7 +153,7 @@ def _say(number: int) -> None:
     resume = f"; {_listener.resume}" if _listener.resume else ""
     start = "\r\033[K" if sys.stderr.isatty() else ""
     line = f"{start}solon: {NAMES[signal.Signals(number)]} stopped {what}{resume}\n"
-    with suppress(OSError):  # nobody reads; not through sys.stderr, which another thread may hold
+    with suppress(OSError):  # nobody reads; sys.stderr may be locked by another thread
         os.write(2, line.encode())
 
 

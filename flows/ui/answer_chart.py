@@ -1,4 +1,4 @@
-"""A chart of two columns of an answer, chosen below the statement."""
+"""A chart of two columns of a query's result, chosen below the statement."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from rlhf_core.store import QueryResult
 
 
 def draw_chart(answer: QueryResult) -> None:
-    """Controls, and what they choose; nothing where no column holds numbers."""
+    """Draw the controls and the chart that they choose; nothing if no column holds numbers."""
     columns = {n: shown(name) for n, name in enumerate(answer.columns)}
     numbers = {n: name for n, name in columns.items() if any(is_number(r[n]) for r in answer.rows)}
     if not numbers:

@@ -23,7 +23,7 @@ COLOURS = {
 OTHER = "#5b6675"
 FRAME = "#e8a33d"
 LINES = {"parent": "solid", "base": "solid", "input": "dashed"}
-"""By relation, as in model_sources; the others are dotted."""
+"""Line style of each relation of model_sources; all others are dotted."""
 COLUMN_WIDTH, ROW_HEIGHT = 230, 84
 
 
@@ -34,7 +34,14 @@ def is_number(cell: Any) -> bool:
 
 
 def chart(kind: str, x: Sequence[Any], y: Sequence[Any], names: tuple[str, str]) -> dict[str, Any]:
-    """Points of two columns; x is an axis of numbers where all are, of names else."""
+    """Return a chart of two columns as ECharts options.
+
+    Args:
+        kind: One of CHARTS.
+        x: Cells across; an axis of numbers if all of them are, else of names.
+        y: Cells up; points whose cell is no number are left out.
+        names: Titles of the two axes.
+    """
     points = [(a, b) for a, b in zip(x, y, strict=True) if is_number(b)][:MOST_POINTS]
     has_numbers = kind != "bar" and bool(points) and all(is_number(a) for a, _ in points)
     axis = {"nameTextStyle": {"color": INK}, "axisLabel": {"color": INK},
@@ -63,17 +70,17 @@ def _label(cell: Any) -> str:
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
-def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
-    """Models from the earliest, at the left, to the latest, with what each learnt from.
+def lineage(graph: LineageGraph, model_id: str) -> dict[str, Any]:
+    """Return the graph of a lineage as ECharts options, the earliest models at the left.
 
     Args:
-        found: The models, and what led to what.
-        model_id: The one that is asked about, which is framed.
+        graph: The models, their sources and inputs.
+        model_id: The model that the page is about; it gets a frame.
     """
-    depths = sorted({row["depth"] for row in found.models})
+    depths = sorted({row["depth"] for row in graph.models})
     seen: dict[int, int] = {}
     nodes = []
-    for row in found.models:
+    for row in graph.models:
         place = seen[row["depth"]] = seen.get(row["depth"], -1) + 1
         is_asked = row["id"] == model_id
         nodes.append(
@@ -90,7 +97,7 @@ def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
                     "borderWidth": 4,
                 },
                 "label": {"show": True, "color": "#fff", "fontSize": 11, "lineHeight": 15,
-                          "formatter": _node_text(found, row)},
+                          "formatter": _node_text(graph, row)},
             }
         )  # fmt: skip
     return {
@@ -105,7 +112,7 @@ def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 8,
                 "data": nodes,
-                "links": _links(found, depths),
+                "links": _links(graph, depths),
                 "lineStyle": {"color": INK, "width": 2},
                 "emphasis": {"disabled": True},
             }
@@ -113,22 +120,22 @@ def lineage(found: LineageGraph, model_id: str) -> dict[str, Any]:
     }
 
 
-def _node_text(found: LineageGraph, row: dict[str, Any]) -> str:
-    """Name, counts, taint. Braces would be ECharts' own place holders."""
+def _node_text(graph: LineageGraph, row: dict[str, Any]) -> str:
+    """Return a node's name, counts and taint, without braces: ECharts would substitute them."""
     name = shown(row["id"])
     short = name if len(name) <= 28 else f"{name[:27]}…"
-    counts = ", ".join(f"{n:,} {table}" for table, n in found.inputs.get(row["id"], {}).items())
-    tainted = found.tainted.get(row["id"])
+    counts = ", ".join(f"{n:,} {table}" for table, n in graph.inputs.get(row["id"], {}).items())
+    tainted = graph.tainted.get(row["id"])
     lines = [short, shown(counts), f"retracted rows: {tainted:,}" if tainted else ""]
     return "\n".join(line for line in lines if line).replace("{", "(").replace("}", ")")
 
 
-def _links(found: LineageGraph, depths: list[int]) -> list[dict[str, Any]]:
-    """Straight to the next column; else, or beside another between the same two, in a bow."""
-    columns = {row["id"]: depths.index(row["depth"]) for row in found.models}
+def _links(graph: LineageGraph, depths: list[int]) -> list[dict[str, Any]]:
+    """Return the arrows: straight to the next column, curved if longer or beside another."""
+    columns = {row["id"]: depths.index(row["depth"]) for row in graph.models}
     seen: dict[tuple[str, str], int] = {}
     links = []
-    for later, earlier, relation in found.sources:
+    for later, earlier, relation in graph.sources:
         beside = seen[later, earlier] = seen.get((later, earlier), -1) + 1
         is_far = columns[later] - columns[earlier] > 1
         line = {"type": LINES.get(relation, "dotted"), "curveness": 0.2 * (beside + is_far)}

@@ -8,14 +8,14 @@ from markupsafe import Markup
 from flows.terminal.screen import shown
 
 MOST_WORDS = 3000
-"""Of both together; comparing takes time by the product of their lengths."""
+"""Most words of both texts together; comparing takes time by the product of their lengths."""
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 
 def marked(first: str, second: str) -> tuple[Markup, Markup] | None:
-    """Both texts as HTML, escaped, each part that differs in a <mark>; None if they are too long.
+    """Return both texts as escaped HTML with differing parts in <mark>, or None if too long.
 
-    Spaces count: an indented line is not the same line.
+    Spaces count: an indented line differs from the same line without indent.
     """
     one, other = _WORDS.findall(shown(first)), _WORDS.findall(shown(second))
     if len(one) + len(other) > MOST_WORDS:

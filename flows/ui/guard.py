@@ -1,8 +1,8 @@
-"""Who may see the page: in front of every request and every websocket.
+"""The access check in front of every request and every websocket.
 
-On loopback without a token, the Host header must be loopback's: a foreign name that was made to
-point here (DNS rebinding) is turned away. Everywhere, a page of another origin is turned away, and
-no answer lets the browser load or send anything elsewhere.
+On loopback without a token, the Host header must name loopback, which refuses foreign names that
+resolve to it (DNS rebinding). Requests from pages of another origin are always refused, and the
+headers of each response keep the browser from loading or sending anything elsewhere.
 """
 
 import hmac
@@ -48,11 +48,11 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """The application behind checks of Host, Origin and, where there is one, token.
+    """An application behind checks of Host, Origin and, if set, a token.
 
     Args:
-        app: What is guarded.
-        port: Where it is served.
+        app: The guarded application.
+        port: The port it is served on.
         token: What visitors must bring, in the URL first and in a cookie from then on; None on
             loopback, where Host is checked instead.
     """
@@ -77,7 +77,7 @@ class Guard:
             await refusal(scope, receive, _with_headers(send, ""))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        """What is answered instead of the page; None where nothing stands against it."""
+        """Return the response that refuses a request, or None if the request is allowed."""
         host, origin = headers.get("host", ""), headers.get("origin")
         if self._token is None and host.lower() not in self._hosts:
             return PlainTextResponse("this page answers to loopback names only", 421)
@@ -95,7 +95,7 @@ class Guard:
         return offered is not None and hmac.compare_digest(offered.encode(), wanted)
 
     def _welcome(self, path: str, query: Iterable[tuple[str, str]]) -> Response:
-        """The same page without the token in its URL, which then stays out of the history."""
+        """Redirect to the page without the token in its URL, and keep the token in a cookie."""
         rest = urlencode([(name, value) for name, value in query if name != TOKEN_PARAMETER])
         # A path of two slashes would be another host's.
         where = "/" + path.lstrip("/") + (f"?{rest}" if rest else "")
@@ -108,10 +108,10 @@ class Guard:
 
 def _cookie(headers: Headers, name: str) -> str | None:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return None
-    return found.value if found else None
+    return cookie.value if cookie else None
 
 
 def _with_headers(send: Send, host: str) -> Send:

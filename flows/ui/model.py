@@ -1,4 +1,4 @@
-"""Pages: the models, and one model with what it stands on and what stands on it."""
+"""Pages: the list of models, and one model with its lineage in both directions."""
 
 from fastapi import Request
 from nicegui import ui
@@ -35,7 +35,7 @@ def register(source: Source) -> None:
 
 
 async def _draw_list(source: Source) -> None:
-    found = await source.ask(model_list)
+    models = await source.ask(model_list)
     tainted = await source.ask(tainted_rows)
     snapshot_age(source)
     table(
@@ -53,7 +53,7 @@ async def _draw_list(source: Source) -> None:
                 model["run_id"],
                 model["created_at"],
             )
-            for model in found
+            for model in models
         ],
         links={0: model_path},
         optional=["decision", "retracted rows"],
@@ -100,7 +100,7 @@ async def _draw(source: Source, model_id: str) -> None:
 
 
 def _figures(model: Story) -> None:
-    """How its training ended and how it did, where there is any of that."""
+    """Draw a model's decisions, evaluations and last training figures, where it has any."""
     if model["promotions"]:
         words("h2", "Decisions")
         table(
@@ -144,9 +144,9 @@ def _graph(found: LineageGraph, model_id: str) -> None:
     graph.props["aria-label"] = "Lineage as a graph; the table below holds the same"
 
 
-def _table(found: LineageGraph) -> None:
+def _table(graph: LineageGraph) -> None:
     taught: dict[str, list[str]] = {}
-    for later, earlier, relation in found.sources:
+    for later, earlier, relation in graph.sources:
         taught.setdefault(later, []).append(f"{earlier} ({relation})")
     table(
         "models of this lineage",
@@ -156,14 +156,14 @@ def _table(found: LineageGraph) -> None:
                 row["id"],
                 row["kind"],
                 ",\n".join(taught.get(row["id"], [])),
-                ",\n".join(f"{n:,} {t}" for t, n in found.inputs.get(row["id"], {}).items()),
-                ",\n".join(f"{j}: {n:,} pairs" for j, n in found.judges.get(row["id"], [])),
-                found.tainted.get(row["id"]),
+                ",\n".join(f"{n:,} {t}" for t, n in graph.inputs.get(row["id"], {}).items()),
+                ",\n".join(f"{j}: {n:,} pairs" for j, n in graph.judges.get(row["id"], [])),
+                graph.tainted.get(row["id"]),
             )
-            for row in sorted(found.models, key=lambda row: row["depth"])
+            for row in sorted(graph.models, key=lambda row: row["depth"])
         ],
         links={0: model_path},
         optional=["learnt from", "judges behind its pairs", "retracted rows"],
     )
-    if len(found.models) == MODELS_SHOWN:
+    if len(graph.models) == MODELS_SHOWN:
         words("p", f"Only the nearest {MODELS_SHOWN} models are shown.", "soft")

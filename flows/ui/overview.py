@@ -1,4 +1,4 @@
-"""Page: what the store holds, what judges did and cost, what ran and was promoted last."""
+"""Page: the store's contents, the judges and costs, the newest runs and promotions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,12 +32,12 @@ def register(source: Source) -> None:
 
 
 async def _draw(source: Source) -> None:
-    found = await source.ask(_gathered)
+    gathered = await source.ask(_gathered)
     snapshot_age(source)
-    _tiles(found["tables"])
+    _tiles(gathered["tables"])
     _section(
         "Judges",
-        found["judges"],
+        gathered["judges"],
         ["judge", "judge_version", "judgements", "unscored", "mean_score", "score_deviation",
          "tie_rate", "median_latency_seconds", "cost_usd"],
         {1: judged_path},
@@ -45,13 +45,13 @@ async def _draw(source: Source) -> None:
     )  # fmt: skip
     _section(
         "Costs",
-        found["costs"],
+        gathered["costs"],
         ["work", "by_whom", "cost_usd", "tokens"],
         empty="Nothing was sampled or judged yet.",
     )
     _section(
         "Newest runs",
-        found["runs"],
+        gathered["runs"],
         ["run_id", "line", "cycle", "ended_at", "stages", "seconds"],
         {0: lambda run: f"/pairs?{urlencode({'run_id': run})}"},
         empty=NO_RUN,
@@ -69,7 +69,7 @@ async def _draw(source: Source) -> None:
                 "promoted" if row["promoted"] else "refused",
                 "; ".join(row["reasons"]),
             )
-            for row in found["promotions"]
+            for row in gathered["promotions"]
         ],
         links={3: model_path},
         empty="No cycle came to its decision yet.",
@@ -81,12 +81,12 @@ def model_path(model_id: object) -> str:
 
 
 def pair_path(pair_id: object) -> str:
-    """As of a model, also of what a visitor's SQL calls an id."""
+    """Return the path of a pair's page; any value of an SQL column `pair_id` works too."""
     return f"/pairs/{quote(str(pair_id), safe='')}"
 
 
 def judged_path(judge_version: str) -> str:
-    """To the pairs that a judge had a say in."""
+    """Return the path of the list of pairs that a judge voted on."""
     return f"/pairs?{urlencode({'judge_version': judge_version})}"
 
 
@@ -101,7 +101,7 @@ def _gathered(snapshot: Snapshot) -> dict[str, list[Row]]:
 
 
 def _tiles(tables: list[Row]) -> None:
-    """A tile for each table that holds anything, the others named below."""
+    """Draw a tile for each table with rows, and name the empty tables below."""
     with box("dl", "tiles"):
         for row in tables:
             if row["rows"]:

@@ -83,7 +83,7 @@ def _outcome(pair: Story) -> None:
 
 
 def _taint(pair: Story) -> None:
-    """What it rests on that was retracted."""
+    """Draw a warning for each retracted fact that the pair rests on."""
     for cause in pair["tainted_by"]:
         with box("p", "warning"):
             what = cause["subject_table"].removesuffix("s").replace("_", " ")

@@ -56,13 +56,13 @@ BODY = """
 
 @dataclass
 class Browsing:
-    """What one visitor looks at, and the keys their pages began after."""
+    """One visitor's filter and order, and the keys that their pages started after."""
 
     wanted: PairFilter = field(default_factory=PairFilter)
     order: PairOrder = PairOrder.NEWEST
     starts: list[tuple[Any, str] | None] = field(default_factory=lambda: [None])
     page: int = 1
-    """Which of all; a link may begin at a later one, and those before it are not known then."""
+    """Number of the current page; a link may start at a later page, with no earlier ones known."""
 
     def path(self) -> str:
         chosen = {k: v for k, v in asdict(self.wanted).items() if v not in (None, "")}
@@ -96,7 +96,7 @@ def register(source: Source) -> None:
 
 
 def _from_query(query: dict[str, str]) -> Browsing:
-    """What a link asks for; what it cannot mean is left out."""
+    """Return the filter, order and page of a link; values that make no sense are ignored."""
     margins = {k: _number(query.pop(k, None)) for k in ("margin_low", "margin_high")}
     order = (
         PairOrder(given) if (given := query.get("order")) in set(PairOrder) else PairOrder.NEWEST
@@ -108,7 +108,7 @@ def _from_query(query: dict[str, str]) -> Browsing:
 
 
 def _start(query: dict[str, str], order: PairOrder) -> tuple[tuple[Any, str] | None, int]:
-    """Where the page of a link begins, and its number."""
+    """Return the key that a link's page starts after, and the page's number."""
     read = datetime.fromisoformat if order is PairOrder.NEWEST else float
     try:
         return (read(query["key"]), query["after"]), max(1, int(query["page"]))
@@ -161,29 +161,29 @@ def _changes(change: Any, name: str) -> Any:
 
 async def _draw(source: Source, browsing: Browsing, show: Any) -> None:
     start = browsing.starts[-1]
-    found = await source.ask(pair_page, browsing.wanted, browsing.order, start)
+    rows_page = await source.ask(pair_page, browsing.wanted, browsing.order, start)
     with box("div", "pager"):
-        count = words("span", _span(browsing, found), "soft")
-        if found.rows or browsing.page > 1:
-            _pager(browsing, found, show)
+        count = words("span", _span(browsing, rows_page), "soft")
+        if rows_page.rows or browsing.page > 1:
+            _pager(browsing, rows_page, show)
         snapshot_age(source)
-    if not found.rows:
+    if not rows_page.rows:
         _empty(browsing)
     else:
-        _table(found)
+        _table(rows_page)
         total = await source.ask(pair_count, browsing.wanted)
         more = "more than " if total > COUNTED_ROWS else ""
         count.text = f"{count.text} of {more}{min(total, COUNTED_ROWS):,}"
 
 
-def _span(browsing: Browsing, found: PairPage) -> str:
+def _span(browsing: Browsing, rows_page: PairPage) -> str:
     before = (browsing.page - 1) * PAGE_ROWS
-    if not found.rows:
+    if not rows_page.rows:
         return "no pairs"
-    return f"pairs {before + 1:,} to {before + len(found.rows):,}"
+    return f"pairs {before + 1:,} to {before + len(rows_page.rows):,}"
 
 
-def _pager(browsing: Browsing, found: PairPage, show: Any) -> None:
+def _pager(browsing: Browsing, rows_page: PairPage, show: Any) -> None:
     def turn() -> None:
         ui.navigate.history.replace(browsing.path())
         show()
@@ -196,19 +196,19 @@ def _pager(browsing: Browsing, found: PairPage, show: Any) -> None:
         turn()
 
     def forth() -> None:
-        browsing.starts.append(found.last)
+        browsing.starts.append(rows_page.last)
         browsing.page += 1
         turn()
 
     previous = ui.button("previous", on_click=back).props("flat dense no-caps data-key=p")
     previous.set_enabled(browsing.page > 1)
     ui.button("next", on_click=forth).props("flat dense no-caps data-key=n").set_enabled(
-        found.last is not None
+        rows_page.last is not None
     )
 
 
 def _empty(browsing: Browsing) -> None:
-    """What to do where there is nothing to see."""
+    """Draw advice in place of an empty list."""
     if browsing.wanted == PairFilter():
         words("p", "The store holds no pairs yet: `solon run CONFIG` samples, judges, pairs.")
         return
@@ -216,7 +216,7 @@ def _empty(browsing: Browsing) -> None:
     link("Clear all filters", "/pairs")
 
 
-def _table(found: PairPage) -> None:
+def _table(rows_page: PairPage) -> None:
     numbers = ("margin", "agreement", "votes")
     table = ui.table(
         columns=[
@@ -230,7 +230,7 @@ def _table(found: PairPage) -> None:
         ],
         rows=[
             {"id": row["id"], **{name: figure(_spaced(name, row[name])) for name in COLUMNS}}
-            for row in found.rows
+            for row in rows_page.rows
         ],
         row_key="id",
     ).classes("rows pair-rows")

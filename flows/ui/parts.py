@@ -1,7 +1,7 @@
-"""What pages are made of: the frame around them, and text that is only text.
+"""Parts of pages: the frame around each page, and text that stays text.
 
-What people and models wrote reaches the browser as text nodes and table cells, never as HTML,
-markdown or a template; characters that steer terminals or turn lines around are spelled out.
+Texts of people and models reach the browser as text nodes and table cells, never as HTML, markdown
+or a template. Characters that steer terminals or reverse lines are escaped.
 """
 
 import asyncio
@@ -45,7 +45,13 @@ THEMES: dict[str, bool | None] = {"system": None, "dark": True, "light": False}
 
 
 def words(tag: str, text: Any, classes: str = "") -> TextElement:
-    """An element that holds nothing but this text."""
+    """Return an element that holds nothing but a text.
+
+    Args:
+        tag: Its HTML tag.
+        text: The text; control characters in it are escaped.
+        classes: Its CSS classes.
+    """
     return TextElement(tag=tag, text=shown(text)).classes(classes)
 
 
@@ -54,15 +60,30 @@ def box(tag: str = "div", classes: str = "") -> Element:
 
 
 def link(text: Any, path: str, classes: str = "") -> TextElement:
-    """A link to a page of ours; whatever an id holds is quoted by who makes the path."""
-    found = words("a", text, classes)
-    found.props["href"] = path
-    return found
+    """Return a link to one of Solon's pages.
+
+    Args:
+        text: The text of the link.
+        path: Its target; the caller has quoted the ids in it.
+        classes: Its CSS classes.
+    """
+    anchor = words("a", text, classes)
+    anchor.props["href"] = path
+    return anchor
 
 
 @contextmanager
 def frame(request: Request, title: str, current: str) -> Iterator[None]:
-    """A page: what is drawn inside stands below the navigation."""
+    """Frame a page: elements made inside the block stand below the navigation.
+
+    Args:
+        request: The visitor's request; its cookie holds the theme.
+        title: Heading of the page.
+        current: Path of the navigation entry that is marked as current.
+
+    Yields:
+        Nothing; the frame is open while the block runs.
+    """
     ui.page_title(f"{shown(title)} · Solon")
     ui.add_css(STYLE)
     ui.add_body_html(f"<script>{SCRIPT}</script>")
@@ -100,7 +121,7 @@ def _key_help() -> None:
 
 
 def copied(text: str) -> None:
-    """A button that copies an id."""
+    """Draw a button that copies an id."""
     button = ui.button("copy id").props("flat dense no-caps").classes("copies")
     button.props["data-copies"] = text
 
@@ -125,15 +146,15 @@ _loading: "WeakKeyDictionary[Element, asyncio.Task[None]]" = WeakKeyDictionary()
 
 
 def load(place: Element, draw: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
-    """Fill a place once the page is there; what goes wrong stands in its place.
+    """Fill a place after the page was sent; an error is shown in the place.
 
-    What the place was being filled with before is given up.
+    A fill of the same place that is still under way is cancelled.
     """
     if place in _loading:
         _loading[place].cancel()
     place.clear()
     with place:
-        waiting = words("p", "asking the store …", "soft waiting")
+        waiting = words("p", "querying the store …", "soft waiting")
         waiting.props["role"] = "status"
 
     async def drawn() -> None:
@@ -149,17 +170,17 @@ def load(place: Element, draw: Callable[[], Awaitable[None]]) -> "asyncio.Task[N
 
 
 async def soon(*loading: "asyncio.Task[None]") -> None:
-    """Wait a little for what fills a page: what is there in time need not be sent after it."""
+    """Wait a little for the tasks that fill a page: content in time is sent with the page."""
     await asyncio.wait(loading, timeout=SOON_SECONDS)
 
 
 def complain(error: SolonError) -> None:
-    found = words("p", str(error), "error")
-    found.props["role"] = "alert"
+    alert = words("p", str(error), "error")
+    alert.props["role"] = "alert"
 
 
 def snapshot_age(source: Source) -> None:
-    """How old what is shown is."""
+    """Draw the age of the snapshot that the page shows."""
     words("p", f"snapshot of {_age(source.age_seconds)} ago", "soft age")
 
 

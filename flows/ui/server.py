@@ -1,4 +1,4 @@
-"""Serving the page: one process, behind the guard, until interrupted."""
+"""Serving the audit page: one process, behind the guard, until interrupted."""
 
 import os
 import secrets
@@ -29,6 +29,13 @@ def serve(
 ) -> None:
     """Serve the store's pages until interrupted.
 
+    Args:
+        store: Path or address of the store.
+        host: Address to serve on; on any but loopback, visitors need a token.
+        port: Port to serve on.
+        should_open: True to open the page in a browser.
+        timeout_seconds: Time limit of a visitor's own statement.
+
     Raises:
         StoreError: If there is no store at that path.
         ConfigError: If the port is taken, or SOLON_UI_TOKEN too short to be a secret.
@@ -50,7 +57,13 @@ def serve(
 
 
 def guarded(source: Source, port: int, token: str | None) -> Guard:
-    """The application of all pages over one store."""
+    """Return the application with all pages over one store.
+
+    Args:
+        source: The store.
+        port: Port that it is served on.
+        token: Token that visitors need; None on loopback.
+    """
     for page in (overview, pairs, pair, model, sql, spot_check):
         page.register(source)
     app = FastAPI(openapi_url=None)
@@ -61,7 +74,7 @@ def guarded(source: Source, port: int, token: str | None) -> Guard:
 
 
 def _token(host: str) -> str | None:
-    """The token visitors need: the one that was set, or, off loopback, a new one."""
+    """Return the token that visitors need: the one set, else a new one off loopback, else None."""
     given = os.environ.get(TOKEN_VARIABLE)
     if given is not None and len(given) < SHORTEST_TOKEN:
         raise ConfigError(f"{TOKEN_VARIABLE} has fewer than {SHORTEST_TOKEN} characters")

@@ -1,4 +1,4 @@
-"""Asking the store without holding up the page: in a thread, or in a process of its own."""
+"""Queries of the store that do not block the page: in a thread, or in a process of their own."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -18,15 +18,15 @@ class Source:
     """The store that the pages show.
 
     Args:
-        store: Where it is.
-        timeout_seconds: When a visitor's own statement is stopped.
+        store: Its path or address.
+        timeout_seconds: Time limit of a visitor's own statement.
     """
 
     def __init__(self, store: Path | str, timeout_seconds: float = QUERY_TIMEOUT_SECONDS) -> None:
         self.store = store
         self.timeout_seconds = timeout_seconds
         self.age_seconds = 0.0
-        """Of the snapshot that was asked last."""
+        """Age of the snapshot that was read last."""
 
     async def ask(
         self,
@@ -34,7 +34,7 @@ class Source:
         *args: Asked.args,
         **kwargs: Asked.kwargs,
     ) -> Found:
-        """What a question of rlhf_core/store finds in the snapshot.
+        """Return the result of a query function of rlhf_core/store, run in a thread.
 
         Raises:
             SolonError: As `reading` and the question do.
@@ -50,7 +50,7 @@ class Source:
     async def ask_apart(
         self, question: Callable[..., Found], statement: str, values: Mapping[str, Any]
     ) -> Found:
-        """What a visitor's own statement finds, in a process that ends when its time is over.
+        """Return the result of a visitor's own statement, run in a process with a time limit.
 
         Args:
             question: A function at the top of a module, of a snapshot, `statement`, `values` and
@@ -72,8 +72,8 @@ class Source:
             self.timeout_seconds,
         )
         try:
-            found = await asyncio.to_thread(asked.answer)
+            result = await asyncio.to_thread(asked.answer)
             self.age_seconds = asked.age_seconds
-            return found
+            return result
         finally:
             asked.end()

@@ -1,4 +1,4 @@
-"""Pages: pairs labelled blind, a key each, and how far judges agree with the people who did."""
+"""Pages: spot checks of pairs by single keys, and the agreement of judges with people."""
 
 import asyncio
 import secrets
@@ -30,7 +30,7 @@ MOST_PAIRS = 500
 
 
 class Session:
-    """One person at one screen. It shows prompt and answers, and nothing of what judges said."""
+    """One person's spot checks on one screen, which shows no judge's verdict."""
 
     def __init__(self, source: Source, place: Element, person: str, checks: Sequence[PairToCheck]):
         self._store = Store(source.store)
@@ -77,7 +77,7 @@ class Session:
             words("span", meaning)
 
     async def press(self, key: str) -> None:
-        """Keep what a key says of the pair on the screen, and go on to the next."""
+        """Store the verdict of a key on the current pair, and show the next pair."""
         if self._is_keeping or self._is_over:
             return
         if key == QUIT:

@@ -11,7 +11,7 @@ from flows.ui.answer_chart import draw_chart
 from flows.ui.overview import model_path, pair_path
 from flows.ui.parts import box, complain, frame, load, snapshot_age, words
 from flows.ui.source import Source
-from flows.ui.statements import ROWS_IN_FILE, ROWS_READ, as_csv, rows_found
+from flows.ui.statements import ROWS_IN_FILE, ROWS_READ, as_csv, first_rows
 from flows.ui.tables import table
 from rlhf_core.errors import SolonError
 from rlhf_core.store.audit.describe import relations
@@ -20,7 +20,7 @@ from rlhf_core.store.audit.named import NamedQuery, named_queries, read_paramete
 EXAMPLE = "SELECT prompt, chosen, rejected, margin\nFROM pair_texts\nORDER BY margin DESC\nLIMIT 20"
 ROWS_SHOWN = 200
 PATHS = {"pair_id": pair_path, "model_id": model_path, "policy_id": model_path}
-"""Where ids in an answer lead, by the name that the column has in every view."""
+"""Pages that ids in a result link to, by the name of their column."""
 
 
 def register(source: Source) -> None:
@@ -36,7 +36,7 @@ def register(source: Source) -> None:
 
 
 def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str]) -> None:
-    """The box with what a link asks for in it: the statement `sql`, and its parameters."""
+    """Draw the SQL box, filled with the statement `sql` and the parameters of a link."""
     words(
         "p",
         "One statement that reads a snapshot of the store; it can write nothing and reach no file, "
@@ -93,19 +93,19 @@ def _draw(source: Source, queries: dict[str, NamedQuery], query: dict[str, str])
 
 
 async def _draw_schema(source: Source) -> None:
-    found = await source.ask(relations)
+    described = await source.ask(relations)
     table(
         "tables and views",
         ["name", "kind", "what it holds", "columns"],
         [
             (one.name, one.kind, one.comment, ", ".join(column.name for column in one.columns))
-            for one in found
+            for one in described
         ],
     )
 
 
 async def _ask(source: Source, statement: str, values: Mapping[str, Any]) -> None:
-    answer = await source.ask_apart(rows_found, statement, values)
+    answer = await source.ask_apart(first_rows, statement, values)
     rows = answer.rows[:ROWS_SHOWN]
     with box("div", "pager"):
         read = len(answer.rows)

@@ -1,4 +1,4 @@
-"""Rows as a table, which on a narrow screen is a list of cards. Cells are text and nothing else."""
+"""Tables of text cells; a narrow screen shows them as lists of cards."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from flows.terminal.screen import shown
 from flows.ui.parts import words
 
 MOST_CHARACTERS = 5000
-"""Of a cell."""
+"""Most characters of a cell that are shown."""
 # What a row leads to is beside its cells, so that a cell is text whatever it holds.
 CELL = """
 <q-td :props="props" :data-label="props.col.label"
@@ -31,16 +31,16 @@ def table(
     optional: Collection[str] = (),
     is_exact: bool = False,
 ) -> None:
-    """Rows as text, some of it linked.
+    """Draw rows as a table of texts, some of them linked.
 
     Args:
-        label: What the table holds, for those who hear the page.
-        columns: Their names.
-        rows: A cell a column each.
-        links: By column, the path that a cell leads to.
-        empty: What is said instead of no rows.
-        optional: Columns that are left out where no row has anything in them.
-        is_exact: Numbers as they are, not to few digits.
+        label: Name of the table, for screen readers.
+        columns: Names of the columns.
+        rows: One cell a column.
+        links: Function from a cell to the path it links to, by column.
+        empty: Text in place of an empty table.
+        optional: Columns that are left out if no row has a value in them.
+        is_exact: True to show numbers unrounded.
     """
     if not rows:
         words("p", empty or f"no {label}", "soft")
@@ -52,7 +52,7 @@ def table(
         if name not in optional or any(row[n] not in (None, "") for row in rows)
     ]
     text = cell_text if is_exact else figure
-    found = ui.table(
+    drawn = ui.table(
         columns=[
             {
                 "name": f"c{n}",
@@ -69,13 +69,13 @@ def table(
         ],
         row_key="key",
     ).classes("rows")
-    found.props("dense flat wrap-cells hide-no-data binary-state-sort")
-    found.props["table-aria-label"] = label
-    found.add_slot("body-cell", CELL)
+    drawn.props("dense flat wrap-cells hide-no-data binary-state-sort")
+    drawn.props["table-aria-label"] = label
+    drawn.add_slot("body-cell", CELL)
 
 
 def figure(cell: Any) -> str:
-    """As `cell_text`, but of a number what one looks at: three digits, thousands apart."""
+    """Return a cell as text like `cell_text`, but numbers to three digits with separators."""
     if isinstance(cell, bool) or not isinstance(cell, int | float):
         return cell_text(cell)
     if isinstance(cell, int) or abs(cell) >= 1000:
@@ -84,7 +84,7 @@ def figure(cell: Any) -> str:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as text: times to the second, in UTC, as the store keeps them."""
+    """Return a cell as text, with times in UTC to the second, as in the store."""
     if isinstance(cell, datetime):
         return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
     text = shown(cell) if isinstance(cell, float) else "" if cell is None else str(cell)

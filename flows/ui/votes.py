@@ -1,4 +1,4 @@
-"""Every vote on a pair: who judged, in which order, what came of it, and why."""
+"""The votes on a pair: the judge, the order of the answers, the verdict and the reason."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ MOST_VOTES = 100
 
 
 def side_names(pair: Story) -> dict[str, str]:
-    """What each of the two candidates is called here, the one that is shown first in front."""
+    """Return the names of the pair's two candidates by id, the one shown first in front."""
     if pair["chosen_id"]:
         return {pair["chosen_id"]: "chosen", pair["rejected_id"]: "rejected"}
     return {pair["left_id"]: "left", pair["right_id"]: "right"}
@@ -58,7 +58,7 @@ def order_shown(vote: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def verdict(vote: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """What the judge said, in this pair's words: `first` and `second` are only places."""
+    """Return a verdict with this pair's names in place of `first` and `second`."""
     if vote["outcome"] == "first":
         return f"prefers {names.get(vote['candidate_id'], '?')}"
     if vote["outcome"] == "second":

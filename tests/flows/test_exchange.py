@@ -234,7 +234,7 @@ def test_a_plan_writes_nothing(solon: Solon, tmp_path: Path, capsys: pytest.Capt
         (["export", "out.jsonl", "--format", "sft", "--from", "all"], "--from all: use references"),
         (
             ["export", "out.jsonl", "--format", "ranking", "--min-margin", "0.1"],
-            "--min-margin says nothing of ranking",
+            "--min-margin has no effect on ranking",
         ),
         (["import", "none.jsonl"], "no file none.jsonl"),
         (["import", "a.txt"], "format not known"),

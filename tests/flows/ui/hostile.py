@@ -94,7 +94,7 @@ def fill_hostile(path: Path) -> Store:
 def settled(page: Any) -> str:
     """The text of a page that has all it asked for, after a look for what should not be there."""
     page.wait_for_function(
-        "document.querySelector('h1') && !document.body.innerText.includes('asking the store')"
+        "document.querySelector('h1') && !document.body.innerText.includes('querying the store')"
     )
     page.wait_for_timeout(150)
     assert page.evaluate(CREATED) == 0

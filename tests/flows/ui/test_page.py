@@ -146,7 +146,7 @@ def test_a_query_deaf_to_being_stopped_is_ended_and_the_page_lives(
         statement = page.get_by_label("SQL", exact=True)
         statement.fill("SELECT length(repeat('x' || range, 1000000000)) FROM range(90)")
         statement.press("Control+Enter")
-        page.get_by_text("asking the store").wait_for()
+        page.get_by_text("querying the store").wait_for()
         other, _ = visit(f"{served}pairs")
         other.get_by_text("of 62").wait_for()
         page.get_by_text("longer than 0.2 s and its process was ended").wait_for()
