@@ -40,13 +40,13 @@ def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
     if start < 0:
         return None
     end = start + len(ASSISTANT)
-    return _asked(chosen[:start]), chosen[end:].strip(), rejected[end:].strip()
+    return _as_prompt(chosen[:start]), chosen[end:].strip(), rejected[end:].strip()
 
 
 def split_messages(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
     """Return the messages before the last one as a text, and the text of the last one."""
     turns = [f"\n\n{_speaker(message['role'])}: {message['content']}" for message in messages[:-1]]
-    return _asked("".join(turns)), messages[-1]["content"]
+    return _as_prompt("".join(turns)), messages[-1]["content"]
 
 
 def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
@@ -72,7 +72,7 @@ def _speaker(role: str) -> str:
     return {"user": "Human", "assistant": "Assistant"}.get(role, role.capitalize())
 
 
-def _asked(dialogue: str) -> str:
+def _as_prompt(dialogue: str) -> str:
     """Return a dialogue of one turn as the human's words; a longer one keeps its speakers."""
     if dialogue.startswith(HUMAN) and dialogue.count(HUMAN) == 1 and ASSISTANT not in dialogue:
         return dialogue.removeprefix(HUMAN).strip()

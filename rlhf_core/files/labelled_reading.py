@@ -135,18 +135,21 @@ def _form(cells: Cells) -> str:
 
 def _pairs(cells: Cells) -> Iterator[Entry]:
     chosen, rejected = cells.raw("chosen"), cells.raw("rejected")
-    asked: str | None = None
+    shared: str | None = None
     if is_messages(chosen) and is_messages(rejected) and not _continue(cells, chosen, rejected):
-        (asked, chosen), (before, rejected) = split_messages(chosen), split_messages(rejected)
-        if asked != before:
+        (shared, chosen), (other_shared, rejected) = (
+            split_messages(chosen),
+            split_messages(rejected),
+        )
+        if shared != other_shared:
             raise cells.error("chosen and rejected must answer the same dialogue")
     elif is_dialogue(chosen) and is_dialogue(rejected) and not cells.has("prompt"):
         parts = split_dialogues(chosen, rejected)
         if parts is None:
             raise cells.error("the two dialogues share no turn; they cannot be compared")
-        asked, chosen, rejected = parts
+        shared, chosen, rejected = parts
     # A column with the prompt takes precedence over the prompt in the messages.
-    prompt = _prompt(cells, None if cells.has("prompt") else asked)
+    prompt = _prompt(cells, None if cells.has("prompt") else shared)
     better, worse = _words(cells, "chosen", chosen), _words(cells, "rejected", rejected)
     yield LabelledPair(prompt, better, worse, 1.0, _subset(cells))
 

@@ -91,7 +91,7 @@ class JudgementRow(NamedTuple):
     probability: float | None
 
 
-_Asked = tuple[str, str, str | None]
+_Question = tuple[str, str, str | None]
 """Judge version, candidate and opponent."""
 AnyJudgement = TypeVar("AnyJudgement", Judgement, JudgementRow)
 
@@ -108,14 +108,14 @@ class Votes(Generic[AnyJudgement]):
         self, judgements: Iterable[AnyJudgement], scales: Mapping[str, float] | None = None
     ) -> None:
         self._scales = scales or {}
-        self._opinions: dict[_Asked, AnyJudgement] = {}
-        silent: set[_Asked] = set()
+        self._opinions: dict[_Question, AnyJudgement] = {}
+        silent: set[_Question] = set()
         for judgement in judgements:
-            asked = judgement.judge_version, judgement.candidate_id, judgement.opponent_id
+            question = judgement.judge_version, judgement.candidate_id, judgement.opponent_id
             if judgement.outcome in OPINIONS:
-                self._opinions[asked] = judgement
+                self._opinions[question] = judgement
             elif judgement.outcome in SILENCE:
-                silent.add(asked)
+                silent.add(question)
         self._silent = silent - self._opinions.keys()  # a later attempt may have succeeded
         self._margins: dict[tuple[str, str, str], float | None] = {}
 
@@ -155,13 +155,13 @@ class Votes(Generic[AnyJudgement]):
             left: Id of a candidate.
             right: Id of another candidate.
         """
-        asked: list[_Asked] = [
+        questions: list[_Question] = [
             (version, left, None),
             (version, right, None),
             (version, left, right),
             (version, right, left),
         ]
-        return bool(self._silent) and any(one in self._silent for one in asked)
+        return bool(self._silent) and any(one in self._silent for one in questions)
 
     def judgements_of(self, version: str, left: str, right: str) -> list[AnyJudgement]:
         """Return the judgements that a margin is computed from: two scores, or both orders.

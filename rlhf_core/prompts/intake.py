@@ -136,12 +136,12 @@ def read_prompts(
     prompts: dict[str, Prompt] = {}
     splits: defaultdict[str, set[Split]] = defaultdict(set)
     users: defaultdict[str, set[str]] = defaultdict(set)
-    tombs = _by_prompt(tombstones)
+    deleted_by = _by_prompt(tombstones)
     for sent in read_sent_prompts(settings):
         prompt = _without_personal_data(sent.prompt, settings, intake)
         if prompt is None:
             continue
-        if _is_deleted(sent, prompt, tombs, hashes or UserHashes()):
+        if _is_deleted(sent, prompt, deleted_by, hashes or UserHashes()):
             intake.deleted.add(prompt.id)
             continue
         prompts.setdefault(prompt.id, prompt)
@@ -187,15 +187,15 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
     if settings.policy == "off":
         return prompt
     texts = [prompt.text, prompt.context or "", *prompt.reference_answers]
-    looked_through = [mask_personal_data(text, settings) for text in texts]
-    kinds = _sum(kinds for _, kinds in looked_through)
+    masked_texts = [mask_personal_data(text, settings) for text in texts]
+    kinds = _sum(kinds for _, kinds in masked_texts)
     if not kinds:
         return prompt
     if settings.policy == "drop":
         intake.dropped[prompt.id] = kinds
         return None
     if settings.policy == "mask":
-        text, context, *references = [text for text, _ in looked_through]
+        text, context, *references = [text for text, _ in masked_texts]
         prompt = Prompt(
             text=text,
             context=context or None,
@@ -220,8 +220,8 @@ def _by_prompt(tombstones: Tombstones) -> dict[str, set[str]]:
 
 
 def _is_deleted(
-    sent: SentPrompt, prompt: Prompt, tombs: dict[str, set[str]], hashes: UserHashes
+    sent: SentPrompt, prompt: Prompt, deleted_by: dict[str, set[str]], hashes: UserHashes
 ) -> bool:
     """Return True if a user had the prompt deleted, before or after masking."""
-    users = tombs.get(sent.prompt.id, set()) | tombs.get(prompt.id, set())
+    users = deleted_by.get(sent.prompt.id, set()) | deleted_by.get(prompt.id, set())
     return bool(users) and (sent.user_id is None or hashes.may_match(sent.user_id, users))

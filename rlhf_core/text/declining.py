@@ -52,8 +52,10 @@ def abstention_rate(answers: Sequence[str], are_answerable: Sequence[bool]) -> f
     Raises:
         ValueError: If the two differ in length.
     """
-    asked = [a for a, is_answerable in zip(answers, are_answerable, strict=True) if is_answerable]
-    return sum(declines(answer) for answer in asked) / len(asked) if asked else None
+    answerable = [
+        a for a, is_answerable in zip(answers, are_answerable, strict=True) if is_answerable
+    ]
+    return sum(declines(answer) for answer in answerable) / len(answerable) if answerable else None
 
 
 def _sentences(text: str) -> list[str]:
