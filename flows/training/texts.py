@@ -1,11 +1,12 @@
 """Texts that the training stages learn from: demonstrations, and the texts of PTX."""
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rlhf_core.config.training import OnlineSettings, PTXSettings, TrainingSettings
 from rlhf_core.errors import DataFileError
+from rlhf_core.files.cells import Cells
+from rlhf_core.files.rows import read_source
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.records import Prompt, Revision
@@ -89,26 +90,25 @@ def read_texts(path: Path) -> list[str]:
     Raises:
         DataFileError: If the file cannot be read; with the line that is wrong.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise DataFileError(f"texts {path}: {reason.lower()}") from None
-    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if path.suffix == ".jsonl":
-        texts = [_text_of(line, path, number) for number, line in numbered]
+        texts = [_text_of(Cells(place, row)) for place, row in read_source(path)]
     else:
-        texts = [line.strip() for _, line in numbered]
+        texts = [line.strip() for line in _lines(path) if line.strip()]
     if not texts:
         raise DataFileError(f"texts {path}: the file is empty")
     return texts
 
 
-def _text_of(line: str, path: Path, number: int) -> str:
+def _lines(path: Path) -> list[str]:
     try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
-        text = None
-    if not isinstance(text, str) or not text.strip():
-        raise DataFileError(f'texts {path}, line {number}: expected {{"text": "…"}}')
+        return path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise DataFileError(f"texts {path}: {reason.lower()}") from None
+
+
+def _text_of(cells: Cells) -> str:
+    text = cells.text("text")
+    if not text.strip():
+        raise cells.error("'text' is empty; fill it in or remove the line")
     return text

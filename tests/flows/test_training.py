@@ -54,8 +54,12 @@ def test_texts_are_read_a_line_each(tmp_path: Path, name: str, content: str):
     [
         ("texts.txt", b"\n \n", "the file is empty"),
         ("texts.txt", b"\xff\xfe", "not utf-8"),
-        ("texts.jsonl", b'{"text": "fine"}\n{"txt": "no"}\n', 'line 2: expected {"text": "…"}'),
-        ("texts.jsonl", b"plain words\n", "line 1: expected"),
+        (
+            "texts.jsonl",
+            b'{"text": "fine"}\n{"txt": "no"}\n',
+            "line 2: no column 'text' (found: txt)",
+        ),
+        ("texts.jsonl", b"plain words\n", "line 1: not JSON"),
     ],
 )
 def test_the_error_of_a_broken_file_names_the_mistake(
