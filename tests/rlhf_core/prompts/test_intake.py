@@ -104,7 +104,10 @@ def test_a_share_needs_users():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": "a"}, r"line 1: no column 'user_id'; name another in prompts\.columns\.user"),
+        (
+            {"prompt": "a"},
+            r"line 1: no column 'user_id' \(found: prompt\); name it in prompts\.columns\.user",
+        ),
         ({"prompt": "a", "user_id": 1.5}, "line 1: 'user_id' must be a text or a whole number"),
         ({"prompt": "a", "user_id": True}, "must be a text or a whole number, not bool"),
     ],
@@ -182,7 +185,7 @@ def test_deleted_prompts_do_not_come_back(tmp_path: Path):
     """Not by the user who had them deleted, nor by a source without users; by others they may."""
     rows = [*said(ANN, "Why?", "How?"), *said(CAT, "Who?")]
     why = next(p.id for p in read(tmp_path, rows, **USERS).prompts if p.text == "Why?")
-    tombs = {(why, HASHES.new(ANN))}
+    tombs = {(why, HASHES.new_hash(ANN))}
     intake = read(tmp_path, rows, tombs, **USERS)
     assert texts(intake) == ["How?", "Who?"]
     assert intake.left_out == {"deleted": 1}
@@ -210,5 +213,5 @@ def test_where_the_key_is_lost_a_deleted_prompt_stays_away_whoever_sends_it(tmp_
 def test_a_prompt_deleted_before_it_was_masked_stays_away(tmp_path: Path):
     raw = read(tmp_path, [LETTER]).prompts[0].id
     rows = [LETTER, {"prompt": "Why?"}]
-    intake = read(tmp_path, rows, {(raw, HASHES.new(ANN))}, privacy={"policy": "mask"})
+    intake = read(tmp_path, rows, {(raw, HASHES.new_hash(ANN))}, privacy={"policy": "mask"})
     assert texts(intake) == ["Why?"]

@@ -38,7 +38,7 @@ def test_a_user_who_was_forgotten_does_not_come_back(filled: Store, tmp_path: Pa
     target.append(
         [
             PromptTombstone(
-                prompt_id=prompt.id, user_hash=user_hashes_to_write(target.files).new("ann")
+                prompt_id=prompt.id, user_hash=user_hashes_to_write(target.files).new_hash("ann")
             )
         ]
     )

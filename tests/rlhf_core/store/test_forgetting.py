@@ -143,12 +143,12 @@ def test_the_deletion_is_a_fact_without_the_user(filled: Store):
     forget(filled, ANN)
     (fact,) = filled.rows(Deletion)
     kept = user_hashes(filled.files)
-    assert fact.user_hash == kept.new(ANN)
+    assert fact.user_hash == kept.new_hash(ANN)
     assert filled.files.user_key.stat().st_mode & 0o777 == 0o600
     assert json.loads(fact.deleted_rows) == DELETED
     assert set(fact.model_ids) == {REWARD.id, POLICY.id, NEXT.id}
     tombs = {(tomb.prompt_id, tomb.user_hash) for tomb in filled.rows(PromptTombstone)}
-    assert tombs == {(HERS.id, kept.new(ANN)), (SHARED.id, kept.new(ANN))}
+    assert tombs == {(HERS.id, kept.new_hash(ANN)), (SHARED.id, kept.new_hash(ANN))}
     assert filled.files.user_key.read_bytes() not in filled.files.database.read_bytes()
 
 
@@ -167,8 +167,8 @@ def test_nobody_finds_the_user_without_the_key(filled: Store, monkeypatch: pytes
 def test_a_key_in_the_environment_does_not_put_the_file_out_of_use(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    first = user_hashes_to_write(filled.files).new(ANN)
-    assert user_hashes_to_write(filled.files).new(ANN) == first
+    first = user_hashes_to_write(filled.files).new_hash(ANN)
+    assert user_hashes_to_write(filled.files).new_hash(ANN) == first
     monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
     hashes = user_hashes(filled.files)
     assert hashes.new_hash(ANN) != first
