@@ -1,4 +1,4 @@
--- Pairs whose better answer won by the smallest margin, in words.
+-- Pairs with the smallest margins, with their texts.
 -- $rows = 20: how many
 SELECT pair_id, margin, agreement, prompt, chosen, rejected
 FROM pair_texts

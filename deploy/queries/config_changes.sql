@@ -1,4 +1,4 @@
--- What edits of each line's config changed, of the settings that change results.
+-- Settings that edits of each line's config changed, among those that change results.
 -- $line = %: a policy line, % for all
 SELECT line, cycle, changed_at, setting, former, value
 FROM config_changes

@@ -1,6 +1,6 @@
--- Which settings differ between two configs; of the two newest, where none are named.
--- $config = newest: a config's hash, or how it begins
--- $other = former: the other config's hash, or how it begins
+-- Settings that differ between two configs; by default between the two newest.
+-- $config = newest: a config's hash, or its beginning
+-- $other = former: the other config's hash, or its beginning
 WITH ordered AS (
     SELECT config_hash, row_number() OVER (ORDER BY created_at DESC, config_hash) AS place
     FROM configs

@@ -1,4 +1,4 @@
--- What models and judges cost, week by week: calls, tokens, dollars.
+-- Cost of models and judges, week by week: calls, tokens, dollars.
 -- $what = %: sampling, judging, rewarding or revising, % for all
 SELECT week, what, who, calls, prompt_tokens, completion_tokens, cost_usd
 FROM costs_by_week

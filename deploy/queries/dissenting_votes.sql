@@ -1,4 +1,4 @@
--- Where a judge preferred the candidate that was rejected, the firmest first.
+-- Votes of judges for the rejected candidate, the firmest first.
 -- $judge = %: a judge's name, % for any
 SELECT vote.judge, vote.is_counted, vote.margin, vote.label, prompts.text AS prompt,
        one.text AS left_text, other.text AS right_text, vote.rationale, vote.pair_id

@@ -1,4 +1,4 @@
--- How often every two judges prefer the same candidate of a pair.
+-- How often each two judges prefer the same candidate of a pair.
 -- Filter: WHERE judge_name = 'rubric'
 SELECT judge_name, judge, other_judge_name, other_judge, pairs, agreement, undecided
 FROM judge_agreement

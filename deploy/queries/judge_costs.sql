@@ -1,5 +1,5 @@
--- What each judge took: judgements, tokens, dollars, seconds.
--- $run = %: a run's id, or how it begins, % for all
+-- Cost of each judge: judgements, tokens, dollars, seconds.
+-- $run = %: a run's id, or its beginning, % for all
 SELECT judge, judge_version, sum(judgements) AS judgements, sum(prompt_tokens) AS prompt_tokens,
        sum(completion_tokens) AS completion_tokens, sum(cost_usd) AS cost_usd,
        sum(seconds) AS seconds

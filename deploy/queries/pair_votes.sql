@@ -1,5 +1,5 @@
--- How each judge sees one pair, with both texts and the reasons given.
--- $pair = %: a pair's id, or how it begins, as pair_texts tells it; % for any
+-- Votes of the judges on one pair, with both texts and the reasons.
+-- $pair = %: a pair's id as in pair_texts, or its beginning; % for any
 SELECT pair_id, judge, judge_version, is_counted, margin, left_score, right_score, left_when_first,
        left_when_second, rationale, label, prompt, left_text, right_text
 FROM pair_votes

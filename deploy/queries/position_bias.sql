@@ -1,4 +1,4 @@
--- How often each judge took what it saw first, week by week; 0.5 is fair.
+-- How often each judge chose the answer shown first, week by week; 0.5 is fair.
 -- $judge = %: a judge's name, % for any
 SELECT week, judge, judge_version, comparisons, chose_first, chose_second, mean_probability
 FROM position_bias_by_week

@@ -1,5 +1,5 @@
--- A figure over the steps of each training; deploy/docs/metrics.md says which figures there are.
--- $metric = kl: the figure's name
+-- One metric over the steps of each training; deploy/docs/metrics.md lists the metrics.
+-- $metric = kl: name of the metric
 SELECT model_id, step, value
 FROM metrics
 WHERE name = $metric

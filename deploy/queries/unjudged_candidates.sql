@@ -1,4 +1,4 @@
--- Candidates of which no judge has an opinion, by model.
+-- Number of candidates without an opinion of any judge, by model.
 -- Filter: WHERE model_id = '…'; SELECT * FROM unjudged_candidates lists them
 SELECT model_id, count(*) AS candidates,
        count(*) FILTER (without_opinion > 0) AS asked_in_vain

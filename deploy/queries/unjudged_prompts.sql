@@ -1,4 +1,4 @@
--- Prompts of which no judge was asked.
+-- Prompts without a judgement.
 -- $split = train: train or holdout
 SELECT prompt_id, mode, has_candidates, prompt
 FROM unjudged_prompts

@@ -1,5 +1,5 @@
--- What must not be, a view a check: empty when all is well, else what, id and detail of each case.
--- The comment is what `solon check` prints: the severity, then what it means and what to do.
+-- Checks, one view each: empty if all is well, else with what, id and detail of each case. `solon check`
+-- prints the comment: the severity, then what it means and what to do.
 
 CREATE OR REPLACE VIEW check_models_on_retracted AS
 SELECT 'models' AS what, model_id AS id,
@@ -11,7 +11,7 @@ COMMENT ON VIEW check_models_on_retracted IS
     'until then, do not promote it.';
 COMMENT ON COLUMN check_models_on_retracted.what IS 'Always models.';
 COMMENT ON COLUMN check_models_on_retracted.id IS 'models.id.';
-COMMENT ON COLUMN check_models_on_retracted.detail IS 'How much it learnt from them.';
+COMMENT ON COLUMN check_models_on_retracted.detail IS 'Number of such rows that it learnt from.';
 
 CREATE OR REPLACE VIEW check_pair_sides AS
 SELECT CASE WHEN left_id = right_id THEN 'same candidate twice'
@@ -33,8 +33,7 @@ CREATE OR REPLACE VIEW check_identical_texts AS
 SELECT 'chosen = rejected' AS what, pair_id AS id, left(text, 80) AS detail FROM identical_pairs;
 COMMENT ON VIEW check_identical_texts IS
     'warning: A pair prefers a text to the same text, which is a tie by definition unless one of '
-    'the two was cut off. Versions before migration 19 let a judge''s noise decide; pair again, '
-    'with solon run.';
+    'the two was cut off. Pair again, with solon run.';
 
 CREATE OR REPLACE VIEW check_margins AS
 SELECT 'margin' AS what, id, coalesce(margin::VARCHAR, 'none') || ' of a pair ' || outcome AS detail
@@ -57,17 +56,16 @@ UNION ALL
 SELECT 'agreement', id, agreement::VARCHAR FROM pairs
 WHERE NOT coalesce(agreement BETWEEN 0 AND 1, true);
 COMMENT ON VIEW check_margins IS
-    'error: A margin is missing, or outside 0 to 1 (0 to 2 of imported pairs, 0 to 2 - 2/K of '
-    'those made before migration 19), or a model_margin outside -1 to 1, or an agreement is not a '
+    'error: A margin is missing, or outside 0 to 1 (0 to 2 for imported pairs, 0 to 2 - 2/K for '
+    'pairs without model_margin), or a model_margin is outside -1 to 1, or an agreement is not a '
     'share. Losses with a margin would be wrong; find out which code version wrote it.';
 
 CREATE OR REPLACE VIEW check_unfounded_preferences AS
 SELECT 'no judgement' AS what, id, 'ranking ' || ranking_id AS detail
 FROM pairs WHERE outcome = 'preferred' AND len(judgement_ids) = 0;
 COMMENT ON VIEW check_unfounded_preferences IS
-    'warning: A preference between two candidates that no judge compared. Versions before '
-    'migration 19 made such labels from places in the ranking; pair again, with solon run, before '
-    'training on them.';
+    'warning: A preference between two candidates that no judge compared. Pair again, with solon '
+    'run, before training on them.';
 
 CREATE OR REPLACE VIEW check_utilities AS
 SELECT CASE WHEN len(utilities) <> len(candidate_ids) THEN 'lengths differ'
@@ -76,7 +74,7 @@ SELECT CASE WHEN len(utilities) <> len(candidate_ids) THEN 'lengths differ'
 FROM rankings
 WHERE len(utilities) <> len(candidate_ids) OR utilities <> list_reverse_sort(utilities);
 COMMENT ON VIEW check_utilities IS
-    'error: A ranking''s utilities are not one a candidate, best first. The reward model would '
+    'error: A ranking does not have one utility a candidate, best first. The reward model would '
     'learn a wrong order; find out which code version wrote it.';
 
 CREATE OR REPLACE VIEW check_judgement_ranges AS
@@ -86,8 +84,8 @@ UNION ALL
 SELECT 'probability', id, judge_version || ': ' || probability
 FROM judgements WHERE NOT coalesce(probability BETWEEN 0 AND 1, true);
 COMMENT ON VIEW check_judgement_ranges IS
-    'error: A judge''s score or probability is outside 0 to 1, so that it outweighs all others. '
-    'Mend the judge, give it a new version and judge again.';
+    'error: A judge''s score or probability is outside 0 to 1, so it outweighs all others. Fix '
+    'the judge, give it a new version and judge again.';
 
 CREATE OR REPLACE VIEW check_closed_sets AS
 SELECT 'judgements.outcome' AS what, id, outcome AS detail FROM judgements
@@ -106,8 +104,8 @@ UNION ALL
 SELECT 'models.kind', id, kind FROM models
 WHERE kind NOT IN ('base', 'endpoint', 'external', 'sft', 'reward', 'policy');
 COMMENT ON VIEW check_closed_sets IS
-    'error: A value is not one of its closed set, so that views and stages pass the row over. It '
-    'was not written by Solon, or by a newer version.';
+    'error: A value is outside its closed set, so views and stages skip the row. It was not '
+    'written by Solon, or by a newer version.';
 
 CREATE OR REPLACE VIEW check_opinions AS
 SELECT 'score missing' AS what, id, judge_version AS detail FROM judgements
@@ -121,8 +119,8 @@ SELECT 'verdict and probability differ', id, judge_version || ': ' || outcome ||
 FROM judgements
 WHERE (outcome = 'first' AND probability < 0.5) OR (outcome = 'second' AND probability > 0.5);
 COMMENT ON VIEW check_opinions IS
-    'error: A judgement contradicts itself: an opinion without a figure, or a figure without one. '
-    'Mend the judge, give it a new version and judge again.';
+    'error: A judgement contradicts itself: an opinion without a figure, or a figure without an '
+    'opinion. Fix the judge, give it a new version and judge again.';
 
 CREATE OR REPLACE VIEW check_opponents AS
 SELECT CASE WHEN opponent_id = candidate_id THEN 'against itself'
@@ -134,8 +132,8 @@ WHERE opponent_id = candidate_id
     OR (opponent_id IS NULL AND outcome IN ('first', 'second', 'tie'))
     OR (opponent_id IS NOT NULL AND outcome = 'scored');
 COMMENT ON VIEW check_opponents IS
-    'error: A comparison has no opponent, or a score has one, so that it is never a vote. Mend '
-    'the judge, give it a new version and judge again.';
+    'error: A comparison has no opponent, or a score has one, so it is never a vote. Fix the '
+    'judge, give it a new version and judge again.';
 
 CREATE OR REPLACE VIEW check_holdout_training AS
 SELECT 'model_prompts' AS what, model_id AS id, 'prompt ' || prompt_id AS detail
@@ -165,8 +163,8 @@ JOIN model_judges ON model_judges.model_id = ancestor_id
     AND model_judges.judge_version = evaluations.judge_version AND model_judges.role <> 'evaluation'
 WHERE evaluations.role = 'decides';
 COMMENT ON VIEW check_judges_of_both IS
-    'error: A judge decided on a policy that it had a say in training, itself or through the '
-    'models behind it. Name another judge under evaluation.judges and evaluate again.';
+    'error: A judge decided on a policy that it helped to train, directly or through the models '
+    'behind it. Name another judge under evaluation.judges and evaluate again.';
 
 CREATE OR REPLACE VIEW check_models_without_inputs AS
 SELECT models.kind AS what, models.id, 'config ' || config_hash AS detail
@@ -200,8 +198,8 @@ CREATE OR REPLACE VIEW check_token_lengths AS
 SELECT 'token_ids and logprobs' AS what, id, len(token_ids) || ' and ' || len(logprobs) AS detail
 FROM candidates WHERE len(token_ids) <> len(logprobs);
 COMMENT ON VIEW check_token_lengths IS
-    'error: A candidate has not one log-probability a token, so ratios and KL of it are wrong. '
-    'Sample it again.';
+    'error: A candidate does not have one log-probability a token, so its ratios and KL are '
+    'wrong. Sample it again.';
 
 CREATE OR REPLACE VIEW check_constant_judges AS
 SELECT 'constant' AS what, judge_version AS id, opinions || ' opinions, all the same' AS detail
@@ -215,17 +213,18 @@ SELECT 'unparsed' AS what, judge_version AS id,
        round(100 * unparsed_share) || ' % of ' || judgements AS detail
 FROM judge_health WHERE judgements >= 20 AND unparsed_share > 0.2;
 COMMENT ON VIEW check_unparsed_judges IS
-    'warning: More than a fifth of a judge''s answers could not be read. Read some of them in '
-    'judgement_responses; `solon judges reparse` reads them again for free once its parser is '
-    'mended.';
+    'warning: More than a fifth of a judge''s answers could not be parsed. Read some of them in '
+    'judgement_responses; `solon judges reparse` parses them again for free once the parser is '
+    'fixed.';
 
 CREATE OR REPLACE VIEW check_position_bias AS
 SELECT 'position' AS what, judge_version AS id,
        'chose the first in ' || round(100 * chose_first) || ' %' AS detail
 FROM judge_health WHERE opinions >= 50 AND abs(chose_first - 0.5) > 0.15;
 COMMENT ON VIEW check_position_bias IS
-    'warning: A judge prefers a place: it chose the first shown in less than 35 or more than 65 '
-    'of 100. Both orders cancel it out and leave noise; replace the judge, or lower its weight.';
+    'warning: A judge prefers a position: it chose the answer shown first in less than 35 or more '
+    'than 65 of 100. Judging in both orders cancels that out and leaves noise; replace the judge, '
+    'or lower its weight.';
 
 CREATE OR REPLACE VIEW check_length_bias AS
 SELECT 'length' AS what, mode AS id,
@@ -265,8 +264,8 @@ CREATE OR REPLACE VIEW check_future_rows AS
 SELECT table_name AS what, run_id AS id, last_at::VARCHAR AS detail
 FROM run_rows WHERE last_at > now() + INTERVAL 1 HOUR;
 COMMENT ON VIEW check_future_rows IS
-    'error: A run''s rows are from the future, so that "newest" means nothing. Set the clock of '
-    'the machine that ran it.';
+    'error: A run''s rows are from the future, so "newest" means nothing. Set the clock of the '
+    'machine that ran it.';
 
 CREATE OR REPLACE VIEW check_stages_without_rows AS
 WITH wanted AS (
@@ -292,8 +291,8 @@ ANTI JOIN promotions ON promotions.line = stage_runs.line
     AND promotions.cycle = stage_runs.cycle
 WHERE stage_runs.stage = 'promote';
 COMMENT ON VIEW check_stages_without_rows IS
-    'error: A stage signed off, and what it should have added is not there, though `solon forget` '
-    'deleted none of it. Restore a backup, or run the config again in a new store.';
+    'error: A stage completed, but the rows that it should have added are missing, though `solon '
+    'forget` deleted none of them. Restore a backup, or run the config again in a new store.';
 
 CREATE OR REPLACE VIEW check_unavailable_judges AS
 SELECT 'unavailable' AS what, judge_version AS id,
@@ -301,5 +300,6 @@ SELECT 'unavailable' AS what, judge_version AS id,
 FROM judge_outages GROUP BY judge_version
 HAVING sum(still_missing) >= 20 AND sum(still_missing) > 0.05 * sum(judgements);
 COMMENT ON VIEW check_unavailable_judges IS
-    'warning: A judge could not be reached for more than a twentieth of its verdicts, and they '
-    'are still missing. Mend what judge_outages tells, and run again: only they are asked for.';
+    'warning: A judge could not be reached for more than a twentieth of its verdicts, which are '
+    'still missing. Fix the reason that judge_outages gives, and run again: only they are '
+    'requested.';

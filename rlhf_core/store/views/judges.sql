@@ -1,5 +1,5 @@
--- How judges do: what they cost, how they lean, how they drift. Drift and biases are of opinions, which
--- leave out what was retracted; costs and health are of all judgements.
+-- Judges: their costs, reliability, biases, drift and outages. Drift and biases count opinions, which
+-- leave out what was retracted; costs and health count all judgements.
 
 CREATE OR REPLACE VIEW judge_summary AS
 SELECT judge, judge_version, count(*) AS judgements,
@@ -9,14 +9,14 @@ SELECT judge, judge_version, count(*) AS judgements,
        median(latency_seconds) AS median_latency_seconds, sum(cost_usd) AS cost_usd
 FROM judgements GROUP BY judge, judge_version;
 COMMENT ON VIEW judge_summary IS
-    'Each judge version: how much it judged, how it spread, what it cost.';
-COMMENT ON COLUMN judge_summary.judgements IS 'How many it gave, opinions or not.';
+    'Each judge version with its number of judgements, the spread of its scores and its cost.';
+COMMENT ON COLUMN judge_summary.judgements IS 'Number of judgements, with or without an opinion.';
 COMMENT ON COLUMN judge_summary.unscored IS
-    'How many of them could not be read or were not to be had.';
+    'Number of judgements that were unparsed or unavailable.';
 COMMENT ON COLUMN judge_summary.mean_score IS
-    'Of the answers it judged alone; null for judges that compare.';
+    'Mean score of answers judged alone; null for judges that compare.';
 COMMENT ON COLUMN judge_summary.score_deviation IS
-    'Standard deviation of those scores; near 0 says that it tells nothing apart.';
+    'Standard deviation of those scores; near 0 if the judge does not discriminate.';
 COMMENT ON COLUMN judge_summary.tie_rate IS 'Share of its judgements that are ties, 0 to 1.';
 
 CREATE OR REPLACE VIEW judge_costs AS
@@ -25,9 +25,8 @@ SELECT judge, judge_version, run_id, count(*) AS judgements, sum(prompt_tokens) 
        sum(latency_seconds) AS seconds
 FROM judgements GROUP BY judge, judge_version, run_id;
 COMMENT ON VIEW judge_costs IS
-    'What each judge took in each run: SELECT judge, sum(cost_usd) FROM judge_costs GROUP BY 1';
-COMMENT ON COLUMN judge_costs.seconds IS
-    'Of latency, summed over judgements, many of them at once.';
+    'Cost of each judge in each run: SELECT judge, sum(cost_usd) FROM judge_costs GROUP BY 1';
+COMMENT ON COLUMN judge_costs.seconds IS 'Sum of latencies, though many judgements run at once.';
 
 CREATE OR REPLACE VIEW judge_reliability AS
 WITH newest AS (
@@ -55,31 +54,32 @@ SELECT judge, judge_version, data, items_hash,
 FROM judge_benchmarks JOIN newest USING (judge, judge_version, data, items_hash, benchmark)
 WHERE facet = '' GROUP BY judge, judge_version, data, items_hash;
 COMMENT ON VIEW judge_reliability IS
-    'What each judge was worth when it was last measured, beside what the longer answer wins.';
+    'Reliability of each judge at its last benchmark, beside that of choosing the longer answer.';
 COMMENT ON COLUMN judge_reliability.data IS 'The file of labelled answers.';
-COMMENT ON COLUMN judge_reliability.asked IS 'Cases it was asked about.';
-COMMENT ON COLUMN judge_reliability.scored IS 'Cases it had an opinion of.';
+COMMENT ON COLUMN judge_reliability.asked IS 'Number of cases that it judged.';
+COMMENT ON COLUMN judge_reliability.scored IS 'Number of cases with an opinion.';
 COMMENT ON COLUMN judge_reliability.accuracy IS
-    'Share of pairs with a label on which it sides with the label; null for sets of single texts.';
+    'Share of labelled pairs on which it agrees with the label; null for sets of single texts.';
 COMMENT ON COLUMN judge_reliability.accuracy_low IS 'Lower end of the interval of accuracy.';
 COMMENT ON COLUMN judge_reliability.accuracy_high IS 'Upper end of that interval.';
 COMMENT ON COLUMN judge_reliability.longer_accuracy IS
-    'What choosing the longer answer gets on the same pairs.';
+    'Accuracy of choosing the longer answer on the same pairs.';
 COMMENT ON COLUMN judge_reliability.accuracy_common IS
-    'Accuracy on the cases every judge scored: what judges may be compared by.';
-COMMENT ON COLUMN judge_reliability.measured_at IS 'When it was measured last.';
+    'Accuracy on the cases that every judge scored, by which judges can be compared.';
+COMMENT ON COLUMN judge_reliability.measured_at IS 'Time of the last benchmark.';
 
 CREATE OR REPLACE VIEW position_bias AS
 SELECT judge, judge_version, count(*) AS comparisons,
        avg((outcome = 'first')::INTEGER) AS chose_first,
        avg((outcome = 'second')::INTEGER) AS chose_second
 FROM opinions WHERE opponent_id IS NOT NULL GROUP BY judge, judge_version;
-COMMENT ON VIEW position_bias IS 'How often a pairwise judge takes what it saw first; 0.5 is fair.';
-COMMENT ON COLUMN position_bias.comparisons IS 'Opinions of two answers.';
+COMMENT ON VIEW position_bias IS
+    'How often a pairwise judge chooses the answer shown first; 0.5 is fair.';
+COMMENT ON COLUMN position_bias.comparisons IS 'Number of comparisons with an opinion.';
 COMMENT ON COLUMN position_bias.chose_first IS
-    'Share in which it chose what was shown first, 0 to 1.';
+    'Share in which it chose the answer shown first, 0 to 1.';
 COMMENT ON COLUMN position_bias.chose_second IS
-    'Share in which it chose what was shown second; what is missing to 1 are ties.';
+    'Share in which it chose the answer shown second; the rest are ties.';
 
 CREATE OR REPLACE VIEW position_bias_by_week AS
 SELECT date_trunc('week', created_at)::DATE AS week, judge, judge_version, count(*) AS comparisons,
@@ -91,9 +91,9 @@ GROUP BY week, judge, judge_version;
 COMMENT ON VIEW position_bias_by_week IS
     'position_bias, week by week: SELECT week, chose_first FROM position_bias_by_week WHERE judge '
     '= ''pairwise'' ORDER BY week';
-COMMENT ON COLUMN position_bias_by_week.week IS 'Its Monday.';
+COMMENT ON COLUMN position_bias_by_week.week IS 'Monday of the week.';
 COMMENT ON COLUMN position_bias_by_week.mean_probability IS
-    'Given to what was shown first; 0.5 is fair where both orders are asked.';
+    'Mean probability of the answer shown first; 0.5 is fair if both orders are judged.';
 
 CREATE OR REPLACE VIEW length_bias AS
 SELECT prompts.mode, count(*) AS pairs,
@@ -107,7 +107,7 @@ GROUP BY prompts.mode;
 COMMENT ON VIEW length_bias IS 'How often the longer answer was chosen, by mode.';
 COMMENT ON COLUMN length_bias.pairs IS 'Pairs with a preference whose answers differ in length.';
 COMMENT ON COLUMN length_bias.longer_chosen IS
-    'Share of them in which the longer one was chosen, 0 to 1.';
+    'Share of pairs in which the longer answer was chosen, 0 to 1.';
 
 CREATE OR REPLACE VIEW length_bias_by_week AS
 SELECT date_trunc('week', judged_at)::DATE AS week, judge, judge_version, count(*) AS pairs,
@@ -122,7 +122,7 @@ COMMENT ON VIEW length_bias_by_week IS
     'How often each judge prefers the longer answer, week by week; length_bias is of the labels: '
     'SELECT * FROM length_bias_by_week WHERE judge = ''rubric'' ORDER BY week';
 COMMENT ON COLUMN length_bias_by_week.pairs IS
-    'Pairs of unlike length on which it has a preference.';
+    'Pairs of different lengths on which it has a preference.';
 
 CREATE OR REPLACE VIEW judge_drift AS
 SELECT earlier.judge, earlier.judge_version, later.judge_version AS later_judge_version,
@@ -138,7 +138,7 @@ WHERE earlier.outcome = 'scored' AND later.outcome = 'scored'
 GROUP BY earlier.judge, earlier.judge_version, later.judge_version;
 COMMENT ON VIEW judge_drift IS
     'Two versions of a judge on the same candidates: SELECT * FROM judge_drift WHERE judge = '
-    '''rubric''. Which is the later is not known from a hash: they are in its order.';
+    '''rubric''. Versions are sorted by hash, which does not say which is the later.';
 COMMENT ON COLUMN judge_drift.mean_shift IS
     'Mean of the second version''s score minus the first''s.';
 
@@ -181,13 +181,13 @@ FROM answers GROUP BY model_id, judge, judge_version;
 COMMENT ON VIEW abstention_rates IS
     'By model, as the judge abstention sees it: how often it declines questions that have an '
     'answer (over_abstention_rate), and those that have none.';
-COMMENT ON COLUMN abstention_rates.answerable IS 'Answers to questions that have one.';
-COMMENT ON COLUMN abstention_rates.over_abstention_rate IS 'Share of those that decline, 0 to 1.';
+COMMENT ON COLUMN abstention_rates.answerable IS 'Answers to questions that have an answer.';
+COMMENT ON COLUMN abstention_rates.over_abstention_rate IS 'Share of these that decline, 0 to 1.';
 COMMENT ON COLUMN abstention_rates.right_when_answering IS
-    'Share of those that do not decline and are right, 0 to 1.';
-COMMENT ON COLUMN abstention_rates.unanswerable IS 'Answers to questions that have none.';
+    'Share of these, without those that decline, that are right, 0 to 1.';
+COMMENT ON COLUMN abstention_rates.unanswerable IS 'Answers to questions that have no answer.';
 COMMENT ON COLUMN abstention_rates.abstention_rate_where_right IS
-    'Share of those that decline, as they should, 0 to 1.';
+    'Share of these that decline, as they should, 0 to 1.';
 
 CREATE OR REPLACE VIEW over_abstaining AS
 SELECT 'judge' AS who, judge AS name, judge_version AS version, judgements AS asked,
@@ -203,7 +203,7 @@ COMMENT ON VIEW over_abstaining IS
     'Judges that abstain on more than a fifth of what they are asked, and models that decline '
     'more than a fifth of the questions that have an answer: SELECT * FROM over_abstaining WHERE '
     'who = ''model''';
-COMMENT ON COLUMN over_abstaining.version IS 'The judge''s, or that of the judge of the model.';
+COMMENT ON COLUMN over_abstaining.version IS 'Version of the judge, or of the judge of the model.';
 
 CREATE OR REPLACE VIEW judge_health AS
 WITH said AS (
@@ -230,14 +230,18 @@ SELECT judge, said.judge_version, judgements, opinions, unparsed_share, abstaini
        median_latency_seconds, mean_cost_usd, unavailable_share
 FROM said LEFT JOIN contests ON contests.judge_version = said.judge_version;
 COMMENT ON VIEW judge_health IS
-    'Each judge version by the figures that give bad ones away: SELECT * FROM judge_health WHERE '
-    'judge = ''pairwise''';
-COMMENT ON COLUMN judge_health.is_constant IS 'It has given one score, or one verdict, throughout.';
-COMMENT ON COLUMN judge_health.chose_first IS 'Of its verdicts for one of two; 0.5 is fair.';
-COMMENT ON COLUMN judge_health.flipped_share IS 'Contests whose winner changed with the order.';
-COMMENT ON COLUMN judge_health.median_latency_seconds IS 'Estimated to about one in a hundred.';
+    'Figures of each judge version that reveal bad ones: SELECT * FROM judge_health WHERE judge = '
+    '''pairwise''';
+COMMENT ON COLUMN judge_health.is_constant IS
+    'True if all its scores, or all its verdicts, are the same.';
+COMMENT ON COLUMN judge_health.chose_first IS
+    'Share of its preferences for the answer shown first; 0.5 is fair.';
+COMMENT ON COLUMN judge_health.flipped_share IS
+    'Share of contests whose winner changed with the order.';
+COMMENT ON COLUMN judge_health.median_latency_seconds IS
+    'Median latency in seconds, estimated to about 1 %.';
 COMMENT ON COLUMN judge_health.unavailable_share IS
-    'Of its judgements, those for which it could not be reached; each attempt counts.';
+    'Share of judgements for which it could not be reached; each attempt counts.';
 
 CREATE OR REPLACE VIEW suspicious_judges AS
 WITH found AS (
@@ -284,10 +288,10 @@ FROM judgements LEFT JOIN answered
 GROUP BY judge, judgements.judge_version, run_id
 HAVING unavailable + unparsed > 0;
 COMMENT ON VIEW judge_outages IS
-    'Runs in which a judge could not be reached or not be read, and its commonest reason: SELECT '
-    '* FROM judge_outages ORDER BY last_at DESC';
-COMMENT ON COLUMN judge_outages.unavailable IS 'Questions that were not answered at all.';
-COMMENT ON COLUMN judge_outages.unparsed IS 'Answers that no verdict could be read from.';
+    'Runs in which a judge was unavailable or could not be parsed, and the commonest reason: '
+    'SELECT * FROM judge_outages ORDER BY last_at DESC';
+COMMENT ON COLUMN judge_outages.unavailable IS 'Requests without an answer.';
+COMMENT ON COLUMN judge_outages.unparsed IS 'Answers without a verdict that could be parsed.';
 COMMENT ON COLUMN judge_outages.still_missing IS
-    'Of the unavailable, those that no later run had answered.';
-COMMENT ON COLUMN judge_outages.commonest_reason IS 'In the server''s own words, where it had any.';
+    'Unavailable requests that no later run has answered.';
+COMMENT ON COLUMN judge_outages.commonest_reason IS 'The server''s own words, if it gave any.';

@@ -1,5 +1,5 @@
--- Models, what they rest on and which are live. Recursion goes over models alone, which are few; everything
--- else is a join that a filter by id prunes.
+-- Models: what they rest on, and which are live. Only models, which are few, are walked by recursion;
+-- everything else is a join that a filter by id prunes.
 
 CREATE OR REPLACE VIEW model_lineage AS
 WITH RECURSIVE ancestry AS (
@@ -11,12 +11,12 @@ WITH RECURSIVE ancestry AS (
 SELECT model_id, ancestor_id, models.kind AS ancestor_kind, generations, models.code_version
 FROM ancestry JOIN models ON models.id = ancestry.ancestor_id;
 COMMENT ON VIEW model_lineage IS
-    'Each model with the line of models it was initialised from, one after the other; '
-    'model_ancestry has those that taught it, too.';
+    'Each model with the chain of models that it was initialised from; model_ancestry also has '
+    'those that taught it.';
 COMMENT ON COLUMN model_lineage.ancestor_id IS
-    'A model it came from; itself where generations is 0.';
-COMMENT ON COLUMN model_lineage.generations IS 'Trainings between the two.';
-COMMENT ON COLUMN model_lineage.code_version IS 'Solon that made the ancestor.';
+    'A model that it was initialised from; the model itself if generations is 0.';
+COMMENT ON COLUMN model_lineage.generations IS 'Number of trainings between the two.';
+COMMENT ON COLUMN model_lineage.code_version IS 'Code version that made the ancestor.';
 
 CREATE OR REPLACE VIEW model_runs AS
 SELECT models.id AS model_id, models.kind, by_run.line, by_run.cycle, models.config_hash,
@@ -24,10 +24,10 @@ SELECT models.id AS model_id, models.kind, by_run.line, by_run.cycle, models.con
 FROM models LEFT JOIN (SELECT DISTINCT run_id, line, cycle FROM cycle_runs) AS by_run
     ON by_run.run_id = models.run_id;
 COMMENT ON VIEW model_runs IS
-    'Which line and cycle made each model first: SELECT * FROM model_runs WHERE line = ''…'' '
+    'The line and cycle that made each model first: SELECT * FROM model_runs WHERE line = ''…'' '
     'ORDER BY created_at';
 COMMENT ON COLUMN model_runs.model_id IS 'models.id.';
-COMMENT ON COLUMN model_runs.line IS 'Name of the policy line; null of models that no cycle made.';
+COMMENT ON COLUMN model_runs.line IS 'Name of the policy line; null for models that no cycle made.';
 COMMENT ON COLUMN model_runs.cycle IS 'Number of the cycle.';
 
 CREATE OR REPLACE VIEW model_sources AS
@@ -37,11 +37,11 @@ UNION ALL
 SELECT model_id, input_id, CASE role WHEN 'learnt' THEN 'input' ELSE role END
 FROM model_inputs WHERE input_table = 'models';
 COMMENT ON VIEW model_sources IS
-    'Which models a model stands on: one it was initialised from (parent, or base where the '
-    'config names a policy of this store), a reward model that taught or chose it (input), one '
-    'whose answers, verdicts or revisions it learnt from (sampler, judge, reviser).';
+    'The models that a model rests on: one that it was initialised from (parent, or base if the '
+    'config names a policy of this store), a reward model that trained or selected it (input), '
+    'one whose answers, verdicts or revisions it learnt from (sampler, judge, reviser).';
 COMMENT ON COLUMN model_sources.model_id IS 'models.id of the later model.';
-COMMENT ON COLUMN model_sources.source_id IS 'models.id of the earlier one.';
+COMMENT ON COLUMN model_sources.source_id IS 'models.id of the earlier model.';
 COMMENT ON COLUMN model_sources.relation IS 'parent, base, input, sampler, judge or reviser.';
 
 CREATE OR REPLACE VIEW model_ancestry AS
@@ -56,11 +56,11 @@ SELECT ancestry.model_id, ancestor_id, models.kind AS ancestor_kind
 FROM ancestry JOIN models ON models.id = ancestor_id;
 COMMENT ON VIEW model_ancestry IS
     'Each model with itself and every model behind it, by any relation of model_sources: join it '
-    'to model_pairs, model_judges or model_prompts ON ancestor_id to see all that a policy stands '
+    'to model_pairs, model_judges or model_prompts ON ancestor_id to see all that a policy rests '
     'on.';
 COMMENT ON COLUMN model_ancestry.model_id IS 'models.id.';
-COMMENT ON COLUMN model_ancestry.ancestor_id IS 'models.id of one behind it, or its own.';
-COMMENT ON COLUMN model_ancestry.ancestor_kind IS 'Kind of that one.';
+COMMENT ON COLUMN model_ancestry.ancestor_id IS 'models.id of a model behind it, or its own.';
+COMMENT ON COLUMN model_ancestry.ancestor_kind IS 'models.kind of the ancestor.';
 
 CREATE OR REPLACE VIEW model_promotions AS
 SELECT begun.id AS model_id, promotions.id AS promotion_id, promotions.policy_id,
@@ -70,13 +70,14 @@ JOIN (SELECT DISTINCT run_id, line FROM cycle_runs) AS by_run ON by_run.run_id =
 JOIN promotions ON promotions.policy_id = begun.parent_id AND promotions.promoted
     AND promotions.line = by_run.line;
 COMMENT ON VIEW model_promotions IS
-    'The decision that let a policy take over, by each model that was trained from it in a later '
-    'cycle: SELECT * FROM model_promotions JOIN evaluations ON evaluations.id = evaluation_id.';
+    'The promotion of a policy, for each model that was trained from it in a later cycle: SELECT '
+    '* FROM model_promotions JOIN evaluations ON evaluations.id = evaluation_id.';
 COMMENT ON COLUMN model_promotions.model_id IS 'models.id of the later model.';
 COMMENT ON COLUMN model_promotions.promotion_id IS 'promotions.id.';
 COMMENT ON COLUMN model_promotions.policy_id IS 'models.id of the promoted policy, its parent.';
-COMMENT ON COLUMN model_promotions.cycle IS 'In which it was promoted.';
-COMMENT ON COLUMN model_promotions.evaluation_id IS 'evaluations.id of what decided.';
+COMMENT ON COLUMN model_promotions.cycle IS 'Cycle in which it was promoted.';
+COMMENT ON COLUMN model_promotions.evaluation_id IS
+    'evaluations.id of the evaluation that decided.';
 
 CREATE OR REPLACE VIEW live_models AS
 WITH decided AS (
@@ -95,14 +96,15 @@ JOIN models ON models.id = live.policy_id
 LEFT JOIN evaluations ON evaluations.id = live.evaluation_id
 WHERE live.place = 1;
 COMMENT ON VIEW live_models IS
-    'The model that is live in each policy line: the one promoted last, with the evaluation that '
-    'decided. SELECT line, model_id, live_since, win_rate FROM live_models. A line without one is '
-    'at its SFT model.';
+    'The live model of each policy line, which is the one promoted last, with the evaluation that '
+    'decided: SELECT line, model_id, live_since, win_rate FROM live_models. A line without a row '
+    'uses its SFT model.';
 COMMENT ON COLUMN live_models.line IS 'Name of the policy line.';
-COMMENT ON COLUMN live_models.cycle IS 'In which it was promoted.';
-COMMENT ON COLUMN live_models.live_since IS 'When it was promoted.';
-COMMENT ON COLUMN live_models.prompts IS 'Held-out prompts that the win rate is of.';
-COMMENT ON COLUMN live_models.refused_since IS 'Later cycles of the line whose policy was refused.';
+COMMENT ON COLUMN live_models.cycle IS 'Cycle in which it was promoted.';
+COMMENT ON COLUMN live_models.live_since IS 'Time of its promotion.';
+COMMENT ON COLUMN live_models.prompts IS 'Number of held-out prompts behind the win rate.';
+COMMENT ON COLUMN live_models.refused_since IS
+    'Number of later cycles of the line whose policy was refused.';
 
 CREATE OR REPLACE VIEW model_prompts AS
 SELECT model_id, input_id AS prompt_id FROM model_inputs WHERE input_table = 'prompts'
@@ -113,8 +115,8 @@ UNION
 SELECT model_inputs.model_id, revisions.prompt_id FROM model_inputs
 JOIN revisions ON model_inputs.input_table = 'revisions' AND revisions.id = model_inputs.input_id;
 COMMENT ON VIEW model_prompts IS
-    'Which prompts each model rests on itself: as they are, by a ranking or by a revision; those '
-    'that its weights were chosen on, or its rewards centred by, too (model_inputs.role).';
+    'The prompts that each model itself rests on: directly, through a ranking or through a '
+    'revision; also those that selected its checkpoint or centred its rewards (model_inputs.role).';
 COMMENT ON COLUMN model_prompts.model_id IS 'models.id.';
 COMMENT ON COLUMN model_prompts.prompt_id IS 'prompts.id.';
 
@@ -124,19 +126,19 @@ SELECT prompt_id, model_ancestry.model_id,
 FROM model_prompts JOIN model_ancestry ON ancestor_id = model_prompts.model_id
 GROUP BY prompt_id, model_ancestry.model_id;
 COMMENT ON VIEW prompt_models IS
-    'Which models rest on each prompt: SELECT * FROM prompt_models WHERE prompt_id = ''…''.';
+    'The models that rest on each prompt: SELECT * FROM prompt_models WHERE prompt_id = ''…''.';
 COMMENT ON COLUMN prompt_models.prompt_id IS 'prompts.id.';
 COMMENT ON COLUMN prompt_models.model_id IS 'models.id.';
 COMMENT ON COLUMN prompt_models.is_direct IS
-    'Whether it did itself, and not only by a model behind it.';
+    'True if the model itself rests on the prompt, and not only a model behind it.';
 
 CREATE OR REPLACE VIEW model_pairs AS
 SELECT model_inputs.model_id, pairs.id AS pair_id, pairs.ranking_id, pairs.outcome
 FROM model_inputs
 JOIN pairs ON model_inputs.input_table = 'rankings' AND pairs.ranking_id = model_inputs.input_id;
 COMMENT ON VIEW model_pairs IS
-    'The pairs of the rankings that a model learnt from itself; unscored ones, and ties unless '
-    'reward_model.ties is half, taught it nothing.';
+    'The pairs of the rankings that a model itself learnt from. It learnt nothing from unscored '
+    'pairs, nor from ties unless reward_model.ties is half.';
 COMMENT ON COLUMN model_pairs.model_id IS 'models.id.';
 COMMENT ON COLUMN model_pairs.pair_id IS 'pairs.id.';
 COMMENT ON COLUMN model_pairs.ranking_id IS 'rankings.id.';
@@ -149,11 +151,12 @@ JOIN rankings ON model_inputs.input_table = 'rankings' AND rankings.id = model_i
 UNION ALL
 SELECT model_id, input_id, 'judgements' FROM model_inputs WHERE input_table = 'judgements';
 COMMENT ON VIEW model_judgements IS
-    'The judgements behind what a model learnt from itself, by its rankings, or as the verdicts '
-    'that "I don''t know" was taught for.';
+    'The judgements behind what a model itself learnt from: those of its rankings, and the '
+    'verdicts that taught it to say "I don''t know".';
 COMMENT ON COLUMN model_judgements.model_id IS 'models.id.';
 COMMENT ON COLUMN model_judgements.judgement_id IS 'judgements.id.';
-COMMENT ON COLUMN model_judgements.through IS 'rankings or judgements: the input_table it came by.';
+COMMENT ON COLUMN model_judgements.through IS
+    'The input_table of the judgement: rankings or judgements.';
 
 CREATE OR REPLACE VIEW model_judges AS
 SELECT DISTINCT model_inputs.model_id, unnest(pairs.judge_versions) AS judge_version,
@@ -169,9 +172,9 @@ FROM models WHERE kind = 'policy'
 UNION ALL
 SELECT DISTINCT policy_id, judge_version, 'evaluation' FROM evaluations;
 COMMENT ON VIEW model_judges IS
-    'Which judge versions had a say in each model: on its rankings, on what it does not know '
-    '(judgements), inside the reward of its training, or in its evaluation, which taught it '
-    'nothing.';
+    'The judge versions behind each model: those of its rankings, those that taught it what it '
+    'does not know (judgements), those inside the reward of its training, and those of its '
+    'evaluation, which taught it nothing.';
 COMMENT ON COLUMN model_judges.model_id IS 'models.id.';
 COMMENT ON COLUMN model_judges.judge_version IS 'judgements.judge_version.';
 COMMENT ON COLUMN model_judges.role IS 'rankings, judgements, reward or evaluation.';

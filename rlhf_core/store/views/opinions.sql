@@ -11,9 +11,9 @@ COMMENT ON VIEW retracted IS 'What is retracted now, and why: SELECT * FROM retr
 COMMENT ON COLUMN retracted.subject_table IS
     'judgements, judge_versions, pairs, candidates or prompts.';
 COMMENT ON COLUMN retracted.subject_id IS 'Id of the retracted row, or the judge version.';
-COMMENT ON COLUMN retracted.reason IS 'Why, in the words of who decided.';
-COMMENT ON COLUMN retracted.retracted_by IS 'Who decided.';
-COMMENT ON COLUMN retracted.retracted_at IS 'When.';
+COMMENT ON COLUMN retracted.reason IS 'Reason, in the words of the person who decided.';
+COMMENT ON COLUMN retracted.retracted_by IS 'Name of the person who decided.';
+COMMENT ON COLUMN retracted.retracted_at IS 'Time of the decision.';
 
 CREATE OR REPLACE VIEW retracted_judgements AS
 SELECT judgements.id AS judgement_id, judgements.prompt_id, subject_table, subject_id
@@ -31,12 +31,12 @@ UNION ALL
 SELECT judgements.id, judgements.prompt_id, subject_table, subject_id
 FROM judgements JOIN retracted ON subject_table = 'prompts' AND subject_id = prompt_id;
 COMMENT ON VIEW retracted_judgements IS
-    'Judgements that no longer count, with what was retracted: themselves, their judge version, a '
-    'candidate they are about, or its prompt. A judgement has a row for each.';
+    'Judgements that no longer count, with the retracted fact: the judgement itself, its judge '
+    'version, a candidate of it, or the prompt. A judgement has a row for each.';
 COMMENT ON COLUMN retracted_judgements.judgement_id IS 'judgements.id.';
-COMMENT ON COLUMN retracted_judgements.prompt_id IS 'Its prompt.';
-COMMENT ON COLUMN retracted_judgements.subject_table IS 'Of what was retracted.';
-COMMENT ON COLUMN retracted_judgements.subject_id IS 'Of what was retracted.';
+COMMENT ON COLUMN retracted_judgements.prompt_id IS 'prompts.id of its prompt.';
+COMMENT ON COLUMN retracted_judgements.subject_table IS 'The retracted fact.';
+COMMENT ON COLUMN retracted_judgements.subject_id IS 'The retracted fact.';
 
 CREATE OR REPLACE VIEW standing_judgements AS
 SELECT judgements.* FROM judgements
@@ -51,9 +51,10 @@ ANTI JOIN (SELECT subject_id FROM retracted WHERE subject_table = 'candidates') 
 ANTI JOIN (SELECT subject_id FROM retracted WHERE subject_table = 'prompts') AS asked
     ON asked.subject_id = judgements.prompt_id;
 COMMENT ON VIEW standing_judgements IS
-    'Judgements that count: all but the retracted, whatever their outcome. Columns as judgements.';
+    'Judgements that count: all that are not retracted, whatever their outcome. Columns as in '
+    'judgements.';
 
 CREATE OR REPLACE VIEW opinions AS
 SELECT * FROM standing_judgements WHERE outcome IN ('scored', 'first', 'second', 'tie');
 COMMENT ON VIEW opinions IS
-    'Judgements that say something: not unparsed, unavailable, abstaining or retracted.';
+    'Judgements with an opinion: not unparsed, unavailable, abstaining or retracted.';

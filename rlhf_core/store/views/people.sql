@@ -1,4 +1,4 @@
--- What people hold of the pairs, beside what judges hold.
+-- Verdicts of people on pairs, and how judges compare with them.
 
 CREATE OR REPLACE VIEW human_verdicts AS
 SELECT id, pair_id, prompt_id, left_id, right_id, person, verdict,
@@ -9,11 +9,11 @@ QUALIFY row_number() OVER (
     PARTITION BY left_id, right_id, person ORDER BY round DESC, created_at DESC, id DESC
 ) = 1;
 COMMENT ON VIEW human_verdicts IS
-    'What each person now holds of each two candidates: SELECT verdict, count(*) FROM '
+    'The current verdict of each person on each two candidates: SELECT verdict, count(*) FROM '
     'human_verdicts GROUP BY ALL.';
 COMMENT ON COLUMN human_verdicts.preference IS
     '1 for the left candidate, -1 for the right, 0 for a tie, null for unsure.';
-COMMENT ON COLUMN human_verdicts.checked_at IS 'When the person said so last.';
+COMMENT ON COLUMN human_verdicts.checked_at IS 'Time of the person''s last verdict.';
 
 CREATE OR REPLACE VIEW judge_human_votes AS
 -- Margins as pairing takes them: of two scores, or of a contest that was readable in both orders.
@@ -50,13 +50,14 @@ SELECT verdicts.id AS check_id, verdicts.pair_id, verdicts.prompt_id, verdicts.p
                     THEN (sign(preference) = sign(margin))::INTEGER END AS agrees
 FROM votes JOIN human_verdicts AS verdicts USING (id);
 COMMENT ON VIEW judge_human_votes IS
-    'Each verdict of a person beside what each judge, and the final label, made of the same pair.';
+    'Each verdict of a person beside the vote of each judge, and the final label, on the same '
+    'pair.';
 COMMENT ON COLUMN judge_human_votes.source IS
-    'judge, or label: the pair''s own outcome, as all judges together made it.';
+    'judge, or label: the pair''s outcome by all judges together.';
 COMMENT ON COLUMN judge_human_votes.margin IS
-    'By how much the judge or label prefers the left candidate, -1 to 1; 0 is a tie.';
+    'Margin of the left candidate by the judge or label, -1 to 1; 0 is a tie.';
 COMMENT ON COLUMN judge_human_votes.agrees IS
-    '1 if both prefer the same candidate, 0 if not, null where either has no preference.';
+    '1 if both prefer the same candidate, 0 if not, null if either has no preference.';
 
 CREATE OR REPLACE VIEW judge_human_agreement AS
 SELECT source, judge, judge_version, count(*) AS checks, count(agrees) AS decided,
@@ -66,10 +67,12 @@ SELECT source, judge, judge_version, count(*) AS checks, count(agrees) AS decide
        count(*) FILTER (preference IS NULL) AS person_unsure
 FROM judge_human_votes GROUP BY source, judge, judge_version;
 COMMENT ON VIEW judge_human_agreement IS
-    'How often each judge version, and the final label, sides with people: SELECT judge, decided, '
-    'agreement FROM judge_human_agreement. Intervals: `solon spot-check --report`.';
-COMMENT ON COLUMN judge_human_agreement.checks IS 'Verdicts of people on pairs it has a vote on.';
-COMMENT ON COLUMN judge_human_agreement.decided IS 'Those where both have a preference.';
-COMMENT ON COLUMN judge_human_agreement.agreed IS 'Those where it is the same.';
-COMMENT ON COLUMN judge_human_agreement.agreement IS 'agreed of decided; 0.5 is what chance gives.';
-COMMENT ON COLUMN judge_human_agreement.judge_tied IS 'The person prefers one, the judge neither.';
+    'How often each judge version, and the final label, agrees with people: SELECT judge, '
+    'decided, agreement FROM judge_human_agreement. Intervals: `solon spot-check --report`.';
+COMMENT ON COLUMN judge_human_agreement.checks IS
+    'Number of verdicts of people on pairs that it has a vote on.';
+COMMENT ON COLUMN judge_human_agreement.decided IS 'Verdicts where both have a preference.';
+COMMENT ON COLUMN judge_human_agreement.agreed IS 'Verdicts where both have the same preference.';
+COMMENT ON COLUMN judge_human_agreement.agreement IS 'agreed / decided; 0.5 by chance.';
+COMMENT ON COLUMN judge_human_agreement.judge_tied IS
+    'Verdicts where the person prefers one and the judge neither.';

@@ -1,11 +1,11 @@
--- The data that comes in: what is unjudged, duplicate, private, or never answered well.
+-- Prompts and candidates that are unjudged, duplicate, private, or never answered well.
 
 CREATE OR REPLACE VIEW unjudged_prompts AS
 SELECT prompts.id AS prompt_id, prompts.mode, prompts.split, prompts.text AS prompt,
        prompts.id IN (SELECT prompt_id FROM candidates) AS has_candidates, prompts.run_id
 FROM prompts ANTI JOIN judgements ON judgements.prompt_id = prompts.id;
 COMMENT ON VIEW unjudged_prompts IS
-    'Prompts of which no judge was asked: SELECT * FROM unjudged_prompts WHERE split = ''train''';
+    'Prompts without a judgement: SELECT * FROM unjudged_prompts WHERE split = ''train''';
 
 CREATE OR REPLACE VIEW unjudged_candidates AS
 WITH unread AS (
@@ -23,10 +23,11 @@ FROM silent
 ANTI JOIN told ON told.opponent_id = silent.id
 LEFT JOIN unread ON unread.candidate_id = silent.id;
 COMMENT ON VIEW unjudged_candidates IS
-    'Candidates of which no judge has an opinion, shown alone, first or second: SELECT * FROM '
+    'Candidates without an opinion of any judge, alone, first or second: SELECT * FROM '
     'unjudged_candidates WHERE model_id = ''…''';
 COMMENT ON COLUMN unjudged_candidates.without_opinion IS
-    'Judgements of it that were unparsed, unavailable or abstaining; 0 where it was never judged.';
+    'Number of its judgements that were unparsed, unavailable or abstaining; 0 if it was never '
+    'judged.';
 
 CREATE OR REPLACE VIEW duplicate_prompts AS
 SELECT lower(trim(regexp_replace(concat_ws(' ', context, text), '[\s\pP]+', ' ', 'g'))) AS words,
@@ -34,7 +35,7 @@ SELECT lower(trim(regexp_replace(concat_ws(' ', context, text), '[\s\pP]+', ' ',
        list(DISTINCT split) AS splits
 FROM prompts GROUP BY words HAVING count(*) > 1;
 COMMENT ON VIEW duplicate_prompts IS
-    'Prompts of the same words, whatever their case, spaces and punctuation: SELECT * FROM '
+    'Prompts with the same words, whatever their case, spaces and punctuation: SELECT * FROM '
     'duplicate_prompts WHERE len(splits) > 1';
 
 CREATE OR REPLACE VIEW near_duplicate_prompts AS
@@ -59,7 +60,8 @@ SELECT DISTINCT * FROM compared WHERE jaccard >= 0.8;
 COMMENT ON VIEW near_duplicate_prompts IS
     'Prompts that share four fifths of their words and the first or last four: SELECT text, '
     'other_text FROM near_duplicate_prompts WHERE split <> other_split';
-COMMENT ON COLUMN near_duplicate_prompts.jaccard IS 'Words in both over words in either, 0.8 to 1.';
+COMMENT ON COLUMN near_duplicate_prompts.jaccard IS
+    'Number of words in both over number of words in either, 0.8 to 1.';
 
 CREATE OR REPLACE VIEW duplicate_candidates AS
 SELECT prompt_id, count(*) AS copies, list(id ORDER BY created_at, id) AS candidate_ids,
@@ -67,9 +69,9 @@ SELECT prompt_id, count(*) AS copies, list(id ORDER BY created_at, id) AS candid
 FROM candidates
 GROUP BY prompt_id, replace(replace(lower(text), ' ', ''), E'\n', '') HAVING count(*) > 1;
 COMMENT ON VIEW duplicate_candidates IS
-    'Answers to one prompt of the same letters, whatever their case, spaces and line breaks: '
+    'Answers to one prompt with the same letters, whatever their case, spaces and line breaks: '
     'SELECT * FROM duplicate_candidates WHERE prompt_id = ''…''';
-COMMENT ON COLUMN duplicate_candidates.text IS 'One of them.';
+COMMENT ON COLUMN duplicate_candidates.text IS 'One of the texts.';
 
 CREATE OR REPLACE VIEW identical_pairs AS
 SELECT pairs.id AS pair_id, pairs.prompt_id, pairs.chosen_id, pairs.rejected_id, pairs.margin,
@@ -95,8 +97,9 @@ COMMENT ON VIEW prompt_best_scores IS
     'The best score that each judge gave to any answer to each prompt, of any model and cycle: '
     'SELECT prompt, best_score FROM prompt_best_scores WHERE judge = ''similarity'' AND '
     'best_score < 0.5 ORDER BY best_score';
-COMMENT ON COLUMN prompt_best_scores.answers IS 'Answers that the judge scored.';
-COMMENT ON COLUMN prompt_best_scores.best_score IS '0 to 1, in the judge''s own measure.';
+COMMENT ON COLUMN prompt_best_scores.answers IS 'Number of answers that the judge scored.';
+COMMENT ON COLUMN prompt_best_scores.best_score IS
+    'Best score, 0 to 1, in the judge''s own measure.';
 
 CREATE OR REPLACE VIEW privacy_summary AS
 SELECT source, prompt_set_id, kind, action, sum(prompts)::BIGINT AS prompts,
@@ -105,9 +108,9 @@ FROM privacy_findings GROUP BY source, prompt_set_id, kind, action;
 COMMENT ON VIEW privacy_summary IS
     'Personal data by source, or import, and kind: SELECT * FROM privacy_summary ORDER BY spans '
     'DESC.';
-COMMENT ON COLUMN privacy_summary.source IS 'Where the prompts were read.';
+COMMENT ON COLUMN privacy_summary.source IS 'Source of the prompts, as in privacy_findings.';
 COMMENT ON COLUMN privacy_summary.prompt_set_id IS 'As in privacy_findings.';
-COMMENT ON COLUMN privacy_summary.kind IS 'What it is, as in privacy_findings.';
+COMMENT ON COLUMN privacy_summary.kind IS 'Kind of personal data, as in privacy_findings.';
 COMMENT ON COLUMN privacy_summary.action IS 'counted, masked or dropped.';
-COMMENT ON COLUMN privacy_summary.prompts IS 'How many prompts hold any.';
-COMMENT ON COLUMN privacy_summary.spans IS 'How many places in their texts.';
+COMMENT ON COLUMN privacy_summary.prompts IS 'Number of prompts with such data.';
+COMMENT ON COLUMN privacy_summary.spans IS 'Number of places in their texts.';

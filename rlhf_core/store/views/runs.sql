@@ -1,4 +1,4 @@
--- Runs: what they cost and what changed between them.
+-- Runs: their costs, and what changed between them.
 
 CREATE OR REPLACE VIEW stage_costs AS
 WITH spent AS (
@@ -28,12 +28,12 @@ WITH spent AS (
 SELECT totals.*, ended.seconds
 FROM totals LEFT JOIN ended ON ended.run_id = totals.run_id AND ended.stage = totals.stage;
 COMMENT ON VIEW stage_costs IS
-    'What each stage of each run took: SELECT stage, sum(cost_usd), sum(seconds) FROM stage_costs '
-    'GROUP BY 1. Samples and judgements of held-out prompts are the evaluation''s.';
+    'Cost and time of each stage of each run: SELECT stage, sum(cost_usd), sum(seconds) FROM '
+    'stage_costs GROUP BY 1. Samples and judgements of held-out prompts count for the evaluation.';
 COMMENT ON COLUMN stage_costs.calls IS
-    'Candidates, judgements and revisions added; 0 of other stages.';
+    'Number of candidates, judgements and revisions added; 0 for other stages.';
 COMMENT ON COLUMN stage_costs.seconds IS
-    'By the clock; null of a stage that did not end in this run.';
+    'Wall-clock time; null for a stage that did not complete in this run.';
 
 CREATE OR REPLACE VIEW costs_by_week AS
 WITH spent AS (
@@ -52,16 +52,19 @@ SELECT date_trunc('week', created_at)::DATE AS week, what, who, count(*) AS call
        sum(completion_tokens)::BIGINT AS completion_tokens, sum(cost_usd) AS cost_usd
 FROM spent GROUP BY ALL;
 COMMENT ON VIEW costs_by_week IS
-    'What models and judges took, week by week: SELECT week, sum(cost_usd) FROM costs_by_week '
-    'GROUP BY week ORDER BY week. Benches of judges are not in it; judge_benchmarks has what they '
+    'Cost of models and judges, week by week: SELECT week, sum(cost_usd) FROM costs_by_week GROUP '
+    'BY week ORDER BY week. Benchmarks of judges are not included; judge_benchmarks has their '
     'cost.';
-COMMENT ON COLUMN costs_by_week.week IS 'Its Monday.';
+COMMENT ON COLUMN costs_by_week.week IS 'Monday of the week.';
 COMMENT ON COLUMN costs_by_week.what IS
     'sampling of candidates, judging of them, rewarding (judges in the reward while a policy '
     'trains), revising.';
-COMMENT ON COLUMN costs_by_week.who IS 'The model that answered or revised, or the judge''s name.';
-COMMENT ON COLUMN costs_by_week.calls IS 'Answers, judgements, verdicts or revisions added.';
-COMMENT ON COLUMN costs_by_week.prompt_tokens IS 'Read; 0 of revisions, whose tokens are not kept.';
+COMMENT ON COLUMN costs_by_week.who IS
+    'Id or name of the model that answered or revised, or the judge''s name.';
+COMMENT ON COLUMN costs_by_week.calls IS
+    'Number of answers, judgements, verdicts or revisions added.';
+COMMENT ON COLUMN costs_by_week.prompt_tokens IS
+    'Tokens read; 0 for revisions, whose tokens are not stored.';
 
 CREATE OR REPLACE VIEW config_values AS
 SELECT configs.config_hash, value.fullkey AS setting, value.atom::VARCHAR AS value
@@ -70,7 +73,7 @@ WHERE value.atom IS NOT NULL;
 COMMENT ON VIEW config_values IS
     'Every setting of every config that ran, one a row: SELECT setting, value FROM config_values '
     'WHERE config_hash = ''…''';
-COMMENT ON COLUMN config_values.setting IS 'As $.training.steps; list entries by number.';
+COMMENT ON COLUMN config_values.setting IS 'Path like $.training.steps; list entries by number.';
 
 CREATE OR REPLACE VIEW config_changes AS
 WITH begun AS (
@@ -95,14 +98,14 @@ SELECT line, cycle, created_at AS changed_at, setting, max(former) AS former, ma
 FROM sides GROUP BY line, cycle, created_at, setting, former_hash, config_hash
 HAVING max(former) IS DISTINCT FROM max(value);
 COMMENT ON VIEW config_changes IS
-    'What edits of a line''s config changed, of the settings that change results: SELECT * FROM '
-    'config_changes WHERE line = ''…'' ORDER BY changed_at, setting';
+    'Settings that edits of a line''s config changed, among those that change results: SELECT * '
+    'FROM config_changes WHERE line = ''…'' ORDER BY changed_at, setting';
 COMMENT ON COLUMN config_changes.cycle IS 'The first cycle that ran with the edit.';
-COMMENT ON COLUMN config_changes.changed_at IS 'When its first run with the edit began.';
+COMMENT ON COLUMN config_changes.changed_at IS 'Time at which its first run with the edit began.';
 COMMENT ON COLUMN config_changes.setting IS
-    'As training.steps; list entries by number. $ is the root.';
-COMMENT ON COLUMN config_changes.former IS 'Before; null where there was none.';
-COMMENT ON COLUMN config_changes.value IS 'From then on; null where there is none.';
+    'Path like training.steps; list entries by number. $ is the root.';
+COMMENT ON COLUMN config_changes.former IS 'Value before the edit; null if there was none.';
+COMMENT ON COLUMN config_changes.value IS 'Value after the edit; null if there is none.';
 
 CREATE OR REPLACE VIEW run_changes AS
 WITH by_run AS (
@@ -134,4 +137,4 @@ HAVING max(former) IS DISTINCT FROM max(value);
 COMMENT ON VIEW run_changes IS
     'What changed from each cycle of a line to the next: rows added by table, judgements by judge '
     'version, settings. SELECT * FROM run_changes WHERE line = ''…'' AND cycle = 2 ORDER BY what';
-COMMENT ON COLUMN run_changes.former IS 'In the cycle before; null where there was none.';
+COMMENT ON COLUMN run_changes.former IS 'Value in the cycle before; null if there was none.';

@@ -16,11 +16,11 @@ JOIN rankings ON rankings.prompt_id = retracted_judgements.prompt_id
     AND list_contains(rankings.judgement_ids, judgement_id)
 WHERE subject_table IN ('judgements', 'judge_versions');
 COMMENT ON VIEW tainted_rankings IS
-    'Rankings that rest on something retracted: no training reads them any more. `solon run` '
-    'ranks again what is left.';
+    'Rankings that rest on something retracted. No training reads them any more; `solon run` '
+    'ranks the rest again.';
 COMMENT ON COLUMN tainted_rankings.ranking_id IS 'rankings.id.';
-COMMENT ON COLUMN tainted_rankings.subject_table IS 'Of what was retracted.';
-COMMENT ON COLUMN tainted_rankings.subject_id IS 'Of what was retracted.';
+COMMENT ON COLUMN tainted_rankings.subject_table IS 'The retracted fact.';
+COMMENT ON COLUMN tainted_rankings.subject_id IS 'The retracted fact.';
 
 CREATE OR REPLACE VIEW tainted_pairs AS
 SELECT pairs.id AS pair_id, pairs.ranking_id, subject_table, subject_id
@@ -41,12 +41,11 @@ JOIN pairs ON pairs.prompt_id = retracted_judgements.prompt_id
     AND list_contains(pairs.judgement_ids, judgement_id)
 WHERE subject_table IN ('judgements', 'judge_versions');
 COMMENT ON VIEW tainted_pairs IS
-    'Pairs that are retracted or rest on something retracted: a judgement, a candidate, the '
-    'prompt.';
+    'Pairs that are retracted or rest on a retracted judgement, candidate or prompt.';
 COMMENT ON COLUMN tainted_pairs.pair_id IS 'pairs.id.';
 COMMENT ON COLUMN tainted_pairs.ranking_id IS 'rankings.id of its ranking.';
-COMMENT ON COLUMN tainted_pairs.subject_table IS 'Of what was retracted.';
-COMMENT ON COLUMN tainted_pairs.subject_id IS 'Of what was retracted.';
+COMMENT ON COLUMN tainted_pairs.subject_table IS 'The retracted fact.';
+COMMENT ON COLUMN tainted_pairs.subject_id IS 'The retracted fact.';
 
 CREATE OR REPLACE VIEW tainted_inputs AS
 SELECT model_inputs.model_id, input_table, input_id, subject_table, subject_id
@@ -78,14 +77,14 @@ FROM model_judges
 JOIN retracted ON role = 'reward' AND subject_table = 'judge_versions'
     AND subject_id = judge_version;
 COMMENT ON VIEW tainted_inputs IS
-    'What a model rests on itself that is retracted or rests on something retracted; not a pair '
-    'that it left out.';
+    'Inputs of a model that are retracted or rest on something retracted, without pairs that it '
+    'left out.';
 COMMENT ON COLUMN tainted_inputs.model_id IS 'models.id.';
 COMMENT ON COLUMN tainted_inputs.input_table IS
-    'Of what it learnt from: as in model_inputs, or judge_versions for a judge inside its reward.';
-COMMENT ON COLUMN tainted_inputs.input_id IS 'Of what it learnt from.';
-COMMENT ON COLUMN tainted_inputs.subject_table IS 'Of what was retracted.';
-COMMENT ON COLUMN tainted_inputs.subject_id IS 'Of what was retracted.';
+    'Table of the input: as in model_inputs, or judge_versions for a judge inside its reward.';
+COMMENT ON COLUMN tainted_inputs.input_id IS 'Id of the input.';
+COMMENT ON COLUMN tainted_inputs.subject_table IS 'The retracted fact.';
+COMMENT ON COLUMN tainted_inputs.subject_id IS 'The retracted fact.';
 
 CREATE OR REPLACE VIEW tainted_models AS
 WITH own AS (
@@ -100,12 +99,11 @@ JOIN model_ancestry ON ancestor_id = own.model_id
 JOIN models ON models.id = model_ancestry.model_id
 GROUP BY model_ancestry.model_id, models.kind;
 COMMENT ON VIEW tainted_models IS
-    'Models that learnt, themselves or by a model behind them, from anything that rests on '
-    'something retracted.';
+    'Models that learnt, directly or through a model behind them, from anything that is tainted.';
 COMMENT ON COLUMN tainted_models.model_id IS 'models.id.';
 COMMENT ON COLUMN tainted_models.kind IS 'models.kind.';
 COMMENT ON COLUMN tainted_models.own_rows IS
-    'How many such rows it learnt from itself; 0 where only models behind it did.';
+    'Number of such rows that it itself learnt from; 0 if only models behind it did.';
 COMMENT ON COLUMN tainted_models.inherited_rows IS
-    'How many such rows the models behind it learnt from, each model by itself: one that two of '
-    'them learnt from counts twice.';
+    'Number of such rows that the models behind it learnt from; a row that two of them learnt '
+    'from counts twice.';

@@ -1,5 +1,5 @@
--- What each judge holds of each pair. Votes and biases are of opinions, which leave out what was
--- retracted.
+-- Votes of judges on pairs. They are opinions, which leave out what was retracted. A filter by id or
+-- judge reaches the tables, since groups keep the columns that one filters by.
 
 CREATE OR REPLACE VIEW judge_contests AS
 SELECT forward.judge, forward.judge_version, forward.prompt_id, forward.candidate_id AS left_id,
@@ -15,14 +15,14 @@ JOIN opinions AS reversed
 WHERE forward.presented = 'forward' AND forward.outcome IN ('first', 'second', 'tie')
     AND reversed.presented = 'reversed' AND reversed.outcome IN ('first', 'second', 'tie');
 COMMENT ON VIEW judge_contests IS
-    'Two candidates as one judge compared them in both orders; those read in one order are left '
-    'out. SELECT judge_version, avg(is_flipped::INTEGER) FROM judge_contests GROUP BY 1';
+    'Contests: comparisons of two candidates by one judge in both orders, without those that have '
+    'an opinion in one order only. SELECT judge_version, avg(is_flipped::INTEGER) FROM '
+    'judge_contests GROUP BY 1';
 COMMENT ON COLUMN judge_contests.left_when_first IS
-    'Probability that left is better, as shown first.';
+    'Probability that left is better when shown first.';
 COMMENT ON COLUMN judge_contests.left_when_second IS
-    'Probability that left is better, as shown second.';
-COMMENT ON COLUMN judge_contests.is_flipped IS
-    'The same place won in both orders, whoever stood there.';
+    'Probability that left is better when shown second.';
+COMMENT ON COLUMN judge_contests.is_flipped IS 'True if the same position won in both orders.';
 
 CREATE OR REPLACE VIEW judge_votes AS
 WITH labelled AS (
@@ -69,18 +69,19 @@ SELECT pair.id, told.judge_version, -told.margin, told.judge, pair.prompt_id, pa
 FROM labelled AS pair
 JOIN told ON told.candidate_id = pair.right_id AND told.opponent_id = pair.left_id;
 COMMENT ON VIEW judge_votes IS
-    'How each judge sees each pair, from two scores or from a contest in both orders, as pairs '
-    'are made; of an imported label there is one order, and it counts: SELECT judge, margin, '
+    'The vote of each judge on each pair, from two scores or from a contest in both orders, as in '
+    'the making of pairs; an imported label counts with its one order: SELECT judge, margin, '
     'rationale FROM judge_votes WHERE pair_id = ''…''';
-COMMENT ON COLUMN judge_votes.margin IS 'By how much the left candidate is preferred, -1 to 1.';
-COMMENT ON COLUMN judge_votes.label IS 'What the pair came to: left, right, tie or unscored.';
+COMMENT ON COLUMN judge_votes.margin IS 'Margin of the left candidate, -1 to 1.';
+COMMENT ON COLUMN judge_votes.label IS 'Outcome of the pair: left, right, tie or unscored.';
 COMMENT ON COLUMN judge_votes.is_counted IS
-    'Whether this judge version is one the pair was made from; others judged the same candidates.';
-COMMENT ON COLUMN judge_votes.left_when_first IS 'Probability that left is better, as shown first.';
+    'True if the pair was made from this judge version; others judged the same candidates.';
+COMMENT ON COLUMN judge_votes.left_when_first IS
+    'Probability that left is better when shown first.';
 COMMENT ON COLUMN judge_votes.left_when_second IS
-    'Probability that left is better, as shown second.';
+    'Probability that left is better when shown second.';
 COMMENT ON COLUMN judge_votes.rationale IS
-    'The reasons given, left or forward first, where there are any.';
+    'The judge''s reasons, if any; that for left, or of the forward order, comes first.';
 
 CREATE OR REPLACE VIEW pair_votes AS
 SELECT vote.pair_id, vote.prompt_id, prompts.text AS prompt, one.text AS left_text,
@@ -101,8 +102,8 @@ SELECT pair_id, prompt_id, judge, judge_version, is_counted, label, margin, left
 FROM judge_votes
 WHERE (label = 'left' AND margin < 0) OR (label = 'right' AND margin > 0);
 COMMENT ON VIEW dissenting_votes IS
-    'Where a judge prefers the candidate that was rejected: SELECT * FROM dissenting_votes WHERE '
-    'judge = ''rubric'' ORDER BY abs(margin) DESC LIMIT 20. margin as in judge_votes.';
+    'Votes of judges for the rejected candidate: SELECT * FROM dissenting_votes WHERE judge = '
+    '''rubric'' ORDER BY abs(margin) DESC LIMIT 20. margin as in judge_votes.';
 
 CREATE OR REPLACE VIEW jury_members AS
 WITH juries AS (
@@ -118,12 +119,12 @@ SELECT id AS judgement_id, prompt_id, judge, judge_version, candidate_id, oppone
            AND member.outcome <> outcome AS is_overruled
 FROM juries;
 COMMENT ON VIEW jury_members IS
-    'What each member of a jury said beside what the jury came to: SELECT member, '
+    'The verdict of each member of a jury beside that of the jury: SELECT member, '
     'avg(is_overruled::INTEGER) FROM jury_members WHERE judge_version = ''…'' GROUP BY 1';
 COMMENT ON COLUMN jury_members.probability IS
-    'The jury''s, that candidate_id, shown first, is better.';
+    'The jury''s probability that candidate_id, shown first, is better.';
 COMMENT ON COLUMN jury_members.is_overruled IS
-    'The member preferred one candidate, the jury the other.';
+    'True if the member preferred one candidate and the jury the other.';
 
 CREATE OR REPLACE VIEW judge_agreement AS
 -- A pair's votes become one list of numbers; there are few different lists, and only those are
@@ -160,9 +161,9 @@ COMMENT ON VIEW judge_agreement IS
     'Judge version against judge version, over the pairs on which both prefer one candidate: '
     'SELECT * FROM judge_agreement WHERE judge_name = ''rubric'' ORDER BY agreement';
 COMMENT ON COLUMN judge_agreement.agreement IS
-    'Share of these pairs on which they prefer the same one.';
+    'Share of these pairs on which they prefer the same candidate.';
 COMMENT ON COLUMN judge_agreement.undecided IS
-    'Pairs both judged on which one of them was undecided.';
+    'Pairs that both judged and on which one was undecided.';
 
 CREATE OR REPLACE VIEW intransitive_pairs AS
 SELECT id AS pair_id, prompt_id, ranking_id, chosen_id, rejected_id, margin,
@@ -172,9 +173,9 @@ FROM pairs
 WHERE outcome = 'preferred'
     AND CASE WHEN chosen_id = left_id THEN model_margin ELSE -model_margin END <= 0;
 COMMENT ON VIEW intransitive_pairs IS
-    'Pairs whose chosen candidate does not stand above the rejected one in the ranking, since '
-    'other votes on the prompt outweigh the vote on the two, which is the label that trains: '
-    'SELECT * FROM intransitive_pairs ORDER BY margin - model_margin DESC';
-COMMENT ON COLUMN intransitive_pairs.margin IS 'Of the label, as in pairs.';
+    'Pairs whose chosen candidate is not above the rejected one in the ranking, since other votes '
+    'on the prompt outweigh the vote on the two, which is the label used in training: SELECT * '
+    'FROM intransitive_pairs ORDER BY margin - model_margin DESC';
+COMMENT ON COLUMN intransitive_pairs.margin IS 'Margin of the label, as in pairs.';
 COMMENT ON COLUMN intransitive_pairs.model_margin IS
-    'Of chosen over rejected by the ranking, 0 or below.';
+    'Margin of chosen over rejected by the ranking, 0 or below.';
