@@ -59,10 +59,10 @@ def check_table(record_type: type[Record], table: pa.Table) -> None:
             outside its closed set.
     """
     schema = schema_of(record_type)
-    found, wanted = table.column_names, schema.names
-    if len(set(found)) < len(found) or set(found) != set(wanted):
-        missing = ", ".join(sorted(set(wanted) - set(found))) or "none"
-        unknown = ", ".join(sorted(set(found) - set(wanted))) or "none"
+    names, wanted = table.column_names, schema.names
+    if len(set(names)) < len(names) or set(names) != set(wanted):
+        missing = ", ".join(sorted(set(wanted) - set(names))) or "none"
+        unknown = ", ".join(sorted(set(names) - set(wanted))) or "none"
         raise RecordError(
             f"{record_type.table}: the table must have the columns {', '.join(wanted)}, each once; "
             f"missing: {missing}; unknown: {unknown}"
@@ -100,31 +100,31 @@ def _check_column(name: str, field: pa.Field, column: pa.ChunkedArray) -> None:
         raise RecordError(f"{name}: must not be null, but is null in {nulls} places")
 
 
-def _is_like(found: pa.DataType, wanted: pa.DataType) -> bool:
+def _is_like(kind: pa.DataType, wanted: pa.DataType) -> bool:
     """True if a type holds the wanted values, in whatever width or encoding."""
     is_a = pa.types
-    if is_a.is_dictionary(found):
-        return _is_like(found.value_type, wanted)
+    if is_a.is_dictionary(kind):
+        return _is_like(kind.value_type, wanted)
     if is_a.is_list(wanted):
-        is_list = is_a.is_list(found) or is_a.is_large_list(found)
-        return is_list and _is_like(found.value_type, wanted.value_type)
+        is_list = is_a.is_list(kind) or is_a.is_large_list(kind)
+        return is_list and _is_like(kind.value_type, wanted.value_type)
     if is_a.is_string(wanted):
-        return is_a.is_string(found) or is_a.is_large_string(found) or is_a.is_string_view(found)
+        return is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_string_view(kind)
     if is_a.is_integer(wanted):
-        return bool(is_a.is_integer(found))
+        return bool(is_a.is_integer(kind))
     if is_a.is_floating(wanted):
-        return bool(is_a.is_float32(found) or is_a.is_float64(found))
-    return bool(found == wanted)
+        return bool(is_a.is_float32(kind) or is_a.is_float64(kind))
+    return bool(kind == wanted)
 
 
 @cache
 def _closed_sets(record_type: type[Record]) -> dict[str, list[str]]:
-    found = {}
+    choices = {}
     for name, field in record_type.model_fields.items():
         plain = _plain(field.annotation)
         if isinstance(plain, type) and issubclass(plain, StrEnum):
-            found[name] = [choice.value for choice in plain]
-    return found
+            choices[name] = [choice.value for choice in plain]
+    return choices
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:

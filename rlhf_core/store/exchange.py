@@ -141,9 +141,9 @@ def newest_imports(store: Store, names: Sequence[str]) -> dict[str, Import]:
     """Return the last import under each name, which is a source or a judge version."""
     wanted = "source IN (SELECT unnest($1)) OR judge_version IN (SELECT unnest($1))"
     return {
-        name: found
-        for found in store.rows(Import, wanted, [list(names)])
-        for name in (found.source, found.judge_version)
+        name: imported
+        for imported in store.rows(Import, wanted, [list(names)])
+        for name in (imported.source, imported.judge_version)
         if name in names
     }
 
@@ -156,14 +156,14 @@ def has_rankings(store: Store, imported: Import) -> bool:
 def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking]:
     """Return the rankings of imports by id, without prompts whose words are held out."""
     words = "trim(concat_ws(chr(10) || chr(10), context, text))"
-    found = store.rows(
+    rankings = store.rows(
         Ranking,
         "recipe IN (SELECT unnest($1)) AND id NOT IN (SELECT ranking_id FROM tainted_rankings) "
         "AND prompt_id IN (SELECT id FROM prompts WHERE "
         f"{words} NOT IN (SELECT {words} FROM prompts WHERE split = $2))",
         [[imported.judge_version for imported in imports], Split.HOLDOUT.value],
     )
-    return sorted(found, key=lambda ranking: ranking.id)
+    return sorted(rankings, key=lambda ranking: ranking.id)
 
 
 OPTIONAL = {

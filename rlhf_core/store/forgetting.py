@@ -97,14 +97,14 @@ def forget(store: Store, user_id: str) -> Forgetting:
             "that none of them takes the prompts in again"
         )
     with store._connection(store.read_timeout_seconds) as connection:
-        found = _plan(store, connection, user_id)
+        plan = _plan(store, connection, user_id)
         hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
             user_hash=hashes.new_hash(user_id),
             requested_by=getpass.getuser(),
             deletion=store.run_id,
-            deleted_rows=json.dumps(found.rows),
-            model_ids=found.models,
+            deleted_rows=json.dumps(plan.rows),
+            model_ids=plan.models,
         )
         connection.execute("BEGIN")
         _insert(connection, [*_tombstones(connection, user_id, hashes), deletion], store.run_id)
@@ -112,18 +112,18 @@ def forget(store: Store, user_id: str) -> Forgetting:
             "UPDATE prompt_sets SET prompt_ids = shorter.prompt_ids "
             f"FROM ({SHORTER_SETS}) AS shorter WHERE shorter.id = prompt_sets.id"
         )
-        for table in found.rows:
+        for table in plan.rows:
             connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM doomed)")
         connection.execute("COMMIT")
     store.rewrite()
-    return found
+    return plan
 
 
 def _plan(store: Store, connection: duckdb.DuckDBPyConnection, user_id: str) -> Forgetting:
-    found = _doom(connection, user_id, user_hashes(store.files))
+    plan = _doom(connection, user_id, user_hashes(store.files))
     if isinstance(store._database, Lake):
-        return replace(found, left_files=tuple(store._database.files_left_behind(connection)))
-    return found
+        return replace(plan, left_files=tuple(store._database.files_left_behind(connection)))
+    return plan
 
 
 def _doom(connection: duckdb.DuckDBPyConnection, user_id: str, hashes: UserHashes) -> Forgetting:
@@ -189,14 +189,14 @@ def _spread(connection: duckdb.DuckDBPyConnection) -> bool:
 
 def _columns(connection: duckdb.DuckDBPyConnection, pattern: str) -> dict[str, list[str]]:
     """Return the columns whose names match the LIKE pattern, by table of the store."""
-    found = connection.execute(
+    columns = connection.execute(
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
         "SEMI JOIN duckdb_tables() AS tables USING (database_name, schema_name, table_name) "
         "WHERE database_name = current_database() AND column_name LIKE $1 ESCAPE '\\' "
         "GROUP BY table_name ORDER BY table_name",
         [pattern],
     )
-    return dict(found.fetchall())
+    return dict(columns.fetchall())
 
 
 def _tombstones(

@@ -79,22 +79,22 @@ class Apart(Generic[Found]):
                     f"the query took longer than {self.timeout_seconds:g} s and its process was "
                     "ended; select less"
                 )
-            found: Found = self._received()
-            return found
+            answer: Found = self._received()
+            return answer
         finally:
             self.end()
 
     def _received(self) -> Any:
         try:
-            found = self._receiver.recv()
+            message = self._receiver.recv()
         except (EOFError, OSError):
             raise QueryError(
                 "the query's process ended without an answer; most likely it needed more memory "
                 "than there is: filter or aggregate first"
             ) from None
-        if isinstance(found, SolonError):
-            raise found
-        return found
+        if isinstance(message, SolonError):
+            raise message
+        return message
 
     def end(self) -> None:
         """End the process, whatever it does; a caller that waits for its answer gets an error."""
@@ -108,14 +108,14 @@ def _ask(sender: Connection, store: Path | str, question: Callable[[Snapshot], A
         with reading(store) as snapshot:
             sender.send(snapshot.age_seconds)
             with limit_process_memory(memory_bytes() + UNCOUNTED_BYTES):
-                found = pickle.dumps(question(snapshot))
-                if len(found) > MOST_BYTES:
+                answer = pickle.dumps(question(snapshot))
+                if len(answer) > MOST_BYTES:
                     raise QueryError(
-                        f"the answer has {len(found) / 2**20:,.0f} MiB, more than the "
+                        f"the answer has {len(answer) / 2**20:,.0f} MiB, more than the "
                         f"{MOST_BYTES / 2**20:.0f} that are shown: select less, or write it to a "
                         "file with `solon sql --out`"
                     )
-            sender.send_bytes(found)
+            sender.send_bytes(answer)
     except SolonError as error:
         sender.send(error)
     except MemoryError:

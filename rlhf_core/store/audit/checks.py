@@ -52,13 +52,13 @@ def run_checks(snapshot: Snapshot) -> list[Check]:
 def _run(snapshot: Snapshot, view: str, comment: str) -> Check:
     said = COMMENT.fullmatch(comment)
     assert said is not None, f"the comment of {view} has no severity"
-    found = snapshot.query(
+    rows = snapshot.query(
         f"SELECT what, id, detail, count(*) OVER () AS found FROM {view} LIMIT {EXAMPLES}"
     ).rows
     return Check(
         name=view.removeprefix("check_"),
         severity=Severity(said["severity"]),
         advice=said["advice"],
-        found=found[0][3] if found else 0,
-        examples=tuple(Case(*row[:3]) for row in found),
+        found=rows[0][3] if rows else 0,
+        examples=tuple(Case(*row[:3]) for row in rows),
     )

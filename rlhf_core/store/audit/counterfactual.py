@@ -95,7 +95,7 @@ def ranked_pages(
 def _said(
     snapshot: Snapshot, prompt_ids: Sequence[str], versions: Collection[str]
 ) -> dict[str, list[JudgementRow]]:
-    found = snapshot.query(
+    judgements = snapshot.query(
         f"SELECT {', '.join(JudgementRow._fields)} FROM judgements "
         "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
@@ -106,7 +106,7 @@ def _said(
         },
     )
     by_prompt: defaultdict[str, list[JudgementRow]] = defaultdict(list)
-    for said in map(JudgementRow._make, found.rows):
+    for said in map(JudgementRow._make, judgements.rows):
         by_prompt[said.prompt_id].append(said)
     return by_prompt
 
@@ -128,18 +128,18 @@ def prompts_with_answers(
 
 def versions_of(snapshot: Snapshot, judge: str) -> list[str]:
     """Return the versions of the judge of that name, or else those that begin with it."""
-    found = snapshot.query(
+    versions = snapshot.query(
         "SELECT judge_version, bool_or(judge = $judge OR judge_version = $judge) FROM judgements "
         "WHERE judge = $judge OR starts_with(judge_version, $judge) GROUP BY 1 ORDER BY 1",
         {"judge": judge},
     )
-    named = [version for version, is_named in found.rows if is_named]
-    return named or [version for version, _ in found.rows]
+    named = [version for version, is_named in versions.rows if is_named]
+    return named or [version for version, _ in versions.rows]
 
 
 def known_judges(snapshot: Snapshot) -> list[str]:
-    found = snapshot.query("SELECT DISTINCT judge FROM judgements ORDER BY judge")
-    return [row[0] for row in found.rows]
+    judges = snapshot.query("SELECT DISTINCT judge FROM judgements ORDER BY judge")
+    return [row[0] for row in judges.rows]
 
 
 def spending(snapshot: Snapshot, version: str) -> Spending:

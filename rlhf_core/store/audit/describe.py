@@ -42,9 +42,11 @@ def relations(snapshot: Snapshot) -> list[Relation]:
     columns: dict[str, list[Column]] = {}
     for table, name, kind, is_nullable, comment in snapshot.query(_COLUMNS).rows:
         columns.setdefault(table, []).append(Column(name, kind, is_nullable, comment or ""))
-    found = [
+    tables_and_views = [
         Relation(name, kind, comment or "", tuple(columns[name]))
         for name, kind, comment in snapshot.query(_RELATIONS).rows
     ]
     places = {record.table: place for place, record in enumerate(RECORDS)}
-    return sorted(found, key=lambda one: (one.kind, places.get(one.name, len(places)), one.name))
+    return sorted(
+        tables_and_views, key=lambda one: (one.kind, places.get(one.name, len(places)), one.name)
+    )

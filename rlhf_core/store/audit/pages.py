@@ -120,12 +120,12 @@ def pair_choices(snapshot: Snapshot) -> dict[str, list[str]]:
 
 def table_counts(snapshot: Snapshot) -> list[Row]:
     """Return every table with its number of rows and its comment, in the order of a cycle."""
-    found = snapshot.query(
+    rows = snapshot.query(
         "SELECT table_name, estimated_size AS rows, comment FROM duckdb_tables() "
         "WHERE table_name <> 'migrations'"
     ).as_dicts()
     places = {record.table: place for place, record in enumerate(RECORDS)}
-    return sorted(found, key=lambda row: places[row["table_name"]])
+    return sorted(rows, key=lambda row: places[row["table_name"]])
 
 
 def judge_summaries(snapshot: Snapshot) -> list[Row]:

@@ -123,11 +123,11 @@ FROM candidates WHERE prompt_id = $id ORDER BY model_id, seed, sample_index""",
 
 def candidate_story(snapshot: Snapshot, candidate_id: str) -> Story:
     """Return an answer with its sampling, log-probability, judgements and pairs."""
-    found = _row(snapshot, CANDIDATE, candidate_id)
-    asked = {"id": candidate_id, "prompt": found["prompt_id"]}
+    candidate = _row(snapshot, CANDIDATE, candidate_id)
+    asked = {"id": candidate_id, "prompt": candidate["prompt_id"]}
     return {
-        **found,
-        "prompt": _prompt(snapshot, found["prompt_id"]),
+        **candidate,
+        "prompt": _prompt(snapshot, candidate["prompt_id"]),
         "votes": _votes(
             snapshot, "prompt_id = $prompt AND $id IN (candidate_id, opponent_id)", asked
         ),

@@ -48,11 +48,11 @@ class Lake:
 
     def exists(self) -> bool:
         with self._attached() as connection:
-            found = connection.execute(
+            row = connection.execute(
                 "SELECT count(*) FROM duckdb_tables() "
                 "WHERE database_name = current_database() AND table_name = 'migrations'"
             ).fetchone()
-        return bool(found and found[0])
+        return bool(row and row[0])
 
     def mark(self) -> str | None:
         """Return None: other machines may have written at any time."""

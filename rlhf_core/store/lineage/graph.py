@@ -79,8 +79,8 @@ def _distances(start: str, edges: Iterable[tuple[str, str]]) -> Mapping[str, int
     further: dict[str, list[str]] = {}
     for one, other in edges:
         further.setdefault(one, []).append(other)
-    found, here = {start: 0}, {start}
+    distances, here = {start: 0}, {start}
     for distance in range(1, FARTHEST + 1):
         here = {other for one in here for other in further.get(one, ())}
-        found |= dict.fromkeys(here, distance)
-    return found
+        distances |= dict.fromkeys(here, distance)
+    return distances

@@ -87,10 +87,10 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
         for table in tables
     ]
     sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
-    found = snapshot.query(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
+    matches = snapshot.query(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
     where = ", ".join(name.replace("_", " ") for name in tables)
     hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
-    return Subject(*match_id(wanted, found, where, hint))
+    return Subject(*match_id(wanted, matches, where, hint))
 
 
 def anything_retracted(snapshot: Snapshot) -> bool:
@@ -111,8 +111,8 @@ def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Br
     walk = _Walk(snapshot, UP, limit)
     for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(model_id, []).append((source_id, relation))
-    found = walk.of(subject)
-    return (*found, *walk.together()) if walk.met else found
+    branches = walk.of(subject)
+    return (*branches, *walk.together()) if walk.met else branches
 
 
 def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
@@ -154,15 +154,15 @@ class _Walk:
             self._learn([subject.id])
             return self._of_model(subject.id)
         mine, values = MINE[subject.table], {"id": subject.id}
-        found: list[Branch] = []
+        branches: list[Branch] = []
         for step in self.steps[subject.table]:
             if step.table == "models":
-                found += self._models(step, mine, values)
+                branches += self._models(step, mine, values)
             else:
-                found += self._branches(
+                branches += self._branches(
                     [step], subject.table, mine, values, counts_tainted=self.has_retracted
                 )
-        return tuple(found)
+        return tuple(branches)
 
     def together(self) -> list[Branch]:
         """Return the rankings of all visited models, with what is behind them."""
@@ -202,12 +202,12 @@ class _Walk:
 
     def _of_model(self, model_id: str) -> tuple[Branch, ...]:
         self.met.add(model_id)
-        found = list(self.known[model_id])
+        branches = list(self.known[model_id])
         relations: dict[str, list[str]] = {}
         for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
             relations.setdefault(other, []).append(relation)
-        found += [self._model(other, ", ".join(names)) for other, names in relations.items()]
-        return tuple(found)
+        branches += [self._model(other, ", ".join(names)) for other, names in relations.items()]
+        return tuple(branches)
 
     def _models(self, step: Step, mine: str, values: dict[str, Any]) -> list[Branch]:
         sql = (
@@ -215,9 +215,9 @@ class _Walk:
             "SELECT id FROM found LEFT JOIN models USING (id) GROUP BY id "
             "ORDER BY min(created_at), id"
         )
-        found = [row[0] for row in self.snapshot.query(sql, values).rows]
-        self._learn(found)
-        return [self._model(model, step.relation) for model in found]
+        models = [row[0] for row in self.snapshot.query(sql, values).rows]
+        self._learn(models)
+        return [self._model(model, step.relation) for model in models]
 
     def _model(self, model_id: str, relation: str) -> Branch:
         kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
