@@ -137,7 +137,7 @@ def _programs() -> Path | None:
 
 
 class Lake:
-    """What processes of their own find in one lake."""
+    """Results of queries that separate processes run on one lake."""
 
     def __init__(self, libraries: Path, address: str, **environment: str) -> None:
         self.libraries, self.address = libraries, address
@@ -220,7 +220,7 @@ class ObjectStore:
 
     @property
     def options(self) -> str:
-        """What an address says of it."""
+        """The address of the lake."""
         return f"s3://lake/solon&endpoint=http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

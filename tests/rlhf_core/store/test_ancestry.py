@@ -1,4 +1,4 @@
-"""What a model rests on without having learnt from it: hand-made facts, known answers."""
+"""Facts that a model rests on without having learnt from them, made by hand."""
 
 import re
 from pathlib import Path
@@ -185,7 +185,7 @@ def test_a_model_that_rests_on_a_retracted_prompt_is_tainted(
 
 
 def test_a_retracted_pair_taints_no_model_that_left_it_out(filled: Store):
-    """It learnt from the rest of the ranking; the model before it still did from the pair."""
+    """The later model learnt from the rest of the ranking; the earlier one from the pair too."""
     again = ModelVersion(kind=ModelKind.REWARD, base="again", recipe="{}", config_hash="hash")
     filled.append(
         [

@@ -45,7 +45,7 @@ def test_a_snapshot_is_refreshed_when_the_store_moved_on(filled: Store):
 
 
 def test_a_clock_that_goes_back_leaves_no_auditor_on_an_old_snapshot(filled: Store):
-    """What was written since is dated before the snapshot, by an hour."""
+    """Facts written since are dated an hour before the snapshot."""
     files = filled.files
     query_store(files.database, "SELECT 1")
     filled.append([candidate("three", 2)])

@@ -1,4 +1,4 @@
-"""What auditors ask: each view against facts whose answer is counted by hand."""
+"""The audit views, each on facts whose result is counted by hand."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def test_reasons_of_both_sides_stand_beside_a_vote(filled: Store):
 
 
 def test_a_contest_read_in_one_order_is_no_vote(store: Store):
-    """As in the making of pairs: a preference for a place would not cancel out."""
+    """A preference for a position would not cancel out, just as in the making of pairs."""
     kept = [fact for fact in judged() if getattr(fact, "presented", None) != Presented.REVERSED]
     store.append(kept)
     assert store.query("SELECT * FROM judge_votes WHERE judge = 'pairwise'") == []

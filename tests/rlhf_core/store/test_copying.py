@@ -30,7 +30,7 @@ def test_facts_keep_when_and_by_which_run_they_were_written(filled: Store, tmp_p
 
 
 def test_a_user_who_was_forgotten_does_not_come_back(filled: Store, tmp_path: Path):
-    """By another user the same prompt may come."""
+    """The same prompt may come from another user."""
     prompt, sent = asked("ann", "hers")
     _, sent_too = asked("bob", "hers")
     filled.append([prompt, sent_too])

@@ -33,7 +33,7 @@ LARGE = [candidate(f"{n} " * 200, n) for n in range(1000)]
 
 @contextmanager
 def files_up_to(limit_bytes: int) -> Iterator[None]:
-    """As if the disk were full: no file can grow beyond the limit."""
+    """Simulate a full disk: no file can grow beyond the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
     try:
@@ -43,7 +43,7 @@ def files_up_to(limit_bytes: int) -> Iterator[None]:
 
 
 def refusal(work: Callable[[], object]) -> str | None:
-    """What the store says where it cannot do the work; None where it does."""
+    """Return the store's message if it cannot do the work, or else None."""
     try:
         work()
     except StoreError as error:
@@ -136,13 +136,13 @@ print(query_store(sys.argv[1], "SELECT count(*) FROM prompts").rows)
 
 
 def without_root() -> None:
-    """From the next program on, root may write no more than others (PR_CAPBSET_DROP)."""
+    """Drop root's right to write everywhere, from the next program on (PR_CAPBSET_DROP)."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root may write everywhere elsewhere")
 def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(store: Store):
-    """But who may only read it gets the last snapshot."""
+    """A user who may only read the folder gets the last snapshot."""
     store.append([ONE])
     store.publish()
     store.append([OTHER])

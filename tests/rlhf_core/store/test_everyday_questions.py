@@ -118,7 +118,7 @@ def evaluation(policy: str, baseline: str, rate: float) -> Evaluation:
 
 
 def test_the_model_promoted_last_is_live_in_its_line(store: Store):
-    """Of `main`: promoted, promoted under an edited config, refused. Of `other`: refused alone."""
+    """Line `main` is promoted, promoted with an edited config, refused; line `other` is refused."""
     policies = [model(name) for name in ("first", "second", "third", "fourth")]
     decided = [("main", 1, True), ("main", 2, True), ("main", 3, False), ("other", 1, False)]
     for (line, cycle, promoted), policy, rate in zip(

@@ -1,4 +1,4 @@
-"""What an export selects of our own pairs, and what it leaves out."""
+"""Exports of our own pairs: the rows selected, and those left out."""
 
 import json
 from typing import Any

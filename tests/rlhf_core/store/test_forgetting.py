@@ -153,7 +153,7 @@ def test_the_deletion_is_a_fact_without_the_user(filled: Store):
 
 
 def test_nobody_finds_the_user_without_the_key(filled: Store, monkeypatch: pytest.MonkeyPatch):
-    """By none of the hashes that one makes of a guess alone."""
+    """No hash of a guess alone finds the user."""
     monkeypatch.setenv("SOLON_USER_KEY", "a key of an operator")
     forget(filled, ANN)
     (fact,) = filled.rows(Deletion)

@@ -40,7 +40,7 @@ def fill(store: Store, chances: dict[str, float]) -> Ranking:
 
 
 def test_a_label_that_the_other_votes_contradict_is_listed(store: Store):
-    """By 95 to 5 a beats b, and all else says that b is the better one."""
+    """Directly a beats b by 95 to 5; all other comparisons say that b is better."""
     fill(store, {"ab": 0.95, "ac": 0.05, "ad": 0.05, "bc": 0.95, "bd": 0.95, "cd": 0.6})
     (row,) = store.query(
         "SELECT chosen_id, rejected_id, margin, model_margin FROM intransitive_pairs"

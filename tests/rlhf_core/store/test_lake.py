@@ -22,7 +22,7 @@ def test_an_address_is_split_into_catalog_and_rows():
 
 
 def test_an_address_says_where_a_bucket_is_and_stays_the_same_lake():
-    """What waits in the spool lies under the name of the lake."""
+    """Waiting batches lie under the name of the lake."""
     plain = LakeAddress.parse("ducklake:postgresql://solon@db/solon?data=s3://bucket/x")
     found = LakeAddress.parse(
         "ducklake:postgresql://solon@db/solon?data=s3://bucket/x&endpoint=http://h:9&region=eu"

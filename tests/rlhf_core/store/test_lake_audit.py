@@ -1,4 +1,4 @@
-"""What an auditor's SQL tries against a lake: it meets a copy, on this machine, that is sealed."""
+"""Attacks by an auditor's SQL on a lake: they meet a sealed copy on this machine."""
 
 import json
 import subprocess

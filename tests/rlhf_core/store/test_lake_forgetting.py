@@ -27,7 +27,7 @@ class Case:
         self.said: dict[str, Any] = {}
 
     def rows(self) -> str:
-        """What the Parquet files say: their bytes are compressed."""
+        """Return the content of the Parquet files, whose bytes are compressed."""
         files = self._files().values()
         return " ".join(str(pq.read_table(io.BytesIO(found)).to_pylist()) for found in files)
 

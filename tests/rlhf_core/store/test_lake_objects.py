@@ -157,7 +157,7 @@ def test_a_killed_writer_leaves_whole_batches(lake: Lake):
 def test_nothing_is_lost_while_the_object_store_is_gone(
     lake: Lake, bucket_server: ObjectStore, seconds: int
 ):
-    """For a short while a request is sent again; for longer, batches wait in the spool."""
+    """Requests are retried for a short outage; batches wait in the spool during a longer one."""
     process = lake.start("append", "0", "400", str(BATCH))
     assert process.stdout is not None
     acknowledged = json.loads(process.stdout.readline())

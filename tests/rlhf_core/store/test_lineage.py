@@ -111,7 +111,7 @@ FACTS: list[Record] = [
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """To read."""
+    """A store to read only."""
     store = Store(tmp_path_factory.mktemp("known") / "solon.duckdb", run_id="test")
     store.append(FACTS)
     store.publish()
@@ -120,7 +120,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture
 def filled(known: Store, tmp_path: Path) -> Store:
-    """To write to."""
+    """A copy of the store to write to."""
     shutil.copytree(known.files.database.parent, tmp_path / "copy")
     return Store(tmp_path / "copy" / "solon.duckdb", run_id="test")
 

@@ -36,7 +36,7 @@ def start(kind: str, store: Store, seconds: float, seed: int) -> "subprocess.Pop
 
 
 def lines(folder: Path, kind: str) -> Iterator[dict]:
-    """What was acknowledged; a line without its end was not."""
+    """Yield acknowledged lines; a line without its end was not acknowledged."""
     for ledger in folder.glob(f"{kind}-*.jsonl"):
         for line in ledger.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):

@@ -12,7 +12,7 @@ SHIPPED = sorted(named_queries())
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_query_of_ours_runs_as_it_is(name: str, store: Store):
-    """With the values it gives itself: each parameter says what it is and has one."""
+    """Each query runs with its defaults; each parameter has a meaning and a default."""
     store.append([prompt(), candidate("one")])
     query = named_query(name)
     with reading(store.files.database) as snapshot:

@@ -1,4 +1,4 @@
-"""What the audit page browses, by hand-made pairs."""
+"""The queries of the audit page, on hand-made pairs."""
 
 from dataclasses import replace
 

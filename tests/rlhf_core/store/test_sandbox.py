@@ -1,4 +1,4 @@
-"""What an auditor's SQL tries, and what comes of it: nothing outside the answer."""
+"""Attacks by an auditor's SQL: they reach nothing outside the answer."""
 
 import hashlib
 import time
@@ -166,7 +166,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def attempt(database: Path, sql: str) -> str:
-    """What came of it, as text; files are as they were."""
+    """Return the result as text, and check that no file changed."""
     before = contents(database.parent)
     secret_rows = [("hunter2",)]
     assert secret_rows  # in the frame DuckDB's replacement scan would look at

@@ -63,7 +63,7 @@ def ask(store: Store, person: str, left: str, right: str) -> PairToCheck:
 def say(
     store: Store, check: PairToCheck, person: str, verdict: HumanVerdict, **fields
 ) -> SpotCheck:
-    """As a person does who sees the screen and means this of the pair's own left and right."""
+    """Answer like a person who sees the screen and has this verdict on the pair's own sides."""
     return record(store, check, person, check.pair.verdict(verdict, person), 1.5, **fields)
 
 
@@ -131,7 +131,7 @@ def test_a_changed_mind_is_a_new_row_and_the_newest_counts(filled: Store):
 
 
 def test_judges_and_label_are_counted_against_people(filled: Store):
-    """By hand. Of best against good `one` and the label take best, `other` takes good.
+    """Counted by hand: on best against good, `one` and the label take best, `other` takes good.
 
     Of poor against good all take good, the right one.
     """
