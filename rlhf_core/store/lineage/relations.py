@@ -92,11 +92,11 @@ def _down(relation: Relation) -> Step:
 SAMPLED = refers(
     "candidates", "later.model_id", "models", Names("sampled by", "sampled", up_note="'sampler'")
 )
-JUDGE_SAID = refers(
+JUDGEMENT_OF_JUDGE = refers(
     "judgements",
     "later.judge_version",
     "judge_versions",
-    Names("by", "said", "later.judge", "later.outcome"),
+    Names("by", "gave", "later.judge", "later.outcome"),
 )
 JUDGED = meets(
     "judgements",
@@ -134,7 +134,7 @@ RELATIONS = (
     _asked("candidates", "answered by", "later.model_id"),
     SAMPLED,
     # Judgements.
-    JUDGE_SAID,
+    JUDGEMENT_OF_JUDGE,
     _asked("judgements", "judged by", "later.judge_version"),
     JUDGED,
     _responses("judgements"),
@@ -191,13 +191,13 @@ RELATIONS = (
         "revisions",
         "later.principle",
         "principles",
-        Names("mended by the principle", up_note="later.model"),
+        Names("revised by the principle", up_note="later.model"),
     ),
     refers(
         "revisions",
         "later.parent_id",
         "revisions",
-        Names("mends", "mended as", down_note="coalesce(later.principle, '')"),
+        Names("revises", "revised to", down_note="coalesce(later.principle, '')"),
     ),
     _responses("revisions"),
     # Judges.
@@ -205,7 +205,7 @@ RELATIONS = (
         "judge_versions",
         "models",
         "SELECT judge_version AS later_id, model_id AS earlier_id FROM judge_models",
-        Names("asks", "is asked by", up_note="'judge'"),
+        Names("calls", "is called by", up_note="'judge'"),
     ),
     meets(
         "judge_versions",
@@ -255,7 +255,7 @@ RELATIONS = (
         Names(
             "learnt what it does not know by", "taught what it does not know", down_note="'input'"
         ),
-    ).then(_up(JUDGE_SAID), _up(JUDGED)),
+    ).then(_up(JUDGEMENT_OF_JUDGE), _up(JUDGED)),
     linked("models", "files", _inputs("files"), Names("learnt from")),
     linked("models", "judge_versions", _judges("reward"), Names("rewarded by")),
     linked(
@@ -272,7 +272,7 @@ RELATIONS = (
         f"{_taught(RANKINGS_OF_JUDGE)} UNION SELECT model_id, role FROM model_judges "
         "JOIN mine ON judge_version = mine.id WHERE role IN ('reward', 'judgements')",
     ),
-    # Evaluations and promotions, and the models that go on from them.
+    # Evaluations, promotions, and the models trained from promoted policies.
     refers(
         "evaluations",
         "later.judge_version",
@@ -298,13 +298,13 @@ RELATIONS = (
         "models",
         "promotions",
         "SELECT model_id AS later_id, promotion_id AS earlier_id, policy_id FROM model_promotions",
-        Names("goes on from what was promoted in", "let go on", "policy_id", "'begun'"),
+        Names("continues the policy promoted in", "continued by", "policy_id", "'begun'"),
     ).then(_up(DECIDED)),
     linked(
         "models",
         "evaluations",
         "SELECT model_id AS later_id, evaluation_id AS earlier_id FROM model_promotions",
-        Names(down="let go on", down_note="'begun'"),
+        Names(down="continued by", down_note="'begun'"),
     ),
 )
 

@@ -111,8 +111,8 @@ def lineage_up(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Br
     walk = _Walk(snapshot, UP, limit)
     for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(model_id, []).append((source_id, relation))
-    branches = walk.of(subject)
-    return (*branches, *walk.together()) if walk.met else branches
+    branches = walk.branches_of(subject)
+    return (*branches, *walk.all_rankings()) if walk.visited else branches
 
 
 def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[Branch, ...]:
@@ -126,7 +126,7 @@ def lineage_down(snapshot: Snapshot, subject: Subject, limit: int = 3) -> tuple[
     walk = _Walk(snapshot, DOWN, limit)
     for model_id, source_id, relation in snapshot.query(EDGES).rows:
         walk.edges.setdefault(source_id, []).append((model_id, relation))
-    return walk.of(subject)
+    return walk.branches_of(subject)
 
 
 def _ids(table: str) -> str:
@@ -144,11 +144,11 @@ class _Walk:
         self.has_retracted = anything_retracted(snapshot)
         tainted = snapshot.query(TAINTED_ROWS).rows if self.has_retracted else []
         self.tainted_rows: dict[str, int] = dict(tainted)
-        self.met: set[str] = set()
+        self.visited: set[str] = set()
         self.known: dict[str, list[Branch]] = {}
         """The branches of each model, without those that are models."""
 
-    def of(self, subject: Subject) -> tuple[Branch, ...]:
+    def branches_of(self, subject: Subject) -> tuple[Branch, ...]:
         """Return the branches of the subject."""
         if subject.table == "models":
             self._learn([subject.id])
@@ -164,9 +164,9 @@ class _Walk:
                 )
         return tuple(branches)
 
-    def together(self) -> list[Branch]:
+    def all_rankings(self) -> list[Branch]:
         """Return the rankings of all visited models, with what is behind them."""
-        values = {"models": sorted(self.met)}
+        values = {"models": sorted(self.visited)}
         return self._branches(
             [ALL_BEHIND], "models", "SELECT 1", values, counts_tainted=self.has_retracted
         )
@@ -201,7 +201,7 @@ class _Walk:
                 )
 
     def _of_model(self, model_id: str) -> tuple[Branch, ...]:
-        self.met.add(model_id)
+        self.visited.add(model_id)
         branches = list(self.known[model_id])
         relations: dict[str, list[str]] = {}
         for other, relation in sorted(self.edges.get(model_id, ()), key=lambda edge: edge[1]):
@@ -221,7 +221,7 @@ class _Walk:
 
     def _model(self, model_id: str, relation: str) -> Branch:
         kind, tainted = self.kinds.get(model_id, ""), self.tainted_rows.get(model_id, 0)
-        is_repeated = model_id in self.met
+        is_repeated = model_id in self.visited
         branches = () if is_repeated else self._of_model(model_id)
         made = self.made.get(model_id, "")
         return Branch(

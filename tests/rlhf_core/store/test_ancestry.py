@@ -135,7 +135,7 @@ def test_upwards_a_policy_leads_to_what_chose_centred_judged_and_promoted(origin
     assert told["weights chosen on"] == (CHOSEN.id,)
     assert told["rewards centred by"] == (CENTRING.id,)
     assert told["rewarded by the verdicts"] == (VERDICT.id,)
-    assert told["goes on from what was promoted in"] == (PROMOTION.id,)
+    assert told["continues the policy promoted in"] == (PROMOTION.id,)
     assert told["decided by"] == (EVALUATION.id,)
     assert told["judge"] == (FORMER.id,)
     assert told["parent, sampler"] == (SFT.id,)
@@ -148,8 +148,8 @@ def test_models_say_in_which_line_and_cycle_they_were_made_and_when(original: Pa
 
 
 def test_upwards_a_judge_leads_to_the_model_it_asks(original: Path):
-    assert relations(up(original, "one-1")) == {"asks": (FORMER.id,)}
-    assert relations(down(original, FORMER.id))["is asked by"] == ("one-1",)
+    assert relations(up(original, "one-1")) == {"calls": (FORMER.id,)}
+    assert relations(down(original, FORMER.id))["is called by"] == ("one-1",)
 
 
 def test_an_evaluation_leads_to_both_models_and_to_what_it_decided(original: Path):
@@ -157,7 +157,7 @@ def test_an_evaluation_leads_to_both_models_and_to_what_it_decided(original: Pat
     assert (told["of"], told["against"]) == ((POLICY.id,), (SFT.id,))
     assert relations(down(original, EVALUATION.id)) == {
         "decided": (PROMOTION.id,),
-        "let go on": (NEXT.id,),
+        "continued by": (NEXT.id,),
     }
 
 
