@@ -109,7 +109,7 @@ def check_orphans() -> str:
     return _view(
         "check_orphans",
         f"WITH {known}\n{union}",
-        "error: A fact refers to one that is not there, so its history cannot be told. Rows were "
+        "error: A fact refers to one that is not there, so its history is incomplete. Rows were "
         "deleted or copied in part; restore what is missing from a backup.",
     )
 

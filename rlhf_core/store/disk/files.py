@@ -160,8 +160,8 @@ def quarantine(path: Path) -> Path:
 
 def unwritable(folder: Path, error: OSError) -> StoreError:
     """Return the error of a store whose folder cannot be written."""
-    mend = "free space there" if error.errno in DISK_FULL else "make it writable for this user"
-    return StoreError(f"store folder {folder}: {error.strerror}; {mend} and run again")
+    advice = "free space there" if error.errno in DISK_FULL else "make it writable for this user"
+    return StoreError(f"store folder {folder}: {error.strerror}; {advice} and run again")
 
 
 def _sweep(files: StoreFiles) -> None:

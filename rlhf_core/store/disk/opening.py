@@ -143,10 +143,10 @@ def _log_put_aside(files: StoreFiles, reason: str) -> StoreError:
 
 def _failed(files: StoreFiles, error: duckdb.Error) -> StoreError:
     if _is_disk_full(str(error)):
-        mend = "free space there and run again; what got in is not added twice"
+        advice = "free space there and run again; what got in is not added twice"
     else:
-        mend = "run again; what got in is not added twice"
-    return StoreError(f"store {files.database}: {first_line(error)}; {mend}")
+        advice = "run again; what got in is not added twice"
+    return StoreError(f"store {files.database}: {first_line(error)}; {advice}")
 
 
 def _is_lock(error: duckdb.Error) -> bool:

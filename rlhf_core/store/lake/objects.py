@@ -84,12 +84,12 @@ def refusal(address: LakeAddress, error: duckdb.HTTPException) -> StoreError:
     said = f"HTTP {error.status_code} {error.reason}".strip()
     if error.status_code in PASSING:
         return StoreBusyError(f"store {address.data}: the object store is not ready: {said}")
-    mends = {
+    advice = {
         400: "is the region right?",
         403: "may the owner of AWS_ACCESS_KEY_ID list, read, write and delete there?",
         404: "is there such a bucket, with all that was written to it?",
     }
     return StoreError(
         f"store {address.data}: the object store refuses: {said}; "
-        f"{mends.get(error.status_code, 'look at its log')}"
+        f"{advice.get(error.status_code, 'look at its log')}"
     )
