@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from flows.terminal.screen import print_table, shown
+from flows.terminal.screen import print_table, safe_text
 from rlhf_core.evaluation.human_agreement import (
     JudgeAgreement,
     PeopleAgreement,
@@ -164,7 +164,7 @@ def print_report(report: SpotCheckReport, to: Console) -> None:
         return
     for person, verdicts in report.verdicts.items():
         count = sum(verdicts.values())
-        to.print(Text(f"{shown(person)}: {count} pairs ({count_verdicts(verdicts)})"))
+        to.print(Text(f"{safe_text(person)}: {count} pairs ({count_verdicts(verdicts)})"))
     for table in (judges_table(report), *facet_tables(report)):
         print_table(table.columns, table.rows)
     if report.people:

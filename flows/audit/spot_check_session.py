@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from rlhf_core.preferences.spot_checks import PairToCheck
 from rlhf_core.records import HumanVerdict
 from rlhf_core.store import Store
@@ -73,11 +73,11 @@ def _show(check: PairToCheck, person: str, progress: str, to: Console) -> None:
         to.clear()
     to.print(Text(f"— {progress} —"))
     if check.pair.context:
-        to.print(Text(shown(check.pair.context), style="dim"))
-    to.print(Text(shown(check.pair.prompt), style="bold"))
+        to.print(Text(safe_text(check.pair.context), style="dim"))
+    to.print(Text(safe_text(check.pair.prompt), style="bold"))
     columns = (Column(name, overflow="fold", ratio=1) for name in ("1", "2"))
     table = Table(*columns, expand=to.is_terminal)
-    table.add_row(Text(shown(left.text)), Text(shown(right.text)))
+    table.add_row(Text(safe_text(left.text)), Text(safe_text(right.text)))
     to.print(table)
     to.print(Text(HELP, style="dim"))
 

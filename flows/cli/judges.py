@@ -162,7 +162,7 @@ def train(
 
         learnt = train_jury(data, overrides or [], out_folder)
         print_json(learnt) if as_json else print_table(
-            ["jury", ""], [(key, _said(value)) for key, value in learnt.items()]
+            ["jury", ""], [(key, _in_words(value)) for key, value in learnt.items()]
         )
         return
     from flows.terminal.progress import progress
@@ -171,12 +171,14 @@ def train(
     known = _pair_format(columns, task, score_range)
     training = prepare_training(kind, data, dev or [], known, overrides or [], out_folder)
     if not as_json:
-        print_table(["plan", ""], [(key, _said(value)) for key, value in training.plan().items()])
+        print_table(
+            ["plan", ""], [(key, _in_words(value)) for key, value in training.plan().items()]
+        )
     card = train_judge(training, progress)
     if as_json:
         print_json(card)
     else:
-        print_table(["metric", ""], [(k, _said(v)) for k, v in card["metrics"].items()])
+        print_table(["metric", ""], [(k, _in_words(v)) for k, v in card["metrics"].items()])
         out.print(f"wrote {out_folder} in {card['seconds']:.0f} s", highlight=False)
 
 
@@ -237,11 +239,11 @@ def _pair_format(columns: str | None, task: str | None, score_range: str | None)
     return pair_format(columns, task, score_range)
 
 
-def _said(value: object) -> object:
+def _in_words(value: object) -> object:
     """Return a mapping as words, with floats as in a table; any other value as it is."""
     if not isinstance(value, dict):
         return value
     return ", ".join(
-        f"{key} {entry:.4g}" if isinstance(entry, float) else f"{key} {_said(entry)}"
+        f"{key} {entry:.4g}" if isinstance(entry, float) else f"{key} {_in_words(entry)}"
         for key, entry in value.items()
     )

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from flows.terminal.screen import AsJson, Overrides, out, print_json, shown
+from flows.terminal.screen import AsJson, Overrides, out, print_json, safe_text
 
 if TYPE_CHECKING:
     from rlhf_core.store.lineage.tree import Branch
@@ -74,23 +74,23 @@ def lineage(
 
 def print_branches(title: str, branches: "Sequence[Branch]") -> None:
     """Print branches as a tree under a title."""
-    out.print(_grown(Tree(Text(shown(title), style="bold")), branches))
+    out.print(_add_branches(Tree(Text(safe_text(title), style="bold")), branches))
     if not branches:
         out.print("  nothing")
 
 
-def _grown(tree: Tree, branches: "Iterable[Branch]") -> Tree:
+def _add_branches(tree: Tree, branches: "Iterable[Branch]") -> Tree:
     for branch in branches:
-        _grown(tree.add(_label(branch)), branch.branches)
+        _add_branches(tree.add(_label(branch)), branch.branches)
     return tree
 
 
 def _label(branch: "Branch") -> Text:
-    text = Text(shown(f"{branch.relation}: "), style="dim")
+    text = Text(safe_text(f"{branch.relation}: "), style="dim")
     if branch.table == "models":
-        text.append(shown(branch.ids[0]), style="bold not dim")
+        text.append(safe_text(branch.ids[0]), style="bold not dim")
         if branch.made and not branch.is_repeated:
-            text.append(shown(f" ({branch.made})"), style="cyan not dim")
+            text.append(safe_text(f" ({branch.made})"), style="cyan not dim")
         if branch.is_repeated:
             text.append(", as above" if not branch.tainted else ", as above,")
         if branch.tainted:
@@ -98,12 +98,12 @@ def _label(branch: "Branch") -> Text:
         return text
     text.append(f"{branch.count:,} {_words(branch.table, branch.count)}", style="not dim")
     if branch.note:
-        text.append(shown(f"  {branch.note}"), style="cyan not dim")
+        text.append(safe_text(f"  {branch.note}"), style="cyan not dim")
     if branch.tainted:
         text.append(f"  {branch.tainted:,} retracted or on retracted", style="red not dim")
     more = ", …" if branch.count > len(branch.ids) else ""
     if branch.ids:
-        text.append(shown(f"  {', '.join(branch.ids)}{more}"))
+        text.append(safe_text(f"  {', '.join(branch.ids)}{more}"))
     return text
 
 

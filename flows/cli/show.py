@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from flows.cli.lineage import StoreConfig, SubjectId
-from flows.terminal.screen import AsJson, Overrides, out, print_json, print_table, shown
+from flows.terminal.screen import AsJson, Overrides, out, print_json, print_table, safe_text
 
 # What would make a table of votes too wide to read.
 FOR_PROGRAMS = {"judge", "raw_output", "cost_usd", "run_id", "created_at"}
@@ -74,7 +74,7 @@ def _fields(story: dict[str, Any], above: str = "") -> "Sequence[tuple[str, Any]
     fields: list[tuple[str, Any]] = []
     for name, value in story.items():
         if name == "recipe":
-            value = _opened(value)
+            value = _recipe_settings(value)
         if isinstance(value, dict):
             fields += _fields(value, f"{above}{name}.")
         elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
@@ -95,7 +95,7 @@ def _cell(value: Any, sides: dict[Any, str]) -> Any:
     return sides.get(value, value) if isinstance(value, str) else value
 
 
-def _opened(recipe: Any) -> Any:
+def _recipe_settings(recipe: Any) -> Any:
     """Return a model's recipe as its settings; a ranking's recipe, which is a hash, as it is."""
     try:
         settings = json.loads(recipe)
@@ -105,7 +105,7 @@ def _opened(recipe: Any) -> Any:
 
 
 def _print_sides(left: dict[str, Any], right: dict[str, Any], chosen_id: str | None) -> None:
-    texts = marked(left["text"], right["text"], has_colours=out.is_terminal)
+    texts = mark_differences(left["text"], right["text"], has_colours=out.is_terminal)
     titles = [
         f"{side['id']}{', chosen' if side['id'] == chosen_id else ''}" for side in (left, right)
     ]
@@ -114,7 +114,7 @@ def _print_sides(left: dict[str, Any], right: dict[str, Any], chosen_id: str | N
     out.print(table)
 
 
-def marked(left: str, right: str, has_colours: bool) -> tuple[Text, Text]:
+def mark_differences(left: str, right: str, has_colours: bool) -> tuple[Text, Text]:
     """Return two texts, with the words marked that the other text lacks at that place.
 
     Args:
@@ -129,7 +129,7 @@ def marked(left: str, right: str, has_colours: bool) -> tuple[Text, Text]:
         spans = one[start:end], other[other_start:other_end]
         marks = (("[-", "-]", "bold red"), ("{+", "+}", "bold green"))
         for side, span, (opening, closing, style) in zip(sides, spans, marks, strict=True):
-            text = shown("".join(span))
+            text = safe_text("".join(span))
             if tag == "equal" or not text:
                 side.append(text)
             elif has_colours:

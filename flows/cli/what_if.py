@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.terminal.screen import AsJson, ConfigPath, Overrides, out, print_json, print_table, shown
+from flows.terminal.screen import (
+    AsJson,
+    ConfigPath,
+    Overrides,
+    out,
+    print_json,
+    print_table,
+    safe_text,
+)
 from rlhf_core.files.whole import whole_text
 
 if TYPE_CHECKING:
@@ -120,7 +128,7 @@ def _print(result: "WhatIf") -> None:
 
 
 def _say(line: str) -> None:
-    out.print(shown(line), highlight=False, markup=False)
+    out.print(safe_text(line), highlight=False, markup=False)
 
 
 def _price(cost_usd: float | None, seconds: float | None) -> str:
@@ -146,5 +154,5 @@ def _counts(comparison: "PanelComparison") -> tuple[Any, ...]:
 
 
 def _example(words: dict[str, Any]) -> tuple[Any, ...]:
-    shown = ("prompt", "chosen_before", "chosen_after", "margin_before", "margin_after")
-    return tuple(words[name] for name in shown)
+    columns = ("prompt", "chosen_before", "chosen_after", "margin_before", "margin_after")
+    return tuple(words[name] for name in columns)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from rlhf_core.errors import QueryError
 from rlhf_core.store.snapshot import ArrowCursor, Cursor
 
@@ -102,7 +102,7 @@ def standard_output() -> Iterator[Stream]:
 
 class _Terminal:
     def write(self, text: str) -> int:
-        return sys.stdout.write(shown(text))
+        return sys.stdout.write(safe_text(text))
 
 
 def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:

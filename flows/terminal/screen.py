@@ -68,11 +68,11 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
+        table.add_row(*(Text(safe_text(cell)) for cell in row))
     out.print(table)
 
 
-def shown(cell: Any) -> str:
+def safe_text(cell: Any) -> str:
     """Return a cell as text that cannot steer the terminal: what a model wrote is data."""
     if cell is None:
         return ""

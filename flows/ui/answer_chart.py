@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from flows.ui.charts import CHARTS, MOST_POINTS, chart, is_number
 from flows.ui.parts import box, words
 from rlhf_core.store import QueryResult
@@ -14,7 +14,7 @@ from rlhf_core.store import QueryResult
 
 def draw_chart(answer: QueryResult) -> None:
     """Draw the controls and the chart that they choose; nothing if no column holds numbers."""
-    columns = {n: shown(name) for n, name in enumerate(answer.columns)}
+    columns = {n: safe_text(name) for n, name in enumerate(answer.columns)}
     numbers = {n: name for n, name in columns.items() if any(is_number(r[n]) for r in answer.rows)}
     if not numbers:
         return
@@ -51,6 +51,6 @@ def _draw(answer: QueryResult, kind: str | None, across: int, up: int) -> None:
     x, y = ([row[n] for row in answer.rows] for n in (across, up))
     drawn = ui.echart(chart(kind, x, y, (answer.columns[across], answer.columns[up])))
     drawn.classes("chart").props["role"] = "img"
-    drawn.props["aria-label"] = shown(f"{kind} chart of {answer.columns[up]}")
+    drawn.props["aria-label"] = safe_text(f"{kind} chart of {answer.columns[up]}")
     if len(answer.rows) > MOST_POINTS:
         words("p", f"the first {MOST_POINTS:,} rows are drawn", "soft")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from rlhf_core.store.lineage.graph import LineageGraph
 
 CHARTS = ("bar", "line", "scatter")
@@ -55,9 +55,9 @@ def chart(kind: str, x: Sequence[Any], y: Sequence[Any], names: tuple[str, str])
         "animation": False,
         "tooltip": {"trigger": "item", "renderMode": "richText"},
         "grid": {"left": 60, "right": 24, "top": 36, "bottom": 52},
-        "xAxis": {**axis, **across, "name": shown(names[0]), "nameLocation": "middle",
+        "xAxis": {**axis, **across, "name": safe_text(names[0]), "nameLocation": "middle",
                   "nameGap": 30},
-        "yAxis": {**axis, "type": "value", "scale": kind != "bar", "name": shown(names[1])},
+        "yAxis": {**axis, "type": "value", "scale": kind != "bar", "name": safe_text(names[1])},
         "series": [{"type": kind, "data": values, "itemStyle": {"color": COLOURS["sft"]},
                     "symbolSize": 6}],
     }  # fmt: skip
@@ -66,7 +66,7 @@ def chart(kind: str, x: Sequence[Any], y: Sequence[Any], names: tuple[str, str])
 def _label(cell: Any) -> str:
     if isinstance(cell, datetime.datetime):
         return f"{cell:%Y-%m-%d %H:%M}"
-    text = shown(cell[:25] if isinstance(cell, str) else cell)
+    text = safe_text(cell[:25] if isinstance(cell, str) else cell)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
@@ -86,7 +86,7 @@ def lineage(graph: LineageGraph, model_id: str) -> dict[str, Any]:
         nodes.append(
             {
                 "id": row["id"],
-                "name": shown(row["id"]),
+                "name": safe_text(row["id"]),
                 "x": depths.index(row["depth"]) * COLUMN_WIDTH,
                 "y": place * ROW_HEIGHT,
                 "symbol": "roundRect",
@@ -122,11 +122,11 @@ def lineage(graph: LineageGraph, model_id: str) -> dict[str, Any]:
 
 def _node_text(graph: LineageGraph, row: dict[str, Any]) -> str:
     """Return a node's name, counts and taint, without braces: ECharts would substitute them."""
-    name = shown(row["id"])
+    name = safe_text(row["id"])
     short = name if len(name) <= 28 else f"{name[:27]}…"
     counts = ", ".join(f"{n:,} {table}" for table, n in graph.inputs.get(row["id"], {}).items())
     tainted = graph.tainted.get(row["id"])
-    lines = [short, shown(counts), f"retracted rows: {tainted:,}" if tainted else ""]
+    lines = [short, safe_text(counts), f"retracted rows: {tainted:,}" if tainted else ""]
     return "\n".join(line for line in lines if line).replace("{", "(").replace("}", ")")
 
 

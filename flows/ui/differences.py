@@ -5,19 +5,19 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 
 MOST_WORDS = 3000
 """Most words of both texts together; comparing takes time by the product of their lengths."""
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 
 
-def marked(first: str, second: str) -> tuple[Markup, Markup] | None:
+def mark_differences(first: str, second: str) -> tuple[Markup, Markup] | None:
     """Return both texts as escaped HTML with differing parts in <mark>, or None if too long.
 
     Spaces count: an indented line differs from the same line without indent.
     """
-    one, other = _WORDS.findall(shown(first)), _WORDS.findall(shown(second))
+    one, other = _WORDS.findall(safe_text(first)), _WORDS.findall(safe_text(second))
     if len(one) + len(other) > MOST_WORDS:
         return None
     matcher = SequenceMatcher(None, one, other, autojunk=False)

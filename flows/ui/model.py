@@ -6,7 +6,7 @@ from nicegui.events import EChartPointClickEventArguments
 
 from flows.ui.charts import COLUMN_WIDTH, ROW_HEIGHT, lineage
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, load, snapshot_age, soon, words
+from flows.ui.parts import box, copy_button, frame, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from rlhf_core.store import Snapshot
@@ -61,13 +61,13 @@ async def _draw_list(source: Source) -> None:
     )
 
 
-def _told_with_graph(snapshot: Snapshot, model_id: str) -> tuple[Story, LineageGraph]:
+def _read_with_graph(snapshot: Snapshot, model_id: str) -> tuple[Story, LineageGraph]:
     model = find_story(snapshot, "models", model_id)
     return model, lineage_graph(snapshot, model["id"])
 
 
 async def _draw(source: Source, model_id: str) -> None:
-    model, graph = await source.ask(_told_with_graph, model_id)
+    model, graph = await source.ask(_read_with_graph, model_id)
     with box("p", "facts"):
         words("b", model["kind"])
         words("span", f"on {model['base']}")
@@ -75,7 +75,7 @@ async def _draw(source: Source, model_id: str) -> None:
         if model["line"]:
             words("span", f"line {model['line']}, cycle {model['cycle']}")
         words("span", f"made {model['created_at']:%Y-%m-%d %H:%M} by run {model['run_id']}")
-        copied(model["id"])
+        copy_button(model["id"])
     for taint in model["taint"]:
         words(
             "p",

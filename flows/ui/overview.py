@@ -32,7 +32,7 @@ def register(source: Source) -> None:
 
 
 async def _draw(source: Source) -> None:
-    gathered = await source.ask(_gathered)
+    gathered = await source.ask(_read_overview)
     snapshot_age(source)
     _tiles(gathered["tables"])
     _section(
@@ -90,7 +90,7 @@ def judged_path(judge_version: str) -> str:
     return f"/pairs?{urlencode({'judge_version': judge_version})}"
 
 
-def _gathered(snapshot: Snapshot) -> dict[str, list[Row]]:
+def _read_overview(snapshot: Snapshot) -> dict[str, list[Row]]:
     return {
         "tables": table_counts(snapshot),
         "judges": judge_summaries(snapshot),
@@ -126,11 +126,11 @@ def _section(
     table(
         title.lower(),
         [UNITS.get(name, name) for name in names],
-        [[_joined(row[name]) for name in columns] for row in rows],
+        [[_join_list(row[name]) for name in columns] for row in rows],
         links,
         empty,
     )
 
 
-def _joined(cell: Any) -> Any:
+def _join_list(cell: Any) -> Any:
     return ", ".join(map(str, cell)) if isinstance(cell, list) else cell

@@ -3,9 +3,9 @@
 from fastapi import Request
 from nicegui import ui
 
-from flows.ui.differences import marked
+from flows.ui.differences import mark_differences
 from flows.ui.overview import model_path
-from flows.ui.parts import box, copied, frame, link, load, soon, words
+from flows.ui.parts import box, copy_button, frame, link, load, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
@@ -79,7 +79,7 @@ def _outcome(pair: Story) -> None:
                 words("span", f"{name} {pair[name]:.3g}")
         counted = len(pair["judgement_ids"])
         words("span", f"{counted} judgement{'' if counted == 1 else 's'} counted")
-        copied(pair["id"])
+        copy_button(pair["id"])
 
 
 def _taint(pair: Story) -> None:
@@ -113,7 +113,7 @@ def _answers(pair: Story) -> None:
     words("h2", "Answers")
     by_id = {pair[f"{side}_id"]: answer for side, answer in pair["answers"].items()}
     shown = [(name, by_id[identity]) for identity, name in side_names(pair).items()]
-    both = marked(*(answer["text"] if answer else "" for _, answer in shown))
+    both = mark_differences(*(answer["text"] if answer else "" for _, answer in shown))
     if both is None:
         words("p", "The answers are too long for differing words to be marked.", "soft")
     with box("div", "answers"):
@@ -126,7 +126,7 @@ def _answers(pair: Story) -> None:
                 if both is None:
                     words("pre", answer["text"], "text")
                 else:
-                    # Escaped by `marked`, and sanitized once more where it is shown.
+                    # Escaped by `mark_differences`, and sanitized once more where it is shown.
                     ui.html(str(both[place]), tag="pre").classes("text")
                 _sampling(answer)
 

@@ -10,7 +10,7 @@ from fastapi import Request
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from flows.ui.parts import box, frame, link, load, snapshot_age, soon, words
 from flows.ui.source import Source
 from flows.ui.tables import alignment, figure
@@ -134,9 +134,9 @@ async def _draw_filters(source: Source, browsing: Browsing, change: Any) -> None
     }
     for name, (label, values) in selects.items():
         chosen = getattr(browsing.wanted, name)
-        options = {value: shown(value) for value in values}
+        options = {value: safe_text(value) for value in values}
         if chosen is not None:
-            options.setdefault(chosen, shown(chosen))
+            options.setdefault(chosen, safe_text(chosen))
         ui.select(options, label=label, value=chosen, clearable=True).props(
             "dense outlined options-dense"
         ).on_value_change(_changes(change, name))
@@ -229,7 +229,7 @@ def _table(rows_page: PairPage) -> None:
             for name, label in COLUMNS.items()
         ],
         rows=[
-            {"id": row["id"], **{name: figure(_spaced(name, row[name])) for name in COLUMNS}}
+            {"id": row["id"], **{name: figure(_with_spaces(name, row[name])) for name in COLUMNS}}
             for row in rows_page.rows
         ],
         row_key="id",
@@ -238,5 +238,5 @@ def _table(rows_page: PairPage) -> None:
     table.add_slot("body", BODY)
 
 
-def _spaced(name: str, cell: Any) -> Any:
+def _with_spaces(name: str, cell: Any) -> Any:
     return cell.replace("_", " ") if name == "mode" and cell else cell

@@ -16,7 +16,7 @@ from nicegui import background_tasks, ui
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from flows.ui.source import Source
 from rlhf_core.errors import SolonError
 
@@ -52,7 +52,7 @@ def words(tag: str, text: Any, classes: str = "") -> TextElement:
         text: The text; control characters in it are escaped.
         classes: Its CSS classes.
     """
-    return TextElement(tag=tag, text=shown(text)).classes(classes)
+    return TextElement(tag=tag, text=safe_text(text)).classes(classes)
 
 
 def box(tag: str = "div", classes: str = "") -> Element:
@@ -84,7 +84,7 @@ def frame(request: Request, title: str, current: str) -> Iterator[None]:
     Yields:
         Nothing; the frame is open while the block runs.
     """
-    ui.page_title(f"{shown(title)} · Solon")
+    ui.page_title(f"{safe_text(title)} · Solon")
     ui.add_css(STYLE)
     ui.add_body_html(f"<script>{SCRIPT}</script>")
     theme = request.cookies.get(THEME_COOKIE, "system")
@@ -120,7 +120,7 @@ def _key_help() -> None:
                 words("dd", meaning)
 
 
-def copied(text: str) -> None:
+def copy_button(text: str) -> None:
     """Draw a button that copies an id."""
     button = ui.button("copy id").props("flat dense no-caps").classes("copies")
     button.props["data-copies"] = text

@@ -52,11 +52,11 @@ def serve(
     if should_open:
         Timer(OPEN_AFTER_SECONDS, webbrowser.open, [address]).start()
     prepare("flows.ui.statements")
-    application = guarded(Source(store, timeout_seconds), port, token)
+    application = guarded_application(Source(store, timeout_seconds), port, token)
     uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
 
 
-def guarded(source: Source, port: int, token: str | None) -> Guard:
+def guarded_application(source: Source, port: int, token: str | None) -> Guard:
     """Return the application with all pages over one store.
 
     Args:

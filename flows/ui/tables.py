@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-from flows.terminal.screen import shown
+from flows.terminal.screen import safe_text
 from flows.ui.parts import words
 
 MOST_CHARACTERS = 5000
@@ -57,7 +57,7 @@ def table(
             {
                 "name": f"c{n}",
                 "field": f"c{n}",
-                "label": shown(columns[n]),
+                "label": safe_text(columns[n]),
                 "align": alignment(numeric[n]),
             }
             for n in kept
@@ -87,10 +87,10 @@ def cell_text(cell: Any) -> str:
     """Return a cell as text, with times in UTC to the second, as in the store."""
     if isinstance(cell, datetime):
         return f"{cell.astimezone(UTC) if cell.tzinfo else cell:%Y-%m-%d %H:%M:%S}"
-    text = shown(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
+    text = safe_text(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
     if len(text) > MOST_CHARACTERS:
-        return f"{shown(text[:MOST_CHARACTERS])}… ({len(text):,} characters)"
-    return shown(text)
+        return f"{safe_text(text[:MOST_CHARACTERS])}… ({len(text):,} characters)"
+    return safe_text(text)
 
 
 def alignment(is_numeric: bool) -> Literal["left", "right"]:

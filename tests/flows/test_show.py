@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.show import marked
+from flows.cli.show import mark_differences
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
@@ -14,19 +14,19 @@ from tests.rlhf_core.store.test_lineage import ANSWERS, FACTS, PAIRS
 
 
 def test_words_that_differ_are_marked_without_colours_too():
-    left, right = marked("the cat sat", "the dog sat down", has_colours=False)
+    left, right = mark_differences("the cat sat", "the dog sat down", has_colours=False)
     assert left.plain == "the [-cat-] sat"
     assert right.plain == "the {+dog+} sat{+ down+}"
 
 
 def test_colours_leave_the_words_alone():
-    left, right = marked("a b", "a c", has_colours=True)
+    left, right = mark_differences("a b", "a c", has_colours=True)
     assert (left.plain, right.plain) == ("a b", "a c")
     assert [str(span.style) for span in (*left.spans, *right.spans)] == ["bold red", "bold green"]
 
 
 def test_an_answer_cannot_steer_the_terminal():
-    left, _ = marked("one \x1b[2J", "two", has_colours=False)
+    left, _ = mark_differences("one \x1b[2J", "two", has_colours=False)
     assert "\x1b" not in left.plain
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.terminal.screen import shown as shown_text
+from flows.terminal.screen import safe_text as shown_text
 from rlhf_core.records import HumanVerdict, SpotCheck
 from rlhf_core.store import Store
 from tests.flows.ui.conftest import page_of
