@@ -122,7 +122,7 @@ def test_an_interrupted_run_teaches_the_same_after_a_rerun(
     assert ids(whole) == before
     for place in (
         "cycle.abstention.judge_missing",
-        "cycle.abstention.taught",
+        "cycle.abstention.choose_abstentions",
         "stages.train_sft.keep_metrics",
     ):
 
