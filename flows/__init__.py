@@ -1,1 +1,1 @@
-"""When things run: flows, their stages, the command line and the pages."""
+"""The service: flows and their stages, the command line and the pages."""

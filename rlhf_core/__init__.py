@@ -1,1 +1,1 @@
-"""What is computed: data, models, algorithms, evaluation and the store."""
+"""The library: data, models, algorithms, evaluation and the store."""

@@ -18,10 +18,9 @@ from flows.cycle import versions
 from flows.cycle.identity import config_hash
 from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
-from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.identity import content_id, seed_from
-from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store import Store, line_queries, store_exists
 
 if TYPE_CHECKING:
     from rlhf_core.models.device import Compute
@@ -54,9 +53,9 @@ def ended_cycles(config: Config) -> int:
         return 0
     store = Store(config.store)
     ended = max(
-        (run.cycle for run in queries.stage_runs_of(store, config.name, LAST_STAGE)), default=0
+        (run.cycle for run in line_queries.stage_runs_of(store, config.name, LAST_STAGE)), default=0
     )
-    following = queries.promotions_of(store, config.name).get(ended + 1)
+    following = line_queries.promotions_of(store, config.name).get(ended + 1)
     is_decided = following is not None and following.config_hash != config_hash(config)
     return ended + is_decided
 
@@ -107,6 +106,7 @@ class Cycle(BaseModel):
 
     def compute(self) -> "Compute":
         """Return the device and precision of this process; each process chooses its own."""
+        from rlhf_core.distributed.collective import on_all_ranks
         from rlhf_core.models.device import choose_compute
 
         return on_all_ranks(choose_compute, self.config.compute)
@@ -138,7 +138,7 @@ class Cycle(BaseModel):
 
         These are its own batch and those of the line's earlier cycles, also of other configs.
         """
-        signed = queries.stage_runs_of(store, self.line, "sample")
+        signed = line_queries.stage_runs_of(store, self.line, "sample")
         former = [json.loads(run.detail) for run in signed if run.cycle < self.number]
         own = self.own_batch(store, sft_id)
         return {(own.model_id, own.seed), *((each["from"], each["seed"]) for each in former)}
@@ -170,7 +170,7 @@ class Cycle(BaseModel):
 
         After the SFT model is trained again, policies of the previous one are not resumed.
         """
-        return queries.champion(store, self.line, self.number, sft_id)
+        return line_queries.champion(store, self.line, self.number, sft_id)
 
 
 def evaluation_sampling(config: Config) -> SamplingSettings:

@@ -21,7 +21,7 @@ from judges import Ledger
 from rlhf_core.config import Config, default_line
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import ModelVersion
-from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store import Store, line_queries, queries, store_exists
 
 CHANGES_SHOWN = 5
 NOTHING = object()
@@ -100,12 +100,12 @@ def champion_before(store: Store, line: str, cycle: int) -> Champion | None:
         line: Name of the line.
         cycle: Number of the cycle.
     """
-    promotions = queries.promotions_of(store, line)
+    promotions = line_queries.promotions_of(store, line)
     won = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
     if not won:
         return None
     policy_id = promotions[max(won)].policy_id
-    sft = queries.sft_behind(store, policy_id)
+    sft = line_queries.sft_behind(store, policy_id)
     return Champion(policy_id, max(won), sft) if sft else None
 
 
@@ -166,7 +166,7 @@ def current_sft(
         kept = _without_retracted(
             store, lambda left_out: versions.leave_out(champion.sft, left_out)
         )
-        if queries.model(store, kept.id) is not None:
+        if line_queries.model(store, kept.id) is not None:
             return kept
     return _without_retracted(
         store, lambda left_out: versions.sft(config, reviser, seeder, left_out)
@@ -222,7 +222,7 @@ def _changes(former: Any, present: Any, at: str = "") -> list[str]:
 def _refuse_other_source(store: Store, config: Config, source: Path) -> None:
     """Refuse a second config file of the same name: in one store, a line is the history of one."""
     here = source.resolve()
-    for run in queries.cycle_runs_of(store, config.name):
+    for run in line_queries.cycle_runs_of(store, config.name):
         other = Path(run.source)
         if run.source and other != here and _line_of(other) == config.name:
             raise ConfigError(

@@ -12,7 +12,7 @@ from flows.cycle.revision import build_reviser
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.records import Candidate, Prompt
-from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store import Store, line_queries, queries, store_exists
 
 LATER_CYCLE = Done(has_sft=True)
 """The state of every cycle after the next one."""
@@ -48,7 +48,7 @@ def count_done(
     seeds = seeder.name if seeder else None
     sft_id = current_sft(config, store, cycle.number, reviser, seeds).id
     revisions = sum(len(chains.get(prompt.id, ())) for prompt in train)
-    if queries.model(store, sft_id) is None:
+    if line_queries.model(store, sft_id) is None:
         return Done(revisions=revisions)
     groups = _answers(store, cycle.own_batch(store, sft_id), train, config.sampling.candidates)
     judged = _count_judgements(store, panel, groups)
@@ -137,9 +137,9 @@ def _trained_models(store: Store, cycle: Cycle) -> dict[str, str]:
     """Return the models that this cycle has trained, by stage."""
     models = {}
     for stage in ("train_reward", "train_policy"):
-        for run in queries.stage_runs_of(store, cycle.line, stage):
+        for run in line_queries.stage_runs_of(store, cycle.line, stage):
             name = json.loads(run.detail).get("model", "")
             is_ours = run.cycle == cycle.number and run.config_hash == config_hash(cycle.config)
-            if is_ours and queries.model(store, name) is not None:
+            if is_ours and line_queries.model(store, name) is not None:
                 models[stage] = name
     return models

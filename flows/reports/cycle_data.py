@@ -9,7 +9,7 @@ from markupsafe import Markup
 from flows.cycle.cycle import DECIDES, Cycle, evaluation_sampling
 from flows.reports import charts
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries, queries
 
 SAMPLES_PER_MODE = 2
 CURVES = {"score": "reward", "kl": "KL, nats an answer", "completion_tokens": "tokens an answer"}
@@ -58,10 +58,10 @@ class Sample:
 def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     """Return the variables of the template; None before the cycle is decided."""
     config = cycle.config
-    promotion = queries.promotions_of(store, config.name).get(cycle.number)
+    promotion = line_queries.promotions_of(store, config.name).get(cycle.number)
     if promotion is None:
         return None
-    stored = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    stored = line_queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
     deciding = next(e for e in stored if e.id == promotion.evaluation_id)
     evaluations = [e for e in stored if e.settings == deciding.settings]
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
@@ -74,7 +74,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     return {
         "line": cycle.line,
         "cycle": cycle.number,
-        "decided_at": queries.decided_at(store, promotion),
+        "decided_at": line_queries.decided_at(store, promotion),
         "promotion": promotion,
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
@@ -167,7 +167,7 @@ def _win_rates(evaluations: Sequence[Evaluation]) -> Markup:
 
 
 def _curves(store: Store, policy_id: str) -> list[Markup]:
-    metrics = queries.metrics_of(store, policy_id)
+    metrics = line_queries.metrics_of(store, policy_id)
     return [
         Markup(charts.line(metrics[name], label))
         for name, label in CURVES.items()

@@ -12,7 +12,7 @@ from flows.reports.cycle_data import gather
 from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
 from rlhf_core.files.whole import whole_text
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries
 
 
 def write_report(store: Store, cycle: Cycle) -> Path:
@@ -43,10 +43,10 @@ def with_recorded_config(store: Store, cycle: Cycle) -> Cycle:
     Raises:
         StoreError: If this version of Solon cannot read that config.
     """
-    promotion = queries.promotions_of(store, cycle.line).get(cycle.number)
+    promotion = line_queries.promotions_of(store, cycle.line).get(cycle.number)
     if promotion is None or promotion.config_hash == config_hash(cycle.config):
         return cycle
-    kept = queries.config_version(store, promotion.config_hash)
+    kept = line_queries.config_version(store, promotion.config_hash)
     try:
         ran = Config.model_validate(json.loads(kept.config if kept else "{}"))
     except ValidationError as error:

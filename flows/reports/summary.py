@@ -11,7 +11,7 @@ from rich.table import Table
 from flows.cycle.cycle import Cycle
 from rlhf_core.config import Config
 from rlhf_core.records import Evaluation
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries
 
 
 def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any]:
@@ -26,14 +26,14 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         The figures, ready for JSON.
     """
     store = Store(config.store)
-    promotion = queries.promotions_of(store, config.name)[number]
-    stored = queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    promotion = line_queries.promotions_of(store, config.name)[number]
+    stored = line_queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
     deciding = next(e for e in stored if e.id == promotion.evaluation_id)
     evaluations = [e for e in stored if e.settings == deciding.settings]
     return {
         "line": config.name,
         "cycle": number,
-        "decided_at": queries.decided_at(store, promotion).isoformat(timespec="seconds"),
+        "decided_at": line_queries.decided_at(store, promotion).isoformat(timespec="seconds"),
         "promoted": promotion.promoted,
         "reasons": list(promotion.reasons),
         "policy": promotion.policy_id,
@@ -49,7 +49,7 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
 
 def _is_edited(store: Store, config: Config, ran_as: str) -> bool:
     """Return True if the config was edited in a way that changes results."""
-    kept = queries.config_version(store, ran_as)
+    kept = line_queries.config_version(store, ran_as)
     if kept is not None and kept.config == config.model_dump_json():
         return False
     from flows.cycle.identity import config_hash  # imports judges, which takes its time

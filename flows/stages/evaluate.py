@@ -32,7 +32,7 @@ from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries, queries
 
 Panel = dict[Panelist, str]
 """All judges of the answers, with their roles.
@@ -231,7 +231,7 @@ def _stored_evaluations(
     """Return the evaluations of an earlier run if all of them are there, else none."""
     stored = {
         (evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
-        for evaluation in queries.evaluations_of(store, policy_id, baseline_id)
+        for evaluation in line_queries.evaluations_of(store, policy_id, baseline_id)
         if evaluation.settings == settings
     }
     wanted = [(seat.judge, seat.version, seat.role) for seat in seats]

@@ -4,7 +4,7 @@ from flows.cycle.cycle import LAST_STAGE, Cycle
 from flows.cycle.flow_runs import cycle_flow, link_report
 from flows.cycle.stage import stage
 from flows.reports.cycle_page import write_report
-from rlhf_core.store import queries
+from rlhf_core.store import line_queries
 
 
 @cycle_flow(LAST_STAGE)
@@ -13,7 +13,7 @@ def report(cycle: Cycle) -> str:
     with stage(cycle, LAST_STAGE) as work:
         path = write_report(work.store, cycle)
         work.detail = {"page": str(path)}
-        decision = queries.promotions_of(work.store, cycle.line)[cycle.number]
+        decision = line_queries.promotions_of(work.store, cycle.line)[cycle.number]
         verdict = "promoted" if decision.promoted else "refused"
         reasons = "; ".join(decision.reasons)
         link_report(cycle, f"{verdict}; {reasons}", path.resolve().as_uri())

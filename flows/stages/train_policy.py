@@ -39,7 +39,7 @@ from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, RolloutRecord, Split
-from rlhf_core.store import queries
+from rlhf_core.store import line_queries, queries
 
 
 @cycle_flow("train_policy")
@@ -66,7 +66,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         judges = check_rewards(cycle.config.training)
         _refuse_retracted(queries.retracted_judges(work.store, judges))
         version = versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
-        if queries.model(work.store, version.id) is None:
+        if line_queries.model(work.store, version.id) is None:
             record_judge_models(work.store, judges)
             origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
             _train(cycle, work, version, origins)
@@ -189,7 +189,7 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
     else:
         steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, judges)
         total = count_steps_against_reward(settings, len(prompts))
-        reward_version = queries.model(work.store, origins.reward_id)
+        reward_version = line_queries.model(work.store, origins.reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
     for step in track_steps(cycle, version, steps, "policy", total, _describe):
         keep_metrics(work.store, version.id, step)

@@ -20,7 +20,7 @@ from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
-from rlhf_core.store import queries
+from rlhf_core.store import line_queries, queries
 
 
 @cycle_flow("train_reward")
@@ -45,7 +45,7 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
             *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
         ]
         version = versions.reward(cycle.config, sft_id, ids, left_out)
-        if queries.model(work.store, version.id) is None:
+        if line_queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, version, prompts, rankings)
             work.news = "trained"
         work.detail = {"model": version.id, "rankings": len(rankings)}

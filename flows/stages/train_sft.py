@@ -26,7 +26,7 @@ from rlhf_core.models.artifacts import open_trunk, save_merged
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries, queries
 
 
 @cycle_flow("train_sft")
@@ -45,7 +45,7 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
         seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
         seeds = seeder.name if seeder else None
         version = current_sft(cycle.config, work.store, cycle.number, reviser, seeds)
-        if queries.model(work.store, version.id) is None:
+        if line_queries.model(work.store, version.id) is None:
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
             work.news = "trained"
@@ -163,13 +163,13 @@ def _abstention_detail(store: Store, model_id: str, seeder: Seeder | None) -> di
         return {}
     chains = queries.revisions_by(store, seeder.name).values()
     ids = {revision.id for chain in chains for revision in chain}
-    learnt = {row.input_id for row in queries.inputs_of(store, model_id)}
+    learnt = {row.input_id for row in line_queries.inputs_of(store, model_id)}
     return {"abstentions": len(ids & learnt)}
 
 
 def _selection_detail(store: Store, model_id: str) -> dict[str, str]:
     """Return the step whose weights were kept; empty without selection."""
-    metrics = queries.metrics_of(store, model_id)
+    metrics = line_queries.metrics_of(store, model_id)
     tried = metrics.get(SELECTION_SCORE, [])
     if not tried:
         return {}
@@ -184,7 +184,7 @@ def _selecting_model(store: Store, config: Config) -> list[ModelVersion]:
     if config.sft.selection is None:
         return []
     folder = locate_reward_model(config.sft.selection.reward_model, config.artifacts / "models")
-    model = queries.model(store, Path(folder).name)
+    model = line_queries.model(store, Path(folder).name)
     return [model] if model else []
 
 

@@ -9,7 +9,7 @@ from rlhf_core.errors import InputError, ModelNotFoundError
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
-from rlhf_core.store import Store, queries, store_exists
+from rlhf_core.store import Store, line_queries, store_exists
 from rlhf_core.store.ids import whole_id
 
 MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
@@ -46,14 +46,14 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
     after_all = ended_cycles(config) + 2  # the cycle under way may have promoted one, too
-    wanted = model_id or queries.champion(store, config.name, after_all)
+    wanted = model_id or line_queries.champion(store, config.name, after_all)
     if wanted is None:
         raise ModelNotFoundError(
             f"no policy of the line {config.name} was promoted; name another model with --model, "
             f"one of {_known(store)}"
         )
     known = [row["id"] for row in store.query("SELECT id FROM models")]
-    version = queries.model(store, whole_id(wanted, known, "model"))
+    version = line_queries.model(store, whole_id(wanted, known, "model"))
     if version is None or version.kind not in MERGEABLE:
         kind = version.kind if version else "lost"
         raise ModelNotFoundError(f"--model {wanted} is a {kind} model; name one of {_known(store)}")

@@ -1,28 +1,18 @@
 """The queries of the stages: one function a query, with records as the result."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
 
 from rlhf_core.records import (
     Candidate,
-    ConfigVersion,
-    CycleRun,
-    Evaluation,
     Judgement,
-    Metric,
-    ModelInput,
-    ModelVersion,
     Outcome,
     Pair,
-    Promotion,
     Prompt,
     PromptSet,
     Ranking,
     Response,
     Revision,
-    RolloutRecord,
     Split,
-    StageRun,
 )
 from rlhf_core.store.store import Store
 
@@ -51,7 +41,13 @@ def prompt_set(store: Store, prompt_set_id: str) -> PromptSet:
 
 
 def known_ids(store: Store, table: str, ids: Collection[str]) -> set[str]:
-    """Return those of the ids that the table already has."""
+    """Return those of the ids that the table already has.
+
+    Args:
+        store: The store.
+        table: A table of records.
+        ids: The ids to look for.
+    """
     rows = store.query(f"SELECT id FROM {table} WHERE id IN (SELECT unnest(?))", [list(ids)])
     return {row["id"] for row in rows}
 
@@ -164,7 +160,13 @@ def answered_judgements(store: Store, candidate_ids: Collection[str]) -> set[str
 def answers_of(
     store: Store, judge_version: str, candidate_ids: Collection[str]
 ) -> list[tuple[Outcome, str | None, str | None]]:
-    """Return outcome, reason and raw output of a judge's verdicts that need not be judged again."""
+    """Return outcome, reason and raw output of a judge's verdicts that need not be judged again.
+
+    Args:
+        store: The store.
+        judge_version: The judge.
+        candidate_ids: The candidates that it judged.
+    """
     rows = store.query(
         "SELECT outcome, reason, raw_output FROM judgements WHERE judge_version = ? "
         "AND candidate_id IN (SELECT unnest(?)) AND outcome <> ?",
@@ -299,7 +301,13 @@ def retracted_under(store: Store, model_id: str) -> list[tuple[str, str]]:
 
 
 def retracted_prompts(store: Store, prompt_set_id: str, split: Split) -> list[str]:
-    """Return the ids of the retracted prompts that `prompts_of` leaves out."""
+    """Return the ids of the retracted prompts that `prompts_of` leaves out.
+
+    Args:
+        store: The store.
+        prompt_set_id: The prompts of the cycle.
+        split: Training or held-out prompts.
+    """
     rows = store.query(
         "SELECT id FROM prompts JOIN retracted ON subject_table = 'prompts' AND subject_id = id "
         "WHERE split = ? AND id IN (SELECT unnest(prompt_ids) FROM prompt_sets WHERE id = ?) "
@@ -307,89 +315,3 @@ def retracted_prompts(store: Store, prompt_set_id: str, split: Split) -> list[st
         [split.value, prompt_set_id],
     )
     return [row["id"] for row in rows]
-
-
-def model(store: Store, model_id: str) -> ModelVersion | None:
-    rows = store.rows(ModelVersion, "id = ?", [model_id])
-    return rows[0] if rows else None
-
-
-def inputs_of(store: Store, model_id: str) -> list[ModelInput]:
-    return store.rows(ModelInput, "model_id = ?", [model_id])
-
-
-def promotions_of(store: Store, line: str) -> dict[int, Promotion]:
-    """Return the decision of each cycle of a policy line, by the cycle's number."""
-    rows = store.rows(Promotion, "line = ?", [line])
-    return {promotion.cycle: promotion for promotion in rows}
-
-
-def decided_at(store: Store, promotion: Promotion) -> datetime:
-    """Return the time at which a decision was written."""
-    (row,) = store.query("SELECT created_at FROM promotions WHERE id = ?", [promotion.id])
-    decided: datetime = row["created_at"]
-    return decided
-
-
-def stage_runs_of(store: Store, line: str, stage: str) -> list[StageRun]:
-    """Return the runs of a stage; a cycle has one for each config that reached the stage."""
-    return store.rows(StageRun, "line = ? AND stage = ?", [line, stage])
-
-
-def cycle_runs_of(store: Store, line: str) -> list[CycleRun]:
-    """Return the runs of a line's cycles, in the order in which they began."""
-    rows = store.query("SELECT * FROM cycle_runs WHERE line = ? ORDER BY created_at", [line])
-    return [CycleRun.model_validate(row) for row in rows]
-
-
-def config_version(store: Store, config_hash: str) -> ConfigVersion | None:
-    rows = store.rows(ConfigVersion, "config_hash = ?", [config_hash])
-    return rows[0] if rows else None
-
-
-def champion(store: Store, line: str, cycle: int, ancestor_id: str | None = None) -> str | None:
-    """Return the policy of a line that was promoted last before a cycle.
-
-    Args:
-        store: The store.
-        line: The policy line.
-        cycle: Number of the cycle; only earlier promotions count.
-        ancestor_id: Only policies initialised from this model, directly or not; None for all.
-
-    Returns:
-        Id of the policy; None if there is none.
-    """
-    promotions = promotions_of(store, line)
-    winners = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
-    if ancestor_id is not None:
-        sql = "SELECT model_id FROM model_lineage WHERE ancestor_id = ?"
-        descendants = {row["model_id"] for row in store.query(sql, [ancestor_id])}
-        winners = [n for n in winners if promotions[n].policy_id in descendants]
-    return promotions[max(winners)].policy_id if winners else None
-
-
-def sft_behind(store: Store, policy_id: str) -> ModelVersion | None:
-    """Return the SFT model that a policy was initialised from, directly or not."""
-    rows = store.query(
-        "SELECT ancestor_id FROM model_lineage JOIN models ON models.id = ancestor_id "
-        "WHERE model_id = ? AND models.kind = 'sft' ORDER BY generations LIMIT 1",
-        [policy_id],
-    )
-    return model(store, rows[0]["ancestor_id"]) if rows else None
-
-
-def evaluations_of(store: Store, policy_id: str, baseline_id: str) -> list[Evaluation]:
-    """Return the evaluations of a policy against a baseline."""
-    return store.rows(Evaluation, "policy_id = ? AND baseline_id = ?", [policy_id, baseline_id])
-
-
-def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]]:
-    """Return each metric of a model as (step, value), steps ascending."""
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for metric in store.rows(Metric, "model_id = ?", [model_id]):
-        curves.setdefault(metric.name, []).append((metric.step, metric.value))
-    return {name: sorted(points) for name, points in curves.items()}
-
-
-def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:
-    return store.rows(RolloutRecord, "model_id = ?", [model_id])

@@ -20,7 +20,7 @@ from rlhf_core.records import (
     Revision,
     Split,
 )
-from rlhf_core.store import Store, queries, reading
+from rlhf_core.store import Store, line_queries, queries, reading
 from rlhf_core.store.audit.checks import Check, Severity, run_checks
 from rlhf_core.store.lineage.retracting import retract
 from rlhf_core.store.lineage.tree import Subject
@@ -148,7 +148,9 @@ def test_the_cycle_after_a_retraction_begins_at_a_new_sft_model(tmp_path: Path):
     new = {model.kind: model for model in store.rows(ModelVersion) if model.id not in before}
     assert set(new) == {ModelKind.SFT, ModelKind.REWARD, ModelKind.POLICY}
     assert new[ModelKind.POLICY].parent_id == new[ModelKind.SFT].id
-    assert wrong.id not in {row.input_id for row in queries.inputs_of(store, new[ModelKind.SFT].id)}
+    assert wrong.id not in {
+        row.input_id for row in line_queries.inputs_of(store, new[ModelKind.SFT].id)
+    }
     tainted = {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
     assert tainted == before - {versions.base(config).id}
     assert not any(check.found for check in errors(config) if check.name != "models_on_retracted")

@@ -17,7 +17,7 @@ from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.models.artifacts import ADAPTER_CONFIG
 from rlhf_core.records import InputRole, ModelKind, ModelVersion, Split
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries
 from tests.facts import prompt
 from tests.flows.conftest import smoke
 from tests.judges.models import tiny_classifier, tiny_reward_model
@@ -44,10 +44,10 @@ def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
     plan = plan_run(config)
     sft = run(config)
 
-    scores = queries.metrics_of(store, sft)["selection_score"]
+    scores = line_queries.metrics_of(store, sft)["selection_score"]
     last = 2 * -(-(plan.train - 5) // config.sft.prompts_per_step)
     assert [step for step, _ in scores] == [last // 2, last]
-    inputs = queries.inputs_of(store, sft)
+    inputs = line_queries.inputs_of(store, sft)
     assert former.id in {row.input_id for row in inputs if row.input_table == "models"}
     train = {row.id for row in store.rows(type(prompt()), "split = ?", [Split.TRAIN.value])}
     learnt, aside = (
@@ -125,7 +125,7 @@ def test_any_classifier_with_one_output_chooses(tmp_path: Path):
     judge = selecting_judge(config)
     assert judge is not None
     sft = run(config)
-    assert len(queries.metrics_of(Store(config.store), sft)["selection_score"]) == 2
+    assert len(line_queries.metrics_of(Store(config.store), sft)["selection_score"]) == 2
 
 
 def test_a_reward_model_that_can_read_no_answer_ends_the_run(

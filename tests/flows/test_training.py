@@ -30,7 +30,7 @@ from rlhf_core.records import (
     Ranking,
     Revision,
 )
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries, queries
 from tests.facts import candidate, prompt, response
 from tests.flows.conftest import SMOKE
 
@@ -244,7 +244,7 @@ def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Pat
     files = ptx_files(PPOSettings(ptx=PTXSettings(path=str(path))))
     version = ModelVersion(kind=ModelKind.POLICY, base="tiny", recipe="{}", config_hash="hash")
     add_model(store, version, [prompt()], files=files)
-    found = {row.input_table: row.input_id for row in queries.inputs_of(store, version.id)}
+    found = {row.input_table: row.input_id for row in line_queries.inputs_of(store, version.id)}
     assert found == {"prompts": prompt().id, "files": f"{path}@{digest(b'One text.')}"}
     assert ptx_files(PPOSettings(ptx=PTXSettings())) == []
 
