@@ -7,6 +7,7 @@ Their weights are random, so nothing is downloaded.
 import math
 import time
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -28,8 +29,9 @@ LONG_ENOUGH_SECONDS = 1.0
 """Runs are not repeated once they have taken this long."""
 
 
+@cache
 def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
-    """Measure the speed of a model; this takes some seconds for a small one.
+    """Measure the speed of a model, once a process; this takes some seconds for a small one.
 
     Args:
         name: Folder or hub id of the model.

@@ -229,6 +229,7 @@ def test_the_algorithm_is_one_key_of_the_config(copied: Config, training: str, m
     assert not list((config.artifacts / "models").glob(".*.training"))
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_sum_of_reward_model_and_judges(copied: Config):
     """Each part is stored with the answer, and the score is their weighted sum."""
     reward = "{reward_model: 0.5, judges: [{kind: brevity, weight: 2, modes: [text_grounded]}]}"
@@ -272,6 +273,7 @@ def test_texts_of_ptx_that_are_not_there_are_refused_before_anything_runs(tmp_pa
         plan_run(smoke(tmp_path, "training={ptx: {path: nowhere.txt}}"))
 
 
+@pytest.mark.slow
 def test_a_refused_policy_is_not_what_the_next_cycle_starts_from(copied: Config):
     run_cycles(copied, 2, is_quiet=True)
     first, second = Store(copied.store).query("SELECT * FROM promotions ORDER BY cycle")

@@ -18,6 +18,7 @@ ARGUMENTS = (
 )
 
 
+@pytest.mark.slow
 def test_the_page_that_serve_announces_reaches_its_server(
     environment: dict[str, str], tmp_path: Path
 ):

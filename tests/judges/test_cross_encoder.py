@@ -146,6 +146,7 @@ def train(
     return CrossEncoderJudge.train(run, folder, advance)
 
 
+@pytest.mark.slow
 def test_a_planted_signal_is_learnt_and_carries_over(tmp_path: Path):
     """45 steps of the bundled encoder: colours decide, also for an animal it never saw.
 

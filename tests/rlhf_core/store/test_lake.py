@@ -51,11 +51,11 @@ def test_an_address_says_where_a_bucket_is_and_stays_the_same_lake():
             "ducklake:postgresql://solon@db/solon?data=s3://bucket/x&endpoint=http://k:hunter2@h:9",
             "endpoint= is a URL",
         ),
-        ("ducklake:postgresql://solon@db/solon?dat=s3://key:hunter2@b/x", "is not a lake.s address"),
+        ("ducklake:postgresql://solon@db/solon?dat=s3://key:hunter2@b/x", "is not a lake"),
         ("ducklake:postgresql://solon@db/solon?data=/x&password=hunter2", "PGPASSWORD"),
-        ("ducklake:postgresql://solon@db/solon", "is not a lake.s address"),
-        ("ducklake:postgresql://solon@db?data=/x", "is not a lake.s address"),
-        ("ducklake:mysql://solon@db/solon?data=/x", "is not a lake.s address"),
+        ("ducklake:postgresql://solon@db/solon", "is not a lake"),
+        ("ducklake:postgresql://solon@db?data=/x", "is not a lake"),
+        ("ducklake:mysql://solon@db/solon?data=/x", "is not a lake"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused(address: str, said: str):
