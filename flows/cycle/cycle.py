@@ -136,12 +136,15 @@ class Cycle(BaseModel):
     def sampled_batches(self, store: Store, sft_id: str) -> set[tuple[str, int]]:
         """Return model and seed of each batch that this cycle may learn from.
 
-        These are its own batch and those of the line's earlier cycles, also of other configs.
+        These are its own batch and those of the line's earlier cycles, also of other configs, but
+        for those that a tainted model sampled: a model that learnt from them would be tainted too.
         """
         signed = line_queries.stage_runs_of(store, self.line, "sample")
         former = [json.loads(run.detail) for run in signed if run.cycle < self.number]
+        tainted = line_queries.tainted_models(store) if former else set()
         own = self.own_batch(store, sft_id)
-        return {(own.model_id, own.seed), *((each["from"], each["seed"]) for each in former)}
+        earlier = {(each["from"], each["seed"]) for each in former if each["from"] not in tainted}
+        return {(own.model_id, own.seed), *earlier}
 
     def batch(
         self, model_id: str, sampling: SamplingSettings, purpose: int | str

@@ -112,3 +112,8 @@ def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]
 
 def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:
     return store.rows(RolloutRecord, "model_id = ?", [model_id])
+
+
+def tainted_models(store: Store) -> set[str]:
+    """Return the models that rest on something retracted."""
+    return {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
