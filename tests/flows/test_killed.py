@@ -95,10 +95,10 @@ def test_killed_while_it_draws_or_updates_best_of_n_writes_every_row_once(
     )
     for name in ("undisturbed", "killed"):
         shutil.copytree(finished.store.parent, tmp_path / name)
-        config = smoke(tmp_path / name, settings, "compute.checkpoint_every=1")
+        config = smoke(tmp_path / name, settings, "compute.checkpoint_every=1", "name=best-of-n")
         if name == "killed":
             arguments = ["run", SMOKE, "--json", *places(tmp_path / name), "--set", settings]
-            arguments += ["--set", "compute.checkpoint_every=1"]
+            arguments += ["--set", "compute.checkpoint_every=1", "--set", "name=best-of-n"]
             stage = f"train_policy:{append}"
             killed = killed_solon(stage, arguments, {**environment, "PREFECT_API_URL": server})
             assert killed.returncode == -signal.SIGKILL, killed.stderr
