@@ -113,7 +113,7 @@ def test_commands_that_write_add_the_same(both: Both, ids: dict[str, str], tmp_p
     counts = []
     for name, store in zip(("file", "lake"), both.stores, strict=True):
         rows = tmp_path / f"{name}.jsonl"
-        both.say(store, "export", str(rows))
+        both.say(store, "export", str(rows), "--with-cut-off")
         both.say(store, "import", str(rows), "--name", "mine")
         both.say(store, "spot-check", "--count", "2", "--person", "ann", typed="1\n2\n")
         both.say(store, "retract", ids["pair"], "--reason", "wrong", "--by", "ann", "--yes")
