@@ -51,7 +51,10 @@ def open_connection(files: StoreFiles) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         _attach(connection, files, name)
         yield connection
-    except (duckdb.OperationalError, duckdb.FatalException, duckdb.InternalException) as error:
+    except (duckdb.FatalException, duckdb.InternalException) as error:
+        _instances.pop(os.getpid(), None)  # DuckDB refuses all further work in this one
+        raise _failed(files, error) from None
+    except duckdb.OperationalError as error:
         raise _failed(files, error) from None
     finally:
         _detach(connection, name)
@@ -105,11 +108,14 @@ def first_line(error: Exception) -> str:
 def copy_rows(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """Copy everything but deleted rows into a new database file, at some 20 ms a MB."""
     quoted = str(target).replace("'", "''")
-    connection.execute(f"ATTACH '{quoted}' AS copy (STORAGE_VERSION '{STORAGE_VERSION}')")
+    name = f"copy_{next(_names)}"
     row = connection.execute("SELECT current_database()").fetchone()
     assert row is not None, "there is always a current database"
-    connection.execute(f'COPY FROM DATABASE "{row[0]}" TO copy')
-    connection.execute("DETACH copy")
+    connection.execute(f"ATTACH '{quoted}' AS {name} (STORAGE_VERSION '{STORAGE_VERSION}')")
+    try:
+        connection.execute(f'COPY FROM DATABASE "{row[0]}" TO {name}')
+    finally:
+        connection.execute(f"DETACH {name}")
     fsync(target)
 
 
