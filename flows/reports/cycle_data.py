@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flows.cycle.cycle import DECIDES, Cycle, evaluation_sampling
+from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
 from flows.reports import charts
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
 from rlhf_core.store import Store, line_queries, queries
@@ -34,14 +34,15 @@ FROM judge_outages
 WHERE run_id IN (SELECT run_id FROM cycle_runs WHERE line = ? AND cycle = ?)
 ORDER BY unavailable + unparsed DESC, judge"""
 COSTS_SQL = """
+WITH runs AS (SELECT run_id FROM cycle_runs WHERE line = ? AND cycle = ?)
 SELECT 'candidates' AS what, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
        sum(completion_tokens) AS completion_tokens, sum(latency_seconds) AS seconds,
        sum(cost_usd) AS cost_usd
-FROM candidates
+FROM candidates SEMI JOIN runs USING (run_id)
 UNION ALL
 SELECT 'judge ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
        sum(latency_seconds), sum(cost_usd)
-FROM judgements GROUP BY judge"""
+FROM judgements SEMI JOIN runs USING (run_id) GROUP BY judge ORDER BY ALL"""
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
         "SELECT stage, seconds FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ? "
-        "ORDER BY created_at",
-        [config.name, cycle.number, promotion.config_hash],
+        "AND stage <> ? ORDER BY created_at",
+        [config.name, cycle.number, promotion.config_hash, LAST_STAGE],
     )
     return {
         "line": cycle.line,
@@ -85,7 +86,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
-        "costs": store.query(COSTS_SQL),
+        "costs": store.query(COSTS_SQL, [cycle.line, cycle.number]),
         "stages": stages,
         "seconds": sum(row["seconds"] for row in stages),
         "lineage": store.query(

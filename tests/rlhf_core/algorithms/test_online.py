@@ -67,15 +67,9 @@ def test_planted_reward_is_learnt(
 ):
     """A random policy scores a quarter; such a small adapter does not reach the optimum, 1."""
     chosen = settings(
-        kind,
-        steps=40,
-        prompts_per_step=6,
-        samples_per_prompt=8,
-        learning_rate=3e-2,
-        epochs=2,
-        kl=KLSettings(coefficient=0.0),
-        **own,
-    )
+        kind, steps=40, prompts_per_step=6, samples_per_prompt=8, learning_rate=3e-2, epochs=2,
+        kl=KLSettings(coefficient=0.0), **own,
+    )  # fmt: skip
     scores = [step.metrics["score"] for step in train(trunk, chosen, seed=seed)]
     assert scores[0] < 0.4
     assert sum(scores[-3:]) / 3 > 0.65
