@@ -67,7 +67,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     def _sequences(self, answers: Sequence[Answer]) -> list[TokenSequence]:
         return [
             TokenSequence(
-                tuple(self._chat.prompt_ids(answer.prompt.instruction)),
+                tuple(self._chat.prompt_ids(answer.prompt.conversation)),
                 tuple(self._chat.answer_ids(answer.text, answer.is_finished)),
             )
             for answer in answers

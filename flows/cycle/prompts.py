@@ -33,7 +33,7 @@ def read_checked_prompts(config: Config) -> Intake:
         _refuse_other_splits(config, prompts, store)
     chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
     for prompt in prompts:
-        length = len(chat.prompt_ids(prompt.instruction))
+        length = len(chat.prompt_ids(prompt.conversation))
         if length > config.policy.max_prompt_tokens:
             raise DataFileError(
                 f"{config.prompts.path}: the prompt {prompt.text[:60]!r} has {length} tokens, more "

@@ -24,7 +24,7 @@ def measure_sizes(config: Config, prompts: Sequence[Prompt], compute: Compute) -
         The sizes that estimates of time and cost depend on.
     """
     chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
-    lengths = [len(chat.prompt_ids(prompt.instruction)) for prompt in prompts]
+    lengths = [len(chat.prompt_ids(prompt.conversation)) for prompt in prompts]
     answers = [
         min(len(chat.answer_ids(text)), config.sampling.max_new_tokens)
         for prompt in prompts

@@ -140,7 +140,7 @@ class _Models:
 
     def sequences(self, prompts: Sequence[Prompt], answers: Answers) -> list[TokenSequence]:
         return [
-            TokenSequence(tuple(self.chat.prompt_ids(prompt.instruction)), answer.token_ids or ())
+            TokenSequence(tuple(self.chat.prompt_ids(prompt.conversation)), answer.token_ids or ())
             for prompt in prompts
             for answer in answers[prompt.id]
         ]

@@ -214,7 +214,7 @@ def _train_against_reward(
 ) -> Iterator[TrainingStep]:
     """Return the training steps of an algorithm that samples answers and scores them."""
     settings = config.training
-    tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
+    tokens = [chat.prompt_ids(prompt.conversation) for prompt in prompts]
 
     assert not isinstance(settings, DPOSettings)
     reward = on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges))

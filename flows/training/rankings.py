@@ -106,7 +106,7 @@ def ranked_candidates(
     for ranking in rankings:
         preferences = preference_matrix(ranking.candidate_ids, pairs[ranking.id], labels)
         if preferences.any():
-            prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].instruction))
+            prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].conversation))
             members = [candidates[candidate_id] for candidate_id in ranking.candidate_ids]
             sequences = tuple(TokenSequence(prompt_ids, _answer_ids(chat, m)) for m in members)
             if ranking.recipe in external and not _fits(sequences, config):

@@ -57,7 +57,7 @@ def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> 
     judge, settings = selecting_judge(config), config.sft.selection
     if judge is None or settings is None:
         return None
-    tokens = [chat.prompt_ids(prompt.instruction) for prompt in prompts]
+    tokens = [chat.prompt_ids(prompt.conversation) for prompt in prompts]
     return Trial(
         tokens,
         _raw_reward(judge, prompts),

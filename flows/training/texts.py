@@ -41,7 +41,7 @@ def demonstrations(
     ]
     return [
         TokenSequence(
-            tuple(chat.prompt_ids(prompt.instruction)), tuple(chat.answer_ids(answer, is_finished))
+            tuple(chat.prompt_ids(prompt.conversation)), tuple(chat.answer_ids(answer, is_finished))
         )
         for prompt, answer, is_finished in shown
     ]

@@ -28,6 +28,7 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
+from rlhf_core.records.conversation import ask
 
 REMOTE_PREFIX = "openai:"
 TOKENS_KEPT = 64
@@ -209,7 +210,7 @@ class LanguageModel:
 
     def _request(self, request_hash: str, question: Question) -> ChatRequest:
         return ChatRequest(
-            messages=(("user", question.text),),
+            messages=ask(question.text).messages,
             max_tokens=question.max_tokens,
             temperature=0.0,
             top_logprobs=(self.options.top_logprobs or 0) if question.labels else 0,

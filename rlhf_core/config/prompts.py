@@ -13,7 +13,9 @@ class Columns(Settings):
     """Names of the columns of the prompt file."""
 
     prompt: str = "prompt"
-    """The instruction or question. The only required column, besides `user` if that is set."""
+    """The instruction or question: a text, or a conversation as a list of messages with `role` and
+    `content`, which ends with the user's. The only required column, besides `user` if that is
+    set."""
     context: str = "context"
     """The text that a text-grounded prompt is about."""
     mode: str = "mode"
@@ -21,6 +23,9 @@ class Columns(Settings):
     row with a context, creative for one without a reference, else knowledge_seeking."""
     reference: str = "reference"
     """The reference answer: a text or a list of texts."""
+    tools: str = "tools"
+    """The tools that the model may call: a list of descriptions with `type` and `function`, or such
+    a list as JSON text. The chat template shows them to the model."""
     user: str | None = None
     """The user who sent the prompt: a text or an integer, stored unchanged. It decides the split,
     so that no user is on both sides; a prompt sent by users of both sides is left out. `solon

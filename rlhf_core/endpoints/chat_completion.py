@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import EndpointError, TransientError
+from rlhf_core.records.conversation import Message, Tool, to_json
 
 TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
@@ -22,13 +23,14 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ChatRequest:
-    messages: tuple[tuple[str, str], ...]
-    """Role and content of each message."""
+    messages: tuple[Message, ...]
     max_tokens: int
     temperature: float
     seed: int | None = None
     top_logprobs: int = 0
     """Number of alternatives to request for each token; 0 requests none."""
+    tools: tuple[Tool, ...] = ()
+    """The tools that the model may call."""
     batch_key: str | None = None
     """Key that identifies the request in a batch if its text is drawn anew each time; None
     identifies it by its text."""
@@ -43,7 +45,9 @@ class ChatRequest:
 
     @property
     def _bytes(self) -> int:
-        return sum(len(f"{role}{text}".encode(errors="replace")) for role, text in self.messages)
+        texts = [f"{message['role']}{message['content'] or ''}" for message in self.messages]
+        calls = [*(m for m in self.messages if m.get("tool_calls")), *self.tools]
+        return sum(len(text.encode(errors="replace")) for text in [*texts, to_json(calls)[2:]])
 
 
 TokenChoice = tuple[str, dict[str, float]]
@@ -74,17 +78,19 @@ def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, 
         EndpointError: If a text holds half a surrogate pair, which cannot be encoded.
     """
     try:
-        "".join(content for _, content in request.messages).encode()
+        to_json([*request.messages, *request.tools]).encode()
     except UnicodeEncodeError as error:
         raise EndpointError(f"the request is not valid Unicode: {error.reason}") from None
     body: dict[str, Any] = {
         "model": settings.model.removeprefix("openai:"),
-        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        "messages": [dict(message) for message in request.messages],
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
     }
     if request.seed is not None:
         body["seed"] = request.seed
+    if request.tools:
+        body["tools"] = [dict(tool) for tool in request.tools]
     if request.top_logprobs:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     return body

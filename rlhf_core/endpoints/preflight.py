@@ -13,6 +13,7 @@ from rlhf_core.endpoints.chat_completion import ChatRequest
 from rlhf_core.endpoints.endpoint import Endpoint
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.identity import content_id
+from rlhf_core.records.conversation import ask
 
 QUESTION = "Reply with one word: yes."
 MAX_TOKENS = 16
@@ -35,7 +36,7 @@ def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> 
         EndpointError: If the model does not answer; it quotes the server and names likely causes.
     """
     tokens = min(like.max_tokens, MAX_TOKENS)
-    request = replace(like, messages=(("user", QUESTION),), max_tokens=tokens, batch_key=None)
+    request = replace(like, messages=ask(QUESTION).messages, max_tokens=tokens, batch_key=None)
     shape = [request.top_logprobs, request.seed is not None, request.temperature]
     name = content_id(settings.model, settings.base_url, settings.api_key_env, shape)
     reached = _answered.setdefault(budget, set())

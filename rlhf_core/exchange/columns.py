@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.words import ASSISTANT, USER, Message, Words
+from rlhf_core.exchange.words import Words
+from rlhf_core.records.conversation import ASSISTANT, USER, Message
 from rlhf_core.store.exchange import OPTIONAL
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

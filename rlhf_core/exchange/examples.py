@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import Any
 
 from rlhf_core.exchange import FORMS, Form
-from rlhf_core.exchange.words import ASSISTANT, USER, Words, read_words, split_implicit
+from rlhf_core.exchange.words import Words, read_words, split_implicit
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.identity import content_id
 from rlhf_core.records import Mode, margin_of_utilities
+from rlhf_core.records.conversation import ASSISTANT, USER
 from rlhf_core.records.preferences import likely_mode
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"

@@ -8,8 +8,8 @@ from typing import Any
 
 from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.exchange.examples import Example, NothingToLearn
-from rlhf_core.exchange.words import ASSISTANT, USER
 from rlhf_core.prompts.privacy import mask_personal_data
+from rlhf_core.records.conversation import ASSISTANT, USER
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096

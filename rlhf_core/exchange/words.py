@@ -5,15 +5,14 @@ stored as their contents; a longer conversation is stored as a dialogue (files/d
 its messages, so that exports round-trip.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.files.dialogues import is_dialogue, split_dialogues, text_of
-
-USER, ASSISTANT = "user", "assistant"
-Message = dict[str, str]
+from rlhf_core.files.messages import check_encodable, read_messages
+from rlhf_core.records.conversation import Message
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,10 @@ class Words:
         """Return the words with `change` applied to each text, message by message."""
         if self.messages is None:
             return Words(change(self.text))
-        messages = [{**message, "content": change(message["content"])} for message in self.messages]
+        messages = [
+            {**message, "content": message["content"] and change(message["content"])}
+            for message in self.messages
+        ]
         return Words(text_of(messages, role), tuple(messages))
 
 
@@ -41,7 +43,7 @@ def read_words(place: str, column: str, cell: Any, role: str) -> Words:
         place: File and line of the row, for errors.
         column: Name of the column.
         cell: A text, or a list of messages.
-        role: Speaker of a single message: `USER` for a prompt, `ASSISTANT` for an answer.
+        role: Speaker of a single message: the user of a prompt, the assistant of an answer.
 
     Returns:
         The text, and the messages unless there is only one, of that speaker.
@@ -52,27 +54,10 @@ def read_words(place: str, column: str, cell: Any, role: str) -> Words:
     if isinstance(cell, str):
         return Words(_said(place, column, cell))
     messages = read_messages(place, column, cell)
-    _said(place, column, messages[-1]["content"])
+    _said(place, column, text_of(messages[-1:], role))
     if [message["role"] for message in messages] == [role]:
         return Words(messages[0]["content"])
     return Words(text_of(messages, role), tuple(messages))
-
-
-def read_messages(place: str, column: str, cell: Any) -> list[Message]:
-    """Return a cell as a list of messages.
-
-    Args:
-        place: File and line of the row, for errors.
-        column: Name of the column.
-        cell: The cell.
-
-    Raises:
-        DataFileError: If it is anything else, or a message holds more than role and content.
-    """
-    if not isinstance(cell, list) or not cell:
-        kind = "an empty list" if isinstance(cell, list) else type(cell).__name__
-        raise DataFileError(f"{place}: {column!r} must be text or messages, not {kind}")
-    return [_message(place, column, message) for message in cell]
 
 
 def split_implicit(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:
@@ -116,29 +101,8 @@ def _shared(one: Sequence[Any], other: Sequence[Any]) -> int:
     return next((place for place, (left, right) in pairs if left != right), least)
 
 
-def _message(place: str, column: str, cell: Any) -> Message:
-    # Parquet and data sets add null for fields that only messages of other rows have.
-    fields = {k: v for k, v in cell.items() if v is not None} if isinstance(cell, Mapping) else {}
-    if set(fields) != {"role", "content"} or not all(isinstance(v, str) for v in fields.values()):
-        raise DataFileError(
-            f"{place}: a message of {column!r} must hold role and content, two texts, and no more"
-        )
-    for text in fields.values():
-        _encodable(place, column, text)
-    return {"role": fields["role"], "content": fields["content"]}
-
-
 def _said(place: str, column: str, text: str) -> str:
     if not text.strip():
         raise DataFileError(f"{place}: {column!r} is empty; fill it in or remove the row")
-    _encodable(place, column, text)
+    check_encodable(place, column, text)
     return text
-
-
-def _encodable(place: str, column: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise DataFileError(
-            f"{place}: {column!r} holds half a surrogate pair, which is no text"
-        ) from None

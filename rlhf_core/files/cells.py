@@ -1,5 +1,6 @@
 """Cells of a row, read by the role of their column, with errors that name file, line and column."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,13 @@ class Cells:
         if not isinstance(cell, list):
             raise self.wrong(role, cell, "a list")
         return cell
+
+    def json(self, role: str) -> Any:
+        """Return the value that a text holds as JSON; tables have no other way to hold a list."""
+        try:
+            return json.loads(self.text(role))
+        except ValueError as error:
+            raise self.error(f"{self._shown(role)!r} is not JSON: {error}") from None
 
     def wrong(self, role: str, cell: Any, wanted: str) -> DataFileError:
         """Return the error for a cell of the wrong type.

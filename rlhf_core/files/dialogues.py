@@ -4,16 +4,18 @@ Two notations are read: one text with `\n\nHuman: ` and `\n\nAssistant: ` (arXiv
 list of messages with `role` and `content`.
 """
 
+import json
 import os.path
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
-USER_ROLE, ASSISTANT_ROLE = "user", "assistant"
+from rlhf_core.records.conversation import ASSISTANT, USER, Message
+
+HUMAN_TURN, ASSISTANT_TURN = "\n\nHuman:", "\n\nAssistant:"
 
 
 def is_dialogue(cell: Any) -> bool:
-    return isinstance(cell, str) and cell.startswith(HUMAN)
+    return isinstance(cell, str) and cell.startswith(HUMAN_TURN)
 
 
 def is_messages(cell: Any) -> bool:
@@ -36,20 +38,19 @@ def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
     words, and include everything after it.
     """
     shared = os.path.commonprefix([chosen, rejected])  # noqa: RUF071 - letters are compared
-    start = shared.rfind(ASSISTANT)
+    start = shared.rfind(ASSISTANT_TURN)
     if start < 0:
         return None
-    end = start + len(ASSISTANT)
+    end = start + len(ASSISTANT_TURN)
     return _as_prompt(chosen[:start]), chosen[end:].strip(), rejected[end:].strip()
 
 
-def split_messages(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+def split_messages(messages: Sequence[Message]) -> tuple[str, str]:
     """Return the messages before the last one as a text, and the text of the last one."""
-    turns = [f"\n\n{_speaker(message['role'])}: {message['content']}" for message in messages[:-1]]
-    return _as_prompt("".join(turns)), messages[-1]["content"]
+    return _turns(messages[:-1]), _words(messages[-1])
 
 
-def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
+def text_of(messages: Sequence[Message], role: str) -> str:
     """Return messages as one text: turns with their speakers, except an answer's own first turn.
 
     Args:
@@ -57,15 +58,22 @@ def text_of(messages: Sequence[Mapping[str, str]], role: str) -> str:
         role: The speaker of a single message: the user for a prompt, the assistant for an answer.
     """
     if [message["role"] for message in messages] == [role]:
-        return messages[0]["content"]
-    if role == USER_ROLE or messages[0]["role"] != ASSISTANT_ROLE:
+        return _words(messages[0])
+    if role == USER or messages[0]["role"] != ASSISTANT:
         return _turns(messages)
-    return f"{messages[0]['content']}\n\n{_turns(messages[1:])}"
+    return f"{_words(messages[0])}\n\n{_turns(messages[1:])}"
 
 
-def _turns(messages: Sequence[Mapping[str, str]]) -> str:
+def _turns(messages: Sequence[Message]) -> str:
     """Return all of these messages as turns with their speakers."""
-    return split_messages([*messages, {"role": USER_ROLE, "content": ""}])[0]
+    turns = [f"\n\n{_speaker(message['role'])}: {_words(message)}" for message in messages]
+    return _as_prompt("".join(turns))
+
+
+def _words(message: Message) -> str:
+    """Return the text of a message, and the tools that it calls as JSON, one a line."""
+    calls = [json.dumps(call, ensure_ascii=False) for call in message.get("tool_calls") or ()]
+    return "\n".join([*([message["content"]] if message["content"] else []), *calls])
 
 
 def _speaker(role: str) -> str:
@@ -74,6 +82,10 @@ def _speaker(role: str) -> str:
 
 def _as_prompt(dialogue: str) -> str:
     """Return a dialogue of one turn as the human's words; a longer one keeps its speakers."""
-    if dialogue.startswith(HUMAN) and dialogue.count(HUMAN) == 1 and ASSISTANT not in dialogue:
-        return dialogue.removeprefix(HUMAN).strip()
+    if (
+        dialogue.startswith(HUMAN_TURN)
+        and dialogue.count(HUMAN_TURN) == 1
+        and ASSISTANT_TURN not in dialogue
+    ):
+        return dialogue.removeprefix(HUMAN_TURN).strip()
     return dialogue.strip()

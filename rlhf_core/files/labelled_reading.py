@@ -13,8 +13,6 @@ from typing import Any
 from rlhf_core.errors import DataFileError
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.dialogues import (
-    ASSISTANT_ROLE,
-    USER_ROLE,
     is_dialogue,
     is_messages,
     split_dialogues,
@@ -24,6 +22,7 @@ from rlhf_core.files.dialogues import (
 from rlhf_core.files.labelled import TIE, LabelledPair, LabelledSet, LabelledText
 from rlhf_core.files.rows import NamedColumns, read_source
 from rlhf_core.records import Prompt, Split
+from rlhf_core.records.conversation import ASSISTANT, USER
 from rlhf_core.records.preferences import likely_mode
 
 Entry = LabelledPair | LabelledText
@@ -156,7 +155,7 @@ def _pairs(cells: Cells) -> Iterator[Entry]:
 
 def _continue(cells: Cells, *answers: list[dict[str, str]]) -> bool:
     """Return True if answers of messages continue the prompt's column, as in Solon's exports."""
-    return cells.has("prompt") and all(turns[0]["role"] == ASSISTANT_ROLE for turns in answers)
+    return cells.has("prompt") and all(turns[0]["role"] == ASSISTANT for turns in answers)
 
 
 def _scored_pairs(cells: Cells) -> Iterator[Entry]:
@@ -205,7 +204,7 @@ FORMATS: dict[str, RowForm[Iterator[Entry]]] = {
 def _words(cells: Cells, role: str, cell: Any) -> str:
     """Return a text, or messages as a text."""
     if is_messages(cell):
-        return text_of(cell, USER_ROLE if role == "prompt" else ASSISTANT_ROLE)
+        return text_of(cell, USER if role == "prompt" else ASSISTANT)
     return cells.as_text(role, cell)
 
 

@@ -4,15 +4,18 @@ Text from people and models is tokenised by itself, with special tokens split in
 put between the template's own tokens. So a text that spells out `<|im_end|>` cannot end its turn.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.turn_end import demonstration_end, strip_end
+from rlhf_core.records.conversation import Conversation, Message, Tool, ask, with_system
 
 _SLOT = "solon-content-slot"
+_NUMBERED_SLOT = re.compile(r"solon-content-slot-(\d+)-")
 _SYSTEM_SLOT = "solon-system-slot"
 
 
@@ -28,7 +31,7 @@ class ChatFormat:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.system_prompt = tokenizer, system_prompt
         try:
             before, after = self._template(system_prompt).split(_SLOT)
         except TemplateError as error:
@@ -44,9 +47,51 @@ class ChatFormat:
     def pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id)
 
-    def prompt_ids(self, instruction: str) -> list[int]:
-        """Return the tokens of a prompt, up to the point where the answer begins."""
-        return [*self._before, *self.plain_ids(instruction), *self._after]
+    def prompt_ids(self, conversation: Conversation) -> list[int]:
+        """Return the tokens of a conversation, up to the point where the answer begins.
+
+        A system message of its own replaces the format's.
+
+        Raises:
+            ConfigError: If the template refuses the conversation, or leaves out a message.
+        """
+        text = conversation.single_text
+        if text is not None:
+            return [*self._before, *self.plain_ids(text), *self._after]
+        messages = with_system(conversation.messages, self.system_prompt)
+        return [token for ids in self._pieces(messages, conversation.tools) for token in ids]
+
+    def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Iterator[list[int]]:
+        """Yield the tokens of the template and those of each message's text, in their order."""
+        contents = [str(message["content"] or "") for message in messages]
+        slots = [f"{_SLOT}-{n}-" if content else "" for n, content in enumerate(contents)]
+        shown = [{**m, "content": slot} for m, slot in zip(messages, slots, strict=True)]
+        parts = _NUMBERED_SLOT.split(self._rendered(shown, tools))
+        if missing := {n for n, slot in enumerate(slots) if slot} - set(map(int, parts[1::2])):
+            raise ConfigError(
+                f"the chat template leaves out message {min(missing) + 1} of a conversation "
+                f"({messages[min(missing)]['role']}: {contents[min(missing)][:40]!r})"
+            )
+        for place, part in enumerate(parts):
+            if place % 2:
+                yield self.plain_ids(contents[int(part)])
+            else:
+                yield self.tokenizer.encode(part, add_special_tokens=False)
+
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+        try:
+            rendered = self.tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except TemplateError as error:
+            roles = ", ".join(str(message["role"]) for message in messages)
+            raise ConfigError(
+                f"the chat template refuses a conversation of the roles {roles} ({error})"
+            ) from None
+        return str(rendered)
 
     def answer_ids(self, answer: str, is_finished: bool = True) -> list[int]:
         """Return the tokens of an answer, and the end token that the template writes.
@@ -87,10 +132,9 @@ class ChatFormat:
         if self.tokenizer.chat_template is None:
             system = f"{system_prompt}\n\n" if system_prompt else ""
             return f"{self.tokenizer.bos_token or ''}{system}{_SLOT}\n\n"
-        messages = [{"role": "user", "content": _SLOT}]
-        if system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": system_prompt})
         rendered = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+            [dict(message) for message in with_system(ask(_SLOT).messages, system_prompt)],
+            tokenize=False,
+            add_generation_prompt=True,
         )
         return str(rendered)

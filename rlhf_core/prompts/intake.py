@@ -5,11 +5,12 @@ deleted; equal prompts become one; repetitions are left out. The order of the ro
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
+from rlhf_core.files.dialogues import text_of
 from rlhf_core.prompts.hygiene import LeftOut, find_removals
 from rlhf_core.prompts.privacy import mask_personal_data
 from rlhf_core.prompts.reading import SentPrompt, read_sent_prompts
@@ -26,6 +27,7 @@ from rlhf_core.records import (
     split_of,
     split_of_user,
 )
+from rlhf_core.records.conversation import USER, from_json, to_json
 
 ACTIONS = {"count": "counted", "mask": "masked", "drop": "dropped"}
 Tombstones = Collection[tuple[str, str]]
@@ -186,26 +188,42 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
     settings = source.privacy
     if settings.policy == "off":
         return prompt
-    texts = [prompt.text, prompt.context or "", *prompt.reference_answers]
-    masked_texts = [mask_personal_data(text, settings) for text in texts]
-    kinds = _sum(kinds for _, kinds in masked_texts)
+    kinds: Counter[str] = Counter()
+
+    def masked(text: str) -> str:
+        safe, counts = mask_personal_data(text, settings)
+        kinds.update(counts)
+        return safe
+
+    safe = _with_texts(prompt, masked, source.holdout)
     if not kinds:
         return prompt
     if settings.policy == "drop":
         intake.dropped[prompt.id] = kinds
         return None
     if settings.policy == "mask":
-        text, context, *references = [text for text, _ in masked_texts]
-        prompt = Prompt(
-            text=text,
-            context=context or None,
-            mode=prompt.mode,
-            reference_answers=tuple(references),
-            split=split_of(text, context or None, source.holdout),
-        )
+        prompt = safe
     # Rows that became the same prompt count once, with the most findings of any of them.
     intake.findings[prompt.id] = kinds | intake.findings.get(prompt.id, Counter())
     return prompt
+
+
+def _with_texts(prompt: Prompt, change: Callable[[str], str], holdout: float) -> Prompt:
+    """Return a prompt with `change` applied to each of its texts, those of messages one by one."""
+    messages = [
+        {**message, "content": message["content"] and change(message["content"])}
+        for message in from_json(prompt.messages)
+    ]
+    text = text_of(messages, USER).strip() if messages else change(prompt.text)
+    context = change(prompt.context) if prompt.context else None
+    changed = {
+        "text": text,
+        "context": context,
+        "reference_answers": tuple(map(change, prompt.reference_answers)),
+        "messages": to_json(messages) if messages else None,
+        "split": split_of(text, context, holdout),
+    }
+    return Prompt(**{**prompt.model_dump(), **changed})
 
 
 def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:

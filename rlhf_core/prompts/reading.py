@@ -6,11 +6,15 @@ A row that cannot be used is an error that names its line; nothing is skipped si
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from rlhf_core.config.prompts import Columns, PromptSettings
 from rlhf_core.files.cells import Cells
+from rlhf_core.files.dialogues import text_of
+from rlhf_core.files.messages import read_prompt_messages
 from rlhf_core.files.rows import NamedColumns, read_source
 from rlhf_core.records import Mode, Prompt, split_of
+from rlhf_core.records.conversation import USER, to_json
 from rlhf_core.records.preferences import likely_mode
 
 NO_FILE = "set prompts.path to an existing file or data set"
@@ -53,9 +57,7 @@ def _renamed(columns: Columns) -> dict[str, str]:
 
 def _prompt(cells: Cells, holdout: float) -> Prompt:
     cells.require("prompt")
-    text = cells.optional_text("prompt")
-    if text is None:
-        raise cells.error("the prompt is empty; fill it in or remove the line")
+    text, messages = _asked(cells)
     context = cells.optional_text("context")
     references = _references(cells)
     return Prompt(
@@ -63,8 +65,36 @@ def _prompt(cells: Cells, holdout: float) -> Prompt:
         context=context,
         mode=_mode(cells, context, references),
         reference_answers=references,
+        messages=messages and to_json(messages),
+        tools=_tools(cells),
         split=split_of(text, context, holdout),
     )
+
+
+def _asked(cells: Cells) -> tuple[str, list[dict[str, Any]] | None]:
+    """Return the text of a prompt, and its messages unless it is a single one of the user."""
+    cell = cells.get("prompt")
+    messages = None
+    if isinstance(cell, list):
+        messages = read_prompt_messages(cells.place, cells.column("prompt") or "prompt", cell)
+        text = text_of(messages, USER).strip()
+        messages = messages if [one["role"] for one in messages] != [USER] else None
+    else:
+        text = cells.optional_text("prompt") or ""
+    if not text:
+        raise cells.error("the prompt is empty; fill it in or remove the line")
+    return text, messages
+
+
+def _tools(cells: Cells) -> str | None:
+    cell = cells.get("tools")
+    if isinstance(cell, str):
+        cell = cells.json("tools")
+    if not cell:
+        return None
+    if not isinstance(cell, list) or not all(isinstance(tool, dict) for tool in cell):
+        raise cells.wrong("tools", cell, "a list of tools")
+    return to_json(cell)
 
 
 def _user(cells: Cells) -> str | None:

@@ -5,25 +5,45 @@ from typing import Any, ClassVar
 
 from rlhf_core.identity import unit_interval
 from rlhf_core.records.base import Mode, Outcome, PairOutcome, Presented, Record, Split
+from rlhf_core.records.conversation import Conversation, ask, from_json, with_context
 
 
 class Prompt(Record):
-    """A prompt, with the reference answers that a person gave, if any."""
+    """A prompt, with the reference answers that a person gave, if any.
+
+    `messages`, `tools` and `rubric` are JSON lists. `messages` is null for a single message of the
+    user, which is the text itself; for any other conversation the text is the dialogue. `rubric`
+    holds the criteria of answers to this prompt.
+    """
 
     table: ClassVar[str] = "prompts"
     text: str
     context: str | None = None
     mode: Mode
     reference_answers: tuple[str, ...] = ()
+    messages: str | None = None
+    tools: str | None = None
+    rubric: str | None = None
     split: Split
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.text, self.context, self.mode, self.reference_answers)
+        single = (self.text, self.context, self.mode, self.reference_answers)
+        more = (self.messages, self.tools, self.rubric)
+        return single if more == (None, None, None) else (*single, *more)
 
     @property
     def instruction(self) -> str:
-        """The text that the model reads: the context, if there is one, then the prompt."""
+        """The context, if there is one, then the prompt or the dialogue, as text for judges."""
         return f"{self.context}\n\n{self.text}" if self.context else self.text
+
+    @property
+    def conversation(self) -> Conversation:
+        """The messages that the model answers, with the context before the last of the user."""
+        messages = from_json(self.messages)
+        tools = from_json(self.tools)
+        if not messages:
+            return Conversation(ask(self.instruction).messages, tools)
+        return Conversation(with_context(messages, self.context), tools)
 
 
 def split_of(text: str, context: str | None, holdout: float) -> Split:
@@ -82,7 +102,10 @@ FINISHED = ("eos", "external")
 
 
 class Candidate(Record):
-    """One sampled answer. Tokens and log-probabilities are null if the model returned none."""
+    """One sampled answer. Tokens and log-probabilities are null if the model returned none.
+
+    `reasoning` is what the model thought before the answer; judges never see it.
+    """
 
     table: ClassVar[str] = "candidates"
     prompt_id: str
@@ -93,6 +116,7 @@ class Candidate(Record):
     seed: int
     sample_index: int
     text: str
+    reasoning: str | None = None
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     finish_reason: str

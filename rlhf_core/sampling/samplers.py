@@ -16,6 +16,7 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
+from rlhf_core.records.conversation import with_system
 from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 
 ENDPOINT_SEED_LIMIT = 2**31
@@ -84,7 +85,7 @@ class LocalSampler:
         on_completion: OnCompletion = lambda prompt, seed, completion: None,
     ) -> list[list[Completion | EndpointError]]:
         started = time.perf_counter()
-        ids = [self.chat.prompt_ids(prompt.instruction) for prompt in prompts]
+        ids = [self.chat.prompt_ids(prompt.conversation) for prompt in prompts]
         compute = self.trunk.compute
         with self.trunk.acting_as(self.role) as model, compute.autocast():
             drawn = sample_on_all_ranks(model, ids, seeds, self.limits, compute.forward_tokens)
@@ -129,7 +130,7 @@ class EndpointSampler:
         budget: Budget | None = None,
     ) -> None:
         self.endpoint = Endpoint(settings, budget)
-        self.system = (("system", system_prompt),) if system_prompt is not None else ()
+        self.system_prompt = system_prompt
         self.sampling = sampling
 
     def preflight(self) -> None:
@@ -161,14 +162,16 @@ class EndpointSampler:
     def _requests(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]]
     ) -> list[ChatRequest]:
+        conversations = [prompt.conversation for prompt in prompts]
         return [
             ChatRequest(
-                messages=(*self.system, ("user", prompt.instruction)),
+                messages=with_system(conversation.messages, self.system_prompt),
+                tools=conversation.tools,
                 max_tokens=self.sampling.max_new_tokens,
                 temperature=self.sampling.temperature,
                 seed=seed % ENDPOINT_SEED_LIMIT,
             )
-            for prompt, row in zip(prompts, seeds, strict=True)
+            for conversation, row in zip(conversations, seeds, strict=True)
             for seed in row
         ]
 

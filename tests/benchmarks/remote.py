@@ -8,6 +8,7 @@ from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.device import Compute
+from rlhf_core.records.conversation import ask
 from tests.benchmarks.ratio import ratio
 from tests.benchmarks.result import Result
 from tests.servers import in_process
@@ -31,7 +32,7 @@ def run(compute: Compute) -> list[Result]:
         )
         endpoint = Endpoint(settings, Budget(BudgetSettings(max_usd=100)))
         texts = [f"question {number}" for number in range(CALLS)]
-        requests = [ChatRequest((("user", text),), MAX_TOKENS, 0.0) for text in texts]
+        requests = [ChatRequest(ask(text).messages, MAX_TOKENS, 0.0) for text in texts]
 
         def ours() -> None:
             assert all(isinstance(reply, ChatReply) for reply in endpoint.complete(requests))

@@ -32,6 +32,7 @@ from rlhf_core.models.device import choose_compute
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Mode, Prompt, Split
+from rlhf_core.records.conversation import ask
 from rlhf_core.sampling.samplers import Completion, LocalSampler
 
 PROMPTS = [
@@ -78,7 +79,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     sampler = on_all_ranks(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
     drawn = on_all_ranks(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
     answers = [one for row in drawn for one in row if isinstance(one, Completion)]
-    prompts = [tuple(sampler.chat.prompt_ids(prompt.instruction)) for prompt in PROMPTS]
+    prompts = [tuple(sampler.chat.prompt_ids(ask(prompt.instruction))) for prompt in PROMPTS]
     shown = [TokenSequence(prompt, (5, 6, 7)) for prompt in prompts]
     steps = list(on_all_ranks(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
     for role in (Role.POLICY, Role.REWARD):

@@ -15,6 +15,7 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
+from rlhf_core.records.conversation import ask
 from rlhf_core.sampling.next_token import next_token_probabilities
 
 DIGITS = tuple("123456789")
@@ -108,7 +109,7 @@ def test_mass_is_that_of_the_model_over_all_first_tokens():
 
     local = LocalModel("tiny-random")
     labels = local.labels(("A", "B"))
-    prompt = local._chat.prompt_ids("Which one?")
+    prompt = local._chat.prompt_ids(ask("Which one?"))
     (found,) = labels.mass(local._model, [prompt], 100)
     ids = [token for token, label in labels._step("").labels.items() if label == "A"]
     assert {"A", "a"} == {local._chat.tokenizer.decode([token]) for token in ids}

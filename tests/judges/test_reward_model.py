@@ -12,6 +12,7 @@ from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
+from rlhf_core.records.conversation import ask
 from tests.conftest import FP32
 from tests.facts import prompt
 from tests.judges.models import tiny_classifier, tiny_reward_model
@@ -33,7 +34,7 @@ def rewards_of(model: str) -> list[float]:
 
 
 def sequences(chat: ChatFormat) -> list[TokenSequence]:
-    question = tuple(chat.prompt_ids(ASKED.instruction))
+    question = tuple(chat.prompt_ids(ask(ASKED.instruction)))
     return [TokenSequence(question, tuple(chat.answer_ids(text))) for text in TEXTS]
 
 

@@ -24,13 +24,16 @@ COMMENT ON COLUMN configs.deciding IS
 
 CREATE TABLE prompts (
     id VARCHAR NOT NULL, text VARCHAR NOT NULL, context VARCHAR, mode VARCHAR NOT NULL,
-    reference_answers VARCHAR[] NOT NULL, split VARCHAR NOT NULL,
+    reference_answers VARCHAR[] NOT NULL, messages VARCHAR, tools VARCHAR, rubric VARCHAR,
+    split VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
 COMMENT ON TABLE prompts IS 'Prompts with their reference answers; split is train or holdout.';
 COMMENT ON COLUMN prompts.id IS
-    'Hash of text, context, mode and reference_answers: the same prompt is one row.';
-COMMENT ON COLUMN prompts.text IS 'The prompt, word for word.';
+    'Hash of text, context, mode, reference_answers, messages, tools and rubric: the same prompt is '
+    'one row.';
+COMMENT ON COLUMN prompts.text IS
+    'The prompt, word for word; of a conversation, the dialogue with its speakers.';
 COMMENT ON COLUMN prompts.context IS
     'A text that the answer must keep to; the model reads it before the prompt. Null if there is '
     'none.';
@@ -39,6 +42,13 @@ COMMENT ON COLUMN prompts.mode IS
     'decides which judges suit it.';
 COMMENT ON COLUMN prompts.reference_answers IS
     'Answers written by people; empty if there are none.';
+COMMENT ON COLUMN prompts.messages IS
+    'JSON list of the messages that the model answers, each with role and content; null for a '
+    'single message of the user, which is the text.';
+COMMENT ON COLUMN prompts.tools IS
+    'JSON list of the tools that the model may call; null if there are none.';
+COMMENT ON COLUMN prompts.rubric IS
+    'JSON list of the criteria of answers to this prompt; null if it has none of its own.';
 COMMENT ON COLUMN prompts.split IS
     'train or holdout, derived from the prompt''s own words when it was first read; held-out '
     'prompts are used only for evaluation.';
@@ -65,8 +75,8 @@ COMMENT ON COLUMN prompt_sets.code_version IS
 CREATE TABLE candidates (
     id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL, model_id VARCHAR NOT NULL,
     sampling VARCHAR NOT NULL, temperature DOUBLE NOT NULL, max_new_tokens INTEGER NOT NULL,
-    seed BIGINT NOT NULL, sample_index INTEGER NOT NULL, text VARCHAR NOT NULL, token_ids INTEGER[],
-    logprobs FLOAT[], finish_reason VARCHAR NOT NULL, prompt_tokens INTEGER NOT NULL,
+    seed BIGINT NOT NULL, sample_index INTEGER NOT NULL, text VARCHAR NOT NULL, reasoning VARCHAR,
+    token_ids INTEGER[], logprobs FLOAT[], finish_reason VARCHAR NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL, latency_seconds DOUBLE NOT NULL, cost_usd DOUBLE NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
@@ -85,6 +95,8 @@ COMMENT ON COLUMN candidates.seed IS 'Seed of the batch.';
 COMMENT ON COLUMN candidates.sample_index IS
     'Place among the prompt''s answers in its batch, from 0.';
 COMMENT ON COLUMN candidates.text IS 'The answer, word for word.';
+COMMENT ON COLUMN candidates.reasoning IS
+    'What the model thought before the answer; judges do not see it. Null if there was none.';
 COMMENT ON COLUMN candidates.token_ids IS
     'Tokens in the model''s vocabulary; null if a remote model returned none.';
 COMMENT ON COLUMN candidates.logprobs IS

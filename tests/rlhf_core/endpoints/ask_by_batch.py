@@ -7,6 +7,7 @@ import sys
 
 from rlhf_core.config.tree import EndpointSettings
 from rlhf_core.endpoints.endpoint import ChatRequest, Endpoint
+from rlhf_core.records.conversation import ask
 
 settings = EndpointSettings(
     model="m",
@@ -15,6 +16,6 @@ settings = EndpointSettings(
     delivery="batch",
     batch_poll_seconds=0.05,
 )
-requests = [ChatRequest((("user", f"question {number}"),), 8, 0.5) for number in range(4)]
+requests = [ChatRequest(ask(f"question {number}").messages, 8, 0.5) for number in range(4)]
 for reply in Endpoint(settings).complete(requests):
     print(getattr(reply, "text", reply))

@@ -13,6 +13,7 @@ from rlhf_core.endpoints import batch_files
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError
+from rlhf_core.records.conversation import ask
 from tests.batch_server import BatchServer, Line, answered
 from tests.rlhf_core.endpoints.conftest import KEY
 from tests.servers import ROOT, started
@@ -40,7 +41,7 @@ def endpoint(server: BatchServer, budget: Budget | None = None, **settings: Any)
 
 
 def questions(*texts: str) -> list[ChatRequest]:
-    return [ChatRequest((("user", text),), 8, 0.5, seed=1) for text in texts]
+    return [ChatRequest(ask(text).messages, 8, 0.5, seed=1) for text in texts]
 
 
 FOUR = questions("a", "b", "c", "d")

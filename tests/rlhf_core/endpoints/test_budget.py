@@ -12,6 +12,7 @@ from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError
+from rlhf_core.records.conversation import ask
 from tests.servers import Answer, Server, completion
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -122,7 +123,7 @@ def spent_on(answer: Answer, **settings: Any) -> Spend:
     server, budget = Server(lambda body, number: answer), Budget(BudgetSettings())
     try:
         chosen = EndpointSettings(model="m", base_url=server.url, max_attempts=1, **settings)
-        Endpoint(chosen, budget).complete([ChatRequest((("user", "x"),), 8, 0.0)])
+        Endpoint(chosen, budget).complete([ChatRequest(ask("x").messages, 8, 0.0)])
     finally:
         server.close()
     return budget.spent
@@ -152,7 +153,7 @@ def test_a_time_out_counts_in_full_and_an_unreachable_server_not_at_all():
         Budget(BudgetSettings()),
     )
     slow = EndpointSettings(model="m", base_url=server.url, max_attempts=2, timeout_seconds=0.05)
-    request = ChatRequest((("user", "x"),), 8, 0.0)
+    request = ChatRequest(ask("x").messages, 8, 0.0)
     Endpoint(slow, budget).complete([request])
     server.close()
     assert budget.spent == AT_MOST + AT_MOST
@@ -171,7 +172,7 @@ def test_what_the_budget_does_not_hold_is_not_asked_and_the_rest_is():
     server = Server(lambda body, number: (200, {}, json.dumps(counted)))
     budget = Budget(BudgetSettings(max_tokens=500))
     settings = EndpointSettings(model="m", base_url=server.url, concurrency=8)
-    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 100
+    requests = [ChatRequest(ask("x").messages, 8, 0.0)] * 100
     replies = Endpoint(settings, budget).complete(requests)
     server.close()
     answered = [reply for reply in replies if isinstance(reply, ChatReply)]

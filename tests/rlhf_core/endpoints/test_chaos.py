@@ -10,6 +10,7 @@ from rlhf_core.config.tree import BudgetSettings, EndpointSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError
+from rlhf_core.records.conversation import ask
 from tests.servers import account, in_process
 
 FAULT_SHARE = "0.1"
@@ -44,7 +45,7 @@ def go_through(
         )
         budget = Budget(BudgetSettings(max_usd=max_usd))
         questions = [f"question {number}" for number in range(calls)]
-        requests = [ChatRequest((("user", text),), MAX_TOKENS, 0.0) for text in questions]
+        requests = [ChatRequest(ask(text).messages, MAX_TOKENS, 0.0) for text in questions]
         reported: Counter[int] = Counter()
         replies = Endpoint(settings, budget).complete(
             requests, lambda index, reply: reported.update([index])

@@ -16,6 +16,7 @@ from rlhf_core.endpoints import retries
 from rlhf_core.endpoints.budget import Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import ConfigError, EndpointError
+from rlhf_core.records.conversation import ask
 from tests.rlhf_core.endpoints.conftest import KEY
 from tests.servers import Answer, Server, completion, started
 
@@ -28,7 +29,7 @@ def serve() -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def ask(
+def send(
     server: Server,
     count: int = 1,
     request: dict[str, Any] | None = None,
@@ -37,7 +38,7 @@ def ask(
 ) -> list[ChatReply | EndpointError]:
     chosen = {"model": "m", "base_url": server.url, "api_key_env": "TEST_KEY", **settings}
     requests = [
-        ChatRequest((("user", f"question {n}"),), 8, 0.5, **(request or {})) for n in range(count)
+        ChatRequest(ask(f"question {n}").messages, 8, 0.5, **(request or {})) for n in range(count)
     ]
     return Endpoint(EndpointSettings.model_validate(chosen)).complete(requests, on_reply)
 
@@ -47,14 +48,14 @@ def test_replies_come_in_the_order_of_the_requests(serve):
         time.sleep(0.02 * (5 - number))
         return completion(body["messages"][0]["content"])
 
-    replies = ask(serve(answer), count=5)
+    replies = send(serve(answer), count=5)
     assert [reply.text for reply in replies] == [f"question {n}" for n in range(5)]
 
 
 def test_what_is_sent_and_what_comes_back(serve):
     server = serve(lambda body, number: completion())
     prices = {"price_per_million_input_tokens": 2.0, "price_per_million_output_tokens": 8.0}
-    (reply,) = ask(server, request={"seed": 7, "top_logprobs": 5}, **prices)
+    (reply,) = send(server, request={"seed": 7, "top_logprobs": 5}, **prices)
     (sent,) = server.requests
     assert (sent["max_tokens"], sent["temperature"], sent["seed"]) == (8, 0.5, 7)
     assert (sent["logprobs"], sent["top_logprobs"]) == (True, 5)
@@ -67,7 +68,7 @@ def test_what_is_sent_and_what_comes_back(serve):
 
 def test_what_was_not_asked_for_is_not_sent(serve):
     server = serve(lambda body, number: completion())
-    ask(server)
+    send(server)
     assert not {"seed", "logprobs", "top_logprobs"} & set(server.requests[0])
 
 
@@ -80,7 +81,7 @@ def test_probabilities_of_each_token(serve):
 
     content = [position("I say", ("A", -0.1), (" B", -2.0)), position(" A", ("A", -3), ("A", -3))]
     server = serve(lambda body, number: completion("A", logprobs={"content": content}))
-    (reply,) = ask(server, request={"top_logprobs": 2})
+    (reply,) = send(server, request={"top_logprobs": 2})
     (one, first), (two, second) = reply.tokens
     assert (one, two) == ("I say", " A")
     assert first == pytest.approx({"A": 0.9048, " B": 0.1353}, abs=1e-4)
@@ -90,14 +91,14 @@ def test_probabilities_of_each_token(serve):
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_failure_of_the_moment_is_tried_again(serve, status: int):
     server = serve(lambda body, number: (status, {}, "{}") if number < 3 else completion())
-    (reply,) = ask(server)
+    (reply,) = send(server)
     assert reply.text == "Paris."
     assert len(server.requests) == 3
 
 
 def test_a_server_that_stays_down_is_given_up_after_max_attempts(serve):
     server = serve(lambda body, number: (503, {}, '{"error": {"message": "overloaded"}}'))
-    (error,) = ask(server, max_attempts=3)
+    (error,) = send(server, max_attempts=3)
     assert isinstance(error, EndpointError)
     assert "HTTP 503" in str(error)
     assert "(3 attempts)" in str(error)
@@ -107,7 +108,7 @@ def test_a_server_that_stays_down_is_given_up_after_max_attempts(serve):
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 422])
 def test_a_mistake_is_not_tried_again(serve, status: int):
     server = serve(lambda body, number: (status, {}, '{"error": {"message": "no"}}'))
-    (error,) = ask(server)
+    (error,) = send(server)
     assert f"HTTP {status}" in str(error)
     assert len(server.requests) == 1
 
@@ -117,7 +118,7 @@ def test_one_failure_does_not_lose_the_other_answers(serve):
         is_first = body["messages"][0]["content"] == "question 0"
         return (400, {}, "{}") if is_first else completion()
 
-    failed, *others = ask(serve(answer), count=4)
+    failed, *others = send(serve(answer), count=4)
     assert isinstance(failed, EndpointError)
     assert [reply.text for reply in others] == ["Paris."] * 3
 
@@ -126,7 +127,7 @@ def test_one_failure_does_not_lose_the_other_answers(serve):
     "body", ["not json", "[]", '{"choices": []}', '{"choices": null}', "{}", '"text"']
 )
 def test_a_reply_that_makes_no_sense_is_an_error_not_a_crash(serve, body: str):
-    (error,) = ask(serve(lambda request, number: (200, {}, body)), max_attempts=1)
+    (error,) = send(serve(lambda request, number: (200, {}, body)), max_attempts=1)
     assert isinstance(error, EndpointError)
     assert "is base_url the right address?" in str(error)
 
@@ -134,7 +135,7 @@ def test_a_reply_that_makes_no_sense_is_an_error_not_a_crash(serve, body: str):
 @pytest.mark.parametrize("body", [completion()[2][:50], '{"choices": []}'])
 def test_an_unreadable_reply_is_tried_again(serve, body: str):
     server = serve(lambda request, number: (200, {}, body) if number < 3 else completion())
-    (reply,) = ask(server)
+    (reply,) = send(server)
     assert reply.text == "Paris."
     assert len(server.requests) == 3
 
@@ -143,14 +144,14 @@ def test_an_account_without_credit_is_not_asked_again(serve):
     """Waiting does not resolve this 429."""
     body = '{"error": {"message": "pay first", "code": "insufficient_quota"}}'
     server = serve(lambda request, number: (429, {}, body))
-    (error,) = ask(server)
+    (error,) = send(server)
     assert "pay first" in str(error)
     assert len(server.requests) == 1
 
 
 def test_an_answer_of_nothing_is_empty_text(serve):
     message = {"role": "assistant", "content": None}
-    (reply,) = ask(serve(lambda body, number: completion(message=message)))
+    (reply,) = send(serve(lambda body, number: completion(message=message)))
     assert reply.text == ""
 
 
@@ -159,7 +160,7 @@ def test_a_server_that_does_not_answer_in_time_is_given_up(serve):
         time.sleep(0.5)
         return completion()
 
-    (error,) = ask(serve(answer), timeout_seconds=0.05, max_attempts=2)
+    (error,) = send(serve(answer), timeout_seconds=0.05, max_attempts=2)
     assert "Timeout" in str(error)
 
 
@@ -181,7 +182,7 @@ def test_a_server_that_trickles_is_given_up_too():
             model="m", base_url=url, api_key_env="TEST_KEY", timeout_seconds=0.3, max_attempts=1
         )
         started = time.monotonic()
-        (error,) = Endpoint(settings).complete([ChatRequest((("user", "x"),), 1, 1.0)])
+        (error,) = Endpoint(settings).complete([ChatRequest(ask("x").messages, 1, 1.0)])
         assert time.monotonic() - started < 10.0
         server.join()
     assert "timed out" in str(error)
@@ -189,7 +190,7 @@ def test_a_server_that_trickles_is_given_up_too():
 
 def test_no_server_at_all_is_an_error():
     settings = EndpointSettings(model="m", base_url="http://127.0.0.1:9/v1", max_attempts=2)
-    (error,) = Endpoint(settings).complete([ChatRequest((("user", "x"),), 1, 1.0)])
+    (error,) = Endpoint(settings).complete([ChatRequest(ask("x").messages, 1, 1.0)])
     assert "APIConnectionError" in str(error)
 
 
@@ -199,7 +200,7 @@ def test_no_more_requests_are_in_flight_than_configured(serve):
         return completion()
 
     server = serve(answer)
-    ask(server, count=12, concurrency=3)
+    send(server, count=12, concurrency=3)
     assert server.busiest == 3
 
 
@@ -210,7 +211,7 @@ def test_the_key_shows_up_nowhere(serve, caplog):
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
     endpoint = Endpoint(settings)
     with caplog.at_level(logging.DEBUG):
-        (error,) = endpoint.complete([ChatRequest((("user", "x"),), 1, 1.0)])
+        (error,) = endpoint.complete([ChatRequest(ask("x").messages, 1, 1.0)])
     assert "HTTP 401" in str(error)
     shown = (str(error), repr(error), repr(endpoint), str(settings), caplog.text)
     for text in (*shown, settings.model_dump_json()):
@@ -225,7 +226,7 @@ def test_a_remote_server_needs_its_key_before_anything_runs(monkeypatch: pytest.
 
 def test_what_a_server_says_is_shown_without_control_characters(serve):
     said = json.dumps({"error": {"message": "bad\x1b[2J\nrequest"}})
-    (error,) = ask(serve(lambda body, number: (400, {}, said)))
+    (error,) = send(serve(lambda body, number: (400, {}, said)))
     assert "\x1b" not in str(error)
     assert "\n" not in str(error)
 
@@ -247,7 +248,7 @@ def test_each_reply_is_handed_over_as_soon_as_it_is_there(serve):
         if len(seen) == 3:
             others.set()
 
-    replies = ask(serve(answer), 4, on_reply=note)
+    replies = send(serve(answer), 4, on_reply=note)
     assert sorted(index for index, _ in seen) == [0, 1, 2, 3]
     assert seen[-1][0] == 0
     assert all(replies[index] is reply for index, reply in seen)
@@ -260,7 +261,7 @@ def test_what_on_reply_raises_ends_everything(serve):
 
     server = serve(lambda body, number: completion())
     with pytest.raises(ValueError, match="enough"):
-        ask(server, 100, on_reply=stop, concurrency=2)
+        send(server, 100, on_reply=stop, concurrency=2)
     assert len(server.requests) < 100
 
 
@@ -275,7 +276,7 @@ def test_what_is_not_answered_by_the_deadline_is_an_error(serve):
 
     seen: list[int] = []
     started = time.monotonic()
-    replies = ask(
+    replies = send(
         serve(answer),
         20,
         on_reply=lambda index, reply: seen.append(index),
@@ -300,7 +301,9 @@ def test_a_request_that_waits_before_a_retry_leaves_its_slot_to_others(serve, mo
         return completion(body["messages"][0]["content"])
 
     seen: list[int] = []
-    replies = ask(serve(answer), 4, on_reply=lambda index, reply: seen.append(index), concurrency=1)
+    replies = send(
+        serve(answer), 4, on_reply=lambda index, reply: seen.append(index), concurrency=1
+    )
     assert seen[-1] == 0
     assert [reply.text for reply in replies] == [f"question {n}" for n in range(4)]
 
@@ -313,7 +316,7 @@ def test_retry_after_holds_back_every_request(serve):
         arrivals.append(time.monotonic())
         return (429, {"retry-after": "0.5"}, "{}") if number == 1 else completion()
 
-    replies = ask(serve(answer), 6, concurrency=1)
+    replies = send(serve(answer), 6, concurrency=1)
     assert all(isinstance(reply, ChatReply) for reply in replies)
     assert min(arrivals[1:]) - arrivals[0] >= 0.5
 
@@ -330,7 +333,7 @@ def test_the_rate_is_kept(serve, limit: dict[str, float]):
     counted["usage"] = {"prompt_tokens": 4, "completion_tokens": 8}
     server = serve(lambda body, number: (200, {}, json.dumps(counted)))
     started = time.monotonic()
-    replies = ask(server, 17, **limit)
+    replies = send(server, 17, **limit)
     assert all(isinstance(reply, ChatReply) for reply in replies)
     assert time.monotonic() - started > 0.5
 
@@ -341,7 +344,7 @@ def test_tokens_that_were_not_used_are_given_back(serve):
     counted["usage"] = {"prompt_tokens": 1, "completion_tokens": 0}
     server = serve(lambda body, number: (200, {}, json.dumps(counted)))
     started = time.monotonic()
-    ask(server, 211, tokens_per_minute=600 * 11.5)
+    send(server, 211, tokens_per_minute=600 * 11.5)
     assert time.monotonic() - started < 18.0
 
 
@@ -358,7 +361,7 @@ def test_a_server_that_refused_is_asked_less_at_a_time_by_the_next_call_too(serv
     server = serve(answer)
     settings = EndpointSettings(model="m", base_url=server.url, concurrency=32, max_attempts=2)
     endpoint = Endpoint(settings)
-    requests = [ChatRequest((("user", "x"),), 8, 0.0)] * 32
+    requests = [ChatRequest(ask("x").messages, 8, 0.0)] * 32
     refusals = [str(reply) for reply in endpoint.complete(requests)]
     assert [text for text in refusals if "HTTP 429" not in text] == []
     is_refusing, server.busiest = False, 0
@@ -369,7 +372,7 @@ def test_a_server_that_refused_is_asked_less_at_a_time_by_the_next_call_too(serv
 def test_half_a_surrogate_pair_is_an_error_of_that_request_alone(serve):
     server = serve(lambda body, number: completion())
     settings = EndpointSettings(model="m", base_url=server.url, api_key_env="TEST_KEY")
-    requests = [ChatRequest((("user", text),), 8, 0.0) for text in ("\ud800", "fine")]
+    requests = [ChatRequest(ask(text).messages, 8, 0.0) for text in ("\ud800", "fine")]
     broken, fine = Endpoint(settings).complete(requests)
     assert "not valid Unicode" in str(broken)
     assert fine.text == "Paris."
@@ -387,7 +390,7 @@ def test_a_server_that_counts_no_tokens_is_charged_for_the_most(serve):
         price_per_million_output_tokens=10.0,
     )
     endpoint = Endpoint(settings)
-    (reply,) = endpoint.complete([ChatRequest((("user", "x"),), 8, 0.0)])
+    (reply,) = endpoint.complete([ChatRequest(ask("x").messages, 8, 0.0)])
     assert (reply.prompt_tokens, reply.completion_tokens) == (0, 0)
     assert reply.cost_usd == pytest.approx(213e-6)
     assert endpoint.budget.spent == Spend(reply.cost_usd, 141, 1)

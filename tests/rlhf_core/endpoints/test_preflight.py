@@ -14,9 +14,10 @@ from rlhf_core.endpoints.chat_completion import ChatRequest
 from rlhf_core.endpoints.endpoint import Endpoint
 from rlhf_core.endpoints.preflight import hint_for, preflight
 from rlhf_core.errors import EndpointError
+from rlhf_core.records.conversation import ask
 from tests.servers import Answer, Server, completion, started
 
-LIKE = ChatRequest((("user", "never sent"),), 200, 0.0, seed=3, top_logprobs=5)
+LIKE = ChatRequest(ask("never sent").messages, 200, 0.0, seed=3, top_logprobs=5)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import pytest
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import Tokenizer, load_tokenizer
+from rlhf_core.records.conversation import ask
 
 
 @pytest.fixture(params=["tiny-random", "smollm2-135m-instruct"])
@@ -18,7 +19,7 @@ def test_plain_text_becomes_what_the_template_makes_of_it(
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})
     expected = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert ChatFormat(tokenizer, system_prompt).prompt_ids("Why is the sky blue?") == expected
+    assert ChatFormat(tokenizer, system_prompt).prompt_ids(ask("Why is the sky blue?")) == expected
 
 
 def test_a_text_that_spells_special_tokens_cannot_end_its_turn(tokenizer: Tokenizer):
@@ -27,8 +28,8 @@ def test_a_text_that_spells_special_tokens_cannot_end_its_turn(tokenizer: Tokeni
     ids = chat.plain_ids(attack)
     assert not set(ids) & set(tokenizer.all_special_ids)
     assert tokenizer.decode(ids) == attack
-    harmless = chat.prompt_ids("Hi")
-    special = [i for i in chat.prompt_ids(attack) if i in tokenizer.all_special_ids]
+    harmless = chat.prompt_ids(ask("Hi"))
+    special = [i for i in chat.prompt_ids(ask(attack)) if i in tokenizer.all_special_ids]
     assert special == [i for i in harmless if i in tokenizer.all_special_ids]
 
 
@@ -49,7 +50,7 @@ def test_an_answer_that_was_cut_off_has_no_end(tokenizer: Tokenizer):
 def test_without_a_template_texts_stand_on_lines_of_their_own():
     tokenizer = load_tokenizer("tiny-random")
     tokenizer.chat_template = None
-    ids = ChatFormat(tokenizer, "Be kind.").prompt_ids("Why?")
+    ids = ChatFormat(tokenizer, "Be kind.").prompt_ids(ask("Why?"))
     assert tokenizer.decode(ids) == "Be kind.\n\nWhy?\n\n"
 
 
@@ -100,4 +101,6 @@ def test_a_system_message_that_the_template_refuses_is_one_line_that_names_the_m
     )
     with pytest.raises(ConfigError, match=r"'Be kind.' \(System role not supported\); set"):
         ChatFormat(tokenizer, "Be kind.")
-    assert tokenizer.decode(ChatFormat(tokenizer, None).prompt_ids("Why?")) == "<|im_start|>Why?"
+    assert (
+        tokenizer.decode(ChatFormat(tokenizer, None).prompt_ids(ask("Why?"))) == "<|im_start|>Why?"
+    )

@@ -1,0 +1,116 @@
+"""Messages of a conversation in a cell, checked, in the format of OpenAI's chat completions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_core.errors import DataFileError
+from rlhf_core.records.conversation import ASSISTANT, SYSTEM_ROLES, TOOL, USER
+
+ROLES = (*SYSTEM_ROLES, USER, ASSISTANT, TOOL)
+TOOL_FIELDS = ("name", "tool_calls", "tool_call_id")
+FIELDS = ("role", "content", *TOOL_FIELDS)
+TEXT_PART = "text"
+
+
+def read_messages(place: str, column: str, cell: Any) -> list[dict[str, Any]]:
+    """Return a cell as a list of messages.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: The cell.
+
+    Returns:
+        At least one message with `role` and `content`, and the fields for tools that it has. The
+        content is a text, or None in a message that only calls tools.
+
+    Raises:
+        DataFileError: If it is anything else, names an unknown role or field, or holds an image.
+    """
+    if not isinstance(cell, list) or not cell:
+        kind = "an empty list" if isinstance(cell, list) else type(cell).__name__
+        raise DataFileError(f"{place}: {column!r} must be text or messages, not {kind}")
+    return [_message(f"{place}: message {n} of {column!r}", one) for n, one in enumerate(cell, 1)]
+
+
+def read_prompt_messages(place: str, column: str, cell: Any) -> list[dict[str, Any]]:
+    """Return a cell as the messages of a prompt, which a candidate answers.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: The cell.
+
+    Raises:
+        DataFileError: As `read_messages`, and if no user speaks or the last message is not theirs.
+    """
+    messages = read_messages(place, column, cell)
+    last = messages[-1]["role"]
+    if last not in (USER, TOOL):
+        raise DataFileError(
+            f"{place}: {column!r} ends with a message of the role {last!r}, so there is nothing to "
+            "answer; let it end with the user's message"
+        )
+    if not any(message["role"] == USER for message in messages):
+        raise DataFileError(f"{place}: {column!r} has no message of the user")
+    return messages
+
+
+def check_encodable(place: str, column: str, text: str) -> None:
+    """Refuse a text that no file or store can hold.
+
+    Args:
+        place: File and line of the row, for the error.
+        column: Name of the column.
+        text: The text.
+
+    Raises:
+        DataFileError: If the text holds half a surrogate pair.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataFileError(
+            f"{place}: {column!r} holds half a surrogate pair, which is no text"
+        ) from None
+
+
+def _message(where: str, cell: Any) -> dict[str, Any]:
+    if not isinstance(cell, Mapping):
+        raise DataFileError(f"{where} must hold role and content, not {type(cell).__name__}")
+    # Parquet and data sets add null for fields that only messages of other rows have.
+    fields = {name: part for name, part in cell.items() if part is not None}
+    if unknown := [name for name in fields if name not in FIELDS]:
+        raise DataFileError(
+            f"{where} has a field {unknown[0]!r}; a message has {', '.join(FIELDS)}"
+        )
+    role = fields.get("role")
+    if role not in ROLES:
+        raise DataFileError(f"{where} has the role {role!r}; use {', '.join(ROLES)}")
+    message = {"role": role, "content": _content(where, fields)}
+    return message | {name: fields[name] for name in TOOL_FIELDS if name in fields}
+
+
+def _content(where: str, fields: Mapping[str, Any]) -> str | None:
+    content = fields.get("content")
+    if content is None and fields.get("tool_calls"):
+        return None
+    if isinstance(content, list):
+        content = "".join(_part(where, part) for part in content)
+    if not isinstance(content, str):
+        raise DataFileError(f"{where} must hold a text as content, not {type(content).__name__}")
+    check_encodable(where, "content", content)
+    return content
+
+
+def _part(where: str, part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+    text = part.get("text") if isinstance(part, Mapping) else None
+    if kind != TEXT_PART or not isinstance(text, str):
+        raise DataFileError(
+            f"{where} holds a part of the type {kind!r}; only text can be read, so leave such rows "
+            "out (images, audio and files are not supported)"
+        )
+    return text
