@@ -183,8 +183,8 @@ def test_a_prompt_that_is_not_named_is_what_both_begin_with(
         ({"prompt": "Q", "answers": ["a", "b"], "utilities": [1]}, "ranking", "a list of 2"),
         ({"prompt": "Q", "completion": "a", "label": "yes"}, "kto", "true or false, not 'yes'"),
         ({"messages": [ONE]}, "sft", "two or more"),
-        ({"messages": [ONE, {"role": "assistant"}]}, "sft", "must hold role and content"),
-        ({"messages": [ONE, {**YES, "name": "x"}]}, "sft", "must hold role and content"),
+        ({"messages": [ONE, {"role": "assistant"}]}, "sft", "must hold a text as content"),
+        ({"messages": [ONE, {**YES, "mood": "x"}]}, "sft", "has a field 'mood'"),
         ({"messages": [ONE, []]}, "sft", "must hold role and content"),
     ],
 )
