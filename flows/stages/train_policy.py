@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.cycle import versions
 from flows.cycle.cycle import Cycle
@@ -83,13 +83,37 @@ def estimate(work: CycleWork) -> list[Row]:
         return []
     if isinstance(settings, OnlineSettings):
         rows = _estimate_online(settings, sizes)
-        answers = settings.steps * settings.prompts_per_step * settings.samples_per_prompt
+        answers = settings.answers
     elif isinstance(settings, DPOSettings):
         rows, answers = _estimate_dpo(settings, work), 0
     else:
         rows, answers = _estimate_best_of_n(settings, work), len(work.train) * settings.n
     judges = [Panelist(judge) for judge in rewarding_judges(settings)]
-    return rows + [work.judgements("train_policy", judge, answers) for judge in judges]
+    rows += [work.judgements("train_policy", judge, answers) for judge in judges]
+    if isinstance(settings, OnlineSettings) and settings.sampling_rounds > 1:
+        rows += _estimate_further_rounds(settings, work, judges)
+    return rows
+
+
+def _estimate_further_rounds(
+    settings: OnlineSettings, work: CycleWork, judges: Sequence[Panelist]
+) -> list[Row]:
+    """Estimate what dynamic sampling adds if no prompt of any step can be learnt from.
+
+    Args:
+        settings: Settings of the algorithm.
+        work: The cycle to plan.
+        judges: Judges in the reward.
+    """
+    sizes, rounds = work.sizes, settings.sampling_rounds - 1
+    prompts = rounds * settings.steps * settings.prompts_per_step
+    answers = rounds * settings.answers
+    tokens = prompts * sizes.prompt + answers * sizes.answer
+    # Policy, reference and reward model read them; no update does.
+    seconds = sizes.sampling(answers * sizes.answer) + 3 * sizes.forward(tokens)
+    rows = [Row("train_policy", "rollouts", answers, seconds)]
+    rows += [work.judgements("train_policy", judge, answers) for judge in judges]
+    return [replace(row, what=f"further {row.what}, at most") for row in rows]
 
 
 def _estimate_dpo(settings: DPOSettings, work: CycleWork) -> list[Row]:
@@ -115,8 +139,7 @@ def _estimate_best_of_n(settings: BestOfNSettings, work: CycleWork) -> list[Row]
 
 
 def _estimate_online(settings: OnlineSettings, sizes: Sizes) -> list[Row]:
-    prompts = settings.steps * settings.prompts_per_step
-    rollouts = prompts * settings.samples_per_prompt
+    prompts, rollouts = settings.steps * settings.prompts_per_step, settings.answers
     tokens = prompts * sizes.prompt + rollouts * sizes.answer
     with_critic = isinstance(settings, PPOSettings) and settings.critic == "separate"
     scoring = (3 + with_critic) * sizes.forward(tokens)  # policy, reference, reward model, critic

@@ -1,1 +1,1 @@
-"""The training algorithms: SFT, reward model, PPO, RLOO, DPO, best of n."""
+"""The training algorithms: SFT, reward model, PPO, RLOO, GRPO, DPO, best of n."""

@@ -1,8 +1,8 @@
-"""PPO and RLOO against any reward: roll out, score, update, repeat (arXiv:2203.02155).
+"""PPO, RLOO and GRPO against any reward: roll out, score, update, repeat (arXiv:2203.02155).
 
 Policy and critic are roles on one trunk, the reference is the trunk itself. The maths is in
-losses/policy_gradient.py, rollouts in rollouts.py, updates in policy_update.py; nothing here knows
-where the reward comes from.
+losses/, rollouts in rollouts.py, a step's answers in drawing.py, updates in policy_update.py;
+nothing here knows where the reward comes from.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,9 @@ from rlhf_core.algorithms.checkpoints import (
     Checkpoints,
     Stateful,
     TrainingState,
-    remaining_steps,
 )
+from rlhf_core.algorithms.drawing import DrawnAnswers, PromptStream, draw_answers, group_metrics
+from rlhf_core.algorithms.losses.groups import group_advantages
 from rlhf_core.algorithms.losses.policy_gradient import (
     adapt_coefficient,
     baseline_advantages,
@@ -28,18 +29,16 @@ from rlhf_core.algorithms.losses.policy_gradient import (
 from rlhf_core.algorithms.losses.tensors import explained_variance, masked_mean, rows_where, whiten
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
 from rlhf_core.algorithms.policy_update import OnlineTraining, Targets, minibatch_plan, update
-from rlhf_core.algorithms.rewards import Reward, Rewards, as_rewards, reward_metrics
+from rlhf_core.algorithms.rewards import Reward, reward_metrics
 from rlhf_core.algorithms.rollouts import (
     Experience,
     Rollout,
     RolloutStep,
-    cap_unfinished_scores,
     collect_experience,
     finished_mask,
-    roll_out,
     unscored_shares,
 )
-from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.training import GRPOSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
@@ -47,6 +46,15 @@ from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
 ADAM_EPS = 1e-5
+NO_SCORE = (
+    "the reward has no score for any answer of the training, so nothing was learnt; look at "
+    "`SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
+)
+NO_DIFFERENCE = (
+    "no prompt of the training has answers that differ in score, so nothing was learnt; use "
+    "prompts that are neither too easy nor too hard, a reward with more grades, or more "
+    "samples_per_prompt"
+)
 
 
 def add_critic(trunk: Trunk, settings: PPOSettings) -> None:
@@ -67,13 +75,13 @@ def train_online(
     texts: Sequence[TokenSequence] = (),
     checkpoints: Checkpoints = NO_CHECKPOINTS,
 ) -> Iterator[RolloutStep]:
-    """Train the trunk's policy role by PPO or RLOO.
+    """Train the trunk's policy role by PPO, RLOO or GRPO.
 
     Args:
         trunk: Holds the policy role; for PPO also the critic role, or a head on the policy.
         prompts: Tokens of each prompt.
         reward: Scores a batch of rollouts.
-        settings: Settings of PPO or RLOO.
+        settings: Settings of the algorithm.
         sampling: Temperature and length of the answers.
         seed: Seed of the order of prompts and texts, and of all answers.
         texts: Texts for PTX; at least one if settings.ptx is set.
@@ -84,56 +92,47 @@ def train_online(
 
     Raises:
         TrainingError: If a number is not finite, the policy differs from the one that rolled out
-            before the first update, no answer has a score, PTX has no text, or the reference is not
-            the base.
+            before the first update, no answer can be learnt from, PTX has no text, or the reference
+            is not the base.
     """
     trunk.require_reference()
-    training = _start(trunk, settings, sampling.temperature)
+    training = _start(trunk, settings, sampling)
     state = _training_state(training)
     done, numbers = checkpoints.resume(state)
     training.coefficient = numbers.get("kl_coefficient", training.coefficient)
+    taken = int(numbers.get("prompts_taken", done * settings.prompts_per_step))
+    stream = PromptStream(prompts, seed, taken)
     if settings.ptx is not None:
         training.texts = _texts_by_step(
             texts, settings.ptx.examples, seed, training.updaters[Role.POLICY].taken
         )
-    order = islice(endless_steps(len(prompts), settings.prompts_per_step, seed), settings.steps)
-    for step, chosen in remaining_steps(order, done):
-        seeds = [
-            [seed_from(seed, step, place, number) for number in range(settings.samples_per_prompt)]
-            for place in range(len(chosen))
-        ]
-        rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
-        report = _learn(training, step, rollouts, as_rewards(reward(rollouts)))
+    for step in range(done + 1, settings.steps + 1):
+        report = _learn(training, step, draw_answers(training, stream, reward, step))
         if training.average is not None and step == settings.steps:
             training.average.copy_to_parameters()
         yield report
-        checkpoints.save(step, state, kl_coefficient=training.coefficient)
-    if training.updaters[Role.POLICY].taken == 0:
-        raise TrainingError(
-            "the reward has no score for any answer of the training, so nothing was learnt; look "
-            "at `SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
+        checkpoints.save(
+            step, state, kl_coefficient=training.coefficient, prompts_taken=stream.taken
         )
+    if training.updaters[Role.POLICY].taken == 0:
+        raise TrainingError(NO_DIFFERENCE if settings.drops_equal_groups else NO_SCORE)
 
 
-def _learn(
-    training: OnlineTraining, step: int, rollouts: Sequence[Rollout], rewards: Rewards
-) -> RolloutStep:
+def _learn(training: OnlineTraining, step: int, drawn: DrawnAnswers) -> RolloutStep:
     """Make the updates of one step's answers, and adapt the KL coefficient."""
-    settings = training.settings
-    total = rewards.total
-    if settings.clip_score is not None:
-        total = total.clamp(-settings.clip_score, settings.clip_score)
-    scores = cap_unfinished_scores(total, rollouts, settings.missing_eos_score)
-    is_unscored = scores.isnan()
-    plan = minibatch_plan(rollouts, settings.minibatches, rows_where(~is_unscored))
-    observed = [*plan, rows_where(is_unscored)] if is_unscored.any() else plan
+    settings, rollouts, scores = training.settings, drawn.rollouts, drawn.scores
+    plan = minibatch_plan(rollouts, settings.minibatches, rows_where(drawn.is_learnable))
+    others = rows_where(~drawn.is_learnable)
+    observed = [*plan, others] if others else plan
 
     def observe() -> tuple[Experience, Targets]:
-        experience = collect_experience(training.trunk, rollouts, observed, training.temperature)
+        temperature = training.sampling.temperature
+        experience = collect_experience(training.trunk, rollouts, observed, temperature)
         return experience, _targets(experience, scores, training)
 
     experience, targets = observe()
-    metrics = _describe(rollouts, experience, scores, targets, training) | reward_metrics(rewards)
+    metrics = _describe(rollouts, experience, scores, targets, training)
+    metrics |= group_metrics(training, drawn) | reward_metrics(drawn.rewards)
     metrics |= update(training, plan, experience, targets, observe) if plan else {"updates": 0.0}
     kl = (experience.kl * experience.mask).sum(dim=1)
     if settings.kl.target is not None:
@@ -148,11 +147,11 @@ def _learn(
         tuple(rollouts),
         tuple(scores.tolist()),
         tuple(kl.tolist()),
-        {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
+        {name: tuple(part.tolist()) for name, part in drawn.rewards.parts.items()},
     )
 
 
-def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> OnlineTraining:
+def _start(trunk: Trunk, settings: OnlineSettings, sampling: SamplingSettings) -> OnlineTraining:
     steps = settings.steps * settings.epochs * settings.minibatches
     rates = {Role.POLICY: settings.learning_rate}
     if isinstance(settings, PPOSettings) and settings.critic == "separate":
@@ -170,7 +169,7 @@ def _start(trunk: Trunk, settings: OnlineSettings, temperature: float) -> Online
     }
     policy = updaters[Role.POLICY].parameters
     average = MovingAverage(policy, settings.ema) if settings.ema is not None else None
-    return OnlineTraining(trunk, settings, temperature, updaters, average, settings.kl.coefficient)
+    return OnlineTraining(trunk, settings, sampling, updaters, average, settings.kl.coefficient)
 
 
 def _training_state(training: OnlineTraining) -> TrainingState:
@@ -197,9 +196,9 @@ def _targets(experience: Experience, scores: Tensor, training: OnlineTraining) -
     settings = training.settings
     mask = experience.mask & ~scores.isnan()[:, None]
     coefficient = training.coefficient if settings.kl.place == "reward" else 0.0
-    if isinstance(settings, RLOOSettings):
+    if isinstance(settings, RLOOSettings | GRPOSettings):
         penalised = scores - coefficient * (experience.kl * experience.mask).sum(dim=1)
-        advantages = baseline_advantages(penalised, settings.samples_per_prompt, settings.baseline)
+        advantages = _answer_advantages(settings, penalised)
         return Targets(advantages[:, None] * mask, torch.zeros_like(experience.values))
     assert isinstance(settings, PPOSettings)
     rewards = token_rewards(scores.nan_to_num(nan=0.0), experience.kl, experience.mask, coefficient)
@@ -209,6 +208,14 @@ def _targets(experience: Experience, scores: Tensor, training: OnlineTraining) -
         rewards, experience.values, mask, settings.gamma, settings.gae_lambda
     )
     return Targets(whiten(advantages, mask), returns)
+
+
+def _answer_advantages(settings: RLOOSettings | GRPOSettings, scores: Tensor) -> Tensor:
+    """Return the advantage of each whole answer over the others, (N,)."""
+    samples = settings.samples_per_prompt
+    if isinstance(settings, GRPOSettings):
+        return group_advantages(scores, samples, settings.divide_by_deviation)
+    return baseline_advantages(scores, samples, settings.baseline)
 
 
 def _describe(

@@ -1,4 +1,4 @@
-"""The updates of one step of PPO or RLOO: epochs, minibatches, micro-batches, and their metrics."""
+"""The updates of one step of PPO, RLOO or GRPO: epochs, minibatches, micro-batches, metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,15 @@ from torch import Tensor
 from rlhf_core.algorithms.losses.policy_gradient import (
     clipped_policy_loss,
     clipped_value_loss,
+    log_ratios,
     squared_kl_loss,
 )
 from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
 from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
-from rlhf_core.config.training import OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.training import GRPOSettings, OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.ranks import all_reduce_number, all_reduce_report
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import Batch, TokenSequence, group_by_prompt
@@ -35,7 +37,7 @@ class OnlineTraining:
 
     trunk: Trunk
     settings: OnlineSettings
-    temperature: float
+    sampling: SamplingSettings
     updaters: dict[Role, Updater]
     average: MovingAverage | None
     coefficient: float
@@ -217,23 +219,24 @@ def _backward_policy(
 ) -> dict[str, float]:
     """Add the gradients of one micro-batch's share of the policy loss; return its metrics' shares.
 
-    PPO's loss is a mean over the minibatch's tokens. RLOO's is a mean over its answers, each the
-    sum over its tokens: log π of the whole answer (arXiv:2402.14740, eq. 6). The loss of a shared
-    critic is added.
+    The loss of a shared critic is added.
     """
     settings, mask = training.settings, batch.response_mask
     hidden = training.trunk.hidden_states(Role.POLICY, batch)
     logprobs, entropy = training.trunk.logprobs_and_entropy_from(
-        hidden, Role.POLICY, batch, training.temperature, with_entropy=settings.entropy_bonus > 0
+        hidden,
+        Role.POLICY,
+        batch,
+        training.sampling.temperature,
+        with_entropy=settings.entropy_bonus > 0,
     )
-    loss = clipped_policy_loss(
-        logprobs, own.old_logprobs, own.advantages, mask, settings.clip_range
-    )
+    level = settings.ratio if isinstance(settings, GRPOSettings) else "token"
+    log_ratio = log_ratios(logprobs, own.old_logprobs, mask, level)
+    loss = clipped_policy_loss(log_ratio, own.advantages, mask, *settings.clip_bounds)
     if settings.kl.place == "loss":
         loss = loss + training.coefficient * squared_kl_loss(logprobs, own.reference_logprobs, mask)
-    divisor = answers if isinstance(settings, RLOOSettings) else tokens
-    bonus = settings.entropy_bonus * entropy.sum() / tokens
-    objective = loss.sum() / divisor - bonus
+    total, divisor = _total_and_divisor(training, loss, mask, tokens, answers)
+    objective = total / divisor - settings.entropy_bonus * entropy.sum() / tokens
     critic_share = {}
     if isinstance(settings, PPOSettings) and settings.critic == "shared":
         values = training.trunk.values_from(hidden, Role.POLICY, batch)
@@ -242,17 +245,66 @@ def _backward_policy(
         critic_share = {"value_loss": value_loss.item()}
     objective.backward()
     with torch.no_grad():
-        log_ratio = (logprobs - own.old_logprobs) * mask
-        ratio = log_ratio.exp() * mask
-        is_clipped = ((ratio - 1).abs() > settings.clip_range) & mask
-        shares = {
-            "ratio": ratio,
-            "log_ratio": log_ratio.abs(),
-            "approx_kl": (ratio - mask.float()) - log_ratio,
-            "clip_fraction": is_clipped,
-        }
+        shares = _ratio_shares(log_ratio, own, logprobs, mask, settings)
         means = {name: cell.sum().item() / tokens for name, cell in shares.items()}
-        return {"policy_loss": loss.sum().item() / divisor, **means, **critic_share}
+        return {"policy_loss": total.item() / divisor, **means, **critic_share}
+
+
+def _total_and_divisor(
+    training: OnlineTraining, loss: Tensor, mask: Tensor, tokens: int, answers: int
+) -> tuple[Tensor, int]:
+    """Return a micro-batch's part of a minibatch's loss, before it is divided, and the divisor.
+
+    PPO's loss is a mean over the minibatch's tokens. RLOO's is a mean over its answers, each the
+    sum over its tokens: log π of the whole answer (arXiv:2402.14740, eq. 6). GRPO's setting
+    `aggregation` chooses.
+
+    Args:
+        training: State of the training.
+        loss: Loss of each token, 0 outside the mask, (n, R).
+        mask: True for real tokens, (n, R).
+        tokens: Number of tokens of the minibatch.
+        answers: Number of answers of the minibatch.
+    """
+    settings = training.settings
+    if isinstance(settings, RLOOSettings):
+        return loss.sum(), answers
+    if isinstance(settings, GRPOSettings) and settings.aggregation == "answer":
+        return (loss.sum(dim=1) / mask.sum(dim=1)).sum(), answers
+    if isinstance(settings, GRPOSettings) and settings.aggregation == "constant":
+        return loss.sum(), answers * training.sampling.max_new_tokens
+    return loss.sum(), tokens
+
+
+def _ratio_shares(
+    clipped_log_ratio: Tensor,
+    own: _TokenCells,
+    logprobs: Tensor,
+    mask: Tensor,
+    settings: OnlineSettings,
+) -> dict[str, Tensor]:
+    """Return the cells of the metrics of the ratio between the two policies; all (n, R).
+
+    Args:
+        clipped_log_ratio: Log-ratio whose ratio is clipped, of tokens or of whole answers, (n, R).
+        own: Values before the first update.
+        logprobs: Log-probabilities under the trained policy, (n, R).
+        mask: True for real tokens, (n, R).
+        settings: Settings of the algorithm.
+    """
+    log_ratio = (logprobs - own.old_logprobs) * mask
+    ratio = log_ratio.exp() * mask
+    low, high = settings.clip_bounds
+    change = (clipped_log_ratio.exp() - 1) * mask
+    is_below, is_above = -change > low, change > high
+    return {
+        "ratio": ratio,
+        "log_ratio": log_ratio.abs(),
+        "approx_kl": (ratio - mask.float()) - log_ratio,
+        "clip_fraction": is_below | is_above,
+        "clipped_low": is_below & (own.advantages < 0),
+        "clipped_high": is_above & (own.advantages > 0),
+    }
 
 
 def _backward_critic(

@@ -70,6 +70,18 @@ def as_rewards(rewards: Tensor | Rewards) -> Rewards:
     return rewards if isinstance(rewards, Rewards) else Rewards(rewards)
 
 
+def join_rewards(batches: Sequence[Rewards]) -> Rewards:
+    """Return the rewards of several batches, scored by the same reward, as those of one."""
+    return Rewards(
+        torch.cat([batch.total for batch in batches]),
+        {name: torch.cat([batch.parts[name] for batch in batches]) for name in batches[0].parts},
+        {
+            name: torch.cat([batch.applies[name] for batch in batches])
+            for name in batches[0].applies
+        },
+    )
+
+
 def reward_metrics(rewards: Rewards) -> dict[str, float]:
     """Return the mean score of each part, and its share of unscored answers, if there are several.
 

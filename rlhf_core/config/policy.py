@@ -15,6 +15,7 @@ hundredth of those for adapters (arXiv:2203.02155, appendix C)."""
 FULL_POLICY_RATES = {
     "ppo": {"learning_rate": 5e-6, "critic_learning_rate": 9e-6},
     "rloo": {"learning_rate": 5e-6},
+    "grpo": {"learning_rate": 5e-6},
     "dpo": {"learning_rate": 1e-6},
     "best_of_n": {"learning_rate": 1e-5},
 }

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
@@ -128,6 +128,21 @@ class OnlineSettings(RewardedSettings):
         """Number of answers that the policy gives over the whole training."""
         return self.steps * self.prompts_per_step * self.samples_per_prompt
 
+    @property
+    def clip_bounds(self) -> tuple[float, float]:
+        """Distances below and above 1 at which the probability ratio is clipped."""
+        return self.clip_range, self.clip_range
+
+    @property
+    def sampling_rounds(self) -> int:
+        """Largest number of rounds in which a step samples answers."""
+        return 1
+
+    @property
+    def drops_equal_groups(self) -> bool:
+        """True if prompts whose answers all score alike are not learnt from."""
+        return False
+
 
 class PPOSettings(OnlineSettings):
     """PPO with a critic (arXiv:1707.06347, arXiv:2203.02155)."""
@@ -161,6 +176,83 @@ class RLOOSettings(OnlineSettings):
     baseline: Literal["leave_one_out", "batch_mean", "none"] = "leave_one_out"
     """Baseline subtracted from an answer's reward: the mean of the prompt's other answers, the mean
     of the step, or nothing."""
+
+    @model_validator(mode="after")
+    def _there_are_others_to_leave_in(self) -> "RLOOSettings":
+        if self.baseline == "leave_one_out" and self.samples_per_prompt < 2:
+            raise ValueError(
+                "baseline: leave_one_out compares an answer with the others to its prompt; set "
+                "samples_per_prompt to at least 2, or baseline to batch_mean"
+            )
+        return self
+
+
+class LossKLSettings(KLSettings):
+    """The KL penalty, in the loss by default (arXiv:2402.03300, eq. 3)."""
+
+    place: Literal["reward", "loss"] = "loss"
+    """loss: half the square of log π − log π_SFT is added to each token's loss. reward: the
+    difference, summed over an answer, is subtracted from its reward."""
+
+
+class GRPOSettings(OnlineSettings):
+    """Group-relative policy optimisation: an answer is compared with all answers to its prompt.
+
+    The defaults are GRPO (arXiv:2402.03300). Dr. GRPO, DAPO and GSPO each change some keys.
+    """
+
+    algorithm: Literal["grpo"]
+    """The algorithm."""
+    samples_per_prompt: Annotated[int, Field(ge=2)] = 8
+    """Answers to each prompt, a group. The mean reward of the group is the baseline of each."""
+    kl: LossKLSettings = LossKLSettings()
+    """KL penalty against the SFT model. Dr. GRPO and DAPO have none: coefficient 0."""
+    divide_by_deviation: bool = True
+    """Divide the difference from the group's mean by the group's standard deviation. false: do not,
+    since the division gives very easy and very hard prompts more weight (Dr. GRPO,
+    arXiv:2503.20783)."""
+    clip_range_high: PositiveFloat | None = None
+    """The probability ratio is clipped to 1 − clip_range and 1 + this value; 0.28 lets unlikely
+    tokens become likelier (clip-higher, DAPO, arXiv:2503.14476). null: clip_range."""
+    ratio: Literal["token", "sequence"] = "token"
+    """Probability ratio that is clipped. token: of each token. sequence: of the whole answer, the
+    geometric mean over its tokens (GSPO, arXiv:2507.18071); it needs a far smaller clip_range, such
+    as 3e-4."""
+    aggregation: Literal["answer", "token", "constant"] = "answer"
+    """Mean of the tokens' losses. answer: over each answer's tokens, then over answers, so a token
+    of a long answer counts less (GRPO). token: over all tokens of the optimizer step (DAPO).
+    constant: the sum over each answer's tokens divided by sampling.max_new_tokens, then the mean
+    over answers, so all tokens count alike whatever the lengths (Dr. GRPO)."""
+    dynamic_sampling: PositiveInt | None = None
+    """Rounds of sampling in which a step collects prompts_per_step prompts whose answers differ in
+    score; each round samples as many further prompts as are missing (DAPO). Prompts whose answers
+    all score alike are dropped. 1 drops them without sampling others. null keeps them: their
+    advantage is 0, and only the KL penalty affects them."""
+    overlong_buffer: PositiveInt | None = None
+    """Tokens before sampling.max_new_tokens in which an answer's score falls linearly, by 1 at the
+    limit (soft overlong punishment, DAPO, eq. 13). null: no such punishment; see
+    missing_eos_score."""
+
+    @property
+    def clip_bounds(self) -> tuple[float, float]:
+        return self.clip_range, self.clip_range_high or self.clip_range
+
+    @property
+    def sampling_rounds(self) -> int:
+        return self.dynamic_sampling or 1
+
+    @property
+    def drops_equal_groups(self) -> bool:
+        return self.dynamic_sampling is not None
+
+    @model_validator(mode="after")
+    def _a_sequence_has_one_loss(self) -> "GRPOSettings":
+        if self.ratio == "sequence" and self.aggregation != "answer":
+            raise ValueError(
+                f"ratio: sequence gives each answer one loss, and aggregation: {self.aggregation} "
+                "would weight it by the answer's length; set aggregation to answer"
+            )
+        return self
 
 
 class DPOSettings(LabelSettings):
@@ -209,8 +301,23 @@ def _algorithm(raw: Any) -> str:
 TrainingSettings = Annotated[
     Annotated[PPOSettings, Tag("ppo")]
     | Annotated[RLOOSettings, Tag("rloo")]
+    | Annotated[GRPOSettings, Tag("grpo")]
     | Annotated[DPOSettings, Tag("dpo")]
     | Annotated[BestOfNSettings, Tag("best_of_n")],
     Discriminator(_algorithm),
 ]
 """Settings of the algorithm that `algorithm` names; PPO by default."""
+
+
+def refuse_longer_buffer(training: TrainingSettings, max_new_tokens: int) -> None:
+    """Refuse an overlong buffer that is longer than an answer can be.
+
+    Raises:
+        ValueError: If it is.
+    """
+    buffer = training.overlong_buffer if isinstance(training, GRPOSettings) else None
+    if buffer is not None and buffer > max_new_tokens:
+        raise ValueError(
+            f"training.overlong_buffer = {buffer} is longer than an answer can be; set it to at "
+            f"most sampling.max_new_tokens = {max_new_tokens}"
+        )

@@ -17,7 +17,13 @@ from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
-from rlhf_core.config.training import DPOSettings, LabelSettings, PPOSettings, TrainingSettings
+from rlhf_core.config.training import (
+    DPOSettings,
+    LabelSettings,
+    PPOSettings,
+    TrainingSettings,
+    refuse_longer_buffer,
+)
 from rlhf_core.records import PROXY
 
 DEFAULT_LINE = "solon"
@@ -296,6 +302,7 @@ class Config(Settings):
         if not any(judge.weight > 0 for judge in self.judges):
             raise ValueError("judges: every weight is 0, so nothing could be ranked; raise one")
         _refuse_unusable_rewards(self)
+        refuse_longer_buffer(self.training, self.sampling.max_new_tokens)
         if self.compute.shard and self.policy.weights == "full":
             raise ValueError(
                 "compute.shard: sharding works with adapters only; set policy.weights to adapters, "

@@ -19,7 +19,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.rollouts import Rollout, collect_experience
 from rlhf_core.config.training import PPOSettings
-from rlhf_core.config.tree import RewardModelSettings
+from rlhf_core.config.tree import RewardModelSettings, SamplingSettings
 from rlhf_core.models.artifacts import new_roles
 from rlhf_core.models.device import Compute
 from rlhf_core.models.kernels.attention import attention_implementation
@@ -192,7 +192,9 @@ def _ppo_update(trunk: Trunk, load: Load) -> Work:
         role: Updater(trunk.parameters(role), UNMOVED, WARM_UP + REPEATS, eps=ADAM_EPS)
         for role in (Role.POLICY, Role.CRITIC)
     }
-    training = OnlineTraining(trunk, settings, 1.0, updaters, None, settings.kl.coefficient)
+    training = OnlineTraining(
+        trunk, settings, SamplingSettings(), updaters, None, settings.kl.coefficient
+    )
     flops = sum(
         training_flops(size_of(trunk, role), load.rows, reads_logprobs=role is Role.POLICY)
         for role in updaters

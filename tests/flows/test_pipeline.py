@@ -202,6 +202,7 @@ def test_a_cycle_on_full_weights(tmp_path: Path):
     [
         ("{algorithm: dpo, epochs: 2}", "margin"),
         slow("{algorithm: rloo, steps: 2, prompts_per_step: 4, samples_per_prompt: 2}", "score"),
+        slow("{algorithm: grpo, steps: 2, prompts_per_step: 4, dynamic_sampling: 2}", "score"),
         slow("{algorithm: best_of_n, n: 2, missing_eos_score: null}", "best_score"),
         slow("{steps: 1, prompts_per_step: 4, kl: {target: 1.0}, ptx: {examples: 2}}", "ptx_loss"),
     ],

@@ -256,7 +256,9 @@ def test_a_file_of_texts_is_part_of_a_models_lineage(store: Store, tmp_path: Pat
         ({"algorithm": "ppo"}, True),
         ({"algorithm": "rloo"}, True),
         ({"algorithm": "best_of_n"}, True),
+        ({"algorithm": "grpo"}, True),
         ({"algorithm": "rloo", "reward": BY_JUDGES_ALONE}, False),
+        ({"algorithm": "grpo", "reward": BY_JUDGES_ALONE}, False),
         ({"algorithm": "best_of_n", "reward": BY_JUDGES_ALONE}, False),
         ({"algorithm": "ppo", "reward": BY_JUDGES_ALONE}, True),  # its critic begins as it
     ],

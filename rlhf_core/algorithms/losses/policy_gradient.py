@@ -1,4 +1,4 @@
-"""The maths of PPO and RLOO as pure functions, most over (B, R) response tokens.
+"""The maths of PPO, RLOO and GRPO as pure functions, most over (B, R) response tokens.
 
 Losses are returned per token, 0 outside the mask. The caller divides by the tokens of the whole
 optimizer step, so that micro-batches of any size give the same gradient.
@@ -149,17 +149,43 @@ def adapt_coefficient(
     return coefficient * (1 + error * min(answers / horizon, 1.0))
 
 
-def clipped_policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip_range: float
-) -> Tensor:
-    """Return max(−A·ratio, −A·clip(ratio, 1 ± ε)) per token (arXiv:1707.06347, eq. 7, negated).
+def log_ratios(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor, level: str) -> Tensor:
+    """Return the log-ratio log π − log π_old of each token.
 
     Args:
         logprobs: Log-probabilities under the trained policy, (B, R).
         old_logprobs: Log-probabilities under the policy that rolled out, (B, R).
+        mask: True for real tokens, (B, R).
+        level: token, or sequence for the mean over the answer at each of its tokens: the log of the
+            length-normalised ratio of whole answers (arXiv:2507.18071, eq. 7).
+
+    Returns:
+        Log-ratios, (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
+    """
+    require_same_shape(logprobs=logprobs, old_logprobs=old_logprobs, mask=mask)
+    of_tokens = (logprobs - old_logprobs) * mask
+    if level == "token":
+        return of_tokens
+    lengths = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return of_tokens.sum(dim=1, keepdim=True) / lengths * mask
+
+
+def clipped_policy_loss(
+    log_ratio: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
+) -> Tensor:
+    """Return max(−A·ratio, −A·clip(ratio, 1 − ε_low, 1 + ε_high)) per token.
+
+    This is arXiv:1707.06347, eq. 7, negated; two bounds are arXiv:2503.14476, eq. 10.
+
+    Args:
+        log_ratio: Log-ratio of the trained policy to the one that rolled out, (B, R).
         advantages: A, (B, R).
         mask: True for real tokens, (B, R).
-        clip_range: ε.
+        clip_low: ε_low.
+        clip_high: ε_high.
 
     Returns:
         Loss to minimise, (B, R), 0 outside the mask.
@@ -167,11 +193,9 @@ def clipped_policy_loss(
     Raises:
         ShapeError: If the shapes differ.
     """
-    require_same_shape(
-        logprobs=logprobs, old_logprobs=old_logprobs, advantages=advantages, mask=mask
-    )
-    ratio = torch.exp((logprobs - old_logprobs) * mask)
-    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    require_same_shape(log_ratio=log_ratio, advantages=advantages, mask=mask)
+    ratio = torch.exp(log_ratio * mask)
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return torch.maximum(-advantages * ratio, -advantages * clipped) * mask
 
 

@@ -18,7 +18,13 @@ from rlhf_core.algorithms.rewards import Reward
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.algorithms.selection import Trial
 from rlhf_core.algorithms.sft import train_sft
-from rlhf_core.config.training import BestOfNSettings, DPOSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.training import (
+    BestOfNSettings,
+    DPOSettings,
+    GRPOSettings,
+    PPOSettings,
+    RLOOSettings,
+)
 from rlhf_core.config.tree import RewardModelSettings, SamplingSettings, SFTSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.sequences import TokenSequence
@@ -98,6 +104,22 @@ def rloo(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
     return train_online(trunk, prompts(), share_of_low, settings, sampling, 1, (), checkpoints)
 
 
+def some_equal(rollouts: Sequence[Rollout]) -> torch.Tensor:
+    """Return the same score for all answers to some prompts, so that steps take further ones."""
+    is_even = torch.tensor([rollout.prompt_index % 2 == 0 for rollout in rollouts])
+    return torch.where(is_even, 1.0, share_of_low(rollouts))
+
+
+def grpo(trunk: Trunk, checkpoints: Checkpoints) -> Iterator[TrainingStep]:
+    """Train GRPO with dynamic sampling, whose steps take different numbers of prompts."""
+    trunk.add_role(Role.POLICY, 1)
+    settings = GRPOSettings.model_validate(
+        {"algorithm": "grpo", **ROLLOUTS, "dynamic_sampling": 3, "missing_eos_score": None}
+    )
+    sampling = SamplingSettings(max_new_tokens=4)
+    return train_online(trunk, prompts(), some_equal, settings, sampling, 1, (), checkpoints)
+
+
 def best_of_n(
     trunk: Trunk, checkpoints: Checkpoints, count: int, reward: Reward = share_of_low
 ) -> Iterator[TrainingStep]:
@@ -128,6 +150,7 @@ ROLES: dict[Training, tuple[Role, ...]] = {
     dpo: (Role.POLICY,),
     ppo: (Role.POLICY, Role.CRITIC),
     rloo: (Role.POLICY,),
+    grpo: (Role.POLICY,),
     best_of_n_drawing: (Role.POLICY,),
     best_of_n_updating: (Role.POLICY,),
 }

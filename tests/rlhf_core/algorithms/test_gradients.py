@@ -6,14 +6,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf_core.algorithms import online
+from rlhf_core.algorithms import drawing
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, Updater
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.sft import train_sft
-from rlhf_core.config.training import DPOSettings, OnlineSettings, PPOSettings, RLOOSettings
+from rlhf_core.config.training import (
+    DPOSettings,
+    GRPOSettings,
+    OnlineSettings,
+    PPOSettings,
+    RLOOSettings,
+)
 from rlhf_core.config.tree import RewardModelSettings, SamplingSettings, SFTSettings
 from rlhf_core.models.sequences import microbatches
 from rlhf_core.models.trunk import Role, Trunk
@@ -55,6 +61,29 @@ def rloo(trunk: Trunk) -> Iterator[TrainingStep]:
     return rolled_out(trunk, RLOOSettings(algorithm="rloo", samples_per_prompt=2))
 
 
+def grpo(trunk: Trunk) -> Iterator[TrainingStep]:
+    return rolled_out(trunk, GRPOSettings(algorithm="grpo", samples_per_prompt=2))
+
+
+def dapo(trunk: Trunk) -> Iterator[TrainingStep]:
+    return rolled_out(
+        trunk,
+        GRPOSettings(
+            algorithm="grpo", samples_per_prompt=2, aggregation="token", dynamic_sampling=1
+        ),
+    )
+
+
+def dr_grpo(trunk: Trunk) -> Iterator[TrainingStep]:
+    return rolled_out(
+        trunk, GRPOSettings(algorithm="grpo", samples_per_prompt=2, aggregation="constant")
+    )
+
+
+def gspo(trunk: Trunk) -> Iterator[TrainingStep]:
+    return rolled_out(trunk, GRPOSettings(algorithm="grpo", samples_per_prompt=2, ratio="sequence"))
+
+
 def rolled_out(trunk: Trunk, settings: OnlineSettings) -> Iterator[TrainingStep]:
     policy(trunk)
     if isinstance(settings, PPOSettings):
@@ -70,14 +99,16 @@ def policy(trunk: Trunk) -> None:
     disturb(trunk, Role.POLICY)
 
 
-@pytest.mark.parametrize("training", [sft, reward_model, dpo, ppo, ppo_shared, rloo])
+@pytest.mark.parametrize(
+    "training", [sft, reward_model, dpo, ppo, ppo_shared, rloo, grpo, dapo, dr_grpo, gspo]
+)
 def test_one_two_or_four_rows_at_once_give_the_same_gradient(
     new_trunk: Callable[[], Trunk],
     monkeypatch: pytest.MonkeyPatch,
     training: Callable[[Trunk], Iterator[TrainingStep]],
 ):
     """Losses are divided by the tokens or answers of the step, also with one row an answer."""
-    monkeypatch.setattr(online, "roll_out", lambda *_: ragged_rollouts())
+    monkeypatch.setattr(drawing, "roll_out", lambda *_: ragged_rollouts())
     found: list[list[torch.Tensor]] = []
 
     def caught(updater: Updater) -> tuple[float, float]:

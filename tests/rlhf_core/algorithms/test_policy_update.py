@@ -37,7 +37,8 @@ def prepare(
         add_critic(trunk, settings)
     rollouts = ragged_rollouts()
     plan = minibatch_plan(rollouts, settings.minibatches)
-    return _start(trunk, settings, 1.0), plan, collect_experience(trunk, rollouts, plan, 1.0)
+    training = _start(trunk, settings, SamplingSettings())
+    return training, plan, collect_experience(trunk, rollouts, plan, 1.0)
 
 
 def shift(experience: Experience, **offsets: float) -> Experience:
@@ -55,7 +56,7 @@ def two_answers(kl: list[list[float]], values: list[list[float]]) -> Experience:
 
 
 def training_of(trunk: Trunk, settings: OnlineSettings) -> OnlineTraining:
-    return OnlineTraining(trunk, settings, 1.0, {}, None, settings.kl.coefficient)
+    return OnlineTraining(trunk, settings, SamplingSettings(), {}, None, settings.kl.coefficient)
 
 
 def test_what_an_update_reports_is_of_real_tokens_alone(trunk: Trunk):

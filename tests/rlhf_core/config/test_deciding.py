@@ -108,6 +108,17 @@ DECIDE_OR_NOT = {
         "max_grad_norm clip_score ptx ema algorithm baseline",
         "",
     ),
+    "LossKLSettings": (
+        "coefficient place target horizon stop_at",
+        "",
+    ),
+    "GRPOSettings": (
+        "reward missing_eos_score steps prompts_per_step samples_per_prompt epochs "
+        "minibatches learning_rate warmup_updates kl clip_range entropy_bonus "
+        "max_grad_norm clip_score ptx ema algorithm divide_by_deviation clip_range_high ratio "
+        "aggregation dynamic_sampling overlong_buffer",
+        "",
+    ),
     "DPOSettings": (
         "labels ties algorithm loss beta label_smoothing epochs prompts_per_step "
         "learning_rate max_grad_norm",

@@ -10,6 +10,7 @@ from rlhf_core.algorithms.losses.policy_gradient import (
     clipped_value_loss,
     generalized_advantages,
     kl_horizon,
+    log_ratios,
     squared_kl_loss,
     token_rewards,
 )
@@ -91,9 +92,9 @@ def test_undiscounted_returns_with_lambda_one_are_the_sum_to_come():
 def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float):
     logprobs = torch.tensor([[-1.0]])
     old = logprobs - torch.log(torch.tensor([[ratio]]))
-    found = clipped_policy_loss(
-        logprobs, old, torch.tensor([[advantage]]), torch.ones(1, 1, dtype=torch.bool), 0.2
-    )
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    log_ratio = log_ratios(logprobs, old, mask, "token")
+    found = clipped_policy_loss(log_ratio, torch.tensor([[advantage]]), mask, 0.2, 0.2)
     assert found.item() == pytest.approx(loss, abs=1e-6)
 
 
@@ -101,17 +102,68 @@ def test_policy_gradient_makes_good_tokens_likelier():
     logprobs = torch.tensor([[-1.0, -1.0]], requires_grad=True)
     advantages = torch.tensor([[1.0, -1.0]])
     mask = torch.ones(1, 2, dtype=torch.bool)
-    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, 0.2).sum().backward()
+    log_ratio = log_ratios(logprobs, logprobs.detach(), mask, "token")
+    clipped_policy_loss(log_ratio, advantages, mask, 0.2, 0.2).sum().backward()
     assert logprobs.grad is not None
     torch.testing.assert_close(logprobs.grad, torch.tensor([[-1.0, 1.0]]))
 
 
 def test_policy_loss_of_padding_is_zero_even_where_its_ratio_would_overflow():
     mask = torch.tensor([[True, False]])
-    loss = clipped_policy_loss(
-        torch.tensor([[0.0, 1000.0]]), torch.zeros(1, 2), torch.ones(1, 2), mask, 0.2
-    )
+    log_ratio = log_ratios(torch.tensor([[0.0, 1000.0]]), torch.zeros(1, 2), mask, "token")
+    loss = clipped_policy_loss(log_ratio, torch.ones(1, 2), mask, 0.2, 0.2)
     torch.testing.assert_close(loss, torch.tensor([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "gradient"),
+    [
+        (1.25, 2.0, -2.5, -2.5),  # between the bounds, and so not clipped
+        (1.30, 2.0, -2.56, 0.0),  # clipped at 1.28
+        (0.85, -2.0, 1.7, 1.7),
+        (0.75, -2.0, 1.6, 0.0),  # clipped at 0.8
+        (1.30, -2.0, 2.6, 2.6),  # a bad token that became likelier
+        (0.75, 2.0, -1.5, -1.5),
+    ],
+)
+def test_both_bounds_of_the_clip_by_hand(
+    ratio: float, advantage: float, loss: float, gradient: float
+):
+    """Bounds 0.8 and 1.28 (clip-higher); ∂ratio/∂log-ratio is the ratio."""
+    log_ratio = torch.tensor([[math.log(ratio)]], requires_grad=True)
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    found = clipped_policy_loss(log_ratio, torch.tensor([[advantage]]), mask, 0.2, 0.28)
+    found.sum().backward()
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+    assert log_ratio.grad is not None
+    assert log_ratio.grad.item() == pytest.approx(gradient, abs=1e-6)
+
+
+def test_the_ratio_of_a_sequence_is_the_geometric_mean_of_its_tokens():
+    """(0.1 + 0.2 − 0.6) / 3 = −0.1 at each of three tokens; a row of one token keeps its own."""
+    logprobs = torch.tensor([[-1.0, -1.0, -1.0], [-2.0, 7.0, 7.0]])
+    old = torch.tensor([[-1.1, -1.2, -0.4], [-2.5, 0.0, 0.0]])
+    found = log_ratios(logprobs, old, MASK, "sequence")
+    expected = torch.tensor([[-0.1, -0.1, -0.1], [0.5, 0.0, 0.0]])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    of_tokens = torch.tensor([[0.1, 0.2, -0.6], [0.5, 0.0, 0.0]])
+    torch.testing.assert_close(
+        log_ratios(logprobs, old, MASK, "token"), of_tokens, atol=1e-6, rtol=0
+    )
+
+
+def test_the_gradient_of_a_sequences_loss_is_shared_by_its_tokens():
+    """The ratio is s = e^−0.1, A = 2: the mean loss is −2s, its gradient −2s/3 at each token."""
+    logprobs = torch.tensor([[-1.0, -1.0, -1.0]], requires_grad=True)
+    old = torch.tensor([[-1.1, -1.2, -0.4]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    log_ratio = log_ratios(logprobs, old, mask, "sequence")
+    loss = clipped_policy_loss(log_ratio, torch.full((1, 3), 2.0), mask, 0.2, 0.2).mean()
+    loss.backward()
+    assert loss.item() == pytest.approx(-2 * math.exp(-0.1), abs=1e-6)
+    assert logprobs.grad is not None
+    expected = torch.full((1, 3), -2 * math.exp(-0.1) / 3)
+    torch.testing.assert_close(logprobs.grad, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +218,9 @@ def test_all_of_it_refuses_to_broadcast():
     with pytest.raises(ShapeError):
         generalized_advantages(table, column, mask, 1.0, 0.95)
     with pytest.raises(ShapeError):
-        clipped_policy_loss(table, table, column, mask, 0.2)
+        clipped_policy_loss(table, column, mask, 0.2, 0.2)
+    with pytest.raises(ShapeError):
+        log_ratios(table, column, mask, "token")
     with pytest.raises(ShapeError):
         clipped_value_loss(table, table, column, mask, 0.2)
     with pytest.raises(ShapeError):
