@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, abstains, scored
 from judges.verifiers import maths, sandbox
+from judges.verifiers.blocks import python_code
 from judges.verifiers.json_schema import read_file, validator, violation
 from judges.verifiers.sandbox import Kind as SandboxKind
 from rlhf_core.config import Settings
@@ -26,6 +27,9 @@ RAW_CHARACTERS = 200
 BELONGS = {"pattern": "regex", "json_schema": "json_schema", "tests": "code"}
 """The metric that an option belongs to."""
 NEEDED = ("pattern", "json_schema")
+CODES = {"code": "blocks 2", "json_schema": "blocks 2"}
+"""Version of what one metric alone does; a change of it leaves the judges of other metrics as they
+are."""
 
 Metric = Callable[[str, str], Opinion | None]
 """Takes an answer and a reference; returns an opinion, or None if the metric cannot use the
@@ -39,9 +43,11 @@ class VerifierOptions(Settings):
     """exact, contains and token_f1 normalise as SQuAD does; contains looks for the reference's
     words in a row anywhere in the answer, which suits references of a few words; numeric compares
     the last number of each text; maths compares final answers by algebra (needs solon[verifiers]);
-    json_schema validates the answer, or its last ```json block; code runs its last ```python block
-    in a sandbox against unit tests, which are the prompt's reference answers, and scores the share
-    that passes (needs bubblewrap: apt-get install bubblewrap)."""
+    json_schema validates the answer's last ```json block, its last block without a label, or all of
+    it; code runs the last of its ```python blocks that defines a function or class (else the last;
+    else blocks without a label, or all of it) in a sandbox against unit tests, which are the
+    prompt's reference answers, and scores the share that passes (needs bubblewrap: apt-get install
+    bubblewrap)."""
     pattern: str | None = None
     """Regular expression that the answer must contain (metric: regex)."""
     tolerance: PositiveFloat = 1e-6
@@ -80,10 +86,11 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
     code = "3"
 
     def fixed_text(self) -> str:
-        """Return the schema if it is in a file, so that a change of the file is a new version."""
+        """Return the metric's version, and the schema if it is in a file."""
+        version = CODES.get(self.options.metric, "")
         if self.options.metric == "json_schema" and isinstance(self.options.json_schema, str):
-            return read_file(self.options.json_schema)
-        return ""
+            return version + read_file(self.options.json_schema)
+        return version
 
     def check(self) -> None:
         if self.options.metric == "json_schema":
@@ -156,7 +163,7 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
             return None
         limits = sandbox.Limits(self.options.timeout_seconds, self.options.memory_megabytes)
         kind = self.options.sandbox
-        ran = sandbox.run_tests(sandbox.code_of(text), tests, limits, kind)
+        ran = sandbox.run_tests(python_code(text), tests, limits, kind)
         if ran.passed is None:
             return unavailable(f"the sandbox did not run the code: {ran.reason}")
         result = {"passed": ran.passed, "total": ran.total, "reason": ran.reason}

@@ -1,7 +1,6 @@
 """Validation of an answer as a JSON document under a schema."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from jsonschema.validators import extend, validator_for
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from judges.verifiers.blocks import json_document
 from rlhf_core.errors import ConfigError
 
 LONGEST_CHARACTERS = 100_000
 """Limit of a document's length: some rules take time quadratic in it."""
 PATTERN_TIMEOUT_SECONDS = 1.0
-FENCED = re.compile(r"^```json[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def validator(schema: Mapping[str, Any] | str) -> Validator:
@@ -59,14 +58,13 @@ def read_file(path: str) -> str:
 
 
 def violation(text: str, rules: Validator) -> str | None:
-    """Return the first error of an answer, or of its last ```json block; None if it is valid.
+    """Return the first error of the JSON document of an answer; None if it is valid.
 
     Raises:
         ConfigError: If the schema has an unresolvable reference or an invalid pattern.
         TimeoutError: If a pattern of the schema takes too long on this answer.
     """
-    fenced = FENCED.findall(text)
-    document = fenced[-1] if fenced else text
+    document = json_document(text)
     if len(document) > LONGEST_CHARACTERS:
         return f"the document is longer than {LONGEST_CHARACTERS} characters"
     try:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import secrets
 import select
 import sys
@@ -33,7 +32,6 @@ Kind = Literal["bubblewrap", "docker", "off"]
 LONGEST_VERDICT = 16384
 """Most bytes read from the program inside."""
 REASON_CHARACTERS = 500
-FENCED = re.compile(r"^```(?:python|py)[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -252,9 +250,3 @@ def is_test_code(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, ast.Assert | ast.Raise | ast.Call) for node in nodes)
-
-
-def code_of(text: str) -> str:
-    """Return the last ```python block of an answer; the whole answer if it has none."""
-    blocks = FENCED.findall(text)
-    return str(blocks[-1]) if blocks else text

@@ -10,7 +10,7 @@ import pytest
 from judges import load
 from judges.panel.judge import Answer, Opinion
 from judges.verifiers import sandbox
-from judges.verifiers.sandbox import Limits, check, code_of, is_test_code, run_tests
+from judges.verifiers.sandbox import Limits, check, is_test_code, run_tests
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
@@ -212,11 +212,6 @@ def test_where_nothing_can_be_shut_off_nothing_is_run(monkeypatch: pytest.Monkey
 def test_a_sandbox_that_fails_is_unavailable_not_wrong(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("judges.verifiers.bubblewrap.START", "no Python")
     assert judge("def f(x): return x * x", TESTS).outcome is Outcome.UNAVAILABLE
-
-
-def test_code_is_the_last_block_or_all():
-    assert code_of("```python\na\n```\nor\n```py\nb\n```\n```sh\nc\n```") == "b\n"
-    assert code_of("a = 1") == "a = 1"
 
 
 @pytest.mark.parametrize(
