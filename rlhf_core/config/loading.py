@@ -7,6 +7,7 @@ Later sources override earlier ones: defaults in the code, the YAML file, variab
 import difflib
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,12 +40,14 @@ def load_config(
         environment: Environment variables; None reads those of the process.
 
     Returns:
-        The validated config; a config without a name is named after its file.
+        The validated config; a config without a name is named after its file. The file's folder
+        joins the end of the import path, for the functions of the user's that it names.
 
     Raises:
         ConfigError: If the config is not valid; one line that names the key and the fix.
     """
     tree = _read_yaml(Path(path))
+    _make_importable(Path(path).resolve().parent)
     _override(tree, overrides, os.environ if environment is None else environment)
     if tree.get("name") is None:
         tree["name"] = default_line(Path(path))
@@ -117,6 +120,7 @@ def load_panel(
         ConfigError: Like `load_config`, except that only `judges` is required.
     """
     tree = _part_of_config(path, overrides, environment)
+    _make_importable(Path(path).resolve().parent)
     return validate(Panel, {k: tree[k] for k in Panel.model_fields if k in tree}, str(path))
 
 
@@ -151,6 +155,12 @@ def validate(model: type[AnySettings], raw: Any, where: str) -> AnySettings:
     except ValidationError as error:
         lines = [_explain(model, detail) for detail in error.errors()]
         raise ConfigError(f"{where}: {'; '.join(lines)}") from None
+
+
+def _make_importable(folder: Path) -> None:
+    """Let functions that a config names be imported from its folder; installed modules go first."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

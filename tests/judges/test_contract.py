@@ -20,11 +20,13 @@ from tests.judges.models import tiny_classifier, tiny_pair_encoder
 OPTIONS: dict[str, dict[str, Any]] = {
     "abstention": {"judge": {"kind": "verifier", "metric": "token_f1"}},
     "constitution": {"model": "tiny-random", "few_shots": 1},
+    "function": {"function": "tests.judges.functions:closeness"},
     "jury": {"judges": [{"kind": "brevity"}, {"kind": "verifier"}]},
     "cross_encoder": {"model": tiny_pair_encoder()},
     "direct": {"model": "tiny-random"},
     "entailment": {"model": tiny_pair_encoder(), "direction": "both"},
     "pairwise": {"model": "tiny-random"},
+    "pairwise_function": {"function": "tests.judges.functions:shorter"},
     "question_answering": {"model": "tiny-random", "questions": 1},
     "reward_model": {"model": tiny_classifier()},
     "rubric": {"model": "tiny-random"},
@@ -117,8 +119,13 @@ def test_version_changes_with_what_decides_and_with_nothing_else(judge: Judge[An
         assert (other.version == judge.version) == is_aside(judge.Options, name), (name, field)
 
 
-SHIPPED = {"default": "grounded", "instructgpt": "ultrafeedback"}
-"""Values of options that name a shipped file, with another shipped file."""
+OTHERS = {
+    "default": "grounded",
+    "instructgpt": "ultrafeedback",
+    "tests.judges.functions:closeness": "tests.judges.functions:always",
+    "tests.judges.functions:shorter": "tests.judges.functions:always",
+}
+"""Values of options that name a shipped file or a function, with another one."""
 
 
 def _other(value: Any) -> Any:
@@ -128,9 +135,11 @@ def _other(value: Any) -> Any:
         return value - 1
     if isinstance(value, tuple):
         return value[:-1]
+    if isinstance(value, dict):
+        return {**value, "other": 1}
     if isinstance(value, JudgeSettings):
         return JudgeSettings(kind="brevity")
-    return SHIPPED.get(value, f"{value}-other")
+    return OTHERS.get(value, f"{value}-other")
 
 
 def test_it_is_described(judge: Judge[Any]):
