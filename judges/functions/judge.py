@@ -1,4 +1,4 @@
-"""What the judges by function share: options, checks, calls, and the reading of verdicts."""
+"""The base of judges by function: options, checks, calls, and the reading of verdicts."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ from rlhf_core.records import Mode, Outcome, Prompt, Split
 logger = logging.getLogger(__name__)
 
 Facts = Mapping[str, Any]
-"""What a function is told of one judgement, by parameter name."""
+"""The facts of one judgement, by parameter name."""
 ToOpinion = Callable[[float], Opinion]
 PROMPT_FACTS = ("prompt", "messages", "context", "references", "mode")
 EXAMPLE = Prompt(
@@ -138,7 +138,7 @@ def prompt_facts(prompt: Prompt) -> dict[str, Any]:
     """Return what a function may know of a prompt."""
     return {
         "prompt": prompt.text,
-        "messages": [{"role": "user", "content": prompt.instruction}],
+        "messages": [dict(message) for message in prompt.conversation.messages],
         "context": prompt.context,
         "references": list(prompt.reference_answers),
         "mode": prompt.mode.value,
