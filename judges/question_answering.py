@@ -47,7 +47,7 @@ class QuestionAnsweringOptions(LanguageModelOptions):
 
 
 @dataclass(frozen=True)
-class Direction:
+class FactCheck:
     """The text whose facts are checked, and the text that must confirm them."""
 
     source: str
@@ -93,13 +93,13 @@ class QuestionAnsweringJudge(
             return answer.prompt.context
         return next(iter(answer.prompt.reference_answers), None)
 
-    def _directions(self, candidate: str, other: str) -> dict[str, Direction]:
-        both = {"precision": Direction(candidate, other), "recall": Direction(other, candidate)}
+    def _directions(self, candidate: str, other: str) -> dict[str, FactCheck]:
+        both = {"precision": FactCheck(candidate, other), "recall": FactCheck(other, candidate)}
         if self.options.measure == "f1":
             return both
         return {self.options.measure: both[self.options.measure]}
 
-    def _check_facts(self, directions: Sequence[Direction]) -> "FactChecks":
+    def _check_facts(self, directions: Sequence[FactCheck]) -> "FactChecks":
         """Derive facts, drop those their own text does not confirm, and check the rest."""
         sources = sorted({direction.source for direction in directions})
         derived = request_pairs(self._model, sources, self.options.questions)
@@ -118,7 +118,7 @@ class QuestionAnsweringJudge(
         )
         return FactChecks(derived, facts, kept, {**own, **other})
 
-    def _opinion(self, directions: Mapping[str, Direction], checks: "FactChecks") -> Opinion:
+    def _opinion(self, directions: Mapping[str, FactCheck], checks: "FactChecks") -> Opinion:
         replies = [reply for one in directions.values() for reply in checks.replies(one)]
         records = [reply.record() for reply in replies]
         for record in records:
@@ -148,7 +148,7 @@ class FactChecks:
     """The pairs that their own text confirms, by text."""
     answers: Mapping[TextQuestion, ModelReply]
 
-    def replies(self, direction: Direction) -> list[ModelReply]:
+    def replies(self, direction: FactCheck) -> list[ModelReply]:
         """Return every reply that one direction depends on."""
         source, target = direction.source, direction.target
         return [
@@ -157,7 +157,7 @@ class FactChecks:
             *(self.answers[target, fact.question] for fact in self.kept[source]),
         ]
 
-    def share(self, direction: Direction, threshold: float) -> float | None:
+    def share(self, direction: FactCheck, threshold: float) -> float | None:
         """Return the share of the source's facts that the target confirms; None without facts."""
         kept = self.kept[direction.source]
         confirmed = [is_confirmed(f, self.answers, direction.target, threshold) for f in kept]

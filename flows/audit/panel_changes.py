@@ -14,7 +14,7 @@ from rlhf_core.store.audit.counterfactual import known_judges, spending, version
 
 
 @dataclass(frozen=True)
-class Juror:
+class PanelMember:
     """A judge version on the panel, with its weight and modes."""
 
     judge: str
@@ -34,10 +34,10 @@ class PanelChanges:
     weights: Sequence[str] = ()
 
 
-def panel_of(config: Config) -> list[Juror]:
+def panel_of(config: Config) -> list[PanelMember]:
     """Return the panel of a config."""
     return [
-        Juror(
+        PanelMember(
             panelist.settings.name,
             panelist.version,
             panelist.settings.weight,
@@ -49,21 +49,21 @@ def panel_of(config: Config) -> list[Juror]:
     ]
 
 
-def combination_of(jurors: Sequence[Juror], config: Config) -> Combination:
-    judges = [(juror.version, juror.weight, juror.scale) for juror in jurors]
+def combination_of(members: Sequence[PanelMember], config: Config) -> Combination:
+    judges = [(member.version, member.weight, member.scale) for member in members]
     return Combination.of(judges, config.preferences.tie_margin, config.preferences.missing)
 
 
 def apply_changes(
-    jurors: Sequence[Juror], changes: PanelChanges, snapshot: Snapshot
-) -> list[Juror]:
+    members: Sequence[PanelMember], changes: PanelChanges, snapshot: Snapshot
+) -> list[PanelMember]:
     """Return the panel after all changes.
 
     A judge that is swapped in takes over weight and modes, and keeps its own scale, or the default
     scale if the config does not name it. If it was on the panel already, its former place goes.
 
     Args:
-        jurors: The panel of the config.
+        members: The panel of the config.
         changes: Swaps, drops and weights.
         snapshot: Store with the judges that can be swapped in.
 
@@ -73,38 +73,40 @@ def apply_changes(
     """
     if not (changes.swaps or changes.drops or changes.weights):
         raise ConfigError("name a change: --swap A=B, --drop JUDGE or --weight JUDGE=0.5")
-    by_name = {juror.judge: juror for juror in jurors}
+    by_name = {member.judge: member for member in members}
     for word in changes.weights:
         name, value = _split_option(word, "--weight", "JUDGE=0.5")
-        juror = by_name[_member(by_name, name)]
-        by_name[name] = replace(juror, weight=_weight(value))
+        member = by_name[_member(by_name, name)]
+        by_name[name] = replace(member, weight=_weight(value))
     for name in changes.drops:
         del by_name[_member(by_name, name)]
     panel = dict(by_name)
     for word in changes.swaps:
         name, other = _split_option(word, "--swap", "A=B")
-        juror = by_name[_member(by_name, name)]
-        panel[name] = _swapped_in(juror, other, jurors, snapshot)
+        member = by_name[_member(by_name, name)]
+        panel[name] = _swapped_in(member, other, members, snapshot)
     moved = {panel[name].version for name in panel if panel[name] is not by_name[name]}
     kept = [
-        juror
-        for name, juror in panel.items()
-        if juror is not by_name[name] or juror.version not in moved
+        member
+        for name, member in panel.items()
+        if member is not by_name[name] or member.version not in moved
     ]
-    if not any(juror.weight > 0 for juror in kept):
+    if not any(member.weight > 0 for member in kept):
         raise ConfigError("no judge with a weight above 0 would be left to decide")
     return kept
 
 
-def _swapped_in(juror: Juror, other: str, jurors: Sequence[Juror], snapshot: Snapshot) -> Juror:
-    for member in jurors:
-        if other in (member.judge, member.version):
+def _swapped_in(
+    member: PanelMember, other: str, members: Sequence[PanelMember], snapshot: Snapshot
+) -> PanelMember:
+    for known in members:
+        if other in (known.judge, known.version):
             return replace(
-                juror,
-                judge=member.judge,
-                version=member.version,
-                is_pairwise=member.is_pairwise,
-                scale=member.scale,
+                member,
+                judge=known.judge,
+                version=known.version,
+                is_pairwise=known.is_pairwise,
+                scale=known.scale,
             )
     versions = versions_of(snapshot, other)
     if not versions:
@@ -115,11 +117,11 @@ def _swapped_in(juror: Juror, other: str, jurors: Sequence[Juror], snapshot: Sna
     (version,) = versions
     is_pairwise = spending(snapshot, version).is_pairwise
     return replace(
-        juror, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE
+        member, judge=other, version=version, is_pairwise=is_pairwise, scale=DEFAULT_SCALE
     )
 
 
-def _member(by_name: dict[str, Juror], name: str) -> str:
+def _member(by_name: dict[str, PanelMember], name: str) -> str:
     if name not in by_name:
         raise ConfigError(f"no judge {name!r} on the panel; it has {', '.join(by_name) or 'none'}")
     return name

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from flows.audit.panel_changes import Juror, PanelChanges, apply_changes, combination_of, panel_of
+from flows.audit.panel_changes import (
+    PanelChanges,
+    PanelMember,
+    apply_changes,
+    combination_of,
+    panel_of,
+)
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation.counterfactual import (
@@ -60,8 +66,8 @@ class Saving:
 class WhatIf:
     """The pairs of the config's panel compared with those of the changed panel."""
 
-    panel: list[Juror]
-    changed_panel: list[Juror]
+    panel: list[PanelMember]
+    changed_panel: list[PanelMember]
     overall: PanelComparison
     by_mode: dict[str, PanelComparison]
     by_split: dict[str, PanelComparison]
@@ -122,8 +128,8 @@ class _Study:
         self,
         snapshot: Snapshot,
         config: Config,
-        panel: list[Juror],
-        other: list[Juror],
+        panel: list[PanelMember],
+        other: list[PanelMember],
         examples: int,
         keep: Keep | None,
     ) -> None:
@@ -137,7 +143,7 @@ class _Study:
         self._flipped: list[tuple[float, str, dict[str, Any]]] = []
         self._wanted = {juror.version: [0, 0, 0] for juror in self._deciding()}
 
-    def _deciding(self) -> list[Juror]:
+    def _deciding(self) -> list[PanelMember]:
         return [juror for juror in self.other if juror.weight > 0]
 
     def read(self, page: Page) -> None:
@@ -188,7 +194,7 @@ class _Study:
             age_seconds=self.snapshot.age_seconds,
         )
 
-    def _gap(self, juror: Juror) -> Gap:
+    def _gap(self, juror: PanelMember) -> Gap:
         wanted, missing, never = self._wanted[juror.version]
         spent = spending(self.snapshot, juror.version)
         share = missing / spent.judgements if spent.judgements else None
@@ -203,7 +209,7 @@ class _Study:
         )
 
 
-def _saving(juror: Juror, snapshot: Snapshot) -> Saving:
+def _saving(juror: PanelMember, snapshot: Snapshot) -> Saving:
     spent = spending(snapshot, juror.version)
     return Saving(juror.judge, juror.version, spent.judgements, spent.cost_usd, spent.seconds)
 
@@ -225,7 +231,7 @@ def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, T
     return dict(sorted(by_name.items()))
 
 
-def _gap(juror: Juror, page: Page) -> tuple[int, int, int]:
+def _gap(juror: PanelMember, page: Page) -> tuple[int, int, int]:
     """Count a judge's wanted and missing judgements, and the candidates it never judged."""
     wanted = missing = never = 0
     for group in page.groups:
@@ -244,7 +250,7 @@ def _gap(juror: Juror, page: Page) -> tuple[int, int, int]:
     return wanted, missing, never
 
 
-def _requests(juror: Juror, ids: Collection[str]) -> list[Request]:
+def _requests(juror: PanelMember, ids: Collection[str]) -> list[Request]:
     return list(permutations(ids, 2)) if juror.is_pairwise else [(id, None) for id in ids]
 
 

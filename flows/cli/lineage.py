@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rlhf_core.store.lineage.tree import Branch
 
 
-class Direction(StrEnum):
+class LineageDirection(StrEnum):
     UP = "up"
     DOWN = "down"
     BOTH = "both"
@@ -36,8 +36,8 @@ def lineage(
     overrides: Overrides = None,
     config: StoreConfig = None,
     direction: Annotated[
-        Direction, typer.Option(help="up: what it came from; down: what it led to.")
-    ] = Direction.BOTH,
+        LineageDirection, typer.Option(help="up: what it came from; down: what it led to.")
+    ] = LineageDirection.BOTH,
     limit: Annotated[int, typer.Option(min=0, help="Ids shown for each group of rows.")] = 3,
     as_json: AsJson = False,
 ) -> None:
@@ -57,11 +57,11 @@ def lineage(
 
     with reading(store_path(config, overrides or [])) as snapshot:
         subject = subject_of(snapshot, identity)
-        ways = {Direction.UP: lineage_up, Direction.DOWN: lineage_down}
+        ways = {LineageDirection.UP: lineage_up, LineageDirection.DOWN: lineage_down}
         trees = {
             way.value: follow(snapshot, subject, limit)
             for way, follow in ways.items()
-            if direction in (way, Direction.BOTH)
+            if direction in (way, LineageDirection.BOTH)
         }
     if as_json:
         branches = {way: [asdict(branch) for branch in roots] for way, roots in trees.items()}

@@ -58,7 +58,7 @@ def judge_missing(
         if missing:
             panelist.preflight()
         with progress(f"{label}: {panelist.settings.name}", len(missing)) as advance:
-            spending = Spending(advance)
+            spending = CallMeter(advance)
             ledger.on_answer = spending
             for batch in batches(missing, panelist.batch, limits.silent_after):
                 new, judgements = judge_batch(store, panelist, batch)
@@ -87,7 +87,7 @@ def record_judge_models(store: Store, models: Mapping[str, Sequence[str]]) -> No
     )
 
 
-class Spending:
+class CallMeter:
     """Shows the number of calls and their cost beside a progress bar.
 
     Args:

@@ -46,7 +46,7 @@ FROM judgements SEMI JOIN runs USING (run_id) GROUP BY judge ORDER BY ALL"""
 
 
 @dataclass(frozen=True)
-class Sample:
+class ComparedAnswers:
     """A held-out prompt with an answer of each model, and the deciding judge's scores."""
 
     prompt: Prompt
@@ -135,7 +135,7 @@ class _Answers:
         after = [scores[c.id] for c in _flat(self.after) if c.id in scores]
         return Markup(charts.distribution(before, after, "reward model's score"))
 
-    def samples(self, deciding: Evaluation) -> list[Sample]:
+    def samples(self, deciding: Evaluation) -> list[ComparedAnswers]:
         """Return answers to the first held-out prompts of each mode, whatever their scores."""
         scores = self.scores(deciding.judge_version)
         chosen = [
@@ -144,7 +144,7 @@ class _Answers:
             for prompt in [p for p in self.prompts if p.mode is mode][:SAMPLES_PER_MODE]
         ]
         return [
-            Sample(
+            ComparedAnswers(
                 prompt,
                 self.before[prompt.id][0].text,
                 self.after[prompt.id][0].text,

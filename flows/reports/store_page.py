@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 
 from rlhf_core.store import Store, reading
-from rlhf_core.store.audit.describe import Relation, relations
+from rlhf_core.store.audit.describe import TableOrView, relations
 
 
 def store_page() -> str:
@@ -27,7 +27,7 @@ def store_page() -> str:
     )
 
 
-def _of_kind(schema: list[Relation], kind: str) -> list[Relation]:
+def _of_kind(schema: list[TableOrView], kind: str) -> list[TableOrView]:
     return [relation for relation in schema if relation.kind == kind]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
-from flows.cycle.judgements import Spending
+from flows.cycle.judgements import CallMeter
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.revision import build_reviser
@@ -44,7 +44,7 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         missing = MissingAnswers("the reviser", cycle.config.judging)
         missing.add(sum(len(known.get(prompt.id, ())) for prompt in prompts), ())
         with progress("revising", total) as advance:
-            ledger.on_answer = Spending(advance)
+            ledger.on_answer = CallMeter(advance)
             revising = _Revising(work.store, reviser, settings.rounds, advance, missing)
             for start in range(0, len(prompts), PROMPTS_AT_ONCE):
                 revising.complete(prompts[start : start + PROMPTS_AT_ONCE], known)

@@ -22,7 +22,7 @@ FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """First letters of formulas in one spreadsheet or another; the last four are their wide forms."""
 
 
-class Stream(Protocol):
+class TextWriter(Protocol):
     """A stream that text is written to."""
 
     def write(self, text: str, /) -> object: ...
@@ -41,7 +41,7 @@ def rows_of(cursor: Cursor, limit: int | None) -> Iterator[Row]:
     return islice(rows, limit)
 
 
-def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) -> int:
+def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: TextWriter) -> int:
     """Write rows as text.
 
     Args:
@@ -53,7 +53,7 @@ def write_rows(kind: Format, cursor: Cursor, limit: int | None, stream: Stream) 
     Returns:
         Number of rows written.
     """
-    writers: dict[Format, Callable[[Sequence[str], Iterator[Row], Stream], int]] = {
+    writers: dict[Format, Callable[[Sequence[str], Iterator[Row], TextWriter], int]] = {
         Format.CSV: _csv,
         Format.JSON: _json,
         Format.JSONL: _jsonl,
@@ -93,7 +93,7 @@ def write_parquet(cursor: ArrowCursor, limit: int | None, stream: BinaryIO) -> i
 
 
 @contextmanager
-def standard_output() -> Iterator[Stream]:
+def standard_output() -> Iterator[TextWriter]:
     """Yield standard output; on a terminal, control characters are escaped."""
     with suppress(BrokenPipeError):  # `| head` has read enough
         yield _Terminal() if sys.stdout.isatty() else sys.stdout
@@ -105,7 +105,7 @@ class _Terminal:
         return sys.stdout.write(safe_text(text))
 
 
-def _csv(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+def _csv(columns: Sequence[str], rows: Iterator[Row], stream: TextWriter) -> int:
     """Write texts in quotes, so that 00123 stays a text; a null is an empty cell.
 
     A text that a spreadsheet would run as a formula gets an apostrophe in front, because models and
@@ -143,7 +143,7 @@ def _as_text(value: Any) -> str:
     return _dump(value) if isinstance(value, list | tuple | dict) else str(value)
 
 
-def _json(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+def _json(columns: Sequence[str], rows: Iterator[Row], stream: TextWriter) -> int:
     written = 0
     for row in rows:
         stream.write(",\n" if written else "[\n")
@@ -153,7 +153,7 @@ def _json(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
     return written
 
 
-def _jsonl(columns: Sequence[str], rows: Iterator[Row], stream: Stream) -> int:
+def _jsonl(columns: Sequence[str], rows: Iterator[Row], stream: TextWriter) -> int:
     written = 0
     for row in rows:
         stream.write(_dump(dict(zip(columns, row, strict=True))) + "\n")

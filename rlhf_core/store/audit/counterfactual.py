@@ -33,7 +33,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Spending:
+class JudgementCosts:
     """The judgements of one judge version in the whole store, and what they cost."""
 
     judgements: int
@@ -142,11 +142,11 @@ def known_judges(snapshot: Snapshot) -> list[str]:
     return [row[0] for row in judges.rows]
 
 
-def spending(snapshot: Snapshot, version: str) -> Spending:
+def spending(snapshot: Snapshot, version: str) -> JudgementCosts:
     (row,) = snapshot.query(
         "SELECT count(*) FILTER (outcome <> 'unavailable'), coalesce(sum(cost_usd), 0), "
         "nullif(sum(latency_seconds), 0), count(opponent_id) > 0 "
         "FROM judgements WHERE judge_version = ?",
         [version],
     ).rows
-    return Spending(*row)
+    return JudgementCosts(*row)

@@ -28,7 +28,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Relation:
+class TableOrView:
     """A table or a view; a missing comment is empty."""
 
     name: str
@@ -37,13 +37,13 @@ class Relation:
     columns: tuple[Column, ...]
 
 
-def relations(snapshot: Snapshot) -> list[Relation]:
+def relations(snapshot: Snapshot) -> list[TableOrView]:
     """Return tables in the order in which a cycle fills them, then views by name."""
     columns: dict[str, list[Column]] = {}
     for table, name, kind, is_nullable, comment in snapshot.query(_COLUMNS).rows:
         columns.setdefault(table, []).append(Column(name, kind, is_nullable, comment or ""))
     tables_and_views = [
-        Relation(name, kind, comment or "", tuple(columns[name]))
+        TableOrView(name, kind, comment or "", tuple(columns[name]))
         for name, kind, comment in snapshot.query(_RELATIONS).rows
     ]
     places = {record.table: place for place, record in enumerate(RECORDS)}
