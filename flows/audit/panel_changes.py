@@ -99,14 +99,14 @@ def apply_changes(
 def _swapped_in(
     member: PanelMember, other: str, members: Sequence[PanelMember], snapshot: Snapshot
 ) -> PanelMember:
-    for known in members:
-        if other in (known.judge, known.version):
+    for other_member in members:
+        if other in (other_member.judge, other_member.version):
             return replace(
                 member,
-                judge=known.judge,
-                version=known.version,
-                is_pairwise=known.is_pairwise,
-                scale=known.scale,
+                judge=other_member.judge,
+                version=other_member.version,
+                is_pairwise=other_member.is_pairwise,
+                scale=other_member.scale,
             )
     versions = versions_of(snapshot, other)
     if not versions:
