@@ -26,6 +26,9 @@ class Columns(Settings):
     tools: str = "tools"
     """The tools that the model may call: a list of descriptions with `type` and `function`, or such
     a list as JSON text. The chat template shows them to the model."""
+    rubric: str = "rubric"
+    """The criteria of answers to this prompt: a list of texts, or of objects with `criterion` and
+    `points`, or such a list as JSON text. A criterion with points below 0 should not be met."""
     user: str | None = None
     """The user who sent the prompt: a text or an integer, stored unchanged. It decides the split,
     so that no user is on both sides; a prompt sent by users of both sides is left out. `solon

@@ -6,7 +6,7 @@ deleted; equal prompts become one; repetitions are left out. The order of the ro
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import DataFileError
@@ -28,6 +28,7 @@ from rlhf_core.records import (
     split_of_user,
 )
 from rlhf_core.records.conversation import USER, from_json, to_json
+from rlhf_core.records.rubric import rubric_from_json, rubric_to_json
 
 ACTIONS = {"count": "counted", "mask": "masked", "drop": "dropped"}
 Tombstones = Collection[tuple[str, str]]
@@ -216,11 +217,13 @@ def _with_texts(prompt: Prompt, change: Callable[[str], str], holdout: float) ->
     ]
     text = text_of(messages, USER).strip() if messages else change(prompt.text)
     context = change(prompt.context) if prompt.context else None
+    criteria = [replace(one, text=change(one.text)) for one in rubric_from_json(prompt.rubric)]
     changed = {
         "text": text,
         "context": context,
         "reference_answers": tuple(map(change, prompt.reference_answers)),
         "messages": to_json(messages) if messages else None,
+        "rubric": rubric_to_json(criteria) if criteria else None,
         "split": split_of(text, context, holdout),
     }
     return Prompt(**{**prompt.model_dump(), **changed})

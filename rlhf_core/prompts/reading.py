@@ -13,9 +13,11 @@ from rlhf_core.files.cells import Cells
 from rlhf_core.files.dialogues import text_of
 from rlhf_core.files.messages import read_prompt_messages
 from rlhf_core.files.rows import NamedColumns, read_source
+from rlhf_core.files.rubrics import read_rubric
 from rlhf_core.records import Mode, Prompt, split_of
 from rlhf_core.records.conversation import USER, to_json
 from rlhf_core.records.preferences import likely_mode
+from rlhf_core.records.rubric import rubric_to_json
 
 NO_FILE = "set prompts.path to an existing file or data set"
 
@@ -67,6 +69,7 @@ def _prompt(cells: Cells, holdout: float) -> Prompt:
         reference_answers=references,
         messages=messages and to_json(messages),
         tools=_tools(cells),
+        rubric=_rubric(cells),
         split=split_of(text, context, holdout),
     )
 
@@ -95,6 +98,11 @@ def _tools(cells: Cells) -> str | None:
     if not isinstance(cell, list) or not all(isinstance(tool, dict) for tool in cell):
         raise cells.wrong("tools", cell, "a list of tools")
     return to_json(cell)
+
+
+def _rubric(cells: Cells) -> str | None:
+    criteria = read_rubric(cells.place, cells.column("rubric") or "rubric", cells.get("rubric"))
+    return rubric_to_json(criteria) if criteria else None
 
 
 def _user(cells: Cells) -> str | None:

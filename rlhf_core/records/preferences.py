@@ -13,7 +13,7 @@ class Prompt(Record):
 
     `messages`, `tools` and `rubric` are JSON lists. `messages` is null for a single message of the
     user, which is the text itself; for any other conversation the text is the dialogue. `rubric`
-    holds the criteria of answers to this prompt.
+    holds the criteria of answers to this prompt, in the form of records/rubric.py.
     """
 
     table: ClassVar[str] = "prompts"

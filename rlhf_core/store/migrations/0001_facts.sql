@@ -48,7 +48,8 @@ COMMENT ON COLUMN prompts.messages IS
 COMMENT ON COLUMN prompts.tools IS
     'JSON list of the tools that the model may call; null if there are none.';
 COMMENT ON COLUMN prompts.rubric IS
-    'JSON list of the criteria of answers to this prompt; null if it has none of its own.';
+    'JSON list of the criteria of answers to this prompt, each with criterion and points; null if '
+    'it has none of its own.';
 COMMENT ON COLUMN prompts.split IS
     'train or holdout, derived from the prompt''s own words when it was first read; held-out '
     'prompts are used only for evaluation.';
