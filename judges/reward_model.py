@@ -41,7 +41,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
     """Scores σ(reward); of a model that Solon trained, 0.5 is the mean reference answer's score."""
 
     Options = RewardModelOptions
-    code = "2"
+    code = "3"
 
     def check(self) -> None:
         if self._is_ours:
@@ -83,7 +83,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
         if self._is_ours:
             trunk, role = self._trunk_and_role
             return score_sequences(trunk, sequences, role)
-        return classifier_scores(self._classifier, sequences, self._chat.pad_id, self._compute)
+        return classifier_scores(self._classifier, sequences, self._compute)
 
     @property
     def _context(self) -> int:
@@ -121,7 +121,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _classifier(self) -> PreTrainedModel:
-        return load_classifier(self._base, self._chat.pad_id, self._compute)
+        return load_classifier(self._base, self._compute)
 
 
 def _why_unread(sequence: TokenSequence) -> str:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 
 from rlhf_core.config import Config
-from rlhf_core.errors import DataFileError
+from rlhf_core.errors import ConfigError, DataFileError
 from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.loading import load_tokenizer
+from rlhf_core.models.loading import context_length, load_tokenizer, read_config
 from rlhf_core.prompts.intake import Intake, Tombstones, read_prompts
 from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Prompt, Split
@@ -21,6 +21,7 @@ def read_checked_prompts(config: Config) -> Intake:
 
     Raises:
         DataFileError: If a prompt is too long, a split is empty, or a user would be in both splits.
+        ConfigError: If the policy's model could not read a prompt with its answer.
     """
     store = Store(config.store) if store_exists(config.store) else None
     if store is None:
@@ -40,7 +41,42 @@ def read_checked_prompts(config: Config) -> Intake:
                 f"than policy.max_prompt_tokens = {config.policy.max_prompt_tokens}; shorten it or "
                 "raise the limit"
             )
+    _refuse_unreadable_texts(config, chat, prompts)
     return intake
+
+
+def _refuse_unreadable_texts(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> None:
+    """Refuse texts that the policy's model could not read to their end.
+
+    Args:
+        config: Names the model and the length of its answers.
+        chat: The model's chat format.
+        prompts: All prompts of the run.
+
+    Raises:
+        ConfigError: If a prompt with its answer has more tokens than the model has positions, or
+            the tokenizer writes a token that the model's embedding lacks.
+    """
+    model = read_config(config.policy.model)
+    positions, known = context_length(model), model.get_text_config().vocab_size
+    for prompt in prompts:
+        ids = chat.prompt_ids(prompt.instruction)
+        answers = [chat.answer_ids(text) for text in prompt.reference_answers]
+        written = [token for text in (ids, *answers) for token in text if token >= known]
+        if written:
+            raise ConfigError(
+                f"policy.model = {config.policy.model!r}: its tokenizer writes "
+                f"{chat.tokenizer.convert_ids_to_tokens(written[0])!r} as id {written[0]}, and the "
+                f"model knows {known} tokens; resize its embedding"
+            )
+        references = max(map(len, answers), default=0)
+        length = len(ids) + max(config.sampling.max_new_tokens, references)
+        if positions is not None and length > positions:
+            raise ConfigError(
+                f"policy.model = {config.policy.model!r} reads at most {positions} tokens, and the "
+                f"prompt {prompt.text[:60]!r} has {len(ids)} and its answer up to "
+                f"{length - len(ids)}; shorten it, or lower sampling.max_new_tokens"
+            )
 
 
 def log_own_system_message(config: Config) -> None:

@@ -23,11 +23,11 @@ from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, adapter
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
+from rlhf_core.models.generation import complete_generation_config
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Trunk
-from rlhf_core.models.turn_end import set_end_ids
 
 HEAD = "head.safetensors"
 HEADED = (Role.CRITIC, Role.REWARD)
@@ -107,7 +107,7 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
-    set_end_ids(model, tokenizer)
+    complete_generation_config(model, tokenizer)
     with whole_folder(folder) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
@@ -130,7 +130,7 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
     with trunk.acting_as(role) as model:
-        set_end_ids(model, trunk.tokenizer)
+        complete_generation_config(model, trunk.tokenizer)
     with whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
         if role in HEADED:

@@ -1,14 +1,16 @@
 """Sequence classifiers with one output: the form in which reward models are published."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import UNREADABLE, locate, read_config
+from rlhf_core.models.loading import load_weights, read_config
 from rlhf_core.models.sequences import TokenSequence, length_batches, pad
 
 
@@ -26,42 +28,35 @@ def require_single_output(name: str) -> None:
         )
 
 
-def load_classifier(name: str, pad_id: int, compute: Compute) -> PreTrainedModel:
+def load_classifier(name: str, compute: Compute) -> PreTrainedModel:
     """Load a classifier in evaluation mode.
 
     Args:
         name: A bundled name, a folder or a hub id.
-        pad_id: Padding token, by which the classifier finds the end of a sequence.
         compute: Device and precision.
 
     Returns:
-        The classifier, on the device.
+        The classifier, on the device, with the fastest attention that fits it.
 
     Raises:
-        ModelNotFoundError: If it cannot be loaded, or only from pickled weights.
+        ModelNotFoundError: If it cannot be loaded, or only from pickled weights, or a weight is
+            missing, such as that of its head.
     """
-    location = locate(name)
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            location, dtype=compute.dtype, trust_remote_code=False, use_safetensors=True
-        )
-    except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelNotFoundError(f"model {name!r} cannot be loaded ({reason})") from None
-    model.config.get_text_config().pad_token_id = pad_id
-    return model.to(compute.device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    model = load_weights(AutoModelForSequenceClassification, name, compute.dtype)
+    model = model.to(compute.device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    fit_attention(model, compute.device)
+    return model
 
 
 @torch.no_grad()
 def classifier_scores(
-    model: PreTrainedModel, sequences: Sequence[TokenSequence], pad_id: int, compute: Compute
+    model: PreTrainedModel, sequences: Sequence[TokenSequence], compute: Compute
 ) -> Tensor:
-    """Score sequences with a classifier of one output.
+    """Score sequences with a classifier of one output, as transformers scores each alone.
 
     Args:
         model: The classifier, from `load_classifier`.
         sequences: The N sequences.
-        pad_id: Padding token.
         compute: Sets the size of a batch.
 
     Returns:
@@ -71,8 +66,30 @@ def classifier_scores(
     rows = [[*sequence.prompt_ids, *sequence.response_ids] for sequence in sequences]
     for batch in length_batches([len(row) for row in rows], compute.forward_tokens):
         ids = [rows[index] for index in batch]
-        input_ids = pad(ids, pad_id).to(model.device)
-        mask = pad([[1] * len(row) for row in ids], 0).to(model.device)
-        logits = model(input_ids=input_ids, attention_mask=mask).logits
+        with _padding(model, ids) as pad_id:
+            input_ids = pad(ids, pad_id).to(model.device)
+            mask = pad([[1] * len(row) for row in ids], 0).to(model.device)
+            logits = model(input_ids=input_ids, attention_mask=mask).logits
         scores[batch] = logits.squeeze(-1).float().cpu()
     return scores
+
+
+@contextmanager
+def _padding(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Yield the padding token of a batch.
+
+    transformers reads a score at the last token other than the padding token that the config names,
+    and at the last token if it names none. The padding of such a model is a token that no row
+    holds, named for the time of the batch: often its only special token ends every answer.
+    """
+    config = model.config.get_text_config()
+    own = config.pad_token_id
+    if own is not None and own < config.vocab_size:
+        yield own
+        return
+    held = {token for row in rows for token in row}
+    config.pad_token_id = next(token for token in range(config.vocab_size) if token not in held)
+    try:
+        yield config.pad_token_id
+    finally:
+        config.pad_token_id = own

@@ -4,6 +4,7 @@ It reads safetensors only, and never runs code from a model's repository.
 """
 
 from pathlib import Path
+from typing import Any, cast
 
 import httpx2
 import torch
@@ -12,6 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -24,8 +26,8 @@ from rlhf_core.models.bundled import bundled_folder, bundled_names
 
 HUB_TIMEOUT_SECONDS = 10.0
 Tokenizer = PreTrainedTokenizerBase
-UNREADABLE = (OSError, ValueError, StrictDataclassError)
-"""Errors that transformers raises for missing or inconsistent files."""
+UNREADABLE = (OSError, ValueError, AssertionError, StrictDataclassError)
+"""Errors that transformers and torch raise for missing or inconsistent files."""
 
 
 def locate(name: str) -> str:
@@ -77,11 +79,17 @@ def read_config(name: str) -> PreTrainedConfig:
     return config
 
 
+def context_length(config: PreTrainedConfig) -> int | None:
+    """Return the number of tokens that a model can read; None if its config sets no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
 def load_tokenizer(name: str) -> Tokenizer:
     """Load a model's tokenizer, with a padding token that differs from the end of text if it can.
 
     Raises:
-        ModelNotFoundError: If it cannot be loaded, or has no end-of-text token.
+        ModelNotFoundError: If it cannot be loaded, or has no end-of-text token that the model
+            knows.
     """
     location = locate(name)
     try:
@@ -90,9 +98,27 @@ def load_tokenizer(name: str) -> Tokenizer:
         raise _not_found(name, error) from None
     if tokenizer.eos_token_id is None:
         raise ModelNotFoundError(f"model {name!r}: its tokenizer has no end-of-text token")
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        tokenizer.pad_token = tokenizer.unk_token or tokenizer.bos_token or tokenizer.eos_token
+    known = read_config(name).get_text_config().vocab_size
+    if cast(int, tokenizer.eos_token_id) >= known:
+        raise ModelNotFoundError(
+            f"model {name!r}: its end-of-text token {tokenizer.eos_token!r} has id "
+            f"{tokenizer.eos_token_id}, and the model knows {known} tokens; resize its embedding"
+        )
+    tokenizer.pad_token = _padding_token(tokenizer, known)
     return tokenizer
+
+
+def _padding_token(tokenizer: Tokenizer, known: int) -> str:
+    """Return the first token for padding that the model knows and that ends no text.
+
+    Tokenizers often get a padding token that the model's embedding was never enlarged for.
+    """
+    for token in (tokenizer.pad_token, tokenizer.unk_token, tokenizer.bos_token):
+        if token is not None:
+            number = tokenizer.convert_tokens_to_ids(token)
+            if cast(int, number) < known and number != tokenizer.eos_token_id:
+                return str(token)
+    return str(tokenizer.eos_token)
 
 
 def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
@@ -107,22 +133,54 @@ def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> 
         The model, with the fastest attention that fits it.
 
     Raises:
-        ModelNotFoundError: If it cannot be loaded, or only from pickled weights.
+        ModelNotFoundError: If it cannot be loaded, or only from pickled weights, or a weight is
+            missing.
+    """
+    model = load_weights(AutoModelForCausalLM, name, dtype)
+    model = model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
+    fit_attention(model, device)
+    return model
+
+
+def load_weights(
+    kind: type[AutoModelForCausalLM | AutoModelForSequenceClassification],
+    name: str,
+    dtype: torch.dtype,
+) -> PreTrainedModel:
+    """Load a model of some kind with eager attention, on the CPU.
+
+    Args:
+        kind: The auto class.
+        name: A bundled name, a folder or a hub id.
+        dtype: Precision of the weights.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelNotFoundError: If it cannot be loaded, or only from pickled weights, or a weight is
+            missing, which transformers would draw at random.
     """
     location = locate(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             location,
             dtype=dtype,
             attn_implementation="eager",
             trust_remote_code=False,
             use_safetensors=True,
+            output_loading_info=True,
         )
     except UNREADABLE as error:
         raise _not_found(name, error) from None
-    model = model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
-    fit_attention(model, device)
-    return model
+    model, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelNotFoundError(
+            f"model {name!r} has no weights for {len(missing)} parts of a {type(model).__name__}, "
+            f"such as {missing[0]}; name a complete model"
+        )
+    return cast(PreTrainedModel, model)
 
 
 def parameter_count(name: str) -> int:

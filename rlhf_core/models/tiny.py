@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
 
 def write_tiny_model(folder: Path) -> None:
     """Save the tiny model and its byte-level tokenizer in Hugging Face format."""
-    tokenizer = _tokenizer()
+    tokenizer = byte_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -41,7 +41,8 @@ def write_tiny_model(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Return the tiny model's tokenizer, which writes a token for each byte."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *alphabet])}
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))

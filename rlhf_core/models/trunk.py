@@ -21,6 +21,7 @@ from rlhf_core.models.device import Compute
 from rlhf_core.models.kernels.kv_cache import new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.logprobs import chosen_logprobs
+from rlhf_core.models.loading import context_length
 from rlhf_core.models.roles import Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
@@ -137,7 +138,17 @@ class Trunk:
             )
 
     def batch(self, sequences: Sequence[TokenSequence]) -> Batch:
-        """Return sequences as a batch on this model's device."""
+        """Return sequences as a batch on this model's device.
+
+        Raises:
+            TrainingError: If a sequence is longer than the model can read.
+        """
+        longest, positions = max(map(len, sequences)), context_length(self.language_model.config)
+        if positions is not None and longest > positions:
+            raise TrainingError(
+                f"a prompt with its answer has {longest} tokens, and the model reads at most "
+                f"{positions}; leave the text out, or choose a model with more positions"
+            )
         return collate(sequences, self.pad_id, self.compute.device, self.shares_prompts)
 
     def training_batches(

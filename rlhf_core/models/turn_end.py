@@ -37,13 +37,6 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froze
     return frozenset(token for ids in named for token in _as_ids(ids))
 
 
-def set_end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Write the ids of all end tokens into the generation config, for servers of the model."""
-    if model.generation_config is not None:
-        ids = sorted(end_ids(model, tokenizer))
-        model.generation_config.eos_token_id = ids if len(ids) > 1 else ids[0]
-
-
 def strip_end(token_ids: Iterable[int], ends: frozenset[int]) -> list[int]:
     """Return the tokens of an answer without its end, which a tokenizer may print as text."""
     ids = list(token_ids)

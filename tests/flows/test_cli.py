@@ -45,6 +45,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["judges.0.model=./none"], None, "no model './none'"),
         (["sampling.candidates=1"], None, "sampling.candidates = 1: input should be greater"),
         (["policy.max_prompt_tokens=5"], None, "more than policy.max_prompt_tokens = 5"),
+        (["sampling.max_new_tokens=4090"], None, "reads at most 4096 tokens, and the prompt"),
         (["prompts.limit=1"], None, "split is empty; add prompts or change the share"),
         (["compute.device=cuda:77"], None, "compute.device = 'cuda:77'"),
     ],

@@ -8,11 +8,11 @@ import torch
 import transformers as tf
 from transformers import PreTrainedConfig
 
-from rlhf_core.models.tiny import _tokenizer
+from rlhf_core.models.tiny import byte_tokenizer
 
 WINDOW = 8
 MIXED = ["sliding_attention", "full_attention"]
-TOKENIZER = _tokenizer()
+TOKENIZER = byte_tokenizer()
 TOKENS: dict[str, Any] = {
     "vocab_size": len(TOKENIZER),
     "eos_token_id": TOKENIZER.eos_token_id,
