@@ -60,7 +60,7 @@ def _refuse_unreadable_texts(config: Config, chat: ChatFormat, prompts: Sequence
     model = read_config(config.policy.model)
     positions, known = context_length(model), model.get_text_config().vocab_size
     for prompt in prompts:
-        ids = chat.prompt_ids(prompt.instruction)
+        ids = chat.prompt_ids(prompt.conversation)
         answers = [chat.answer_ids(text) for text in prompt.reference_answers]
         written = [token for text in (ids, *answers) for token in text if token >= known]
         if written:
