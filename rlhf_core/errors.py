@@ -18,6 +18,7 @@ SolonError
 ├── LostProcessError      another rank of a distributed run ended
 └── EndpointError         a remote model gave no usable answer
     ├── BudgetError         … the call was not sent, because it would exceed the budget
+    ├── ContentFilteredError … a filter of the server kept the call from the model
     └── TransientError      … and a retry may help: the only leaf that is retried
 """
 
@@ -92,6 +93,10 @@ class EndpointError(SolonError):
 
 
 class BudgetError(EndpointError):
+    pass
+
+
+class ContentFilteredError(EndpointError):
     pass
 
 

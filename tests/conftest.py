@@ -22,6 +22,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that each spin on all cores wait for each other
 
 from flows.cli.main import silence_finalization
+from rlhf_core.endpoints.profile import forget_profiles
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
 from rlhf_core.models.trunk import Trunk
@@ -53,6 +54,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_new() -> None:
+    """Forget servers of earlier tests, of which a later one may have the port."""
+    forget_profiles()
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from judges.language_model.label_mass import bare_token, label_mass
+from judges.language_model.label_mass import SPACES, bare_token, label_mass
 from judges.language_model.parsing import ParsedVerdict, parse_verdict
 from judges.panel.judge import Opinion
+from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
+from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome, Response
+from rlhf_core.text.thoughts import split_thoughts
 
 MIN_LABEL_MASS = 0.5
 TOO_LONG = "too_long"
@@ -39,14 +42,16 @@ class ModelReply:
         if self.response.finish_reason == TOO_LONG:
             reason = f"the question is too long: {self.response.prompt_tokens} tokens"
             return replace(record, outcome=Outcome.ABSTAINS, reason=reason)
+        if missing := _no_answer(self.response):
+            return replace(record, outcome=Outcome.UNPARSED, reason=missing)
         return record
 
     @property
     def text(self) -> str | None:
-        """The text of the reply; None if there is none to read."""
+        """The answer of the reply, without the model's thoughts; None if there is none to read."""
         if isinstance(self.response, EndpointError) or self.response.finish_reason == TOO_LONG:
             return None
-        return self.response.text
+        return None if _no_answer(self.response) else split_thoughts(self.response.text)[1]
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,20 @@ class Choice:
             probability=opinion.probability,
             raw_output=opinion.raw_output or probabilities_as_json(self.probabilities or {}),
         )
+
+
+def _no_answer(response: Response) -> str | None:
+    """Return why a reply has no answer at all; None if it has one, be it an unreadable one."""
+    thoughts, answer = split_thoughts(response.text)
+    if response.finish_reason == FILTERED:
+        return "the server's content filter withheld the reply"
+    if response.finish_reason == REFUSED:
+        return f"the model refused to answer: {one_line(answer)}"
+    if response.finish_reason == "length" and not answer.strip():
+        spent = f"the reply was cut off after {response.completion_tokens} tokens"
+        more = "thinking_tokens, or lower reasoning_effort" if thoughts else "max_tokens"
+        return f"{spent}, before its answer began; raise {more}"
+    return None
 
 
 def probabilities_as_json(probabilities: Mapping[str, float]) -> str:
@@ -130,8 +149,8 @@ def _mass(
 def token_index_at(text: str, tokens: Sequence[str], place: int) -> int | None:
     """Return the index of the token that contains a place in a text.
 
-    A server may strip spaces from the text, return the tokens of its beginning or end only, or
-    those of the model's thoughts too.
+    A server may strip spaces from the text, return the tokens of its beginning or end only, those
+    of the model's thoughts too, or tokens as its tokenizer spells them.
 
     Args:
         text: The text of the reply.
@@ -141,6 +160,17 @@ def token_index_at(text: str, tokens: Sequence[str], place: int) -> int | None:
     Returns:
         An index into the tokens; None if no token contains the place.
     """
+    start = len(text) - len(split_thoughts(text)[1].lstrip())
+    if text[start:].strip() and place >= start:
+        text, place = text[start:], place - start
+    index = _token_index(text, tokens, place)
+    if index is None and any(mark in token for token in tokens for mark in SPACES):
+        plain = str.maketrans(SPACES)
+        return _token_index(text, [token.translate(plain) for token in tokens], place)
+    return index
+
+
+def _token_index(text: str, tokens: Sequence[str], place: int) -> int | None:
     joined = "".join(tokens)
     if not joined.strip():
         return None

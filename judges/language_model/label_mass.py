@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-LEADING = " \t\r\n\u00a0\u2581\"'`“”‘’«»„()[]{}*_#"
+SPACES = {"\u2581": " ", "\u0120": " ", "\u010a": "\n"}
+"""Spaces as tokenizers spell them inside (`▁A`, `ĠA`, `Ċ`), by what they stand for."""
+LEADING = " \t\r\n\u00a0\"'`“”‘’«»„()[]{}*_#" + "".join(SPACES)
 """Characters that may precede a label: spaces, quotes, brackets, markdown."""
 TRAILING = LEADING + ".,:;!"
 

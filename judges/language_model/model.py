@@ -19,16 +19,17 @@ from judges.language_model.question import Question
 from judges.panel.judge import Judge, Workload
 from judges.panel.ledger import Ledger
 from rlhf_core.config.base import PositiveInt, Share
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.batch_files import LINES_AT_MOST
-from rlhf_core.endpoints.chat_completion import TokenChoice
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
+from rlhf_core.endpoints.message import TokenChoice
 from rlhf_core.endpoints.preflight import preflight
 from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
 from rlhf_core.records.conversation import ask
+from rlhf_core.text.thoughts import with_thoughts
 
 REMOTE_PREFIX = "openai:"
 TOKENS_KEPT = 64
@@ -199,6 +200,8 @@ class LanguageModel:
             how.append(self.options.top_logprobs)
         elif question.labels:
             how += [question.labels, question.min_label_mass]
+        if self.is_remote:
+            how += self.options.beyond_defaults()
         return content_id("fenced question", self.options.model, question.prompt.parts, how)
 
     def _former_hash(self, question: Question) -> str:
@@ -221,7 +224,7 @@ class LanguageModel:
         return Response(
             request_hash=request_hash,
             model=self.options.model,
-            text=question.prompt.without_mark(reply.text),
+            text=question.prompt.without_mark(with_thoughts(reply.thoughts, reply.text)),
             probabilities=as_json(reply.tokens) if reply.tokens else None,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,

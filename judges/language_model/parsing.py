@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PARSER = "3"
+from rlhf_core.text.thoughts import blank_out_thoughts
+
+PARSER = "4"
 """Version of the parser and part of every judge's version. Change it with every edit here and in
 choice.py that changes verdicts."""
 SCALE = re.compile(r"(?:/|\bout of)\s*\d+")
-THOUGHT = re.compile(r"\A(?:(?!<think>).)*</think>|<think>.*?(?:</think>|\Z)", re.DOTALL)
-"""The thoughts of a reasoning model before its answer; the template may have opened the tag."""
 STATED = (
     r"{label}\W{{0,4}} (?i:is|was|seems) (?i:\w+ly |the |a |much )*"
     r"(?i:better|best|superior|preferred)\b",
@@ -61,7 +61,7 @@ def parse_verdict(
         The verdict and its place; None if the text has none.
     """
     labels = labels if tie is None else (*labels, tie)
-    text = _blank_out(SCALE, _blank_out(THOUGHT, text))
+    text = _blank_out(SCALE, blank_out_thoughts(text))
     label, alone = _word(labels, True, not is_cut), _word(labels, True, True)
     stated = [pattern.format(label=label, alone=alone) for pattern in STATED]
     if tie is not None:

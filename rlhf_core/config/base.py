@@ -20,6 +20,16 @@ ASIDE = _Aside()
 where or at what price something is computed, not the result."""
 
 
+@dataclass(frozen=True)
+class _UnlessSet:
+    """Mark of a field that decides results only where it differs from its default."""
+
+
+UNLESS_SET = _UnlessSet()
+"""`effort: Annotated[str | None, UNLESS_SET] = None` leaves a setting out of every hash while it is
+null, its default, so that results from before the setting existed keep their identity."""
+
+
 class Settings(BaseModel):
     """Base class of all settings: frozen, and an unknown key is an error."""
 
@@ -35,3 +45,11 @@ class Settings(BaseModel):
 def is_aside(model: type[BaseModel], name: str) -> bool:
     """Return True if a field changes no results."""
     return ASIDE in model.model_fields[name].metadata
+
+
+def is_left_out(settings: BaseModel, name: str) -> bool:
+    """Return True if the value of a field decides nothing: aside, or a default that is left out."""
+    field = type(settings).model_fields[name]
+    if UNLESS_SET in field.metadata:
+        return bool(getattr(settings, name) == field.get_default(call_default_factory=True))
+    return is_aside(type(settings), name)

@@ -1,6 +1,6 @@
 """The part of a config that decides results; hashes, recipes and judge versions are made from it.
 
-The mark `ASIDE` excludes a field, where the field is defined.
+The mark `ASIDE` excludes a field, where the field is defined; `UNLESS_SET` excludes a default.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rlhf_core.config.base import is_aside
+from rlhf_core.config.base import is_left_out
 from rlhf_core.config.judge import JudgeSettings
 
 JudgeIdentity = Callable[[JudgeSettings], Any]
@@ -42,5 +42,5 @@ def deciding_fields(settings: BaseModel, judge: JudgeIdentity) -> dict[str, Any]
     return {
         name: deciding(getattr(settings, name), judge)
         for name in type(settings).model_fields
-        if not is_aside(type(settings), name)
+        if not is_left_out(settings, name)
     }

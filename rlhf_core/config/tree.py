@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rlhf_core.config.address import ServerAddress, StoreAddress
+from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
@@ -29,51 +30,6 @@ from rlhf_core.records import PROXY
 DEFAULT_LINE = "solon"
 """Name of the policy line for a config that was not loaded from a file."""
 LINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-class EndpointSettings(Settings):
-    """A model behind an OpenAI-compatible server."""
-
-    model: str
-    """Name of the model on the server."""
-    base_url: Annotated[ServerAddress, ASIDE] = None
-    """Address of the server, such as http://127.0.0.1:8000/v1; null is the openai default."""
-    api_key_env: Annotated[str, ASIDE] = "OPENAI_API_KEY"
-    """Name of the environment variable with the API key. The key itself is never part of a config.
-    """
-    concurrency: Annotated[PositiveInt, ASIDE] = 8
-    """Requests in flight at once."""
-    timeout_seconds: Annotated[PositiveFloat, ASIDE] = 60.0
-    """Time limit of one request."""
-    max_attempts: Annotated[PositiveInt, ASIDE] = 5
-    """Attempts at one request before it counts as unavailable; only temporary failures (time-out,
-    lost connection, 429, 5xx, unreadable reply) are retried."""
-    requests_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
-    """Rate limit, retries included; a burst never exceeds a second's worth. null: no limit. In any
-    case, requests slow down after a reply of 429."""
-    tokens_per_minute: Annotated[PositiveFloat | None, ASIDE] = None
-    """Rate limit of input and output tokens together. null: no limit."""
-    deadline_seconds: Annotated[PositiveFloat | None, ASIDE] = None
-    """Time limit of all requests of one call together; requests without a reply by then count as
-    unavailable. null: no limit."""
-    delivery: Annotated[Literal["direct", "batch"], ASIDE] = "direct"
-    """direct sends requests one by one. batch submits all requests to OpenAI's Batch API, which is
-    cheaper and may take 24 hours. A resumed run picks up a submitted batch."""
-    batch_discount: Annotated[Share, ASIDE] = 0.5
-    """Share of the price that batch delivery saves."""
-    batch_poll_seconds: Annotated[PositiveFloat, ASIDE] = 30.0
-    """Interval between polls of a batch."""
-    price_per_million_input_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
-    """Price in US dollars, for the plan, the budget and the cost column of the store."""
-    price_per_million_output_tokens: Annotated[float, Field(ge=0.0), ASIDE] = 0.0
-    """Price in US dollars, for the plan, the budget and the cost column of the store."""
-
-    def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """Return the cost in US dollars, with the discount for batch delivery."""
-        price_in = self.price_per_million_input_tokens
-        price_out = self.price_per_million_output_tokens
-        share = 1.0 - self.batch_discount if self.delivery == "batch" else 1.0
-        return share * (input_tokens * price_in + output_tokens * price_out) / 1e6
 
 
 class BudgetSettings(Settings):

@@ -7,7 +7,7 @@ batch is looked up before a new one is created. So a killed run resumes with the
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx2
 from openai import AsyncOpenAI
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.batch_files import (
     PATH,
     BatchAnswer,
@@ -32,12 +32,14 @@ from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.chat_completion import (
     ChatReply,
     ChatRequest,
+    filtered_reply,
     parse_as,
     read_completion,
     to_reply,
 )
-from rlhf_core.endpoints.retries import client_errors, with_retries
-from rlhf_core.errors import EndpointError
+from rlhf_core.endpoints.profile import with_room
+from rlhf_core.endpoints.retries import client_errors, with_retries, without_secrets
+from rlhf_core.errors import ContentFilteredError, EndpointError
 
 HASH_KEY = "solon_requests"
 """Key in a batch's metadata that holds the hash of its requests."""
@@ -55,10 +57,18 @@ class BatchDelivery:
         client: An open client that does not retry by itself.
         settings: Model, limits and prices.
         budget: Limits the spending. A new batch must fit as a whole.
+        secrets: Texts of the requests that no error may repeat.
     """
 
-    def __init__(self, client: AsyncOpenAI, settings: EndpointSettings, budget: Budget) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        settings: EndpointSettings,
+        budget: Budget,
+        secrets: Collection[str] = (),
+    ) -> None:
         self.client, self.settings, self.budget = client, settings, budget
+        self.secrets = secrets
 
     async def deliver(self, requests: Sequence[ChatRequest], report: OnReply) -> None:
         """Send all requests and report each exactly once, when its batch has ended.
@@ -70,7 +80,8 @@ class BatchDelivery:
         lines, seen = [], Counter[str]()
         for index, request in enumerate(requests):
             try:
-                lines.append(to_line(index, request, self.settings, seen))
+                roomy = with_room(request, self.settings)
+                lines.append(to_line(index, roomy, self.settings, seen))
             except EndpointError as error:
                 report(index, error)
         async with asyncio.TaskGroup() as parts:
@@ -173,17 +184,19 @@ class BatchDelivery:
         seconds = (batch.completed_at or batch.created_at) - batch.created_at
         try:
             completion = read_completion(answer.completion)
+        except ContentFilteredError:
+            return filtered_reply(seconds)
         except EndpointError as error:
             return error
         return to_reply(completion, line.request, self.settings, seconds)
 
     async def _get(self, path: str, **query: str) -> bytes:
         response = await self.client.get(path, cast_to=httpx2.Response, options={"params": query})
-        return response.content.replace(self.client.api_key.encode(), b"[key]")
+        return without_secrets(response.content.decode(errors="replace"), self.secrets).encode()
 
     async def _try(self, once: Callable[[], Awaitable[T]]) -> T:
         async def translated() -> T:
-            with client_errors(self.client.api_key):
+            with client_errors(self.secrets):
                 return await once()
 
         return await with_retries(translated, self.settings.max_attempts)

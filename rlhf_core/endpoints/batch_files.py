@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.chat_completion import ChatRequest, request_body
-from rlhf_core.endpoints.retries import one_line
-from rlhf_core.errors import EndpointError
+from rlhf_core.endpoints.profile import profile_of
+from rlhf_core.endpoints.retries import is_filtered, one_line
+from rlhf_core.errors import ContentFilteredError, EndpointError
 from rlhf_core.identity import content_id
 
 PATH = "/v1/chat/completions"
@@ -70,7 +71,7 @@ def to_line(
     Raises:
         EndpointError: If the request is not valid Unicode, so it can never be sent.
     """
-    body = request_body(request, settings)
+    body = profile_of(settings).fit(request_body(request, settings))
     batch_key = {} if request.batch_key is None else {"messages": request.batch_key}
     content = content_id({**body, **batch_key})
     seen[content] += 1
@@ -175,7 +176,10 @@ class BatchAnswer(BaseModel):
             raise EndpointError("the batch's line holds neither an answer nor an error")
         body = json.dumps(self.response.body)
         if self.response.status_code != 200:
-            raise EndpointError(f"HTTP {self.response.status_code}: {one_line(body)}")
+            reason = f"HTTP {self.response.status_code}: {one_line(body)}"
+            raise (ContentFilteredError if is_filtered(self.response.body) else EndpointError)(
+                reason
+            )
         return body.encode()
 
 

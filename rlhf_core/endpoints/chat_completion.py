@@ -1,16 +1,21 @@
 """A request to a chat model and its reply, in the format of OpenAI's chat completions."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.endpoints.message import Logprobs, ReplyMessage, TokenChoice
 from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import EndpointError, TransientError
 from rlhf_core.records.conversation import Message, Tool, to_json
 
+REFUSED = "refusal"
+"""Finish reason of a reply in which the model says that it will not answer."""
+FILTERED = "content_filter"
+"""Finish reason of a reply that a filter of the server stopped or withheld."""
 TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
 TEMPLATE_TOKENS_AT_MOST = 128
@@ -31,6 +36,8 @@ class ChatRequest:
     """Number of alternatives to request for each token; 0 requests none."""
     tools: tuple[Tool, ...] = ()
     """The tools that the model may call."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the reply; None for free text."""
     batch_key: str | None = None
     """Key that identifies the request in a batch if its text is drawn anew each time; None
     identifies it by its text."""
@@ -50,14 +57,12 @@ class ChatRequest:
         return sum(len(text.encode(errors="replace")) for text in [*texts, to_json(calls)[2:]])
 
 
-TokenChoice = tuple[str, dict[str, float]]
-"""A token of a reply, and the probabilities of its alternatives."""
-
-
 @dataclass(frozen=True)
 class ChatReply:
     text: str
+    """The answer, without the model's thoughts; of a refusal, the model's words."""
     finish_reason: str
+    """`eos`, `length`, REFUSED, FILTERED, or whatever else the server said."""
     prompt_tokens: int
     """Count by the server; 0 if it reports none."""
     completion_tokens: int
@@ -67,6 +72,17 @@ class ChatReply:
     """The highest possible cost if the server reports no token counts."""
     tokens: tuple[TokenChoice, ...] = ()
     """Each token of the reply with its alternatives, if the server sent them."""
+    thoughts: str = ""
+    """The model's thoughts before its answer, if the server shows them."""
+    thinks: bool = False
+    """True if the model thought before its answer, or seems to have."""
+    is_unbilled: bool = False
+    """True if the model never saw the request."""
+
+    @property
+    def is_lost_in_thought(self) -> bool:
+        """True if all tokens were spent before the answer began."""
+        return self.finish_reason == "length" and not self.text.strip()
 
 
 def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
@@ -91,51 +107,37 @@ def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, 
         body["seed"] = request.seed
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
+    if request.schema is not None:
+        schema = {"name": "reply", "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if settings.reasoning_effort is not None:
+        body["reasoning_effort"] = settings.reasoning_effort
     if request.top_logprobs:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-    return body
+    return {**body, **settings.extra_body}
 
 
-class _Alternative(BaseModel):
-    token: str
-    logprob: Annotated[float, Field(le=1.0)]  # rounding may raise it above 0; NaN fails
-
-
-class _Position(BaseModel):
-    token: str = ""
-    top_logprobs: list[_Alternative] | None = None
-
-
-class _Logprobs(BaseModel):
-    content: list[_Position] | None = None
-
-
-class _Part(BaseModel):
-    """A part of a message; a model's reasoning has no text of type "text"."""
-
-    type: str = "text"
-    text: str | None = None
-
-
-class _Message(BaseModel):
-    content: str | list[_Part] | None = None
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text or "" for part in self.content or () if part.type == "text")
+class _Error(BaseModel):
+    message: str
+    code: int | str | None = None
 
 
 class _Choice(BaseModel):
-    message: _Message
+    message: ReplyMessage = ReplyMessage()
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
+    logprobs: Logprobs | None = None
+    error: _Error | None = None
+    """The error that ended the reply, as some gateways say it."""
+
+
+class _Details(BaseModel):
+    reasoning_tokens: NonNegativeInt | None = None
 
 
 class _Usage(BaseModel):
     prompt_tokens: NonNegativeInt | None = None
     completion_tokens: NonNegativeInt | None = None
+    completion_tokens_details: _Details | None = None
 
 
 class ChatCompletion(BaseModel):
@@ -167,11 +169,6 @@ def parse_as(kind: type[Reply], content: bytes, name: str) -> Reply:
         raise TransientError(f"the reply is {what}; {WRONG_ADDRESS}") from None
 
 
-class _Error(BaseModel):
-    message: str
-    code: int | str | None = None
-
-
 class _Failed(BaseModel):
     """An error that a server sends with status 200."""
 
@@ -186,11 +183,14 @@ def read_completion(content: bytes) -> ChatCompletion:
         TransientError: If that error is temporary, or the content is no chat completion.
     """
     try:
-        failed = _Failed.model_validate_json(content).error
+        error = _Failed.model_validate_json(content).error
     except ValidationError:
-        return parse_as(ChatCompletion, content, "chat completion")
-    reason = one_line(f"HTTP 200, and an error in it: {failed.message}")
-    code = str(failed.code)
+        completion = parse_as(ChatCompletion, content, "chat completion")
+        if completion.choices[0].error is None:
+            return completion
+        error = completion.choices[0].error
+    reason = one_line(f"HTTP 200, and an error in it: {error.message}")
+    code = str(error.code)
     if code == TOO_MANY or code.startswith("5"):
         raise TransientError(reason, is_throttled=code == TOO_MANY, may_be_billed=code != TOO_MANY)
     raise EndpointError(reason)
@@ -219,29 +219,32 @@ def to_reply(
         request.input_tokens_at_most if read is None else read,
         request.max_tokens if written is None else written,
     )
-    return ChatReply(
-        text=choice.message.text,
-        finish_reason="eos" if choice.finish_reason == "stop" else str(choice.finish_reason),
+    thoughts, text = choice.message.thoughts_and_answer
+    details = usage.completion_tokens_details or _Details()
+    reply = ChatReply(
+        text=text or choice.message.refusal or "",
+        finish_reason=_finish_reason(choice, text),
         prompt_tokens=read or 0,
         completion_tokens=written or 0,
         latency_seconds=latency_seconds,
         cost_usd=cost_usd,
-        tokens=_tokens(choice.logprobs),
+        tokens=choice.logprobs.tokens if choice.logprobs else (),
+        thoughts=thoughts,
+        thinks=bool(thoughts or details.reasoning_tokens),
     )
+    return replace(reply, thinks=True) if reply.is_lost_in_thought else reply
 
 
-def _tokens(logprobs: _Logprobs | None) -> tuple[TokenChoice, ...]:
-    positions = (logprobs.content if logprobs else None) or ()
-    return tuple((position.token, _probabilities(position)) for position in positions)
+def _finish_reason(choice: _Choice, text: str) -> str:
+    """Return why a reply ended, in Solon's words."""
+    said = choice.finish_reason or ""
+    if said.startswith(FILTERED):  # Gemini's says by what
+        return FILTERED
+    if not text.strip() and choice.message.refusal:
+        return REFUSED
+    return "eos" if said == "stop" else str(choice.finish_reason)
 
 
-def _probabilities(position: _Position) -> dict[str, float]:
-    """Return the probability of each alternative, summed over entries with the same text.
-
-    A server may list one text several times, for different bytes.
-    """
-    probabilities: dict[str, float] = {}
-    for entry in position.top_logprobs or ():
-        probability = math.exp(min(entry.logprob, 0.0))
-        probabilities[entry.token] = probabilities.get(entry.token, 0.0) + probability
-    return probabilities
+def filtered_reply(latency_seconds: float) -> ChatReply:
+    """Return the reply to a request that a content filter kept from the model; it costs nothing."""
+    return ChatReply("", FILTERED, 0, 0, latency_seconds, 0.0, is_unbilled=True)

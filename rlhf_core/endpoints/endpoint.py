@@ -7,11 +7,13 @@ part of an error.
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAsyncHttpxClient
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.batch import BatchDelivery
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.chat_completion import ChatReply, ChatRequest
@@ -21,6 +23,8 @@ from rlhf_core.errors import ConfigError, EndpointError
 
 NO_KEY = "no-key-is-set"
 """Key to send to a server that needs none, because the client requires one."""
+
+SHORTEST_SECRET = 8
 
 __all__ = ["ChatReply", "ChatRequest", "Endpoint"]
 
@@ -36,7 +40,8 @@ class Endpoint:
         budget: Limits the spending, shared with other endpoints; None sets no limit.
 
     Raises:
-        ConfigError: If the environment variable of the key is not set and `base_url` is null.
+        ConfigError: If the environment variable of the key is not set and `base_url` is null, or
+            that of a header is not set.
     """
 
     def __init__(self, settings: EndpointSettings, budget: Budget | None = None) -> None:
@@ -49,6 +54,7 @@ class Endpoint:
                 f"for model {settings.model!r}, or name a server that needs none in base_url"
             )
         self._key = key or NO_KEY
+        self._headers = {name: _variable(settings, at) for name, at in settings.headers.items()}
         self._pace = Pace(settings)
 
     def complete(
@@ -96,19 +102,32 @@ class Endpoint:
 
     def _delivery(self, client: AsyncOpenAI) -> DirectDelivery | BatchDelivery:
         if self.settings.delivery == "batch":
-            return BatchDelivery(client, self.settings, self.budget)
-        return DirectDelivery(client, self.settings, self._pace, self.budget)
+            return BatchDelivery(client, self.settings, self.budget, self._secrets)
+        return DirectDelivery(client, self.settings, self._pace, self.budget, self._secrets)
+
+    @property
+    def _secrets(self) -> list[str]:
+        """The texts that no error may repeat; a short header, such as a number, is none."""
+        headers = [text for text in self._headers.values() if len(text) >= SHORTEST_SECRET]
+        return [self._key, *headers]
 
     def _client(self) -> AsyncOpenAI:
         connections = httpx2.Limits(
             max_connections=None, max_keepalive_connections=self.settings.concurrency
         )
-        return AsyncOpenAI(
-            api_key=self._key,
-            base_url=self.settings.base_url,
-            timeout=self.settings.timeout_seconds,
-            max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=connections),
+        shared: dict[str, Any] = {
+            "api_key": self._key,
+            "timeout": self.settings.timeout_seconds,
+            "max_retries": 0,
+            "default_headers": self._headers,
+            "http_client": DefaultAsyncHttpxClient(limits=connections),
+        }
+        if self.settings.api_version is None:
+            return AsyncOpenAI(base_url=self.settings.base_url, **shared)
+        return AsyncAzureOpenAI(
+            azure_endpoint=str(self.settings.base_url),
+            api_version=self.settings.api_version,
+            **shared,
         )
 
     def _deadline_error(self) -> EndpointError:
@@ -116,3 +135,13 @@ class Endpoint:
         if self.settings.delivery == "batch":
             reason += "; its batch continues, and the same requests sent again will find it"
         return EndpointError(reason)
+
+
+def _variable(settings: EndpointSettings, name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise ConfigError(
+            f"environment variable {name} is not set; it must hold the header that `headers` "
+            f"names for model {settings.model!r}"
+        )
+    return value

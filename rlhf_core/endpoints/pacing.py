@@ -11,7 +11,7 @@ import threading
 import time
 from types import TracebackType
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 
 BURST_SECONDS = 1.0
 """Size of the bucket: servers enforce their limits per minute over shorter spans."""

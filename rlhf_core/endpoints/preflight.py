@@ -1,19 +1,24 @@
 """A tiny request to a remote model before anything is spent on it, once for each budget.
 
-It detects a wrong name, key or address and a server that is down, and quotes the server.
+It detects a wrong name, key or address and a server that is down, and quotes the server. It also
+learns which options the server accepts, and whether the model thinks before it answers.
 """
 
+import logging
 from dataclasses import replace
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.budget import Budget
-from rlhf_core.endpoints.chat_completion import ChatRequest
+from rlhf_core.endpoints.chat_completion import ChatReply, ChatRequest
 from rlhf_core.endpoints.endpoint import Endpoint
+from rlhf_core.endpoints.profile import CONSEQUENCES, lost_in_thought, profile_of
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.records.conversation import ask
+
+logger = logging.getLogger(__name__)
 
 QUESTION = "Reply with one word: yes."
 MAX_TOKENS = 16
@@ -34,10 +39,15 @@ def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> 
 
     Raises:
         EndpointError: If the model does not answer; it quotes the server and names likely causes.
+            Also if its thoughts leave no room for an answer.
     """
     tokens = min(like.max_tokens, MAX_TOKENS)
-    request = replace(like, messages=ask(QUESTION).messages, max_tokens=tokens, batch_key=None)
-    shape = [request.top_logprobs, request.seed is not None, request.temperature]
+    request = replace(
+        like, messages=ask(QUESTION).messages, max_tokens=tokens, tools=(), batch_key=None
+    )
+    shape: list[object] = [request.top_logprobs, request.seed is not None, request.temperature]
+    if request.schema is not None:
+        shape.append("schema")
     name = content_id(settings.model, settings.base_url, settings.api_key_env, shape)
     reached = _answered.setdefault(budget, set())
     if name in reached:
@@ -49,7 +59,34 @@ def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> 
         failure = f"model {settings.model!r} at {address} does not answer: {reply}"
         hint = "" if isinstance(reply, BudgetError) else hint_for(settings, str(reply))
         raise EndpointError(f"{failure}{hint}")
+    if reply.is_lost_in_thought:
+        raise EndpointError(f"model {settings.model!r}: the reply was {lost_in_thought(settings)}")
+    _note_missing_logprobs(settings, request, reply)
     reached.add(name)
+
+
+def _note_missing_logprobs(
+    settings: EndpointSettings, request: ChatRequest, reply: ChatReply
+) -> None:
+    """Log if a server neither refuses nor sends log-probabilities, or sends too few."""
+    wanted = profile_of(settings).alternatives(request.top_logprobs)
+    if not wanted:
+        return
+    fewest = min((len(alternatives) for _, alternatives in reply.tokens), default=0)
+    if not reply.tokens:
+        logger.warning(
+            "model %r returns no log-probabilities: %s",
+            settings.model,
+            CONSEQUENCES["top_logprobs"],
+        )
+    elif fewest < wanted:
+        logger.warning(
+            "model %r returns only %d of %d alternatives of a token: labels beyond them have a "
+            "probability of 0",
+            settings.model,
+            fewest,
+            wanted,
+        )
 
 
 def hint_for(settings: EndpointSettings, message: str) -> str:

@@ -7,7 +7,7 @@ the server says.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,13 +16,15 @@ from typing import TypeVar
 import httpx2
 import openai
 
-from rlhf_core.errors import EndpointError, TransientError
+from rlhf_core.errors import ContentFilteredError, EndpointError, TransientError
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 OUT_OF_CREDIT = "insufficient_quota"
 """Code of a 429 that waiting does not resolve."""
+FILTER_CODES = ("content_filter", "ResponsibleAIPolicyViolation", "content_policy_violation")
+"""Codes of an error that concerns what a request says."""
 LONGEST_REASON = 300
 
 T = TypeVar("T")
@@ -58,11 +60,11 @@ def jitter(attempt: int) -> float:
 
 
 @contextmanager
-def client_errors(key: str) -> Iterator[None]:
+def client_errors(secrets: Collection[str]) -> Iterator[None]:
     """Raise client errors and timeouts inside the context as Solon's errors.
 
     Args:
-        key: API key, which is removed from the messages.
+        secrets: The key and other secrets of the requests, which are removed from the messages.
 
     Raises:
         TransientError: If a retry may succeed.
@@ -74,20 +76,33 @@ def client_errors(key: str) -> Iterator[None]:
         raise TransientError("APITimeoutError: Request timed out.") from None
     except openai.APIConnectionError as error:
         was_sent = not isinstance(error.__cause__, NEVER_SENT)
-        raise TransientError(_describe(error, key), may_be_billed=was_sent) from None
+        raise TransientError(_describe(error, secrets), may_be_billed=was_sent) from None
     except openai.APIStatusError as error:
-        raise _refusal(error, key) from None
+        raise _refusal(error, secrets) from None
     except openai.OpenAIError as error:
-        raise EndpointError(_describe(error, key)) from None
+        raise EndpointError(_describe(error, secrets)) from None
 
 
-def _refusal(error: openai.APIStatusError, key: str) -> EndpointError:
-    reason, retry_after = _describe(error, key), retry_after_seconds(error.response.headers)
+def _refusal(error: openai.APIStatusError, secrets: Collection[str]) -> EndpointError:
+    reason, retry_after = _describe(error, secrets), retry_after_seconds(error.response.headers)
+    if is_filtered(error.body):
+        return ContentFilteredError(reason)
     if error.status_code == 429 and error.code != OUT_OF_CREDIT:
         return TransientError(reason, retry_after, is_throttled=True, may_be_billed=False)
     if error.status_code >= 500:
         return TransientError(reason, retry_after)
     return EndpointError(reason)
+
+
+def is_filtered(body: object) -> bool:
+    """Return True if an error says that a content filter kept the request from the model.
+
+    Azure says so in `code`; a gateway before it repeats only the inner error.
+    """
+    if not isinstance(body, Mapping):
+        return False
+    codes = [str(body.get("code")), str(body.get("type"))]
+    return any(code in FILTER_CODES for code in codes) or any(map(is_filtered, body.values()))
 
 
 def retry_after_seconds(headers: httpx2.Headers) -> float | None:
@@ -105,14 +120,21 @@ def retry_after_seconds(headers: httpx2.Headers) -> float | None:
     return min(max(seconds, 0.0), LONGEST_PAUSE_SECONDS)
 
 
-def _describe(error: openai.OpenAIError, key: str) -> str:
+def _describe(error: openai.OpenAIError, secrets: Collection[str]) -> str:
     status = getattr(error, "status_code", None)
     kind = f"HTTP {status}" if status else type(error).__name__
     message = str(error).removeprefix(f"Error code: {status}").removeprefix(" - ")
     body = getattr(error, "body", None)
     if not message and body:  # not in the format of OpenAI's errors
         message = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return f"{kind}: {one_line(message.replace(key, '[key]'))}"
+    return f"{kind}: {one_line(without_secrets(message, secrets))}"
+
+
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """Return a server's text with the secrets of the request removed."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "[key]")
+    return text
 
 
 def one_line(text: str) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rlhf_core.config.tree import EndpointSettings, SamplingSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints.budget import Budget
+from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.endpoints.preflight import preflight
 from rlhf_core.errors import EndpointError
@@ -179,9 +181,14 @@ class EndpointSampler:
 def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:
     if isinstance(reply, EndpointError):
         return reply
+    if reply.finish_reason == FILTERED:
+        return EndpointError("the server's content filter withheld the answer")
+    if reply.is_lost_in_thought:
+        spent = f"the answer was cut off after {reply.completion_tokens} tokens, before it began"
+        return EndpointError(f"{spent}; raise thinking_tokens, or lower reasoning_effort")
     return Completion(
         text=reply.text.strip(),
-        finish_reason=reply.finish_reason,
+        finish_reason="eos" if reply.finish_reason == REFUSED else reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
         latency_seconds=reply.latency_seconds,

@@ -107,8 +107,30 @@ def test_a_judge_that_falls_silent_stops_the_stage_and_a_rerun_asks_what_is_miss
     assert len(remote.requests) == 21 + 15  # nothing was missing, so nothing was asked
 
 
-def test_replies_that_nobody_can_read_are_paid_for_twenty_times_at_most(store: Store, serve):
+def test_thoughts_without_an_answer_are_paid_for_twice(store: Store, serve):
+    """The second tiny request has room for thoughts; nothing is asked after it."""
     remote = serve(lambda body, number: completion("", finish_reason="length"))
+    with pytest.raises(EndpointError, match=r"cut off before an answer, with 4096 tokens for"):
+        judge_all(store, judge_settings(remote))
+    assert [body["max_tokens"] for body in remote.requests] == [8, 8 + 4096]
+
+
+def test_a_judge_that_is_lost_in_thought_stops_after_five_replies(store: Store, serve):
+    """The first question is paid for twice, and tells that the model thinks; up to 3 more wait."""
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return completion("4") if is_preflight(body) else completion("", finish_reason="length")
+
+    remote = serve(answer)
+    with pytest.raises(SilentJudgeError, match=r"5 replies in a row were cut off before an answer"):
+        judge_all(store, judge_settings(remote, concurrency=1))
+    assert [body["max_tokens"] for body in remote.requests[:3]] == [8, 8, 8 + 4096]
+    assert len(remote.requests) <= 1 + 1 + 5 + 3
+    assert 5 <= outcomes(store).count(Outcome.UNPARSED) <= 8
+
+
+def test_replies_that_nobody_can_read_are_paid_for_twenty_times_at_most(store: Store, serve):
+    remote = serve(lambda body, number: completion("Well,", finish_reason="length"))
     for asked in (21, 21):  # a rerun knows what is stored, and asks nothing
         with pytest.raises(SilentJudgeError, match=r"20 of 20 \(100%.*20 unparsed.*max_tokens"):
             judge_all(store, judge_settings(remote))

@@ -4,10 +4,10 @@ import typing
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rlhf_core.config import Config, JudgeSettings, Settings
-from rlhf_core.config.base import ASIDE, is_aside
+from rlhf_core.config.base import ASIDE, UNLESS_SET, is_aside
 from rlhf_core.config.deciding import deciding
 
 DECIDE_OR_NOT = {
@@ -41,8 +41,8 @@ DECIDE_OR_NOT = {
         "",
     ),
     "EndpointSettings": (
-        "model",
-        "base_url api_key_env concurrency timeout_seconds max_attempts "
+        "model reasoning_effort thinking_tokens extra_body",
+        "base_url api_key_env headers api_version concurrency timeout_seconds max_attempts "
         "requests_per_minute tokens_per_minute deadline_seconds delivery batch_discount "
         "batch_poll_seconds price_per_million_input_tokens "
         "price_per_million_output_tokens",
@@ -189,6 +189,21 @@ class Outer(Settings):
     names: tuple[str, ...] = ("a", "b")
     judges: tuple[JudgeSettings, ...] = ()
     place: Annotated[Inner, ASIDE] = Inner()
+
+
+class Later(Settings):
+    model: str = "m"
+    effort: Annotated[str | None, UNLESS_SET] = None
+    keys: Annotated[dict[str, int], UNLESS_SET] = Field(default_factory=dict)
+
+
+def test_a_setting_that_came_later_changes_no_hash_while_it_has_its_default():
+    def of(**options: Any) -> Any:
+        return deciding(Later(**options), lambda settings: settings.kind)
+
+    assert of() == of(effort=None, keys={}) == {"model": "m"}
+    assert of(effort="low") == {"model": "m", "effort": "low"}
+    assert of(keys={"k": 1}) == {"model": "m", "keys": {"k": 1}}
 
 
 def test_what_is_aside_is_left_out_at_every_depth():
