@@ -81,6 +81,7 @@ class AdapterRoles(Roles):
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)
             warnings.filterwarnings("ignore", "The following .*_pattern keys", RuntimeWarning)
+            warnings.filterwarnings("ignore", "target_parameters=.* were set but", RuntimeWarning)
             if self._peft is None:
                 self._peft = get_peft_model(self.base, self._lora, adapter_name=role.value)
             else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import load_weights, read_config
+from rlhf_core.models.loading import load_weights, locate, read_config
+from rlhf_core.models.lora_folder import classifier_outputs, is_adapter
 from rlhf_core.models.sequences import TokenSequence, length_batches, pad
 
 
@@ -20,7 +22,8 @@ def require_single_output(name: str) -> None:
     Raises:
         ModelNotFoundError: If the model is missing, or has several outputs.
     """
-    outputs = read_config(name).num_labels
+    folder = Path(locate(name))
+    outputs = classifier_outputs(folder) if is_adapter(folder) else read_config(name).num_labels
     if outputs != 1:
         raise ModelNotFoundError(
             f"model {name!r} has {outputs} outputs; a reward model has one: name a sequence "

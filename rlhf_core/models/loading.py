@@ -1,4 +1,4 @@
-"""One loader for every kind of model name: bundled, local folder, hub id.
+"""One loader for every kind of model name: bundled, local folder, hub id, LoRA adapter.
 
 It reads safetensors only, and never runs code from a model's repository.
 """
@@ -21,8 +21,18 @@ from transformers import (
 )
 
 from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models.adapter_roles import adapter_base
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.bundled import bundled_folder, bundled_names
+from rlhf_core.models.lora_folder import (
+    CLASSIFIER_HEAD,
+    check_adapter,
+    check_fit,
+    classifier_outputs,
+    is_adapter,
+    is_classifier_adapter,
+    merge_adapter,
+)
 
 HUB_TIMEOUT_SECONDS = 10.0
 Tokenizer = PreTrainedTokenizerBase
@@ -31,17 +41,21 @@ UNREADABLE = (OSError, ValueError, AssertionError, StrictDataclassError)
 
 
 def locate(name: str) -> str:
-    """Return what transformers can load: the folder of a bundled or local model, or a hub id.
+    """Return the folder of a bundled or local model or of a LoRA adapter, or a hub id.
 
     Raises:
-        ModelNotFoundError: If the name is a path without a model, or the hub has no such model.
+        ModelNotFoundError: If the name is a path without a model, or the hub has no such model, or
+            an adapter cannot be merged or lacks its base.
     """
     folder = bundled_folder(name)
     if folder is not None:
         return str(folder)
     path = Path(name).expanduser()
     if path.is_dir():
-        if not (path / "config.json").exists():
+        if is_adapter(path):
+            check_adapter(path)
+            _base_of(str(path))
+        elif not (path / "config.json").exists():
             raise ModelNotFoundError(f"model {name!r}: the folder holds no config.json")
         return str(path.resolve())
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
@@ -52,6 +66,22 @@ def locate(name: str) -> str:
     if try_to_load_from_cache(name, "config.json") is None:
         _query_hub(name)
     return name
+
+
+def _base_of(location: str) -> str:
+    """Return where the config and weights of a located model are: for an adapter, its base's."""
+    folder = Path(location)
+    if not is_adapter(folder):
+        return location
+    base = adapter_base(folder)
+    if is_adapter(Path(base).expanduser()):
+        raise ModelNotFoundError(
+            f"adapter {location!r}: its base {base!r} is an adapter, too; merge that one first"
+        )
+    try:
+        return locate(base)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(f"adapter {location!r}: its base is missing: {error}") from None
 
 
 def _query_hub(name: str) -> None:
@@ -73,7 +103,9 @@ def read_config(name: str) -> PreTrainedConfig:
         ModelNotFoundError: If the config is missing or inconsistent.
     """
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(locate(name), trust_remote_code=False)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            _base_of(locate(name)), trust_remote_code=False
+        )
     except UNREADABLE as error:
         raise _not_found(name, error) from None
     return config
@@ -92,6 +124,8 @@ def load_tokenizer(name: str) -> Tokenizer:
             knows.
     """
     location = locate(name)
+    if not (Path(location) / "tokenizer_config.json").exists():
+        location = _base_of(location)
     try:
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     except UNREADABLE as error:
@@ -161,43 +195,60 @@ def load_weights(
         ModelNotFoundError: If it cannot be loaded, or only from pickled weights, or a weight is
             missing, which transformers would draw at random.
     """
-    location = locate(name)
+    folder = Path(locate(name))
+    options: dict[str, Any] = {"dtype": dtype}
+    if is_adapter(folder):
+        options["dtype"] = torch.float32
+        if kind is AutoModelForSequenceClassification:
+            options["num_labels"] = classifier_outputs(folder)
+        elif is_classifier_adapter(folder):
+            raise ModelNotFoundError(f"adapter {name!r} belongs to a classifier; name its base")
     try:
         loaded: Any = kind.from_pretrained(
-            location,
-            dtype=dtype,
+            _base_of(str(folder)),
             attn_implementation="eager",
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
     except UNREADABLE as error:
         raise _not_found(name, error) from None
     model, report = loaded
-    missing = sorted(report["missing_keys"])
+    if getattr(model, "peft_config", None):
+        raise ModelNotFoundError(f"model {name!r} is an adapter; download it, and name the folder")
+    has_head = is_adapter(folder) and is_classifier_adapter(folder)
+    missing = sorted(
+        key for key in report["missing_keys"] if not (has_head and key.startswith(CLASSIFIER_HEAD))
+    )
     if missing:
         raise ModelNotFoundError(
             f"model {name!r} has no weights for {len(missing)} parts of a {type(model).__name__}, "
             f"such as {missing[0]}; name a complete model"
         )
+    if is_adapter(folder):
+        return merge_adapter(model.eval(), folder, dtype)
     return cast(PreTrainedModel, model)
 
 
 def parameter_count(name: str) -> int:
-    """Return the number of a model's parameters, from its config alone.
+    """Return the number of a model's parameters, without those of an adapter.
 
     No weights are allocated: the model is built on the meta device.
 
     Raises:
-        ModelNotFoundError: If the config is missing or inconsistent.
+        ModelNotFoundError: If the config is missing or inconsistent, or an adapter does not fit.
     """
-    config = read_config(name)
+    config, folder = read_config(name), Path(locate(name))
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except UNREADABLE as error:
         raise _not_found(name, error) from None
-    return sum(parameter.numel() for parameter in model.parameters())
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if is_adapter(folder) and not is_classifier_adapter(folder):
+        check_fit(model, folder)
+    return count
 
 
 def _not_found(name: str, error: Exception) -> ModelNotFoundError:
