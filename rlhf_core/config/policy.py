@@ -28,8 +28,8 @@ class PolicySettings(Settings):
     """The language model that is trained."""
 
     model: str = "smollm2-135m-instruct"
-    """A bundled model, a local folder in Hugging Face format, or a hub id. The folder may hold a LoRA
-    adapter as PEFT writes it: the policy then starts from its base with the adapter merged."""
+    """A bundled model, a local folder in Hugging Face format, or a hub id. The folder may hold a
+    LoRA adapter as PEFT writes it: the policy then starts from its base with the adapter merged."""
     system_prompt: str | None = None
     """System message before every prompt. null sends none; some chat templates, such as SmolLM2's
     and Qwen2's, then insert their own, which the log of `ingest` shows."""
