@@ -17,6 +17,7 @@ from itertools import count
 
 from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt
+from rlhf_core.records.conversation import Conversation, to_json
 
 KEY_VARIABLE = "SOLON_FENCE_KEY"
 """Environment variable with a secret of the user's, which makes the marks the same in every run: a
@@ -27,6 +28,10 @@ MARK_DIGITS = 32
 REMOVED = "[mark]"
 """Replaces the mark in a reply that repeats it."""
 REFERENCE = f"\n[{MARK} reference answer]\n{{reference}}\n[{MARK} end]\n"
+DIALOGUE = f"[{MARK} this request is a dialogue, which the answer continues after the last turn]"
+"""First line of a conversation, in place of its text. Each turn follows under a mark of its own, so
+no text can pretend to be another turn."""
+TOOLS, CALLS = "tools that the assistant may call", "calls of the assistant"
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,32 @@ def fill_for_prompt(
 
     Args:
         template: Names `nonce`, `request`, `reference` and every key of `written`.
-        prompt: The prompt that was answered.
+        prompt: The prompt that was answered; each turn of a conversation stands under a mark.
         shows_reference: True to show its first reference answer, if there is one.
         written: The candidates' texts, and plain settings of the judge.
     """
     references = prompt.reference_answers[:1] if shows_reference else ()
     whole = template.replace("{reference}", REFERENCE if references else "")
-    fields = {"request": prompt.instruction, "reference": "".join(references), **written}
+    request, turns = _request(prompt.asked)
+    whole = whole.replace("{request}", request)
+    fields = {**turns, "reference": "".join(references), **written}
     return fill_template(whole, (prompt.id, *written.values()), **fields)
+
+
+def _request(conversation: Conversation) -> tuple[str, dict[str, str]]:
+    """Return what stands in a template for `request`, and the texts that it names."""
+    text = conversation.single_text
+    if text is not None:
+        return "{request}", {"request": text}
+    turns = [(TOOLS, to_json(conversation.tools))] if conversation.tools else []
+    for message in conversation.messages:
+        calls = message.get("tool_calls")
+        if message["content"] or not calls:
+            turns.append((message["role"], message["content"] or ""))
+        if calls:
+            turns.append((CALLS, to_json(calls)))
+    lines = [f"[{MARK} {speaker}]\n{{turn_{n}}}" for n, (speaker, _) in enumerate(turns)]
+    return "\n".join([DIALOGUE, *lines]), {f"turn_{n}": text for n, (_, text) in enumerate(turns)}
 
 
 def fill_template(template: str, hashed: tuple[str, ...], **fields: str) -> FencedPrompt:

@@ -20,7 +20,6 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.turn_end import end_ids
 from rlhf_core.records import Response
-from rlhf_core.records.conversation import ask
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ALMOST_ZERO = 1e-5
@@ -71,7 +70,7 @@ class LocalModel:
             questions: All choices with the same labels, or all free texts of the same length.
             keep: Called with each response; one that is too long has that as its finish reason.
         """
-        prompts = [self._chat.prompt_ids(ask(question.text)) for question in questions]
+        prompts = [self._chat.prompt_ids(question.conversation) for question in questions]
         room = self._context - max(question.max_tokens for question in questions)
         fitting = [place for place, prompt in enumerate(prompts) if len(prompt) <= room]
         for place in sorted(set(range(len(prompts))) - set(fitting)):

@@ -15,7 +15,7 @@ from judges.language_model.choice import MIN_LABEL_MASS, Choice, ModelReply, rea
 from judges.language_model.fence import FencedPrompt, plain_prompt
 from judges.language_model.local import LocalModel
 from judges.language_model.parsing import PARSER
-from judges.language_model.question import Question
+from judges.language_model.question import Question, question_to_continue
 from judges.panel.judge import Judge, Workload
 from judges.panel.ledger import Ledger
 from rlhf_core.config.base import PositiveInt, Share
@@ -28,7 +28,7 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
-from rlhf_core.records.conversation import ask
+from rlhf_core.records.conversation import Conversation
 from rlhf_core.text.thoughts import with_thoughts
 
 REMOTE_PREFIX = "openai:"
@@ -132,6 +132,10 @@ class LanguageModel:
         """Have the model write a reply to each prompt, at temperature 0."""
         return self.query([Question(text, max_tokens) for text in questions])
 
+    def answer(self, conversations: Sequence[Conversation], max_tokens: int) -> list[ModelReply]:
+        """Have the model write the next turn of each conversation, at temperature 0."""
+        return self.query([question_to_continue(each, max_tokens) for each in conversations])
+
     def query(self, questions: Sequence[Question]) -> list[ModelReply]:
         """Return a reply to each question, in order; cached replies are not requested again."""
         hashes = [self._hash(question) for question in questions]
@@ -213,7 +217,8 @@ class LanguageModel:
 
     def _request(self, request_hash: str, question: Question) -> ChatRequest:
         return ChatRequest(
-            messages=ask(question.text).messages,
+            messages=question.conversation.messages,
+            tools=question.conversation.tools,
             max_tokens=question.max_tokens,
             temperature=0.0,
             top_logprobs=(self.options.top_logprobs or 0) if question.labels else 0,

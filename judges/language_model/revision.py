@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from judges.language_model.choice import ModelReply
-from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template, plain_prompt
+from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
 from judges.language_model.model import LanguageModel
 from judges.language_model.principles import Constitution, Principle
 from rlhf_core.identity import content_id
@@ -68,8 +68,7 @@ class Reviser:
 
     def answer(self, prompts: Sequence[Prompt]) -> list[ModelReply]:
         """Return the first answers, which later rounds revise."""
-        requests = [plain_prompt(prompt.instruction) for prompt in prompts]
-        return self.model.write(requests, self.max_tokens)
+        return self.model.answer([prompt.conversation for prompt in prompts], self.max_tokens)
 
     def revise(self, drafts: Sequence[Draft], number: int) -> list[Round]:
         """Criticise and revise all drafts once.

@@ -23,6 +23,9 @@ class Columns(Settings):
     row with a context, creative for one without a reference, else knowledge_seeking."""
     reference: str = "reference"
     """The reference answer: a text or a list of texts."""
+    few_shot: str = "few_shot"
+    """Worked examples: a list of messages of user and assistant in turn. The model reads them
+    before the prompt; judges do not see them, and prompts are compared without them."""
     tools: str = "tools"
     """The tools that the model may call: a list of descriptions with `type` and `function`, or such
     a list as JSON text. The chat template shows them to the model."""
@@ -38,7 +41,8 @@ class Columns(Settings):
 class HygieneSettings(Settings):
     """Rules that leave out repeated prompts (arXiv:2203.02155, section 3.2); off by default.
 
-    Only prompts with the same context can repeat each other. Of those that do, the one with the
+    Compared is what is asked, without worked examples. Only prompts with the same context, system
+    message and tools can repeat each other. Of those that do, the one with the
     smallest id stays, in whatever order they are read. Each prompt left out is a row in
     prompt_removals. In an import, which has no users, all of its rows are left out.
     """

@@ -4,12 +4,11 @@ Two notations are read: one text with `\n\nHuman: ` and `\n\nAssistant: ` (arXiv
 list of messages with `role` and `content`.
 """
 
-import json
 import os.path
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf_core.records.conversation import ASSISTANT, USER, Message
+from rlhf_core.records.conversation import ASSISTANT, USER, Message, words_of
 
 HUMAN_TURN, ASSISTANT_TURN = "\n\nHuman:", "\n\nAssistant:"
 
@@ -47,7 +46,7 @@ def split_dialogues(chosen: str, rejected: str) -> tuple[str, str, str] | None:
 
 def split_messages(messages: Sequence[Message]) -> tuple[str, str]:
     """Return the messages before the last one as a text, and the text of the last one."""
-    return _turns(messages[:-1]), _words(messages[-1])
+    return _turns(messages[:-1]), words_of(messages[-1])
 
 
 def text_of(messages: Sequence[Message], role: str) -> str:
@@ -58,22 +57,16 @@ def text_of(messages: Sequence[Message], role: str) -> str:
         role: The speaker of a single message: the user for a prompt, the assistant for an answer.
     """
     if [message["role"] for message in messages] == [role]:
-        return _words(messages[0])
+        return words_of(messages[0])
     if role == USER or messages[0]["role"] != ASSISTANT:
         return _turns(messages)
-    return f"{_words(messages[0])}\n\n{_turns(messages[1:])}"
+    return f"{words_of(messages[0])}\n\n{_turns(messages[1:])}"
 
 
 def _turns(messages: Sequence[Message]) -> str:
     """Return all of these messages as turns with their speakers."""
-    turns = [f"\n\n{_speaker(message['role'])}: {_words(message)}" for message in messages]
+    turns = [f"\n\n{_speaker(message['role'])}: {words_of(message)}" for message in messages]
     return _as_prompt("".join(turns))
-
-
-def _words(message: Message) -> str:
-    """Return the text of a message, and the tools that it calls as JSON, one a line."""
-    calls = [json.dumps(call, ensure_ascii=False) for call in message.get("tool_calls") or ()]
-    return "\n".join([*([message["content"]] if message["content"] else []), *calls])
 
 
 def _speaker(role: str) -> str:

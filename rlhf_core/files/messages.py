@@ -1,6 +1,7 @@
 """Messages of a conversation in a cell, checked, in the format of OpenAI's chat completions."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_core.errors import DataFileError
@@ -9,6 +10,8 @@ from rlhf_core.records.conversation import ASSISTANT, SYSTEM_ROLES, TOOL, USER
 ROLES = (*SYSTEM_ROLES, USER, ASSISTANT, TOOL)
 TOOL_FIELDS = ("name", "tool_calls", "tool_call_id")
 FIELDS = ("role", "content", *TOOL_FIELDS)
+CALL_FIELDS = ("function", "type", "id")
+FUNCTION_FIELDS = ("name", "arguments")
 TEXT_PART = "text"
 
 
@@ -76,19 +79,44 @@ def check_encodable(place: str, column: str, text: str) -> None:
 
 
 def _message(where: str, cell: Any) -> dict[str, Any]:
-    if not isinstance(cell, Mapping):
-        raise DataFileError(f"{where} must hold role and content, not {type(cell).__name__}")
-    # Parquet and data sets add null for fields that only messages of other rows have.
-    fields = {name: part for name, part in cell.items() if part is not None}
-    if unknown := [name for name in fields if name not in FIELDS]:
-        raise DataFileError(
-            f"{where} has a field {unknown[0]!r}; a message has {', '.join(FIELDS)}"
-        )
+    fields = _fields(where, cell, FIELDS)
     role = fields.get("role")
     if role not in ROLES:
         raise DataFileError(f"{where} has the role {role!r}; use {', '.join(ROLES)}")
     message = {"role": role, "content": _content(where, fields)}
-    return message | {name: fields[name] for name in TOOL_FIELDS if name in fields}
+    message |= {name: fields[name] for name in TOOL_FIELDS if name in fields}
+    if "tool_calls" in fields:
+        message["tool_calls"] = _calls(where, fields["tool_calls"])
+    return message
+
+
+def _calls(where: str, calls: Any) -> list[dict[str, Any]]:
+    """Return the tools that a message calls, each with its arguments as JSON text."""
+    if not isinstance(calls, list):
+        raise DataFileError(f"{where}: tool_calls must be a list, not {type(calls).__name__}")
+    return [_call(f"{where}: call {n}", call) for n, call in enumerate(calls, 1)]
+
+
+def _call(where: str, cell: Any) -> dict[str, Any]:
+    fields = _fields(where, cell, CALL_FIELDS)
+    function = _fields(f"{where}: function", fields.get("function"), FUNCTION_FIELDS)
+    if not isinstance(function.get("name"), str):
+        raise DataFileError(f"{where} names no function")
+    arguments = function.get("arguments", {})
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    check_encodable(where, "arguments", text)
+    return {**fields, "function": {"name": function["name"], "arguments": text}}
+
+
+def _fields(where: str, cell: Any, known: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that are not null; Parquet adds null for those that only others have."""
+    if not isinstance(cell, Mapping):
+        kind = "nothing" if cell is None else type(cell).__name__
+        raise DataFileError(f"{where} must hold {' and '.join(known[:2])}, not {kind}")
+    fields = {name: part for name, part in cell.items() if part is not None}
+    if unknown := [name for name in fields if name not in known]:
+        raise DataFileError(f"{where} has a field {unknown[0]!r}; use {', '.join(known)}")
+    return fields
 
 
 def _content(where: str, fields: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,10 @@
 """Rules for repeated prompts and for too many prompts of one user (arXiv:2203.02155, 3.2).
 
-The result depends only on the set of prompts, never on the order in which they were read. Contexts
-are not compared: questions about one long text would share most of their words without being alike.
+The result depends only on the set of prompts, never on the order in which they were read. Compared
+is what is asked: the turns of a conversation, without worked examples. Contexts, system messages
+and tools are not compared: questions about one long text, or under one long instruction, would
+share most of their words without being alike. Prompts that differ in one of them are never
+repetitions of each other.
 """
 
 from collections import Counter
@@ -11,8 +14,10 @@ from dataclasses import dataclass
 from datasketch import MinHash, MinHashLSH
 
 from rlhf_core.config.prompts import HygieneSettings
+from rlhf_core.files.dialogues import text_of
 from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt, Removal
+from rlhf_core.records.conversation import USER, from_json, without_instructions
 
 PIECE_CHARS = 5
 PERMUTATIONS = 128
@@ -64,11 +69,12 @@ def _repetitions(first: Mapping[str, str], reason: Removal) -> dict[str, LeftOut
 
 def _first_with_the_prefix(prompts: Iterable[Prompt], chars: int) -> dict[str, str]:
     """Return the first prompt with the same beginning, by the id of each that is long enough."""
-    first: dict[tuple[str | None, str], str] = {}
+    first: dict[tuple[str, str], str] = {}
+    asked = ((prompt, _asked(prompt)) for prompt in prompts)
     return {
-        prompt.id: first.setdefault((prompt.context, prompt.text[:chars]), prompt.id)
-        for prompt in prompts
-        if len(prompt.text) >= chars
+        prompt.id: first.setdefault((_setting(prompt), text[:chars]), prompt.id)
+        for prompt, text in asked
+        if len(text) >= chars
     }
 
 
@@ -96,11 +102,26 @@ def _first_of_the_group(prompts: Iterable[Prompt], share: float) -> dict[str, st
 
 
 def _pieces(prompt: Prompt) -> frozenset[str]:
-    """Return the pieces of a prompt's text; prompts with different contexts share none."""
-    text = " ".join(prompt.text.casefold().split())
-    about = content_id(prompt.context)
+    """Return the pieces of what a prompt asks; prompts of different settings share none."""
+    text = " ".join(_asked(prompt).casefold().split())
+    about = _setting(prompt)
     starts = range(max(1, len(text) - PIECE_CHARS + 1))
     return frozenset(about + text[start : start + PIECE_CHARS] for start in starts)
+
+
+def _asked(prompt: Prompt) -> str:
+    """Return the prompt, or the turns of a conversation after the system's messages."""
+    messages = from_json(prompt.messages)
+    return text_of(without_instructions(messages), USER) if messages else prompt.text
+
+
+def _setting(prompt: Prompt) -> str:
+    """Return a hash of what the model reads beside what is asked."""
+    if prompt.messages is None and prompt.tools is None:
+        return content_id(prompt.context)
+    messages = from_json(prompt.messages)
+    start = len(messages) - len(without_instructions(messages))
+    return content_id(prompt.context, messages[:start], prompt.tools)
 
 
 def _jaccard(one: frozenset[str], two: frozenset[str]) -> float:

@@ -27,7 +27,7 @@ from rlhf_core.records import (
     split_of,
     split_of_user,
 )
-from rlhf_core.records.conversation import USER, from_json, to_json
+from rlhf_core.records.conversation import USER, from_json, opening_of, to_json, with_texts
 from rlhf_core.records.rubric import rubric_from_json, rubric_to_json
 
 ACTIONS = {"count": "counted", "mask": "masked", "drop": "dropped"}
@@ -211,10 +211,8 @@ def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intak
 
 def _with_texts(prompt: Prompt, change: Callable[[str], str], holdout: float) -> Prompt:
     """Return a prompt with `change` applied to each of its texts, those of messages one by one."""
-    messages = [
-        {**message, "content": message["content"] and change(message["content"])}
-        for message in from_json(prompt.messages)
-    ]
+    messages = with_texts(from_json(prompt.messages), change)
+    few_shot = with_texts(from_json(prompt.few_shot), change)
     text = text_of(messages, USER).strip() if messages else change(prompt.text)
     context = change(prompt.context) if prompt.context else None
     criteria = [replace(one, text=change(one.text)) for one in rubric_from_json(prompt.rubric)]
@@ -224,7 +222,8 @@ def _with_texts(prompt: Prompt, change: Callable[[str], str], holdout: float) ->
         "reference_answers": tuple(map(change, prompt.reference_answers)),
         "messages": to_json(messages) if messages else None,
         "rubric": rubric_to_json(criteria) if criteria else None,
-        "split": split_of(text, context, holdout),
+        "few_shot": to_json(few_shot) if few_shot else None,
+        "split": split_of(opening_of(messages).strip() if messages else text, context, holdout),
     }
     return Prompt(**{**prompt.model_dump(), **changed})
 

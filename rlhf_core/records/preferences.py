@@ -5,15 +5,23 @@ from typing import Any, ClassVar
 
 from rlhf_core.identity import unit_interval
 from rlhf_core.records.base import Mode, Outcome, PairOutcome, Presented, Record, Split
-from rlhf_core.records.conversation import Conversation, ask, from_json, with_context
+from rlhf_core.records.conversation import (
+    Conversation,
+    ask,
+    from_json,
+    with_context,
+    with_few_shot,
+)
 
 
 class Prompt(Record):
     """A prompt, with the reference answers that a person gave, if any.
 
-    `messages`, `tools` and `rubric` are JSON lists. `messages` is null for a single message of the
-    user, which is the text itself; for any other conversation the text is the dialogue. `rubric`
-    holds the criteria of answers to this prompt, in the form of records/rubric.py.
+    `messages`, `few_shot`, `tools` and `rubric` are JSON lists. `messages` is null for a single
+    message of the user, which is the text itself; for any other conversation the text is the
+    dialogue. `few_shot` holds worked examples: the model reads them before the first message that
+    is not the system's; they are not part of what is asked. `rubric` holds the criteria of answers
+    to this prompt, in the form of records/rubric.py.
     """
 
     table: ClassVar[str] = "prompts"
@@ -22,39 +30,44 @@ class Prompt(Record):
     mode: Mode
     reference_answers: tuple[str, ...] = ()
     messages: str | None = None
+    few_shot: str | None = None
     tools: str | None = None
     rubric: str | None = None
     split: Split
 
     def identity(self) -> tuple[Any, ...]:
         single = (self.text, self.context, self.mode, self.reference_answers)
-        more = (self.messages, self.tools, self.rubric)
-        return single if more == (None, None, None) else (*single, *more)
+        more = (self.messages, self.few_shot, self.tools, self.rubric)
+        return (*single, *more) if any(more) else single
 
     @property
     def instruction(self) -> str:
-        """The context, if there is one, then the prompt or the dialogue, as text for judges."""
+        """The context, if there is one, then the prompt or the dialogue, as text."""
         return f"{self.context}\n\n{self.text}" if self.context else self.text
 
     @property
     def conversation(self) -> Conversation:
-        """The messages that the model answers, with the context before the last of the user."""
-        messages = from_json(self.messages)
-        tools = from_json(self.tools)
-        if not messages:
-            return Conversation(ask(self.instruction).messages, tools)
-        return Conversation(with_context(messages, self.context), tools)
+        """All messages that the model reads, worked examples included."""
+        asked = self.asked
+        return Conversation(with_few_shot(asked.messages, from_json(self.few_shot)), asked.tools)
+
+    @property
+    def asked(self) -> Conversation:
+        """The messages to answer, with the context before the last of the user, for judges."""
+        messages = from_json(self.messages) or ask(self.text).messages
+        return Conversation(with_context(messages, self.context), from_json(self.tools))
 
 
-def split_of(text: str, context: str | None, holdout: float) -> Split:
+def split_of(opening: str, context: str | None, holdout: float) -> Split:
     """Return the split of a prompt, drawn from its own words: adding prompts never changes it.
 
     Args:
-        text: The prompt.
+        opening: The prompt, or the first message of the user in a conversation, so that a dialogue
+            and its continuations are on one side.
         context: The text that the prompt is about, if any.
         holdout: Share of the prompts that are held out, 0 to 1.
     """
-    drawn = unit_interval("split", text, context)
+    drawn = unit_interval("split", opening, context)
     return Split.HOLDOUT if drawn < holdout else Split.TRAIN
 
 

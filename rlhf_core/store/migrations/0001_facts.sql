@@ -24,14 +24,15 @@ COMMENT ON COLUMN configs.deciding IS
 
 CREATE TABLE prompts (
     id VARCHAR NOT NULL, text VARCHAR NOT NULL, context VARCHAR, mode VARCHAR NOT NULL,
-    reference_answers VARCHAR[] NOT NULL, messages VARCHAR, tools VARCHAR, rubric VARCHAR,
+    reference_answers VARCHAR[] NOT NULL, messages VARCHAR, few_shot VARCHAR,
+    tools VARCHAR, rubric VARCHAR,
     split VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
 COMMENT ON TABLE prompts IS 'Prompts with their reference answers; split is train or holdout.';
 COMMENT ON COLUMN prompts.id IS
-    'Hash of text, context, mode, reference_answers, messages, tools and rubric: the same prompt is '
-    'one row.';
+    'Hash of text, context, mode, reference_answers, messages, few_shot, tools and rubric: the same '
+    'prompt is one row.';
 COMMENT ON COLUMN prompts.text IS
     'The prompt, word for word; of a conversation, the dialogue with its speakers.';
 COMMENT ON COLUMN prompts.context IS
@@ -45,6 +46,9 @@ COMMENT ON COLUMN prompts.reference_answers IS
 COMMENT ON COLUMN prompts.messages IS
     'JSON list of the messages that the model answers, each with role and content; null for a '
     'single message of the user, which is the text.';
+COMMENT ON COLUMN prompts.few_shot IS
+    'JSON list of worked examples: messages that the model reads before the prompt, and judges do '
+    'not; null if there are none.';
 COMMENT ON COLUMN prompts.tools IS
     'JSON list of the tools that the model may call; null if there are none.';
 COMMENT ON COLUMN prompts.rubric IS

@@ -1,8 +1,11 @@
 import itertools
+import json
 
 from rlhf_core.config.prompts import HygieneSettings
+from rlhf_core.files.dialogues import text_of
 from rlhf_core.prompts.hygiene import LeftOut, find_removals
 from rlhf_core.records import Prompt, Removal
+from rlhf_core.records.conversation import USER
 from tests.facts import prompt
 
 LEAVES = "How do the leaves of an oak tree change their colour in autumn"
@@ -82,3 +85,43 @@ def test_repetitions_do_not_use_up_a_users_share():
     users = {one.id: {"ann"} for one in QUESTIONS[:4]}
     found = out(QUESTIONS, users, near_duplicate=0.9, max_per_user=2)
     assert {left.reason for left in found.values()} == {Removal.NEAR_DUPLICATE}
+
+
+SYSTEM = {"role": "system", "content": "You are a botanist who answers in one short sentence."}
+CHAT = [
+    {"role": "user", "content": LEAVES},
+    {"role": "assistant", "content": "They turn red."},
+    {"role": "user", "content": "And those of a birch?"},
+]
+
+
+def chat(*messages: dict[str, str], **fields: object) -> Prompt:
+    return prompt(text_of(messages, USER), messages=json.dumps(messages), **fields)
+
+
+def test_a_shared_system_message_makes_no_repetition():
+    asked = [chat(SYSTEM, {"role": "user", "content": text}) for text in ("Why is it red?", "Hi!")]
+    assert out(asked, near_duplicate=0.5, shared_prefix_chars=20) == {}
+
+
+def test_conversations_that_ask_the_same_under_one_system_message_repeat_each_other():
+    again = {"role": "user", "content": "And those of a birch tree?"}
+    asked = [chat(SYSTEM, *CHAT), chat(SYSTEM, *CHAT[:2], again)]
+    first, second = sorted(one.id for one in asked)
+    assert out(asked, near_duplicate=0.8) == {second: LeftOut(Removal.NEAR_DUPLICATE, first)}
+    assert out(asked, shared_prefix_chars=60) == {second: LeftOut(Removal.SHARED_PREFIX, first)}
+
+
+def test_the_same_conversation_under_other_instructions_or_with_other_tools_is_no_repetition():
+    other = {**SYSTEM, "content": "You are a poet."}
+    tools = json.dumps([{"type": "function", "function": {"name": "search"}}])
+    asked = [chat(*CHAT), chat(SYSTEM, *CHAT), chat(other, *CHAT), chat(*CHAT, tools=tools)]
+    assert out(asked, near_duplicate=0.5, shared_prefix_chars=5) == {}
+
+
+def test_worked_examples_are_not_compared():
+    examples = json.dumps([{"role": "user", "content": LEAVES}, CHAT[1]])
+    asked = [prompt(text, few_shot=examples) for text in ("Why is it red?", "Write a haiku.")]
+    assert out(asked, near_duplicate=0.5, shared_prefix_chars=15) == {}
+    (repeated,) = out([asked[0], prompt("Why is it red?")], near_duplicate=0.9).values()
+    assert repeated.reason is Removal.NEAR_DUPLICATE
