@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,12 +12,14 @@ from pydantic import model_validator
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, abstains, scored
 from judges.verifiers import maths, sandbox
 from judges.verifiers.blocks import python_code
+from judges.verifiers.final_answer import final_answer
 from judges.verifiers.json_schema import read_file, validator, violation
 from judges.verifiers.sandbox import Kind as SandboxKind
 from rlhf_core.config import Settings
 from rlhf_core.config.base import PositiveFloat, PositiveInt
 from rlhf_core.records import Outcome
-from rlhf_core.text.overlap import contains, exact_match, last_number, token_f1
+from rlhf_core.text.numbers import last_number
+from rlhf_core.text.overlap import contains, exact_match, token_f1
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -27,7 +30,7 @@ RAW_CHARACTERS = 200
 BELONGS = {"pattern": "regex", "json_schema": "json_schema", "tests": "code"}
 """The metric that an option belongs to."""
 NEEDED = ("pattern", "json_schema")
-CODES = {"code": "blocks 2", "json_schema": "blocks 2"}
+CODES = {"code": "blocks 2", "json_schema": "blocks 2", "maths": "2", "numeric": "2"}
 """Version of what one metric alone does; a change of it leaves the judges of other metrics as they
 are."""
 
@@ -42,7 +45,8 @@ class VerifierOptions(Settings):
     ] = "token_f1"
     """exact, contains and token_f1 normalise as SQuAD does; contains looks for the reference's
     words in a row anywhere in the answer, which suits references of a few words; numeric compares
-    the last number of each text; maths compares final answers by algebra (needs solon[verifiers]);
+    the last number of each text (1/2, 3,14 and 50% are read; 50% equals both 0.5 and 50); maths
+    compares final answers by algebra, lists and equations part by part (needs solon[verifiers]);
     json_schema validates the answer's last ```json block, its last block without a label, or all of
     it; code runs the last of its ```python blocks that defines a function or class (else the last;
     else blocks without a label, or all of it) in a sandbox against unit tests, which are the
@@ -141,8 +145,11 @@ class VerifierJudge(PointwiseJudge[VerifierOptions]):
         wanted, given = last_number(reference), last_number(text)
         if wanted is None:
             return None
-        allowed = self.options.tolerance * max(1.0, abs(wanted))
-        return float(given is not None and abs(given - wanted) <= allowed)
+        if given is None:
+            return 0.0
+        pairs = given.readings(wanted)
+        tolerance = Fraction(self.options.tolerance)
+        return float(any(abs(a - b) <= tolerance * max(Fraction(1), abs(b)) for a, b in pairs))
 
     def _matches(self, text: str) -> Opinion:
         try:
@@ -196,7 +203,7 @@ def equal_by(worker: maths.MathsWorker) -> Metric:
             return unavailable(str(error))
         if is_equal is None:
             return None
-        return scored(float(is_equal), raw_output=maths.final_answer(text)[-RAW_CHARACTERS:])
+        return scored(float(is_equal), raw_output=(final_answer(text) or "")[-RAW_CHARACTERS:])
 
     return opinion
 

@@ -1,12 +1,11 @@
-"""Mathematical equality of two final answers, by math-verify in a separate process.
+"""Mathematical equality of two final answers, in a separate process.
 
-The library's own timeouts are signals, which work in a main thread only and cannot interrupt a
+The timeouts of math-verify are signals, which work in a main thread only and cannot interrupt a
 power tower inside a single multiplication; so a process that overruns is killed instead.
 """
 
 import json
 import os
-import re
 import resource
 import selectors
 import subprocess
@@ -14,6 +13,8 @@ import sys
 from importlib.util import find_spec
 from types import TracebackType
 
+from judges.verifiers.final_answer import final_answer
+from judges.verifiers.structure import ScalarsEqual, equal, read
 from rlhf_core.errors import ConfigError
 
 MISSING = "metric: maths needs math-verify; pip install 'solon[verifiers]'"
@@ -21,15 +22,6 @@ TIMEOUT_SECONDS = 5.0
 MEMORY_BYTES = 1 << 30
 NEEDED = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
 """Environment variables that the process gets: it reads model output and must not see any key."""
-TAIL_CHARACTERS = 2000
-"""Length of the end of a text that is read; conclusions stand there."""
-
-GSM8K = re.compile(r"####[ \t]*(\S[^\n]*)")
-STATED = re.compile(r"\b(?:answer|result)(?:\s+is|\s*[:=])+[ \t]*(\S[^\n]*)", re.IGNORECASE)
-LETTERED = re.compile(r"^\s*A:[ \t]*(\S[^\n]*)", re.MULTILINE)
-BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
-SENTENCE_END = re.compile(r"\.(?=\s|$)")
-WORD = re.compile(r"(?<!\\)\b[A-Za-z]{2,}")
 
 
 class MathsWorker:
@@ -58,9 +50,8 @@ class MathsWorker:
         process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        segments = [final_answer(reference), final_answer(text)]
         try:
-            process.stdin.write(json.dumps(segments) + "\n")
+            process.stdin.write(json.dumps([reference, text]) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
             raise self._overrun() from None
@@ -110,50 +101,39 @@ def check() -> None:
         raise ConfigError(MISSING)
 
 
-def final_answer(text: str) -> str:
-    r"""Return the conclusion of a text as math-verify reads it: mathematics without words in `$`.
-
-    That is the last `\boxed{}`; else what follows the last `####`, "the answer is" or "A:"; else
-    the end of the text, of which math-verify takes the last expression.
-    """
-    text = text[-TAIL_CHARACTERS:]
-    segment = _last_boxed(text) or _last_stated(text)
-    if segment is None:
-        return text
-    return segment if WORD.search(segment) or not segment else f"${segment}$"
-
-
-def _last_boxed(text: str) -> str | None:
-    for opening in reversed(list(BOXED.finditer(text))):
-        depth = 1
-        for end in range(opening.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[opening.end() : end].strip()
-    return None
-
-
-def _last_stated(text: str) -> str | None:
-    for pattern in (GSM8K, STATED, LETTERED):
-        matches = pattern.findall(text)
-        if matches:
-            return SENTENCE_END.split(matches[-1])[0].strip(" \t$*.")
-    return None
-
-
 def _work() -> None:
-    """Compare pairs of final answers, one JSON line each, until the input ends."""
-    from math_verify import parse, verify
+    """Compare references and answers, one JSON line a pair, until the input ends."""
+    from judges.verifiers.scalars import expressions_equal
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    print(flush=True)
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # for what a library may print
+    print(file=results)
     for line in sys.stdin:
         _limit_time()
-        wanted, given = (parse(segment, parsing_timeout=None) for segment in json.loads(line))
-        is_equal = verify(wanted, given, timeout_seconds=None) if wanted else None
-        print(json.dumps(is_equal), flush=True)
+        reference, text = json.loads(line)
+        print(json.dumps(compare(reference, text, expressions_equal)), file=results)
+
+
+def compare(reference: str, text: str, expressions_equal: ScalarsEqual) -> bool | None:
+    """Return True if the final answers are equal; None if the reference has none.
+
+    Args:
+        reference: A text that ends in the reference answer.
+        text: The answer.
+        expressions_equal: Compares expressions.
+    """
+    wanted, given = final_answer(reference), final_answer(text)
+    if wanted is None:
+        return None
+    try:
+        return given is not None and equal(read(wanted), read(given), expressions_equal)
+    except MemoryError:
+        raise
+    except Exception:  # the many kinds that parsers and sympy raise on what is no mathematics
+        return False
 
 
 def _limit_time() -> None:

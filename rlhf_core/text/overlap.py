@@ -1,11 +1,10 @@
-"""Overlap of a text with a reference: words in common, the last number."""
+"""Overlap of a text with a reference: words in common."""
 
 import string
 from collections import Counter
 
 import regex
 
-NUMBER = regex.compile(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?")
 ARTICLES = regex.compile(r"\b(a|an|the)\b")
 
 
@@ -35,9 +34,3 @@ def token_f1(text: str, reference: str) -> float:
         return float(words == wanted)
     shared = sum((Counter(words) & Counter(wanted)).values())
     return 2 * shared / (len(words) + len(wanted))
-
-
-def last_number(text: str) -> float | None:
-    """Return the last number in a text; thousands separators are ignored."""
-    numbers = NUMBER.findall(text)
-    return float(numbers[-1].replace(",", "")) if numbers else None

@@ -14,7 +14,8 @@ from judges.verifiers import maths
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
-from rlhf_core.text.overlap import exact_match, last_number, normalise, token_f1
+from rlhf_core.text.numbers import last_number
+from rlhf_core.text.overlap import exact_match, normalise, token_f1
 from tests.facts import prompt
 
 
@@ -79,11 +80,20 @@ def test_best_of_several_references_counts():
         ("first 3 then -7", -7.0),
         ("about 6.02e23 of them", 6.02e23),
         ("5.", 5.0),
+        ("3-5", 5.0),  # a range
+        ("about 3,14", 3.14),
+        ("3,140", 3140.0),
+        ("1,2,3", 3.0),
+        ("so 1/2", 0.5),
+        ("1 1/2 cups", 1.5),
+        ("from 5 to −7", -7.0),
+        ("9" * 5000, None),
         ("none", None),
     ],
 )
 def test_last_number(text: str, number: float | None):
-    assert last_number(text) == number
+    last = last_number(text)
+    assert (None if last is None else float(last.value)) == number
 
 
 @pytest.mark.parametrize(
@@ -93,6 +103,13 @@ def test_last_number(text: str, number: float | None):
         ("42.3", "42", 1e-6, 0.0),
         ("42.3", "42", 0.01, 1.0),
         ("no idea", "42", 1e-6, 0.0),
+        ("3-5", "-5", 1e-6, 0.0),
+        ("314", "3,14", 1e-6, 0.0),
+        ("2", "1/2", 1e-6, 0.0),
+        ("0.5", "1/2", 1e-6, 1.0),
+        ("50%", "0.5", 1e-6, 1.0),
+        ("50%", "50", 1e-6, 1.0),
+        ("50%", "0.5%", 1e-6, 0.0),
     ],
 )
 def test_numeric(text: str, reference: str, tolerance: float, score: float):
