@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from judges.language_model.choice import Choice, ModelReply, probabilities_as_json
+from judges.language_model.choice import Choice, ModelReply
 from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
 from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
 from judges.language_model.principles import (
@@ -42,9 +42,15 @@ class ConstitutionOptions(LanguageModelOptions):
     reasoning_tokens: PositiveInt = 200
     """Most tokens of that reasoning."""
     clamp: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.4
-    """Least probability with chain of thought; the greatest is 1 minus this."""
+    """Least probability with chain of thought, or `verdict: json`; the greatest is 1 minus this."""
     shows_reference: bool = True
     """Show the model the reference answer, if there is one."""
+
+    @model_validator(mode="after")
+    def _reasons_once(self) -> "ConstitutionOptions":
+        if self.chain_of_thought and self.verdict == "json":
+            raise ValueError("verdict: json asks for reasons already; leave out chain_of_thought")
+        return self
 
 
 class ConstitutionJudge(
@@ -78,8 +84,9 @@ class ConstitutionJudge(
         if not self.options.chain_of_thought:
             questions = [self.question(contest, VERDICT) for contest in contests]
             choices = self._choose(questions)
+            clamp = self.options.clamp if self.options.verdict == "json" else 0.0
             return [
-                self._opinion(contest, choice)
+                self._opinion(contest, choice, clamp)
                 for contest, choice in zip(contests, choices, strict=True)
             ]
         thoughts = self._model.write(
@@ -141,7 +148,7 @@ class ConstitutionJudge(
         probability = min(max(choice.probabilities[FIRST], clamp), 1 - clamp)
         made_of = {
             "principle": self.principle(contest).name,
-            **json.loads(probabilities_as_json(choice.probabilities)),
+            **choice.details(),
         }
         return choice.as_opinion(verdict(probability, json.dumps(made_of)))
 

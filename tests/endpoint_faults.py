@@ -7,7 +7,7 @@ The table of deploy/docs/endpoints.md is made from this list:
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ class Fault:
     """Words of a warning in the log."""
     stops: bool = False
     """True if the tiny request fails, so that nothing else is sent."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of the judge."""
 
 
 def refusal(message: str, status: int = 400, **error: Any) -> Answer:
@@ -161,6 +163,7 @@ def not_allowed(option: str) -> Answer:
     return refusal(f"You are not allowed to request {option} from this model.", 403)
 
 
+JSON = '{"rationale": "A is long.", "verdict": "B"}'
 THOUGHTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "A? No."}]}]
 FAULTS = (
     Fault(
@@ -414,6 +417,36 @@ FAULTS = (
         requests=2,
         wants=UNAVAILABLE,
         reason="Provider said no",
+    ),
+    Fault(
+        "refuses `response_format`",
+        "older servers, Gaudi",
+        "`verdict: json` asks in words alone, and reads the JSON",
+        without("response_format", then=f"```json\n{JSON}\n```"),
+        requests=3,
+        wants=0.0,
+        warns="the prompt alone asks for JSON",
+        options={"verdict": "json"},
+    ),
+    Fault(
+        "ignores `response_format`",
+        "Anthropic",
+        "`verdict: json` reads JSON, or else words",
+        says("**B** is better."),
+        requests=2,
+        wants=0.0,
+        options={"verdict": "json"},
+    ),
+    Fault(
+        "sends no log-probabilities",
+        "any",
+        "`verdict: logprobs` stops",
+        says("A"),
+        requests=1,
+        wants=UNAVAILABLE,
+        reason="returns no log-probabilities",
+        stops=True,
+        options={"verdict": "logprobs"},
     ),
     Fault(
         "refuses to answer (`message.refusal`)",

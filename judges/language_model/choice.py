@@ -1,11 +1,12 @@
 """The model's choice among a closed set of labels: their probabilities, or why there are none."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from judges.language_model.label_mass import SPACES, bare_token, label_mass
 from judges.language_model.parsing import ParsedVerdict, parse_verdict
+from judges.language_model.structured import parse_json_verdict
 from judges.panel.judge import Opinion
 from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
 from rlhf_core.endpoints.retries import one_line
@@ -62,6 +63,8 @@ class Choice:
     """The probabilities, by label; they sum to 1."""
     record: Opinion
     """The costs of the query and, without probabilities, outcome and reason."""
+    rationale: str | None = None
+    """The model's reasons, if the reply has them beside its verdict."""
 
     def as_opinion(self, opinion: Opinion) -> Opinion:
         """Return the verdict of an opinion with the costs of this query."""
@@ -70,8 +73,13 @@ class Choice:
             outcome=opinion.outcome,
             score=opinion.score,
             probability=opinion.probability,
-            raw_output=opinion.raw_output or probabilities_as_json(self.probabilities or {}),
+            raw_output=opinion.raw_output or json.dumps(self.details()),
         )
+
+    def details(self) -> dict[str, float | str]:
+        """Return probabilities, rounded for people, and the rationale."""
+        shares = {label: round(p, 4) for label, p in (self.probabilities or {}).items()}
+        return {**shares, "rationale": self.rationale} if self.rationale else dict(shares)
 
 
 def _no_answer(response: Response) -> str | None:
@@ -88,24 +96,23 @@ def _no_answer(response: Response) -> str | None:
     return None
 
 
-def probabilities_as_json(probabilities: Mapping[str, float]) -> str:
-    """Return probabilities as a JSON object, rounded for people."""
-    return json.dumps({label: round(share, 4) for label, share in probabilities.items()})
-
-
 def read_choice(
     reply: ModelReply,
     labels: Sequence[str],
     tie: str | None = None,
     min_label_mass: float = MIN_LABEL_MASS,
+    reads_words: bool = True,
 ) -> Choice:
     """Read a reply by the probabilities at the token where its verdict stands, or by its words.
+
+    The words may be a JSON object with a verdict.
 
     Args:
         reply: The model's reply.
         labels: The labels it could choose from.
         tie: The label that stands for a tie of all labels.
         min_label_mass: Total probability of the labels below which only the words count.
+        reads_words: False if a reply without such probabilities has no verdict.
 
     Returns:
         The labels' probabilities, 0 or 1 (in a tie, equal) if they were read from the words.
@@ -115,14 +122,20 @@ def read_choice(
         return Choice(None, record)
     response = reply.response
     is_cut = response.finish_reason == "length"
-    verdict = parse_verdict(response.text, labels, tie, is_cut)
+    said = parse_json_verdict(response.text, labels if tie is None else (*labels, tie))
+    verdict = said.verdict if said else parse_verdict(response.text, labels, tie, is_cut)
+    rationale = said.rationale if said else None
     mass = _mass(response, verdict, labels, tie)
     total = sum(mass.values())
     if total > 0 and total >= min_label_mass:
-        return Choice({label: share / total for label, share in mass.items()}, record)
-    if verdict is not None:
+        return Choice({label: share / total for label, share in mass.items()}, record, rationale)
+    if verdict is not None and reads_words:
         chosen = tuple(labels) if verdict.label == tie else (verdict.label,)
-        return Choice({label: float(label in chosen) / len(chosen) for label in labels}, record)
+        shares = {label: float(label in chosen) / len(chosen) for label in labels}
+        return Choice(shares, record, rationale)
+    if not reads_words and verdict is not None:
+        reason = f"the labels have a probability of {total:.1e} together at the verdict"
+        return Choice(None, replace(record, outcome=Outcome.UNPARSED, reason=reason))
     return Choice(None, replace(record, outcome=Outcome.UNPARSED, reason=_unread(response, total)))
 
 

@@ -7,24 +7,31 @@ or if the labels have little probability, the words of the reply are parsed.
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from judges.language_model.choice import MIN_LABEL_MASS, Choice, ModelReply, read_choice
 from judges.language_model.fence import FencedPrompt, plain_prompt
 from judges.language_model.local import LocalModel
 from judges.language_model.parsing import PARSER
 from judges.language_model.question import Question, question_to_continue
+from judges.language_model.structured import (
+    JSON_REPLY,
+    REPLY_WITH,
+    ask_for_json,
+    verdict_schema,
+)
 from judges.panel.judge import Judge, Workload
 from judges.panel.ledger import Ledger
-from rlhf_core.config.base import PositiveInt, Share
+from rlhf_core.config.base import UNLESS_SET, PositiveInt, Share
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.batch_files import LINES_AT_MOST
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.endpoints.message import TokenChoice
 from rlhf_core.endpoints.preflight import preflight
-from rlhf_core.errors import EndpointError
+from rlhf_core.endpoints.profile import profile_of
+from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.identity import content_id
 from rlhf_core.models.loading import locate, parameter_count
 from rlhf_core.records import Response
@@ -47,6 +54,13 @@ class LanguageModelOptions(EndpointSettings):
     max_tokens: PositiveInt = 8
     """Length of a verdict; a remote model that reasons first needs more. A local model writes one
     only if its labels have too little probability at the first token."""
+    verdict: Annotated[Literal["auto", "logprobs", "json", "text"], UNLESS_SET] = "auto"
+    """Form of a remote model's verdict. auto: a label, read by the log-probabilities that the
+    server returns, else by the words. logprobs: the same, and a reply without log-probabilities has
+    no verdict. json: an object with a rationale and then the label, under a JSON schema if the
+    server takes one. text: a label, read by the words alone."""
+    rationale_tokens: Annotated[PositiveInt, UNLESS_SET] = 256
+    """Length of the rationale with `verdict: json`, on top of max_tokens."""
     min_label_mass: Share = MIN_LABEL_MASS
     """Total probability of the labels at the verdict's token below which the words of the reply are
     parsed; a reply without a verdict is then unparsed. 0 accepts any probability."""
@@ -72,15 +86,24 @@ class LanguageModel:
     def is_remote(self) -> bool:
         return self.options.model.startswith(REMOTE_PREFIX)
 
-    def check(self, choices: Iterable[Sequence[str]] = ()) -> None:
+    def check(self, choices: Collection[Sequence[str]] = ()) -> None:
         """Refuse what would fail later.
 
         Args:
             choices: The labels of each kind of choice that it will make.
 
         Raises:
-            InputError: If the model is not there, or cannot spell a label.
+            InputError: If the model is not there, or cannot spell a label, or an option does
+                nothing.
         """
+        form = self.options.verdict
+        if form in ("json", "text") and not self.is_remote:
+            raise ConfigError(
+                f"verdict: {form} is for a remote model; the verdicts of a local one are read from "
+                "its probabilities, so leave it out"
+            )
+        if form != "auto" and not choices:
+            raise ConfigError("verdict: this judge asks for no label; leave it out")
         if self.is_remote:
             Endpoint(self.options)
             return
@@ -95,8 +118,8 @@ class LanguageModel:
             EndpointError: If the server does not answer; the message quotes it.
         """
         if self.is_remote:
-            like = self._request("", Question(plain_prompt(""), self.options.max_tokens, ("yes",)))
-            preflight(self.options, like, self.ledger.budget)
+            like = self._request("", self._choice(plain_prompt(f"{REPLY_WITH} yes."), ("yes",)))
+            preflight(self.options, like, self.ledger.budget, self.options.verdict == "logprobs")
 
     def workload(self, tokens: float, calls: int = 1, written: int | None = None) -> Workload:
         """Return the workload of some queries.
@@ -104,11 +127,13 @@ class LanguageModel:
         Args:
             tokens: Total number of prompt tokens.
             calls: Number of queries.
-            written: Tokens of each reply; `max_tokens` by default.
+            written: Tokens of each reply; those of a verdict by default.
         """
-        answers = calls * (self.options.max_tokens if written is None else written)
+        answer = self._verdict_tokens if written is None else written
         if self.is_remote:
-            return Workload(cost_usd=self.options.cost(tokens, answers))
+            thoughts = self.options.thinking_tokens if profile_of(self.options).thinks else 0
+            cost = self.options.cost(tokens, calls * (answer + thoughts))
+            return Workload(cost_usd=cost)
         return Workload(tokens=tokens, parameters=parameter_count(self.options.model))
 
     def choose(
@@ -124,9 +149,29 @@ class LanguageModel:
         Returns:
             A choice for each prompt, in order.
         """
+        choices = [self._choice(question, labels, tie) for question in questions]
+        least, reads_words = self.options.min_label_mass, self.options.verdict != "logprobs"
+        replies = self.query(choices)
+        return [read_choice(reply, labels, tie, least, reads_words) for reply in replies]
+
+    def _choice(
+        self, prompt: FencedPrompt, labels: Sequence[str], tie: str | None = None
+    ) -> Question:
+        schema = None
+        if self.options.verdict == "json":
+            verdicts = labels if tie is None else (*labels, tie)
+            prompt, schema = ask_for_json(prompt, verdicts), verdict_schema(verdicts)
         least = self.options.min_label_mass
-        choices = [Question(q, self.options.max_tokens, tuple(labels), least) for q in questions]
-        return [read_choice(reply, labels, tie, least) for reply in self.query(choices)]
+        return Question(prompt, self._verdict_tokens, tuple(labels), schema, least)
+
+    @property
+    def _verdict_tokens(self) -> int:
+        reasons = self.options.rationale_tokens if self.options.verdict == "json" else 0
+        return self.options.max_tokens + reasons
+
+    @property
+    def _top_logprobs(self) -> int | None:
+        return 0 if self.options.verdict == "text" else self.options.top_logprobs
 
     def write(self, questions: Sequence[FencedPrompt], max_tokens: int) -> list[ModelReply]:
         """Have the model write a reply to each prompt, at temperature 0."""
@@ -201,7 +246,7 @@ class LanguageModel:
         """Return the hash of everything that decides a reply, without the secret mark."""
         how: list[Any] = [question.max_tokens]
         if question.labels and self.is_remote:
-            how.append(self.options.top_logprobs)
+            how.append(self._top_logprobs)
         elif question.labels:
             how += [question.labels, question.min_label_mass]
         if self.is_remote:
@@ -221,7 +266,8 @@ class LanguageModel:
             tools=question.conversation.tools,
             max_tokens=question.max_tokens,
             temperature=0.0,
-            top_logprobs=(self.options.top_logprobs or 0) if question.labels else 0,
+            top_logprobs=(self._top_logprobs or 0) if question.labels else 0,
+            schema=question.schema,
             batch_key=request_hash,
         )
 
@@ -256,14 +302,15 @@ class LanguageModelJudge(Judge[AnyModelOptions]):
         """Return every template and fixed text that the judge shows the model."""
 
     def fixed_text(self) -> str:
-        return f"parser {PARSER}\n{self.fixed_prompts()}"
+        json_reply = JSON_REPLY if self.options.verdict == "json" else ""
+        return f"parser {PARSER}\n{self.fixed_prompts()}{json_reply}"
 
     def choices(self) -> Iterable[Sequence[str]]:
         """Return the labels of each kind of choice that the model makes."""
         return ()
 
     def check(self) -> None:
-        self._model.check(self.choices())
+        self._model.check(tuple(self.choices()))
 
     def preflight(self) -> None:
         self._model.preflight()

@@ -1,6 +1,8 @@
 """One query to a language model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from judges.language_model.fence import FencedPrompt, plain_prompt
 from rlhf_core.records.conversation import Conversation, ask, to_json
@@ -14,6 +16,8 @@ class Question:
     """Most tokens of the reply."""
     labels: tuple[str, ...] = ()
     """The labels to choose from; empty if the reply is free text."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of the reply; None for free text."""
     min_label_mass: float = 0.0
     """Total probability of the labels below which a local model writes a reply to be parsed."""
     messages: Conversation | None = None

@@ -29,13 +29,16 @@ _answered: WeakKeyDictionary[Budget, set[str]] = WeakKeyDictionary()
 """Models that have answered, by budget; a run has one budget."""
 
 
-def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> None:
+def preflight(
+    settings: EndpointSettings, like: ChatRequest, budget: Budget, needs_logprobs: bool = False
+) -> None:
     """Send a remote model one tiny request, unless it has answered one within this budget.
 
     Args:
         settings: Model, address and limits.
         like: A request like those that will follow; its text and length are replaced.
         budget: Limits the spending; the request counts.
+        needs_logprobs: True to refuse a server that sends no log-probabilities.
 
     Raises:
         EndpointError: If the model does not answer; it quotes the server and names likely causes.
@@ -61,6 +64,11 @@ def preflight(settings: EndpointSettings, like: ChatRequest, budget: Budget) -> 
         raise EndpointError(f"{failure}{hint}")
     if reply.is_lost_in_thought:
         raise EndpointError(f"model {settings.model!r}: the reply was {lost_in_thought(settings)}")
+    if needs_logprobs and not reply.tokens:
+        raise EndpointError(
+            f"model {settings.model!r} returns no log-probabilities, which `verdict: logprobs` "
+            "needs; leave it out, or set it to json or text"
+        )
     _note_missing_logprobs(settings, request, reply)
     reached.add(name)
 

@@ -29,9 +29,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def judged(url: str, rubric: str | None) -> Opinion:
+def judged(url: str, rubric: str | None = None, **options: object) -> Opinion:
     """The opinion of a judge that comes to its questions through its tiny request."""
-    options = {**OPTIONS, "base_url": url}
+    options = {**OPTIONS, "base_url": url, **options}
     kind = {"kind": "rubric", "rubric": rubric} if rubric else {"kind": "pairwise"}
     judge = load(JudgeSettings.model_validate({**kind, **options}))
     judge.preflight()
@@ -57,7 +57,7 @@ def test_a_fault_gets_the_right_result(fault: Fault, serve, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         if fault.stops:
             with pytest.raises(EndpointError) as error:
-                judged(server.url, None)
+                judged(server.url, **fault.options)
             assert fault.reason in str(error.value)
         elif fault.by == "sampler":
             answer = sampled(server.url)
@@ -68,7 +68,7 @@ def test_a_fault_gets_the_right_result(fault: Fault, serve, tmp_path, caplog):
                 assert (answer.text, answer.finish_reason) == (fault.wants, "eos")
         else:
             rubric = str(tmp_path / "one.yaml") if fault.by == "rubric" else None
-            check(judged(server.url, rubric), fault)
+            check(judged(server.url, rubric, **fault.options), fault)
     assert len(server.requests) == fault.requests
     assert fault.warns in caplog.text
 
