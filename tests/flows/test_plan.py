@@ -46,6 +46,21 @@ def test_the_plan_counts_what_the_run_then_does(finished: Config, tmp_path: Path
     assert found["train_sft", "optimizer steps"] in {row["n"] for row in steps}
 
 
+def test_the_plan_shows_what_dynamic_sampling_may_add(tmp_path: Path):
+    """Two steps of four prompts and two answers are 16, and two further rounds twice as many."""
+    reward = "{judges: [{kind: verifier, name: right, metric: contains}]}"
+    keys = "steps: 2, prompts_per_step: 4, samples_per_prompt: 2"
+    config = smoke(
+        tmp_path,
+        f"training={{algorithm: grpo, {keys}, dynamic_sampling: 3, reward: {reward}}}",
+    )
+    found = counts(plan_run(config))
+    assert found["train_policy", "rollouts"] == 16
+    assert found["train_policy", "judgements by right"] == 16
+    assert found["train_policy", "further rollouts, at most"] == 32
+    assert found["train_policy", "further judgements by right, at most"] == 32
+
+
 def test_a_config_that_ended_costs_nothing_and_takes_no_time(
     finished: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
