@@ -127,6 +127,9 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
 
     Returns:
         The results.
+
+    Raises:
+        EndpointError: If a remote model does not answer, before any judge is queried.
     """
     id = new_run_id()
     store = Store(bench.panel.store, id)
@@ -135,6 +138,8 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
         meter = _Meter(advance)
         ledger = StoreLedger(store, Budget(bench.panel.budget))
         runs = [JudgeRun(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
+        for run in runs:
+            run.preflight()
         for data in bench.sets:
             results.append(evaluate_judges(data, runs, bench.extras))
             store.append(records(id, results[-1]))

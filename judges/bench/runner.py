@@ -10,6 +10,7 @@ from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge, W
 from judges.panel.ledger import Ledger
 from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
+from rlhf_core.errors import EndpointError
 from rlhf_core.evaluation.verdicts import PairVerdict, TextVerdict, pair_verdict
 from rlhf_core.files.labelled import LabelledPair, LabelledText
 from rlhf_core.records import Outcome
@@ -72,6 +73,17 @@ class JudgeRun:
 
     def check(self) -> None:
         self._judge.check()
+
+    def preflight(self) -> None:
+        """Send each remote model behind the judge one tiny request.
+
+        Raises:
+            EndpointError: If a server does not answer; the message quotes the server.
+        """
+        try:
+            self._judge.preflight()
+        except EndpointError as error:
+            raise EndpointError(f"judge {self.name!r}: {error}") from None
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         return self._judge.workload(prompt_tokens, answer_tokens)

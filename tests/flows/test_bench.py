@@ -11,8 +11,8 @@ import pytest
 from flows.audit.bench import Bench, Benchmark, plan_bench, read_sets, records, run_bench, summary
 from judges.bench.results import Extras
 from rlhf_core.config import Panel, load_panel
-from rlhf_core.errors import ConfigError, DataFileError
-from rlhf_core.store import Store
+from rlhf_core.errors import ConfigError, DataFileError, EndpointError
+from rlhf_core.store import Store, reading
 from tests.conftest import ROOT
 from tests.flows.test_cli import call
 
@@ -167,6 +167,19 @@ def test_a_remote_judge_has_its_price_in_the_plan(tmp_path: Path, pairs: Path, m
     }
     wanted = Bench(panel(tmp_path, [remote]), read_sets([pairs], None, [], None))
     assert plan_bench(wanted)[0].cost_usd == pytest.approx(20 * 2)
+
+
+def test_a_remote_judge_that_does_not_answer_ends_the_bench_before_any_judge_is_queried(
+    tmp_path: Path, pairs: Path
+):
+    remote = {"kind": "pairwise", "model": "openai:x", "base_url": "http://127.0.0.1:9/v1"}
+    local = {"kind": "brevity"}
+    settings = [local, {**remote, "max_attempts": 1}]
+    wanted = Bench(panel(tmp_path, settings), read_sets([pairs], None, [], None))
+    with pytest.raises(EndpointError, match=r"^judge 'pairwise': "):
+        run_bench(wanted, plan_bench(wanted))
+    with reading(wanted.panel.store) as snapshot:
+        assert not snapshot.query("SELECT * FROM judge_benchmarks").rows
 
 
 def test_injections_want_pairs(tmp_path: Path, texts: Path):
