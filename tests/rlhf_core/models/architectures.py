@@ -59,11 +59,19 @@ OPT = {
     "max_position_embeddings": 512,
     "init_std": 0.3,
 }
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
-    "llama": lambda: tf.LlamaConfig(**SMALL, attention_bias=True, mlp_bias=True),
-    "qwen2": lambda: tf.Qwen2Config(**SMALL),
-    "qwen2 with windows above": lambda: tf.Qwen2Config(
+    "llama3": lambda: tf.LlamaConfig(**SMALL, attention_bias=True, mlp_bias=True),
+    "qwen2.5": lambda: tf.Qwen2Config(**SMALL),
+    "qwen2.5 with windows above": lambda: tf.Qwen2Config(
         **SMALL, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1
     ),
     "qwen3": lambda: tf.Qwen3Config(**SMALL, head_dim=8),
@@ -86,7 +94,19 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "gemma3": lambda: tf.Gemma3TextConfig(
         **SMALL, head_dim=8, sliding_window=WINDOW, layer_types=MIXED
     ),
+    "gemma3 with vision": lambda: tf.Gemma3Config(
+        text_config={**SMALL, "head_dim": 8, "sliding_window": WINDOW, "layer_types": MIXED},
+        vision_config=VISION,
+    ),
     "phi3": lambda: tf.Phi3Config(**ALL_HEADS, sliding_window=WINDOW),
+    "phi4": lambda: tf.Phi3Config(
+        **SMALL,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+        },
+    ),
     "gpt-oss": lambda: tf.GptOssConfig(
         **SMALL,
         head_dim=8,
@@ -108,6 +128,9 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "granite": lambda: tf.GraniteConfig(**SMALL, logits_scaling=4.0, attention_multiplier=0.3),
     "cohere": lambda: tf.CohereConfig(**SMALL, logit_scale=0.25),
     "mixtral": lambda: tf.MixtralConfig(**SMALL, num_local_experts=4, sliding_window=WINDOW),
+    "qwen3-moe": lambda: tf.Qwen3MoeConfig(
+        **SMALL, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16
+    ),
     "smollm3": lambda: tf.SmolLM3Config(**SMALL, no_rope_layers=[1, 0]),
     "deepseek-v3": lambda: tf.DeepseekV3Config(**DEEPSEEK),
     "bloom": lambda: tf.BloomConfig(**OLD, hidden_size=32),

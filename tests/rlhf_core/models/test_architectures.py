@@ -1,4 +1,4 @@
-"""Log-probabilities of every architecture equal those of transformers' eager attention."""
+"""Every architecture agrees with transformers' eager attention; see matrix.py for the stages."""
 
 import json
 import logging
@@ -8,50 +8,39 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models import architecture
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.kernels.attention import GROUPED
-from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import CONFIGS, write_architecture
+from tests.rlhf_core.models.matrix import (
+    EXACT,
+    PAGE,
+    SEQUENCES,
+    Choice,
+    choice_for,
+    eager,
+    measure,
+    sampling_gap,
+    table_of,
+    training_gap,
+)
 
-EXACT_NATS = 1e-4
 REFUSED = {"mamba": "'mamba' caches more of a text than keys and values"}
 EAGER = {"gemma2": "softcap", "gpt-oss": "s_aux"}
 ROWS_OF_THEIR_OWN = ("bloom", "falcon", "falcon with alibi", "gpt-j")
 SERVED = [name for name in CONFIGS if name not in REFUSED]
+EVERY_STAGE = ("gemma2", "gpt2", "bloom")
+"""Architectures that go through every stage in the default tests: one with eager attention, one
+with positions of its own and transposed weights, one with plain rows."""
 
 
-def random_ids(count: int, seed: int) -> tuple[int, ...]:
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randint(3, 250, (count,), generator=generator).tolist())
-
-
-PROMPTS = [random_ids(20, seed=1), random_ids(13, seed=2)]
-"""Tokens of prompts that are longer than the windows."""
-SEQUENCES = [
-    TokenSequence(prompt, random_ids(length, seed=length))
-    for prompt in PROMPTS
-    for length in (12, 9, 5)
-]
-
-
-def eager(folder: str) -> PreTrainedModel:
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
-    return model.eval()  # type: ignore[no-any-return]
-
-
-def expected(model: PreTrainedModel, sequence: TokenSequence) -> Tensor:
-    """Return the log-probability of each response token, from its own row without padding, (R,)."""
-    ids = torch.tensor([[*sequence.prompt_ids, *sequence.response_ids]])
-    start = len(sequence.prompt_ids)
-    logprobs = torch.log_softmax(model(input_ids=ids).logits[0], dim=-1)[start - 1 : -1]
-    return logprobs.gather(1, ids[0, start:, None]).squeeze(1)
+def choice_of(name: str) -> Choice:
+    shares = name not in ROWS_OF_THEIR_OWN
+    return Choice(shares, has_own_attention=shares and name not in EAGER)
 
 
 def gradients(trunk: Trunk) -> list[Tensor]:
@@ -64,30 +53,13 @@ def gradients(trunk: Trunk) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_log_probabilities_are_those_of_eager_attention(name: str, tmp_path: Path):
-    """Checked in training, with and without shared prompts, and in sampling."""
+def test_log_probabilities_and_gradients_are_those_of_eager_attention(name: str, tmp_path: Path):
+    """Log-probabilities in sampling, and in training with and without shared prompts."""
     folder = write_architecture(name, tmp_path)
     trunk, plain = open_trunk(folder, FP32, 4), eager(folder)
-    with torch.no_grad():
-        for is_shared in (True, False):
-            trunk.compute = replace(FP32, share_prompts=is_shared)
-            found = trunk.token_logprobs(Role.REFERENCE, trunk.batch(SEQUENCES), 1.0)
-            for row, sequence in zip(found, SEQUENCES, strict=True):
-                own = row[: len(sequence.response_ids)]
-                torch.testing.assert_close(own, expected(plain, sequence), atol=EXACT_NATS, rtol=0)
-        limits = SamplingLimits(12, 1.0, trunk.end_ids, trunk.pad_id)
-        with trunk.acting_as(Role.REFERENCE) as model:
-            drawn = sample_on_all_ranks(model, PROMPTS, [[1, 2], [3]], limits, 2048)
-        for prompt, answers in zip(PROMPTS, drawn, strict=True):
-            for answer in answers:
-                sampled = torch.tensor(answer.logprobs)
-                own = expected(plain, TokenSequence(prompt, answer.token_ids))
-                torch.testing.assert_close(sampled, own, atol=EXACT_NATS, rtol=0)
-
-
-@pytest.mark.parametrize("name", SERVED)
-def test_gradients_are_those_of_eager_attention_in_rows_of_their_own(name: str, tmp_path: Path):
-    trunk = open_trunk(write_architecture(name, tmp_path), FP32, 4)
+    assert sampling_gap(trunk, plain) < EXACT
+    assert training_gap(trunk, plain) < EXACT
+    assert choice_for(trunk) == choice_of(name)
     trunk.add_role(Role.POLICY, seed=1)
     found = gradients(trunk)
     trunk.compute = replace(FP32, share_prompts=False)
@@ -98,7 +70,35 @@ def test_gradients_are_those_of_eager_attention_in_rows_of_their_own(name: str, 
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of PEFT
+@pytest.mark.parametrize(
+    ("name", "lora_rank"),
+    [(name, 4) if name in EVERY_STAGE else pytest.param(name, 4, marks=pytest.mark.slow)
+     for name in SERVED]
+    + [pytest.param(name, None, marks=pytest.mark.slow) for name in SERVED],
+)  # fmt: skip
+def test_every_stage_agrees_with_transformers(name: str, lora_rank: int | None, tmp_path: Path):
+    """Sampling, SFT, reward model, PPO, DPO, merging and reloading, and a classifier's scores."""
+    found = measure(name, tmp_path, lora_rank)
+    assert found.worst < EXACT, found
+
+
+def test_the_page_lists_every_architecture_as_it_is_served():
+    """After a change of the list: `python -m tests.rlhf_core.models.matrix`."""
+    rows = {name: cells for name, *cells in table_of(PAGE.read_text(encoding="utf-8"))}
+    assert list(rows) == list(CONFIGS)
+    for name, cells in rows.items():
+        if name in REFUSED:
+            assert cells[0].startswith("refused: ")
+            assert REFUSED[name] in cells[0]
+            continue
+        *numbers, shared, attention = cells
+        assert all(float(number) < EXACT for number in numbers if number != "none")
+        written = Choice(shared == "yes", has_own_attention=attention == "Solon's")
+        assert written == choice_of(name), name
+
+
+@pytest.mark.parametrize("name", ["llama3", *EAGER, *ROWS_OF_THEIR_OWN])
 def test_the_fast_path_is_left_where_it_would_be_wrong_and_the_log_says_so_once(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -107,16 +107,14 @@ def test_the_fast_path_is_left_where_it_would_be_wrong_and_the_log_says_so_once(
     with caplog.at_level(logging.INFO, "rlhf_core.models.architecture"):
         trunk = open_trunk(folder, FP32, 4)
         open_trunk(folder, FP32, 4)
-    is_own = name not in EAGER and name not in ROWS_OF_THEIR_OWN
-    assert (trunk.language_model.config._attn_implementation == GROUPED) is is_own
-    assert trunk.shares_prompts is (name not in ROWS_OF_THEIR_OWN)
+    assert choice_for(trunk) == choice_of(name)
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == len(set(said))
     assert any("a row of its own" in line for line in said) is (name in ROWS_OF_THEIR_OWN)
     assert any("only the eager attention" in line for line in said) is (name in EAGER)
     if name in EAGER:
         assert any(f"its attention takes {EAGER[name]}," in line for line in said)
-    if is_own:
+    if choice_of(name).has_own_attention:
         assert not said
 
 

@@ -23,7 +23,7 @@ LLAMA_2 = {"do_sample": False, "temperature": 0.9, "top_p": 0.6}
 def test_an_invalid_config_is_mended_where_a_model_is_saved(
     tmp_path: Path, lora_rank: int | None, caplog: pytest.LogCaptureFixture
 ):
-    source = Path(write_architecture("llama", tmp_path / "source"))
+    source = Path(write_architecture("llama3", tmp_path / "source"))
     (source / "generation_config.json").write_text(json.dumps({**LLAMA_2, "eos_token_id": 1}))
     trunk = open_trunk(str(source), FP32, lora_rank)
     trunk.add_role(Role.SFT, 1)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 """PEFT reads a transformers flag under its former name, and warns of layers it transposes."""
 
 
-def write_adapter(folder: Path, architecture: str = "llama", **options: Any) -> peft.PeftModel:
+def write_adapter(folder: Path, architecture: str = "llama3", **options: Any) -> peft.PeftModel:
     """Save a base in `folder/base` and an adapter on it in `folder/adapter`; return the adapter."""
     base = write_architecture(architecture, folder / "base")
     kind = options.pop("kind", tf.AutoModelForCausalLM)
@@ -64,8 +64,8 @@ def plain_logprobs(model: Any) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("architecture", "options"),
     [
-        ("llama", {}),
-        ("llama", {"use_dora": True, "use_rslora": True, "target_modules": ["q_proj", "up_proj"]}),
+        ("llama3", {}),
+        ("llama3", {"use_dora": True, "use_rslora": True, "target_modules": ["q_proj", "up_proj"]}),
         ("gpt2", {"fan_in_fan_out": True}),
         ("gpt-oss", {}),
     ],
