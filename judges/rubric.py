@@ -1,4 +1,4 @@
-"""A language model grades each answer aspect by aspect; the rubric is a file of questions."""
+"""A language model grades each answer aspect by aspect, by a file or the prompt's own rubric."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,13 +11,27 @@ from judges.language_model.assets import read_yaml
 from judges.language_model.choice import Choice
 from judges.language_model.fence import FencedPrompt, fill_for_prompt, load_template
 from judges.language_model.model import LanguageModelJudge, LanguageModelOptions
-from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, scored, with_costs
+from judges.panel.judge import (
+    Answer,
+    Opinion,
+    PointwiseJudge,
+    Workload,
+    abstains,
+    scored,
+    with_costs,
+)
 from rlhf_core.config import Settings
 from rlhf_core.records import Outcome
+from rlhf_core.records.rubric import Criterion, rubric_from_json
 
 TEMPLATE_TOKENS = 120
 TEMPLATE = load_template("rubric")
 YES, NO = "Yes", "No"
+OF_PROMPT = "prompt"
+"""Name of the rubric whose criteria belong to each prompt."""
+CRITERION = 'Does the answer meet this criterion: "{criterion}"?'
+EXPECTED_CRITERIA = 8
+"""Criteria of a prompt, for the plan; published rubrics have 7 to 12 (arXiv:2507.17746)."""
 
 
 class Aspect(Settings):
@@ -72,29 +86,39 @@ class Rubric(Settings):
 
 class RubricOptions(LanguageModelOptions):
     rubric: str = "instructgpt"
-    """A rubric that Solon ships, or the path of a .yaml file in the same format."""
+    """A rubric that Solon ships, the path of a .yaml file in the same format, or `prompt` for the
+    criteria that each prompt has in the column `rubric`."""
     shows_reference: bool = True
     """Show the model the reference answer, if there is one."""
 
 
 class RubricJudge(LanguageModelJudge[RubricOptions], PointwiseJudge[RubricOptions]):
-    """Scores the weighted mean of the aspects' expected values; if one is unread, there is none."""
+    """Scores the weighted mean of the aspects' expected values; if one is unread, there is none.
+
+    By a prompt's own rubric, an answer's score is the points of the criteria that it meets, as a
+    share of the points above 0 (arXiv:2505.08775, section 3).
+    """
 
     Options = RubricOptions
     code = "1"
 
     def fixed_prompts(self) -> str:
-        return f"{TEMPLATE}\n{self._rubric.model_dump_json()}"
+        rubric = CRITERION if self._is_of_prompt else self._rubric.model_dump_json()
+        return f"{TEMPLATE}\n{rubric}"
 
     def choices(self) -> Iterable[Sequence[str]]:
+        if self._is_of_prompt:
+            return ((YES, NO),)
         return {aspect.labels for aspect in self._rubric.aspects}
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
-        calls = len(self._rubric.aspects)
+        calls = EXPECTED_CRITERIA if self._is_of_prompt else len(self._rubric.aspects)
         tokens = calls * (TEMPLATE_TOKENS + prompt_tokens + 2 * answer_tokens)
         return self._model.workload(tokens, calls)
 
     def score(self, answers: Sequence[Answer]) -> list[Opinion]:
+        if self._is_of_prompt:
+            return self._score_by_criteria(answers)
         by_answer: list[dict[str, Choice]] = [{} for _ in answers]
         for aspect in self._rubric.aspects:
             places = [p for p, answer in enumerate(answers) if applies(aspect, answer)]
@@ -103,6 +127,20 @@ class RubricJudge(LanguageModelJudge[RubricOptions], PointwiseJudge[RubricOption
             for place, choice in zip(places, choices, strict=True):
                 by_answer[place][aspect.name] = choice
         return [read(self._rubric, choices) for choices in by_answer]
+
+    def _score_by_criteria(self, answers: Sequence[Answer]) -> list[Opinion]:
+        rubrics = [rubric_from_json(answer.prompt.rubric) for answer in answers]
+        questions = [
+            self.question(answer, Aspect(name=one.text, question=asked(one), best=YES))
+            for answer, criteria in zip(answers, rubrics, strict=True)
+            for one in criteria
+        ]
+        choices = iter(self._model.choose(questions, (YES, NO)))
+        return [read_criteria({one: next(choices) for one in criteria}) for criteria in rubrics]
+
+    @property
+    def _is_of_prompt(self) -> bool:
+        return self.options.rubric == OF_PROMPT
 
     def question(self, answer: Answer, aspect: Aspect) -> FencedPrompt:
         return fill_for_prompt(
@@ -117,6 +155,29 @@ class RubricJudge(LanguageModelJudge[RubricOptions], PointwiseJudge[RubricOption
     @cached_property
     def _rubric(self) -> Rubric:
         return read_yaml(Rubric, "rubrics", self.options.rubric)
+
+
+def asked(criterion: Criterion) -> str:
+    """Return the question whether an answer meets a criterion."""
+    return CRITERION.format(criterion=criterion.text)
+
+
+def read_criteria(choices: Mapping[Criterion, Choice]) -> Opinion:
+    """Return the opinion on one answer from the choices for the criteria of its prompt."""
+    if not choices:
+        return abstains("the prompt has no rubric of its own")
+    records = [choice.record for choice in choices.values()]
+    met: dict[Criterion, float] = {}
+    for criterion, choice in choices.items():
+        if choice.probabilities is None:
+            failed = choice.record
+            opinion = Opinion(failed.outcome, reason=f"{criterion.text}: {failed.reason}")
+            return with_costs(opinion, records)
+        met[criterion] = choice.probabilities[YES]
+    attainable = sum(one.points for one in met if one.points > 0)
+    score = sum(one.points * share for one, share in met.items()) / attainable
+    made_of = json.dumps({one.text: round(share, 4) for one, share in met.items()})
+    return with_costs(scored(score, made_of), records)
 
 
 def applies(aspect: Aspect, answer: Answer) -> bool:

@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +82,8 @@ class Server(Loopback):
     def __init__(self, answer: Callable[[dict[str, Any], int], Answer]) -> None:
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.paths: list[str] = []
+        self.headers: list[Message] = []
         self.busiest = 0
         self.busy = 0
         self._lock = threading.Lock()
@@ -92,6 +95,8 @@ class Server(Loopback):
                 with outer._lock:
                     outer.requests.append(body)
                     outer.keys.append(self.headers.get("authorization"))
+                    outer.paths.append(self.path)
+                    outer.headers.append(self.headers)
                     number = len(outer.requests)
                     outer.busy += 1
                     outer.busiest = max(outer.busiest, outer.busy)

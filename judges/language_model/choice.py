@@ -207,7 +207,8 @@ def _token_index(text: str, tokens: Sequence[str], place: int) -> int | None:
 def _unread(response: Response, total: float) -> str:
     if response.finish_reason == "length":
         cut = f"the reply was cut off after {response.completion_tokens} tokens"
-        return f"{cut}, before it named a label; raise max_tokens"
+        more = "rationale_tokens" if parse_json_verdict(response.text, ()) else "max_tokens"
+        return f"{cut}, before it named a label; raise {more}"
     if not response.text and response.probabilities:
         return f"the labels have a probability of {total:.1e} together, and there are no words"
     return "the reply names no label" if response.text else "the reply is empty"

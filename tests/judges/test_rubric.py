@@ -10,6 +10,7 @@ from judges.rubric import Rubric
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome
+from rlhf_core.records.rubric import Criterion, rubric_to_json
 from tests.facts import prompt
 from tests.judges.models import scripted
 
@@ -92,3 +93,42 @@ def test_a_real_model_examines_softly():
     (opinion,) = asked.score([Answer(ASKED, "Paris.")])
     assert opinion.outcome is Outcome.SCORED
     assert 0 < opinion.score < 1
+
+
+def test_the_criteria_of_a_prompt_are_points_and_pitfalls():
+    """(3·1 + 1·0 − 2·1) / (3 + 1) = 0.25: met and unmet criteria, and a pitfall."""
+    points = [("Names Paris", 3.0), ("Gives its population", 1.0), ("Names {London}", -2.0)]
+    criteria = rubric_to_json([Criterion(*one) for one in points])
+    found = judge("prompt")
+    asked = scripted(found, lambda q: "No" if "population" in q.text else "Yes")
+    with_rubric = Answer(prompt("Capital?", rubric=criteria), "Paris, not London.")
+    opinion, without = found.score([with_rubric, Answer(ASKED, "Paris.")])
+    assert opinion.score == pytest.approx(0.25)
+    assert json.loads(opinion.raw_output) == {
+        "Names Paris": 1.0,
+        "Gives its population": 0.0,
+        "Names {London}": 1.0,
+    }
+    assert 'meet this criterion: "Names {London}"? Reply with one word: Yes' in asked[2].text
+    assert len(opinion.response_ids) == len(asked) == 3
+    assert (without.outcome, without.reason) == (
+        Outcome.ABSTAINS,
+        "the prompt has no rubric of its own",
+    )
+
+
+def test_pitfalls_alone_cost_no_less_than_everything():
+    criteria = rubric_to_json([Criterion("Is short", 1.0), Criterion("Is rude", -5.0)])
+    found = judge("prompt")
+    scripted(found, lambda q: "Yes" if "rude" in q.text else "No")
+    (opinion,) = found.score([Answer(prompt("Hi", rubric=criteria), "Go away.")])
+    assert opinion.score == 0.0
+
+
+def test_a_criterion_that_cannot_be_read_is_named():
+    found = judge("prompt")
+    scripted(found, lambda q: "who knows")
+    criteria = rubric_to_json([Criterion("Is short", 1.0)])
+    (opinion,) = found.score([Answer(prompt("Hi", rubric=criteria), "Hello.")])
+    assert (opinion.outcome, opinion.score) == (Outcome.UNPARSED, None)
+    assert opinion.reason == "Is short: the reply names no label"
