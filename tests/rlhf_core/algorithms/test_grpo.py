@@ -160,22 +160,25 @@ def test_an_update_has_the_gradient_of_a_plain_loop_over_its_answers(
         torch.testing.assert_close(gradient, parameter.grad, atol=1e-6, rtol=1e-4)
 
 
-def test_clipped_tokens_count_where_the_clip_takes_their_gradient(trunk: Trunk):
-    """All 16 ratios are e^0.008, beyond 1.004. The first prompt's five tokens are good: 5 / 16."""
+@pytest.mark.parametrize(("change", "low", "high"), [(0.008, 0, 5 / 16), (-0.008, 11 / 16, 0)])
+def test_clipped_tokens_count_where_the_clip_takes_their_gradient(
+    trunk: Trunk, change: float, low: float, high: float
+):
+    """All 16 ratios are beyond 1.004, or below 0.998. Five tokens are good, and eleven bad."""
     chosen = settings(**TIGHT)
     trunk.add_role(Role.POLICY, 1)
     rollouts = ragged_rollouts()
     training, plan = _start(trunk, chosen, SAMPLING), minibatch_plan(rollouts, 1)
     experience = collect_experience(trunk, rollouts, plan, 1.0)
-    moved = experience.logprobs - 0.008 * experience.mask
+    moved = experience.logprobs - change * experience.mask
     advantages = -experience.mask.float()
     advantages[:2] *= -1
     targets = Targets(advantages, torch.zeros(advantages.shape))
     shifted = Experience(**{**vars(experience), "logprobs": moved})
     found = update(training, plan, shifted, targets)
     assert found["clip_fraction"] == 1.0
-    assert found["clipped_high"] == pytest.approx(5 / 16)
-    assert found["clipped_low"] == 0.0
+    assert found["clipped_high"] == pytest.approx(high)
+    assert found["clipped_low"] == pytest.approx(low)
 
 
 def test_later_updates_of_a_step_are_clipped_on_either_side(trunk: Trunk):
