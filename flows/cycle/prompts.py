@@ -20,7 +20,8 @@ def read_checked_prompts(config: Config) -> Intake:
     """Read the prompts of the source without the deleted ones, and check that a run can use them.
 
     Raises:
-        DataFileError: If a prompt is too long, a split is empty, or a user would be in both splits.
+        DataFileError: If a prompt is too long or the chat template cannot render it, a split is
+            empty, or a user would be in both splits.
         ConfigError: If the policy's model could not read a prompt with its answer.
     """
     store = Store(config.store) if store_exists(config.store) else None
@@ -34,7 +35,12 @@ def read_checked_prompts(config: Config) -> Intake:
         _refuse_other_splits(config, prompts, store)
     chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
     for prompt in prompts:
-        length = len(chat.prompt_ids(prompt.conversation))
+        try:
+            length = len(chat.prompt_ids(prompt.conversation))
+        except ConfigError as error:
+            raise DataFileError(
+                f"{config.prompts.path}: the prompt {prompt.text[:60]!r}: {error}"
+            ) from None
         if length > config.policy.max_prompt_tokens:
             raise DataFileError(
                 f"{config.prompts.path}: the prompt {prompt.text[:60]!r} has {length} tokens, more "

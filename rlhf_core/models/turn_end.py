@@ -7,16 +7,17 @@ the generation config, and so do servers that load a saved model.
 
 from collections.abc import Iterable
 
-from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_PROMPT, _ANSWER = "solon-prompt-slot", "solon-answer-slot"
+from rlhf_core.models.answer_form import read_answer_form
+from rlhf_core.models.chat_template import ChatTemplate
 
 
 def demonstration_end(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the token that ends a demonstration: the chat template's, or the end of text."""
-    template_end = _template_end(tokenizer)
-    return int(tokenizer.eos_token_id) if template_end is None else template_end
+    end = read_answer_form(ChatTemplate(tokenizer)).end
+    ids = tokenizer.encode(end, add_special_tokens=False)
+    return int(ids[-1]) if end else int(tokenizer.eos_token_id)
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -47,18 +48,3 @@ def _as_ids(named: int | list[int] | None) -> list[int]:
     if named is None:
         return []
     return [int(token) for token in named] if isinstance(named, list | tuple) else [int(named)]
-
-
-def _template_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the first added token that the template writes after an assistant's message."""
-    if tokenizer.chat_template is None:
-        return None
-    messages = [{"role": "user", "content": _PROMPT}, {"role": "assistant", "content": _ANSWER}]
-    try:
-        rendered = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except TemplateError:
-        return None
-    if _ANSWER not in rendered:
-        return None
-    after = tokenizer.encode(rendered.rsplit(_ANSWER, 1)[1], add_special_tokens=False)
-    return next((int(token) for token in after if token in tokenizer.added_tokens_decoder), None)
