@@ -71,8 +71,8 @@ Conversational = Annotated[
     bool | None,
     typer.Option(
         "--conversational/--plain",
-        help="Write lists of role and content, or texts. Default: texts, unless conversations were "
-        "imported.",
+        help="Write lists of role and content, or texts. Default: texts, unless a prompt is a "
+        "conversation.",
     ),
 ]
 StoreOf = Annotated[
@@ -102,9 +102,9 @@ def export(
 
     The files load unchanged in TRL: [bold]load_dataset("json", data_files="pairs.jsonl")[/bold] for
     DPOTrainer and RewardTrainer, --format kto for KTOTrainer, --format sft for SFTTrainer. Prompts
-    are what the model reads, including the text that a prompt is about. Ties, unscored pairs, and
-    answers that are equal, empty or cut off are left out and counted. Held-out prompts are written
-    with --split holdout only.
+    are what the model reads, including the text that a prompt is about and worked examples. Ties,
+    unscored pairs, and answers that are equal, empty or cut off are left out and counted. Held-out
+    prompts are written with --split holdout only.
 
     Example: [bold]solon export pairs.jsonl --min-margin 0.1 --mode creative[/bold]
     """
@@ -176,7 +176,7 @@ def _export(
         if form == "ranking":
             rows = without_repeats(rows)
         lines = (export_row(form, {**row, "origin": subject}, is_conversation) for row in rows)
-        schema = schema_of(form, is_conversation, counts.columns)
+        schema = schema_of(form, is_conversation, counts)
         written = write_rows(path, container, schema, _with_bar(counts, lines))
     left_out = dict(counts.left_out)
     if written < counts.rows:

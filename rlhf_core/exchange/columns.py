@@ -1,7 +1,7 @@
 """Columns of exported rows: those that trainers read, and the origin of each row.
 
 Names and types are those of TRL's data set formats, so its trainers load the files unchanged:
-texts, or messages with `role` and `content`; `label` is true or false.
+texts, or messages with `role` and `content`; `tools` is JSON text; `label` is true or false.
 """
 
 import json
@@ -12,10 +12,27 @@ import pyarrow as pa
 
 from rlhf_core.exchange import Form
 from rlhf_core.exchange.words import Words
+from rlhf_core.files.dialogues import text_of
+from rlhf_core.records import Prompt
 from rlhf_core.records.conversation import ASSISTANT, USER, Message
-from rlhf_core.store.exchange import OPTIONAL
+from rlhf_core.store.exchange import OPTIONAL, Counts
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_MESSAGE = [("role", pa.string()), ("content", pa.string())]
+_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_CALL = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)])
+MESSAGES = pa.list_(pa.struct(_MESSAGE))
+TOOL_MESSAGES = pa.list_(
+    pa.struct(
+        [
+            *_MESSAGE,
+            ("name", pa.string()),
+            ("tool_calls", pa.list_(_CALL)),
+            ("tool_call_id", pa.string()),
+        ]
+    )
+)
+"""Messages where any of them calls a tool or is its reply. The arguments of a call are JSON text,
+as in OpenAI's format: in Parquet, those of different tools have no other type in common."""
 TEXTS = pa.list_(pa.string())
 WORDS: dict[Form, tuple[str, ...]] = {
     "preference": ("prompt", "chosen", "rejected"),
@@ -52,23 +69,27 @@ ORIGINS: dict[Form, dict[str, pa.DataType]] = {
 """Origin of a row. Values that an imported row brings along are exported unchanged."""
 
 
-def schema_of(form: Form, is_conversation: bool, filled: Iterable[str]) -> pa.Schema:
+def schema_of(form: Form, is_conversation: bool, counts: Counts) -> pa.Schema:
     """Return the columns of an export, in their order.
 
     Args:
         form: Form of the rows.
         is_conversation: True if prompts and answers are lists of messages.
-        filled: Names in OPTIONAL for which at least one row has a value.
+        counts: What the rows hold.
     """
-    words = MESSAGES if is_conversation else pa.string()
+    messages = TOOL_MESSAGES if counts.has_tool_messages else MESSAGES
+    words = messages if is_conversation else pa.string()
     kinds: dict[str, pa.DataType] = dict.fromkeys(WORDS[form], words)
     if form == "ranking":
         kinds["answers"] = pa.list_(words)
     kinds |= LABELS[form]
-    kinds |= {"context": pa.string(), "mode": pa.string(), "split": pa.string()}
+    kinds |= {"context": pa.string(), "few_shot": messages, "tools": pa.string()}
+    kinds |= {"mode": pa.string(), "split": pa.string()}
     kinds |= {"reference_answers": TEXTS, **ORIGINS[form]}
-    empty = set(OPTIONAL) - set(filled)
-    return pa.schema([(name, kind) for name, kind in kinds.items() if name not in empty])
+    left_out = set(OPTIONAL) - counts.columns
+    if not is_conversation:
+        left_out |= {"few_shot"}  # the text of the prompt begins with the examples
+    return pa.schema([(name, kind) for name, kind in kinds.items() if name not in left_out])
 
 
 def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dict[str, Any]:
@@ -82,17 +103,17 @@ def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dic
     own = {**row, f"{'pair' if form == 'preference' else form}_id": row["id"]}
     own |= {"candidate_id": row["id"], "origin_id": row["id"]}
     original = json.loads(row["said"] or "{}")
-    messages = json.loads(row["messages"] or "{}")
-    words = _Writer(messages, is_conversation)
-    cells: dict[str, Any] = {"prompt": words.write("prompt", _instruction(row), USER)}
+    answers = _AnswerWriter(json.loads(row["messages"] or "{}"), is_conversation)
+    asked = _messages_read(row)
+    cells: dict[str, Any] = {"prompt": asked if is_conversation else text_of(asked, USER)}
     if form == "ranking":
-        cells["answers"] = [
-            words.write(str(place), text, ASSISTANT) for place, text in enumerate(row["answers"])
-        ]
+        cells["answers"] = [answers.write(n, text) for n, text in enumerate(row["answers"])]
     for place, name in enumerate(WORDS[form][1:]):
-        cells[name] = words.write(str(place), row[name], ASSISTANT)
-    for name in (*LABELS[form], "context", "mode", "split", "reference_answers"):
+        cells[name] = answers.write(place, row[name])
+    for name in (*LABELS[form], "context", "tools", "mode", "split", "reference_answers"):
         cells[name] = own[name]
+    if is_conversation:
+        cells["few_shot"] = json.loads(row["few_shot"] or "null")
     for name, kind in ORIGINS[form].items():
         cells[name] = original[name] if _is_of(kind, original.get(name)) else own[name]
     return cells
@@ -114,21 +135,26 @@ def without_repeats(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             }
 
 
-class _Writer:
-    """Writes words as texts or as messages; `messages` are the imported ones, by column."""
+class _AnswerWriter:
+    """Writes answers as texts or as messages; `messages` are the imported ones, by their place."""
 
     def __init__(self, messages: Mapping[str, list[Message]], is_conversation: bool) -> None:
         self.messages, self.is_conversation = messages, is_conversation
 
-    def write(self, column: str, text: str, role: str) -> str | list[Message]:
-        kept = self.messages.get(column)
+    def write(self, place: int, text: str) -> str | list[Message]:
+        kept = self.messages.get(str(place))
         words = Words(text, tuple(kept) if kept else None)
-        return words.as_messages(role) if self.is_conversation else words.text
+        return words.as_messages(ASSISTANT) if self.is_conversation else words.text
 
 
-def _instruction(row: Mapping[str, Any]) -> str:
-    """Return the text that the model reads, like `Prompt.instruction`."""
-    return f"{row['context']}\n\n{row['prompt']}" if row["context"] else str(row["prompt"])
+def _messages_read(row: Mapping[str, Any]) -> list[Message]:
+    """Return all messages that the model reads, with the context and worked examples."""
+    prompt = Prompt(
+        text=row["prompt"],
+        messages=row["prompt_messages"],
+        **{name: row[name] for name in ("context", "few_shot", "tools", "mode", "split")},
+    )
+    return list(prompt.conversation.messages)
 
 
 def _is_of(kind: pa.DataType, cell: Any) -> bool:

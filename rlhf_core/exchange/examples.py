@@ -14,11 +14,13 @@ from functools import cached_property
 from typing import Any
 
 from rlhf_core.exchange import FORMS, Form
+from rlhf_core.exchange.asked import read_asked
 from rlhf_core.exchange.words import Words, read_words, split_implicit
 from rlhf_core.files.cells import Cells, RowForm, matching_form
+from rlhf_core.files.messages import read_few_shot, read_tools
 from rlhf_core.identity import content_id
 from rlhf_core.records import Mode, margin_of_utilities
-from rlhf_core.records.conversation import ASSISTANT, USER
+from rlhf_core.records.conversation import ASSISTANT
 from rlhf_core.records.preferences import likely_mode
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"
@@ -59,6 +61,9 @@ class Example:
     context: str | None = None
     mode: Mode = Mode.CREATIVE
     reference_answers: tuple[str, ...] = ()
+    few_shot: str | None = None
+    tools: str | None = None
+    """Worked examples and tools of the prompt, as in the record Prompt."""
     scores: tuple[float, ...] | None = None
     """Score of each answer, 0 to 1; None if the row has none."""
     utilities: tuple[float, ...] = ()
@@ -87,6 +92,7 @@ class Example:
     def hash(self) -> str:
         """Hash of the whole content, whatever its place."""
         parts = [self.prompt, *self.answers]
+        more = [self.few_shot, self.tools]
         return content_id(
             "example",
             self.form,
@@ -95,6 +101,7 @@ class Example:
             [self.context, self.mode, self.reference_answers],
             [self.scores, self.told_margin or self.utilities, self.agreement, self.label],
             self.columns_json,
+            *(more if any(more) else ()),
         )
 
     @property
@@ -147,10 +154,8 @@ def _example(cells: Cells, form: Form, prompt: Any, answers: Sequence[Any], **re
     context = cells.get("context")
     if context is not None:
         cells.as_text("context", context)
-    words = read_words(cells.place, "prompt", prompt, USER)
-    if context and words.messages is None:
-        # Solon exports prompts as models read them: the context comes first.
-        words = Words(words.text.removeprefix(f"{context}\n\n"))
+    few_shot = read_few_shot(cells.place, "few_shot", cells.get("few_shot"))
+    words = read_asked(cells.place, "prompt", prompt, context, few_shot)
     references = _references(cells)
     return Example(
         place=cells.place,
@@ -161,6 +166,8 @@ def _example(cells: Cells, form: Form, prompt: Any, answers: Sequence[Any], **re
         context=context or None,
         mode=_mode(cells, context, references or answers if form == "sft" else references),
         reference_answers=references,
+        few_shot=few_shot,
+        tools=read_tools(cells.place, "tools", cells.get("tools")),
         **read,
         columns=cells.unread,
     )

@@ -34,6 +34,7 @@ from rlhf_core.records import (
     Record,
     split_of,
 )
+from rlhf_core.records.conversation import opening_of, to_json
 
 EXTERNAL = "external"
 
@@ -106,15 +107,19 @@ class Importer:
         )
 
     def prompt(self, example: Example, references: tuple[str, ...] = ()) -> Prompt:
-        text, context = example.prompt.text, example.context
+        text, context, messages = example.prompt.text, example.context, example.prompt.messages
         # Prompts of a config are stripped when read, so the same words draw the same split.
         stripped = context.strip() if context else None
+        opening = opening_of(messages) if messages else text
         return Prompt(
             text=text,
             context=context,
             mode=example.mode,
             reference_answers=references or example.reference_answers,
-            split=split_of(text.strip(), stripped, self.holdout),
+            messages=to_json(messages) if messages else None,
+            few_shot=example.few_shot,
+            tools=example.tools,
+            split=split_of(opening.strip(), stripped, self.holdout),
         )
 
     def facts(self, prompt: Prompt, examples: Sequence[Example]) -> Iterator[Record]:
@@ -194,13 +199,9 @@ class Importer:
             part: Number of the row among those that became the same record, from 0.
         """
         messages = {
-            name: words.messages
-            for name, words in zip(
-                ("prompt", *map(str, range(len(example.answers)))),
-                (example.prompt, *example.answers),
-                strict=True,
-            )
-            if words.messages is not None
+            str(place): answer.messages
+            for place, answer in enumerate(example.answers)
+            if answer.messages is not None
         }
         return ImportedRow(
             import_id=self.record(0, 0, 0).id,

@@ -25,6 +25,7 @@ def own_key(example: Example) -> str | None:
     return content_id(
         named,
         [example.prompt.text, example.context, example.reference_answers],
+        [example.few_shot, example.tools],
         [answer.text for answer in example.answers],
         [
             example.scores,
@@ -62,8 +63,9 @@ def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | Non
     for selection in selections:
         rows = iter(select_rows(snapshot, subject, selection, ids))
         for row in without_repeats(rows) if form == "ranking" else rows:
-            cells = export_row(form, {**row, "origin": subject}, is_conversation=False)
-            try:
-                yield own_key(read_example("", cells, form, UNIT))
-            except (NothingToLearn, DataFileError):  # this row does not round-trip
-                continue
+            for is_conversation in (False, True):
+                cells = export_row(form, {**row, "origin": subject}, is_conversation)
+                try:
+                    yield own_key(read_example("", cells, form, UNIT))
+                except (NothingToLearn, DataFileError):  # this row does not round-trip
+                    continue

@@ -9,7 +9,7 @@ from typing import Any
 from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.prompts.privacy import mask_personal_data
-from rlhf_core.records.conversation import ASSISTANT, USER
+from rlhf_core.records.conversation import ASSISTANT, USER, from_json, to_json, with_texts
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096
@@ -52,6 +52,7 @@ class Screen:
             answers=tuple(answer.map_texts(ASSISTANT, change) for answer in example.answers),
             context=change(example.context) if example.context else None,
             reference_answers=tuple(map(change, example.reference_answers)),
+            few_shot=_changed_messages(example.few_shot, change),
             columns={name: self._cell(cell, kinds) for name, cell in example.columns.items()},
             personal_data=kinds,
             unmasked=example,
@@ -78,3 +79,7 @@ class Screen:
         if isinstance(cell, dict):
             return {name: self._cell(part, kinds) for name, part in cell.items()}
         return cell
+
+
+def _changed_messages(messages: str | None, change: Callable[[str], str]) -> str | None:
+    return to_json(with_texts(from_json(messages), change)) if messages else None

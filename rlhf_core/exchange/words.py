@@ -12,7 +12,7 @@ from typing import Any
 from rlhf_core.errors import DataFileError
 from rlhf_core.files.dialogues import is_dialogue, split_dialogues, text_of
 from rlhf_core.files.messages import check_encodable, read_messages
-from rlhf_core.records.conversation import Message
+from rlhf_core.records.conversation import Message, with_texts
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,8 @@ class Words:
         """Return the words with `change` applied to each text, message by message."""
         if self.messages is None:
             return Words(change(self.text))
-        messages = [
-            {**message, "content": message["content"] and change(message["content"])}
-            for message in self.messages
-        ]
-        return Words(text_of(messages, role), tuple(messages))
+        messages = with_texts(self.messages, change)
+        return Words(text_of(messages, role), messages)
 
 
 def read_words(place: str, column: str, cell: Any, role: str) -> Words:

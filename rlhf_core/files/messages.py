@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.records.conversation import ASSISTANT, SYSTEM_ROLES, TOOL, USER
+from rlhf_core.records.conversation import ASSISTANT, SYSTEM_ROLES, TOOL, USER, Message, to_json
 
 ROLES = (*SYSTEM_ROLES, USER, ASSISTANT, TOOL)
 TOOL_FIELDS = ("name", "tool_calls", "tool_call_id")
@@ -48,6 +48,21 @@ def read_prompt_messages(place: str, column: str, cell: Any) -> list[dict[str, A
         DataFileError: As `read_messages`, and if no user speaks or the last message is not theirs.
     """
     messages = read_messages(place, column, cell)
+    check_answerable(place, column, messages)
+    return messages
+
+
+def check_answerable(place: str, column: str, messages: Sequence[Message]) -> None:
+    """Refuse messages that leave a candidate nothing to answer.
+
+    Args:
+        place: File and line of the row, for the error.
+        column: Name of the column.
+        messages: At least one message.
+
+    Raises:
+        DataFileError: If no user speaks, or the last message is neither theirs nor a tool's.
+    """
     last = messages[-1]["role"]
     if last not in (USER, TOOL):
         raise DataFileError(
@@ -56,7 +71,55 @@ def read_prompt_messages(place: str, column: str, cell: Any) -> list[dict[str, A
         )
     if not any(message["role"] == USER for message in messages):
         raise DataFileError(f"{place}: {column!r} has no message of the user")
-    return messages
+
+
+def read_few_shot(place: str, column: str, cell: Any) -> str | None:
+    """Return a cell with worked examples as JSON; None if it is empty.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: The cell.
+
+    Raises:
+        DataFileError: If it holds no messages, or they are no turns of the user with answers.
+    """
+    if not cell:
+        return None
+    messages = read_messages(place, column, cell)
+    if messages[0]["role"] != USER or messages[-1]["role"] != ASSISTANT:
+        raise DataFileError(
+            f"{place}: {column!r} must begin with a message of the user and end with its answer; "
+            "put instructions into a system message of the prompt"
+        )
+    return to_json(messages)
+
+
+def read_tools(place: str, column: str, cell: Any) -> str | None:
+    """Return a cell with descriptions of tools as JSON; None if it is empty.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: A list of descriptions, or such a list as JSON text.
+
+    Raises:
+        DataFileError: If it is neither.
+    """
+    if isinstance(cell, str) and cell:
+        try:
+            cell = json.loads(cell)
+        except ValueError as error:
+            raise DataFileError(f"{place}: {column!r} is not JSON: {error}") from None
+    if not cell:
+        return None
+    if not isinstance(cell, list) or not all(isinstance(tool, dict) for tool in cell):
+        raise DataFileError(
+            f"{place}: {column!r} must be a list of tools, not {type(cell).__name__}"
+        )
+    text = to_json(cell)
+    check_encodable(place, column, text)
+    return text
 
 
 def check_encodable(place: str, column: str, text: str) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from rlhf_core.config.prompts import Columns, PromptSettings
 from rlhf_core.files.cells import Cells
 from rlhf_core.files.dialogues import text_of
-from rlhf_core.files.messages import read_messages, read_prompt_messages
+from rlhf_core.files.messages import read_few_shot, read_prompt_messages, read_tools
 from rlhf_core.files.rows import NamedColumns, read_source
 from rlhf_core.files.rubrics import read_rubric
 from rlhf_core.records import Mode, Prompt, split_of
-from rlhf_core.records.conversation import ASSISTANT, USER, opening_of, to_json
+from rlhf_core.records.conversation import USER, opening_of, to_json
 from rlhf_core.records.preferences import likely_mode
 from rlhf_core.records.rubric import rubric_to_json
 
@@ -68,8 +68,8 @@ def _prompt(cells: Cells, holdout: float) -> Prompt:
         mode=_mode(cells, context, references),
         reference_answers=references,
         messages=messages and to_json(messages),
-        few_shot=_few_shot(cells),
-        tools=read_tools(cells),
+        few_shot=read_few_shot(cells.place, cells.column("few_shot") or "", cells.get("few_shot")),
+        tools=read_tools(cells.place, cells.column("tools") or "", cells.get("tools")),
         rubric=_rubric(cells),
         split=split_of(opening_of(messages).strip() if messages else text, context, holdout),
     )
@@ -88,38 +88,6 @@ def _asked(cells: Cells) -> tuple[str, list[dict[str, Any]] | None]:
     if not text:
         raise cells.error("the prompt is empty; fill it in or remove the line")
     return text, messages
-
-
-def _few_shot(cells: Cells) -> str | None:
-    """Return worked examples as JSON: turns of the user, each with its answer."""
-    cell = cells.get("few_shot")
-    if not cell:
-        return None
-    if not isinstance(cell, list):
-        raise cells.wrong("few_shot", cell, "a list of messages")
-    messages = read_messages(cells.place, cells.column("few_shot") or "few_shot", cell)
-    if messages[0]["role"] != USER or messages[-1]["role"] != ASSISTANT:
-        raise cells.error(
-            "worked examples must begin with a message of the user and end with its answer; put "
-            "instructions into a system message of the prompt"
-        )
-    return to_json(messages)
-
-
-def read_tools(cells: Cells) -> str | None:
-    """Return the column `tools` as JSON; None if it is missing or empty.
-
-    Raises:
-        DataFileError: If it is no list of descriptions, nor such a list as JSON text.
-    """
-    cell = cells.get("tools")
-    if isinstance(cell, str):
-        cell = cells.json("tools")
-    if not cell:
-        return None
-    if not isinstance(cell, list) or not all(isinstance(tool, dict) for tool in cell):
-        raise cells.wrong("tools", cell, "a list of tools")
-    return to_json(cell)
 
 
 def _rubric(cells: Cells) -> str | None:

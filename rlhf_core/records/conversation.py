@@ -49,15 +49,34 @@ def with_context(messages: Sequence[Message], context: str | None) -> tuple[Mess
     """Return messages with a given text before the last message of the user."""
     if not context:
         return tuple(messages)
-    last = max(at for at, message in enumerate(messages) if message["role"] == USER)
+    last = _last_of_user(messages)
     read = {**messages[last], "content": f"{context}\n\n{messages[last]['content']}"}
     return (*messages[:last], read, *messages[last + 1 :])
+
+
+def without_context(messages: Sequence[Message], context: str | None) -> tuple[Message, ...]:
+    """Return messages without the text that `with_context` adds, if they hold it."""
+    last = _last_of_user(messages)
+    bare = str(messages[last]["content"]).removeprefix(f"{context}\n\n") if context else ""
+    if not bare:
+        return tuple(messages)
+    return (*messages[:last], {**messages[last], "content": bare}, *messages[last + 1 :])
 
 
 def with_few_shot(messages: Sequence[Message], examples: Sequence[Message]) -> tuple[Message, ...]:
     """Return messages with worked examples after those of the system at the start."""
     start = len(messages) - len(without_instructions(messages))
     return (*messages[:start], *examples, *messages[start:])
+
+
+def without_few_shot(
+    messages: Sequence[Message], examples: Sequence[Message]
+) -> tuple[Message, ...]:
+    """Return messages without the worked examples that `with_few_shot` adds, if they hold them."""
+    start = len(messages) - len(without_instructions(messages))
+    end = start + len(examples)
+    held = tuple(messages[start:end]) == tuple(examples)
+    return (*messages[:start], *messages[end if held else start :])
 
 
 def without_instructions(messages: Sequence[Message]) -> Sequence[Message]:
@@ -85,6 +104,10 @@ def words_of(message: Message) -> str:
     """Return the text of a message, and the tools that it calls as JSON, one a line."""
     calls = [json.dumps(call, ensure_ascii=False) for call in message.get("tool_calls") or ()]
     return "\n".join([*([message["content"]] if message["content"] else []), *calls])
+
+
+def _last_of_user(messages: Sequence[Message]) -> int:
+    return max(at for at, message in enumerate(messages) if message["role"] == USER)
 
 
 def _with_text(message: Message, change: Callable[[str], str]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Import(Record):
 class ImportedRow(Record):
     """One row of an imported file: the fact it became, and its cells other than words and labels.
 
-    `messages` and `columns` are JSON; `messages` is null where the texts alone imply them.
+    `messages` and `columns` are JSON; `messages` holds those of answers of more than one message,
+    by their place, and is null if there are none.
     """
 
     table: ClassVar[str] = "imported_rows"

@@ -56,6 +56,9 @@ class Counts:
     left_out: dict[str, int]
     """Number of rows that are not exported, by reason."""
     has_conversations: bool
+    """True if a prompt is a conversation, or an imported row was one."""
+    has_tool_messages: bool
+    """True if messages may have more fields than role and content."""
     columns: set[str]
     """The columns of OPTIONAL that any row fills."""
 
@@ -117,11 +120,12 @@ def count_rows(snapshot: Snapshot, subject: str, selection: Selection) -> Counts
     known = ", ".join(
         f"bool_or({test}) AS {name}"
         for name, test in OPTIONAL.items()
-        if subject == "preference" or name in ("context", "reference_answers")
+        if subject == "preference" or name in OF_PROMPT
     )
     sql = (
         f"WITH {SELECTIONS[subject]} SELECT reason, count(*) AS rows, "
-        f"bool_or(is_conversation) AS has_conversations, {known} "
+        f"bool_or({IS_CONVERSATION}) AS has_conversations, "
+        f"bool_or({HAS_TOOL_FIELDS}) AS has_tool_messages, {known} "
         "FROM found GROUP BY reason ORDER BY reason"
     )
     found = {
@@ -133,6 +137,7 @@ def count_rows(snapshot: Snapshot, subject: str, selection: Selection) -> Counts
         rows=kept["rows"],
         left_out={reason: row["rows"] for reason, row in found.items()},
         has_conversations=bool(kept.get("has_conversations")),
+        has_tool_messages=bool(kept.get("has_tool_messages")),
         columns={name for name in OPTIONAL if kept.get(name)},
     )
 
@@ -166,14 +171,26 @@ def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking
     return sorted(rankings, key=lambda ranking: ranking.id)
 
 
-OPTIONAL = {
+OF_PROMPT = {
     "context": "context IS NOT NULL",
+    "few_shot": "few_shot IS NOT NULL",
+    "tools": "tools IS NOT NULL",
     "reference_answers": "len(reference_answers) > 0",
+}
+OPTIONAL = {
+    **OF_PROMPT,
     "score_chosen": "score_chosen IS NOT NULL",
     "score_rejected": "score_rejected IS NOT NULL",
     "agreement": "agreement IS NOT NULL",
 }
 """Columns that an export omits if no row fills them, with the condition that a row does."""
+IS_CONVERSATION = "is_conversation OR coalesce(prompt_messages, few_shot, tools) IS NOT NULL"
+HAS_TOOL_FIELDS = (
+    "regexp_matches(concat_ws(' ', prompt_messages, few_shot, messages), "
+    "'\"(name|tool_calls|tool_call_id)\": ')"
+)
+"""Condition on a row: true if one of its messages has a field for tools, and rarely for a text that
+spells one out, which only widens the columns."""
 ID_COLUMNS = {
     "preference": "pair_id",
     "ranking": "ranking_id",
@@ -183,12 +200,15 @@ ID_COLUMNS = {
     "revisions": "origin_id",
 }
 """The exported column with the id of the fact that a row was made from, by subject."""
+_OF_PROMPT = (
+    "prompts.text AS prompt, prompts.messages AS prompt_messages, prompts.few_shot, "
+    "prompts.tools, prompts.context, prompts.mode, prompts.split, prompts.reference_answers"
+)
 # Judges that scored a pair's answers alone, weighted as the config that made the pair says.
 _PAIRS = (
     """
 chosen_pairs AS (
-    SELECT pairs.*, prompts.text AS prompt, prompts.context, prompts.mode, prompts.split,
-           prompts.reference_answers
+    SELECT pairs.*, {of_prompt}
     FROM pairs JOIN prompts ON prompts.id = pairs.prompt_id
     WHERE prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)
       AND ($run IS NULL OR pairs.run_id = $run)
@@ -221,7 +241,8 @@ chosen_pairs AS (
     FROM chosen_pairs AS pairs
     LEFT JOIN candidates AS chosen ON chosen.id = pairs.chosen_id
     LEFT JOIN candidates AS rejected ON rejected.id = pairs.rejected_id
-)""".replace("{chosen_is_empty}", IS_EMPTY.format("chosen.text"))
+)""".replace("{of_prompt}", _OF_PROMPT)
+    .replace("{chosen_is_empty}", IS_EMPTY.format("chosen.text"))
     .replace("{rejected_is_empty}", IS_EMPTY.format("rejected.text"))
     .replace("{chosen_is_whole}", IS_WHOLE.format("chosen.finish_reason"))
     .replace("{rejected_is_whole}", IS_WHOLE.format("rejected.finish_reason"))
@@ -229,9 +250,6 @@ chosen_pairs AS (
 _SAID = "imported.is_conversation, imported.messages, imported.columns AS said"
 _IMPORTED = """LEFT JOIN imported_rows AS imported
         ON imported.subject_table = '{}' AND imported.subject_id = found_one.id"""
-_OF_PROMPT = (
-    "prompts.text AS prompt, prompts.context, prompts.mode, prompts.split, reference_answers"
-)
 _WANTED = "prompts.split = $split AND ($mode IS NULL OR prompts.mode = $mode)"
 _OWN = "NULL AS is_conversation, NULL AS messages, NULL AS said"
 
@@ -285,8 +303,7 @@ SELECTIONS: dict[str, str] = {
     # were imported go out as they are, and not by the pairs made of them.
     "kto": f"""{_PAIRS}, sides AS (
     SELECT pairs.*, {_SAID}, side.candidate_id, side.completion, side.won,
-           json_object('prompt', json_extract(imported.messages, '$.prompt'),
-                       '0', json_extract(imported.messages, side.place)) AS part
+           json_object('0', json_extract(imported.messages, side.place)) AS part
     FROM pair_words AS pairs
     LEFT JOIN imported_rows AS imported
         ON imported.subject_table = 'pairs' AND imported.subject_id = pairs.id,
@@ -295,7 +312,9 @@ SELECTIONS: dict[str, str] = {
     WHERE reason IS NULL
       AND pairs.config_hash NOT IN (SELECT config_hash FROM imports WHERE form = 'kto')
 ), found AS (
-    SELECT candidate_id AS id, any_value(prompt) AS prompt, any_value(context) AS context,
+    SELECT candidate_id AS id, any_value(prompt) AS prompt,
+           any_value(prompt_messages) AS prompt_messages, any_value(few_shot) AS few_shot,
+           any_value(tools) AS tools, any_value(context) AS context,
            any_value(mode) AS mode, any_value(split) AS split,
            any_value(reference_answers) AS reference_answers,
            any_value(completion) AS completion, sum(won) > 0 AS label,
@@ -322,14 +341,15 @@ SELECTIONS: dict[str, str] = {
            generate_subscripts(reference_answers, 1) - 1 AS part
     FROM prompts WHERE {_WANTED} AND ($run IS NULL OR run_id = $run)
 ), found AS (
-    SELECT found_one.id, found_one.text AS prompt, context, mode, split, [] AS reference_answers,
-           completion, {_SAID},
+    SELECT found_one.id, found_one.text AS prompt, found_one.messages AS prompt_messages,
+           few_shot, tools, context, mode, split, [] AS reference_answers, completion, {_SAID},
            CASE WHEN {IS_EMPTY.format("completion")} THEN 'empty answer' END AS reason
     FROM found_one {_IMPORTED.format("prompts")} AND imported.part = found_one.part
 )""",
     "rankings": _RANKINGS.replace("found AS (", "ranked AS (")
     + f""", found AS (
-    SELECT candidate_ids[1] AS id, prompt, context, mode, split, [] AS reference_answers,
+    SELECT candidate_ids[1] AS id, prompt, prompt_messages, few_shot, tools, context, mode, split,
+           [] AS reference_answers,
            answers[1] AS completion, is_conversation, messages, NULL AS said,
            CASE WHEN {IS_EMPTY.format("answers[1]")} THEN 'empty answer'
                 WHEN NOT is_whole[1] THEN 'cut off' WHEN reason <> 'cut off' THEN reason

@@ -714,8 +714,8 @@ COMMENT ON COLUMN imported_rows.part IS 'For sft, place of the reference answer,
 COMMENT ON COLUMN imported_rows.place IS 'File and line from which it was first read.';
 COMMENT ON COLUMN imported_rows.is_conversation IS 'True if the texts were lists of messages.';
 COMMENT ON COLUMN imported_rows.messages IS
-    'JSON: messages of prompt and answers that are more than one of a user and one of an '
-    'assistant. prompts and candidates hold the same texts as a dialogue.';
+    'JSON: messages of the answers that are more than one of the assistant, by their place from 0. '
+    'candidates holds the same texts as a dialogue, prompts the messages of the prompt.';
 COMMENT ON COLUMN imported_rows.columns IS
     'JSON: every other column of the row, such as the pair and the judges it came from; personal '
     'data is treated as in the texts.';

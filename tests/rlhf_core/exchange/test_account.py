@@ -83,10 +83,9 @@ def test_masked_are_messages_one_by_one(tmp_path: Path):
         "rejected": [{"role": "assistant", "content": "No."}],
     }
     found = account(tmp_path, [row], "mask")
-    (kept,) = of(ImportedRow, found)
-    contents = [message["content"] for message in json.loads(kept.messages)["prompt"]]
-    assert contents == ["I am [EMAIL]", "Hello!", "Ring [PHONE]"]
     (prompt,) = of(Prompt, found)
+    contents = [message["content"] for message in prompt.conversation.messages]
+    assert contents == ["I am [EMAIL]", "Hello!", "Ring [PHONE]"]
     assert "[EMAIL]" in prompt.text
     assert MAIL not in prompt.text
 

@@ -70,7 +70,7 @@ def test_worked_examples_come_after_the_system_message_and_are_not_asked(tmp_pat
     single = read(tmp_path, {"prompt": "And another?", "few_shot": examples})
     assert single.conversation.messages == (*examples, CHAT[2])
     assert single.id != read(tmp_path, {"prompt": "And another?"}).id
-    with pytest.raises(DataFileError, match="line 1: worked examples must begin with"):
+    with pytest.raises(DataFileError, match="line 1: 'few_shot' must begin with"):
         read(tmp_path, {"prompt": "And another?", "few_shot": CHAT})
 
 
