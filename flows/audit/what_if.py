@@ -24,7 +24,7 @@ from rlhf_core.evaluation.counterfactual import (
 )
 from rlhf_core.preferences.ranking import Preference, comparisons_of, preferences_of
 from rlhf_core.preferences.votes import Combination, JudgementRow, Votes
-from rlhf_core.records import Mode, Prompt, Split
+from rlhf_core.records import Mode, Outcome, Prompt, Split
 from rlhf_core.store import Snapshot, reading
 from rlhf_core.store.audit.counterfactual import (
     Group,
@@ -141,10 +141,10 @@ class _Study:
         self._examples, self._keep = examples, keep
         self._tallies: dict[tuple[Mode, Split], Tally] = {}
         self._flipped: list[tuple[float, str, dict[str, Any]]] = []
-        self._wanted = {juror.version: [0, 0, 0] for juror in self._deciding()}
+        self._wanted = {member.version: [0, 0, 0] for member in self._deciding()}
 
     def _deciding(self) -> list[PanelMember]:
-        return [juror for juror in self.other if juror.weight > 0]
+        return [member for member in self.other if member.weight > 0]
 
     def read(self, page: Page) -> None:
         self.has_pages = True
@@ -159,10 +159,10 @@ class _Study:
                     changes.append((group.prompt_id, change))
         if changes and (self._keep or self._examples):
             self._keep_texts(changes)
-        for juror in self._deciding():
-            counts = _gap(juror, page)
-            so_far = self._wanted[juror.version]
-            self._wanted[juror.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
+        for member in self._deciding():
+            counts = _gap(member, page)
+            so_far = self._wanted[member.version]
+            self._wanted[member.version] = [a + b for a, b in zip(so_far, counts, strict=True)]
 
     def _keep_texts(self, changes: list[tuple[str, PairChange]]) -> None:
         ids = {prompt_id for prompt_id, _ in changes}
@@ -177,8 +177,10 @@ class _Study:
                     heapq.heappop(self._flipped)
 
     def outcome(self) -> WhatIf:
-        stays = {juror.version for juror in self._deciding()}
-        leaving = {juror.version: juror for juror in self.panel if juror.weight > 0}.keys() - stays
+        stays = {member.version for member in self._deciding()}
+        leaving = {
+            member.version: member for member in self.panel if member.weight > 0
+        }.keys() - stays
         by_mode, by_split = _by_name(self._tallies, 0), _by_name(self._tallies, 1)
         return WhatIf(
             panel=self.panel,
@@ -186,21 +188,21 @@ class _Study:
             overall=sum(self._tallies.values(), Tally()).comparison(),
             by_mode={name: tally.comparison() for name, tally in by_mode.items()},
             by_split={name: tally.comparison() for name, tally in by_split.items()},
-            gaps=[self._gap(juror) for juror in self._deciding()],
+            gaps=[self._gap(member) for member in self._deciding()],
             savings=[
-                _saving(juror, self.snapshot) for juror in self.panel if juror.version in leaving
+                _saving(member, self.snapshot) for member in self.panel if member.version in leaving
             ],
             examples=[words for _, _, words in sorted(self._flipped, reverse=True)],
             age_seconds=self.snapshot.age_seconds,
         )
 
-    def _gap(self, juror: PanelMember) -> Gap:
-        wanted, missing, never = self._wanted[juror.version]
-        spent = spending(self.snapshot, juror.version)
+    def _gap(self, member: PanelMember) -> Gap:
+        wanted, missing, never = self._wanted[member.version]
+        spent = spending(self.snapshot, member.version)
         share = missing / spent.judgements if spent.judgements else None
         return Gap(
-            judge=juror.judge,
-            judge_version=juror.version,
+            judge=member.judge,
+            judge_version=member.version,
             wanted=wanted,
             missing=missing,
             candidates_never_judged=never,
@@ -209,9 +211,9 @@ class _Study:
         )
 
 
-def _saving(juror: PanelMember, snapshot: Snapshot) -> Saving:
-    spent = spending(snapshot, juror.version)
-    return Saving(juror.judge, juror.version, spent.judgements, spent.cost_usd, spent.seconds)
+def _saving(member: PanelMember, snapshot: Snapshot) -> Saving:
+    spent = spending(snapshot, member.version)
+    return Saving(member.judge, member.version, spent.judgements, spent.cost_usd, spent.seconds)
 
 
 def _preferences(
@@ -231,27 +233,28 @@ def _by_name(tallies: dict[tuple[Mode, Split], Tally], part: int) -> dict[str, T
     return dict(sorted(by_name.items()))
 
 
-def _gap(juror: PanelMember, page: Page) -> tuple[int, int, int]:
+def _gap(member: PanelMember, page: Page) -> tuple[int, int, int]:
     """Count a judge's wanted and missing judgements, and the candidates it never judged."""
     wanted = missing = never = 0
     for group in page.groups:
-        if group.mode not in juror.modes:
+        if group.mode not in member.modes:
             continue
         answered = {
             (judgement.candidate_id, judgement.opponent_id)
             for judgement in page.said.get(group.prompt_id, ())
-            if judgement.judge_version == juror.version
+            if judgement.judge_version == member.version
+            and judgement.outcome != Outcome.UNAVAILABLE
         }
         judged = {candidate_id for ids in answered for candidate_id in ids}
-        requests = _requests(juror, group.answers)
+        requests = _requests(member, group.answers)
         wanted += len(requests)
         missing += len(requests) - len(answered.intersection(requests))
         never += len(group.answers) - len(judged.intersection(group.answers))
     return wanted, missing, never
 
 
-def _requests(juror: PanelMember, ids: Collection[str]) -> list[Request]:
-    return list(permutations(ids, 2)) if juror.is_pairwise else [(id, None) for id in ids]
+def _requests(member: PanelMember, ids: Collection[str]) -> list[Request]:
+    return list(permutations(ids, 2)) if member.is_pairwise else [(id, None) for id in ids]
 
 
 def _with_texts(change: PairChange, prompt: Prompt, texts: dict[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rlhf_core.preferences.votes import JudgementRow
-from rlhf_core.records import Mode, Outcome, Prompt, Split
+from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.records.preferences import FINISHED
 from rlhf_core.store.snapshot import Snapshot
 
@@ -29,7 +29,7 @@ class Page:
 
     groups: list[Group]
     said: dict[str, list[JudgementRow]] = field(default_factory=dict)
-    """Judgements by prompt id, without unavailable ones."""
+    """Judgements by prompt id."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,9 @@ def _said(
 ) -> dict[str, list[JudgementRow]]:
     judgements = snapshot.query(
         f"SELECT {', '.join(JudgementRow._fields)} FROM judgements "
-        "WHERE prompt_id IN (SELECT unnest($ids)) AND outcome <> $unavailable "
+        "WHERE prompt_id IN (SELECT unnest($ids)) "
         "AND judge_version IN (SELECT unnest($versions)) ORDER BY created_at, rowid",
-        {
-            "ids": prompt_ids,
-            "versions": list(versions),
-            "unavailable": Outcome.UNAVAILABLE.value,
-        },
+        {"ids": prompt_ids, "versions": list(versions)},
     )
     by_prompt: defaultdict[str, list[JudgementRow]] = defaultdict(list)
     for said in map(JudgementRow._make, judgements.rows):
