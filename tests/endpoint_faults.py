@@ -180,7 +180,7 @@ FAULTS = (
         "OpenAI gpt-5, o-series",
         "leaves out each; verdicts from words, not repeatable",
         without("max_tokens", "logprobs", "top_logprobs", "temperature"),
-        requests=6,  # 10 alternatives, 5, none
+        requests=5,
         wants=1.0,
         warns="a question asked again may get another reply",
     ),
@@ -228,14 +228,14 @@ FAULTS = (
         "OpenAI",
         "reads verdicts from words",
         without("logprobs", refused=not_allowed),
-        requests=4,
+        requests=3,
         wants=1.0,
         warns="verdicts are read from words alone",
     ),
     Fault(
         "refuses 10 alternatives of a token",
         "vLLM, Fireworks",
-        "asks for 5; soft verdicts",
+        "asks for as many as it allows; soft verdicts",
         few_alternatives,
         requests=3,
         wants=0.8,  # e^-0.2231 against e^-1.6094

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -131,6 +133,20 @@ def in_process(module: str, *arguments: str) -> Iterator[str]:
             yield server.stdout.readline().strip()
         finally:
             server.kill()
+
+
+def wait_until_healthy(
+    server: "subprocess.Popen[bytes]", address: str, limit_seconds: float
+) -> None:
+    """Wait until a server answers, and fail when it has ended or takes too long."""
+    deadline = time.monotonic() + limit_seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.3)
+    raise AssertionError(f"{server.args} did not come up")
 
 
 def account(url: str) -> dict[str, Any]:

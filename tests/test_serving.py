@@ -6,9 +6,6 @@ It gives no log-probabilities, so the judge falls back on the words, as with man
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +20,7 @@ from rlhf_core.models.loading import locate
 from rlhf_core.records import Outcome
 from rlhf_core.sampling.samplers import Completion, EndpointSampler
 from tests.facts import prompt
+from tests.servers import wait_until_healthy
 
 START_SECONDS = 120
 ASKED = prompt("What is the capital of France?", reference_answers=("Paris.",))
@@ -45,22 +43,11 @@ def url(model: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_until_healthy(server, f"http://127.0.0.1:{port}/health")
+        wait_until_healthy(server, f"http://127.0.0.1:{port}/health", START_SECONDS)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         server.terminate()
         server.wait()
-
-
-def _wait_until_healthy(server: "subprocess.Popen[bytes]", address: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.3)
-    raise AssertionError("transformers serve did not come up")
 
 
 def test_sampling_from_a_real_server(url: str, model: str):

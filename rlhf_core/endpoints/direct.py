@@ -22,6 +22,7 @@ from rlhf_core.endpoints.chat_completion import (
 from rlhf_core.endpoints.pacing import Pace, Slots
 from rlhf_core.endpoints.profile import (
     Profile,
+    Refusal,
     learn,
     lost_in_thought,
     profile_of,
@@ -42,9 +43,9 @@ WORKERS_PER_SLOT = 4
 class _OptionRefusedError(Exception):
     """A server refused an option of a request by name."""
 
-    def __init__(self, option: str) -> None:
-        super().__init__(option)
-        self.option = option
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.option)
+        self.refusal = refusal
 
 
 class DirectDelivery:
@@ -177,8 +178,8 @@ class DirectDelivery:
             try:
                 content = await self._post(fitted)
                 break
-            except _OptionRefusedError as refusal:
-                profile = profile.without(refusal.option, fitted)
+            except _OptionRefusedError as error:
+                profile = profile.after(error.refusal, fitted)
                 await self.pace.wait_turn(0.0)
             except ContentFilteredError:
                 return filtered_reply(time.perf_counter() - started)
@@ -195,8 +196,8 @@ class DirectDelivery:
                         "/chat/completions", cast_to=httpx2.Response, body=dict(body)
                     )
                 except APIStatusError as error:
-                    if option := refused_option(error, body):
-                        raise _OptionRefusedError(option) from None
+                    if refusal := refused_option(error, body):
+                        raise _OptionRefusedError(refusal) from None
                     raise
         return response.content
 

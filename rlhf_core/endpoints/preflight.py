@@ -103,6 +103,8 @@ def hint_for(settings: EndpointSettings, message: str) -> str:
         return "; is the server running, and base_url its address?"
     if "HTTP 401" in message or "HTTP 403" in message:
         return f"; the key is read from {settings.api_key_env}"
+    if "max_tokens" in message and profile_of(settings).thinks:
+        return f"; {settings.thinking_tokens} of them are thinking_tokens, which can be lowered"
     if settings.base_url is None:
         return ""
     base = settings.base_url.rstrip("/")

@@ -24,8 +24,6 @@ REFUSED = (400, 403, 422)
 """Status of a refusal that may name an option."""
 LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"
 LOGPROBS = ("logprobs", "top_logprobs")
-FEW_ALTERNATIVES = 5
-"""Number of alternatives that servers allow which refuse a larger one."""
 TOO_LONG = re.compile(
     r"context|too (?:large|long|many|high)|exceed|at most|less than", re.IGNORECASE
 )
@@ -40,6 +38,15 @@ CONSEQUENCES = {
     "response_format": "the prompt alone asks for JSON",
 }
 """Options that can be left out, and what follows from it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A server's refusal of one option."""
+
+    option: str
+    numbers: tuple[int, ...] = ()
+    """The numbers in its message, of which one may be the highest that the server takes."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,14 @@ class Profile:
             return 0
         return wanted if self.top_logprobs is None else min(wanted, self.top_logprobs)
 
-    def without(self, option: str, body: Mapping[str, Any]) -> "Profile":
-        """Return the profile after a refusal.
-
-        Args:
-            option: The option that the server refused.
-            body: The request that it refused.
-        """
+    def after(self, refusal: "Refusal", body: Mapping[str, Any]) -> "Profile":
+        """Return the profile after the refusal of a request with that body."""
+        option = refusal.option
         if option in LOGPROBS:
-            if body["top_logprobs"] > FEW_ALTERNATIVES:  # perhaps only the number is refused
-                return replace(self, top_logprobs=FEW_ALTERNATIVES)
             option = "top_logprobs"
+            allowed = [number for number in refusal.numbers if 0 < number < body[option]]
+            if allowed:  # perhaps only so many alternatives are refused
+                return replace(self, top_logprobs=max(allowed))
         return replace(self, refused=self.refused | {option})
 
     def __or__(self, other: "Profile") -> "Profile":
@@ -137,15 +141,15 @@ def lost_in_thought(settings: EndpointSettings) -> str:
     )
 
 
-def refused_option(error: openai.APIStatusError, sent: Collection[str]) -> str | None:
-    """Return the option that a server refuses, if its error names one that may be left out.
+def refused_option(error: openai.APIStatusError, sent: Collection[str]) -> Refusal | None:
+    """Return the refusal of an option, if a server's error names one that may be left out.
 
     Args:
         error: The error, in OpenAI's form, FastAPI's or any with a message.
         sent: Keys of the request's body.
 
     Returns:
-        A key of the body; None if the error concerns something else.
+        The refusal of a key of the body; None if the error concerns something else.
     """
     if error.status_code not in REFUSED:
         return None
@@ -154,12 +158,11 @@ def refused_option(error: openai.APIStatusError, sent: Collection[str]) -> str |
     if LENGTH in options and NEWER_LENGTH not in said and TOO_LONG.search(said):
         options.remove(LENGTH)
     named = [error.param, *_strings(error.body, "loc")]
-    exact = [name for name in named if name in options]
-    if exact:
-        return exact[0]
     places = {option: _place(option, said) for option in options}
-    found = {option: place for option, place in places.items() if place is not None}
-    return min(found, key=lambda option: found[option], default=None)
+    mentioned = {option: place for option, place in places.items() if place is not None}
+    found = [name for name in named if name in options]
+    found += sorted(mentioned, key=lambda option: mentioned[option])
+    return Refusal(found[0], tuple(map(int, re.findall(r"\d+", said)))) if found else None
 
 
 def _place(option: str, said: str) -> int | None:

@@ -1,0 +1,139 @@
+"""A panel on one real vLLM server: judges by log-probabilities, by JSON, and after thoughts.
+
+`make test-vllm` builds the environment of the server beside this one, and runs this file.
+"""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from judges import load
+from judges.panel.judge import Contest, Opinion
+from judges.panel.ledger import Ledger
+from rlhf_core.config import JudgeSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.endpoints.profile import profile_of
+from rlhf_core.models.loading import locate
+from rlhf_core.records import Outcome, Response
+from rlhf_core.sampling.samplers import Completion, EndpointSampler
+from tests.facts import prompt
+from tests.servers import ROOT, wait_until_healthy
+
+PYTHON = Path(os.environ.get("VLLM_PYTHON", ROOT / ".venv-vllm" / "bin" / "python"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON.exists(), reason="needs `make test-vllm`"),
+]
+START_SECONDS = 300
+OPTIONS = {
+    "--max-model-len": "2048",
+    "--dtype": "bfloat16",
+    "--max-num-seqs": "16",
+    "--max-logprobs": "8",
+}
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+PANEL = """
+- {name: soft, kind: pairwise, verdict: logprobs, min_label_mass: 0.0}
+- {name: reasons, kind: pairwise, verdict: json, rationale_tokens: 200, max_tokens: 20}
+- name: thinks
+  kind: pairwise
+  verdict: text
+  thinking_tokens: 200
+  extra_body: {structured_outputs: {regex: "<think>[A-Za-z ,.]{20,120}</think>(A|B)"}}
+"""
+ASKED = prompt("What is the capital of France?")
+CONTESTS = [Contest(ASKED, "Paris.", "Bananas."), Contest(ASKED, "Bananas.", "Paris.")]
+
+
+class Kept(Ledger):
+    """A ledger that shows its replies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replies: list[Response] = []
+        self.on_answer = self.replies.append
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    model = locate("smollm2-135m-instruct")
+    command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    address = ["--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path_factory.mktemp("vllm") / "log"
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [*command, *address, "--enforce-eager", *chain(*OPTIONS.items())],
+            env={**inherited, **ENVIRONMENT},
+            cwd=log.parent,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until_healthy(server, f"http://127.0.0.1:{port}/health", START_SECONDS)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def run(url: str, options: dict[str, Any]) -> tuple[list[Opinion], list[Response]]:
+    """The opinions of one judge of the panel, after its tiny request, and its replies."""
+    remote = {"model": "openai:smollm2", "base_url": url, "timeout_seconds": 120.0}
+    ledger = Kept()
+    judge = load(JudgeSettings.model_validate({**remote, **options}), ledger)
+    judge.check()
+    judge.preflight()
+    return judge.compare(CONTESTS), ledger.replies
+
+
+def test_a_panel_of_three_forms_of_verdict_on_one_server(url: str):
+    """The server allows 8 alternatives of a token, so the 10 that are asked for become 8."""
+    soft, reasons, thinks = [run(url, options) for options in yaml.safe_load(PANEL)]
+    for opinion in soft[0]:
+        assert opinion.probability is not None
+        assert 0.0 <= opinion.probability <= 1.0
+    assert all(json.loads(str(reply.probabilities)) for reply in soft[1])
+    for opinion in reasons[0]:
+        assert opinion.probability is not None
+        assert 0.0 < opinion.probability < 1.0  # soft too: read at the verdict's own token
+        assert json.loads(str(opinion.raw_output))["rationale"]
+    for opinion in thinks[0]:
+        assert opinion.outcome in (Outcome.FIRST, Outcome.SECOND)
+        assert opinion.probability in (0.0, 1.0)
+    for reply in thinks[1]:
+        thoughts, verdict = reply.text.removeprefix("<think>\n").split("\n</think>\n")
+        assert len(thoughts) >= 20
+        assert verdict in ("A", "B")
+    settings = EndpointSettings(model="openai:smollm2", base_url=url)
+    assert profile_of(settings).thinks
+    assert profile_of(settings).top_logprobs == 8
+
+
+def test_a_real_server_samples_for_the_policy(url: str):
+    settings = EndpointSettings(model="smollm2", base_url=url, concurrency=2)
+    sampler = EndpointSampler(settings, "Answer briefly.", SamplingSettings(max_new_tokens=12))
+    sampler.preflight()
+    ((one, other),) = sampler([ASKED], [[1, 2]])
+    for answer in (one, other):
+        assert isinstance(answer, Completion)
+        assert answer.text
+        assert 0 < answer.completion_tokens <= 12
