@@ -1,5 +1,6 @@
 """`solon import`: read preference data from elsewhere into the store."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.terminal.progress import console, progress
-from flows.terminal.screen import AsJson, Overrides, print_json
+from flows.terminal.screen import AsJson, ColumnMap, Overrides, print_json
 from rlhf_core.errors import QueryError
 from rlhf_core.exchange import FORMS
+from rlhf_core.files.format_names import FORMAT_NAMES
 
 if TYPE_CHECKING:
     from rlhf_core.config.prompts import HygieneSettings
@@ -26,18 +28,30 @@ SHOWN_BAD_ROWS = 5
 
 
 SourcePath = Annotated[
-    Path,
-    typer.Argument(help="A .jsonl, .jsonl.gz, .json or .parquet file, or a data set's folder."),
+    str,
+    typer.Argument(
+        help="A .jsonl, .json, .csv, .tsv (also .gz, .zst) or .parquet file, a data set's folder, "
+        "or hf:owner/name:CONFIG:SPLIT."
+    ),
 ]
 Name = Annotated[str | None, typer.Option(help="Name to keep it under. Default: the file's name.")]
 FormName = Annotated[
     str | None,
-    typer.Option("--format", help="preference, ranking, sft or kto. Default: by the columns."),
+    typer.Option(
+        "--format",
+        help=f"{', '.join(FORMS)}, or a well-known data set: {', '.join(FORMAT_NAMES)}. Default: "
+        "by the columns.",
+    ),
 ]
 Holdout = Annotated[
     float, typer.Option(min=0, max=1, help="Share of the prompts that are held out.")
 ]
-ScaleText = Annotated[str, typer.Option(help="Lowest and highest possible score, such as 1:10.")]
+ScaleText = Annotated[
+    str | None,
+    typer.Option(
+        help="Lowest and highest possible score, such as 1:10. Default: the format's, else 0:1."
+    ),
+]
 SkipsBad = Annotated[
     bool, typer.Option("--skip-bad", help="Count rows that cannot be read, and continue.")
 ]
@@ -55,7 +69,8 @@ def import_(
     name: Name = None,
     form: FormName = None,
     holdout: Holdout = 0.2,
-    scale: ScaleText = "0:1",
+    scale: ScaleText = None,
+    columns: ColumnMap = None,
     skip_bad: SkipsBad = False,
     plan: Plans = False,
     overrides: Overrides = None,
@@ -69,7 +84,8 @@ def import_(
     adds nothing, and neither do rows that this store exported. A row that cannot be read is an
     error with its line, and then nothing is written. Pairs may lack a prompt, as in Anthropic's
     hh-rlhf: it is what both answers begin with. Labelled answers (kto) make pairs where a prompt
-    has answers of either label.
+    has answers of either label. Well-known data sets are recognised by their columns; name those
+    of others: [bold]--map prompt=question --map chosen=messages\[1].content[/bold].
 
     Personal data and repetitions are treated by prompts.privacy and prompts.hygiene of the config,
     in answers and all other columns: [bold]--set prompts.privacy.policy=mask[/bold].
@@ -80,13 +96,15 @@ def import_(
     from rlhf_core.config import import_rules, store_path
     from rlhf_core.exchange.screening import Screen
     from rlhf_core.exchange.source import ImportSource
+    from rlhf_core.files.formats import check_format
+    from rlhf_core.files.roles import parse_map
 
-    if form is not None and form not in FORMS:
-        raise QueryError(f"no format {form!r}; use {', '.join(FORMS)}")
+    known = check_format(form, FORMS)
     chosen = next((known for known in FORMS if known == form), None)
+    named = parse_map(columns or [])
     privacy, hygiene = import_rules(config, overrides or [])
-    source = ImportSource(path, chosen, _scale(scale), skip_bad, Screen(privacy))
-    label = name or path.name.split(".")[0]
+    source = ImportSource(path, chosen, known, named, _scale(scale), skip_bad, Screen(privacy))
+    label = name or re.split(r"[.:]", path.rstrip("/").rpartition("/")[2])[0]
     outcome = _import(store_path(config, overrides or []), source, label, holdout, hygiene, plan)
     if as_json:
         print_json(outcome)
@@ -112,6 +130,7 @@ def _import(
     outcome: dict[str, Any] = {
         "source": name,
         "format": account.survey.form,
+        "data_format": account.survey.format,
         "judge_version": account.importer.judge_version,
         "rows": account.rows,
         "prompts": len(account.prompts),
@@ -178,7 +197,8 @@ def _print_plan(outcome: dict[str, Any], bad: Sequence[str]) -> None:
     elif outcome["personal_data"]:
         personal += f", {ACTIONS[outcome['privacy']]}"
     console.print(
-        f"{outcome['rows']:,} rows of format {outcome['format']}: {outcome['pairs']:,} pairs, "
+        f"{outcome['rows']:,} rows of format {outcome['format']}{_recognised(outcome)}: "
+        f"{outcome['pairs']:,} pairs, "
         f"{outcome['prompts']:,} prompts, {outcome['new_prompts']:,} of them new; left out: "
         f"{_counts(outcome['left_out']) or 'none'}; personal data: {personal}; "
         f"bad: {outcome['bad']:,}",
@@ -189,13 +209,19 @@ def _print_plan(outcome: dict[str, Any], bad: Sequence[str]) -> None:
         console.print(f"  {ascii(problem)[1:-1]}", highlight=False, markup=False)
 
 
+def _recognised(outcome: dict[str, Any]) -> str:
+    return f", read as {outcome['data_format']}" if outcome["data_format"] else ""
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
-def _scale(text: str) -> "Scale":
+def _scale(text: str | None) -> "Scale | None":
     from rlhf_core.exchange.examples import Scale
 
+    if text is None:
+        return None
     low, colon, high = text.partition(":")
     try:
         read = Scale(float(low), float(high))

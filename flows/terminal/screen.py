@@ -27,6 +27,15 @@ Overrides = Annotated[
         help="Change one setting, such as training.steps=5. Repeatable.",
     ),
 ]
+ColumnMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="ROLE=COLUMN",
+        help="Name the column of a role, such as prompt=question or answer=extra.answer. "
+        "Repeatable.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 out = new_console()
 PREFECT_SETTINGS = {

@@ -115,7 +115,7 @@ def account_of(
         ConfigError: If the packages that detect personal data are not installed.
     """
     result = Survey()
-    begun = Importer(name, "preference", "", holdout, source.scale)
+    begun = Importer(name, "preference", "", holdout)
     account = Account(source, begun, result)
     has_rules = hygiene != HygieneSettings()
     prompts: dict[str, Prompt | None] = {}
@@ -149,7 +149,7 @@ def account_of(
     digest = result.digest
     if account.repetitions:
         digest = content_id(digest, sorted(account.repetitions))
-    account.importer = Importer(name, result.form, digest, holdout, source.scale)
+    account.importer = Importer(name, result.form, digest, holdout, result.scale)
     return account
 
 

@@ -119,6 +119,7 @@ class Importer:
             messages=to_json(messages) if messages else None,
             few_shot=example.few_shot,
             tools=example.tools,
+            rubric=example.rubric,
             split=split_of(opening.strip(), stripped, self.holdout),
         )
 

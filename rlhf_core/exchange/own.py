@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.columns import export_row, without_repeats
-from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, read_example
+from rlhf_core.exchange.examples import Example, NothingToLearn
+from rlhf_core.exchange.forms import read_example
 from rlhf_core.identity import content_id
 from rlhf_core.records import Split
 from rlhf_core.store.exchange import ID_COLUMNS, Selection, select_rows
@@ -66,6 +67,6 @@ def _keys(snapshot: Snapshot, subject: str, ids: set[str]) -> Iterator[str | Non
             for is_conversation in (False, True):
                 cells = export_row(form, {**row, "origin": subject}, is_conversation)
                 try:
-                    yield own_key(read_example("", cells, form, UNIT))
+                    yield own_key(read_example("", cells, form))
                 except (NothingToLearn, DataFileError):  # this row does not round-trip
                     continue

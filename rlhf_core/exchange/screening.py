@@ -10,6 +10,7 @@ from rlhf_core.config.prompts import PrivacySettings
 from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.prompts.privacy import mask_personal_data
 from rlhf_core.records.conversation import ASSISTANT, USER, from_json, to_json, with_texts
+from rlhf_core.records.rubric import rubric_from_json, rubric_to_json
 
 PERSONAL_DATA, EQUAL_ONCE_MASKED = "personal data", "equal answers once masked"
 REPEATED_CELLS = 4096
@@ -53,6 +54,7 @@ class Screen:
             context=change(example.context) if example.context else None,
             reference_answers=tuple(map(change, example.reference_answers)),
             few_shot=_changed_messages(example.few_shot, change),
+            rubric=_changed(example.rubric, change),
             columns={name: self._cell(cell, kinds) for name, cell in example.columns.items()},
             personal_data=kinds,
             unmasked=example,
@@ -83,3 +85,8 @@ class Screen:
 
 def _changed_messages(messages: str | None, change: Callable[[str], str]) -> str | None:
     return to_json(with_texts(from_json(messages), change)) if messages else None
+
+
+def _changed(rubric: str | None, change: Callable[[str], str]) -> str | None:
+    criteria = [replace(one, text=change(one.text)) for one in rubric_from_json(rubric)]
+    return rubric_to_json(criteria) if criteria else None

@@ -5,23 +5,21 @@ A bad row is therefore reported before anything is written, and no file has to f
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import (
-    UNIT,
-    Example,
-    NothingToLearn,
-    Scale,
-    form_of,
-    read_example,
-)
+from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, Scale
+from rlhf_core.exchange.forms import form_of, read_example
 from rlhf_core.exchange.own import own_key
 from rlhf_core.exchange.screening import Screen
-from rlhf_core.files.rows import read_source
+from rlhf_core.files.format_names import FormatName
+from rlhf_core.files.formats import Layout, layout_of
+from rlhf_core.files.roles import NAMES_IN_IMPORTS
+from rlhf_core.files.rows import NamedColumns, read_source
 
 IN_THE_STORE = "in this store already"
 
@@ -31,17 +29,21 @@ class ImportSource:
     """A file of examples and how it is read.
 
     Args:
-        path: A .jsonl, .jsonl.gz, .json, .csv or .parquet file, or the folder of a data set.
+        path: A file, the folder of a data set, or one on the hub (files/rows.py).
         form: Form of every row; None infers it from the columns of the first row.
-        scale: Range of the scores.
+        format: Name of a well-known format (files/formats.py); None recognises it.
+        columns: Names of columns by role.
+        scale: Range of the scores; None is the format's, else 0 to 1.
         skips_bad: True to count unreadable rows instead of raising an error.
         screen: Screen for personal data; None keeps all.
         known: Keys of the store's own exports (own.py), which need not be kept again.
     """
 
-    path: Path
+    path: Path | str
     form: Form | None = None
-    scale: Scale = UNIT
+    format: FormatName | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    scale: Scale | None = None
     skips_bad: bool = False
     screen: Screen | None = None
     known: frozenset[str] = frozenset()
@@ -53,12 +55,15 @@ class ImportSource:
             DataFileError: If the source is missing, or a row cannot be read; names the line.
         """
         counts = Findings() if counts is None else counts
-        form, known = self.form, set[str]()
+        form, layout, known = self.form, None, set[str]()
+        named = NamedColumns({f"--map {role}": name for role, name in self.columns.items()})
         for place, cells in read_source(self.path):
             counts.read += 1
+            named.see(cells)
+            layout = layout or self._layout(cells, counts)
             try:
-                form = counts.form = form or form_of(place, cells)
-                example = read_example(place, cells, form, self.scale)
+                form = counts.form = form or form_of(place, cells, layout)
+                example = read_example(place, cells, form, self.scale, layout)
                 if self.known and own_key(example) in self.known:
                     raise NothingToLearn(IN_THE_STORE)
                 example = self.screen.apply(example) if self.screen else example
@@ -74,6 +79,13 @@ class ImportSource:
                 else:
                     known.add(example.hash)
                     yield example
+        named.check(str(self.path))
+
+    def _layout(self, row: Mapping[str, Any], counts: "Findings") -> Layout:
+        layout = layout_of(row, self.format, self.columns, NAMES_IN_IMPORTS)
+        counts.format = layout.format
+        counts.scale = self.scale or (Scale(*layout.scale) if layout.scale else UNIT)
+        return layout
 
 
 @dataclass
@@ -81,6 +93,9 @@ class Findings:
     """Counts of the rows of a source."""
 
     form: Form = "preference"
+    format: FormatName | None = None
+    """Name of the well-known format that the rows have."""
+    scale: Scale = UNIT
     read: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     """Number of rows with nothing to learn, by reason."""

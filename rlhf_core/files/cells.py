@@ -1,15 +1,24 @@
 """Cells of a row, read by the role of their column, with errors that name file, line and column."""
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from rlhf_core.errors import DataFileError
+from rlhf_core.files.messages import check_encodable
+from rlhf_core.files.paths import MISSING, find_cell, nested_names, parse_path
 
 Parsed = TypeVar("Parsed")
 Name = TypeVar("Name", bound=str)
+Reading = Callable[[str, str, Any], Any]
+"""Converts a cell, given its place and column; raises DataFileError if it cannot."""
+EXACT_INTEGERS = 2.0**53
+"""Every whole number below this is a float."""
 TRUTH = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -19,10 +28,12 @@ class Cells:
     Args:
         place: File and line of the row, for errors.
         row: Cells by column.
-        names: Columns that the user named, by role.
+        names: Columns that the user or a format named, by role: names, or paths such as
+            `extra_info.answer` (paths.py).
         usual: Usual names of columns by role; the first that the row has is read. A role in neither
             mapping is the column's own name.
         hint: Advice for a missing column, with `{role}` for its role.
+        readings: Conversion of the cells of a role, if a format spells them in its own way.
     """
 
     def __init__(
@@ -32,14 +43,18 @@ class Cells:
         names: Mapping[str, str] | None = None,
         usual: Mapping[str, Sequence[str]] | None = None,
         hint: str = "",
+        readings: Mapping[str, Reading] | None = None,
     ) -> None:
         self.place, self.row = place, row
         self._names, self._usual, self._hint = names or {}, usual or {}, hint
+        self._readings = readings or {}
         self._read: set[str] = set()
 
     def column(self, role: str) -> str | None:
         """Return the name of the column with that role; None if the row has none."""
-        return next((name for name in self._known_as(role) if name in self.row), None)
+        return next(
+            (n for n in self._known_as(role) if find_cell(self.row, n) is not MISSING), None
+        )
 
     def has(self, *roles: str) -> bool:
         return all(self.column(role) is not None for role in roles)
@@ -50,7 +65,13 @@ class Cells:
         if name is None:
             return None
         self._read.add(name)
-        return self.row[name]
+        cell = find_cell(self.row, name)
+        reading = self._readings.get(role)
+        return cell if reading is None or cell is None else reading(self.place, name, cell)
+
+    def shown(self, role: str) -> tuple[str, Any]:
+        """Return the name of the column with that role, for errors, and its cell or None."""
+        return self._shown(role), self.get(role)
 
     def raw(self, role: str) -> Any:
         """Return the cell.
@@ -74,12 +95,20 @@ class Cells:
             wanted = self._known_as(role)
             name = repr(wanted[0]) if len(wanted) == 1 else " or ".join(wanted)
             hint = self._hint.format(role=role)
-            raise self.error(f"no column {name} (found: {', '.join(map(str, self.row))}){hint}")
+            found = ", ".join(map(str, self.row))
+            near = near_name(wanted[0], self.row)
+            raise self.error(f"no column {name} (found: {found}){near}{hint}")
 
     @property
     def unread(self) -> dict[str, Any]:
-        """Cells of the columns that were not read."""
-        return {name: cell for name, cell in self.row.items() if name not in self._read}
+        """Cells of the columns that were not read, and what is left of those read in part."""
+        cells = {name: cell for name, cell in self.row.items() if name not in self._read}
+        for name in self._read - self.row.keys():
+            path = parse_path(name)
+            column = str(path.steps[0]) if path else name
+            if path and column in cells:
+                cells[column] = path.without(cells[column])
+        return {name: cell for name, cell in cells.items() if cell is not MISSING}
 
     def text(self, role: str) -> str:
         return self.as_text(role, self.raw(role))
@@ -92,7 +121,33 @@ class Cells:
     def as_text(self, role: str, cell: Any) -> str:
         if not isinstance(cell, str):
             raise self.wrong(role, cell, "text")
+        check_encodable(self.place, self._shown(role), cell)
         return cell
+
+    def texts(self, role: str) -> tuple[str, ...]:
+        """Return the texts of a cell that holds none, one or a list, without surrounding space.
+
+        Numbers, true and false, and dates become texts: 5 and 5.0 are "5", which tables with empty
+        cells do not tell apart, and true is "true", as in JSON.
+        """
+        cell = self.get(role)
+        entries = cell if isinstance(cell, list) else [cell]
+        texts = [self._spelled(role, entry).strip() for entry in entries if entry is not None]
+        return tuple(text for text in texts if text)
+
+    def _spelled(self, role: str, cell: Any) -> str:
+        if isinstance(cell, bool):
+            return str(cell).lower()
+        if isinstance(cell, float) and cell.is_integer():
+            return str(int(cell)) if abs(cell) < EXACT_INTEGERS else repr(cell)
+        if isinstance(cell, int | float | Decimal) and math.isfinite(cell):
+            return str(cell)
+        if isinstance(cell, date):
+            return cell.isoformat()
+        if isinstance(cell, Mapping) and cell:
+            inner = ", ".join(f"{self._shown(role)}.{name}" for name in cell)
+            raise self.error(f"{self._shown(role)!r} has parts; name one of them: {inner}")
+        return self.as_text(role, cell)
 
     def optional_number(self, role: str) -> float | None:
         cell = self.get(role)
@@ -100,9 +155,10 @@ class Cells:
 
     def as_number(self, role: str, cell: Any) -> float:
         """Return a number that is written as one."""
-        if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
+        number = number_of(cell) if isinstance(cell, int | float | Decimal) else None
+        if isinstance(cell, bool) or number is None or not math.isfinite(number):
             raise self.error(f"{self._shown(role)!r} must be a number, not {cell!r:.40}")
-        return float(cell)
+        return number
 
     def as_label(self, role: str, cell: Any) -> float:
         """Return a number, also from text and from yes, no, true and false."""
@@ -126,7 +182,7 @@ class Cells:
         """Return the value that a text holds as JSON; tables have no other way to hold a list."""
         try:
             return json.loads(self.text(role))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.error(f"{self._shown(role)!r} is not JSON: {error}") from None
 
     def wrong(self, role: str, cell: Any, wanted: str) -> DataFileError:
@@ -174,5 +230,14 @@ def number_of(cell: Any) -> float | None:
     """Return a cell as a number; None if it is none."""
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def near_name(name: str, row: Mapping[str, Any]) -> str:
+    """Return the column or part of a row that a name probably means, as the end of an error."""
+    known = nested_names(row)
+    last = name.rpartition(".")[2]
+    within = [path for path in known if path.rpartition(".")[2] == last and path != name]
+    near = within or difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

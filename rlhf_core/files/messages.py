@@ -109,7 +109,7 @@ def read_tools(place: str, column: str, cell: Any) -> str | None:
     if isinstance(cell, str) and cell:
         try:
             cell = json.loads(cell)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataFileError(f"{place}: {column!r} is not JSON: {error}") from None
     if not cell:
         return None
@@ -131,13 +131,16 @@ def check_encodable(place: str, column: str, text: str) -> None:
         text: The text.
 
     Raises:
-        DataFileError: If the text holds half a surrogate pair.
+        DataFileError: If the text holds half a surrogate pair; says where.
     """
+    if text.isascii():
+        return
     try:
         text.encode()
-    except UnicodeEncodeError:
+    except UnicodeEncodeError as error:
         raise DataFileError(
-            f"{place}: {column!r} holds half a surrogate pair, which is no text"
+            f"{place}: {column!r} holds half a surrogate pair, which is no text, as character "
+            f"{error.start + 1}; remove it, or write the whole character"
         ) from None
 
 

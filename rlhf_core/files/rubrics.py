@@ -61,7 +61,7 @@ def _parsed(where: str, text: str) -> Any:
         return [text] if text else None
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataFileError(f"{where} is not JSON: {error}") from None
 
 

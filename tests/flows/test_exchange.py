@@ -14,7 +14,7 @@ from flows.training.rankings import count_imported, training_rankings, wanted_im
 from rlhf_core.errors import ConfigError
 from rlhf_core.exchange import FORMS, Form
 from rlhf_core.exchange.columns import WORDS
-from rlhf_core.exchange.examples import form_of
+from rlhf_core.exchange.forms import form_of
 from rlhf_core.exchange.source import ImportSource
 from rlhf_core.files.rows import data_set_rows, read_rows
 from rlhf_core.records import Mode, Prompt, PromptTombstone, Split

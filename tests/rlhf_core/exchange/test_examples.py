@@ -6,14 +6,10 @@ import pytest
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import (
-    UNIT,
-    Example,
-    NothingToLearn,
-    Scale,
-    form_of,
-    read_example,
-)
+from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, Scale
+from rlhf_core.exchange.forms import form_of, read_example
+from rlhf_core.files.formats import layout_of
+from rlhf_core.files.roles import NAMES_IN_IMPORTS
 from rlhf_core.records import Mode
 
 ONE, TWO = {"role": "user", "content": "One?"}, {"role": "user", "content": "Two?"}
@@ -22,8 +18,9 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
 
 
-def read(cells: dict[str, Any], form: Form = "preference", scale: Scale = UNIT) -> Example:
-    return read_example("f line 3", cells, form, scale)
+def read(cells: dict[str, Any], form: Form = "preference", scale: Scale | None = None) -> Example:
+    layout = layout_of(cells, usual=NAMES_IN_IMPORTS)
+    return read_example("f line 3", cells, form, scale, layout)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +112,54 @@ def test_the_text_a_prompt_is_about_is_not_read_twice():
     assert (ours.prompt.text, ours.context, ours.mode) == ("Sum up.", "A text.", Mode.TEXT_GROUNDED)
 
 
+def test_scores_and_ranks_order_the_answers():
+    """Scores are shares of the scale, and utilities 2 s − 1; equal ranks are tied."""
+    row = {"prompt": "Q", "answers": ["a", "b", "c"]}
+    scored = read({**row, "scores": [4, 9, 1]}, "ranking", Scale(1, 9))
+    assert [answer.text for answer in scored.answers] == ["b", "a", "c"]
+    assert (scored.scores, scored.utilities) == ((1.0, 0.375, 0.0), (1.0, -0.25, -1.0))
+    ranked = read({**row, "ranks": [2, 1, 2]}, "ranking")
+    assert [answer.text for answer in ranked.answers] == ["b", "a", "c"]
+    assert (ranked.scores, ranked.utilities) == (None, (0.5, -0.5, -0.5))
+    assert (ranked.margin(0, 1), ranked.margin(1, 2)) == (1.0, 0.0)
+
+
+def test_an_answer_that_repeats_with_the_same_score_is_one():
+    row = {"prompt": "Q", "answers": ["a", "b", "a"], "scores": [1, 0, 1]}
+    assert [answer.text for answer in read(row, "ranking").answers] == ["a", "b"]
+    with pytest.raises(DataFileError, match="two of the answers are the same"):
+        read({**row, "scores": [1, 0, 0.5]}, "ranking")
+    with pytest.raises(NothingToLearn, match="equal answers"):
+        read({**row, "answers": ["a", "a"], "scores": [1, 1]}, "ranking")
+
+
+@pytest.mark.parametrize(
+    ("preference", "scale", "better", "margin"),
+    [
+        (1, None, "a", 1.0),
+        (2, None, "b", 1.0),
+        (1.25, None, "a", 0.5),
+        ("2", None, "b", 1.0),
+        (-3, Scale(-3, 3), "a", 1.0),
+        (1, Scale(-3, 3), "b", 1 / 3),
+    ],
+)
+def test_a_preference_between_two_answers_names_the_better(
+    preference: Any, scale: Scale | None, better: str, margin: float
+):
+    row = {"prompt": "Q", "response_1": "a", "response_2": "b", "preference": preference}
+    found = read(row, scale=scale)
+    assert found.answers[0].text == better
+    assert found.margin(0, 1) == pytest.approx(margin)
+
+
+@pytest.mark.parametrize("preference", [0, 1.5])
+def test_a_tie_of_two_answers_teaches_nothing(preference: float):
+    row = {"prompt": "Q", "response_1": "a", "response_2": "b", "preference": preference}
+    with pytest.raises(NothingToLearn, match="equal scores"):
+        read(row)
+
+
 def test_one_message_each_is_what_it_says():
     found = read({"prompt": [ONE], "chosen": [YES], "rejected": [NO]})
     assert (found.prompt.text, found.prompt.messages) == ("One?", None)
@@ -137,6 +182,16 @@ def test_a_conversation_is_a_dialogue_beside_its_messages():
         # As TRL's extract_prompt: letter by letter, a space to the word after it.
         ("The sky is blue.", "The sky is green.", "The sky is", [" blue.", " green."]),
         ([ONE, YES], [ONE, NO], "One?", ["Yes.", "No."]),
+        # The answers begin with the assistant: the policy never speaks as the user.
+        (
+            [ONE, YES, TWO, NO],
+            [ONE, YES, SYSTEM, NO],
+            "One?",
+            [
+                "Yes.\n\nHuman: Two?\n\nAssistant: No.",
+                "Yes.\n\nSystem: Be brief.\n\nAssistant: No.",
+            ],
+        ),
         (
             "\n\nHuman: Hi\n\nAssistant: I am A",
             "\n\nHuman: Hi\n\nAssistant: I am B",
@@ -161,7 +216,8 @@ def test_a_prompt_that_is_not_named_is_what_both_begin_with(
         ({**PAIR, "chosen": "\ud800"}, "preference", "half a surrogate pair"),
         ({**PAIR, "chosen": 7}, "preference", "must all be texts, or all be lists"),
         ({**PAIR, "prompt": 7, "chosen": 7, "rejected": 8}, "preference", "not int"),
-        ({**PAIR, "prompt": [ONE]}, "preference", "must all be texts, or all be lists"),
+        ({**PAIR, "prompt": [ONE], "chosen": [YES]}, "preference", "must all be texts, or all"),
+        ({"prompt": "Q", "chosen": [ONE, YES], "rejected": [ONE, NO]}, "preference", "is not what"),
         ({"chosen": "Yes", "rejected": "No"}, "preference", "do not begin with a shared one"),
         ({"chosen": "Yes", "rejected": "Yes, no"}, "preference", "do not begin with a shared"),
         ({"chosen": [ONE, YES], "rejected": "No"}, "preference", "two texts or two lists"),
@@ -174,14 +230,27 @@ def test_a_prompt_that_is_not_named_is_what_both_begin_with(
         ({**PAIR, "agreement": 2}, "preference", "must lie from 0 to 1"),
         ({**PAIR, "mode": "chatty"}, "preference", "mode 'chatty'; use text_grounded"),
         ({**PAIR, "context": 3}, "preference", "'context' must be text"),
-        ({**PAIR, "reference_answers": "x"}, "preference", "must be a list of texts"),
+        ({**PAIR, "reference": {"x": 1}}, "preference", "name one of them: reference.x"),
         ({"prompt": "Q", "rejected": "b"}, "preference", "no column 'chosen' (found: prompt"),
-        ({"prompt": "Q", "answers": ["a"]}, "ranking", "two or more, best first"),
+        ({"prompt": "Q", "answers": ["a"]}, "ranking", "must be a list of two or more"),
         ({"prompt": "Q", "answers": ["a", "a"]}, "ranking", "two of the answers are the same"),
         ({"prompt": "Q", "answers": ["a", "b"], "utilities": [0, 1]}, "ranking", "must fall"),
         ({"prompt": "Q", "answers": ["a", "b"], "utilities": [9, 1]}, "ranking", "lie from -1"),
         ({"prompt": "Q", "answers": ["a", "b"], "utilities": [1]}, "ranking", "a list of 2"),
-        ({"prompt": "Q", "completion": "a", "label": "yes"}, "kto", "true or false, not 'yes'"),
+        ({"prompt": "Q", "completion": "a", "label": 0.5}, "kto", "true or false, not 0.5"),
+        ({"prompt": "Q", "completion": "a", "label": "maybe"}, "kto", "label = 'maybe': must be"),
+        ({"prompt": "Q", "candidates": ["a", "b"]}, "ranking", "in which order are 'candidates'?"),
+        (
+            {"prompt": "Q", "answers": ["a", "b"], "scores": [1, 0], "ranks": [1, 2]},
+            "ranking",
+            "'scores' and 'ranks' both order the answers",
+        ),
+        ({"prompt": "Q", "answers": ["a", "b"], "scores": [1]}, "ranking", "a list of 2"),
+        (
+            {"prompt": "Q", "answers": ["a", "b"], "scores": [9, 1]},
+            "ranking",
+            "lies outside 0 to 1",
+        ),
         ({"messages": [ONE]}, "sft", "two or more"),
         ({"messages": [ONE, {"role": "assistant"}]}, "sft", "must hold a text as content"),
         ({"messages": [ONE, {**YES, "mood": "x"}]}, "sft", "has a field 'mood'"),

@@ -207,10 +207,10 @@ def test_labels_counted_from_zero_are_refused(tmp_path: Path):
     ("name", "content", "message"),
     [
         ("none.jsonl", None, "no file .*none.jsonl; name an existing one"),
-        ("a.txt", b"x", "format not known; use .jsonl, .jsonl.gz, .json, .csv, .parquet"),
+        ("a.txt", b"x", "format not known; use .jsonl, .json, .csv, .tsv"),
         ("a.jsonl", b'{"prompt": "One?"\n', "line 1: not JSON"),
         ("a.jsonl", b"", "holds nothing that could be judged"),
-        ("a.json", b"{}", "must be a list of objects"),
+        ("a.json", b"{}", "row 1: no known format"),
         ("a.jsonl.gz", b"not gzip", "not readable as gzip"),
         ("a.parquet", b"not parquet", "not readable as Parquet"),
     ],

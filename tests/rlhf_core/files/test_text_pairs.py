@@ -108,7 +108,7 @@ def test_without_labels_every_row_is_one_pair(tmp_path: Path):
             "sentence1,sentence2\na,b\n",
             r"which column holds the label\? \(found: sentence1",
         ),
-        ("a.json", '{"doc": "a"}', r"a\.json: must be a list of objects"),
+        ("a.json", '{"doc": "a"}', r"which columns hold the texts\? .found: doc"),
         ("a.json", "[{]", r"a\.json line 1: not JSON"),
         ("a.jsonl", "{}\n[1]\n", r"line 2: must be an object"),
         (

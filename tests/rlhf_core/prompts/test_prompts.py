@@ -140,7 +140,7 @@ def test_other_references_do_not_move_a_prompt_to_the_other_split(tmp_path: Path
         ("p.csv", "prompt\na,b", "line 2: 2 cells, but 1 in the first line"),
         ("p.csv", 'prompt\n"a', "line 2"),
         ("p.parquet", "PAR1", "not readable as Parquet"),
-        ("p.txt", "a", "format not known; use .jsonl, .jsonl.gz, .json, .csv, .parquet"),
+        ("p.txt", "a", "format not known; use .jsonl, .json, .csv, .tsv"),
         ("nothing.jsonl", None, "no file .*; set prompts.path to an existing file"),
     ],
 )
