@@ -74,7 +74,10 @@ def _show(check: PairToCheck, person: str, progress: str, to: Console) -> None:
     to.print(Text(f"— {progress} —"))
     if check.pair.context:
         to.print(Text(safe_text(check.pair.context), style="dim"))
-    to.print(Text(safe_text(check.pair.prompt), style="bold"))
+    for turn in check.pair.turns:
+        to.print(Text(f"{turn.speaker}:", style="dim"), Text(safe_text(turn.text), style="bold"))
+    if not check.pair.turns:
+        to.print(Text(safe_text(check.pair.prompt), style="bold"))
     columns = (Column(name, overflow="fold", ratio=1) for name in ("1", "2"))
     table = Table(*columns, expand=to.is_terminal)
     table.add_row(Text(safe_text(left.text)), Text(safe_text(right.text)))

@@ -94,9 +94,13 @@ def _revise(cycle: "Cycle", rounds: int) -> "list[tuple[Prompt, list[Revision]]]
 
 
 def _demonstration(prompt: "Prompt", chain: "list[Revision]") -> dict[str, Any]:
+    from rlhf_core.records.conversation import from_json
+
     return {
-        "prompt": prompt.text,
+        "prompt": list(from_json(prompt.messages)) or prompt.text,
         "context": prompt.context,
+        "few_shot": list(from_json(prompt.few_shot)),
+        "tools": list(from_json(prompt.tools)),
         "first_answer": chain[0].text,
         "reference": chain[-1].text,
         "principles": [revision.principle for revision in chain[1:]],

@@ -57,6 +57,7 @@ def show(
             answers[side] or {"id": story[f"{side}_id"], "text": ""} for side in ("left", "right")
         )
         _print_sides(left, right, story["chosen_id"])
+    story = _with_turns(story)
     print_table(["", story["id"]], list(_fields(story)))
     sides = {story.get("left_id"): "left", story.get("right_id"): "right"}
     for name, value in story.items():
@@ -67,6 +68,17 @@ def show(
                 columns,
                 [[_cell(row[column], sides) for column in columns] for row in value],
             )
+
+
+def _with_turns(story: dict[str, Any]) -> dict[str, Any]:
+    """Return a story that lists the turns of a conversation in place of its text."""
+    prompt = story.get("prompt")
+    told = prompt if isinstance(prompt, dict) else story
+    if not told.get("turns"):
+        return story
+    turns = {"turns": told["turns"]}
+    without = {name: value for name, value in told.items() if name not in ("text", "turns")}
+    return {**story, "prompt": without, **turns} if told is prompt else {**without, **turns}
 
 
 def _fields(story: dict[str, Any], above: str = "") -> "Sequence[tuple[str, Any]]":

@@ -6,9 +6,11 @@ from nicegui import ui
 from flows.ui.differences import mark_differences
 from flows.ui.overview import model_path
 from flows.ui.parts import box, copy_button, frame, link, load, soon, words
+from flows.ui.prompt import draw_prompt
 from flows.ui.source import Source
 from flows.ui.tables import table
 from flows.ui.votes import draw_votes, side_names
+from rlhf_core.records.turns import Turn
 from rlhf_core.store.audit.stories import Story, find_story
 
 
@@ -100,9 +102,8 @@ def _prompt(prompt: Story | None) -> None:
         words("p", "The prompt is not in the store.", "error")
         return
     words("p", f"{prompt['mode'].replace('_', ' ')}, {prompt['split']}", "soft")
-    if prompt["context"]:
-        words("pre", prompt["context"], "text context")
-    words("pre", prompt["text"], "text prompt")
+    turns = [Turn(**turn) for turn in prompt["turns"]]
+    draw_prompt(prompt["text"], prompt["context"], turns)
     for reference in prompt["reference_answers"]:
         with box("div", "reference"):
             words("span", "reference answer", "soft")

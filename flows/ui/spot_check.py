@@ -11,6 +11,7 @@ from nicegui.element import Element
 from nicegui.events import KeyEventArguments
 
 from flows.ui.parts import box, complain, frame, link, load, soon, words
+from flows.ui.prompt import draw_prompt
 from flows.ui.source import Source
 from flows.ui.spot_check_report import draw_report
 from rlhf_core.errors import SolonError
@@ -51,9 +52,7 @@ class Session:
                 return
             check = self._checks[self._answered]
             words("p", f"pair {self._answered + 1} of {len(self._checks)}", "soft")
-            if check.pair.context:
-                words("pre", check.pair.context, "text context")
-            words("pre", check.pair.prompt, "text prompt")
+            draw_prompt(check.pair.prompt, check.pair.context, check.pair.turns)
             with box("div", "answers"):
                 for key, answer in zip("12", check.pair.shown_to(self._person), strict=True):
                     with box("section", "answer"):

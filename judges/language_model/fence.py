@@ -17,7 +17,8 @@ from itertools import count
 
 from rlhf_core.identity import content_id
 from rlhf_core.records import Prompt
-from rlhf_core.records.conversation import Conversation, to_json
+from rlhf_core.records.conversation import Conversation
+from rlhf_core.records.turns import turns_of
 
 KEY_VARIABLE = "SOLON_FENCE_KEY"
 """Environment variable with a secret of the user's, which makes the marks the same in every run: a
@@ -31,7 +32,6 @@ REFERENCE = f"\n[{MARK} reference answer]\n{{reference}}\n[{MARK} end]\n"
 DIALOGUE = f"[{MARK} this request is a dialogue, which the answer continues after the last turn]"
 """First line of a conversation, in place of its text. Each turn follows under a mark of its own, so
 no text can pretend to be another turn."""
-TOOLS, CALLS = "tools that the assistant may call", "calls of the assistant"
 
 
 @dataclass(frozen=True)
@@ -102,15 +102,9 @@ def _request(conversation: Conversation) -> tuple[str, dict[str, str]]:
     text = conversation.single_text
     if text is not None:
         return "{request}", {"request": text}
-    turns = [(TOOLS, to_json(conversation.tools))] if conversation.tools else []
-    for message in conversation.messages:
-        calls = message.get("tool_calls")
-        if message["content"] or not calls:
-            turns.append((message["role"], message["content"] or ""))
-        if calls:
-            turns.append((CALLS, to_json(calls)))
-    lines = [f"[{MARK} {speaker}]\n{{turn_{n}}}" for n, (speaker, _) in enumerate(turns)]
-    return "\n".join([DIALOGUE, *lines]), {f"turn_{n}": text for n, (_, text) in enumerate(turns)}
+    turns = turns_of(conversation)
+    lines = [f"[{MARK} {turn.speaker}]\n{{turn_{n}}}" for n, turn in enumerate(turns)]
+    return "\n".join([DIALOGUE, *lines]), {f"turn_{n}": turn.text for n, turn in enumerate(turns)}
 
 
 def fill_template(template: str, hashed: tuple[str, ...], **fields: str) -> FencedPrompt:

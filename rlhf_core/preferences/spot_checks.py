@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from rlhf_core.identity import unit_interval
 from rlhf_core.records import HumanVerdict, Strategy
+from rlhf_core.records.turns import Turn
 
 MIXED = "mixed"
 MIXTURE = (Strategy.DISAGREEMENT, Strategy.LOW_MARGIN, Strategy.HIGH_WEIGHT, Strategy.RANDOM)
@@ -47,6 +48,8 @@ class CheckablePair:
     """Margin of the label, 0 to 1; at most the tie margin for ties."""
     weight: float
     """Cost of a wrong label: its margin × the preferred pairs of the prompt; 0 for ties."""
+    turns: Sequence[Turn] = ()
+    """The turns of the prompt, if it is a conversation."""
 
     def shown_to(self, person: str) -> tuple[Shown, Shown]:
         """Return both answers, left and right as on the screen.

@@ -12,6 +12,7 @@ from rlhf_core.records.conversation import (
     with_context,
     with_few_shot,
 )
+from rlhf_core.records.turns import Turn, turns_to_show
 
 
 class Prompt(Record):
@@ -56,6 +57,11 @@ class Prompt(Record):
         """The messages to answer, with the context before the last of the user, for judges."""
         messages = from_json(self.messages) or ask(self.text).messages
         return Conversation(with_context(messages, self.context), from_json(self.tools))
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Its turns for people to read; none if its text alone says all."""
+        return turns_to_show(self.text, self.messages, self.few_shot, self.tools)
 
 
 def split_of(opening: str, context: str | None, holdout: float) -> Split:

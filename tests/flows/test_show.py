@@ -74,3 +74,29 @@ def test_a_models_recipe_is_shown_setting_by_setting(
         call(monkeypatch, "show", "model", model.id, "--set", f"store={store.files.database}") == 0
     )
     assert "recipe.training.kl.place" in capsys.readouterr().out
+
+
+def test_a_conversation_is_shown_turn_by_turn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    messages = [
+        {"role": "system", "content": "Answer in verse."},
+        {"role": "user", "content": "Name a river.\x1b[2J"},
+    ]
+    asked = prompt(
+        "System: Answer in verse.\n\nHuman: Name a river.", messages=json.dumps(messages)
+    )
+    told = candidate("The Seine.", prompt_id=asked.id)
+    store = Store(tmp_path / "solon.duckdb")
+    store.append([asked, told])
+    for kind, identity in (("prompt", asked.id), ("candidate", told.id)):
+        arguments = ["show", kind, identity, "--set", f"store={store.files.database}"]
+        assert call(monkeypatch, *arguments) == 0
+        printed = capsys.readouterr().out
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
+        assert ["system", "Answer in verse."] in rows
+        assert ["user", "Name a river.\\x1b[2J"] in rows
+        assert "Human:" not in printed
+    assert call(monkeypatch, *arguments, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)["prompt"]["turns"]
+    assert shown == [{"speaker": one["role"], "text": one["content"]} for one in messages]

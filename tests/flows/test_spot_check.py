@@ -10,12 +10,13 @@ import pytest
 from flows.audit import spot_check_session
 from flows.terminal.progress import new_console
 from rlhf_core.preferences.ranking import pairs_of, rank
-from rlhf_core.preferences.spot_checks import choose
+from rlhf_core.preferences.spot_checks import PairToCheck, choose
 from rlhf_core.preferences.votes import Combination
-from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, SpotCheck
+from rlhf_core.records import ConfigVersion, Judgement, Mode, Outcome, SpotCheck, Strategy
+from rlhf_core.records.turns import Turn
 from rlhf_core.store import Store
 from rlhf_core.store.audit.spot_checks import checkable
-from tests.facts import candidate, prompt
+from tests.facts import candidate, checkable_pair, prompt
 from tests.flows.test_cli import call
 
 HOSTILE = "\x1b[2J[red]bad[/red]"
@@ -74,6 +75,15 @@ def test_back_asks_again_and_a_note_is_kept_with_the_verdict(monkeypatch, filled
     first, again = filled.rows(SpotCheck)
     assert (first.pair_id, first.round, first.note) == (again.pair_id, 1, None)
     assert (again.verdict, again.round, again.note) == ("tie", 2, "it's longer")
+
+
+def test_a_conversation_is_shown_turn_by_turn(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("q\n"))
+    turns = (Turn("system", "Be brief."), Turn("user", "Why\x1b[2J?"))
+    check = PairToCheck(checkable_pair("a", "b", turns=turns), Strategy.RANDOM)
+    store = Store(tmp_path / "solon.duckdb")
+    assert spot_check_session.check_pairs(store, [check], "ada", new_console()) == 0
+    assert "system: Be brief.\nuser: Why\\x1b[2J?\n" in capsys.readouterr().out
 
 
 def test_the_screen_shows_words_and_nothing_of_the_judges(monkeypatch, capsys, filled):

@@ -42,6 +42,11 @@ _COLUMNS = (
 _ANSWER_KEYS = ("first_id", "second_id")
 
 
+ASKED = """mode, split, coalesce('… ' || (list_filter(
+    from_json(messages, '["JSON"]'), lambda message: message->>'role' = 'user')[-1]->>'content'
+), text) AS text"""
+
+
 @dataclass(frozen=True)
 class PairFilter:
     """A filter of pairs; None and the empty text match all."""
@@ -203,9 +208,12 @@ def _where(wanted: PairFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _with_texts(snapshot: Snapshot, pairs: list[Row]) -> list[Row]:
-    """Return the pairs with the beginning of prompt and answers."""
+    """Return the pairs with the beginning of the answers and of what is asked.
+
+    Of a conversation, that is the last message of the user: many begin with the same message.
+    """
     answers = _texts(snapshot, "candidates", {pair[k] for pair in pairs for k in _ANSWER_KEYS})
-    prompts = _texts(snapshot, "prompts", {pair["prompt_id"] for pair in pairs}, "mode, split,")
+    prompts = _texts(snapshot, "prompts", {pair["prompt_id"] for pair in pairs}, ASKED)
     for pair in pairs:
         pair |= prompts.get(pair["prompt_id"], {"mode": None, "split": None, "text": None})
         pair["prompt"] = pair.pop("text")
@@ -214,9 +222,10 @@ def _with_texts(snapshot: Snapshot, pairs: list[Row]) -> list[Row]:
     return pairs
 
 
-def _texts(snapshot: Snapshot, table: str, ids: set[str], more: str = "") -> dict[str, Row]:
+def _texts(snapshot: Snapshot, table: str, ids: set[str], columns: str = "text") -> dict[str, Row]:
     rows = snapshot.query(
-        f"SELECT id, {more} left(text, 300) AS text FROM {table} WHERE id IN (SELECT unnest($ids))",
+        f"SELECT * REPLACE (left(text, 300) AS text) FROM (SELECT id, {columns} FROM {table}) "
+        "WHERE id IN (SELECT unnest($ids))",
         {"ids": list(ids)},
     ).as_dicts()
     return {row.pop("id"): row for row in rows}

@@ -4,6 +4,7 @@ from typing import Any
 
 from rlhf_core.preferences.spot_checks import CheckablePair, PairToCheck, Shown
 from rlhf_core.records import HumanVerdict, Split, SpotCheck
+from rlhf_core.records.turns import turns_to_show
 from rlhf_core.store.snapshot import Snapshot, reading
 from rlhf_core.store.store import Store
 
@@ -41,6 +42,7 @@ WITH newest AS (
     UNION (SELECT id FROM askable ORDER BY hash(id, $seed) LIMIT $pool)
 )
 SELECT askable.*, prompts.text AS prompt, prompts.context,
+       prompts.messages, prompts.few_shot, prompts.tools,
        one.text AS left_text, other.text AS right_text
 FROM askable
 SEMI JOIN pool USING (id)
@@ -92,6 +94,7 @@ def _pair(row: dict[str, Any]) -> CheckablePair:
         dissent=row["dissent"],
         margin=row["margin"],
         weight=row["weight"],
+        turns=turns_to_show(row["prompt"], row["messages"], row["few_shot"], row["tools"]),
     )
 
 

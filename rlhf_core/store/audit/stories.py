@@ -4,8 +4,10 @@ Each function returns the content of one page, as plain dictionaries of values.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+from rlhf_core.records.turns import turns_to_show
 from rlhf_core.store.lineage.tree import Subject, anything_retracted, subject_of
 from rlhf_core.store.snapshot import Snapshot
 
@@ -34,7 +36,9 @@ JOIN models ON models.id = model_ancestry.model_id
 JOIN model_runs ON model_runs.model_id = models.id
 GROUP BY model_ancestry.model_id, models.kind, models.created_at
 ORDER BY is_direct DESC, models.created_at, id"""
-PROMPT = "SELECT id, text, context, mode, split, reference_answers FROM prompts WHERE id = $id"
+PROMPT = """
+SELECT id, text, context, mode, split, reference_answers, messages, few_shot, tools
+FROM prompts WHERE id = $id"""
 CANDIDATE = """
 SELECT id, prompt_id, model_id, text, sampling, temperature, max_new_tokens, seed, sample_index,
        finish_reason, prompt_tokens, completion_tokens, list_avg(logprobs) AS mean_logprob
@@ -97,7 +101,7 @@ def pair_story(snapshot: Snapshot, pair_id: str) -> Story:
 
 
 def prompt_story(snapshot: Snapshot, prompt_id: str) -> Story:
-    """Return a prompt with its references, answers and utilities, judges and models."""
+    """Return a prompt with its turns, references, answers and utilities, judges and models."""
     candidates = _rows(
         snapshot,
         """
@@ -109,7 +113,7 @@ FROM candidates WHERE prompt_id = $id ORDER BY model_id, seed, sample_index""",
         {"id": prompt_id},
     )
     return {
-        **_row(snapshot, PROMPT, prompt_id),
+        **_with_turns(_row(snapshot, PROMPT, prompt_id)),
         "candidates": candidates,
         "judges": _rows(
             snapshot,
@@ -249,7 +253,14 @@ def find_story(snapshot: Snapshot, table: str, wanted: str) -> Story:
 
 
 def _prompt(snapshot: Snapshot, prompt_id: str) -> Story | None:
-    return next(iter(_rows(snapshot, PROMPT, {"id": prompt_id})), None)
+    found = _rows(snapshot, PROMPT, {"id": prompt_id})
+    return _with_turns(found[0]) if found else None
+
+
+def _with_turns(prompt: Story) -> Story:
+    """Return a prompt with its turns in place of the JSON that they come from."""
+    stored = {name: prompt.pop(name) for name in ("messages", "few_shot", "tools")}
+    return prompt | {"turns": [asdict(turn) for turn in turns_to_show(prompt["text"], **stored)]}
 
 
 def _candidate(snapshot: Snapshot, candidate_id: str) -> Story | None:

@@ -1,4 +1,37 @@
--- Prompts and candidates that are unjudged, duplicate, private, or never answered well.
+-- Messages of prompts; prompts and candidates that are unjudged, duplicate, private, or never
+-- answered well.
+
+CREATE OR REPLACE VIEW prompt_messages AS
+WITH listed AS (
+    SELECT id, coalesce(from_json(few_shot, '["JSON"]'), []) AS examples, coalesce(
+               from_json(messages, '["JSON"]'), [json_object('role', 'user', 'content', text)]
+           ) AS asked,
+           -- Messages of the system at the start come before the worked examples.
+           coalesce(list_position(list_transform(
+               asked, lambda message: message->>'role' NOT IN ('system', 'developer')
+           ), true) - 1, len(asked)) AS instructions
+    FROM prompts
+), placed AS (
+    SELECT id, instructions, len(examples) AS examples,
+           unnest(asked[:instructions] || examples || asked[instructions + 1:]) AS message,
+           generate_subscripts(asked || examples, 1) - 1 AS position
+    FROM listed
+)
+SELECT id AS prompt_id, position, message->>'role' AS role, message->>'content' AS content,
+       message->'tool_calls' AS tool_calls,
+       position >= instructions AND position < instructions + examples AS is_example
+FROM placed;
+COMMENT ON VIEW prompt_messages IS
+    'Each message of each prompt, a single text being one of the user: SELECT role, content FROM '
+    'prompt_messages WHERE prompt_id = ''…'' ORDER BY position';
+COMMENT ON COLUMN prompt_messages.position IS 'Place of the message in the prompt, from 0.';
+COMMENT ON COLUMN prompt_messages.role IS 'system, developer, user, assistant or tool.';
+COMMENT ON COLUMN prompt_messages.content IS
+    'Text of the message, without the context; null if it only calls tools.';
+COMMENT ON COLUMN prompt_messages.tool_calls IS
+    'JSON list of the tools that the message calls; null if it calls none.';
+COMMENT ON COLUMN prompt_messages.is_example IS
+    'True for a message of a worked example, which judges do not see.';
 
 CREATE OR REPLACE VIEW unjudged_prompts AS
 SELECT prompts.id AS prompt_id, prompts.mode, prompts.split, prompts.text AS prompt,

@@ -1,7 +1,9 @@
 """A store as two cycles leave it: prompts, answers, votes, pairs, models, decisions, by hand."""
 
+import json
 from pathlib import Path
 
+from rlhf_core.files.dialogues import text_of
 from rlhf_core.records import (
     Candidate,
     ConfigVersion,
@@ -19,6 +21,7 @@ from rlhf_core.records import (
     Record,
     StageRun,
 )
+from rlhf_core.records.conversation import USER
 from rlhf_core.store import Store
 from tests.facts import candidate, prompt
 
@@ -27,6 +30,13 @@ CHOSEN = "Drops of water bend red light less than blue light."
 REJECTED = "Drops of water bend red light more than green light, usually."
 RATIONALE = "The first names the right order of the bending."
 JUDGE = "pairwise-7c1f"
+DIALOGUE = [
+    {"role": "system", "content": "You are a teacher of sums."},
+    {"role": "user", "content": "What is zero plus one?"},
+    {"role": "assistant", "content": "<b>One</b>.\n\nHuman: is this a turn?"},
+]
+"""How some prompts begin; the assistant's words imitate a turn and a tag."""
+TOOLS = json.dumps([{"type": "function", "function": {"name": "add"}}])
 
 SFT = ModelVersion(kind=ModelKind.SFT, base="tiny-random", recipe='{"epochs": 1}', config_hash="c")
 REWARD = ModelVersion(
@@ -42,10 +52,19 @@ def fill(path: Path, pairs: int = 0) -> Store:
     store = Store(path, run_id="night-1")
     facts = [ConfigVersion(config_hash="c", config="{}"), *_models()]
     for number in range(pairs):
-        facts += facts_of(prompt(f"What is {number} plus one?"), str(number + 1), "No idea.")
+        facts += facts_of(_sum(number), str(number + 1), "No idea.")
     rainbow = prompt(RAINBOW, reference_answers=("Refraction.",), context="On light and water.")
     store.append([*facts, *facts_of(rainbow, CHOSEN, REJECTED, RATIONALE, (REWARD,))])
     return store
+
+
+def _sum(number: int) -> Prompt:
+    """A question; every thirteenth at the end of a dialogue."""
+    question = f"What is {number} plus one?"
+    if number % 13:
+        return prompt(question)
+    messages = [*DIALOGUE, {"role": "user", "content": question}]
+    return prompt(text_of(messages, USER), messages=json.dumps(messages), tools=TOOLS)
 
 
 def facts_of(

@@ -11,7 +11,7 @@ from flows.terminal.screen import safe_text as shown_text
 from rlhf_core.records import HumanVerdict, SpotCheck
 from rlhf_core.store import Store
 from tests.flows.ui.conftest import page_of
-from tests.flows.ui.filled import CHOSEN, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
+from tests.flows.ui.filled import CHOSEN, DIALOGUE, JUDGE, POLICY, RAINBOW, RATIONALE, REWARD, SFT
 
 
 def test_a_pair_is_filtered_out_of_many_and_opened_with_its_votes(
@@ -39,6 +39,24 @@ def test_a_pair_is_filtered_out_of_many_and_opened_with_its_votes(
     page.get_by_role("link", name=POLICY.id).wait_for()
     assert f"{SFT.id} (parent)" in page.locator(".rows").inner_text()
     assert page.locator(".graph canvas").count() == 1
+    assert seen.nothing()
+
+
+def test_a_conversation_is_shown_turn_by_turn(address: str, visit: Callable[..., Any]):
+    page, seen = visit(f"{address}pairs?text=What+is+13+plus")
+    page.get_by_role("link", name="… What is 13 plus one?").click()
+    turns = page.locator(".turn")
+    turns.first.wait_for()
+    assert turns.locator("h3").all_inner_texts() == [
+        "tools that the assistant may call",
+        *("system", "user", "assistant", "user"),
+    ]
+    texts = turns.locator("pre").all_inner_texts()
+    assert texts[1:] == [*(one["content"] for one in DIALOGUE), "What is 13 plus one?"]
+    page.goto(f"{address}pairs?text={RAINBOW[:20]}")
+    page.get_by_role("link", name=RAINBOW).click()
+    page.get_by_text(RATIONALE).first.wait_for()
+    assert page.locator(".turn").count() == 0
     assert seen.nothing()
 
 

@@ -42,6 +42,36 @@ def test_a_pair_with_both_texts_and_every_vote(filled: Store):
     assert found["pairwise"]["left_when_second"] == pytest.approx(0.3)
 
 
+def test_messages_of_prompts_stand_in_the_order_in_which_the_model_reads_them(filled: Store):
+    system, user, answer = (
+        {"role": role, "content": role[0]} for role in ("system", "user", "assistant")
+    )
+    calls = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    call = {"role": "assistant", "content": None, "tool_calls": calls}
+    asked = prompt(
+        "d",
+        messages=json.dumps([system, user, call, {"role": "tool", "content": "t"}]),
+        few_shot=json.dumps([user, answer]),
+    )
+    single = prompt("alone", few_shot=json.dumps([user, answer]))
+    filled.append([asked, single])
+    sql = "SELECT * FROM prompt_messages WHERE prompt_id = ? ORDER BY position"
+    rows = filled.query(sql, [asked.id])
+    assert [row["position"] for row in rows] == list(range(6))
+    assert [row["role"][0] for row in rows] == list("suauat")
+    assert [row["content"] for row in rows] == ["s", "u", "a", "u", None, "t"]
+    assert [row["is_example"] for row in rows] == [False, True, True, False, False, False]
+    assert [row["tool_calls"] and json.loads(row["tool_calls"]) for row in rows] == [
+        *(None,) * 4, calls, None
+    ]  # fmt: skip
+    rows = filled.query(sql, [single.id])
+    assert [(row["role"], row["content"], row["is_example"]) for row in rows] == [
+        ("user", "u", True),
+        ("assistant", "a", True),
+        ("user", "alone", False),
+    ]
+
+
 def test_reasons_of_both_sides_stand_beside_a_vote(filled: Store):
     said = [
         judgement("wordy", LONG, 0.5, reason="fine"),
