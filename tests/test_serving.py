@@ -15,7 +15,8 @@ import pytest
 from judges import load
 from judges.panel.judge import Contest
 from rlhf_core.config import JudgeSettings
-from rlhf_core.config.tree import EndpointSettings, SamplingSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.loading import locate
 from rlhf_core.records import Outcome
 from rlhf_core.sampling.samplers import Completion, EndpointSampler

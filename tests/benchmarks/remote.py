@@ -4,7 +4,8 @@ import asyncio
 
 from openai import AsyncOpenAI
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.models.device import Compute

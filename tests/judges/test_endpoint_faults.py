@@ -8,7 +8,8 @@ import pytest
 from judges import load
 from judges.panel.judge import Answer, Contest, Opinion
 from rlhf_core.config import JudgeSettings
-from rlhf_core.config.tree import EndpointSettings, SamplingSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints import retries
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome

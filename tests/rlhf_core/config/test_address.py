@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.errors import ConfigError
 
 

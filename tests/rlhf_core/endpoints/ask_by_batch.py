@@ -5,7 +5,7 @@ python -m tests.rlhf_core.endpoints.ask_by_batch ADDRESS
 
 import sys
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.endpoint import ChatRequest, Endpoint
 from rlhf_core.records.conversation import ask
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints import batch_files
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
+from rlhf_core.endpoints.profile import Profile, learn
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.records.conversation import ask
 from tests.batch_server import BatchServer, Line, answered
@@ -257,3 +259,23 @@ def test_the_key_shows_up_in_no_reason(serve):
     said = {"response": None, "error": {"code": "x", "message": f"wrong key {KEY}"}}
     replies = endpoint(serve(failing("b", said))).complete(FOUR)
     assert "wrong key [key]" in str(replies[1])
+
+
+def test_a_batch_is_made_for_what_the_server_was_seen_to_accept(serve):
+    """The tiny request before it taught so; of the options, `seed` stays."""
+    bodies: list[dict[str, Any]] = []
+    server = serve(lambda line: bodies.append(line["body"]) or answered(line))
+    asking = endpoint(server)
+    learn(asking.settings, Profile(frozenset({"max_tokens", "temperature"}), thinks=True))
+    asking.complete(questions("a"))
+    (body,) = bodies
+    assert (body["max_completion_tokens"], body["seed"]) == (8 + 4096, 1)
+    assert not {"max_tokens", "temperature"} & set(body)
+
+
+def test_a_line_that_a_filter_refused_is_a_reply_without_cost(serve):
+    body = {"error": {"message": "filtered", "code": "content_filter", "param": "prompt"}}
+    refused = {"response": {"status_code": 400, "body": body}, "error": None}
+    replies = endpoint(serve(failing("b", refused))).complete(FOUR)
+    assert [reply.finish_reason for reply in replies] == ["eos", "content_filter", "eos", "eos"]
+    assert (replies[1].text, replies[1].cost_usd) == ("", 0.0)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError

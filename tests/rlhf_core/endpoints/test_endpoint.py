@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints import retries
 from rlhf_core.endpoints.budget import Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rlhf_core.config.tree import EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.pacing import Congestion, Pace, Rate, Slots
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.chat_completion import ChatRequest
 from rlhf_core.endpoints.endpoint import Endpoint

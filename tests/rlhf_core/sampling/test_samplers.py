@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from rlhf_core.config.tree import BudgetSettings, EndpointSettings, SamplingSettings
+from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.models.trunk import Role
