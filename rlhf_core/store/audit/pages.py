@@ -43,7 +43,7 @@ _ANSWER_KEYS = ("first_id", "second_id")
 
 
 ASKED = """mode, split, coalesce('… ' || (list_filter(
-    from_json(messages, '["JSON"]'), lambda message: message->>'role' = 'user')[-1]->>'content'
+    from_json(try_cast(messages AS JSON), '["JSON"]'), lambda message: message->>'role' = 'user')[-1]->>'content'
 ), text) AS text"""
 
 
