@@ -42,9 +42,11 @@ _COLUMNS = (
 _ANSWER_KEYS = ("first_id", "second_id")
 
 
-ASKED = """mode, split, coalesce('… ' || (list_filter(
-    from_json(try_cast(messages AS JSON), '["JSON"]'), lambda message: message->>'role' = 'user')[-1]->>'content'
-), text) AS text"""
+ASKED = """mode, split, coalesce(
+    '… ' || (list_filter(
+        from_json(try_cast(messages AS JSON), '["JSON"]'),
+        lambda message: message->>'role' = 'user')[-1]->>'content'),
+    text) AS text"""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 
 CREATE OR REPLACE VIEW prompt_messages AS
 WITH listed AS (
-    SELECT id, coalesce(from_json(try_cast(few_shot AS JSON), '["JSON"]'), []) AS examples, coalesce(
-               from_json(try_cast(messages AS JSON), '["JSON"]'), [json_object('role', 'user', 'content', text)]
-           ) AS asked,
+    SELECT id,
+           coalesce(from_json(try_cast(few_shot AS JSON), '["JSON"]'), []) AS examples,
+           coalesce(from_json(try_cast(messages AS JSON), '["JSON"]'),
+                    [json_object('role', 'user', 'content', text)]) AS asked,
            -- Messages of the system at the start come before the worked examples.
            coalesce(list_position(list_transform(
                asked, lambda message: message->>'role' NOT IN ('system', 'developer')
