@@ -42,6 +42,7 @@ PREFECT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,judges,rlhf_core",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # `solon plan` warns outside of flows
 }
 
 
