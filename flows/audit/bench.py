@@ -20,6 +20,7 @@ from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import DataFileError
 from rlhf_core.files.labelled import LabelledSet
 from rlhf_core.files.labelled_reading import read_labelled
+from rlhf_core.files.roles import parse_map
 from rlhf_core.records import JudgeBenchmark
 from rlhf_core.store import Store
 
@@ -59,14 +60,14 @@ class Benchmark:
 
 
 def read_sets(
-    paths: Sequence[Path], form: str | None, columns: Sequence[str], limit: int | None
+    paths: Sequence[Path | str], form: str | None, columns: Sequence[str], limit: int | None
 ) -> list[LabelledSet]:
     """Read labelled sets from files.
 
     Args:
         paths: The files.
         form: Name of their format; None detects it from the columns.
-        columns: Names of columns, each written `what=name`.
+        columns: Names of columns, each written ROLE=COLUMN.
         limit: Number of items of each file, drawn by hash; None takes all.
 
     Returns:
@@ -75,12 +76,7 @@ def read_sets(
     Raises:
         InputError: If a column is malformed, or a file cannot be read; with the line.
     """
-    names = {}
-    for column in columns:
-        what, equals, name = column.partition("=")
-        if not equals or not name:
-            raise DataFileError(f"--column {column}: write it as what=name, as in prompt=query")
-        names[what] = name
+    names = parse_map(columns)
     return [read_labelled(path, form, names).sample(limit) for path in paths]
 
 

@@ -18,8 +18,8 @@ from rlhf_core.files.format_names import FORMAT_NAMES
 if TYPE_CHECKING:
     from rlhf_core.config.prompts import HygieneSettings
     from rlhf_core.exchange.account import Account
-    from rlhf_core.exchange.examples import Scale
     from rlhf_core.exchange.source import ImportSource
+    from rlhf_core.files.scales import Scale
     from rlhf_core.store import Store
 
 ROWS_A_BATCH = 500
@@ -218,7 +218,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _scale(text: str | None) -> "Scale | None":
-    from rlhf_core.exchange.examples import Scale
+    from rlhf_core.files.scales import Scale
 
     if text is None:
         return None

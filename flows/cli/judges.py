@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.terminal.harmless import harmless, harmless_json
-from flows.terminal.screen import AsJson, ConfigPath, Overrides, out, print_json, print_table
+from flows.terminal.screen import (
+    AsJson,
+    ColumnMap,
+    ConfigPath,
+    Overrides,
+    out,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from rlhf_core.config.tree import Panel
@@ -17,11 +25,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, measure, train and use judges outside a cycle.", no_args_is_help=True)
 Kind = Annotated[str, typer.Argument(help="A judge's kind, as in `solon judges list`.")]
-Columns = Annotated[
-    str | None,
+PairColumns = Annotated[
+    list[str] | None,
     typer.Option(
-        metavar="text=NAME,other=NAME,label=NAME",
-        help="Columns by name, or by number from 1 in a file without a header.",
+        "--map",
+        metavar="ROLE=COLUMN",
+        help="Name the column of text, other or label, or its number from 1 in a file without a "
+        "header, such as text=premise. Repeatable.",
     ),
 ]
 TaskName = Annotated[
@@ -68,25 +78,23 @@ def reparse(config: ConfigPath, overrides: Overrides = None, as_json: AsJson = F
 def bench(
     config: Annotated[Path, typer.Argument(help="A YAML file with `judges:`, such as a run's.")],
     data: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
             "--data",
-            help="Labelled answers: .jsonl(.gz), .json, .csv, .parquet, or an export of Solon.",
+            help="Labelled answers: a file, a folder or hf:owner/name:CONFIG:SPLIT, as in `solon "
+            "import`, or an export of Solon.",
         ),
     ],
     overrides: Overrides = None,
     form: Annotated[
         str | None,
         typer.Option(
-            "--format", help="pairs, scored_pairs, ranked or texts; default: by the columns."
+            "--format",
+            help="pairs, scored_pairs, ranked or texts, or a well-known data set as in `solon "
+            "import`. Default: by the columns.",
         ),
     ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column", metavar="WHAT=NAME", help="Name a column, such as prompt=query. Repeatable."
-        ),
-    ] = None,
+    columns: ColumnMap = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Rows of each file, drawn by hash. Default: all.")
     ] = None,
@@ -143,7 +151,7 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as epochs=3. Repeatable."),
     ] = None,
-    columns: Columns = None,
+    columns: PairColumns = None,
     task: TaskName = None,
     score_range: ScoreRange = None,
     as_json: AsJson = False,
@@ -194,7 +202,7 @@ def score(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the judge. Repeatable."),
     ] = None,
-    columns: Columns = None,
+    columns: PairColumns = None,
     as_json: AsJson = False,
 ) -> None:
     """Score every pair of a file; write one line a pair, in the file's order.
@@ -233,10 +241,12 @@ def _panel(config: Path, overrides: Sequence[str]) -> "Panel":
     return panel
 
 
-def _pair_format(columns: str | None, task: str | None, score_range: str | None) -> "PairFormat":
+def _pair_format(
+    columns: Sequence[str] | None, task: str | None, score_range: str | None
+) -> "PairFormat":
     from rlhf_core.files.text_pairs import pair_format
 
-    return pair_format(columns, task, score_range)
+    return pair_format(columns or [], task, score_range)
 
 
 def _in_words(value: object) -> object:

@@ -5,30 +5,38 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rlhf_core.config.base import PositiveInt, Settings
+from rlhf_core.files.format_names import FormatName
 
 PersonalData = Literal["email", "phone", "credit_card", "iban", "ip_address", "secret"]
 
 
 class Columns(Settings):
-    """Names of the columns of the prompt file."""
+    """Names of the columns of the prompt file.
+
+    A part of a nested column is named by its path, such as `extra_info.answer`,
+    `messages[0].content` or `completions[*].response`.
+    """
 
     prompt: str = "prompt"
     """The instruction or question: a text, or a conversation as a list of messages with `role` and
-    `content`, which ends with the user's. The only required column, besides `user` if that is
-    set."""
+    `content`, which ends with the user's. Without this column, the prompt is what precedes the last
+    answer of `messages`, or what `chosen` and `rejected` both begin with."""
     context: str = "context"
     """The text that a text-grounded prompt is about."""
     mode: str = "mode"
     """text_grounded, knowledge_seeking or creative. If it is missing or empty: text_grounded for a
     row with a context, creative for one without a reference, else knowledge_seeking."""
     reference: str = "reference"
-    """The reference answer: a text or a list of texts."""
+    """The reference answer: a text, a number or a list of either. 5 and 5.0 are read as "5"."""
     few_shot: str = "few_shot"
     """Worked examples: a list of messages of user and assistant in turn. The model reads them
     before the prompt; judges do not see them, and prompts are compared without them."""
     tools: str = "tools"
     """The tools that the model may call: a list of descriptions with `type` and `function`, or such
     a list as JSON text. The chat template shows them to the model."""
+    system: str | None = None
+    """A system message that comes before the prompt. null: prompts have none of their own, except
+    conversations that begin with one."""
     rubric: str = "rubric"
     """The criteria of answers to this prompt: a list of texts, or of objects with `criterion` and
     `points`, or such a list as JSON text. A criterion with points below 0 should not be met."""
@@ -90,8 +98,12 @@ class PromptSettings(Settings):
     """Source of the prompts, and the share that is held out."""
 
     path: str
-    """A .jsonl, .jsonl.gz, .json, .csv or .parquet file, a folder written by datasets'
-    `save_to_disk`, or `hf:owner/name` with an optional `:split` for a data set on the hub."""
+    """A .jsonl, .json, .csv or .tsv file, plain or as .gz or .zst, a .parquet file, a folder that
+    datasets' `save_to_disk` wrote, or a data set on the hub: `hf:owner/name:CONFIG:SPLIT`. A single
+    part after the name is the split, and without any it is train."""
+    format: FormatName | None = None
+    """Name of a well-known data set, whose columns are then known. null: recognised by its columns,
+    if they are those of one data set alone. `columns` takes precedence."""
     holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
     """Share of the prompts held out for evaluation. The split is drawn from each prompt's own text,
     or from its user if there are users, so it never changes when prompts are added."""

@@ -18,23 +18,6 @@ class NothingToLearn(Exception):
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Range of a file's scores, to store them as shares from 0 to 1."""
-
-    low: float = 0.0
-    high: float = 1.0
-
-    def share(self, score: float) -> float:
-        return (score - self.low) / (self.high - self.low)
-
-    def margin(self, margin: float) -> float:
-        return margin / (self.high - self.low)
-
-
-UNIT = Scale()
-
-
-@dataclass(frozen=True)
 class Example:
     """A row with something to learn: the prompt, and the answers, best first."""
 

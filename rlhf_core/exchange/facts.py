@@ -15,7 +15,8 @@ from functools import cached_property
 from itertools import combinations
 
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import UNIT, Example, Scale
+from rlhf_core.exchange.examples import Example
+from rlhf_core.files.scales import UNIT, Scale
 from rlhf_core.identity import content_id, unit_interval
 from rlhf_core.records import (
     Candidate,

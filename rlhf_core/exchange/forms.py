@@ -9,24 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_core.exchange import FORMS, Form
-from rlhf_core.exchange.asked import read_asked
-from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, Scale
+from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.orders import (
     EQUAL_ANSWERS,
     EQUAL_SCORES,
     read_margin,
     read_order,
-    read_preference,
     read_two_scores,
     utilities_of_two,
 )
-from rlhf_core.exchange.words import read_words
-from rlhf_core.files.asking import compared_cells, prompt_cell, split_answer
+from rlhf_core.exchange.words import Words, read_words
+from rlhf_core.files.asking import asked, compared_cells, prompt_cell, split_answer
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.formats import Layout
 from rlhf_core.files.messages import read_few_shot, read_tools
 from rlhf_core.files.roles import NAMES_IN_IMPORTS
 from rlhf_core.files.rubrics import read_rubric
+from rlhf_core.files.scales import UNIT, Scale, read_preference
 from rlhf_core.records import Mode
 from rlhf_core.records.conversation import ASSISTANT
 from rlhf_core.records.preferences import likely_mode
@@ -77,7 +76,7 @@ def read_example(
         DataFileError: If the row cannot be read; names file, line and column.
         NothingToLearn: If the row prefers no answer to another.
     """
-    known = scale or (Scale(*layout.scale) if layout.scale else None)
+    known = scale or layout.scale
     return READERS[form].read(layout.cells(place, row), known)
 
 
@@ -89,7 +88,7 @@ def _example(cells: Cells, form: Form, prompt: Any, answers: Sequence[Any], **re
     if context is not None:
         cells.as_text("context", context)
     few_shot = read_few_shot(cells.place, *cells.shown("few_shot"))
-    words = read_asked(cells.place, cells.shown("prompt")[0], prompt, context, few_shot)
+    words = Words(*asked(cells.place, cells.shown("prompt")[0], prompt, context, few_shot))
     references = cells.texts("reference")
     criteria = read_rubric(cells.place, *cells.shown("rubric"))
     return Example(

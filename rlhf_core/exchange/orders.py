@@ -4,16 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_core.exchange.examples import UNIT, NothingToLearn, Scale
+from rlhf_core.exchange.examples import NothingToLearn
 from rlhf_core.files.cells import Cells
+from rlhf_core.files.scales import UNIT, Scale
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"
 WIDEST_MARGIN = 2.0
 """Limit of a margin in a file; earlier versions of Solon exported margins up to this."""
-PREFERENCES = Scale(1.0, 2.0)
-"""Scale of a preference between two answers: 1 for the first, 2 for the second."""
-TIED = 0.0
-"""A preference that is a tie on that scale, beside its middle."""
 BEST_FIRST = "answers"
 """The only column whose answers are the best first by its name alone."""
 
@@ -126,31 +123,6 @@ def read_margin(cells: Cells, scale: Scale, scores: tuple[float, float] | None) 
     if scores[0] == scores[1]:
         raise NothingToLearn(EQUAL_SCORES)
     return scores[0] - scores[1]
-
-
-def read_preference(cells: Cells, scale: Scale | None) -> float:
-    """Return the probability that the first of two answers is better.
-
-    Args:
-        cells: The row.
-        scale: The preferences that name the first and the second answer; None is 1 and 2, of
-            which 0 is a tie.
-
-    Raises:
-        DataFileError: If the preference lies outside the scale.
-    """
-    preference = cells.label("preference")
-    known = scale or PREFERENCES
-    if known == PREFERENCES and preference == TIED:
-        return 0.5
-    share = known.share(preference)
-    if not 0 <= share <= 1:
-        tie = ", or 0 for a tie" if known == PREFERENCES else ""
-        raise cells.error(
-            f"{cells.column('preference')} = {preference:g}: must be {known.low:g} (the first is "
-            f"better), {known.high:g} (the second), between{tie}"
-        )
-    return 1 - share
 
 
 def utilities_of_two(margin: float) -> tuple[float, float]:

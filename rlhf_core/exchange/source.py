@@ -12,7 +12,7 @@ from typing import Any
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, Scale
+from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.forms import form_of, read_example
 from rlhf_core.exchange.own import own_key
 from rlhf_core.exchange.screening import Screen
@@ -20,6 +20,7 @@ from rlhf_core.files.format_names import FormatName
 from rlhf_core.files.formats import Layout, layout_of
 from rlhf_core.files.roles import NAMES_IN_IMPORTS
 from rlhf_core.files.rows import NamedColumns, read_source
+from rlhf_core.files.scales import UNIT, Scale
 
 IN_THE_STORE = "in this store already"
 
@@ -84,7 +85,7 @@ class ImportSource:
     def _layout(self, row: Mapping[str, Any], counts: "Findings") -> Layout:
         layout = layout_of(row, self.format, self.columns, NAMES_IN_IMPORTS)
         counts.format = layout.format
-        counts.scale = self.scale or (Scale(*layout.scale) if layout.scale else UNIT)
+        counts.scale = self.scale or layout.scale or UNIT
         return layout
 
 

@@ -5,7 +5,18 @@ from typing import Any
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.files.cells import Cells
-from rlhf_core.records.conversation import ASSISTANT, SYSTEM, SYSTEM_ROLES, USER
+from rlhf_core.files.dialogues import text_of
+from rlhf_core.files.messages import check_encodable, read_prompt_messages
+from rlhf_core.records.conversation import (
+    ASSISTANT,
+    SYSTEM,
+    SYSTEM_ROLES,
+    USER,
+    Message,
+    from_json,
+    without_context,
+    without_few_shot,
+)
 
 
 def prompt_cell(cells: Cells) -> Any:
@@ -29,6 +40,37 @@ def prompt_cell(cells: Cells) -> Any:
             f"column {cells.column('system')!r}; keep one of them"
         )
     return [{"role": SYSTEM, "content": system}, *messages]
+
+
+def asked(
+    place: str, column: str, cell: Any, context: str | None = None, few_shot: str | None = None
+) -> tuple[str, tuple[Message, ...] | None]:
+    """Return the text of a prompt, and its messages unless it is a single one of the user.
+
+    Exports write a prompt as the model reads it: with worked examples, and with its context before
+    the last message of the user. Both also stand in columns of their own, so they are taken off.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column of the prompt.
+        cell: The prompt: a text, or a list of messages.
+        context: The text that the prompt is about, if any.
+        few_shot: JSON list of its worked examples, if any.
+
+    Raises:
+        DataFileError: If the cell is neither, is empty, or leaves nothing to answer.
+    """
+    if isinstance(cell, str):
+        check_encodable(place, column, cell)
+        text, messages = cell.removeprefix(f"{context}\n\n") if context else cell, None
+    else:
+        read = read_prompt_messages(place, column, cell)
+        messages = tuple(without_context(without_few_shot(read, from_json(few_shot)), context))
+        text = text_of(messages, USER)
+        messages = None if [message["role"] for message in messages] == [USER] else messages
+    if not text.strip():
+        raise DataFileError(f"{place}: the prompt is empty; fill it in or remove the row")
+    return text, messages
 
 
 def compared_cells(cells: Cells) -> tuple[Any, Any, Any]:
@@ -89,6 +131,22 @@ def split_shared(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, Any]
             f"{place}: no column 'prompt', and chosen and rejected do not begin with a shared one"
         )
     return chosen[:shared], chosen[shared:], rejected[shared:]
+
+
+def any_prompt_cell(cells: Cells) -> Any:
+    """Return the prompt of a row, also from a whole conversation or from a pair of answers.
+
+    Raises:
+        DataFileError: If the row has none of them.
+    """
+    if cells.column("prompt") is None:
+        if cells.get("messages") is not None:
+            messages = cells.entries("messages")
+            return messages[:-1] if _role(messages[-1:]) == ASSISTANT else messages
+        if cells.has("chosen", "rejected"):
+            return compared_cells(cells)[0]
+    cells.require("prompt")
+    return prompt_cell(cells)
 
 
 def split_answer(cells: Cells) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from rlhf_core.files.cells import Cells, Reading
 from rlhf_core.files.format_names import FORMAT_NAMES, FormatName
 from rlhf_core.files.paths import MISSING, find_cell
 from rlhf_core.files.roles import ROLES, USUAL_NAMES
+from rlhf_core.files.scales import Scale
 from rlhf_core.files.spellings import read_dialogue, read_helpsteer, read_sharegpt
 
 HUMAN_FIRST = "\n\nHuman:"
@@ -33,7 +34,7 @@ class DataFormat:
     """Beginnings of the texts of some columns, where columns alone do not tell."""
     readings: Mapping[str, Reading] = field(default_factory=dict)
     """Conversion of the cells of a role, if they are spelled in a way of their own."""
-    scale: tuple[float, float] | None = None
+    scale: Scale | None = None
     """Lowest and highest score, or the preferences for the first and the second answer."""
 
     def is_format_of(self, row: Mapping[str, Any]) -> bool:
@@ -68,13 +69,13 @@ FORMATS: Mapping[FormatName, DataFormat] = {
             "scores": "completions[*].overall_score",
         },
         marks=("instruction", "completions[*].response", "completions[*].overall_score"),
-        scale=(1.0, 10.0),
+        scale=Scale(1.0, 10.0),
     ),
     "ultrafeedback_binarized": DataFormat(
         "HuggingFaceH4/ultrafeedback_binarized",
         columns={"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
         marks=("prompt_id", "messages", "chosen", "rejected", "score_chosen", "score_rejected"),
-        scale=(1.0, 10.0),
+        scale=Scale(1.0, 10.0),
     ),
     "hh": DataFormat(
         "Anthropic/hh-rlhf",
@@ -101,7 +102,7 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         columns={"prompt": "prompt", "answer": "response", "label": "helpfulness"},
         marks=("prompt", "response", "helpfulness", "correctness", "coherence", "verbosity"),
         readings={"prompt": read_helpsteer},
-        scale=(0.0, 4.0),
+        scale=Scale(0.0, 4.0),
     ),
     "helpsteer2_preference": DataFormat(
         "nvidia/HelpSteer2, preference",
@@ -113,7 +114,7 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         },
         marks=("prompt", "response_1", "response_2", "preference_strength"),
         readings={"prompt": read_helpsteer},
-        scale=(-3.0, 3.0),
+        scale=Scale(-3.0, 3.0),
     ),
     "helpsteer3": DataFormat(
         "nvidia/HelpSteer3, preference",
@@ -125,16 +126,16 @@ FORMATS: Mapping[FormatName, DataFormat] = {
             "subset": "domain",
         },
         marks=("context", "response1", "response2", "overall_preference"),
-        scale=(-3.0, 3.0),
+        scale=Scale(-3.0, 3.0),
     ),
     "sharegpt": DataFormat(
-        "ShareGPT: conversations with from and value",
+        "conversations with from and value",
         columns={"messages": "conversations"},
         marks=("conversations[*].from", "conversations[*].value"),
         readings={"messages": read_sharegpt},
     ),
     "sharegpt_preference": DataFormat(
-        "ShareGPT with chosen and rejected",
+        "the same with chosen and rejected",
         columns={"prompt": "conversations", "chosen": "chosen", "rejected": "rejected"},
         marks=(
             "conversations[*].from",
@@ -145,12 +146,12 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         readings=dict.fromkeys(("prompt", "chosen", "rejected"), read_sharegpt),
     ),
     "alpaca": DataFormat(
-        "Alpaca: instruction, input, output",
+        "instruction, input, output",
         columns={"prompt": "instruction", "input": "input", "answer": "output"},
         marks=("instruction", "input", "output"),
     ),
     "alpaca_preference": DataFormat(
-        "Alpaca with chosen and rejected",
+        "instruction, input, chosen, rejected",
         columns={
             "prompt": "instruction",
             "input": "input",
@@ -181,7 +182,7 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         marks=("system", "question", "chosen", "rejected"),
     ),
     "verl": DataFormat(
-        "verl: prompt and reward_model.ground_truth",
+        "prompt and reward_model.ground_truth",
         columns={
             "prompt": "prompt",
             "reference": "reward_model.ground_truth",
@@ -211,7 +212,7 @@ class Layout:
     usual: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: USUAL_NAMES)
     """Usual names of the columns of the other roles."""
     readings: Mapping[str, Reading] = field(default_factory=dict)
-    scale: tuple[float, float] | None = None
+    scale: Scale | None = None
     format: FormatName | None = None
     """Name of the format, if the rows have one."""
 

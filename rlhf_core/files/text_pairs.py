@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
+from typing import Any
 
 from rlhf_core.errors import DataFileError
-from rlhf_core.files.cells import Cells, number_of
+from rlhf_core.files.cells import Cells, near_name, number_of
+from rlhf_core.files.paths import MISSING, find_cell
+from rlhf_core.files.roles import parse_map
 from rlhf_core.files.rows import read_source
 
 
@@ -85,16 +88,17 @@ LABEL_COLUMNS: Mapping[str, tuple[PairTask | None, tuple[float, float] | None]] 
 HEADERLESS = ("1", "2", "3")
 SCORE_RANGES = ((0.0, 1.0), (0.0, 5.0))
 """Ranges that are tried in order; 0 to 5 is STS-B's."""
-NAME_THEM = "name them with --columns text=NAME,other=NAME,label=NAME"
+NAME_THEM = "name them with --map text=NAME --map other=NAME --map label=NAME"
+ROLES = ("text", "other", "label")
 
 
 def pair_format(
-    columns: str | None = None, task: str | None = None, score_range: str | None = None
+    columns: Sequence[str] = (), task: str | None = None, score_range: str | None = None
 ) -> PairFormat:
     """Parse a format from the options of a command line.
 
     Args:
-        columns: For example `text=premise,other=hypothesis,label=gold`.
+        columns: For example `text=premise`, `other=hypothesis` and `label=gold`.
         task: Name of a PairTask.
         score_range: For example `0,5`.
 
@@ -104,9 +108,9 @@ def pair_format(
     Raises:
         DataFileError: If an option is not valid; shows how to write it.
     """
-    named = dict(part.partition("=")[::2] for part in (columns or "").split(",") if part)
-    if named and (not {"text", "other"} <= set(named) <= {"text", "other", "label"}):
-        raise DataFileError(f"--columns {columns}: write text=NAME,other=NAME,label=NAME")
+    named = parse_map(columns, ROLES)
+    if named.keys() & {"text", "other"} and not {"text", "other"} <= named.keys():
+        raise DataFileError(f"--map {columns[0]}: name both text and other, or neither")
     if task is not None and task not in list(PairTask):
         raise DataFileError(f"--task {task}: use {', '.join(PairTask)}")
     return PairFormat(
@@ -156,9 +160,8 @@ def read_text_pairs(
     ]
     if not rows:
         raise DataFileError(f"{path} holds no pair of texts")
-    names = list(rows[0].row)
-    first, second = _text_columns(path, names, known)
-    columns = _label_columns(path, names, known, first) if needs_label else []
+    first, second = _text_columns(path, rows[0].row, known)
+    columns = _label_columns(path, rows[0].row, known, first) if needs_label else []
     readers = [(column.name, _label_reader(path, rows, column)) for column in columns]
     pairs: list[TextPair] = []
     for cells in rows:
@@ -178,7 +181,7 @@ def _is_header(cells: Sequence[str], known: PairFormat) -> bool:
     return any(set(pair) <= names for pair in TEXT_COLUMNS)
 
 
-def _text_columns(path: Path, names: Sequence[str], known: PairFormat) -> tuple[str, str]:
+def _text_columns(path: Path, names: Mapping[str, Any], known: PairFormat) -> tuple[str, str]:
     if known.text is not None and known.other is not None:
         chosen = (known.text.lower(), known.other.lower())
         for name in chosen:
@@ -195,7 +198,7 @@ def _text_columns(path: Path, names: Sequence[str], known: PairFormat) -> tuple[
 
 
 def _label_columns(
-    path: Path, names: Sequence[str], known: PairFormat, first: str
+    path: Path, names: Mapping[str, Any], known: PairFormat, first: str
 ) -> list[_LabelColumn]:
     default = PairTask.ENTAILMENT if first in DIRECTED else None
     if known.label is not None:
@@ -216,9 +219,11 @@ def _label_columns(
     return columns
 
 
-def _require_column(path: Path, names: Sequence[str], name: str) -> None:
-    if name not in names:
-        raise DataFileError(f"{path}: no column {name!r} (found: {', '.join(names)})")
+def _require_column(path: Path, row: Mapping[str, Any], name: str) -> None:
+    if find_cell(row, name) is MISSING:
+        raise DataFileError(
+            f"{path}: no column {name!r} (found: {', '.join(row)}){near_name(name, row)}"
+        )
 
 
 LabelReader = tuple[PairTask, Callable[[Cells, str], float]]

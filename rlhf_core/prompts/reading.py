@@ -3,22 +3,24 @@
 A row that cannot be used is an error that names its line; nothing is skipped silently.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from rlhf_core.config.prompts import Columns, PromptSettings
+from rlhf_core.files.asking import any_prompt_cell, asked
 from rlhf_core.files.cells import Cells
-from rlhf_core.files.dialogues import text_of
-from rlhf_core.files.messages import read_few_shot, read_prompt_messages, read_tools
+from rlhf_core.files.formats import Layout, layout_of
+from rlhf_core.files.messages import read_few_shot, read_tools
 from rlhf_core.files.rows import NamedColumns, read_source
 from rlhf_core.files.rubrics import read_rubric
 from rlhf_core.records import Mode, Prompt, split_of
-from rlhf_core.records.conversation import USER, opening_of, to_json
+from rlhf_core.records.conversation import opening_of, to_json
 from rlhf_core.records.preferences import likely_mode
 from rlhf_core.records.rubric import rubric_to_json
 
+OWN_NAMES: Mapping[str, tuple[str, ...]] = {"system": (), "input": (), "user": ()}
+"""Roles whose columns are read only if they are named; of the others, the name is the role."""
 NO_FILE = "set prompts.path to an existing file or data set"
 
 
@@ -37,62 +39,45 @@ def read_sent_prompts(settings: PromptSettings) -> Iterator[SentPrompt]:
         DataFileError: If the source is missing, a row is broken (names the line), or no row has a
             column that the settings name.
     """
-    columns = settings.columns
-    roles = {role: name for role, name in columns if name is not None}
-    named = NamedColumns(_renamed(columns))
+    renamed = _renamed(settings.columns)
+    named = NamedColumns({f"prompts.columns.{role}": name for role, name in renamed.items()})
+    layout: Layout | None = None
     for place, row in islice(read_source(settings.path, fix=NO_FILE), settings.limit):
         named.see(row)
-        cells = Cells(place, row, roles, hint="; name it in prompts.columns.{role}")
-        yield SentPrompt(_prompt(cells, settings.holdout), _user(cells) if columns.user else None)
+        layout = layout or layout_of(row, settings.format, renamed, OWN_NAMES)
+        cells = layout.cells(place, row, hint="; name it in prompts.columns.{role}")
+        user_id = _user(cells) if settings.columns.user else None
+        yield SentPrompt(_prompt(cells, settings.holdout), user_id)
     named.check(settings.path)
 
 
 def _renamed(columns: Columns) -> dict[str, str]:
-    """Return the columns whose names differ from the default, by the setting that names them."""
+    """Return the names of columns that differ from the default, by role."""
     defaults = Columns()
     return {
-        f"prompts.columns.{role}": name
-        for role, name in columns
-        if name is not None and name != getattr(defaults, role)
+        role: name for role, name in columns if name is not None and name != getattr(defaults, role)
     }
 
 
 def _prompt(cells: Cells, holdout: float) -> Prompt:
-    cells.require("prompt")
-    text, messages = _asked(cells)
-    context = cells.optional_text("context")
-    references = _references(cells)
+    few_shot = read_few_shot(cells.place, *cells.shown("few_shot"))
+    name = cells.shown("prompt")[0]
+    cell = any_prompt_cell(cells)
+    read, messages = asked(cells.place, name, "" if cell is None else cell)
+    text, context = read.strip(), cells.optional_text("context")
+    references = tuple(reference.strip() for reference in cells.texts("reference"))
+    criteria = read_rubric(cells.place, *cells.shown("rubric"))
     return Prompt(
         text=text,
         context=context,
         mode=_mode(cells, context, references),
         reference_answers=references,
-        messages=messages and to_json(messages),
-        few_shot=read_few_shot(cells.place, cells.column("few_shot") or "", cells.get("few_shot")),
-        tools=read_tools(cells.place, cells.column("tools") or "", cells.get("tools")),
-        rubric=_rubric(cells),
+        messages=to_json(messages) if messages else None,
+        few_shot=few_shot,
+        tools=read_tools(cells.place, *cells.shown("tools")),
+        rubric=rubric_to_json(criteria) if criteria else None,
         split=split_of(opening_of(messages).strip() if messages else text, context, holdout),
     )
-
-
-def _asked(cells: Cells) -> tuple[str, list[dict[str, Any]] | None]:
-    """Return the text of a prompt, and its messages unless it is a single one of the user."""
-    cell = cells.get("prompt")
-    messages = None
-    if isinstance(cell, list):
-        messages = read_prompt_messages(cells.place, cells.column("prompt") or "prompt", cell)
-        text = text_of(messages, USER).strip()
-        messages = messages if [one["role"] for one in messages] != [USER] else None
-    else:
-        text = cells.optional_text("prompt") or ""
-    if not text:
-        raise cells.error("the prompt is empty; fill it in or remove the line")
-    return text, messages
-
-
-def _rubric(cells: Cells) -> str | None:
-    criteria = read_rubric(cells.place, cells.column("rubric") or "rubric", cells.get("rubric"))
-    return rubric_to_json(criteria) if criteria else None
 
 
 def _user(cells: Cells) -> str | None:
@@ -101,13 +86,6 @@ def _user(cells: Cells) -> str | None:
     if isinstance(cell, bool) or not isinstance(cell, str | int | None):
         raise cells.wrong("user", cell, "a text or a whole number")
     return None if cell is None else str(cell).strip() or None
-
-
-def _references(cells: Cells) -> tuple[str, ...]:
-    cell = cells.get("reference")
-    entries = cell if isinstance(cell, list) else [cell]
-    texts = [cells.as_text("reference", entry).strip() for entry in entries if entry is not None]
-    return tuple(text for text in texts if text)
 
 
 def _mode(cells: Cells, context: str | None, references: Sequence[str]) -> Mode:

@@ -241,7 +241,7 @@ def test_a_dry_run_calls_no_model_and_writes_nothing(
     ("arguments", "message"),
     [
         (["--data", "none.jsonl"], "no file none.jsonl; name an existing one"),
-        (["--data", "DATA", "--column", "prompt"], "--column prompt: write it as what=name"),
+        (["--data", "DATA", "--map", "prompt"], "--map prompt: write ROLE=COLUMN"),
         (["--data", "DATA", "--format", "pears"], "no format 'pears'; use pairs"),
         (["--data", "DATA", "--set", "judges.0.kind=oracle"], "no judge 'oracle'"),
         (["--data", "DATA", "--set", "judgez=1"], "unknown key 'judgez'; did you mean 'judges'?"),

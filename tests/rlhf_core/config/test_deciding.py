@@ -17,11 +17,11 @@ DECIDE_OR_NOT = {
         "name abandoned_champion store artifacts judging compute budget tracker",
     ),
     "PromptSettings": (
-        "path holdout limit columns privacy hygiene",
+        "path format holdout limit columns privacy hygiene",
         "",
     ),
     "Columns": (
-        "prompt context mode reference user",
+        "prompt context mode reference few_shot tools system rubric user",
         "",
     ),
     "PrivacySettings": (

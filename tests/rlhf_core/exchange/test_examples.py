@@ -6,10 +6,11 @@ import pytest
 
 from rlhf_core.errors import DataFileError
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import UNIT, Example, NothingToLearn, Scale
+from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.forms import form_of, read_example
 from rlhf_core.files.formats import layout_of
 from rlhf_core.files.roles import NAMES_IN_IMPORTS
+from rlhf_core.files.scales import UNIT, Scale
 from rlhf_core.records import Mode
 
 ONE, TWO = {"role": "user", "content": "One?"}, {"role": "user", "content": "Two?"}
@@ -211,7 +212,7 @@ def test_a_prompt_that_is_not_named_is_what_both_begin_with(
 @pytest.mark.parametrize(
     ("cells", "form", "message"),
     [
-        ({**PAIR, "prompt": " \n"}, "preference", "'prompt' is empty"),
+        ({**PAIR, "prompt": " \n"}, "preference", "the prompt is empty"),
         ({**PAIR, "chosen": ""}, "preference", "'answer' is empty"),
         ({**PAIR, "chosen": "\ud800"}, "preference", "half a surrogate pair"),
         ({**PAIR, "chosen": 7}, "preference", "must all be texts, or all be lists"),

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from rlhf_core.exchange import Form
-from rlhf_core.exchange.examples import UNIT, Example
+from rlhf_core.exchange.examples import Example
 from rlhf_core.exchange.facts import Importer, demonstrated_prompt, match_labels
 from rlhf_core.exchange.forms import read_example
+from rlhf_core.files.scales import UNIT
 from rlhf_core.records import (
     Candidate,
     ImportedRow,

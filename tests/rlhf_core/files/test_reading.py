@@ -106,6 +106,12 @@ def test_dialogues_that_part_early_keep_all_that_follows(tmp_path: Path):
     ]
 
 
+def test_dialogues_that_share_no_turn_cannot_be_compared(tmp_path: Path):
+    row = {"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"}
+    with pytest.raises(DataFileError, match="line 1: no column 'prompt', and chosen"):
+        read(tmp_path, row)
+
+
 def test_messages_are_a_dialogue_too(tmp_path: Path):
     asked = {"role": "user", "content": "Hi"}
     row = {
@@ -168,7 +174,10 @@ def test_what_no_judge_could_decide_is_left_out_and_counted(tmp_path: Path):
         ({"prompt": "Q", "chosen": "a"}, r"line 3: no known format \(columns: prompt, chosen\)"),
         ({"prompt": "Q", "chosen": 1, "rejected": "b"}, "line 3: 'chosen' must be text, not int"),
         ({"prompt": " ", "chosen": "a", "rejected": "b"}, "line 3: the prompt is empty"),
-        ({"chosen": "a", "rejected": "b"}, "line 3: no column prompt or instruction"),
+        (
+            {"chosen": "a", "rejected": "b"},
+            "line 3: no column 'prompt', and chosen and rejected do not",
+        ),
         (
             {"prompt": "Q", "output_1": "a", "output_2": "b", "preference": 3},
             r"line 3: preference = 3: must be 1 \(the first is better\)",
@@ -179,11 +188,7 @@ def test_what_no_judge_could_decide_is_left_out_and_counted(tmp_path: Path):
         ),
         (
             {"prompt": "Q", "responses": ["a", "b"], "ranks": [1]},
-            "line 3: 2 responses and 1 ranks",
-        ),
-        (
-            {"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"},
-            "line 3: the two dialogues share no turn",
+            "line 3: 2 answers and 1 ranks",
         ),
         ({"prompt": "Q", "answer": "a", "label": float("nan")}, "line 3: label = nan"),
         ({"prompt": "Q", "answer": "a", "label": 1}, "holds pairs and single texts"),
@@ -225,11 +230,11 @@ def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes | No
 def test_an_unknown_format_or_column_is_refused_with_those_there_are(tmp_path: Path):
     with pytest.raises(DataFileError, match="no format 'pears'; use pairs, scored_pairs"):
         read(tmp_path, *PAIRS, form="pears")
-    with pytest.raises(DataFileError, match="no column holds 'promt'; use prompt, context"):
+    with pytest.raises(DataFileError, match="no role 'promt'; use prompt, system"):
         read(tmp_path, *PAIRS, columns={"promt": "x"})
 
 
 @pytest.mark.parametrize("holds", ["reference", "context", "subset"])
 def test_a_named_column_that_no_row_has_is_refused(tmp_path: Path, holds: str):
-    with pytest.raises(DataFileError, match=rf"'gold', which --column {holds} names"):
+    with pytest.raises(DataFileError, match=rf"'gold', which --map {holds} names"):
         read(tmp_path, *PAIRS, columns={holds: "gold"})

@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
 TEXTS = {"text": "a", "other": "b", "label": 1}
 BAD: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
-    ("prompts", {"prompt": "Q"}, {"prompt": 5}, "'prompt' must be text, not int"),
+    ("prompts", {"prompt": "Q"}, {"prompt": 5}, "'prompt' must be text or messages, not int"),
     ("prompts", {"prompt": "Q"}, {"text": "Q"}, r"no column 'prompt' \(found: text\)"),
     ("labelled", PAIR, {**PAIR, "rejected": 5}, "'rejected' must be text, not int"),
     ("labelled", PAIR, {**PAIR, "rejected": None}, "'rejected' is null"),

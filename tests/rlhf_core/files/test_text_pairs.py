@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,10 +76,10 @@ def test_0_and_1_are_entailment_of_a_summary_and_paraphrase_of_a_sentence(tmp_pa
 
 
 def test_columns_can_be_named_or_counted(tmp_path: Path):
-    named = pair_format("text=Q1,other=Q2,label=same")
+    named = pair_format(["text=Q1", "other=Q2", "label=same"])
     file = written(tmp_path, "q.csv", "id,q1,q2,same\n7,a,b,1\n")
     assert read_text_pairs(file, named) == [TextPair("a", "b", PairTask.PARAPHRASE, 1.0)]
-    counted = pair_format("text=2,other=3,label=1", score_range="0,10")
+    counted = pair_format(["text=2", "other=3", "label=1"], score_range="0,10")
     file = written(tmp_path, "n.tsv", "7\ta\tb\n")
     assert read_text_pairs(file, counted) == [TextPair("a", "b", PairTask.SIMILARITY, 0.7)]
 
@@ -135,7 +136,15 @@ def test_a_file_that_is_not_there_or_no_utf8_is_refused(tmp_path: Path):
         read_text_pairs(tmp_path / "latin.csv")
 
 
-@pytest.mark.parametrize("arguments", [("a",), ("text=a",), (None, "nearness"), (None, None, "5")])
-def test_a_format_written_wrongly_says_how(arguments: tuple[str | None, ...]):
-    with pytest.raises(DataFileError, match=r"write|use similarity"):
+@pytest.mark.parametrize(
+    "arguments", [(["a"],), (["text=a"],), ([], "nearness"), ([], None, "5"), (["texts=a"],)]
+)
+def test_a_format_written_wrongly_says_how(arguments: tuple[Any, ...]):
+    with pytest.raises(DataFileError, match=r"write|name both|use similarity|use text, other"):
         pair_format(*arguments)
+
+
+def test_a_part_of_a_nested_column_can_be_named(tmp_path: Path):
+    known = pair_format(["text=pair.a", "other=pair.b", "label=same"])
+    file = written(tmp_path, "n.jsonl", '{"pair": {"a": "x", "b": "y"}, "same": 1}\n')
+    assert read_text_pairs(file, known) == [TextPair("x", "y", PairTask.PARAPHRASE, 1.0)]
