@@ -78,7 +78,7 @@ def _with_turns(story: dict[str, Any]) -> dict[str, Any]:
         return story
     turns = {"turns": told["turns"]}
     without = {name: value for name, value in told.items() if name not in ("text", "turns")}
-    return {**story, "prompt": without, **turns} if told is prompt else {**without, **turns}
+    return {**turns, **story, "prompt": without} if told is prompt else {**turns, **without}
 
 
 def _fields(story: dict[str, Any], above: str = "") -> "Sequence[tuple[str, Any]]":

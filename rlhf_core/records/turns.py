@@ -3,7 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rlhf_core.records.conversation import Conversation, Message, Tool, ask, from_json, to_json
+from rlhf_core.records.conversation import (
+    Conversation,
+    Message,
+    Tool,
+    ask,
+    from_json,
+    to_json,
+    without_instructions,
+)
 
 TOOLS, CALLS = "tools that the assistant may call", "calls of the assistant"
 EXAMPLE = "example: "
@@ -36,8 +44,10 @@ def turns_to_show(
     if not (messages or few_shot or tools):
         return []
     examples = [Turn(f"{EXAMPLE}{one.speaker}", one.text) for one in _turns(from_json(few_shot))]
-    asked = from_json(messages) or ask(text).messages
-    return [*_tools(from_json(tools)), *examples, *_turns(asked)]
+    read = from_json(messages) or ask(text).messages
+    asked = without_instructions(read)
+    instructions = read[: len(read) - len(asked)]
+    return [*_tools(from_json(tools)), *_turns(instructions), *examples, *_turns(asked)]
 
 
 def _tools(tools: Sequence[Tool]) -> Iterator[Turn]:

@@ -83,8 +83,14 @@ def test_a_conversation_is_shown_turn_by_turn(
         {"role": "system", "content": "Answer in verse."},
         {"role": "user", "content": "Name a river.\x1b[2J"},
     ]
+    examples = [
+        {"role": "user", "content": "Name a lake."},
+        {"role": "assistant", "content": "Como."},
+    ]
     asked = prompt(
-        "System: Answer in verse.\n\nHuman: Name a river.", messages=json.dumps(messages)
+        "System: Answer in verse.\n\nHuman: Name a river.",
+        messages=json.dumps(messages),
+        few_shot=json.dumps(examples),
     )
     told = candidate("The Seine.", prompt_id=asked.id)
     store = Store(tmp_path / "solon.duckdb")
@@ -94,9 +100,15 @@ def test_a_conversation_is_shown_turn_by_turn(
         assert call(monkeypatch, *arguments) == 0
         printed = capsys.readouterr().out
         rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
-        assert ["system", "Answer in verse."] in rows
-        assert ["user", "Name a river.\\x1b[2J"] in rows
+        place = rows.index(["system", "Answer in verse."])
+        assert rows[place + 1 : place + 4] == [
+            ["example: user", "Name a lake."],
+            ["example: assistant", "Como."],
+            ["user", "Name a river.\\x1b[2J"],
+        ]
         assert "Human:" not in printed
     assert call(monkeypatch, *arguments, "--json") == 0
     shown = json.loads(capsys.readouterr().out)["prompt"]["turns"]
-    assert shown == [{"speaker": one["role"], "text": one["content"]} for one in messages]
+    assert [turn["text"] for turn in shown] == [
+        one["content"] for one in (messages[0], *examples, messages[1])
+    ]
