@@ -23,7 +23,7 @@ from rlhf_core.files.asking import asked, compared_cells, prompt_cell, split_ans
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.formats import Layout
 from rlhf_core.files.messages import read_few_shot, read_tools
-from rlhf_core.files.roles import NAMES_IN_IMPORTS
+from rlhf_core.files.roles import NAMES_IN_IMPORTS, suggested_map
 from rlhf_core.files.rubrics import read_rubric
 from rlhf_core.files.scales import UNIT, Scale, read_preference
 from rlhf_core.records import Mode
@@ -52,6 +52,7 @@ def form_of(place: str, row: Mapping[str, Any], layout: Layout = PLAIN) -> Form:
         raise filled.error(
             f"columns {', '.join(row)} are those of no form ({', '.join(FORMS)}); name them, as in "
             "--map prompt=COLUMN --map chosen=COLUMN --map rejected=COLUMN, or name a --format"
+            f"{suggested_map(row)}"
         )
     return form
 

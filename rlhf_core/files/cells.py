@@ -125,22 +125,22 @@ class Cells:
         return cell
 
     def texts(self, role: str) -> tuple[str, ...]:
-        """Return the texts of a cell that holds none, one or a list, without surrounding space.
+        """Return the texts of a cell that holds none, one or a list; blank ones are left out.
 
         Numbers, true and false, and dates become texts: 5 and 5.0 are "5", which tables with empty
         cells do not tell apart, and true is "true", as in JSON.
         """
         cell = self.get(role)
         entries = cell if isinstance(cell, list) else [cell]
-        texts = [self._spelled(role, entry).strip() for entry in entries if entry is not None]
-        return tuple(text for text in texts if text)
+        texts = [self._spelled(role, entry) for entry in entries if entry is not None]
+        return tuple(text for text in texts if text.strip())
 
     def _spelled(self, role: str, cell: Any) -> str:
         if isinstance(cell, bool):
             return str(cell).lower()
         if isinstance(cell, float) and cell.is_integer():
             return str(int(cell)) if abs(cell) < EXACT_INTEGERS else repr(cell)
-        if isinstance(cell, int | float | Decimal) and math.isfinite(cell):
+        if isinstance(cell, int) or (isinstance(cell, float | Decimal) and math.isfinite(cell)):
             return str(cell)
         if isinstance(cell, date):
             return cell.isoformat()

@@ -17,7 +17,7 @@ from rlhf_core.files.dialogues import text_of
 from rlhf_core.files.formats import Layout, check_format, layout_of
 from rlhf_core.files.labelled import TIE, LabelledPair, LabelledSet, LabelledText
 from rlhf_core.files.messages import read_few_shot, read_messages, read_tools
-from rlhf_core.files.roles import ROLES
+from rlhf_core.files.roles import ROLES, suggested_map
 from rlhf_core.files.rows import NamedColumns, read_source
 from rlhf_core.files.rubrics import read_rubric
 from rlhf_core.files.scales import Scale, read_preference
@@ -106,6 +106,7 @@ def _form(cells: Cells) -> str:
         raise cells.error(
             f"no known format (columns: {', '.join(cells.row)}); name a --format, or the columns, "
             "as in --map prompt=COLUMN --map chosen=COLUMN --map rejected=COLUMN"
+            f"{suggested_map(cells.row)}"
         )
     return form
 

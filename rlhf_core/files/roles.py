@@ -1,6 +1,7 @@
 """Roles of columns: one vocabulary for prompts, imports, labelled answers and pairs of texts."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from rlhf_core.errors import DataFileError
@@ -36,6 +37,8 @@ ROLES: Mapping[str, str] = {
     "other": "the second of two texts; the hypothesis",
 }
 """Contents of a column, by the name of its role."""
+SUGGESTED = ("prompt", "chosen", "rejected", "answers", "answer", "label")
+"""Roles that an error suggests for columns whose names contain them."""
 USUAL_NAMES: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "instruction", "question", "query", "input"),
     "system": (),
@@ -90,6 +93,20 @@ def parse_map(options: Sequence[str], roles: Collection[str] = tuple(ROLES)) -> 
             raise DataFileError(f"--map {option}: the column {column!r} is named twice")
         names[role] = column
     return names
+
+
+def suggested_map(columns: Collection[str]) -> str:
+    """Return options for columns whose names contain a role's, as the end of an error.
+
+    Args:
+        columns: Names of columns that no role has.
+    """
+    containing = {
+        role: [column for column in columns if role in re.split(r"[^a-z]+", column.lower())]
+        for role in SUGGESTED
+    }
+    options = [f"--map {role}={found[0]}" for role, found in containing.items() if len(found) == 1]
+    return f"; did you mean {' '.join(options)}?" if options else ""
 
 
 def _meant(role: str, column: str, roles: Collection[str]) -> str:
