@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.algorithms.scoring import score_sequences
-from rlhf_core.config import Settings
 from rlhf_core.config.policy import PolicySettings
+from rlhf_core.config.template import TemplateSettings
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base
 from rlhf_core.models.artifacts import is_reward_model, load_saved
@@ -29,7 +29,7 @@ UNKNOWN_CONTEXT = 2048
 """Context length in tokens of a model whose config names none."""
 
 
-class RewardModelOptions(Settings):
+class RewardModelOptions(TemplateSettings):
     model: str
     """Folder of a reward model that Solon trained (artifacts/models/reward-…), or a local folder
     or hub id of a sequence classifier with one output."""
@@ -48,6 +48,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
             locate(self._base)
         else:
             require_single_output(self._base)
+        self._chat.template.check()
 
     def workload(self, prompt_tokens: float, answer_tokens: float) -> Workload:
         parameters = parameter_count(self._base)
@@ -113,7 +114,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _chat(self) -> ChatFormat:
-        return ChatFormat(load_tokenizer(self._base), self.options.system_prompt)
+        return ChatFormat(load_tokenizer(self._base), self.options.system_prompt, self.options)
 
     @cached_property
     def _trunk_and_role(self) -> tuple[Trunk, Role]:

@@ -59,7 +59,8 @@ class Seeder:
         config = self.config
         options = self.settings.model_dump(mode="json", exclude={"judge", "max_share"})
         sampling = (config.sampling.temperature, config.sampling.max_new_tokens, config.seed)
-        model = (versions.base(config).id, config.policy.system_prompt)
+        policy = config.policy
+        model = (versions.base(config).id, policy.system_prompt, *policy.template_changes())
         return f"abstention-{content_id(self.judge.version, options, *sampling, *model)[:8]}"
 
     def answerable_prompts(self, learnt: Sequence[Prompt]) -> list[Prompt]:

@@ -33,8 +33,7 @@ def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSett
         role: The role that answers.
         sampling: Temperature and length of the answers.
     """
-    system_prompt = cycle.config.policy.system_prompt
-    drawing = on_all_ranks(LocalSampler, trunk, role, system_prompt, sampling)
+    drawing = on_all_ranks(LocalSampler, trunk, role, cycle.config.policy, sampling)
     return partial(on_all_ranks, drawing)  # type: ignore[call-arg]  # arguments come later
 
 

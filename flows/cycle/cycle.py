@@ -164,6 +164,7 @@ class Cycle(BaseModel):
                 sampling.max_new_tokens,
                 self.config.policy.system_prompt,
                 endpoint,
+                *self.config.policy.template_changes(),
             ),
             seed=seed_from("candidates", self.config.seed, purpose),
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.loading import context_length, load_tokenizer, read_config
 from rlhf_core.prompts.intake import Intake, Tombstones, read_prompts
 from rlhf_core.prompts.users import UserHashes
@@ -33,7 +33,7 @@ def read_checked_prompts(config: Config) -> Intake:
     _refuse_empty_splits(config, prompts)
     if store is not None and intake.users:
         _refuse_other_splits(config, prompts, store)
-    chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
+    chat = policy_chat(load_tokenizer(config.policy.model), config.policy)
     for prompt in prompts:
         try:
             length = len(chat.prompt_ids(prompt.conversation))
@@ -48,7 +48,22 @@ def read_checked_prompts(config: Config) -> Intake:
                 "raise the limit"
             )
     _refuse_unreadable_texts(config, chat, prompts)
+    _log_marks(config, chat, prompts)
     return intake
+
+
+def _log_marks(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> None:
+    """Log how many prompts spell marks of turns that are ordinary words."""
+    spelling = [prompt for prompt in prompts if chat.marks.spells_words(prompt.text)]
+    if spelling:
+        logger.info(
+            "%d prompts spell marks of the chat template of %s (%s), the first: %r; the model "
+            "reads each with a space before its last character, so that none opens a turn",
+            len(spelling),
+            config.policy.model,
+            " ".join(chat.marks.words),
+            spelling[0].text[:60],
+        )
 
 
 def _refuse_unreadable_texts(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> None:

@@ -21,7 +21,11 @@ def selecting_judge(config: Config) -> RewardModelJudge | None:
     if settings is None:
         return None
     name = locate_reward_model(settings.reward_model, config.artifacts / "models")
-    options = RewardModelOptions(model=name, system_prompt=config.policy.system_prompt)
+    options = RewardModelOptions(
+        model=name,
+        system_prompt=config.policy.system_prompt,
+        template_date=config.policy.template_date,
+    )
     judge = RewardModelJudge(options)
     try:
         judge.check()

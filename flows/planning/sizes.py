@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flows.cycle.estimates import Sizes
 from flows.planning.speed import measure_speed
 from rlhf_core.config import Config
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
 from rlhf_core.records import Prompt
@@ -23,7 +23,7 @@ def measure_sizes(config: Config, prompts: Sequence[Prompt], compute: Compute) -
     Returns:
         The sizes that estimates of time and cost depend on.
     """
-    chat = ChatFormat(load_tokenizer(config.policy.model), config.policy.system_prompt)
+    chat = policy_chat(load_tokenizer(config.policy.model), config.policy)
     lengths = [len(chat.prompt_ids(prompt.conversation)) for prompt in prompts]
     answers = [
         min(len(chat.answer_ids(text)), config.sampling.max_new_tokens)

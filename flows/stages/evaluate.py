@@ -27,7 +27,7 @@ from rlhf_core.evaluation.comparison import (
     settings_hash,
 )
 from rlhf_core.models.artifacts import load_role, open_trunk
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences.votes import OPINIONS
@@ -132,7 +132,7 @@ class _Models:
 
     @cached_property
     def chat(self) -> ChatFormat:
-        return ChatFormat(self.trunk.tokenizer, self.cycle.config.policy.system_prompt)
+        return policy_chat(self.trunk.tokenizer, self.cycle.config.policy)
 
     def role(self, model_id: str) -> Role:
         roles = {self.sft_id: Role.REFERENCE, self.policy_id: Role.POLICY}

@@ -36,7 +36,7 @@ from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.distributed.collective import RankZeroOnly, on_all_ranks
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, RolloutRecord, Split
 from rlhf_core.store import line_queries, queries
@@ -194,7 +194,7 @@ def _open_trunk(cycle: Cycle, origins: _Origins) -> Trunk:
 def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origins) -> None:
     config, prompts = cycle.config, origins.prompts
     trunk = _open_trunk(cycle, origins)
-    chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
+    chat = policy_chat(trunk.tokenizer, config.policy)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
     others: Roles = {}

@@ -16,7 +16,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_model import normalise, train_reward_model
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import open_trunk, save_role
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
@@ -75,7 +75,7 @@ def _train(
     config = cycle.config
     base = cycle.folder(sft_id)
     trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
-    chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
+    chat = policy_chat(trunk.tokenizer, config.policy)
     settings = config.reward_model
     learnable = ranked_candidates(work.store, chat, rankings, settings, config)
     learnt, held_out = hold_out(learnable, settings.holdout)

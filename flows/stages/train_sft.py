@@ -23,7 +23,7 @@ from rlhf_core.algorithms.sft import train_sft as sft_steps
 from rlhf_core.config import Config
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import open_trunk, save_merged
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
 from rlhf_core.store import Store, line_queries, queries
@@ -115,7 +115,7 @@ def _train(
     learnt, aside = split_for_selection(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
     trunk = on_all_ranks(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
-    chat = ChatFormat(trunk.tokenizer, config.policy.system_prompt)
+    chat = policy_chat(trunk.tokenizer, config.policy)
     settings, trial = config.sft, on_all_ranks(build_trial, config, chat, aside)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:

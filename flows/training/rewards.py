@@ -161,6 +161,7 @@ def _judge_reward(
             for place, rollout in enumerate(rollouts)
             if _applies_to(settings, prompts, rollout)
         ]
+        due = [(place, answer) for place, answer in due if answer.has_begun]
         scores = [math.nan] * len(rollouts)
         opinions = judge.score([answer for _, answer in due]) if due else []
         _refuse_silence(settings.name, opinions)

@@ -13,9 +13,12 @@ from judges.language_model.choice import TOO_LONG
 from judges.language_model.label_tokens import LabelTokens
 from judges.language_model.parsing import parse_verdict
 from judges.language_model.question import Question
+from rlhf_core.config.template import TemplateSettings
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import EndpointError
+from rlhf_core.models.answers import AnswerReader
 from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.chat_template import DEFAULTS
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.turn_end import end_ids
@@ -46,11 +49,27 @@ class LocalModel:
 
     Args:
         name: Bundled name, folder or hub id.
+        settings: Settings of its chat template.
+        thinking_tokens: Tokens for its thoughts, on top of the length of a reply. They are granted
+            to a reply that would have none left.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        settings: TemplateSettings = DEFAULTS,
+        thinking_tokens: int = 4096,
+    ) -> None:
+        self.name, self.settings, self.thinking_tokens = name, settings, thinking_tokens
         self._labels: dict[tuple[str, ...], LabelTokens] = {}
+
+    def check(self) -> None:
+        """Refuse settings that the model's chat template does not read.
+
+        Raises:
+            ConfigError: If one would do nothing.
+        """
+        self._chat.template.check()
 
     def labels(self, labels: Sequence[str]) -> LabelTokens:
         """Return the spellings of these labels in the model's tokenizer.
@@ -91,12 +110,12 @@ class LocalModel:
 
     def _choose(self, prompts: Sequence[Sequence[int]], question: Question) -> list[_Reply]:
         """Return the labels' probabilities; where they are too low, write a reply and read it."""
-        masses = self._mass(prompts, question.labels)
+        masses = self._first_masses(prompts, question.labels)
         replies = [_Reply("", "eos", probabilities=json.dumps(mass)) for mass in masses]
         least = question.min_label_mass
         unsure = [n for n, mass in enumerate(masses) if sum(mass.values()) < least]
         if unsure:
-            samples = self._sample([prompts[place] for place in unsure], question.max_tokens)
+            samples = self._replies([prompts[place] for place in unsure], question.max_tokens)
             for place, sample in zip(unsure, samples, strict=True):
                 replies[place] = self._with_mass(
                     prompts[place], sample, masses[place], question.labels
@@ -111,21 +130,32 @@ class LocalModel:
         labels: Sequence[str],
     ) -> _Reply:
         """Return a written reply with the labels' probabilities where it states its verdict."""
-        text, finish = self._chat.decode(written.token_ids), written.finish_reason
+        text, finish = self._text(prompt, written.token_ids), written.finish_reason
         verdict = parse_verdict(text, labels, is_cut=finish == "length")
-        before = self._tokens_before(written.token_ids, verdict.place if verdict else None)
-        begun = self._chat.decode(written.token_ids[:before])
+        before = self._tokens_before(prompt, written.token_ids, verdict.place if verdict else None)
+        begun = self._text(prompt, written.token_ids[:before])
         tokens: list[tuple[str, Mapping[str, float]]] = [(text, at_once)]
         if before:
             (mass,) = self._mass([[*prompt, *written.token_ids[:before]]], labels)
             tokens = [(begun, {}), (text[len(begun) :], mass)]
         return _Reply(text, finish, len(written.token_ids), json.dumps(tokens))
 
-    def _tokens_before(self, ids: Sequence[int], place: int | None) -> int:
+    def _tokens_before(self, prompt: Sequence[int], ids: Sequence[int], place: int | None) -> int:
         """Return the number of tokens before the one that contains a place in the text."""
         if place is None:
             return 0
-        return next(n for n in range(len(ids)) if len(self._chat.decode(ids[: n + 1])) > place)
+        # From the end, where a model that thinks first states its verdict.
+        return next(
+            n for n in range(len(ids) - 1, -1, -1) if len(self._text(prompt, ids[:n])) <= place
+        )
+
+    def _first_masses(
+        self, prompts: Sequence[Sequence[int]], labels: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Return the labels' probabilities at once; 0 if the prompt opens the model's thoughts."""
+        if any(self._reader.opened(prompt) for prompt in prompts):
+            return [dict.fromkeys(labels, 0.0) for _ in prompts]
+        return self._mass(prompts, labels)
 
     def _mass(
         self, prompts: Sequence[Sequence[int]], labels: Sequence[str]
@@ -134,10 +164,35 @@ class LocalModel:
             return self.labels(labels).mass(self._model, prompts, self._compute.forward_tokens)
 
     def _write(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[_Reply]:
+        samples = self._replies(prompts, max_tokens)
         return [
-            _Reply(self._chat.decode(one.token_ids), one.finish_reason, len(one.token_ids))
-            for one in self._sample(prompts, max_tokens)
+            _Reply(self._text(prompt, one.token_ids), one.finish_reason, len(one.token_ids))
+            for prompt, one in zip(prompts, samples, strict=True)
         ]
+
+    def _text(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """Return the text of a reply, with the model's thoughts between marks."""
+        return self._reader.read(prompt, ids).whole
+
+    def _replies(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
+        """Return replies; those that were lost in thought are written once more, with more tokens.
+
+        At temperature 0 the longer reply begins with the shorter one.
+        """
+        samples = self._sample(prompts, max_tokens)
+        lost = [
+            place
+            for place, (prompt, sample) in enumerate(zip(prompts, samples, strict=True))
+            if sample.finish_reason == "length"
+            and self._reader.read(prompt, sample.token_ids).is_lost
+        ]
+        if lost:
+            again = [prompts[place] for place in lost]
+            room = self._context - max(map(len, again))
+            longer = self._sample(again, min(max_tokens + self.thinking_tokens, room))
+            for place, sample in zip(lost, longer, strict=True):
+                samples[place] = sample
+        return samples
 
     def _sample(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
         limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
@@ -165,7 +220,11 @@ class LocalModel:
 
     @cached_property
     def _chat(self) -> ChatFormat:
-        return ChatFormat(load_tokenizer(self.name), system_prompt=None)
+        return ChatFormat(load_tokenizer(self.name), None, self.settings)
+
+    @cached_property
+    def _reader(self) -> AnswerReader:
+        return AnswerReader(self._chat.tokenizer, self._end_ids)
 
     @cached_property
     def _end_ids(self) -> frozenset[int]:

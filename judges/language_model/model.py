@@ -26,6 +26,7 @@ from judges.panel.judge import Judge, Workload
 from judges.panel.ledger import Ledger
 from rlhf_core.config.base import UNLESS_SET, PositiveInt, Share
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.template import TemplateSettings
 from rlhf_core.endpoints.batch_files import LINES_AT_MOST
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.endpoints.message import TokenChoice
@@ -45,15 +46,15 @@ LEAST_KEPT = 1e-6
 """Least probability of an alternative that is stored."""
 
 
-class LanguageModelOptions(EndpointSettings):
+class LanguageModelOptions(EndpointSettings, TemplateSettings):
     model: str = "smollm2-135m-instruct"
     """A local model (bundled name, folder or hub id), or `openai:NAME` for a remote one."""
     top_logprobs: PositiveInt | None = 10
     """Number of alternatives of each token to request from a remote model; null for a server that
     refuses this option."""
     max_tokens: PositiveInt = 8
-    """Length of a verdict; a remote model that reasons first needs more. A local model writes one
-    only if its labels have too little probability at the first token."""
+    """Length of a verdict, after the thoughts of a model that thinks first. A local model writes
+    one only if its labels have too little probability at the first token."""
     verdict: Annotated[Literal["auto", "logprobs", "json", "text"], UNLESS_SET] = "auto"
     """Form of a remote model's verdict. auto: a label, read by the log-probabilities that the
     server returns, else by the words. logprobs: the same, and a reply without log-probabilities has
@@ -80,7 +81,7 @@ class LanguageModel:
     def __init__(self, options: LanguageModelOptions, ledger: Ledger) -> None:
         self.options = options
         self.ledger = ledger
-        self._local = LocalModel(options.model)
+        self._local = LocalModel(options.model, options, options.thinking_tokens)
 
     @property
     def is_remote(self) -> bool:
@@ -105,11 +106,20 @@ class LanguageModel:
         if form != "auto" and not choices:
             raise ConfigError("verdict: this judge asks for no label; leave it out")
         if self.is_remote:
+            self._refuse_template_settings()
             Endpoint(self.options)
             return
         locate(self.options.model)
+        self._local.check()
         for labels in choices:
             self._local.labels(labels)
+
+    def _refuse_template_settings(self) -> None:
+        if changes := self.options.template_changes():
+            raise ConfigError(
+                f"{changes[0][0]} is for a local model; a server's chat template takes it in "
+                "extra_body, as vLLM does in {chat_template_kwargs: {enable_thinking: false}}"
+            )
 
     def preflight(self) -> None:
         """Send a remote model one tiny request, once a run.
@@ -249,8 +259,7 @@ class LanguageModel:
             how.append(self._top_logprobs)
         elif question.labels:
             how += [question.labels, question.min_label_mass]
-        if self.is_remote:
-            how += self.options.beyond_defaults()
+        how += self.options.beyond_defaults() + self.options.template_changes()
         return content_id("fenced question", self.options.model, question.prompt.parts, how)
 
     def _former_hash(self, question: Question) -> str:

@@ -19,6 +19,8 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
 
 AnyOptions = TypeVar("AnyOptions", bound=Settings)
+NOT_BEGUN = "the answer was cut off before it began"
+"""Reason of an abstention: the model spent all its tokens on thoughts, say."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Answer:
     text: str
     is_finished: bool = True
     """True if the answer ended by itself; False if it was cut off at the token limit."""
+
+    @property
+    def has_begun(self) -> bool:
+        """False if the answer was cut off before its first word, so that there is none to judge."""
+        return self.is_finished or bool(self.text)
 
 
 @dataclass(frozen=True)

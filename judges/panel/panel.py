@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge, Workload
+from judges.panel.judge import (
+    NOT_BEGUN,
+    Answer,
+    Contest,
+    Judge,
+    Opinion,
+    PairwiseJudge,
+    Workload,
+    abstains,
+)
 from judges.panel.ledger import Ledger
 from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
@@ -26,6 +35,25 @@ class JudgementTask:
     prompt: Prompt
     candidate: Candidate
     opponent: Candidate | None = None
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers that the judge sees, in the order they are shown."""
+        shown = (self.candidate,) if self.opponent is None else (self.candidate, self.opponent)
+        return tuple(Answer(self.prompt, one.text, one.is_finished) for one in shown)
+
+    @property
+    def contest(self) -> Contest | None:
+        """The two answers as a pairwise judge sees them; None of one candidate alone."""
+        if self.opponent is None:
+            return None
+        return Contest(
+            self.prompt,
+            self.candidate.text,
+            self.opponent.text,
+            self.candidate.is_finished,
+            self.opponent.is_finished,
+        )
 
     @property
     def presented(self) -> Presented:
@@ -126,23 +154,16 @@ class Panelist:
         return [self._record(t, o, attempt) for t, o in zip(tasks, opinions, strict=True)]
 
     def _evaluate(self, tasks: Sequence[JudgementTask]) -> list[Opinion]:
+        is_due = [all(answer.has_begun for answer in task.answers) for task in tasks]
+        due = [task for task, is_whole in zip(tasks, is_due, strict=True) if is_whole]
+        opinions = iter(self._query(due) if due else [])
+        return [next(opinions) if is_whole else abstains(NOT_BEGUN) for is_whole in is_due]
+
+    def _query(self, tasks: Sequence[JudgementTask]) -> list[Opinion]:
         if isinstance(self._judge, PairwiseJudge):
-            return self._judge.compare(
-                [
-                    Contest(
-                        task.prompt,
-                        task.candidate.text,
-                        task.opponent.text,
-                        task.candidate.is_finished,
-                        task.opponent.is_finished,
-                    )
-                    for task in tasks
-                    if task.opponent is not None
-                ]
-            )
-        answers = [
-            Answer(task.prompt, task.candidate.text, task.candidate.is_finished) for task in tasks
-        ]
+            contests = [task.contest for task in tasks if task.contest is not None]
+            return self._judge.compare(contests)
+        answers = [task.answers[0] for task in tasks]
         opinions: list[Opinion] = self._judge.score(answers)  # type: ignore[attr-defined]
         return opinions
 

@@ -13,9 +13,9 @@ from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.ranks import all_reduce
+from rlhf_core.models.answers import AnswerReader
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.models.turn_end import strip_end
 from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Rollout:
     prompt_index: int
     tokens: TokenSequence
     text: str
+    """The answer as judges see it, without the model's thoughts."""
     logprobs: tuple[float, ...]
     finish_reason: str
 
@@ -94,25 +95,16 @@ def roll_out(
         sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
     )
     ids = [prompts[index] for index in chosen]
+    reader = AnswerReader(trunk.tokenizer, trunk.end_ids)
     with trunk.acting_as(role) as model, trunk.compute.autocast():
         answers = sample_on_all_ranks(model, ids, seeds, limits, trunk.compute.forward_tokens)
-    return [
-        Rollout(
-            index,
-            TokenSequence(tuple(prompt_ids), answer.token_ids),
-            _text(trunk, answer.token_ids),
-            answer.logprobs,
-            answer.finish_reason,
-        )
-        for index, prompt_ids, samples in zip(chosen, ids, answers, strict=True)
-        for answer in samples
-    ]
-
-
-def _text(trunk: Trunk, token_ids: Sequence[int]) -> str:
-    """Return the text of an answer, without the token that ended it."""
-    words = strip_end(token_ids, trunk.end_ids)
-    return str(trunk.tokenizer.decode(words, skip_special_tokens=True)).strip()
+    rollouts = []
+    for index, prompt_ids, samples in zip(chosen, ids, answers, strict=True):
+        for answer in samples:
+            said = reader.read(prompt_ids, answer.token_ids, answer.finish_reason)
+            tokens = TokenSequence(tuple(prompt_ids), answer.token_ids)
+            rollouts.append(Rollout(index, tokens, said.text, answer.logprobs, said.finish_reason))
+    return rollouts
 
 
 def cap_unfinished_scores(

@@ -4,6 +4,7 @@ The mark `ASIDE` excludes a field, where the field is defined; `UNLESS_SET` excl
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -34,7 +35,7 @@ def deciding(value: Any, judge: JudgeIdentity) -> Any:
         return [deciding(each, judge) for each in value]
     if isinstance(value, Enum):
         return value.value
-    return str(value) if isinstance(value, PurePath) else value
+    return str(value) if isinstance(value, PurePath | date) else value
 
 
 def deciding_fields(settings: BaseModel, judge: JudgeIdentity) -> dict[str, Any]:

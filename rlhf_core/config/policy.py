@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from rlhf_core.config.base import PositiveInt, Settings
+from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.template import TemplateSettings
 
 FULL_LEARNING_RATES = {
     "sft": {"learning_rate": 1e-5},
@@ -24,7 +25,7 @@ FULL_POLICY_RATES = {
 B. Best of n is fine-tuning."""
 
 
-class PolicySettings(Settings):
+class PolicySettings(TemplateSettings):
     """The language model that is trained."""
 
     model: str = "smollm2-135m-instruct"

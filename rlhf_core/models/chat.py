@@ -9,9 +9,11 @@ from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_core.config.policy import PolicySettings
+from rlhf_core.config.template import TemplateSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.answer_form import read_answer_form
-from rlhf_core.models.chat_template import ChatTemplate, TemplateRefusal
+from rlhf_core.models.chat_template import DEFAULTS, ChatTemplate, TemplateRefusal
 from rlhf_core.models.conversation_check import ConversationCheck, refuse
 from rlhf_core.models.marks import ChatMarks, slot
 from rlhf_core.models.turn_end import strip_end
@@ -34,14 +36,22 @@ class ChatFormat:
     Args:
         tokenizer: Provides the chat template; without one, plain text with line breaks is used.
         system_prompt: System message; None leaves it to the template.
+        settings: Thinking, today's date, and further variables of the template.
 
     Raises:
-        ConfigError: If the template refuses that system message, or leaves it out.
+        ConfigError: If the template refuses that system message or leaves it out, or does not read
+            a setting.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, system_prompt: str | None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        system_prompt: str | None,
+        settings: TemplateSettings = DEFAULTS,
+    ) -> None:
         self.tokenizer, self.system_prompt = tokenizer, system_prompt
-        self.template = ChatTemplate(tokenizer)
+        self.template = ChatTemplate(tokenizer, settings)
+        self.template.check()
         self.marks = ChatMarks(tokenizer, self.template.source(), self._example())
         self._check = ConversationCheck(self.template)
         self._form = read_answer_form(self.template)
@@ -157,3 +167,8 @@ class ChatFormat:
     def _end_id(self) -> int:
         end = self._form.end
         return self.marks.encode(end)[-1] if end else int(self.tokenizer.eos_token_id)
+
+
+def policy_chat(tokenizer: PreTrainedTokenizerBase, policy: PolicySettings) -> ChatFormat:
+    """Return the chat format in which a config's policy reads its prompts."""
+    return ChatFormat(tokenizer, policy.system_prompt, policy)

@@ -1,19 +1,21 @@
 """A tokenizer's chat template: messages as the text that a chat model reads."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_core.config.template import TemplateSettings
 from rlhf_core.errors import ConfigError
-from rlhf_core.records.conversation import Message, Tool
+from rlhf_core.records.conversation import USER, Message, Tool
 
-DATE = date(2024, 7, 26)
-"""Today's date for templates that write one; Llama 3's write this one where they know none."""
+DEFAULTS = TemplateSettings()
+SWITCHES = ("enable_thinking", "thinking")
+"""Names of the variable with which templates switch thinking on or off."""
 _REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
 """Errors of templates that were given messages or tools that they do not know."""
 _PLAIN = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
@@ -35,16 +37,45 @@ class ChatTemplate:
 
     Args:
         tokenizer: Provides the template; without one, texts stand on lines of their own.
-        today: The date that the template may write.
+        settings: Thinking, today's date, and further variables.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, today: date = DATE) -> None:
-        self.tokenizer, self.today = tokenizer, today
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings = DEFAULTS
+    ) -> None:
+        self.tokenizer, self.settings = tokenizer, settings
 
     @property
     def is_known(self) -> bool:
         """True if the tokenizer has a template of its own."""
         return self.tokenizer.chat_template is not None
+
+    def check(self) -> None:
+        """Refuse settings that would do nothing.
+
+        Raises:
+            ConfigError: If the template has no switch for thinking, or does not read an option.
+        """
+        thinking = self.settings.thinking
+        if thinking != "auto" and self._with_thinking(True) == self._with_thinking(False):
+            raise ConfigError(
+                f"thinking: {str(thinking).lower()}: the model's chat template has no switch for "
+                "thinking; leave it out"
+            )
+        own = {*inspect.signature(self.tokenizer.apply_chat_template).parameters, *SWITCHES}
+        for name in self.settings.template_options:
+            if name in own or not re.search(rf"\b{re.escape(name)}\b", self.source()):
+                raise ConfigError(
+                    f"template_options: the model's chat template does not read {name!r}; leave it "
+                    "out"
+                )
+
+    def _with_thinking(self, thinking: bool) -> tuple[str, ...]:
+        """Return a conversation's renderings, asked and answered, with the switch on or off."""
+        settings = self.settings.model_copy(update={"thinking": thinking})
+        template = ChatTemplate(self.tokenizer, settings)
+        messages = [{"role": USER, "content": "?"}]
+        return template.render(messages), template.render(messages, asks=False)
 
     def source(self, tools: Sequence[Tool] = ()) -> str:
         """Return the text of the template; some tokenizers have another one for tools."""
@@ -77,7 +108,12 @@ class ChatTemplate:
         source = self.source(tools)
         if "strftime_now" in source:
             source = f"{_MACRO}{source}"
-        values: dict[str, Any] = {"solon_dates": self._dates(source)}
+        values: dict[str, Any] = {
+            **self.settings.template_options,
+            "solon_dates": self._dates(source),
+        }
+        if self.settings.thinking != "auto":
+            values |= dict.fromkeys(SWITCHES, self.settings.thinking)
         if self.tokenizer.bos_token is None:
             values["bos_token"] = ""
         rendered = self.tokenizer.apply_chat_template(
@@ -93,7 +129,7 @@ class ChatTemplate:
     def _dates(self, source: str) -> dict[str, str]:
         """Return today's date in each format that a template asks for."""
         formats = {single or double for single, double in _DATED.findall(source)}
-        return {form: self.today.strftime(form) for form in formats}
+        return {form: self.settings.template_date.strftime(form) for form in formats}
 
 
 def _forms(messages: Sequence[Message]) -> Iterator[list[Message]]:

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.endpoints.preflight import preflight
 from rlhf_core.errors import EndpointError
-from rlhf_core.models.chat import ChatFormat
+from rlhf_core.models.answers import AnswerReader
+from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
 from rlhf_core.records.conversation import with_system
-from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
+from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ENDPOINT_SEED_LIMIT = 2**31
 
@@ -29,9 +31,12 @@ class Completion:
     """An answer, with tokens and log-probabilities if the model is local."""
 
     text: str
+    """The answer, without the model's thoughts."""
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    reasoning: str | None = None
+    """What the model thought before the answer, if it did."""
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     latency_seconds: float = 0.0
@@ -67,15 +72,16 @@ class LocalSampler:
     Args:
         trunk: Holds the role.
         role: The role that answers.
-        system_prompt: System message of every prompt; None leaves it to the chat template.
+        policy: System message of every prompt, and settings of the chat template.
         sampling: Length and temperature.
     """
 
     def __init__(
-        self, trunk: Trunk, role: Role, system_prompt: str | None, sampling: SamplingSettings
+        self, trunk: Trunk, role: Role, policy: PolicySettings, sampling: SamplingSettings
     ) -> None:
         self.trunk, self.role = trunk, role
-        self.chat = ChatFormat(trunk.tokenizer, system_prompt)
+        self.chat = policy_chat(trunk.tokenizer, policy)
+        self.reader = AnswerReader(trunk.tokenizer, trunk.end_ids)
         self.limits = SamplingLimits(
             sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
         )
@@ -94,24 +100,28 @@ class LocalSampler:
         # All answers are drawn in one batch, so each has an equal share of the batch's latency.
         share = (time.perf_counter() - started) / sum(len(row) for row in seeds)
         completions: list[list[Completion | EndpointError]] = [
-            [
-                Completion(
-                    text=self.chat.decode(answer.token_ids),
-                    finish_reason=answer.finish_reason,
-                    prompt_tokens=len(prompt_ids),
-                    completion_tokens=len(answer.token_ids),
-                    token_ids=answer.token_ids,
-                    logprobs=answer.logprobs,
-                    latency_seconds=share,
-                )
-                for answer in answers
-            ]
+            [self._completion(prompt_ids, answer, share) for answer in answers]
             for prompt_ids, answers in zip(ids, drawn, strict=True)
         ]
         for prompt, row in enumerate(completions):
             for seed, completion in enumerate(row):
                 on_completion(prompt, seed, completion)
         return completions
+
+    def _completion(
+        self, prompt_ids: Sequence[int], answer: Sample, latency_seconds: float
+    ) -> Completion:
+        said = self.reader.read(prompt_ids, answer.token_ids, answer.finish_reason)
+        return Completion(
+            text=said.text,
+            finish_reason=said.finish_reason,
+            prompt_tokens=len(prompt_ids),
+            completion_tokens=len(answer.token_ids),
+            reasoning=said.reasoning,
+            token_ids=answer.token_ids,
+            logprobs=answer.logprobs,
+            latency_seconds=latency_seconds,
+        )
 
 
 class EndpointSampler:
@@ -191,6 +201,7 @@ def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:
         finish_reason="eos" if reply.finish_reason == REFUSED else reply.finish_reason,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
+        reasoning=reply.thoughts or None,
         latency_seconds=reply.latency_seconds,
         cost_usd=reply.cost_usd,
     )

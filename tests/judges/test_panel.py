@@ -112,3 +112,16 @@ def test_two_names_of_one_judge_share_their_judgements():
     one, other = panelist(name="one"), panelist(name="other")
     task = JudgementTask(ASKED, CANDIDATES[0])
     assert one.judge([task], "")[0].id == other.judge([task], "")[0].id
+
+
+@pytest.mark.parametrize("kind", ["brevity", "pairwise"])
+def test_an_answer_that_never_began_is_not_judged(kind: str):
+    """Its model spent its tokens on thoughts, say. An empty answer is an answer."""
+    judge = panelist(kind, **({} if kind == "brevity" else {"model": "tiny-random"}))
+    lost = candidate("", 3, finish_reason="length")
+    empty = candidate("", 4, finish_reason="eos")
+    tasks = ranking_tasks(judge, ASKED, [CANDIDATES[0], lost, empty])
+    for judgement in judge.judge(tasks, attempt="run"):
+        is_lost = lost.id in (judgement.candidate_id, judgement.opponent_id)
+        assert (judgement.reason == "the answer was cut off before it began") == is_lost
+        assert judgement.outcome is Outcome.ABSTAINS or not is_lost

@@ -99,7 +99,8 @@ COMMENT ON COLUMN candidates.max_new_tokens IS 'Number of tokens at which an ans
 COMMENT ON COLUMN candidates.seed IS 'Seed of the batch.';
 COMMENT ON COLUMN candidates.sample_index IS
     'Place among the prompt''s answers in its batch, from 0.';
-COMMENT ON COLUMN candidates.text IS 'The answer, word for word.';
+COMMENT ON COLUMN candidates.text IS
+    'The answer, word for word, without the thoughts before it; empty if they never ended.';
 COMMENT ON COLUMN candidates.reasoning IS
     'What the model thought before the answer; judges do not see it. Null if there was none.';
 COMMENT ON COLUMN candidates.token_ids IS
@@ -108,8 +109,8 @@ COMMENT ON COLUMN candidates.logprobs IS
     'Log-probability of each token when it was sampled, in nats, at that temperature; null if a '
     'remote model returned none.';
 COMMENT ON COLUMN candidates.finish_reason IS
-    'eos: the model ended the answer; length: it was cut off; other values are those of a remote '
-    'server.';
+    'eos: the model ended the answer; length: it was cut off; thinking: it ended within its '
+    'thoughts; other values are those of a remote server.';
 COMMENT ON COLUMN candidates.prompt_tokens IS 'Tokens that the model read.';
 COMMENT ON COLUMN candidates.completion_tokens IS 'Tokens that the model wrote.';
 COMMENT ON COLUMN candidates.latency_seconds IS
@@ -391,7 +392,8 @@ COMMENT ON COLUMN rollouts.kl IS
     'tokens.';
 COMMENT ON COLUMN rollouts.completion_tokens IS 'Number of tokens of the answer.';
 COMMENT ON COLUMN rollouts.finish_reason IS
-    'eos: the policy ended the answer; length: it was cut off.';
+    'eos: the policy ended the answer; length: it was cut off; thinking: it ended within its '
+    'thoughts.';
 COMMENT ON COLUMN rollouts.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN rollouts.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';

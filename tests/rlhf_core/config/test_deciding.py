@@ -33,7 +33,8 @@ DECIDE_OR_NOT = {
         "",
     ),
     "PolicySettings": (
-        "model system_prompt max_prompt_tokens weights lora_rank",
+        "model system_prompt max_prompt_tokens weights lora_rank thinking template_date "
+        "template_options",
         "",
     ),
     "SamplingSettings": (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from rlhf_core.config.template import LLAMA_DATE, TemplateSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.chat import ChatFormat
-from rlhf_core.models.chat_template import DATE
 from rlhf_core.records.conversation import Conversation, Message
 from tests.rlhf_core.models.chat_templates import KINDS, Kind
 
@@ -47,7 +47,7 @@ def by_template(kind: Kind, messages: Sequence[Message], **options: Any) -> list
     tokenizer = kind.tokenizer()
     source = str(tokenizer.chat_template)
     for form in ("%d %b %Y", "%Y-%m-%d"):
-        source = source.replace(f'strftime_now("{form}")', repr(DATE.strftime(form)))
+        source = source.replace(f'strftime_now("{form}")', repr(LLAMA_DATE.strftime(form)))
     shown: list[Any] = deepcopy(list(messages))
     for call in [call for message in shown for call in message.get("tool_calls") or ()]:
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
@@ -164,3 +164,76 @@ def test_no_text_forges_a_turn(name: str):
         begins = set(tokenizer.encode(kind.begins, add_special_tokens=False))
         assert not (set(answer) - begins) & special
         assert not any(counts(tokenizer.decode(answer).lower(), words))
+
+
+def prompt_text(name: str, **settings: Any) -> str:
+    tokenizer = KINDS[name].tokenizer()
+    chat = ChatFormat(tokenizer, None, TemplateSettings.model_validate(settings))
+    return str(tokenizer.decode(chat.prompt_ids(Conversation((HELLO,)))))
+
+
+def test_the_date_of_a_prompt_is_that_of_the_settings():
+    assert "Today Date: 26 Jul 2024\n" in prompt_text("llama3")
+    assert "Today Date: 02 Nov 2026\n" in prompt_text("llama3", template_date="2026-11-02")
+    assert "Current date: 2026-11-02\n" in prompt_text("harmony", template_date="2026-11-02")
+
+
+def test_seconds_in_a_template_stand_still():
+    tokenizer = KINDS["qwen2"].tokenizer()
+    tokenizer.chat_template = (
+        "{{ strftime_now('%d %b %Y %H:%M:%S') }}{% set form = '%Y' %}"
+        "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    )
+    ids = ChatFormat(tokenizer, None).prompt_ids(Conversation((SPACED,)))
+    assert tokenizer.decode(ids) == "26 Jul 2024 00:00:00  two more?\n"
+    tokenizer.chat_template += "{{ strftime_now(form) }}"
+    with pytest.raises(ConfigError, match="a date in an unknown format"):
+        ChatFormat(tokenizer, None).prompt_ids(Conversation((SPACED,)))
+
+
+def test_thinking_is_switched_by_the_settings():
+    assert prompt_text("qwen3").endswith("assistant\n")
+    assert prompt_text("qwen3", thinking=True).endswith("assistant\n")
+    assert prompt_text("qwen3", thinking=False).endswith(f"assistant\n{KINDS['qwen3'].begins}")
+    chat = ChatFormat(KINDS["qwen3"].tokenizer(), None, TemplateSettings(thinking=False))
+    assert chat.tokenizer.decode(chat.answer_ids("The Seine.")) == "The Seine.<|im_end|>"
+    assert "Reasoning: low<" in prompt_text("harmony", template_options={"reasoning_effort": "low"})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("qwen2", {"thinking": False}, "thinking: false: .* has no switch for thinking"),
+        ("harmony", {"thinking": True}, "thinking: true: .* has no switch for thinking"),
+        ("qwen3", {"template_options": {"effort": "low"}}, "does not read 'effort'"),
+        ("qwen3", {"template_options": {"tools": []}}, "does not read 'tools'"),
+        ("qwen3", {"template_options": {"enable_thinking": False}}, "does not read 'enable_"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(
+    name: str, settings: dict[str, Any], message: str
+):
+    with pytest.raises(ConfigError, match=message):
+        prompt_text(name, **settings)
+
+
+OLD = {"role": "assistant", "content": "<think>\nWhich one?\n</think>\n\nThe Seine."}
+
+
+@pytest.mark.parametrize("name", ["qwen3", "deepseek", "llama3", "qwen2", "harmony"])
+def test_earlier_thoughts_are_rendered_as_the_template_renders_them(name: str):
+    """Qwen 3 and DeepSeek leave them out; others keep them as they are."""
+    kind = KINDS[name]
+    asked = [HELLO, OLD, SPACED]
+    ids = ChatFormat(kind.tokenizer(), None).prompt_ids(Conversation(tuple(asked)))
+    assert ids == by_template(kind, asked, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "deepseek"])
+def test_a_user_opens_no_thoughts(name: str):
+    tokenizer = KINDS[name].tokenizer()
+    thought = tokenizer.convert_tokens_to_ids("</think>")
+    asked = Conversation(({**HELLO, "content": f"Hi {OLD['content']}"},))
+    ids = ChatFormat(tokenizer, None).prompt_ids(asked)
+    assert thought not in ids
+    assert OLD["content"] in tokenizer.decode(ids)

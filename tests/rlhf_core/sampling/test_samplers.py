@@ -1,16 +1,22 @@
 """The two samplers with one interface; test_serving.py uses a real server."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlhf_core.algorithms.rollouts import roll_out
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import BudgetError, EndpointError
+from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Role
-from rlhf_core.sampling.samplers import EndpointSampler, LocalSampler, Sampler
+from rlhf_core.sampling.samplers import Completion, EndpointSampler, LocalSampler, Sampler
+from tests.conftest import FP32
 from tests.facts import prompt
+from tests.rlhf_core.models.thinker import THOUGHT, write_thinker
 from tests.servers import Answer, Server, completion
 
 SAMPLING = SamplingSettings(max_new_tokens=4)
@@ -43,7 +49,7 @@ def test_remote_answers_are_reported_where_they_belong():
 
 
 def test_local_answers_are_reported_alike(trunk):
-    check_places(LocalSampler(trunk, Role.REFERENCE, None, SAMPLING))
+    check_places(LocalSampler(trunk, Role.REFERENCE, PolicySettings(), SAMPLING))
 
 
 @pytest.mark.parametrize("calls", [1, 3])
@@ -56,3 +62,38 @@ def test_a_sampler_stays_within_its_budget(calls: int):
     server.close()
     refused = [found for row in rows for found in row if isinstance(found, BudgetError)]
     assert (len(server.requests), len(refused)) == (calls, 4 - calls)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "tokens", "expected"),
+    [
+        ("auto", 16, ("B", THOUGHT, "eos")),
+        ("auto", 4, ("", THOUGHT[:3], "length")),
+        (False, 16, ("B", None, "eos")),
+    ],
+)
+def test_thoughts_are_kept_apart_from_local_answers(
+    tmp_path: Path, thinking: Any, tokens: int, expected: tuple[str, str | None, str]
+):
+    """Training reads all tokens, judges the answer alone."""
+    trunk = open_trunk(write_thinker(tmp_path), FP32, 2)
+    sampling = SamplingSettings(max_new_tokens=tokens, temperature=1e-3)
+    sampler = LocalSampler(trunk, Role.REFERENCE, PolicySettings(thinking=thinking), sampling)
+    ((answer,),) = sampler(PROMPTS[:1], [[1]])
+    assert isinstance(answer, Completion)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == expected
+    assert len(answer.token_ids or ()) == answer.completion_tokens
+    ids = [sampler.chat.prompt_ids(PROMPTS[0].conversation)]
+    (rollout,) = roll_out(trunk, ids, [0], [[1]], sampling, Role.REFERENCE)
+    assert (rollout.text, rollout.finish_reason) == (expected[0], expected[2])
+    assert rollout.tokens.response_ids == answer.token_ids
+
+
+def test_thoughts_are_kept_apart_from_remote_answers():
+    message = {"role": "assistant", "content": "The Seine.", "reasoning_content": "A river."}
+    server = Server(lambda body, number: completion(message=message))
+    settings = EndpointSettings(model="m", base_url=server.url)
+    ((answer,),) = EndpointSampler(settings, None, SAMPLING)(PROMPTS[:1], [[1]])
+    server.close()
+    assert isinstance(answer, Completion)
+    assert (answer.text, answer.reasoning) == ("The Seine.", "A river.")
