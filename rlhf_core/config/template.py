@@ -12,10 +12,10 @@ LLAMA_DATE = date(2024, 7, 26)
 
 
 class TemplateSettings(Settings):
-    """What a chat template is told beside the messages."""
+    """Settings that a chat template reads beside the messages."""
 
     thinking: Annotated[Literal["auto"] | bool, UNLESS_SET] = "auto"
-    """Whether the model thinks before it answers, for templates with such a switch (Qwen 3, SmolLM
+    """true if the model thinks before it answers, for templates with such a switch (Qwen 3, SmolLM
     3, Granite, DeepSeek). auto leaves it to the template."""
     template_date: Annotated[date, UNLESS_SET] = LLAMA_DATE
     """Today's date for templates that write one (Llama 3, gpt-oss, Mistral). It is fixed, because

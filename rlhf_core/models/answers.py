@@ -1,4 +1,4 @@
-"""What a chat model wrote, read: its thoughts, and the answer after them."""
+"""Reads what a chat model wrote: its thoughts, and the answer after them."""
 
 import re
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ class ReadAnswer:
     """An answer as judges see it, and the thoughts before it."""
 
     text: str
-    """Without thoughts; empty if they never ended."""
+    """The answer without thoughts; empty if they never ended."""
     reasoning: str | None
     """None of an answer without thoughts."""
     finish_reason: str
-    """As the sampler gave it, or `thinking` if the model ended before its thoughts did."""
+    """The sampler's, or `thinking` if the model ended before its thoughts did."""
     is_lost: bool = False
     """True if the thoughts never ended, so that there is no answer."""
 

@@ -36,7 +36,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     reasoning: str | None = None
-    """What the model thought before the answer, if it did."""
+    """The model's thoughts before the answer; None if it had none."""
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     latency_seconds: float = 0.0
