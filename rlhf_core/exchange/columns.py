@@ -1,7 +1,8 @@
 """Columns of exported rows: those that trainers read, and the origin of each row.
 
 Names and types are those of TRL's data set formats, so its trainers load the files unchanged:
-texts, or messages with `role` and `content`; `tools` is JSON text; `label` is true or false.
+texts, or messages with `role` and `content`; `tools` is JSON text; `label` is true or false. What
+only Solon reads, such as `rubric`, is JSON text too.
 """
 
 import json
@@ -15,7 +16,7 @@ from rlhf_core.exchange.words import Words
 from rlhf_core.files.dialogues import text_of
 from rlhf_core.records import Prompt
 from rlhf_core.records.conversation import ASSISTANT, USER, Message
-from rlhf_core.store.exchange import OPTIONAL, Counts
+from rlhf_core.store.exchange import OF_PROMPT, OPTIONAL, Counts
 
 _MESSAGE = [("role", pa.string()), ("content", pa.string())]
 _FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
@@ -84,11 +85,11 @@ def schema_of(form: Form, is_conversation: bool, counts: Counts) -> pa.Schema:
         kinds["answers"] = pa.list_(words)
     kinds |= LABELS[form]
     kinds |= {"context": pa.string(), "few_shot": messages, "tools": pa.string()}
-    kinds |= {"mode": pa.string(), "split": pa.string()}
+    kinds |= {"rubric": pa.string(), "mode": pa.string(), "split": pa.string()}
     kinds |= {"reference_answers": TEXTS, **ORIGINS[form]}
     left_out = set(OPTIONAL) - counts.columns
     if not is_conversation:
-        left_out |= {"few_shot"}  # the text of the prompt begins with the examples
+        left_out |= {"few_shot"}
     return pa.schema([(name, kind) for name, kind in kinds.items() if name not in left_out])
 
 
@@ -110,10 +111,10 @@ def export_row(form: Form, row: Mapping[str, Any], is_conversation: bool) -> dic
         cells["answers"] = [answers.write(n, text) for n, text in enumerate(row["answers"])]
     for place, name in enumerate(WORDS[form][1:]):
         cells[name] = answers.write(place, row[name])
-    for name in (*LABELS[form], "context", "tools", "mode", "split", "reference_answers"):
+    for name in (*LABELS[form], *OF_PROMPT, "mode", "split"):
         cells[name] = own[name]
-    if is_conversation:
-        cells["few_shot"] = json.loads(row["few_shot"] or "null")
+    # The text of a plain prompt begins with the examples, which it can no longer be told from.
+    cells["few_shot"] = json.loads(row["few_shot"] or "null") if is_conversation else None
     for name, kind in ORIGINS[form].items():
         cells[name] = original[name] if _is_of(kind, original.get(name)) else own[name]
     return cells

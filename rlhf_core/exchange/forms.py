@@ -13,13 +13,14 @@ from rlhf_core.exchange.examples import Example, NothingToLearn
 from rlhf_core.exchange.orders import (
     EQUAL_ANSWERS,
     EQUAL_SCORES,
+    NO_WORDS,
     read_margin,
     read_order,
     read_two_scores,
     utilities_of_two,
 )
 from rlhf_core.exchange.words import Words, read_words
-from rlhf_core.files.asking import asked, compared_cells, prompt_cell, split_answer
+from rlhf_core.files.asking import asked, compared_cells, is_silent, prompt_cell, split_answer
 from rlhf_core.files.cells import Cells, RowForm, matching_form
 from rlhf_core.files.formats import Layout
 from rlhf_core.files.messages import read_few_shot, read_tools
@@ -136,6 +137,8 @@ def _preference(cells: Cells, scale: Scale | None) -> Example:
     if agreement is not None and not 0 <= agreement <= 1:
         raise cells.error(f"agreement {agreement:g} must lie from 0 to 1")
     prompt, chosen, rejected = compared_cells(cells)
+    if is_silent(chosen) or is_silent(rejected):
+        raise NothingToLearn(NO_WORDS)
     example = _example(
         cells,
         "preference",

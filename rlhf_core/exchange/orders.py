@@ -9,6 +9,7 @@ from rlhf_core.files.cells import Cells
 from rlhf_core.files.scales import UNIT, Scale
 
 EQUAL_ANSWERS, EQUAL_SCORES = "equal answers", "equal scores"
+NO_WORDS = "an answer without words"
 WIDEST_MARGIN = 2.0
 """Limit of a margin in a file; earlier versions of Solon exported margins up to this."""
 BEST_FIRST = "answers"

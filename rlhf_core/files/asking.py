@@ -97,6 +97,11 @@ def compared_cells(cells: Cells) -> tuple[Any, Any, Any]:
     return shared, chosen, rejected
 
 
+def is_silent(answer: Any) -> bool:
+    """Return True for an answer of one message without words, as some dialogues of hh-rlhf end."""
+    return isinstance(answer, list) and len(answer) == 1 and answer[0].get("content") == ""
+
+
 def split_shared(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:
     """Split off the shared beginning of two answers as their prompt, like TRL's `extract_prompt`.
 

@@ -15,7 +15,12 @@ from rlhf_core.files.format_names import FORMAT_NAMES, FormatName
 from rlhf_core.files.paths import MISSING, find_cell
 from rlhf_core.files.roles import ROLES, USUAL_NAMES
 from rlhf_core.files.scales import Scale
-from rlhf_core.files.spellings import read_dialogue, read_helpsteer, read_sharegpt
+from rlhf_core.files.spellings import (
+    read_answered_dialogue,
+    read_dialogue,
+    read_helpsteer,
+    read_sharegpt,
+)
 
 HUMAN_FIRST = "\n\nHuman:"
 
@@ -82,7 +87,7 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         columns={"chosen": "chosen", "rejected": "rejected"},
         marks=("chosen", "rejected"),
         beginnings={"chosen": HUMAN_FIRST, "rejected": HUMAN_FIRST},
-        readings={"chosen": read_dialogue, "rejected": read_dialogue},
+        readings={"chosen": read_answered_dialogue, "rejected": read_answered_dialogue},
     ),
     "hh_with_prompt": DataFormat(
         "Dahoas/full-hh-rlhf: hh-rlhf with a column of the prompt",

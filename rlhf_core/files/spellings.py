@@ -54,7 +54,7 @@ def _turn(where: str, turn: Any) -> dict[str, Any]:
 
 
 def read_dialogue(place: str, column: str, cell: Any) -> list[dict[str, Any]]:
-    r"""Return a text with `\n\nHuman: ` and `\n\nAssistant: ` as messages (arXiv:2204.05862).
+    r"""Return a prompt with `\n\nHuman: ` and `\n\nAssistant: ` as messages (arXiv:2204.05862).
 
     A last turn without words, which asks for an answer, is left out.
 
@@ -64,13 +64,29 @@ def read_dialogue(place: str, column: str, cell: Any) -> list[dict[str, Any]]:
         cell: The cell.
 
     Raises:
-        DataFileError: If the cell is no text that begins with such a turn.
+        DataFileError: If the cell is no text that begins with such a turn, or a turn has no words.
+    """
+    return _asked(read_answered_dialogue(place, column, cell))
+
+
+def read_answered_dialogue(place: str, column: str, cell: Any) -> list[dict[str, Any]]:
+    """Return a prompt with its answer as messages, like `read_dialogue`.
+
+    The last turn may have no words: then the answer is silence.
+
+    Args:
+        place: File and line of the row, for errors.
+        column: Name of the column.
+        cell: The cell.
+
+    Raises:
+        DataFileError: If the cell is no text that begins with such a turn, or a turn has no words.
     """
     start = DIALOGUE_TURN.match(cell.strip(" ")) if isinstance(cell, str) else None
     if start is None:
         raise DataFileError(f"{place}: {column!r} must be a text that begins with 'Human:'")
     _, *parts = DIALOGUE_TURN.split(cell)
-    return _messages(f"{place}: {column!r}", parts, DIALOGUE_ROLES)
+    return _turns(f"{place}: {column!r}", parts, DIALOGUE_ROLES)
 
 
 def read_helpsteer(place: str, column: str, cell: Any) -> Any:
@@ -90,18 +106,22 @@ def read_helpsteer(place: str, column: str, cell: Any) -> Any:
     if not isinstance(cell, str) or not HELPSTEER_TURN.search(cell):
         return cell
     first, *parts = HELPSTEER_TURN.split(cell)
-    return _messages(f"{place}: {column!r}", ["User", first, *parts], HELPSTEER_ROLES)
+    return _asked(_turns(f"{place}: {column!r}", ["User", first, *parts], HELPSTEER_ROLES))
 
 
-def _messages(where: str, parts: list[str], roles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return speakers and their words, one after the other, as messages."""
+def _asked(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return turns without a last one that has no words: it asks for an answer."""
+    return turns if turns[-1]["content"] else turns[:-1]
+
+
+def _turns(where: str, parts: list[str], roles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return speakers and their words, one after the other; only the last may have no words."""
     turns = [
         {"role": roles[speaker], "content": words.strip()}
         for speaker, words in zip(parts[::2], parts[1::2], strict=True)
     ]
-    if not turns[-1]["content"]:
-        turns.pop()
-    empty = next((n for n, turn in enumerate(turns, 1) if not turn["content"]), None)
-    if empty is not None or not turns:
-        raise DataFileError(f"{where}: turn {empty or 1} has no words")
+    said = turns if len(turns) == 1 else turns[:-1]
+    empty = next((n for n, turn in enumerate(said, 1) if not turn["content"]), None)
+    if empty is not None:
+        raise DataFileError(f"{where}: turn {empty} has no words")
     return turns

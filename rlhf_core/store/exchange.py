@@ -175,6 +175,7 @@ OF_PROMPT = {
     "context": "context IS NOT NULL",
     "few_shot": "few_shot IS NOT NULL",
     "tools": "tools IS NOT NULL",
+    "rubric": "rubric IS NOT NULL",
     "reference_answers": "len(reference_answers) > 0",
 }
 OPTIONAL = {
@@ -202,7 +203,8 @@ ID_COLUMNS = {
 """The exported column with the id of the fact that a row was made from, by subject."""
 _OF_PROMPT = (
     "prompts.text AS prompt, prompts.messages AS prompt_messages, prompts.few_shot, "
-    "prompts.tools, prompts.context, prompts.mode, prompts.split, prompts.reference_answers"
+    "prompts.tools, prompts.rubric, prompts.context, prompts.mode, prompts.split, "
+    "prompts.reference_answers"
 )
 # Judges that scored a pair's answers alone, weighted as the config that made the pair says.
 _PAIRS = (
@@ -314,7 +316,7 @@ SELECTIONS: dict[str, str] = {
 ), found AS (
     SELECT candidate_id AS id, any_value(prompt) AS prompt,
            any_value(prompt_messages) AS prompt_messages, any_value(few_shot) AS few_shot,
-           any_value(tools) AS tools, any_value(context) AS context,
+           any_value(tools) AS tools, any_value(rubric) AS rubric, any_value(context) AS context,
            any_value(mode) AS mode, any_value(split) AS split,
            any_value(reference_answers) AS reference_answers,
            any_value(completion) AS completion, sum(won) > 0 AS label,
@@ -342,14 +344,15 @@ SELECTIONS: dict[str, str] = {
     FROM prompts WHERE {_WANTED} AND ($run IS NULL OR run_id = $run)
 ), found AS (
     SELECT found_one.id, found_one.text AS prompt, found_one.messages AS prompt_messages,
-           few_shot, tools, context, mode, split, [] AS reference_answers, completion, {_SAID},
+           few_shot, tools, rubric, context, mode, split, [] AS reference_answers, completion,
+           {_SAID},
            CASE WHEN {IS_EMPTY.format("completion")} THEN 'empty answer' END AS reason
     FROM found_one {_IMPORTED.format("prompts")} AND imported.part = found_one.part
 )""",
     "rankings": _RANKINGS.replace("found AS (", "ranked AS (")
     + f""", found AS (
-    SELECT candidate_ids[1] AS id, prompt, prompt_messages, few_shot, tools, context, mode, split,
-           [] AS reference_answers,
+    SELECT candidate_ids[1] AS id, prompt, prompt_messages, few_shot, tools, rubric, context, mode,
+           split, [] AS reference_answers,
            answers[1] AS completion, is_conversation, messages, NULL AS said,
            CASE WHEN {IS_EMPTY.format("answers[1]")} THEN 'empty answer'
                 WHEN NOT is_whole[1] THEN 'cut off' WHEN reason <> 'cut off' THEN reason

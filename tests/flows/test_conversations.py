@@ -74,7 +74,7 @@ def with_system(number: int) -> dict[str, Any]:
 
 
 def with_tools(number: int) -> dict[str, Any]:
-    """One question with tools, or a call, its reply and a question, with two tools in turn."""
+    """A question, a call and its reply, or a question after both; every fifth with a rubric."""
     name = ("search", "measure")[number % 2]
     asked = [user(f"How long is river {number}?")]
     if number % 3:
@@ -83,7 +83,8 @@ def with_tools(number: int) -> dict[str, Any]:
         asked += [assistant(None, tool_calls=[call]), reply]
     if number % 3 == 2:
         asked += [assistant("1,006 km."), user("And in miles?")]
-    return {"prompt": asked, "tools": [tool(name)]}
+    rubric = {"rubric": ["Names a length", {"criterion": "Guesses", "points": -2}]}
+    return {"prompt": asked, "tools": [tool(name)], **(rubric if number % 5 == 0 else {})}
 
 
 ROWS = [make(n) for make in (conversation, with_system, with_tools) for n in range(20)]

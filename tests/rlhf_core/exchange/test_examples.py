@@ -209,6 +209,20 @@ def test_a_prompt_that_is_not_named_is_what_both_begin_with(
     assert [answer.text for answer in found.answers] == answers
 
 
+def test_the_turns_of_a_dialogue_are_messages():
+    said = "\n\nHuman: One?\n\nAssistant: Yes.\n\nHuman: Two?\n\nAssistant:"
+    found = read({"chosen": f"{said} Yes.", "rejected": f"{said} No."})
+    assert found.prompt.messages == (ONE, YES, TWO)
+    assert found.is_conversation
+
+
+def test_a_dialogue_that_ends_in_silence_is_left_out():
+    """As four rows of the harmless test set of hh-rlhf are."""
+    said = "\n\nHuman: One?\n\nAssistant:"
+    with pytest.raises(NothingToLearn, match="an answer without words"):
+        read({"chosen": f"{said} ", "rejected": f"{said} No."})
+
+
 @pytest.mark.parametrize(
     ("cells", "form", "message"),
     [
