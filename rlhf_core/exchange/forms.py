@@ -89,10 +89,10 @@ def _example(cells: Cells, form: Form, prompt: Any, answers: Sequence[Any], **re
     context = cells.get("context")
     if context is not None:
         cells.as_text("context", context)
-    few_shot = read_few_shot(cells.place, *cells.shown("few_shot"))
-    words = Words(*asked(cells.place, cells.shown("prompt")[0], prompt, context, few_shot))
+    few_shot = cells.read("few_shot", read_few_shot)
+    words = Words(*asked(cells.place, cells.shown("prompt"), prompt, context, few_shot))
     references = cells.texts("reference")
-    criteria = read_rubric(cells.place, *cells.shown("rubric"))
+    criteria = cells.read("rubric", read_rubric)
     return Example(
         place=cells.place,
         form=form,
@@ -103,7 +103,7 @@ def _example(cells: Cells, form: Form, prompt: Any, answers: Sequence[Any], **re
         mode=_mode(cells, context, references or answers if form == "sft" else references),
         reference_answers=references,
         few_shot=few_shot,
-        tools=read_tools(cells.place, *cells.shown("tools")),
+        tools=cells.read("tools", read_tools),
         rubric=rubric_to_json(criteria) if criteria else None,
         **read,
         columns=cells.unread,

@@ -52,9 +52,10 @@ class Cells:
 
     def column(self, role: str) -> str | None:
         """Return the name of the column with that role; None if the row has none."""
-        return next(
-            (n for n in self._known_as(role) if find_cell(self.row, n) is not MISSING), None
-        )
+        for name in self._known_as(role):
+            if name in self.row or find_cell(self.row, name) is not MISSING:
+                return name
+        return None
 
     def has(self, *roles: str) -> bool:
         return all(self.column(role) is not None for role in roles)
@@ -69,9 +70,19 @@ class Cells:
         reading = self._readings.get(role)
         return cell if reading is None or cell is None else reading(self.place, name, cell)
 
-    def shown(self, role: str) -> tuple[str, Any]:
-        """Return the name of the column with that role, for errors, and its cell or None."""
-        return self._shown(role), self.get(role)
+    def read(self, role: str, reading: Callable[[str, str, Any], Parsed]) -> Parsed | None:
+        """Return the cell as `reading` converts it; None if it is null or there is no such column.
+
+        Args:
+            role: Role of the column.
+            reading: Takes the place, the name of the column, and the cell.
+        """
+        cell = self.get(role)
+        return None if cell is None else reading(self.place, self.shown(role), cell)
+
+    def shown(self, role: str) -> str:
+        """Return the name of the column with that role, for errors."""
+        return self.column(role) or next(iter(self._known_as(role)), role)
 
     def raw(self, role: str) -> Any:
         """Return the cell.
@@ -82,7 +93,7 @@ class Cells:
         self.require(role)
         cell = self.get(role)
         if cell is None:
-            raise self.error(f"{self._shown(role)!r} is null; fill it in or remove the row")
+            raise self.error(f"{self.shown(role)!r} is null; fill it in or remove the row")
         return cell
 
     def require(self, role: str) -> None:
@@ -121,7 +132,7 @@ class Cells:
     def as_text(self, role: str, cell: Any) -> str:
         if not isinstance(cell, str):
             raise self.wrong(role, cell, "text")
-        check_encodable(self.place, self._shown(role), cell)
+        check_encodable(self.place, self.shown(role), cell)
         return cell
 
     def texts(self, role: str) -> tuple[str, ...]:
@@ -145,8 +156,8 @@ class Cells:
         if isinstance(cell, date):
             return cell.isoformat()
         if isinstance(cell, Mapping) and cell:
-            inner = ", ".join(f"{self._shown(role)}.{name}" for name in cell)
-            raise self.error(f"{self._shown(role)!r} has parts; name one of them: {inner}")
+            inner = ", ".join(f"{self.shown(role)}.{name}" for name in cell)
+            raise self.error(f"{self.shown(role)!r} has parts; name one of them: {inner}")
         return self.as_text(role, cell)
 
     def optional_number(self, role: str) -> float | None:
@@ -157,7 +168,7 @@ class Cells:
         """Return a number that is written as one."""
         number = number_of(cell) if isinstance(cell, int | float | Decimal) else None
         if isinstance(cell, bool) or number is None or not math.isfinite(number):
-            raise self.error(f"{self._shown(role)!r} must be a number, not {cell!r:.40}")
+            raise self.error(f"{self.shown(role)!r} must be a number, not {cell!r:.40}")
         return number
 
     def as_label(self, role: str, cell: Any) -> float:
@@ -165,7 +176,7 @@ class Cells:
         text = str(cell).strip().lower()
         number = TRUTH[text] if text in TRUTH else number_of(text)
         if number is None or not math.isfinite(number):
-            raise self.error(f"{self._shown(role)} = {cell!r}: must be a number")
+            raise self.error(f"{self.shown(role)} = {cell!r}: must be a number")
         return number
 
     def label(self, role: str) -> float:
@@ -183,7 +194,7 @@ class Cells:
         try:
             return json.loads(self.text(role))
         except (ValueError, RecursionError) as error:
-            raise self.error(f"{self._shown(role)!r} is not JSON: {error}") from None
+            raise self.error(f"{self.shown(role)!r} is not JSON: {error}") from None
 
     def wrong(self, role: str, cell: Any, wanted: str) -> DataFileError:
         """Return the error for a cell of the wrong type.
@@ -193,16 +204,14 @@ class Cells:
             cell: The cell.
             wanted: The type that it must have, in words.
         """
-        return self.error(f"{self._shown(role)!r} must be {wanted}, not {type(cell).__name__}")
+        return self.error(f"{self.shown(role)!r} must be {wanted}, not {type(cell).__name__}")
 
     def error(self, problem: str) -> DataFileError:
         return DataFileError(f"{self.place}: {problem}")
 
-    def _shown(self, role: str) -> str:
-        return self.column(role) or self._known_as(role)[0]
-
     def _known_as(self, role: str) -> Sequence[str]:
-        return (self._names[role],) if role in self._names else self._usual.get(role, (role,))
+        named = self._names.get(role)
+        return (named,) if named is not None else self._usual.get(role, (role,))
 
 
 @dataclass(frozen=True)

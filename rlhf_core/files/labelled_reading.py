@@ -163,7 +163,7 @@ FORMATS: dict[str, RowForm[Iterator[Entry]]] = {
 def _words(cells: Cells, role: str, cell: Any) -> str:
     """Return an answer: a text, or messages as a text."""
     if isinstance(cell, list):
-        name = cells.shown(role)[0]
+        name = cells.shown(role)
         return text_of(read_messages(cells.place, name, cell), ASSISTANT)
     return cells.as_text(role, cell)
 
@@ -183,14 +183,14 @@ def _prompt(cells: Cells, prompt: Any = None) -> Prompt:
     context = cells.get("context")
     if context is not None:
         context = cells.as_text("context", context) or None
-    few_shot = read_few_shot(cells.place, *cells.shown("few_shot"))
-    name = cells.shown("prompt")[0]
+    few_shot = cells.read("few_shot", read_few_shot)
+    name = cells.shown("prompt")
     if prompt is None:
         cells.raw("prompt")
         prompt = prompt_cell(cells)
     text, messages = asked(cells.place, name, prompt, context and context.strip(), few_shot)
     references = cells.texts("reference")
-    criteria = read_rubric(cells.place, *cells.shown("rubric"))
+    criteria = cells.read("rubric", read_rubric)
     return Prompt(
         text=text.strip(),
         context=context,
@@ -198,7 +198,7 @@ def _prompt(cells: Cells, prompt: Any = None) -> Prompt:
         reference_answers=references,
         messages=to_json(messages) if messages else None,
         few_shot=few_shot,
-        tools=read_tools(cells.place, *cells.shown("tools")),
+        tools=cells.read("tools", read_tools),
         rubric=rubric_to_json(criteria) if criteria else None,
         split=Split.HOLDOUT,
     )

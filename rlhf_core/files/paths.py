@@ -53,7 +53,7 @@ def find_cell(row: Mapping[str, Any], name: str) -> Any:
     """Return the cell of a column, or the part of one that a path leads to; MISSING for neither."""
     if name in row:
         return row[name]
-    path = parse_path(name)
+    path = parse_path(name) if "." in name or "[" in name else None
     return MISSING if path is None else path.find(row)
 
 

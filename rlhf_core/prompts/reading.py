@@ -60,13 +60,13 @@ def _renamed(columns: Columns) -> dict[str, str]:
 
 
 def _prompt(cells: Cells, holdout: float) -> Prompt:
-    few_shot = read_few_shot(cells.place, *cells.shown("few_shot"))
-    name = cells.shown("prompt")[0]
+    few_shot = cells.read("few_shot", read_few_shot)
+    name = cells.shown("prompt")
     cell = any_prompt_cell(cells)
     read, messages = asked(cells.place, name, "" if cell is None else cell)
     text, context = read.strip(), cells.optional_text("context")
     references = tuple(reference.strip() for reference in cells.texts("reference"))
-    criteria = read_rubric(cells.place, *cells.shown("rubric"))
+    criteria = cells.read("rubric", read_rubric)
     return Prompt(
         text=text,
         context=context,
@@ -74,7 +74,7 @@ def _prompt(cells: Cells, holdout: float) -> Prompt:
         reference_answers=references,
         messages=to_json(messages) if messages else None,
         few_shot=few_shot,
-        tools=read_tools(cells.place, *cells.shown("tools")),
+        tools=cells.read("tools", read_tools),
         rubric=rubric_to_json(criteria) if criteria else None,
         split=split_of(opening_of(messages).strip() if messages else text, context, holdout),
     )
