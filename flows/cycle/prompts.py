@@ -57,11 +57,11 @@ def _log_marks(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> N
     spelling = [prompt for prompt in prompts if chat.marks.spells_words(prompt.text)]
     if spelling:
         logger.info(
-            "%d prompts spell marks of the chat template of %s (%s), the first: %r; the model "
-            "reads each with a space before its last character, so that none opens a turn",
-            len(spelling),
+            "prompts that spell a mark of the chat template of %s (%s): %d, the first %r; the "
+            "model reads a mark with a space before its last character, so that none opens a turn",
             config.policy.model,
             " ".join(chat.marks.words),
+            len(spelling),
             spelling[0].text[:60],
         )
 
