@@ -138,7 +138,7 @@ def prompt_facts(prompt: Prompt) -> dict[str, Any]:
     """Return what a function may know of a prompt."""
     return {
         "prompt": prompt.text,
-        "messages": [dict(message) for message in prompt.conversation.messages],
+        "messages": [dict(message) for message in prompt.asked.messages],
         "context": prompt.context,
         "references": list(prompt.reference_answers),
         "mode": prompt.mode.value,

@@ -62,13 +62,24 @@ def test_trl_trains_on_the_file_as_it_is(
         "chosen": [{"role": "assistant", "content": "d"}],
         "rejected": [{"role": "assistant", "content": "e"}],
     }
-    for name, kept in (("texts", [*scored, *rows[3:]]), ("turns", [turns])):
+    call = {"type": "function", "function": {"name": "add", "arguments": '{"to": 1}'}}
+    with_tools = {
+        **turns,
+        "prompt": [
+            *said("a"),
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "content": "2"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "add", "parameters": {}}}],
+        "few_shot": said("f", "g"),
+    }
+    for name, kept in (("texts", [*scored, *rows[3:]]), ("turns", [turns, with_tools])):
         source = written(tmp_path / f"{name}.jsonl", kept)
         assert solon("import", source, "--holdout", 0, *at(tmp_path)) == 0
     path = tmp_path / f"out{ending}"
     assert solon("export", path, *options, shape, *at(tmp_path)) == 0
     script = str(PEERS_FOLDER / "trl_loads.py")
     found = output_of([str(python), script, str(model), trainer, str(path)])
-    assert found["rows"] == (14 if trainer == "KTO" else 7)
+    assert found["rows"] == (16 if trainer == "KTO" else 8)
     assert found["steps"] == 2
     assert all(math.isfinite(loss) for loss in found["losses"]), json.dumps(found)
