@@ -53,7 +53,7 @@ def form_of(place: str, row: Mapping[str, Any], layout: Layout = PLAIN) -> Form:
         raise filled.error(
             f"columns {', '.join(row)} are those of no form ({', '.join(FORMS)}); name them, as in "
             "--map prompt=COLUMN --map chosen=COLUMN --map rejected=COLUMN, or name a --format"
-            f"{suggested_map(row)}"
+            f"{suggested_map(row)}{layout.explained}"
         )
     return form
 

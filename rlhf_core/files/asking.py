@@ -7,6 +7,7 @@ from rlhf_core.errors import DataFileError
 from rlhf_core.files.cells import Cells
 from rlhf_core.files.dialogues import text_of
 from rlhf_core.files.messages import check_encodable, read_prompt_messages
+from rlhf_core.files.spellings import is_dialogue, read_answered_dialogue
 from rlhf_core.records.conversation import (
     ASSISTANT,
     SYSTEM,
@@ -83,6 +84,9 @@ def compared_cells(cells: Cells) -> tuple[Any, Any, Any]:
             another prompt than that beginning.
     """
     chosen, rejected, prompt = cells.raw("chosen"), cells.raw("rejected"), prompt_cell(cells)
+    if prompt is None and is_dialogue(chosen) and is_dialogue(rejected):
+        chosen = read_answered_dialogue(cells.place, cells.shown("chosen"), chosen)
+        rejected = read_answered_dialogue(cells.place, cells.shown("rejected"), rejected)
     holds_prompt = all(
         isinstance(cell, list) and _role(cell) != ASSISTANT for cell in (chosen, rejected)
     )
@@ -99,7 +103,8 @@ def compared_cells(cells: Cells) -> tuple[Any, Any, Any]:
 
 def is_silent(answer: Any) -> bool:
     """Return True for an answer of one message without words, as some dialogues of hh-rlhf end."""
-    return isinstance(answer, list) and len(answer) == 1 and answer[0].get("content") == ""
+    is_one = isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], Mapping)
+    return is_one and answer[0].get("content") == ""
 
 
 def split_shared(place: str, chosen: Any, rejected: Any) -> tuple[Any, Any, Any]:

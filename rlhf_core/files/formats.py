@@ -15,14 +15,7 @@ from rlhf_core.files.format_names import FORMAT_NAMES, FormatName
 from rlhf_core.files.paths import MISSING, find_cell
 from rlhf_core.files.roles import ROLES, USUAL_NAMES
 from rlhf_core.files.scales import Scale
-from rlhf_core.files.spellings import (
-    read_answered_dialogue,
-    read_dialogue,
-    read_helpsteer,
-    read_sharegpt,
-)
-
-HUMAN_FIRST = "\n\nHuman:"
+from rlhf_core.files.spellings import HUMAN_FIRST, read_dialogue, read_helpsteer, read_sharegpt
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,6 @@ FORMATS: Mapping[FormatName, DataFormat] = {
         columns={"chosen": "chosen", "rejected": "rejected"},
         marks=("chosen", "rejected"),
         beginnings={"chosen": HUMAN_FIRST, "rejected": HUMAN_FIRST},
-        readings={"chosen": read_answered_dialogue, "rejected": read_answered_dialogue},
     ),
     "hh_with_prompt": DataFormat(
         "Dahoas/full-hh-rlhf: hh-rlhf with a column of the prompt",
@@ -220,6 +212,12 @@ class Layout:
     scale: Scale | None = None
     format: FormatName | None = None
     """Name of the format, if the rows have one."""
+
+    @property
+    def explained(self) -> str:
+        """The columns of the format, as the end of an error about rows that lack them."""
+        columns = ", ".join(self.names.values())
+        return f" (--format {self.format} reads {columns})" if self.format else ""
 
     def cells(self, place: str, row: Mapping[str, Any], hint: str = "") -> Cells:
         """Return a row whose cells are read by role.

@@ -60,7 +60,7 @@ def read_labelled(
         named.see(row)
         layout = layout or layout_of(row, known, columns)
         cells = layout.cells(place, row)
-        row_form = form if form in FORMATS else _form(cells)
+        row_form = form if form in FORMATS else _form(cells, layout)
         forms.add(row_form)
         for entry in FORMATS[row_form].read(cells, layout.scale):
             reason = _unjudgeable(entry, entries)
@@ -100,13 +100,13 @@ def _unjudgeable(entry: Entry, entries: Mapping[str, Entry]) -> str | None:
     return "repeated in this file" if entry.id in entries else None
 
 
-def _form(cells: Cells) -> str:
+def _form(cells: Cells, layout: Layout) -> str:
     form = matching_form(cells, FORMATS)
     if form is None:
         raise cells.error(
             f"no known format (columns: {', '.join(cells.row)}); name a --format, or the columns, "
             "as in --map prompt=COLUMN --map chosen=COLUMN --map rejected=COLUMN"
-            f"{suggested_map(cells.row)}"
+            f"{suggested_map(cells.row)}{layout.explained}"
         )
     return form
 

@@ -19,6 +19,7 @@ SPEAKERS: Mapping[str, str] = {
     "observation": TOOL,
 }
 """Roles by the names that ShareGPT and its descendants give in `from`."""
+HUMAN_FIRST = "\n\nHuman:"
 DIALOGUE_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 DIALOGUE_ROLES = {"Human": USER, "Assistant": ASSISTANT}
 HELPSTEER_TURN = re.compile(r"\s*<extra_id_1>(User|Assistant)\n")
@@ -51,6 +52,11 @@ def _turn(where: str, turn: Any) -> dict[str, Any]:
             f"{where} is from {turn.get('from')!r:.40}; known are {', '.join(SPEAKERS)}"
         )
     return {"role": role, "content": turn["value"]}
+
+
+def is_dialogue(cell: Any) -> bool:
+    """Return True for a text that begins with a turn of the human, as in hh-rlhf."""
+    return isinstance(cell, str) and cell.startswith(HUMAN_FIRST)
 
 
 def read_dialogue(place: str, column: str, cell: Any) -> list[dict[str, Any]]:

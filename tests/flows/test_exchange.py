@@ -21,6 +21,7 @@ from rlhf_core.records import Mode, Prompt, PromptTombstone, Split
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
 from tests.flows.test_cli import call
+from tests.rlhf_core.files.samples import SAMPLES
 
 HOSTILE = (
     "\x1b[31mred\x1b[0m '; DROP TABLE pairs; -- <script>\u2028\u202e\x00 <|im_end|> {{x}} 🦀 é\r\n"
@@ -49,9 +50,9 @@ PLAIN = [
      "score_rejected": 0.1},
     {"prompt": "A text.\n\nSum up.", "chosen": "x", "rejected": "y", "context": "A text.",
      "agreement": 2 / 3, "mode": "text_grounded", "reference_answers": ["r", "ré\n"]},
-    {"chosen": "\n\nHuman: Hi\n\nAssistant: A", "rejected": "\n\nHuman: Hi\n\nAssistant: B"},
+    {"chosen": "The sky is A", "rejected": "The sky is B"},
 ]  # fmt: skip
-CONVERSATIONS = [
+CONVERSATIONS: list[dict[str, Any]] = [
     {"prompt": said("Why?"), "chosen": answered("Because."), "rejected": answered("No.")},
     {"prompt": [SYSTEM, *said("a", "b", HOSTILE)], "chosen": answered(LONG),
      "rejected": [*answered("x"), *said("y", "z")]},
@@ -95,6 +96,23 @@ def solon(monkeypatch: pytest.MonkeyPatch) -> Solon:
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def test_columns_and_formats_are_named_on_the_command_line(
+    solon: Solon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    row = {"question": "0+2=", "response_chosen": "2", "response_rejected": "9"}
+    path = written(tmp_path / "rows.jsonl", [row])
+    named = ("--map", "chosen=response_chosen", "--map", "rejected=response_rejected")
+    assert solon("import", path, *named, *at(tmp_path)) == 0
+    assert "1 rows of format preference: 1 pairs" in capsys.readouterr().err
+    assert solon("import", path, *at(tmp_path)) == 2
+    assert "did you mean --map chosen=response_chosen" in capsys.readouterr().err
+    assert solon("import", path, "--format", "nectar", *at(tmp_path)) == 2
+    assert "(--format nectar reads prompt, answers[*].answer" in capsys.readouterr().err
+    path = written(tmp_path / "binarized.jsonl", [SAMPLES["ultrafeedback_binarized"]])
+    assert solon("import", path, *at(tmp_path)) == 0
+    assert "read as ultrafeedback_binarized: 1 pairs" in capsys.readouterr().err
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
