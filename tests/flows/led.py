@@ -22,6 +22,7 @@ from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.config import JudgeSettings
+from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
 from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
 from rlhf_core.distributed.collective import RankZeroOnly, lead, on_all_ranks
@@ -76,7 +77,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
         device="cpu", precision="fp32", tokens_per_microbatch=64, shard=SHARD
     )
     trunk = on_all_ranks(open_trunk, "tiny-random", on_all_ranks(choose_compute, settings), 4)
-    sampler = on_all_ranks(LocalSampler, trunk, Role.REFERENCE, None, SAMPLING)
+    sampler = on_all_ranks(LocalSampler, trunk, Role.REFERENCE, PolicySettings(), SAMPLING)
     drawn = on_all_ranks(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
     answers = [one for row in drawn for one in row if isinstance(one, Completion)]
     prompts = [tuple(sampler.chat.prompt_ids(ask(prompt.instruction))) for prompt in PROMPTS]

@@ -28,7 +28,7 @@ KNOWLEDGE = [{"prompt": f"What is thing {n}?", "reference": f"Thing {n}."} for n
 OTHERS = [
     {"prompt": "What will be?", "reference": "Nobody knows."},
     {"prompt": "What is this?", "context": "A text.", "reference": "A text."},
-    {"prompt": "Say something.", "mode": "creative", "reference": "Something."},
+    {"prompt": "Say something.", "mode": "creative", "reference": "Something.", "note": "Short."},
     {"prompt": "What has no answer here?", "mode": "knowledge_seeking"},
 ]
 
@@ -188,7 +188,7 @@ def test_the_plan_counts_the_answers_and_their_judgements(tmp_path: Path):
             r"^sft\.abstention\.judge: 'pairwise' compares two answers",
         ),
         ("sft.abstention.judge={kind: oracle}", "no judge 'oracle'; available:"),
-        ("prompts.columns.reference=context", r"^sft\.abstention: no knowledge-seeking prompt"),
+        ("prompts.columns.reference=note", r"^sft\.abstention: no knowledge-seeking prompt"),
     ],
 )
 def test_the_plan_refuses_a_config_that_cannot_be_seeded(

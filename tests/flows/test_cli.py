@@ -38,7 +38,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["training.stepz=1"], None, "unknown key 'training.stepz'; did you mean 'steps'?"),
         (["prompts.path=nothing.jsonl"], None, "no file nothing.jsonl; set prompts.path"),
         ([], BROKEN_LINE, "line 2: not JSON"),
-        ([], EMPTY_PROMPT, "line 2: the prompt is empty; fill it in or remove the line"),
+        ([], EMPTY_PROMPT, "line 2: the prompt is empty; fill it in or remove the row"),
         (["judges.0.kind=oracle"], None, "no judge 'oracle'; available: abstention"),
         (["judges.0.colour=red"], None, "judge 'similarity': unknown key 'colour'"),
         (["policy.model=smollm3"], None, "no model 'smollm3': name a folder, a hub id"),

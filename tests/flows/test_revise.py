@@ -79,7 +79,7 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(
         heard = ask(self, questions)
         if not questions or "You improve an answer" not in questions[0].text:
             return heard
-        empty = heard[0].response.model_copy(update={"text": " "})
+        empty = heard[0].response.model_copy(update={"text": " ", "finish_reason": "eos"})
         return [type(heard[0])(empty, is_new=True), *heard[1:]]
 
     monkeypatch.setattr(LanguageModel, "query", silent)
