@@ -56,6 +56,7 @@ def config_beside(folder: Path, module: str, **changes: object) -> Config:
     return load_config(path, environment={})
 
 
+@pytest.mark.slow
 def test_functions_beside_the_config_judge_reward_and_evaluate(server: str, tmp_path: Path):
     (tmp_path / "cycle_rewards.py").write_text(REWARDS)
     config = config_beside(tmp_path, "cycle_rewards")

@@ -63,6 +63,7 @@ def test_a_conversation_is_shown_turn_by_turn(address: str, visit: Callable[...,
 def test_sql_answers_in_a_table_a_chart_and_a_file_and_cannot_write(
     address: str, visit: Callable[..., Any], shown: Store
 ):
+    expect = pytest.importorskip("playwright.sync_api").expect
     page, seen = visit(f"{address}sql")
     statement = page.get_by_label("SQL", exact=True)
     statement.fill("SELECT split, count(*) AS prompts FROM prompts GROUP BY split")
@@ -76,7 +77,9 @@ def test_sql_answers_in_a_table_a_chart_and_a_file_and_cannot_write(
     assert Path(download.value.path()).read_text().split() == ['"split","prompts"', '"train",62']
     page.get_by_label("named queries").click()
     page.get_by_role("option", name="closest_pairs").click()
-    page.get_by_label("$rows").fill("3")
+    rows = page.get_by_label("$rows")
+    expect(rows).to_have_value("20")
+    rows.fill("3")
     page.get_by_role("button", name="run").click()
     page.get_by_text("3 rows").wait_for()
     statement.fill("DELETE FROM prompts")
