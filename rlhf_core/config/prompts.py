@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rlhf_core.config.base import PositiveInt, Settings
+from rlhf_core.config.base import UNLESS_SET, PositiveInt, Settings
 from rlhf_core.files.format_names import FormatName
 
 PersonalData = Literal["email", "phone", "credit_card", "iban", "ip_address", "secret"]
@@ -28,16 +28,16 @@ class Columns(Settings):
     row with a context, creative for one without a reference, else knowledge_seeking."""
     reference: str = "reference"
     """The reference answer: a text, a number or a list of either. 5 and 5.0 are read as "5"."""
-    few_shot: str = "few_shot"
+    few_shot: Annotated[str, UNLESS_SET] = "few_shot"
     """Worked examples: a list of messages of user and assistant in turn. The model reads them
     before the prompt; judges do not see them, and prompts are compared without them."""
-    tools: str = "tools"
+    tools: Annotated[str, UNLESS_SET] = "tools"
     """The tools that the model may call: a list of descriptions with `type` and `function`, or such
     a list as JSON text. The chat template shows them to the model."""
-    system: str | None = None
+    system: Annotated[str | None, UNLESS_SET] = None
     """A system message that comes before the prompt. null: prompts have none of their own, except
     conversations that begin with one."""
-    rubric: str = "rubric"
+    rubric: Annotated[str, UNLESS_SET] = "rubric"
     """The criteria of answers to this prompt: a list of texts, or of objects with `criterion` and
     `points`, or such a list as JSON text. A criterion with points below 0 should not be met."""
     user: str | None = None
@@ -101,7 +101,7 @@ class PromptSettings(Settings):
     """A .jsonl, .json, .csv or .tsv file, plain or as .gz or .zst, a .parquet file, a folder that
     datasets' `save_to_disk` wrote, or a data set on the hub: `hf:owner/name:CONFIG:SPLIT`. A single
     part after the name is the split, and without any it is train."""
-    format: FormatName | None = None
+    format: Annotated[FormatName | None, UNLESS_SET] = None
     """Name of a well-known data set, whose columns are then known. null: recognised by its columns,
     if they are those of one data set alone. `columns` takes precedence."""
     holdout: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
