@@ -53,7 +53,7 @@ class DrawnAnswers:
     rollouts: list[Rollout]
     rewards: Rewards
     scores: Tensor
-    """Rewards after all limits and penalties, NaN without one, (N,)."""
+    """Rewards after all limits and penalties; NaN for an unscored answer, (N,)."""
     is_learnable: Tensor
     """True for answers to learn from, which are scored and in no dropped group, (N,)."""
     rounds: int
@@ -67,7 +67,7 @@ def draw_answers(
 
     Args:
         training: State of the training.
-        prompts: The prompts to take the next ones of.
+        prompts: Stream that the step's prompts are taken from.
         reward: Scores a batch of rollouts.
         step: Number of the step, on which the seeds of the answers depend.
 
@@ -79,7 +79,7 @@ def draw_answers(
     rollouts: list[Rollout] = []
     batches: list[Rewards] = []
     missing = wanted
-    while missing and len(batches) < settings.sampling_rounds:
+    while missing > 0 and len(batches) < settings.sampling_rounds:
         place, chosen = len(rollouts) // samples, prompts.take(missing)
         seeds = [
             [seed_from(prompts.seed, step, place + offset, n) for n in range(samples)]

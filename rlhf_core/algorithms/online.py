@@ -51,9 +51,10 @@ NO_SCORE = (
     "`SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
 )
 NO_DIFFERENCE = (
-    "no prompt of the training has answers that differ in score, so nothing was learnt; use "
-    "prompts that are neither too easy nor too hard, a reward with more grades, or more "
-    "samples_per_prompt"
+    "no prompt of the training has two scored answers that differ in score, so nothing was learnt; "
+    "use prompts that are neither too easy nor too hard, a reward with more grades, or more "
+    "samples_per_prompt; if answers have no score, look at "
+    "`SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
 )
 
 

@@ -252,7 +252,8 @@ def parameter_count(name: str) -> int:
 
 
 def _not_found(name: str, error: Exception) -> ModelNotFoundError:
-    lines = [line.strip() for line in str(error).strip().splitlines()]
+    # An assertion may have no message.
+    lines = [line.strip() for line in (str(error).strip() or repr(error)).splitlines()]
     # The first line of an inconsistency names only the check that failed.
     reason = " ".join(lines) if isinstance(error, StrictDataclassError) else lines[0]
     return ModelNotFoundError(

@@ -13,7 +13,7 @@ from rlhf_core.errors import ShapeError
 DEVIATION_EPS = 1e-4
 """Added to a deviation before a division, so that differences by rounding stay small."""
 LEAST_DIFFERENCE = 1e-6
-"""Smallest difference of scores that is none of rounding."""
+"""Scores that differ by no more than this are equal but for rounding."""
 
 
 def group_advantages(scores: Tensor, samples: int, divide_by_deviation: bool) -> Tensor:

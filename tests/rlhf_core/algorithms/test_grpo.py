@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms import drawing
 from rlhf_core.algorithms.drawing import PromptStream
 from rlhf_core.algorithms.online import _start, _targets, train_online
 from rlhf_core.algorithms.optimisation import Updater
@@ -17,7 +18,7 @@ from rlhf_core.algorithms.rollouts import Experience, Rollout, RolloutStep, coll
 from rlhf_core.config.training import GRPOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
-from rlhf_core.models.sequences import pad
+from rlhf_core.models.sequences import TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
 from tests.rlhf_core.algorithms.planted import random_tokens, share_of_low
 from tests.rlhf_core.algorithms.ragged import disturb, ragged_rollouts
@@ -247,9 +248,39 @@ def test_rounds_are_bounded_and_a_step_that_is_not_full_says_so(
     assert "only 1 of 2 prompts have answers that differ in score" in caplog.text
 
 
-def test_a_training_without_any_difference_is_an_error(trunk: Trunk):
-    with pytest.raises(TrainingError, match="no prompt of the training has answers that differ"):
-        train(trunk, settings(dynamic_sampling=2), lambda rollouts: torch.ones(len(rollouts)))
+@pytest.mark.parametrize("score", [1.0, NONE])
+def test_a_training_without_any_difference_is_an_error(trunk: Trunk, score: float):
+    message = "no prompt of the training has two scored answers that differ.*FROM rollout_verdicts"
+    with pytest.raises(TrainingError, match=message):
+        train(
+            trunk,
+            settings(dynamic_sampling=2),
+            lambda rollouts: torch.full((len(rollouts),), score),
+        )
+
+
+def test_a_prompt_that_comes_again_may_make_more_groups_differ_than_were_missing(
+    monkeypatch: pytest.MonkeyPatch, trunk: Trunk
+):
+    """The second answer to prompt 0 is cut off, and capped at the lowest finished one.
+
+    First that is 1, as the first answer scores, and later 0, as an answer of the next round scores.
+    """
+    tokens = TokenSequence((3, 4), (5,))
+    rounds = iter([[(0, "eos"), (0, "length"), (1, "eos"), (1, "eos")], [(0, "eos"), (0, "eos")]])
+    monkeypatch.setattr(
+        drawing,
+        "roll_out",
+        lambda *_: [Rollout(index, tokens, "", (0.0,), end) for index, end in next(rounds)],
+    )
+    chosen = settings(dynamic_sampling=3, missing_eos_score=5.0)
+    stream = PromptStream([(3, 4), (3, 4)], seed=1)
+    rewards = in_rounds([1.0, 2.0, 0.0, 3.0], [0.0, 4.0])
+    trunk.add_role(Role.POLICY, 1)
+    drawn = drawing.draw_answers(_start(trunk, chosen, SAMPLING), stream, rewards, 1)
+    assert drawn.rounds == 2
+    assert drawn.scores.tolist() == [1.0, 0.0, 0.0, 3.0, 0.0, 4.0]
+    assert drawn.is_learnable.all()
 
 
 def test_without_dynamic_sampling_equal_groups_stay_in_the_divisor(
