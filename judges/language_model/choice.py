@@ -8,7 +8,7 @@ from judges.language_model.label_mass import SPACES, bare_token, label_mass
 from judges.language_model.parsing import ParsedVerdict, parse_verdict
 from judges.language_model.structured import parse_json_verdict
 from judges.panel.judge import Opinion
-from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
+from rlhf_core.endpoints.chat_completion import CALLED, FILTERED, REFUSED
 from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome, Response
@@ -89,6 +89,8 @@ def _no_answer(response: Response) -> str | None:
         return "the server's content filter withheld the reply"
     if response.finish_reason == REFUSED:
         return f"the model refused to answer: {one_line(answer)}"
+    if response.finish_reason == CALLED and not answer.strip():
+        return "the model only called a tool"
     if response.finish_reason == "length" and not answer.strip():
         spent = f"the reply was cut off after {response.completion_tokens} tokens"
         more = "thinking_tokens, or lower reasoning_effort" if thoughts else "max_tokens"

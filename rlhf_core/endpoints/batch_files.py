@@ -69,9 +69,10 @@ def to_line(
         The line.
 
     Raises:
-        EndpointError: If the request is not valid Unicode, so it can never be sent.
+        EndpointError: If the request is not valid Unicode, or needs an option that the server
+            refuses, so it can never be sent.
     """
-    body = profile_of(settings).fit(request_body(request, settings))
+    body = profile_of(settings).fit(request, request_body(request, settings))
     batch_key = {} if request.batch_key is None else {"messages": request.batch_key}
     content = content_id({**body, **batch_key})
     seen[content] += 1

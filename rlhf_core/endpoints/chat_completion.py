@@ -16,6 +16,8 @@ REFUSED = "refusal"
 """Finish reason of a reply in which the model says that it will not answer."""
 FILTERED = "content_filter"
 """Finish reason of a reply that a filter of the server stopped or withheld."""
+CALLED = "tool_calls"
+"""Finish reason of a reply in which the model calls a tool."""
 TOO_MANY = "429"
 WRONG_ADDRESS = "is base_url the right address?"
 TEMPLATE_TOKENS_AT_MOST = 128
@@ -38,6 +40,8 @@ class ChatRequest:
     """The tools that the model may call."""
     schema: Mapping[str, Any] | None = None
     """JSON schema of the reply; None for free text."""
+    needs_temperature: bool = False
+    """True if the temperature is recorded with the reply, so that a server must not replace it."""
     batch_key: str | None = None
     """Key that identifies the request in a batch if its text is drawn anew each time; None
     identifies it by its text."""
@@ -62,7 +66,7 @@ class ChatReply:
     text: str
     """The answer, without the model's thoughts; of a refusal, the model's words."""
     finish_reason: str
-    """`eos`, `length`, REFUSED, FILTERED, or whatever else the server said."""
+    """`eos`, `length`, REFUSED, FILTERED, CALLED, or whatever else the server said."""
     prompt_tokens: int
     """Count by the server; 0 if it reports none."""
     completion_tokens: int
@@ -83,6 +87,11 @@ class ChatReply:
     def is_lost_in_thought(self) -> bool:
         """True if all tokens were spent before the answer began."""
         return self.finish_reason == "length" and not self.text.strip()
+
+    @property
+    def only_calls(self) -> bool:
+        """True if the model calls a tool and says nothing."""
+        return self.finish_reason == CALLED and not self.text.strip()
 
 
 def request_body(request: ChatRequest, settings: EndpointSettings) -> dict[str, Any]:
@@ -242,6 +251,8 @@ def _finish_reason(choice: _Choice, text: str) -> str:
         return FILTERED
     if not text.strip() and choice.message.refusal:
         return REFUSED
+    if choice.message.tool_calls:
+        return CALLED
     return "eos" if said == "stop" else str(choice.finish_reason)
 
 

@@ -174,7 +174,7 @@ class DirectDelivery:
         started = time.perf_counter()
         profile = profile_of(self.settings)
         while True:
-            fitted = profile.fit(body)
+            fitted = profile.fit(request, body)
             try:
                 content = await self._post(fitted)
                 break

@@ -22,6 +22,7 @@ class ReplyMessage(BaseModel):
     reasoning: Any = None
     reasoning_content: Any = None
     refusal: str | None = None
+    tool_calls: Any = None
 
     @property
     def thoughts_and_answer(self) -> tuple[str, str]:

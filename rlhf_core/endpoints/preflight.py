@@ -48,10 +48,11 @@ def preflight(
     request = replace(
         like, messages=ask(QUESTION).messages, max_tokens=tokens, tools=(), batch_key=None
     )
-    shape: list[object] = [request.top_logprobs, request.seed is not None, request.temperature]
-    if request.schema is not None:
-        shape.append("schema")
-    name = content_id(settings.model, settings.base_url, settings.api_key_env, shape)
+    shape = [request.top_logprobs, request.seed is not None, request.temperature]
+    shape += [request.schema is not None, request.needs_temperature, needs_logprobs]
+    sender = [settings.api_key_env, settings.api_version, settings.headers]
+    decided = settings.beyond_defaults()
+    name = content_id(settings.model, settings.base_url, sender, decided, shape)
     reached = _answered.setdefault(budget, set())
     if name in reached:
         return

@@ -16,6 +16,7 @@ import openai
 
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.endpoints.chat_completion import ChatRequest
+from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 REFUSED = (400, 403, 422)
 """Status of a refusal that may name an option."""
 LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"
+DEFAULT_TEMPERATURE = 1.0
+"""The temperature of a request without one (OpenAI, Anthropic, Gemini)."""
 LOGPROBS = ("logprobs", "top_logprobs")
 TOO_LONG = re.compile(
     r"context|too (?:large|long|many|high)|exceed|at most|less than", re.IGNORECASE
@@ -60,8 +63,22 @@ class Profile:
     thinks: bool = False
     """True if the model has been seen to think before it answers."""
 
-    def fit(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the body of a request with the options that the server accepts."""
+    def fit(self, request: ChatRequest, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the body of a request with the options that the server accepts.
+
+        Args:
+            request: The request.
+            body: Its body, with all options.
+
+        Raises:
+            EndpointError: If the request needs an option that the server refuses.
+        """
+        if request.needs_temperature and "temperature" in self.refused:
+            raise EndpointError(
+                f"the server refuses a temperature of {request.temperature:g}, so answers would be "
+                f"sampled at its own; set temperature to {DEFAULT_TEMPERATURE:g}, which is the "
+                "default of such servers"
+            )
         fitted = {key: value for key, value in body.items() if key not in self.refused}
         if LENGTH in self.refused:
             fitted[NEWER_LENGTH] = body[LENGTH]
@@ -100,7 +117,8 @@ _lock = threading.Lock()
 
 
 def _name(settings: EndpointSettings) -> str:
-    return content_id(settings.model, settings.base_url, settings.api_version)
+    decided = settings.beyond_defaults()  # a model may take a temperature only if it does not think
+    return content_id(settings.model, settings.base_url, settings.api_version, decided)
 
 
 def profile_of(settings: EndpointSettings) -> Profile:

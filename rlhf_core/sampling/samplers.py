@@ -15,12 +15,13 @@ from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.chat_completion import FILTERED, REFUSED
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.endpoints.preflight import preflight
+from rlhf_core.endpoints.profile import DEFAULT_TEMPERATURE
 from rlhf_core.errors import EndpointError
 from rlhf_core.models.answers import AnswerReader
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
-from rlhf_core.records.conversation import with_system
+from rlhf_core.records.conversation import Message, Tool, with_system
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ENDPOINT_SEED_LIMIT = 2**31
@@ -149,9 +150,10 @@ class EndpointSampler:
         """Send one tiny request, once a run.
 
         Raises:
-            EndpointError: If the server does not answer; it quotes the server.
+            EndpointError: If the server does not answer, or refuses the temperature that is
+                recorded with the answers.
         """
-        like = ChatRequest((), self.sampling.max_new_tokens, self.sampling.temperature, seed=0)
+        like = self._request((), (), seed=0)
         try:
             preflight(self.endpoint.settings, like, self.endpoint.budget)
         except EndpointError as error:
@@ -176,16 +178,25 @@ class EndpointSampler:
     ) -> list[ChatRequest]:
         conversations = [prompt.conversation for prompt in prompts]
         return [
-            ChatRequest(
-                messages=with_system(conversation.messages, self.system_prompt),
-                tools=conversation.tools,
-                max_tokens=self.sampling.max_new_tokens,
-                temperature=self.sampling.temperature,
-                seed=seed % ENDPOINT_SEED_LIMIT,
+            self._request(
+                with_system(conversation.messages, self.system_prompt), conversation.tools, seed
             )
             for conversation, row in zip(conversations, seeds, strict=True)
             for seed in row
         ]
+
+    def _request(
+        self, messages: tuple[Message, ...], tools: tuple[Tool, ...], seed: int
+    ) -> ChatRequest:
+        temperature = self.sampling.temperature
+        return ChatRequest(
+            messages=messages,
+            tools=tools,
+            max_tokens=self.sampling.max_new_tokens,
+            temperature=temperature,
+            needs_temperature=temperature != DEFAULT_TEMPERATURE,
+            seed=seed % ENDPOINT_SEED_LIMIT,
+        )
 
 
 def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:
@@ -196,6 +207,11 @@ def _completion(reply: ChatReply | EndpointError) -> Completion | EndpointError:
     if reply.is_lost_in_thought:
         spent = f"the answer was cut off after {reply.completion_tokens} tokens, before it began"
         return EndpointError(f"{spent}; raise thinking_tokens, or lower reasoning_effort")
+    if reply.only_calls:
+        return EndpointError(
+            "the model only called a tool, and an answer is text; leave tools out of the prompt, "
+            "or set extra_body: {tool_choice: none}"
+        )
     return Completion(
         text=reply.text.strip(),
         finish_reason="eos" if reply.finish_reason == REFUSED else reply.finish_reason,

@@ -14,7 +14,9 @@ from rlhf_core.endpoints import retries
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome
 from rlhf_core.sampling.samplers import Completion, EndpointSampler
-from tests.endpoint_faults import FAULTS, PAGE, Fault, page_with_table
+from tests.endpoint_faults import FAULTS
+from tests.endpoint_faults.__main__ import PAGE, page_with_table
+from tests.endpoint_faults.fault import Fault
 from tests.facts import prompt
 from tests.servers import Server, started
 
@@ -43,9 +45,9 @@ def judged(url: str, rubric: str | None = None, **options: object) -> Opinion:
     return opinion
 
 
-def sampled(url: str) -> Completion | EndpointError:
+def sampled(url: str, **sampling: object) -> Completion | EndpointError:
     settings = EndpointSettings(base_url=url, **OPTIONS)
-    sampler = EndpointSampler(settings, None, SamplingSettings(max_new_tokens=40))
+    sampler = EndpointSampler(settings, None, SamplingSettings(max_new_tokens=40, **sampling))
     sampler.preflight()
     ((answer,),) = sampler([ASKED], [[1]])
     return answer
@@ -57,11 +59,12 @@ def test_a_fault_gets_the_right_result(fault: Fault, serve, tmp_path, caplog):
     (tmp_path / "one.yaml").write_text(RUBRIC)
     with caplog.at_level(logging.WARNING):
         if fault.stops:
+            ask = sampled if fault.by == "sampler" else judged
             with pytest.raises(EndpointError) as error:
-                judged(server.url, **fault.options)
+                ask(server.url, **fault.options)
             assert fault.reason in str(error.value)
         elif fault.by == "sampler":
-            answer = sampled(server.url)
+            answer = sampled(server.url, **fault.options)
             if fault.reason:
                 assert fault.reason in str(answer)
             else:

@@ -12,7 +12,7 @@ from judges.panel.judge import Answer, Contest
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.records import Outcome
-from tests.endpoint_faults import is_tiny
+from tests.endpoint_faults.behaviours import is_tiny
 from tests.facts import prompt, response
 from tests.servers import Answer as Served
 from tests.servers import Server, completion

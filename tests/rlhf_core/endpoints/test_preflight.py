@@ -48,6 +48,38 @@ def test_a_model_is_asked_once_a_budget_and_as_it_will_be_asked(serve):
     assert len(server.requests) == 2
 
 
+def test_a_model_with_other_settings_is_asked_again(serve, monkeypatch):
+    """One judge with an effort that the server refuses must not hide behind another without."""
+    monkeypatch.setenv("TEAM", "x")
+    server = serve(lambda body, number: completion("yes"))
+    budget = Budget(BudgetSettings())
+    changes = (
+        {"reasoning_effort": "low"},
+        {"extra_body": {"top_k": 1}},
+        {"headers": {"X-Team": "TEAM"}},
+        {},
+    )
+    for asked, changed in enumerate(changes, 1):
+        preflight(settings(server.url, **changed), LIKE, budget)
+        assert len(server.requests) == asked
+    with pytest.raises(EndpointError, match="returns no log-probabilities, which `verdict: logp"):
+        preflight(settings(server.url), LIKE, budget, needs_logprobs=True)
+
+
+def test_an_option_that_is_refused_with_an_effort_is_sent_without_it(serve):
+    """OpenAI's gpt-5.1 takes a temperature only with `reasoning_effort: none`."""
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        if body.get("reasoning_effort") == "low" and "temperature" in body:
+            return refusal(400, "Unsupported parameter", param="temperature")
+        return completion("yes")
+
+    server = serve(answer)
+    for effort in ("low", "none"):
+        Endpoint(settings(server.url, reasoning_effort=effort)).complete([LIKE])
+    assert ["temperature" in body for body in server.requests] == [True, False, True]
+
+
 def test_the_servers_own_words_are_shown(serve):
     said = "The model `typo` does not exist or you do not have access to it."
     server = serve(lambda body, number: refusal(404, said))

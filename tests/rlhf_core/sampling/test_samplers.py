@@ -1,5 +1,6 @@
 """The two samplers with one interface; test_serving.py uses a real server."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.endpoints.budget import Budget
+from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Role
+from rlhf_core.records.conversation import ask
 from rlhf_core.sampling.samplers import Completion, EndpointSampler, LocalSampler, Sampler
 from tests.conftest import FP32
 from tests.facts import prompt
@@ -50,6 +53,30 @@ def test_remote_answers_are_reported_where_they_belong():
 
 def test_local_answers_are_reported_alike(trunk):
     check_places(LocalSampler(trunk, Role.REFERENCE, PolicySettings(), SAMPLING))
+
+
+@pytest.mark.parametrize("delivery", ["direct", "batch"])
+def test_no_answer_is_sampled_at_another_temperature_than_is_recorded(delivery: str):
+    """Though the server took it at first, or another request has learnt the refusal before."""
+
+    def refuse(body: dict[str, Any], number: int) -> Answer:
+        said = json.dumps({"error": {"message": "no", "param": "temperature"}})
+        return completion() if "temperature" not in body or number == 1 else (400, {}, said)
+
+    server = Server(refuse)
+    settings = EndpointSettings(model=delivery, base_url=server.url, max_attempts=1)
+    warm = EndpointSampler(settings, None, SamplingSettings(max_new_tokens=4, temperature=0.7))
+    warm.preflight()
+    late = warm(PROMPTS, SEEDS)
+    assert all("set temperature to 1" in str(found) for row in late for found in row)
+    (judged,) = Endpoint(settings).complete([ChatRequest(ask("Why?").messages, 4, 0.0)])
+    assert isinstance(judged, ChatReply)
+    sent = len(server.requests)
+    warm.endpoint.settings = settings.model_copy(update={"delivery": delivery})
+    known = warm(PROMPTS, SEEDS)
+    assert all("set temperature to 1" in str(found) for row in known for found in row)
+    assert len(server.requests) == sent
+    server.close()
 
 
 @pytest.mark.parametrize("calls", [1, 3])
