@@ -30,7 +30,7 @@ RAW_CHARACTERS = 200
 BELONGS = {"pattern": "regex", "json_schema": "json_schema", "tests": "code"}
 """The metric that an option belongs to."""
 NEEDED = ("pattern", "json_schema")
-CODES = {"code": "blocks 2", "json_schema": "blocks 2", "maths": "2", "numeric": "2"}
+CODES = {"code": "blocks 2", "json_schema": "blocks 2", "maths": "3", "numeric": "2"}
 """Version of what one metric alone does; a change of it leaves the judges of other metrics as they
 are."""
 
@@ -199,7 +199,7 @@ def equal_by(worker: maths.MathsWorker) -> Metric:
     def opinion(text: str, reference: str) -> Opinion | None:
         try:
             is_equal = worker.equal(text, reference)
-        except TimeoutError as error:
+        except (TimeoutError, ValueError) as error:
             return unavailable(str(error))
         if is_equal is None:
             return None

@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from types import TracebackType
 
 from judges.verifiers.final_answer import final_answer
-from judges.verifiers.structure import ScalarsEqual, equal, read
+from judges.verifiers.structure import ScalarsEqual, equal, expressions, read
 from rlhf_core.errors import ConfigError
 
 MISSING = "metric: maths needs math-verify; pip install 'solon[verifiers]'"
 TIMEOUT_SECONDS = 5.0
 MEMORY_BYTES = 1 << 30
+REASON_CHARACTERS = 100
 NEEDED = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
 """Environment variables that the process gets: it reads model output and must not see any key."""
 
@@ -46,6 +47,7 @@ class MathsWorker:
 
         Raises:
             TimeoutError: If they cannot be compared within the limits of time and memory.
+            ValueError: If they cannot be compared, and not because the answer is no mathematics.
         """
         process = self._start()
         assert process.stdin is not None
@@ -61,7 +63,10 @@ class MathsWorker:
         line = process.stdout.readline() if is_ready else ""
         if not line:
             raise self._overrun()
-        is_equal: bool | None = json.loads(line)
+        result = json.loads(line)
+        if "reason" in result:
+            raise ValueError(result["reason"])
+        is_equal: bool | None = result["is_equal"]
         return is_equal
 
     def _start(self) -> subprocess.Popen[str]:
@@ -114,7 +119,11 @@ def _work() -> None:
     for line in sys.stdin:
         _limit_time()
         reference, text = json.loads(line)
-        print(json.dumps(compare(reference, text, expressions_equal)), file=results)
+        try:
+            result: dict[str, object] = {"is_equal": compare(reference, text, expressions_equal)}
+        except ValueError as error:
+            result = {"reason": str(error)}
+        print(json.dumps(result), file=results)
 
 
 def compare(reference: str, text: str, expressions_equal: ScalarsEqual) -> bool | None:
@@ -124,16 +133,40 @@ def compare(reference: str, text: str, expressions_equal: ScalarsEqual) -> bool 
         reference: A text that ends in the reference answer.
         text: The answer.
         expressions_equal: Compares expressions.
+
+    Raises:
+        ValueError: If the reference cannot be evaluated, or if both can and yet not be compared.
     """
     wanted, given = final_answer(reference), final_answer(text)
     if wanted is None:
         return None
+    if given is None:
+        return False
     try:
-        return given is not None and equal(read(wanted), read(given), expressions_equal)
+        return equal(read(wanted), read(given), expressions_equal)
     except MemoryError:
         raise
-    except Exception:  # the many kinds that parsers and sympy raise on what is no mathematics
+    except Exception as error:  # parsers and sympy raise errors of many kinds
+        reason = f"{type(error).__name__}: {str(error)[:REASON_CHARACTERS]}"
+        if not _can_be_evaluated(wanted, expressions_equal):
+            raise ValueError(
+                f"the reference {wanted[:60]!r} cannot be evaluated ({reason})"
+            ) from None
+        if _can_be_evaluated(given, expressions_equal):
+            raise ValueError(f"{given[:60]!r} cannot be compared ({reason})") from None
         return False
+
+
+def _can_be_evaluated(conclusion: str, expressions_equal: ScalarsEqual) -> bool:
+    """Return True if each expression of a final answer can be compared with a number."""
+    try:
+        for text in expressions(read(conclusion)):
+            expressions_equal(text, "0", None)
+    except MemoryError:
+        raise
+    except Exception:  # as in `compare`: an error of any kind is the finding
+        return False
+    return True
 
 
 def _limit_time() -> None:

@@ -6,7 +6,7 @@ digits relative to their size, and expressions with variables at points.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -85,10 +85,16 @@ def _equal(one: Any, two: Any) -> bool:
 
 def _values(one: Any, two: Any) -> Iterable[tuple[Any, Any]]:
     """Yield the values of two expressions at each point; once if they have no variables."""
+    one, two = one.doit(), two.doit()  # sums and integrals to a variable, before it has a value
     symbols = sorted(one.free_symbols | two.free_symbols, key=str)
     for point in POINTS if symbols else POINTS[:1]:
         values = {symbol: point[n % 4] + n // 4 for n, symbol in enumerate(symbols)}
-        yield one.xreplace(values), two.xreplace(values)
+        yield _substitute(one, values), _substitute(two, values)
+
+
+def _substitute(expression: Any, values: Mapping[Any, Any]) -> Any:
+    """Return an expression with values for its free variables; bound ones, as in sums, stay."""
+    return expression.subs({symbol: values[symbol] for symbol in expression.free_symbols})
 
 
 def _agree(one: Any, two: Any) -> bool:

@@ -5,9 +5,10 @@ compared part by part, and only their parts are expressions.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 
 from rlhf_core.text.numbers import Number, read_number
 
@@ -44,6 +45,8 @@ SEPARATOR = re.compile(r";|,|\band\b|\bor\b")
 UNIT = re.compile(r"\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}(?:\^\{?\d\}?)?|\^\{?\\circ\}?|°|\\%")
 WORDS = re.compile(r"(?<![\\\w])[A-Za-z]{2,}")
 OPEN, CLOSE = "([{", ")]}"
+DEEPEST = 100
+"""Most brackets within each other; what is nested deeper is not taken apart."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ Structure = Group | Statement | Clock | Expression
 
 def read(text: str) -> Structure:
     """Return the structure of a final answer, in LaTeX or plain."""
-    return _read(plain(text))
+    text = plain(text)
+    depths = accumulate((letter in OPEN) - (letter in CLOSE) for letter in text)
+    return _read(text) if max(depths, default=0) <= DEEPEST else Expression(text)
 
 
 def plain(text: str) -> str:
@@ -127,6 +132,19 @@ def equal(one: Structure, two: Structure, scalars_equal: ScalarsEqual) -> bool:
                 for second in _readings(two)
             )
     return False
+
+
+def expressions(structure: Structure) -> Iterator[str]:
+    """Yield the text of each expression in a final answer."""
+    match structure:
+        case Group(parts=parts):
+            for part in parts:
+                yield from expressions(part)
+        case Statement(left=left, right=right):
+            yield left
+            yield from expressions(right)
+        case Expression():
+            yield from _readings(structure)
 
 
 def _readings(expression: Expression) -> list[str]:

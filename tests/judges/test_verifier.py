@@ -193,6 +193,29 @@ def test_maths_that_overruns_is_unavailable_and_does_not_spoil_the_next(
     assert plain.score == 1.0
 
 
+IMPOSSIBLE = r"$x\lim_{x\to 0} f(x)$"
+"""The parser reads it, and sympy raises a TypeError when x gets a value."""
+
+
+def test_only_an_answer_that_cannot_be_evaluated_is_a_0():
+    found = load(JudgeSettings.model_validate({"kind": "verifier", "metric": "maths"}))
+    other = IMPOSSIBLE.replace("0", "1")
+    asked = [
+        (IMPOSSIBLE, ("17",)),
+        ("17", (IMPOSSIBLE,)),
+        (other, (IMPOSSIBLE,)),
+        ("17", (IMPOSSIBLE, "17")),
+        ("18", (IMPOSSIBLE, "17")),
+    ]
+    answers = [Answer(prompt(reference_answers=references), text) for text, references in asked]
+    opinions = found.score(answers)
+    assert [opinion.score for opinion in opinions] == [0.0, None, None, 1.0, None]
+    for opinion in (opinions[1], opinions[2], opinions[4]):
+        assert opinion.outcome is Outcome.UNAVAILABLE
+        assert "the reference" in (opinion.reason or "")
+        assert "cannot be evaluated (TypeError: " in (opinion.reason or "")
+
+
 def test_maths_abstains_where_the_reference_holds_none():
     assert judge("2", "two", metric="maths").outcome is Outcome.ABSTAINS
 
