@@ -1,7 +1,8 @@
 """Judges that train never evaluate. Judges are compared by identity, not by their spelling.
 
 Two entries are the same judge if their versions agree: explicit defaults, an address, a batch size
-or another name for the same model make no difference. A jury stands for each of its members.
+or another name for the same model make no difference. A jury stands for each of its members. One
+function of the user's is one judge, whatever its arguments: what they change, only its code knows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from flows.cycle.selection import selecting_judge
 from judges import Judge, load
+from judges.functions.judge import FunctionJudge
 from rlhf_core.config import Config
 from rlhf_core.config.tree import rewarding_judges
 from rlhf_core.errors import ConfigError, ModelNotFoundError
@@ -35,11 +37,11 @@ def refuse_judging_trainers(
             trained[version] = f"a judge that took part in the training of {model}"
     for where, judge in _trainers(config):
         for one in _with_members(judge):
-            trained |= dict.fromkeys((one.version, _identity(one)), f"the same judge as {where}")
+            trained |= dict.fromkeys(_identities(one), f"the same judge as {where}")
     for settings in config.evaluation.judges:
         judge = load(settings)
         for one in _with_members(judge):
-            reason = trained.get(_identity(one)) or trained.get(one.version)
+            reason = next((trained[name] for name in _identities(one) if name in trained), None)
             if reason is None and store is not None:
                 reason = _reward_model_reason(store, one, models, trained)
             if reason is not None:
@@ -88,13 +90,22 @@ def _with_members(judge: Judge[Any]) -> Iterator[Judge[Any]]:
         yield from _with_members(member)
 
 
-def _identity(judge: Judge[Any]) -> str:
-    """Return the judge's version with its local model named by the resolved folder."""
+def _identities(judge: Judge[Any]) -> list[str]:
+    """Return the names by which a judge is known; judges that share one are the same judge.
+
+    They are its version, its version with its local model named by the resolved folder, and the
+    user's function that it calls.
+    """
+    if isinstance(judge, FunctionJudge):
+        return [judge.version, f"function {judge.options.function}"]
     model = getattr(judge.options, "model", None)
     if not isinstance(model, str) or ":" in model:
-        return judge.version
+        return [judge.version]
     try:
         place = locate(model)
     except ModelNotFoundError:  # the judge's own check reports it
-        return judge.version
-    return type(judge)(judge.options.model_copy(update={"model": place})).version
+        return [judge.version]
+    return [
+        judge.version,
+        type(judge)(judge.options.model_copy(update={"model": place})).version,
+    ]

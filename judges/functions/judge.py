@@ -1,7 +1,6 @@
 """The base of judges by function: options, checks, calls, and the reading of verdicts."""
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from numbers import Real
@@ -28,6 +27,10 @@ EXAMPLE = Prompt(
     split=Split.TRAIN,
 )
 """The prompt on which a function is tried before a run."""
+
+
+class NoVerdictError(ValueError):
+    """A function returned what is no verdict; the message completes "returned …"."""
 
 
 class FunctionOptions(Settings):
@@ -66,22 +69,20 @@ class FunctionJudge(Judge[FunctionOptions]):
         """Refuse a function that cannot be called, or whose verdict on an example is none."""
         self.function.check(self.facts, self.options.arguments)
         try:
-            returned = self._call([self.example_facts()])
+            for returned in self._call([self.example_facts()]):
+                read_return(returned)
+        except NoVerdictError as error:
+            form = "a list that holds for each answer " if self.options.batched else ""
+            raise ConfigError(
+                f"function {self.options.function!r} returned {error} on an example; return {form}"
+                "a number from 0 to 1, None, or `judges.abstains(reason)`"
+            ) from None
         except Exception as error:  # whatever the user's function raises
             logger.warning(
                 "function %r raised %s on an example; where it raises, there is no verdict",
                 self.options.function,
                 first_line(error),
             )
-            return
-        try:
-            for each in returned:
-                read_return(each)
-        except ValueError as error:
-            raise ConfigError(
-                f"function {self.options.function!r} returned {error} on an example; return a "
-                "number from 0 to 1, None, or `judges.abstains(reason)`"
-            ) from None
 
     def example_facts(self) -> Facts:
         """Return the facts of a judgement on which the function is tried before a run."""
@@ -109,6 +110,8 @@ class FunctionJudge(Judge[FunctionOptions]):
     def _opinion(self, facts: Facts, to_opinion: ToOpinion) -> Opinion:
         try:
             (returned,) = self._call([facts])
+        except NoVerdictError as error:
+            return _unavailable(f"{self.options.function} returned {error}")
         except Exception as error:  # whatever the user's function raises
             return _unavailable(f"{self.options.function} raised {first_line(error)}")
         return self._read(returned, to_opinion)
@@ -116,21 +119,25 @@ class FunctionJudge(Judge[FunctionOptions]):
     def _read(self, returned: Any, to_opinion: ToOpinion) -> Opinion:
         try:
             value = read_return(returned)
-        except ValueError as error:
+        except NoVerdictError as error:
             return _unavailable(f"{self.options.function} returned {error}")
         return value if isinstance(value, Opinion) else to_opinion(value)
 
     def _call(self, facts: Sequence[Facts]) -> Sequence[Any]:
-        """Call the function for some judgements; return what it returned for each."""
+        """Call the function for some judgements; return what it returned for each.
+
+        Raises:
+            NoVerdictError: If it is batched, and did not return a list with one verdict each.
+        """
         accepted = [self.function.accepted(each) for each in facts]
         if not self.options.batched:
             return [self.function.call(**each, **self.options.arguments) for each in accepted]
         columns = {name: [each[name] for each in accepted] for name in accepted[0]}
         returned = self.function.call(**columns, **self.options.arguments)
-        if not hasattr(returned, "__len__") or isinstance(returned, str) or not len(returned):
-            raise TypeError(f"it is `batched`, and returned {_shown(returned)}, not a list")
+        if not hasattr(returned, "__len__") or isinstance(returned, str):
+            raise NoVerdictError(f"{_shown(returned)}, which is no list, though it is `batched`,")
         if len(returned) != len(facts):
-            raise ValueError(f"it returned {len(returned)} verdicts on {len(facts)} answers")
+            raise NoVerdictError(f"a list of {len(returned)}, not of {len(facts)},")
         return list(returned)
 
 
@@ -149,22 +156,24 @@ def read_return(returned: Any) -> float | Opinion:
     """Return a function's verdict: a number from 0 to 1, or the opinion that there is none.
 
     Raises:
-        ValueError: If it is something else; the message shows it.
+        NoVerdictError: If it is something else; the message shows it.
     """
     if returned is None:
         return abstains("the function returned None")
     if isinstance(returned, Opinion):
         if returned.outcome is Outcome.ABSTAINS and returned.reason:
             return returned
-        raise ValueError(f"an opinion {returned.outcome.value!r}, neither a number nor `abstains`")
+        raise NoVerdictError(
+            f"an opinion {returned.outcome.value!r}, neither a number nor `abstains`"
+        )
     try:
         number = float(returned.item()) if hasattr(returned, "item") else returned
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{_shown(returned)}, which is no number") from None
+        raise NoVerdictError(f"{_shown(returned)}, which is no number") from None
     if not isinstance(number, Real):
-        raise ValueError(f"{_shown(returned)}, which is no number")
-    if not 0.0 <= float(number) <= 1.0 or math.isnan(number):
-        raise ValueError(f"{_shown(returned)}, which is not from 0 to 1")
+        raise NoVerdictError(f"{_shown(returned)}, which is no number")
+    if not 0.0 <= float(number) <= 1.0:
+        raise NoVerdictError(f"{_shown(returned)}, which is not from 0 to 1")
     return float(number)
 
 

@@ -20,6 +20,8 @@ BREVITY = {"kind": "brevity"}
 F1 = {"kind": "verifier", "metric": "token_f1"}
 KNOWLEDGE = {"kind": "verifier", "metric": "contains"}
 ASKED = {"kind": "direct", "model": "openai:some", "base_url": "http://127.0.0.1:1/v1"}
+FUNCTION = {"kind": "function", "function": "tests.judges.functions:always"}
+OTHER_FUNCTION = {"kind": "function", "function": "tests.judges.functions:closeness"}
 TINY = {"kind": "pairwise", "model": "tiny-random"}
 
 
@@ -41,6 +43,8 @@ def config(trains: list[Any], evaluates: list[Any], **others: Any) -> Config:
         (TINY, {**TINY, "model": str(bundled_folder("tiny-random"))}, "'pairwise' is the same"),
         (SIMILARITY, jury(F1, SPELT_OUT), r"'jury: similarity-\w+' is the same judge as 'simil"),
         (jury(F1, SIMILARITY), SPELT_OUT, "'other' is the same judge as 'jury' of judges"),
+        (FUNCTION, {**FUNCTION, "arguments": {"score": 0.5}}, "'function' is the same judge as"),
+        (FUNCTION, jury(F1, {**FUNCTION, "revision": "2"}), r"'jury: function-\w+' is the same"),
         (jury(F1, BREVITY), jury(KNOWLEDGE, BREVITY), r"'jury: brevity-\w+' is the same"),
     ],
 )
@@ -69,6 +73,7 @@ def test_judges_of_the_reward_and_of_abstentions_train():
         ([SIMILARITY, {**BREVITY, "weight": 0}], [{**BREVITY, "typical_words": 16}]),
         ([jury(F1, SIMILARITY, {**BREVITY, "weight": 0})], [BREVITY]),
         ([SIMILARITY], [jury(F1, BREVITY, {**SIMILARITY, "weight": 0})]),
+        ([FUNCTION], [OTHER_FUNCTION]),
         ([SIMILARITY], [F1, {**BREVITY, "typical_words": 15}]),
     ],
 )

@@ -66,6 +66,10 @@ def returns(answer: str, value: str) -> Any:
     }[value]
 
 
+def raises_always(answer: str) -> float:
+    raise RuntimeError(answer)
+
+
 def single_for_many(answer: list[str]) -> float:
     return 0.5
 

@@ -142,12 +142,25 @@ def test_a_function_that_cannot_judge_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["single_for_many", "too_few"])
-def test_a_batch_of_the_wrong_size_has_no_verdict(name: str, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("single_for_many", "'0.5' of type float, which is no list, though it is `batched`,"),
+        ("too_few", "a list of 3, not of 1,"),
+    ],
+)
+def test_a_batch_of_the_wrong_size_has_no_verdict_and_is_refused_before_a_run(name: str, said: str):
     opinions = score(name, "a", "b", batched=True)
     assert {o.outcome for o in opinions} == {Outcome.UNAVAILABLE}
-    with caplog.at_level(logging.WARNING):
+    assert {o.reason for o in opinions} == {f"{HERE}:{name} returned {said}"}
+    with pytest.raises(ConfigError) as refused:
         function(name, batched=True).check()
+    assert f"returned {said} on an example; return a list that holds" in str(refused.value)
+
+
+def test_a_function_that_raises_on_the_example_is_said(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING):
+        function("raises_always").check()
     assert "on an example; where it raises, there is no verdict" in caplog.text
 
 
