@@ -1,1 +1,1 @@
-"""Sentences, overlap with a reference, and answers that decline."""
+"""Reading texts: sentences, numbers, thoughts, overlap with a reference, answers that decline."""

@@ -161,7 +161,7 @@ def check(tests: str, peer: Peer) -> dict[str, Any]:
             passed, reason = reply if isinstance(reply, list) and len(reply) == 2 else (0, reply)
     except Gone as error:
         reason = str(error)
-    except BaseException as error:
+    except BaseException as error:  # whatever the code raises, SystemExit too
         reason = testing.describe(error)
     is_count = type(passed) is int and 0 <= passed <= total
     words = reason if isinstance(reason, str) else "the code reported nonsense"

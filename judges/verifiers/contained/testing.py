@@ -108,7 +108,7 @@ def run(tree: ast.Module, namespace: dict[str, Any]) -> tuple[int, str]:
         for node in tree.body:
             try:
                 _run(node, namespace)
-            except Exception as error:
+            except Exception as error:  # whatever the code under test raises
                 if not _is_test(node):
                     raise
                 reasons.append(f"test of line {node.lineno}: {describe(error)}")
