@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.judge import JudgeSettings
 
 
@@ -48,6 +48,9 @@ class PromotionSettings(Settings):
     """Held-out prompts that the deciding judge must have scored; with fewer, no policy is promoted.
     To show that it is better, a policy must win three quarters of 20 prompts, five sixths of 12, or
     all of 6; 5 prompts can show nothing."""
+    approval: Annotated[Literal["automatic", "manual"], ASIDE] = "automatic"
+    """automatic promotes a policy that meets the conditions. manual waits for a person:
+    `solon approve` or `solon reject`."""
     max_kl: PositiveFloat = 10.0
     """Limit of the KL divergence from the SFT model, in nats an answer."""
     min_eos_rate: Share = 0.5

@@ -17,6 +17,7 @@ from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
+from rlhf_core.config.service import ServiceSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
 from rlhf_core.config.training import (
     DPOSettings,
@@ -236,6 +237,8 @@ class Config(Settings):
     """Device, precision, memory."""
     budget: Annotated[BudgetSettings, ASIDE] = BudgetSettings()
     """Limits of the cost of remote models."""
+    service: Annotated[ServiceSettings, ASIDE] = ServiceSettings()
+    """The line as a service: what starts its trainings, how long stages may take."""
     tracker: Annotated[Literal["auto", "none", "tensorboard", "trackio"], ASIDE] = "auto"
     """Tracker of training curves beside the store. auto is TensorBoard if it is installed, with its
     files in artifacts/tensorboard."""
