@@ -24,6 +24,9 @@ def training_rankings(
 ) -> list[Ranking]:
     """Return the rankings of this cycle and the cycles before it, and the imported ones.
 
+    An imported ranking with an answer of more than one message is left out: a policy writes one
+    message, and would learn to write the user's turns in between.
+
     Args:
         cycle: The cycle under way.
         store: Store with the rankings.
@@ -33,7 +36,12 @@ def training_rankings(
     """
     keys = cycle.sampled_batches(store, sft_id)
     own = queries.rankings_of(store, recipe, keys, prompts)
-    return own + exchange.rankings_imported(store, wanted_imports(store, cycle.config))
+    imported, left_out = _imported_rankings(store, cycle.config)
+    if left_out:
+        logger.warning(
+            "%d imported rankings are left out: an answer has more than one message", left_out
+        )
+    return own + imported
 
 
 def wanted_imports(store: Store, config: Config) -> list[Import]:
@@ -75,8 +83,15 @@ def count_imported(config: Config) -> int:
             f"preferences.imported: there is no store {config.store} yet; import the files with "
             "`solon import FILE`"
         )
-    store = Store(config.store)
-    return len(exchange.rankings_imported(store, wanted_imports(store, config)))
+    imported, _ = _imported_rankings(Store(config.store), config)
+    return len(imported)
+
+
+def _imported_rankings(store: Store, config: Config) -> tuple[list[Ranking], int]:
+    """Return the imported rankings to learn from, and the number of those left out as dialogues."""
+    imported = exchange.rankings_imported(store, wanted_imports(store, config))
+    dialogues = exchange.rankings_of_dialogues(store, [ranking.id for ranking in imported])
+    return [ranking for ranking in imported if ranking.id not in dialogues], len(dialogues)
 
 
 def ranked_candidates(

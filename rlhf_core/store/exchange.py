@@ -171,6 +171,18 @@ def rankings_imported(store: Store, imports: Collection[Import]) -> list[Ranking
     return sorted(rankings, key=lambda ranking: ranking.id)
 
 
+def rankings_of_dialogues(store: Store, ranking_ids: Collection[str]) -> set[str]:
+    """Return those of the rankings with an imported answer of more than one message."""
+    rows = store.query(
+        "SELECT DISTINCT pairs.ranking_id AS id FROM imported_rows JOIN pairs ON "
+        "(subject_table = 'pairs' AND subject_id = pairs.id) OR "
+        "(subject_table = 'rankings' AND subject_id = pairs.ranking_id) "
+        "WHERE imported_rows.messages IS NOT NULL AND pairs.ranking_id IN (SELECT unnest($1))",
+        [list(ranking_ids)],
+    )
+    return {row["id"] for row in rows}
+
+
 OF_PROMPT = {
     "context": "context IS NOT NULL",
     "few_shot": "few_shot IS NOT NULL",

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from flows.cli.imports import _import
+from flows.cycle.cycle import cycle_of
 from flows.run import run_cycles
+from flows.training.rankings import count_imported, training_rankings
 from rlhf_core.exchange.source import ImportSource
-from rlhf_core.records import ModelVersion, Pair, Ranking
+from rlhf_core.records import ModelVersion, Pair, Prompt, Ranking
 from rlhf_core.store import Store, reading
 from rlhf_core.store.audit.checks import Severity, run_checks
 from tests.flows.conftest import smoke
@@ -29,6 +31,34 @@ def imported(folder: Path, name: str, rows: list[dict[str, object]]) -> str:
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(_import(folder / "solon.duckdb", ImportSource(path), name, 0.0)["judge_version"])
+
+
+def answered(*texts: str) -> list[dict[str, str]]:
+    roles = ("assistant", "user") * len(texts)
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
+
+
+def test_answers_of_several_messages_train_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """A policy that learnt from them would write the user's turns, too."""
+    asked = [{"role": "user", "content": "How far?"}]
+    short, long = answered("Ten miles."), answered("Why?", "I walk.", "Ten miles.")
+    other = [{"role": "user", "content": "How high?"}]
+    imported(
+        tmp_path,
+        "dialogues",
+        [
+            {"prompt": asked, "chosen": short, "rejected": long},
+            {"prompt": other, "chosen": answered("A mile."), "rejected": answered("Two.")},
+        ],
+    )
+    config = smoke(tmp_path, "preferences.imported.sources=[dialogues]")
+    assert count_imported(config) == 1
+    learnt = training_rankings(cycle_of(config, 1), Store(config.store), "sft-none", "none", [])
+    (prompt,) = (p for p in Store(config.store).rows(Prompt) if p.id == learnt[0].prompt_id)
+    assert (len(learnt), prompt.text) == (1, "How high?")
+    assert "1 imported rankings are left out: an answer has more than one message" in caplog.text
 
 
 @pytest.mark.slow
