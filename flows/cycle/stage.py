@@ -11,6 +11,7 @@ from typing import Any
 from flows.cycle.cycle import Cycle
 from flows.cycle.forecast import time_left_after
 from flows.cycle.identity import config_hash
+from flows.service.events import Event, announce, announce_failure
 from flows.terminal import stopping
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
@@ -38,7 +39,13 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     started = time.monotonic()
     stopping.at(f"cycle {cycle.number}, stage {name}")
     work = StageWork(cycle.open_store(), logging.getLogger(f"flows.{name}"))
-    yield work
+    try:
+        yield work
+    except Exception as error:
+        announce_failure(cycle.line, cycle.number, name, error)
+        raise
+    finally:
+        _announce_spent_budget(cycle, name)
     seconds = time.monotonic() - started
     record = StageRun(
         line=cycle.line,
@@ -55,3 +62,17 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     work.logger.info(
         "%-13s %s; %s (%.1f s)%s", name, summary, work.news, seconds, f"; {left}" if left else ""
     )
+
+
+def _announce_spent_budget(cycle: Cycle, name: str) -> None:
+    """Emit the event that the budget is spent, once a run."""
+    refusal = cycle.budget.take_refusal()
+    if refusal is not None:
+        announce(
+            Event.BUDGET_SPENT,
+            cycle.line,
+            cycle=cycle.number,
+            stage=name,
+            spent_usd=cycle.budget.spent.usd,
+            because=refusal,
+        )

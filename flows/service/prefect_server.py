@@ -19,6 +19,8 @@ START_SECONDS = 90.0
 STOP_SECONDS = 5.0
 # Leases in files survive a killed server, and expire.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+WITHOUT_EVENTS = "SOLON_WITHOUT_EVENTS"
+"""Environment variable that is set while the server is one that does nothing with events."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
     atexit.register(_stop, process)
     server = Server(f"http://{HOST}:{port}/api", process)
     os.environ["PREFECT_API_URL"] = server.address
+    if not has_page:
+        os.environ[WITHOUT_EVENTS] = "1"
     try:
         yield server
     except BaseException:
@@ -99,6 +103,7 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
         raise
     finally:
         del os.environ["PREFECT_API_URL"]
+        os.environ.pop(WITHOUT_EVENTS, None)
 
 
 def _settings(port: int, has_page: bool) -> dict[str, str]:

@@ -15,6 +15,7 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
+from flows.service.events import Event, announce
 from judges import Ledger
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
@@ -26,6 +27,7 @@ from rlhf_core.evaluation.comparison import (
     ModelComparison,
     settings_hash,
 )
+from rlhf_core.evaluation.exploitation import judges_misled
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.sequences import TokenSequence
@@ -91,6 +93,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
             work.news = f"{work.store.append(evaluations)} new"
+            _announce(cycle, evaluations)
         deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}
     return deciding.id
@@ -243,6 +246,35 @@ def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answer
     sequences = models.sequences(prompts, policy)
     temperature = cycle.config.evaluation.temperature
     return float(on_all_ranks(sequence_kl, models.trunk, sequences, temperature).mean().item())
+
+
+def _announce(cycle: Cycle, evaluations: Sequence[Evaluation]) -> None:
+    """Emit the event of an evaluation, and an alarm for each judge that the policy exploits."""
+    deciding = evaluations[0]
+    facts: dict[str, str | float | None] = {
+        "cycle": cycle.number,
+        "policy": deciding.policy_id,
+        "baseline": deciding.baseline_id,
+    }
+    announce(
+        Event.POLICY_EVALUATED,
+        cycle.line,
+        **facts,
+        evaluation=deciding.id,
+        judge=deciding.judge,
+        win_rate=deciding.win_rate,
+    )
+    trained_on = [each for each in evaluations if each.role in (TRAINED_ON, PROXY)]
+    for misled in judges_misled(deciding, trained_on):
+        announce(
+            Event.GUARD_ALARM,
+            cycle.line,
+            **facts,
+            misled=misled.judge,
+            win_rate=misled.win_rate,
+            deciding=deciding.judge,
+            deciding_win_rate=deciding.win_rate,
+        )
 
 
 def _brief(evaluation: Evaluation) -> str:

@@ -4,6 +4,7 @@ from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.identity import config_hash
 from flows.cycle.stage import stage
+from flows.service.events import Event, announce
 from judges.panel.panel import Panelist, combination
 from rlhf_core.preferences.ranking import count_lacking, rankings_and_pairs
 from rlhf_core.records import PairOutcome, Split
@@ -35,7 +36,19 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
         groups = [candidates[prompt.id] for prompt in prompts]
         lacking = count_lacking(groups, judgements, combined)
         rankings, pairs = rankings_and_pairs(groups, judgements, combined, config_hash(config))
+        known = queries.known_ids(work.store, "pairs", [pair.id for pair in pairs])
         work.news = f"{work.store.append([*rankings, *pairs])} new rows"
+        added = [pair.outcome for pair in pairs if pair.id not in known]
+        if added:
+            trainable = added.count(PairOutcome.PREFERRED)
+            announce(
+                Event.PAIRS_ADDED,
+                cycle.line,
+                cycle=cycle.number,
+                run=cycle.run_id,
+                new=len(added),
+                trainable=trainable,
+            )
         outcomes = [each.outcome for each in pairs]
         work.detail = {
             "rankings": len(rankings),

@@ -4,6 +4,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.identity import config_hash
 from flows.cycle.stage import stage
+from flows.service.events import Event, announce
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation, Promotion
 
@@ -26,7 +27,19 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool:
         )
         if work.store.append([decision]):
             work.news = "decided"
+            _announce(decision)
         # A resumed cycle keeps its first decision.
         (kept,) = work.store.rows(Promotion, "id = ?", [decision.id])
         work.detail = {"promoted": kept.promoted, "because": "; ".join(kept.reasons)}
     return kept.promoted
+
+
+def _announce(decision: Promotion) -> None:
+    announce(
+        Event.POLICY_PROMOTED if decision.promoted else Event.POLICY_REFUSED,
+        decision.line,
+        cycle=decision.cycle,
+        policy=decision.policy_id,
+        baseline=decision.baseline_id,
+        because="; ".join(decision.reasons),
+    )

@@ -12,6 +12,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
+from flows.service.events import Event, announce
 from flows.training.lineage import Roles, add_model
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.rewards import RewardJudges, build_reward, check_rewards
@@ -71,6 +72,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
             origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
             _train(cycle, work, version, origins)
             work.news = "trained"
+            announce(Event.POLICY_TRAINED, cycle.line, cycle=cycle.number, model=version.id)
         work.detail = {"model": version.id, "prompts": len(prompts)}
     return version.id
 

@@ -7,6 +7,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.stage import StageWork, stage
+from flows.service.events import Event, announce
 from flows.training.lineage import Roles, add_model
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
@@ -48,6 +49,13 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
         if line_queries.model(work.store, version.id) is None:
             _train(cycle, work, sft_id, version, prompts, rankings)
             work.news = "trained"
+            announce(
+                Event.REWARD_MODEL_TRAINED,
+                cycle.line,
+                cycle=cycle.number,
+                model=version.id,
+                rankings=len(rankings),
+            )
         work.detail = {"model": version.id, "rankings": len(rankings)}
     return version.id
 

@@ -54,12 +54,22 @@ class Budget:
         self._spent = spent
         self._held = Spend()
         self._waiting: list[Future[None]] = []
+        self._refusal: str | None = None
+        self._is_told = False
         self._lock = threading.Lock()
 
     @property
     def spent(self) -> Spend:
         """The amount that was billed or may have been."""
         return self._spent
+
+    def take_refusal(self) -> str | None:
+        """Return why the first call was refused, the first time this is asked; else None."""
+        with self._lock:
+            if self._refusal is None or self._is_told:
+                return None
+            self._is_told = True
+            return self._refusal
 
     @asynccontextmanager
     async def hold(self, at_most: Spend, is_committed: bool = False) -> AsyncIterator[Hold]:
@@ -90,6 +100,7 @@ class Budget:
         with self._lock:
             if not is_committed:
                 if refusal := _refusal(self.limits, self._spent, at_most):
+                    self._refusal = self._refusal or refusal
                     raise BudgetError(refusal)
                 if _refusal(self.limits, self._spent + self._held, at_most):
                     self._waiting.append(Future())
