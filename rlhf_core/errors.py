@@ -16,6 +16,7 @@ SolonError
 ├── SilentJudgeError      a judge left too many questions without a readable answer
 ├── TrainingError         training cannot continue (no data, loss not finite)
 ├── LostProcessError      another rank of a distributed run ended
+├── ChampionChangedError  a rollback changed the champion of a cycle that is under way
 └── EndpointError         a remote model gave no usable answer
     ├── BudgetError         … the call was not sent, because it would exceed the budget
     ├── ContentFilteredError … a filter of the server kept the call from the model
@@ -84,6 +85,10 @@ class TrainingError(SolonError):
 
 
 class LostProcessError(SolonError):
+    pass
+
+
+class ChampionChangedError(SolonError):
     pass
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.cli.champion import champion
 from flows.cli.check import check
 from flows.cli.constitution import app as constitution_app
 from flows.cli.copy import copy
@@ -29,6 +30,7 @@ from flows.cli.lineage import lineage
 from flows.cli.merge import merge
 from flows.cli.pages import report, schema
 from flows.cli.retract import retract
+from flows.cli.rollback import rollback
 from flows.cli.run import end_at_once, plan, run
 from flows.cli.serve import serve
 from flows.cli.show import show
@@ -97,6 +99,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "merge": merge,
         "schema": schema,
     },
+    "Champion": {"champion": champion, "rollback": rollback},
     "Audit": {
         "sql": sql,
         "show": show,

@@ -1,7 +1,7 @@
 """The cycle: the argument of every stage, with the config, the cycle's number and the run's id.
 
 A cycle is one pass through all stages. The first cycle starts from the SFT model. Each later cycle
-starts from the policy promoted last, draws new samples, and trains its reward model on the rankings
+starts from the line's champion, draws new samples, and trains its reward model on the rankings
 of all cycles so far. Cycles belong to a policy line by its name, so that an edit of the config
 continues the line.
 """
@@ -20,7 +20,7 @@ from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.identity import content_id, seed_from
-from rlhf_core.store import Store, line_queries, store_exists
+from rlhf_core.store import Store, champions, line_queries, store_exists
 
 if TYPE_CHECKING:
     from rlhf_core.models.device import Compute
@@ -136,15 +136,19 @@ class Cycle(BaseModel):
     def sampled_batches(self, store: Store, sft_id: str) -> set[tuple[str, int]]:
         """Return model and seed of each batch that this cycle may learn from.
 
-        These are its own batch and those of the line's earlier cycles, also of other configs, but
-        for those that a tainted model sampled: a model that learnt from them would be tainted too.
+        These are its own batch, those of the line's earlier cycles, also of other configs, and
+        those of champions that were rolled back while it was open; but for those that a tainted
+        model sampled: a model that learnt from them would be tainted too.
         """
         signed = line_queries.stage_runs_of(store, self.line, "sample")
         former = [json.loads(run.detail) for run in signed if run.cycle < self.number]
-        tainted = line_queries.tainted_models(store) if former else set()
         own = self.own_batch(store, sft_id)
-        earlier = {(each["from"], each["seed"]) for each in former if each["from"] not in tainted}
-        return {(own.model_id, own.seed), *earlier}
+        rollbacks = champions.rollbacks_during(store, self.line, self.number)
+        batches = {(each["from"], each["seed"]) for each in former}
+        batches |= {(each.from_id, own.seed) for each in rollbacks}
+        tainted = line_queries.tainted_models(store) if batches else set()
+        usable = {(model_id, seed) for model_id, seed in batches if model_id not in tainted}
+        return {(own.model_id, own.seed), *usable}
 
     def batch(
         self, model_id: str, sampling: SamplingSettings, purpose: int | str
@@ -170,11 +174,13 @@ class Cycle(BaseModel):
         )
 
     def champion(self, store: Store, sft_id: str) -> str | None:
-        """Return the policy promoted last before this cycle, if it stands on this SFT model.
+        """Return the champion before this cycle's own decision, if it stands on this SFT model.
 
-        After the SFT model is trained again, policies of the previous one are not resumed.
+        A rollback while the cycle is open changes it. After the SFT model is trained again,
+        policies of the previous one are not resumed.
         """
-        return line_queries.champion(store, self.line, self.number, sft_id)
+        found = champions.champion(store, self.line, self.number, sft_id)
+        return found.policy_id if found else None
 
 
 def evaluation_sampling(config: Config) -> SamplingSettings:

@@ -21,7 +21,7 @@ from judges import Ledger
 from rlhf_core.config import Config, default_line
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import ModelVersion
-from rlhf_core.store import Store, line_queries, queries, store_exists
+from rlhf_core.store import Store, champions, line_queries, queries, store_exists
 
 CHANGES_SHOWN = 5
 NOTHING = object()
@@ -29,11 +29,16 @@ NOTHING = object()
 
 @dataclass(frozen=True)
 class Champion:
-    """The policy that a line promoted last, and the SFT model that it stands on."""
+    """The model that a line continues from, and the SFT model that it stands on."""
 
     id: str
     cycle: int
+    """The cycle that promoted it; 0 for an SFT model that the line was rolled back to."""
     sft: ModelVersion
+
+    def __str__(self) -> str:
+        since = f"promoted in cycle {self.cycle}" if self.cycle else "to which it was rolled back"
+        return f"{self.id}, {since}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class LineState:
         elif self.is_restarted:
             text += f", from a new SFT model; gives up {self.champion.id}"
         else:
-            text += f", from {self.champion.id}, promoted in cycle {self.champion.cycle}"
+            text += f", from {self.champion}"
         if self.others:
             text += (
                 f"; new in this store, which also holds {', '.join(self.others)} (to continue one "
@@ -93,20 +98,23 @@ def check_line(config: Config, source: Path | None = None) -> LineState:
 
 
 def champion_before(store: Store, line: str, cycle: int) -> Champion | None:
-    """Return the policy that a line promoted last before a cycle, on any SFT model.
+    """Return the champion of a line before a cycle, on any SFT model.
 
     Args:
         store: Store with the line's decisions.
         line: Name of the line.
         cycle: Number of the cycle.
+
+    Returns:
+        The champion, which is an SFT model after a rollback to it; None if nothing was promoted.
     """
-    promotions = line_queries.promotions_of(store, line)
-    won = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
-    if not won:
-        return None
-    policy_id = promotions[max(won)].policy_id
-    sft = line_queries.sft_behind(store, policy_id)
-    return Champion(policy_id, max(won), sft) if sft else None
+    policy = champions.champion(store, line, cycle)
+    if policy is not None:
+        sft = line_queries.sft_behind(store, policy.policy_id)
+        return Champion(policy.policy_id, policy.cycle, sft) if sft else None
+    former = [each for each in champions.rollbacks_of(store, line) if each.after_cycle < cycle]
+    sft = line_queries.model(store, former[-1].to_id) if former else None
+    return Champion(sft.id, 0, sft) if sft else None
 
 
 def continues(config: Config, champion: Champion, reviser: str | None) -> bool:

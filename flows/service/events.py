@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL
 
 from flows.service.prefect_server import WITHOUT_EVENTS
 from rlhf_core.errors import (
@@ -124,3 +125,15 @@ def announce_failure(line: str, cycle: int, stage: str, error: Exception) -> Non
         error=type(error).__name__,
         because=str(error) if is_own else "see the log of the run",
     )
+
+
+def announce_from_command(event: Event, line: str, **facts: str | float | None) -> None:
+    """Emit an event from a command that runs no flow, if a Prefect server is configured.
+
+    Args:
+        event: Kind of the event.
+        line: Name of the policy line.
+        **facts: Counts and ids; no texts of users or models.
+    """
+    if PREFECT_API_URL.value():
+        announce(event, line, **facts)  # sent before the process exits

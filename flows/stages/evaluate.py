@@ -7,6 +7,7 @@ scores rise and the deciding judge's do not, the policy has learnt to exploit th
 from collections.abc import Sequence
 from functools import cached_property
 
+from flows.cycle.baseline import check_policy
 from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
 from flows.cycle.estimates import CycleWork, Row
@@ -60,10 +61,12 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
 
     Raises:
         ConfigError: If an evaluating judge took part in training.
+        ChampionChangedError: If a rollback changed the champion since the policy was trained.
     """
     config = cycle.config
     with stage(cycle, "evaluate") as work:
         refuse_judging_trainers(config, work.store, [policy_id, reward_id])
+        check_policy(cycle, work.store, policy_id, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
         champion = cycle.champion(work.store, sft_id)
         baseline_id = champion if config.evaluation.baseline == "champion" else None

@@ -1,5 +1,6 @@
 """The policy is promoted, or refused with reasons."""
 
+from flows.cycle.baseline import check_policy
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.identity import config_hash
@@ -7,13 +8,19 @@ from flows.cycle.stage import stage
 from flows.service.events import Event, announce
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.records import Evaluation, Promotion
+from rlhf_core.store import Store, line_queries
 
 
 @cycle_flow("promote")
 def promote(cycle: Cycle, evaluation_id: str) -> bool:
-    """Add the decision if it is missing; return True if the policy was promoted."""
+    """Add the decision if it is missing; return True if the policy was promoted.
+
+    Raises:
+        ChampionChangedError: If a rollback changed the champion since the policy was trained.
+    """
     with stage(cycle, "promote") as work:
         (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
+        _check(cycle, work.store, evaluation)
         promoted, reasons = decide(evaluation, cycle.config.promotion)
         decision = Promotion(
             line=cycle.line,
@@ -43,3 +50,12 @@ def _announce(decision: Promotion) -> None:
         baseline=decision.baseline_id,
         because="; ".join(decision.reasons),
     )
+
+
+def _check(cycle: Cycle, store: Store, evaluation: Evaluation) -> None:
+    """Refuse to decide about a policy that does not start from the present champion."""
+    if cycle.number in line_queries.promotions_of(store, cycle.line):
+        return  # a resumed cycle keeps its decision
+    sft = line_queries.sft_behind(store, evaluation.policy_id)
+    if sft is not None:
+        check_policy(cycle, store, evaluation.policy_id, sft.id)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.cycle import versions
+from flows.cycle.baseline import check_feedback
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import cycle_flow
@@ -59,8 +60,11 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
 
     Raises:
         ConfigError: If a judge in the reward was retracted.
+        ChampionChangedError: If a rollback changed the champion, and nothing was sampled from the
+            new one.
     """
     with stage(cycle, "train_policy") as work:
+        check_feedback(cycle, work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         champion = cycle.champion(work.store, sft_id)
         ids = [prompt.id for prompt in prompts]

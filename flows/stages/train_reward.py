@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flows.cycle import versions
+from flows.cycle.baseline import check_feedback
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
@@ -36,8 +37,13 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
 
     Returns:
         The id of the reward model.
+
+    Raises:
+        ChampionChangedError: If a rollback changed the champion, and nothing was sampled from the
+            new one.
     """
     with stage(cycle, "train_reward") as work:
+        check_feedback(cycle, work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         ids = [ranking.id for ranking in rankings]

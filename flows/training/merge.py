@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from flows.cycle.cycle import Cycle, ended_cycles
+from flows.cycle.cycle import Cycle
 from rlhf_core.config import Config
 from rlhf_core.errors import InputError, ModelNotFoundError
 from rlhf_core.models.device import choose_compute
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
-from rlhf_core.store import Store, line_queries, store_exists
+from rlhf_core.store import Store, champions, line_queries, store_exists
 from rlhf_core.store.ids import whole_id
 
 MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
@@ -20,7 +20,7 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
     Args:
         config: Config of the line.
-        model_id: Id of the model, or a prefix of it; None takes the policy promoted last.
+        model_id: Id of the model, or a prefix of it; None takes the champion.
         out: The folder, which must be empty or absent.
 
     Returns:
@@ -45,8 +45,8 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:
-    after_all = ended_cycles(config) + 2  # the cycle under way may have promoted one, too
-    wanted = model_id or line_queries.champion(store, config.name, after_all)
+    champion = champions.champion(store, config.name)
+    wanted = model_id or (champion.policy_id if champion else None)
     if wanted is None:
         raise ModelNotFoundError(
             f"no policy of the line {config.name} was promoted; name another model with --model, "

@@ -15,6 +15,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.decisions import Rollback
 from rlhf_core.records.exchange import Import, ImportedRow
 from rlhf_core.records.intake import (
     Deletion,
@@ -96,6 +97,7 @@ __all__ = [
     "Response",
     "Retraction",
     "Revision",
+    "Rollback",
     "RolloutRecord",
     "RolloutVerdict",
     "Split",
@@ -124,6 +126,7 @@ RECORDS: tuple[type[Record], ...] = (
     Metric,
     Evaluation,
     Promotion,
+    Rollback,
     CycleRun,
     StageRun,
     Failure,

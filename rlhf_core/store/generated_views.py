@@ -19,6 +19,8 @@ TARGETS = {
     "model_id": "models",
     "policy_id": "models",
     "baseline_id": "models",
+    "from_id": "models",
+    "to_id": "models",
     "rollout_id": "rollouts",
     "config_hash": "configs",
 }

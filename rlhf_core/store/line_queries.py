@@ -1,4 +1,4 @@
-"""Queries about policy lines: their runs, models, evaluations and champions."""
+"""Queries about policy lines: their runs, models and evaluations."""
 
 from datetime import datetime
 
@@ -58,27 +58,6 @@ def cycle_runs_of(store: Store, line: str) -> list[CycleRun]:
 def config_version(store: Store, config_hash: str) -> ConfigVersion | None:
     rows = store.rows(ConfigVersion, "config_hash = ?", [config_hash])
     return rows[0] if rows else None
-
-
-def champion(store: Store, line: str, cycle: int, ancestor_id: str | None = None) -> str | None:
-    """Return the policy of a line that was promoted last before a cycle.
-
-    Args:
-        store: The store.
-        line: The policy line.
-        cycle: Number of the cycle; only earlier promotions count.
-        ancestor_id: Only policies initialised from this model, directly or not; None for all.
-
-    Returns:
-        Id of the policy; None if there is none.
-    """
-    promotions = promotions_of(store, line)
-    winners = [n for n, promotion in promotions.items() if n < cycle and promotion.promoted]
-    if ancestor_id is not None:
-        sql = "SELECT model_id FROM model_lineage WHERE ancestor_id = ?"
-        descendants = {row["model_id"] for row in store.query(sql, [ancestor_id])}
-        winners = [n for n in winners if promotions[n].policy_id in descendants]
-    return promotions[max(winners)].policy_id if winners else None
 
 
 def sft_behind(store: Store, policy_id: str) -> ModelVersion | None:

@@ -496,6 +496,32 @@ COMMENT ON COLUMN promotions.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 COMMENT ON COLUMN promotions.line IS 'Name of the policy line.';
 
+CREATE TABLE rollbacks (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, number INTEGER NOT NULL,
+    after_cycle INTEGER NOT NULL, from_id VARCHAR NOT NULL, to_id VARCHAR NOT NULL,
+    to_cycle INTEGER NOT NULL, decided_by VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE rollbacks IS
+    'Decisions that make an earlier policy of a line its champion again, or the SFT model. The '
+    'promotions in between are withdrawn; standing_promotions lists those that stand.';
+COMMENT ON COLUMN rollbacks.id IS 'Hash of line and number.';
+COMMENT ON COLUMN rollbacks.line IS 'Name of the policy line.';
+COMMENT ON COLUMN rollbacks.number IS 'Number of the rollback in its line, from 1.';
+COMMENT ON COLUMN rollbacks.after_cycle IS
+    'The last cycle of the line that had been decided; 0 if there was none. Promotions of later '
+    'cycles are not withdrawn.';
+COMMENT ON COLUMN rollbacks.from_id IS 'models.id of the champion that was withdrawn.';
+COMMENT ON COLUMN rollbacks.to_id IS 'models.id of the champion since then.';
+COMMENT ON COLUMN rollbacks.to_cycle IS 'Cycle that promoted to_id; 0 for an SFT model.';
+COMMENT ON COLUMN rollbacks.decided_by IS 'Name of the person who decided.';
+COMMENT ON COLUMN rollbacks.reason IS 'Reason, in the words of the person who decided.';
+COMMENT ON COLUMN rollbacks.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN rollbacks.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN rollbacks.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE cycle_runs (
     id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL,
     config_hash VARCHAR NOT NULL, source VARCHAR NOT NULL, attempt VARCHAR NOT NULL,

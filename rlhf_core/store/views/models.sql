@@ -79,32 +79,77 @@ COMMENT ON COLUMN model_promotions.cycle IS 'Cycle in which it was promoted.';
 COMMENT ON COLUMN model_promotions.evaluation_id IS
     'evaluations.id of the evaluation that decided.';
 
-CREATE OR REPLACE VIEW live_models AS
+CREATE OR REPLACE VIEW standing_promotions AS
 WITH decided AS (
+    SELECT promotions.id,
+           arg_max(rollbacks.to_cycle < promotions.cycle, rollbacks.number) AS is_withdrawn
+    FROM promotions JOIN rollbacks ON rollbacks.line = promotions.line
+        AND promotions.cycle BETWEEN rollbacks.to_cycle AND rollbacks.after_cycle
+    GROUP BY promotions.id
+)
+SELECT promotions.* FROM promotions LEFT JOIN decided ON decided.id = promotions.id
+WHERE promoted AND NOT coalesce(is_withdrawn, false);
+COMMENT ON VIEW standing_promotions IS
+    'The promotions that no rollback withdrew. The one of the highest cycle of a line made its '
+    'champion; the one before it is what `solon rollback` returns to.';
+
+CREATE OR REPLACE VIEW live_models AS
+WITH standing AS (
     SELECT *, row_number() OVER (PARTITION BY line ORDER BY cycle DESC, created_at DESC) AS place
-    FROM promotions WHERE promoted
+    FROM standing_promotions
+), reverted AS (
+    SELECT line, max(after_cycle) AS after_cycle, arg_max(created_at, number) AS created_at
+    FROM rollbacks GROUP BY line
 ), refused AS (
     SELECT line, cycle FROM promotions WHERE NOT promoted
 )
-SELECT live.line, live.policy_id AS model_id, live.cycle, live.created_at AS live_since,
+SELECT live.line, live.policy_id AS model_id, live.cycle,
+       CASE WHEN reverted.after_cycle >= live.cycle THEN reverted.created_at
+            ELSE live.created_at END AS live_since,
        models.base, evaluations.judge, evaluations.win_rate, evaluations.win_rate_low,
        evaluations.win_rate_high, evaluations.prompts, live.evaluation_id,
-       (SELECT count(*) FROM refused
-        WHERE refused.line = live.line AND refused.cycle > live.cycle) AS refused_since
-FROM decided AS live
+       (SELECT count(*) FROM refused WHERE refused.line = live.line
+        AND refused.cycle > greatest(live.cycle, coalesce(reverted.after_cycle, 0)))
+           AS refused_since
+FROM standing AS live
 JOIN models ON models.id = live.policy_id
 LEFT JOIN evaluations ON evaluations.id = live.evaluation_id
+LEFT JOIN reverted ON reverted.line = live.line
 WHERE live.place = 1;
 COMMENT ON VIEW live_models IS
-    'The live model of each policy line, which is the one promoted last, with the evaluation that '
-    'decided: SELECT line, model_id, live_since, win_rate FROM live_models. A line without a row '
-    'uses its SFT model.';
+    'The champion of each policy line, which is the policy promoted last unless a rollback withdrew '
+    'it, with the evaluation that decided: SELECT line, model_id, live_since, win_rate FROM '
+    'live_models. A line without a row uses its SFT model.';
 COMMENT ON COLUMN live_models.line IS 'Name of the policy line.';
 COMMENT ON COLUMN live_models.cycle IS 'Cycle in which it was promoted.';
-COMMENT ON COLUMN live_models.live_since IS 'Time of its promotion.';
+COMMENT ON COLUMN live_models.live_since IS
+    'Time of its promotion, or of the rollback that made it the champion again.';
 COMMENT ON COLUMN live_models.prompts IS 'Number of held-out prompts behind the win rate.';
 COMMENT ON COLUMN live_models.refused_since IS
-    'Number of later cycles of the line whose policy was refused.';
+    'Number of cycles of the line since then whose policy was refused.';
+
+CREATE OR REPLACE VIEW champion_changes AS
+SELECT line, cycle AS after_cycle, 0 AS number, created_at, 'promoted' AS change,
+       baseline_id AS from_id, policy_id AS to_id, 'solon' AS decided_by,
+       array_to_string(reasons, '; ') AS reason
+FROM promotions WHERE promoted
+UNION ALL
+SELECT line, after_cycle, number, created_at, 'rolled back', from_id, to_id, decided_by, reason
+FROM rollbacks;
+COMMENT ON VIEW champion_changes IS
+    'Every change of a line''s champion, with who decided it and why: SELECT * FROM '
+    'champion_changes WHERE line = ''…'' ORDER BY after_cycle, number';
+COMMENT ON COLUMN champion_changes.line IS 'Name of the policy line.';
+COMMENT ON COLUMN champion_changes.after_cycle IS
+    'The cycle that was promoted, or the last decided one at a rollback.';
+COMMENT ON COLUMN champion_changes.number IS 'Number of the rollback; 0 for a promotion.';
+COMMENT ON COLUMN champion_changes.change IS 'promoted or rolled back.';
+COMMENT ON COLUMN champion_changes.from_id IS
+    'models.id of the former champion; for a promotion, of the baseline that was beaten.';
+COMMENT ON COLUMN champion_changes.to_id IS 'models.id of the new champion.';
+COMMENT ON COLUMN champion_changes.decided_by IS
+    'Name of the person who decided; solon where the conditions of promotion did.';
+COMMENT ON COLUMN champion_changes.reason IS 'The reasons, in words.';
 
 CREATE OR REPLACE VIEW model_prompts AS
 SELECT model_id, input_id AS prompt_id FROM model_inputs WHERE input_table = 'prompts'

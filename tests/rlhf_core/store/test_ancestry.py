@@ -18,7 +18,8 @@ from rlhf_core.records import (
     RolloutRecord,
     RolloutVerdict,
 )
-from rlhf_core.store import Store, line_queries, queries, reading
+from rlhf_core.store import Store, queries, reading
+from rlhf_core.store.champions import Promoted, champion
 from rlhf_core.store.lineage.tree import lineage_down, lineage_up, subject_of
 from tests.facts import prompt
 from tests.rlhf_core.store.test_lineage import (
@@ -222,6 +223,7 @@ def test_a_promotion_lets_on_the_models_of_its_own_line_alone(filled: Store):
 
 
 def test_the_champion_stands_on_the_model_asked_for(filled: Store):
-    assert line_queries.champion(filled, "hash", 2) == POLICY.id
-    assert line_queries.champion(filled, "hash", 2, SFT.id) == POLICY.id
-    assert line_queries.champion(filled, "hash", 2, ASIDE.id) is None
+    promoted = Promoted(POLICY.id, 1)
+    assert champion(filled, "hash", 2) == promoted
+    assert champion(filled, "hash", 2, SFT.id) == promoted
+    assert champion(filled, "hash", 2, ASIDE.id) is None

@@ -1,0 +1,1 @@
+"""The champion of a line: its history, rollbacks, approvals and its folder."""

@@ -1,0 +1,78 @@
+"""`solon champion`: the champion of each line, how it became that, and its figures."""
+
+from typing import Any
+
+from rlhf_core.errors import InputError
+from rlhf_core.records import Evaluation, Promotion
+from rlhf_core.store import Store, champions, line_queries
+
+FIGURES = ("judge", "role", "prompts", "win_rate", "win_rate_low", "win_rate_high", "kl")
+
+
+def lines_of(store: Store) -> list[str]:
+    """Return the policy lines of a store that began a cycle, by name."""
+    rows = store.query(
+        "SELECT line FROM cycle_runs UNION SELECT line FROM promotions ORDER BY line"
+    )
+    return [row["line"] for row in rows]
+
+
+def only_line(store: Store) -> str:
+    """Return the only line of a store.
+
+    Raises:
+        InputError: If it has none, or several.
+    """
+    lines = lines_of(store)
+    if len(lines) != 1:
+        named = f"holds the lines {', '.join(lines)}" if lines else "holds no line yet"
+        raise InputError(f"the store {store.address} {named}; name one by its config (--config)")
+    return lines[0]
+
+
+def describe_champion(store: Store, line: str) -> dict[str, Any]:
+    """Return the champion of a line with its figures, and every change of it.
+
+    Args:
+        store: Store with the line's decisions.
+        line: Name of the line.
+
+    Returns:
+        The facts, ready for JSON. `champion` is None while the line uses its SFT model without a
+        decision; `history` begins with the newest change.
+    """
+    policy = champions.champion(store, line)
+    history = store.query(
+        "SELECT change, created_at, after_cycle AS cycle, from_id, to_id, decided_by, reason "
+        "FROM champion_changes WHERE line = ? ORDER BY after_cycle DESC, number DESC",
+        [line],
+    )
+    decisions = line_queries.promotions_of(store, line)
+    promotion = decisions.get(policy.cycle) if policy else None
+    # After a rollback to it, the SFT model is the champion.
+    model_id = policy.policy_id if policy else (history[0]["to_id"] if history else None)
+    return {
+        "line": line,
+        "champion": model_id,
+        "since": history[0]["created_at"] if history else None,
+        "cycle": policy.cycle if policy else None,
+        "decided_by": history[0]["decided_by"] if history else None,
+        "reason": history[0]["reason"] if history else None,
+        "baseline": promotion.baseline_id if promotion else None,
+        "figures": _figures(store, promotion) if promotion else [],
+        "refused_since": sum(
+            not each.promoted
+            for cycle, each in decisions.items()
+            if cycle > (history[0]["cycle"] if history else 0)
+        ),
+        "history": history,
+    }
+
+
+def _figures(store: Store, promotion: Promotion) -> list[dict[str, Any]]:
+    """Return the figures of the evaluation behind a promotion, one row a judge."""
+    stored = line_queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
+    deciding = [each for each in stored if each.id == promotion.evaluation_id]
+    settings = deciding[0].settings if deciding else None
+    rows: list[Evaluation] = [each for each in stored if each.settings == settings]
+    return [{name: getattr(each, name) for name in FIGURES} for each in rows]
