@@ -15,12 +15,14 @@ from flows.cycle.line import check_line
 from flows.pipeline import estimate, pipeline
 from flows.planning.plan import Plan, plan_cycles
 from flows.service.janitor import close_dead_runs, owned
+from flows.terminal.logs import LogFormat, log_format, log_to_console
 from flows.terminal.progress import console, duration
 from rlhf_core.config import Config
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.store import Store
 
-LOGGERS = ("flows", "judges", "rlhf_core")
+logger = logging.getLogger(__name__)
+
 BUSY = 1.2
 """Slowdown from which a plan mentions that other programs use the machine."""
 
@@ -50,9 +52,13 @@ def run_cycles(
     ]
     plan = plan_run(config, cycles, due[0].budget if due else None, when_checked)
     if not is_quiet:
-        _log_to_console()
-        console.print(str(state), highlight=False, markup=False, soft_wrap=True)
-        print_plan(plan, console)
+        log_to_console()
+        if log_format() is LogFormat.JSON:
+            least, most = (duration(seconds) for seconds in plan.time_range)
+            logger.info("%s; %s to %s, %.2f US dollars", state, least, most, plan.cost_usd)
+        else:
+            console.print(str(state), highlight=False, markup=False, soft_wrap=True)
+            print_plan(plan, console)
     before = Store(config.store).counts()
     # The store shows crashes, so no heartbeats are needed, each of which would take a second.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
@@ -130,23 +136,6 @@ def _print_counts(title: str, counts: Mapping[str, int], to: Console) -> None:
     if counts:
         shown = ", ".join(f"{count} {name}" for name, count in counts.items())
         to.print(f"{title}: {shown}", highlight=False)
-
-
-class _ConsoleLog(logging.Handler):
-    """Prints log lines through the console of the progress bars, which keeps both whole."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        console.print(self.format(record), soft_wrap=True, highlight=False, markup=False)
-
-
-def _log_to_console() -> None:
-    handler = _ConsoleLog()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
 
 
 def _about(seconds: float) -> str:

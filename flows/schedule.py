@@ -21,6 +21,7 @@ from flows.cycle.cycle import next_cycle
 from flows.cycle.flow_runs import DEPLOYED_FLOW, name_run, refuse_taken_name
 from flows.service.janitor import close_dead_runs, close_runs_of, only_server, owned
 from flows.service.prefect_server import Server
+from flows.service.run_logs import log_run
 from flows.terminal import stopping
 from flows.terminal.parent import end_with
 from rlhf_core.config import load_config
@@ -53,6 +54,7 @@ def _run_next_cycle(config: str, overrides: list[str]) -> None:
     from flows.cycle.line import check_line
     from flows.pipeline import pipeline
 
+    log_run()
     with stopping.unwinding(), owned():
         loaded = load_config(config, overrides)
         logger.info("%s", check_line(loaded, Path(config)))

@@ -40,9 +40,12 @@ from flows.cli.ui import ui
 from flows.cli.what_if import what_if
 from flows.terminal import stopping
 from flows.terminal.harmless import harmless
+from flows.terminal.heartbeat import heartbeat
 from rlhf_core.distributed.launch import launched_rank
 from rlhf_core.errors import InputError, SolonError
 
+WAITING = ("metrics", "serve", "spot-check", "ui", "worker")
+"""Commands that wait most of the time, and so write no line a minute."""
 SELF_STOPPING = ("spot-check", "ui")
 """Commands that handle Ctrl-C themselves, because it is their normal end."""
 
@@ -88,6 +91,8 @@ def _prepare(
     if context.invoked_subcommand not in SELF_STOPPING:
         stopping.listen(is_quiet=launched_rank() > 0)
         stopping.describe(f"`{context.command_path} {context.invoked_subcommand}`")
+    if launched_rank() == 0 and context.invoked_subcommand not in WAITING:
+        context.with_resource(heartbeat(f"solon {context.invoked_subcommand}"))
 
 
 PANELS: dict[str, dict[str, Callable[..., None]]] = {

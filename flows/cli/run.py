@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from flows.terminal import stopping
+from flows.terminal.logs import use_format
 from flows.terminal.screen import (
     AsJson,
     ConfigPath,
+    LogLines,
     Overrides,
     load_checked,
     out,
@@ -30,12 +32,14 @@ def run(
     cycles: Annotated[
         int, typer.Option(min=1, help="Run until this many cycles of the line have ended.")
     ] = 1,
+    lines: LogLines = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a config to its end. Work that is done is not done again: a rerun is a resume."""
     if launched_rank() > 0:
         follow_to_the_end()
         return
+    use_format(lines)
     loaded = load_checked(config, overrides)
     from flows.cycle.cycle import ended_cycles
     from flows.reports.summary import print_summary, summary

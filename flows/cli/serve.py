@@ -6,7 +6,8 @@ import typer
 
 from flows.cli.run import RESUME
 from flows.terminal import stopping
-from flows.terminal.screen import ConfigPath, Overrides, load_checked, prepare_prefect
+from flows.terminal.logs import use_format
+from flows.terminal.screen import ConfigPath, LogLines, Overrides, load_checked, prepare_prefect
 from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.errors import ConfigError
 
@@ -23,6 +24,7 @@ def serve(
             metavar="ZONE", help="Time zone, such as Europe/Berlin. Default: this machine's."
         ),
     ] = None,
+    lines: LogLines = None,
 ) -> None:
     """Run the next cycle of a config on a schedule, until Ctrl-C or SIGTERM.
 
@@ -32,6 +34,7 @@ def serve(
     from flows.service.cron import firings, time_zone
     from flows.service.prefect_server import prefect_server
 
+    use_format(lines)
     load_checked(config, overrides)
     zone = time_zone(timezone)
     if launched_world_size() > 1:

@@ -14,6 +14,8 @@ from prefect.runtime import flow_run
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
+from flows.terminal.heartbeat import heartbeat
+from flows.terminal.logs import Origin, lines_of
 from rlhf_core.errors import ConfigError
 
 Others = ParamSpec("Others")
@@ -45,7 +47,8 @@ class CycleFlow(Generic[Others, Result]):
         return estimate
 
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
-        with tags(*tags_of(cycle), self.name):
+        origin = Origin(cycle.line, cycle.number, self.name, cycle.run_id)
+        with tags(*tags_of(cycle), self.name), lines_of(origin), heartbeat(self.name):
             return self._flow(cycle, *args, **kwargs)
 
 
@@ -56,9 +59,9 @@ def cycle_flow(
     return lambda fn: CycleFlow(name, fn)
 
 
-def tags_of(cycle: Cycle) -> tuple[str, str]:
-    """Return the tags of all runs of a cycle."""
-    return cycle.line, f"cycle {cycle.number}"
+def tags_of(cycle: Cycle) -> tuple[str, str, str]:
+    """Return the tags of all runs of a cycle; the last is the run id of the store's rows."""
+    return cycle.line, f"cycle {cycle.number}", f"run {cycle.run_id}"
 
 
 def name_run(cycle: Cycle) -> None:

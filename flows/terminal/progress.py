@@ -1,6 +1,7 @@
 """Progress bars on a terminal, one line a minute elsewhere; the console that stages write to."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ Advance = Callable[[int, str], None]
 
 SECONDS_BETWEEN_LINES = 60.0
 logger = logging.getLogger("flows.progress")
+_last_line = 0.0
+_works_shown = 0
 
 
 @contextmanager
@@ -47,10 +50,17 @@ def progress(label: str, total: int) -> Iterator[Advance]:
     """Show the progress of `total` units of work: a bar, or a log line a minute without a terminal.
 
     Work of no units shows nothing; without a terminal, neither does work of less than a minute.
+
+    Args:
+        label: Name of the work.
+        total: Units of work.
+
+    Yields:
+        The function that advances it.
     """
     if total == 0:
         yield lambda count, note: None
-    elif console.is_terminal:
+    elif shows_bars():
         with _bar(label, total) as advance:
             yield advance
     else:
@@ -84,8 +94,10 @@ def _lines(label: str, total: int) -> Iterator[Advance]:
 
     def write() -> None:
         while not ended.wait(SECONDS_BETWEEN_LINES):
-            _write(_line(label, done, total, time.monotonic() - started, last_note))
+            write_line(_line(label, done, total, time.monotonic() - started, last_note))
 
+    global _works_shown
+    _works_shown += 1
     # In a copy of the context: Prefect's log handler looks there for the run that a line is of.
     context = copy_context()
     writer = threading.Thread(target=lambda: context.run(write), name=label, daemon=True)
@@ -95,6 +107,7 @@ def _lines(label: str, total: int) -> Iterator[Advance]:
     finally:
         ended.set()
         writer.join()
+        _works_shown -= 1
 
 
 def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
@@ -112,11 +125,33 @@ def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
     return f"{label}: {done:,} of {total:,} after {duration(seconds)}{left}{said}"
 
 
-def _write(line: str) -> None:
+def write_line(line: str) -> None:
+    """Log a line; print it if the command keeps no log."""
     if logger.hasHandlers() and logger.isEnabledFor(logging.INFO):
         logger.info("%s", line)
-    else:  # a command that keeps no log
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    else:
+        print_line(line)
+
+
+def print_line(line: str) -> None:
+    """Print a line as it is above the bars, and remember when."""
+    global _last_line
+    _last_line = time.monotonic()
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def shows_bars() -> bool:
+    """Return True if work is shown as bars: on a terminal, unless lines are for programs."""
+    return console.is_terminal and os.environ.get("SOLON_LOG_FORMAT") != "json"
+
+
+def silent_seconds(since: float) -> float:
+    """Return the seconds without a line; 0 while work in progress writes lines of its own.
+
+    Args:
+        since: Time by the monotonic clock at which to start counting.
+    """
+    return 0.0 if _works_shown else time.monotonic() - max(since, _last_line)
 
 
 def duration(seconds: float) -> str:

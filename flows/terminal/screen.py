@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from flows.terminal.harmless import harmless, harmless_json
+from flows.terminal.logs import LogFormat
 from flows.terminal.progress import new_console
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ ColumnMap = Annotated[
         metavar="ROLE=COLUMN",
         help="Name the column of a role, such as prompt=question or answer=extra.answer. "
         "Repeatable.",
+    ),
+]
+LogLines = Annotated[
+    LogFormat | None,
+    typer.Option(
+        "--log-format",
+        help="Format of log lines. Default: that of SOLON_LOG_FORMAT, or plain.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
