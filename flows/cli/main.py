@@ -22,6 +22,7 @@ from flows.cli.champion import champion
 from flows.cli.check import check
 from flows.cli.constitution import app as constitution_app
 from flows.cli.copy import copy
+from flows.cli.doctor import doctor
 from flows.cli.export import export
 from flows.cli.forget import forget
 from flows.cli.imports import import_
@@ -100,6 +101,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "run": run,
         "plan": plan,
         "serve": serve,
+        "doctor": doctor,
         "report": report,
         "merge": merge,
         "schema": schema,

@@ -30,7 +30,7 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """X of this process belong to."""
+    """The line, cycle, stage and run that log lines of this process belong to."""
 
     line: str = ""
     cycle: int | None = None

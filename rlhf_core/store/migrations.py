@@ -76,11 +76,16 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 def is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
     """True if the tables and views are those of this version, or of a newer one."""
-    row = connection.execute("SELECT max(number) FROM migrations").fetchone()
-    newest, last = row[0] if row else None, all_migrations()[-1].number
+    newest, last = newest_migration(connection), all_migrations()[-1].number
     if newest is None or newest < last:
         return False
     return newest > last or _has_views(connection)
+
+
+def newest_migration(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Return the number of the newest migration that was applied; None if none was."""
+    row = connection.execute("SELECT max(number) FROM migrations").fetchone()
+    return row[0] if row else None
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
