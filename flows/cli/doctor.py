@@ -44,7 +44,7 @@ def doctor(
     but somebody should know. [bold]wrong[/bold]: something will fail. Exit code 1.
     """
     prepare_prefect()
-    from flows.service.diagnosis import diagnose
+    from flows.monitoring.diagnosis import diagnose
     from flows.service.readiness import is_wrong
 
     checks = []

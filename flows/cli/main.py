@@ -29,6 +29,7 @@ from flows.cli.imports import import_
 from flows.cli.judges import app as judges_app
 from flows.cli.lineage import lineage
 from flows.cli.merge import merge
+from flows.cli.metrics import metrics
 from flows.cli.pages import report, schema
 from flows.cli.retract import retract
 from flows.cli.rollback import rollback
@@ -102,6 +103,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "plan": plan,
         "serve": serve,
         "doctor": doctor,
+        "metrics": metrics,
         "report": report,
         "merge": merge,
         "schema": schema,

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.reports import charts
+from flows.charts import svg as charts
 from judges.bench.results import JudgeResult, SetResult
 from rlhf_core.evaluation.calibration import reliability
 from rlhf_core.evaluation.verdicts import Figure

@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
-from flows.reports import charts
 from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
 from rlhf_core.store import Store, line_queries, queries
 

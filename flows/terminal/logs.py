@@ -57,6 +57,11 @@ def lines_of(origin: Origin) -> Iterator[None]:
         _origin = former
 
 
+def current_origin() -> Origin:
+    """Return what lines of this process belong to now."""
+    return _origin
+
+
 def log_format() -> LogFormat:
     """Return the format that the environment names; plain by default.
 

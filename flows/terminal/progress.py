@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import copy_context
 
 from rich.console import Console
@@ -41,6 +41,9 @@ Advance = Callable[[int, str], None]
 
 SECONDS_BETWEEN_LINES = 60.0
 logger = logging.getLogger("flows.progress")
+Watch = Callable[[str, int], AbstractContextManager[Advance]]
+"""Begins to watch work with a label and a number of units."""
+_watchers: list[Watch] = []
 _last_line = 0.0
 _works_shown = 0
 
@@ -60,12 +63,21 @@ def progress(label: str, total: int) -> Iterator[Advance]:
     """
     if total == 0:
         yield lambda count, note: None
-    elif shows_bars():
-        with _bar(label, total) as advance:
-            yield advance
-    else:
-        with _lines(label, total) as advance:
-            yield advance
+        return
+    with (_bar if shows_bars() else _lines)(label, total) as advance, ExitStack() as watching:
+        watched = [watching.enter_context(watch(label, total)) for watch in _watchers]
+
+        def advance_all(count: int, note: str) -> None:
+            for each in (advance, *watched):
+                each(count, note)
+
+        yield advance_all
+
+
+def watch_progress(watch: Watch) -> None:
+    """Let somebody else be told of all progress, too."""
+    if watch not in _watchers:
+        _watchers.append(watch)
 
 
 @contextmanager

@@ -239,9 +239,12 @@ class Config(Settings):
     """Limits of the cost of remote models."""
     service: Annotated[ServiceSettings, ASIDE] = ServiceSettings()
     """The line as a service: what starts its trainings, how long stages may take."""
-    tracker: Annotated[Literal["auto", "none", "tensorboard", "trackio"], ASIDE] = "auto"
+    tracker: Annotated[
+        Literal["auto", "none", "tensorboard", "trackio", "mlflow", "wandb"], ASIDE
+    ] = "auto"
     """Tracker of training curves beside the store. auto is TensorBoard if it is installed, with its
-    files in artifacts/tensorboard."""
+    files in artifacts/tensorboard. mlflow writes to the server of MLFLOW_TRACKING_URI, or into
+    artifacts/mlflow.db; wandb to the server, or with WANDB_MODE=offline into artifacts/wandb."""
 
     @model_validator(mode="before")
     @classmethod

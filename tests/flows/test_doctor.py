@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.service import diagnosis, readiness
-from flows.service.diagnosis import check_endpoint, check_gpu, check_policy_model
+from flows.monitoring import diagnosis
+from flows.monitoring.diagnosis import check_endpoint, check_gpu, check_policy_model
+from flows.service import readiness
 from flows.service.readiness import (
     Check,
     State,

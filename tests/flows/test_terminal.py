@@ -7,8 +7,8 @@ import logging
 import pytest
 from rich.table import Table
 
+from flows.charts import svg as charts
 from flows.cli.main import _fail
-from flows.reports import charts
 from flows.run import _ConsoleLog
 from flows.terminal import screen
 from flows.terminal.harmless import SafeConsole, harmless, harmless_json

@@ -8,6 +8,7 @@ from flows.cycle.identity import config_hash
 from flows.training import trackers
 from flows.training.trackers import check_tracker, tracker
 from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from tests.flows.conftest import smoke
 
@@ -44,3 +45,42 @@ def test_a_tracker_that_is_not_installed_is_refused(
 
 def test_it_changes_nothing_of_what_a_config_is(tmp_path: Path):
     assert config_hash(smoke(tmp_path, "tracker=none")) == config_hash(smoke(tmp_path))
+
+
+def steps(config: Config, *numbers: int) -> None:
+    with tracker(config, "line-cycle-1-policy-1") as track:
+        for step in numbers:
+            track(TrainingStep(step, 4, {"loss": 1.0 / step, "kl": 0.5}))
+
+
+@pytest.mark.extra("mlflow")
+@pytest.mark.filterwarnings("default")
+def test_a_resumed_training_continues_its_run_in_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In a real MLflow, without a server: a file of SQLite."""
+    import mlflow
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    config = smoke(tmp_path, "tracker=mlflow")
+    steps(config, 1, 2)
+    steps(config, 3, 4)
+    client = mlflow.MlflowClient(f"sqlite:///{config.artifacts / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("solon")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "line-cycle-1-policy-1"
+    assert run.info.status == "FINISHED"
+    losses = client.get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in losses] == [(n, 1.0 / n) for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.extra("wandb")
+@pytest.mark.filterwarnings("default")
+def test_weights_and_biases_keeps_curves_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In the real client: what it would send later lies in the artifacts."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = smoke(tmp_path, "tracker=wandb")
+    steps(config, 1, 2)
+    (kept,) = (config.artifacts / "wandb").glob("offline-run-*/run-*.wandb")
+    assert b"loss" in kept.read_bytes()

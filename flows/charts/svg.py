@@ -1,4 +1,4 @@
-"""Charts of the reports as SVG, from plain numbers."""
+"""Charts as SVG, from plain numbers."""
 
 import io
 from collections.abc import Callable, Sequence

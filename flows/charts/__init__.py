@@ -1,0 +1,1 @@
+"""Charts from plain numbers, for reports and for the Prefect server's page."""

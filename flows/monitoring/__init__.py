@@ -1,0 +1,1 @@
+"""Monitoring of lines: the checks of `solon doctor`, figures for Prometheus."""
