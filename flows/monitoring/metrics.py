@@ -54,6 +54,7 @@ FAMILIES = (
     Family("cycle", "Cycle that ended last.", ()),
     Family("decisions", "Decisions about policies.", ("promoted",), is_counter=True),
     Family("champion_cycle", "Cycle that promoted the champion; 0 while it is the SFT model."),
+    Family("refused_since_promotion", "Policies refused since the champion was promoted."),
     Family("win_rate", "Win rate of the last policy against its baseline.", ("judge", "role")),
     Family("win_rate_low", "Lower end of its interval.", ("judge", "role")),
     Family("win_rate_high", "Upper end of its interval.", ("judge", "role")),
@@ -146,11 +147,12 @@ def _stages(figures: LineFigures) -> Iterator[Sample]:
 
 
 def _decisions(figures: LineFigures) -> Iterator[Sample]:
-    champion = 0
-    for promoted, count, last in figures.rows["promotions"]:
+    for promoted, count in figures.rows["promotions"]:
         yield "decisions", (str(promoted).lower(),), count
-        champion = last if promoted else champion
-    yield "champion_cycle", (), champion
+    cycle, refused = next(iter(figures.rows["champion"]), (0, None))
+    yield "champion_cycle", (), cycle
+    if refused is not None:
+        yield "refused_since_promotion", (), refused
     for each in figures.evaluations:
         judge = (each.judge, each.role)
         yield "unscored_comparisons", judge, each.unscored

@@ -22,8 +22,8 @@ QUERIES = {
         SELECT stage, arg_max(seconds, created_at), epoch(max(created_at)), max(cycle)
         FROM stage_runs WHERE line = $1 GROUP BY ALL ORDER BY ALL""",
     "promotions": """
-        SELECT promoted, count(*), max(cycle)
-        FROM promotions WHERE line = $1 GROUP BY ALL ORDER BY ALL""",
+        SELECT promoted, count(*) FROM promotions WHERE line = $1 GROUP BY ALL ORDER BY ALL""",
+    "champion": "SELECT cycle, refused_since FROM live_models WHERE line = $1",
     "training": """
         WITH last AS (SELECT arg_max(policy_id, cycle) AS id FROM promotions WHERE line = $1)
         SELECT name, arg_max(value, step)

@@ -1,5 +1,6 @@
 """Figures for Prometheus: a real scrape of a finished cycle, parsed as Prometheus parses it."""
 
+import re
 import shutil
 import signal
 import socket
@@ -11,12 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.monitoring.metrics import FAMILIES, LineCollector, registry_of
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.store import Store
+from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE, smoke
 from tests.flows.processes import start_solon
 from tests.flows.test_cli import call
@@ -132,3 +135,10 @@ def test_names_follow_the_conventions_of_prometheus():
     for family in FAMILIES:
         assert not family.name.endswith(("_total", "_ms", "_minutes", "_hours")), family.name
         assert family.help.endswith(".")
+
+
+def test_the_example_alerts_name_metrics_that_there_are():
+    rules = (ROOT / "deploy" / "monitoring" / "alerts.yaml").read_text()
+    known = {f"solon_{each.name}{'_total' * each.is_counter}" for each in FAMILIES}
+    assert set(re.findall(r"solon_\w+", rules)) <= known
+    assert all("expr" in rule for rule in yaml.safe_load(rules)["groups"][0]["rules"])
