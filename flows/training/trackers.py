@@ -97,6 +97,7 @@ def _open_mlflow(artifacts: Path, run: str) -> GeneralTracker:
         artifacts: Folder of the artifacts.
         run: Name of the run.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     if "MLFLOW_TRACKING_URI" not in os.environ:
