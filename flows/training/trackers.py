@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from accelerate.state import PartialState
 from accelerate.tracking import (
     GeneralTracker,
     MLflowTracker,
@@ -84,6 +85,7 @@ def _open(config: Config, run: str) -> GeneralTracker | None:
         # WANDB_MODE, WANDB_API_KEY and WANDB_BASE_URL come from the environment.
         os.environ.setdefault("WANDB_SILENT", "true")
         config.artifacts.mkdir(parents=True, exist_ok=True)
+        PartialState()  # which its log needs, and the other trackers make themselves
         return WandBTracker(PROJECT, name=run, id=run, resume="allow", dir=str(config.artifacts))
     return TrackioTracker(PROJECT, name=run) if name == "trackio" else None
 
