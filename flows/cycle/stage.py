@@ -11,8 +11,10 @@ from typing import Any
 from flows.cycle.cycle import Cycle
 from flows.cycle.forecast import time_left_after
 from flows.cycle.identity import config_hash
+from flows.service.artifacts import show_stage
 from flows.service.events import Event, announce, announce_failure
 from flows.terminal import stopping
+from flows.terminal.logs import Origin
 from rlhf_core.records import StageRun
 from rlhf_core.store import Store
 
@@ -57,6 +59,8 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     )
     work.store.append([record])
     work.store.publish()
+    origin = Origin(cycle.line, cycle.number, name, cycle.run_id)
+    show_stage(origin, work.store, work.detail, seconds, cycle.report_path)
     summary = ", ".join(f"{key} {value}" for key, value in work.detail.items())
     left = time_left_after(name, seconds)
     work.logger.info(
