@@ -5,6 +5,9 @@ base model is fine-tuned on references and revisions. K candidates are sampled f
 judges judge them; judgements become rankings and pairs. A reward model is trained on the rankings,
 and a policy against the reward model. Judges that took no part in training evaluate the policy,
 which is promoted or refused.
+
+Each group of stages below can also run by itself. It finds in the store what the group before it
+handed over.
 """
 
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import CycleFlow, cycle_flow
+from flows.cycle.handover import handed_over, ranked
 from flows.stages.evaluate import evaluate
 from flows.stages.ingest import ingest
 from flows.stages.judge import judge
@@ -25,19 +29,47 @@ from flows.stages.train_reward import train_reward
 from flows.stages.train_sft import train_sft
 
 
-@cycle_flow("solon-cycle")
-def pipeline(cycle: Cycle) -> None:
+def feedback(cycle: Cycle) -> None:
+    """Collect feedback: prompts, candidates, judgements, rankings; and the SFT model if missing."""
     prompts = ingest(cycle)
     reviser = revise(cycle, prompts)
     sft = train_sft(cycle, prompts, reviser)
     candidates = sample(cycle, prompts, sft)
     judge(cycle, prompts, candidates)
-    recipe = pair(cycle, prompts, candidates)
-    reward_model = train_reward(cycle, prompts, sft, recipe)
-    policy = train_policy(cycle, prompts, sft, reward_model, recipe)
-    evaluation = evaluate(cycle, prompts, sft, reward_model, policy)
-    promote(cycle, evaluation)
+    pair(cycle, prompts, candidates)
+
+
+def reward_model(cycle: Cycle) -> None:
+    """Train the reward model on all rankings so far."""
+    had = ranked(cycle)
+    train_reward(cycle, had.prompt_set_id, had.sft_id, had.recipe)
+
+
+def policy(cycle: Cycle) -> None:
+    """Train the policy against the cycle's reward model, which later rankings do not change."""
+    had = handed_over(cycle, "train_reward")
+    train_policy(cycle, had.prompt_set_id, had.sft_id, had.reward_id, had.recipe)
+
+
+def evaluation(cycle: Cycle) -> None:
+    """Evaluate the policy on held-out prompts."""
+    had = handed_over(cycle, "train_policy")
+    evaluate(cycle, had.prompt_set_id, had.sft_id, had.reward_id, had.policy_id)
+
+
+def promotion(cycle: Cycle) -> None:
+    """Decide on the policy, and end the cycle with its page."""
+    promote(cycle, handed_over(cycle, "evaluate").evaluation_id)
     report(cycle)
+
+
+@cycle_flow("solon-cycle")
+def pipeline(cycle: Cycle) -> None:
+    feedback(cycle)
+    reward_model(cycle)
+    policy(cycle)
+    evaluation(cycle)
+    promotion(cycle)
 
 
 STAGES: tuple[CycleFlow[..., Any], ...] = (

@@ -1,7 +1,8 @@
 """Runs of cycles from the command line: the plan first, then stage after stage."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.cycle.cycle import cycle_of, ended_cycles
+from flows.alone import run_alone
+from flows.cycle.cycle import Cycle, cycle_of, ended_cycles, next_cycle
 from flows.cycle.forecast import forecasting
 from flows.cycle.line import check_line
 from flows.pipeline import estimate, pipeline
@@ -33,6 +35,7 @@ def run_cycles(
     is_quiet: bool,
     source: Path | None = None,
     when_checked: Callable[[], None] | None = None,
+    stage: str | None = None,
 ) -> dict[str, int]:
     """Run the cycles of a line that have not ended, until some number of cycles has ended.
 
@@ -42,11 +45,17 @@ def run_cycles(
         is_quiet: True prints neither the plan nor the log.
         source: File that the config was read from.
         when_checked: Waits for the Prefect server, which starts while the config is checked.
+        stage: Runs only this stage or group of stages, of the cycle that has not ended.
 
     Returns:
         The number of rows added, by table.
+
+    Raises:
+        NotReadyError: If the stage before that stage has not ended.
     """
     state = check_line(config, source)
+    if stage is not None:
+        return _run_stage(next_cycle(config, source), stage, is_quiet, str(state), when_checked)
     due = [
         cycle_of(config, number, source) for number in range(ended_cycles(config) + 1, cycles + 1)
     ]
@@ -59,13 +68,38 @@ def run_cycles(
         else:
             console.print(str(state), highlight=False, markup=False, soft_wrap=True)
             print_plan(plan, console)
+    with forecasting(plan.by_stage):
+        return _run(config, [partial(pipeline, cycle) for cycle in due])
+
+
+def _run_stage(
+    cycle: Cycle,
+    name: str,
+    is_quiet: bool,
+    state: str,
+    when_checked: Callable[[], None] | None,
+) -> dict[str, int]:
+    """Run one stage of a cycle; arguments and result are those of `run_cycles`."""
+    if not is_quiet:
+        log_to_console()
+        if log_format() is LogFormat.JSON:
+            logger.info("%s", state)
+        else:
+            console.print(state, highlight=False, markup=False, soft_wrap=True)
+    if when_checked is not None:
+        when_checked()
+    return _run(cycle.config, [partial(run_alone, cycle, name)])
+
+
+def _run(config: Config, work: Sequence[Callable[[], object]]) -> dict[str, int]:
+    """Run flows one after the other; return the number of rows added, by table."""
     before = Store(config.store).counts()
     # The store shows crashes, so no heartbeats are needed, each of which would take a second.
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with quiet, owned(), forecasting(plan.by_stage):
+    with quiet, owned():
         close_dead_runs()
-        for cycle in due:
-            pipeline(cycle)
+        for each in work:
+            each()
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
 

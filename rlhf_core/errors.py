@@ -8,7 +8,8 @@ SolonError
 │   ├── ModelNotFoundError  no model at the path or name given
 │   ├── QueryError          SQL that the audit refuses or cannot run
 │   ├── IdError             an id that matches no row of the store, or several rows
-│   └── UnknownUserError    a user of whom the store has no prompt
+│   ├── UnknownUserError    a user of whom the store has no prompt
+│   └── NotReadyError       a stage that was run before the stage that it starts from
 ├── StoreError            the store cannot be used as it is
 │   ├── StoreBusyError      another process held the lock for too long
 │   └── SchemaError         written by a newer version, or migrated by something else
@@ -57,6 +58,10 @@ class IdError(InputError):
 
 
 class UnknownUserError(InputError):
+    pass
+
+
+class NotReadyError(InputError):
     pass
 
 

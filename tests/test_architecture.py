@@ -83,7 +83,7 @@ def test_imports_run_one_way():
         assert "duckdb" not in roots or ROOT / "rlhf_core" / "store" in path.parents, name(path)
 
 
-STAGES_ARE_FOR = ("flows/pipeline.py", "flows/run.py", "flows/schedule.py")
+STAGES_ARE_FOR = ("flows/pipeline.py", "flows/alone.py", "flows/run.py", "flows/schedule.py")
 WALLS = {
     "rlhf_core/models": ("rlhf_core/algorithms", "rlhf_core/sampling"),
     "rlhf_core/sampling": ("rlhf_core/algorithms",),

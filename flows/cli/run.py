@@ -32,6 +32,14 @@ def run(
     cycles: Annotated[
         int, typer.Option(min=1, help="Run until this many cycles of the line have ended.")
     ] = 1,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Run only this stage or group of the open cycle: feedback, reward-model, policy, "
+            "evaluate or promote.",
+        ),
+    ] = None,
     lines: LogLines = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,11 +50,11 @@ def run(
     use_format(lines)
     loaded = load_checked(config, overrides)
     from flows.cycle.cycle import ended_cycles
-    from flows.reports.summary import print_summary, summary
+    from flows.reports.summary import describe_added, print_summary, summary
 
     added: dict[str, int] = {}
     with _leading():
-        if ended_cycles(loaded) < cycles:
+        if stage is not None or ended_cycles(loaded) < cycles:
             prepare_prefect()
             from flows.service.prefect_server import prefect_server
 
@@ -54,7 +62,13 @@ def run(
             with prefect_server(has_page=False) as server:
                 from flows.run import run_cycles
 
-                added = run_cycles(loaded, cycles, as_json, config, server.wait)
+                added = run_cycles(loaded, cycles, as_json, config, server.wait, stage)
+    if stage is not None:
+        if as_json:
+            print_json({"line": loaded.name, "stage": stage, "added": added})
+        else:
+            typer.echo(f"line {loaded.name}, {stage}: {describe_added(added)}")
+        return
     figures = summary(loaded, cycles, added)
     if as_json:
         print_json(figures)

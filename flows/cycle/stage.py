@@ -10,13 +10,14 @@ from typing import Any
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.forecast import time_left_after
+from flows.cycle.handover import Handover
 from flows.cycle.identity import config_hash
 from flows.service.artifacts import show_stage
 from flows.service.events import Event, announce, announce_failure
 from flows.terminal import stopping
 from flows.terminal.logs import Origin
 from rlhf_core.records import StageRun
-from rlhf_core.store import Store
+from rlhf_core.store import Store, line_queries
 
 
 @dataclass
@@ -27,6 +28,8 @@ class StageWork:
     logger: logging.Logger
     detail: dict[str, Any] = field(default_factory=dict)
     """Counts, names and reasons after the stage. They are the same on every rerun."""
+    result: Handover = field(default_factory=Handover)
+    """Ids that later stages start from."""
     news: str = "nothing was missing"
     """The work of this run of the stage, for the log."""
 
@@ -35,8 +38,9 @@ class StageWork:
 def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     """Run the body of a stage, which computes and adds the rows that are missing.
 
-    At the end this adds the stage's StageRun and publishes a snapshot, so that auditors see whole
-    stages. A stage that raises leaves the rows that it had added, and no StageRun.
+    At the end this adds the stage's StageRun, if a rerun came to anything new, and publishes a
+    snapshot, so that auditors see whole stages. A stage that raises leaves the rows that it had
+    added, and no StageRun.
     """
     started = time.monotonic()
     stopping.at(f"cycle {cycle.number}, stage {name}")
@@ -49,15 +53,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     finally:
         _announce_spent_budget(cycle, name)
     seconds = time.monotonic() - started
-    record = StageRun(
-        line=cycle.line,
-        config_hash=config_hash(cycle.config),
-        cycle=cycle.number,
-        stage=name,
-        seconds=seconds,
-        detail=json.dumps(work.detail, ensure_ascii=False),
-    )
-    work.store.append([record])
+    _record(cycle, name, work, seconds)
     work.store.publish()
     origin = Origin(cycle.line, cycle.number, name, cycle.run_id)
     show_stage(origin, work.store, work.detail, seconds, cycle.report_path)
@@ -80,3 +76,25 @@ def _announce_spent_budget(cycle: Cycle, name: str) -> None:
             spent_usd=cycle.budget.spent.usd,
             because=refusal,
         )
+
+
+def _record(cycle: Cycle, name: str, work: StageWork, seconds: float) -> None:
+    """Record that a stage ended, unless its last run came to the same."""
+    detail = json.dumps(work.detail, ensure_ascii=False)
+    result = work.result.model_dump_json(exclude_defaults=True)
+    version = config_hash(cycle.config)
+    while True:  # another process may take the number meanwhile
+        last = line_queries.last_stage_run(work.store, cycle.line, cycle.number, name, version)
+        if last is not None and (last.detail, last.result) == (detail, result):
+            return
+        record = StageRun(
+            line=cycle.line,
+            config_hash=version,
+            cycle=cycle.number,
+            stage=name,
+            number=last.number + 1 if last else 1,
+            seconds=seconds,
+            detail=detail,
+            result=result,
+        )
+        work.store.append([record])

@@ -68,8 +68,8 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
-        "SELECT stage, seconds FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ? "
-        "AND stage <> ? ORDER BY created_at",
+        "SELECT stage, sum(seconds) AS seconds FROM stage_runs WHERE line = ? AND cycle = ? "
+        "AND config_hash = ? AND stage <> ? GROUP BY stage ORDER BY min(created_at)",
         [config.name, cycle.number, promotion.config_hash, LAST_STAGE],
     )
     return {

@@ -77,8 +77,7 @@ def print_summary(figures: dict[str, Any], to: Console) -> None:
         f"policy {figures['policy']} against {figures['baseline']}",
     ]
     if figures["added"]:
-        rows = ", ".join(f"{table} {count}" for table, count in figures["added"].items())
-        lines.append(f"rows added: {rows}")
+        lines.append(describe_added(figures["added"]))
     else:
         another = figures["cycle"] + 1
         edited = " by the edited config" if figures["is_edited"] else ""
@@ -88,6 +87,12 @@ def print_summary(figures: dict[str, Any], to: Console) -> None:
         )
     lines += [f"store:  {figures['store']}", f"report: {figures['report']}"]
     to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def describe_added(added: dict[str, int]) -> str:
+    """Describe the rows that a run added, by table."""
+    rows = ", ".join(f"{table} {count}" for table, count in added.items())
+    return f"rows added: {rows or 'none'}"
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:

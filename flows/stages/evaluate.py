@@ -12,6 +12,7 @@ from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
@@ -99,6 +100,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             _announce(cycle, evaluations)
         deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}
+        work.result = Handover(evaluation_id=deciding.id)
     return deciding.id
 
 

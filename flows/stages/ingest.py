@@ -5,6 +5,7 @@ import logging
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.identity import config_hash, deciding_part
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import log_own_system_message, read_checked_prompts
@@ -49,6 +50,7 @@ def ingest(cycle: Cycle) -> str:
             **{f"left out as {reason}": count for reason, count in intake.left_out.items()},
             **{f"found of {kind}": spans for kind, spans in intake.personal_data.items()},
         }
+        work.result = Handover(prompt_set_id=prompt_set.id)
         work.news = f"{len(intake.prompts) - len(known)} new"
     return prompt_set.id
 

@@ -3,6 +3,7 @@
 from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
@@ -43,6 +44,7 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
             "judges": [panelist.version for panelist in panelists],
             "judgements": sum(len(tasks_for(panelist)) for panelist in panelists),
         }
+        work.result = Handover(prompt_set_id=prompt_set_id, batch=batch)
 
 
 @judge.estimator

@@ -2,6 +2,7 @@
 
 from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.identity import config_hash
 from flows.cycle.stage import stage
 from flows.service.events import Event, announce
@@ -56,4 +57,5 @@ def pair(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> str:
             "lacking a verdict": lacking,
             "intransitive": sum(each.is_intransitive for each in pairs),
         }
+        work.result = Handover(prompt_set_id=prompt_set_id, batch=batch, recipe=combined.recipe)
     return combined.recipe

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.judgements import CallMeter
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.prompts import read_checked_prompts
@@ -58,6 +59,7 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
                 for prompt in prompts
             ),
         }
+        work.result = Handover(prompt_set_id=prompt_set_id, reviser=reviser.version)
         work.news = f"{total} missing"
     return reviser.version
 

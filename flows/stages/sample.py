@@ -5,6 +5,7 @@ from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
@@ -50,6 +51,7 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
             "from": batch.model_id,
             "seed": batch.seed,
         }
+        work.result = Handover(prompt_set_id=prompt_set_id, sft_id=sft_id, batch=batch)
     return batch
 
 

@@ -10,6 +10,7 @@ from flows.cycle.baseline import check_feedback
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
@@ -78,6 +79,9 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
             work.news = "trained"
             announce(Event.POLICY_TRAINED, cycle.line, cycle=cycle.number, model=version.id)
         work.detail = {"model": version.id, "prompts": len(prompts)}
+        work.result = Handover(
+            prompt_set_id=prompt_set_id, sft_id=sft_id, reward_id=reward_id, policy_id=version.id
+        )
     return version.id
 
 

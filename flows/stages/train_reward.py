@@ -7,6 +7,7 @@ from flows.cycle.baseline import check_feedback
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.stage import StageWork, stage
 from flows.service.events import Event, announce
 from flows.training.lineage import Roles, add_model
@@ -63,6 +64,9 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
                 rankings=len(rankings),
             )
         work.detail = {"model": version.id, "rankings": len(rankings)}
+        work.result = Handover(
+            prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=version.id
+        )
     return version.id
 
 

@@ -9,6 +9,7 @@ from flows.cycle.abstention import Seeder, build_seeder
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
+from flows.cycle.handover import Handover
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.line import current_sft
 from flows.cycle.selection import locate_reward_model, selecting_judge
@@ -54,6 +55,7 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
             **_abstention_detail(work.store, version.id, seeder),
             **_selection_detail(work.store, version.id),
         }
+        work.result = Handover(prompt_set_id=prompt_set_id, reviser=reviser, sft_id=version.id)
     return version.id
 
 

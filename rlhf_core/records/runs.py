@@ -38,18 +38,25 @@ class CycleRun(Record):
 
 
 class StageRun(Record):
-    """A finished stage, with the rows it found and added."""
+    """A finished stage, with the rows it found and added.
+
+    A rerun that comes to the same detail and result is not stored again.
+    """
 
     table: ClassVar[str] = "stage_runs"
     line: str
     config_hash: str
     cycle: int
     stage: str
+    number: int = 1
+    """From 1; a rerun whose inputs grew has the next number, and the last number counts."""
     seconds: float
     detail: str
+    result: str = "{}"
+    """A JSON object with the ids that later stages start from."""
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.line, self.config_hash, self.cycle, self.stage)
+        return (self.line, self.config_hash, self.cycle, self.stage, self.number)
 
 
 class Failure(Record):

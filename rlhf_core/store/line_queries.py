@@ -49,6 +49,23 @@ def stage_runs_of(store: Store, line: str, stage: str) -> list[StageRun]:
     return store.rows(StageRun, "line = ? AND stage = ?", [line, stage])
 
 
+def last_stage_run(
+    store: Store, line: str, cycle: int, stage: str, config_hash: str
+) -> StageRun | None:
+    """Return the last run of a stage in a cycle under a config; None if it has not ended yet.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        cycle: Number of the cycle.
+        stage: The name of the stage.
+        config_hash: Hash of the config.
+    """
+    where = "line = ? AND cycle = ? AND stage = ? AND config_hash = ?"
+    runs = store.rows(StageRun, where, [line, cycle, stage, config_hash])
+    return max(runs, key=lambda run: run.number, default=None)
+
+
 def cycle_runs_of(store: Store, line: str) -> list[CycleRun]:
     """Return the runs of a line's cycles, in the order in which they began."""
     rows = store.query("SELECT * FROM cycle_runs WHERE line = ? ORDER BY created_at", [line])

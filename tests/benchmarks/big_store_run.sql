@@ -134,5 +134,5 @@ SELECT id_of('cycle_runs', run_id()) AS id, 'bench' AS line, getvariable('run') 
 INSERT INTO stage_runs BY NAME
 SELECT id_of('stage_runs', stage || run_id()) AS id, 'bench' AS line,
        id_of('hash', 'config' || getvariable('run')) AS config_hash, 1 AS cycle, stage, 60.0 AS seconds,
-       '{}' AS detail, moment() AS created_at, run_id() AS run_id, 'bench' AS code_version
+       '{}' AS detail, 1 AS number, '{}' AS result, moment() AS created_at, run_id() AS run_id, 'bench' AS code_version
 FROM (VALUES ('sample'), ('judge'), ('pair')) AS s(stage);

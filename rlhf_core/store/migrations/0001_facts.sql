@@ -546,14 +546,19 @@ CREATE TABLE stage_runs (
     id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, cycle INTEGER NOT NULL,
     stage VARCHAR NOT NULL, seconds DOUBLE NOT NULL, detail VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL,
-    line VARCHAR DEFAULT ''
+    line VARCHAR DEFAULT '', number INTEGER NOT NULL, result VARCHAR NOT NULL
 );
-COMMENT ON TABLE stage_runs IS 'Each completed stage of each cycle, once.';
-COMMENT ON COLUMN stage_runs.id IS 'Hash of line, config_hash, cycle and stage.';
+COMMENT ON TABLE stage_runs IS
+    'Each completed stage of each cycle, once for each result that it came to.';
+COMMENT ON COLUMN stage_runs.id IS 'Hash of line, config_hash, cycle, stage and number.';
 COMMENT ON COLUMN stage_runs.config_hash IS 'configs.config_hash of the run.';
 COMMENT ON COLUMN stage_runs.cycle IS 'Number of the cycle, from 1.';
 COMMENT ON COLUMN stage_runs.stage IS 'Name of the stage, as in the README''s table.';
-COMMENT ON COLUMN stage_runs.seconds IS 'Seconds that it took when it first completed.';
+COMMENT ON COLUMN stage_runs.number IS
+    'From 1. A rerun that came to another result, as with new prompts, has the next number; the '
+    'last one counts.';
+COMMENT ON COLUMN stage_runs.result IS 'JSON object of the ids that later stages start from.';
+COMMENT ON COLUMN stage_runs.seconds IS 'Seconds that it took when it first came to this result.';
 COMMENT ON COLUMN stage_runs.detail IS
     'JSON object of the counts, names and reasons of its result.';
 COMMENT ON COLUMN stage_runs.created_at IS 'Time at which the row was written, UTC.';
