@@ -1,4 +1,4 @@
-"""What a stage hands to the next one: ids, which the store keeps with the stage's run.
+"""Ids that a stage hands to the next one; the store keeps them with the stage's run.
 
 So a stage can run alone, in another process and hours later. Each stage hands over its own result
 together with what it started from. A policy is therefore trained on the prompts of its reward

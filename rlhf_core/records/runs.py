@@ -49,7 +49,7 @@ class StageRun(Record):
     cycle: int
     stage: str
     number: int = 1
-    """From 1; a rerun whose inputs grew has the next number, and the last number counts."""
+    """Number of the result, from 1. A rerun whose inputs grew has the next one; the last counts."""
     seconds: float
     detail: str
     result: str = "{}"
