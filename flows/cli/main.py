@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.cli.backup import backup, restore
 from flows.cli.champion import champion
 from flows.cli.check import check
 from flows.cli.constitution import app as constitution_app
@@ -25,6 +26,7 @@ from flows.cli.copy import copy
 from flows.cli.doctor import doctor
 from flows.cli.export import export
 from flows.cli.forget import forget
+from flows.cli.gc import gc
 from flows.cli.imports import import_
 from flows.cli.judges import app as judges_app
 from flows.cli.lineage import lineage
@@ -119,7 +121,15 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "retract": retract,
         "ui": ui,
     },
-    "Data": {"import": import_, "export": export, "copy": copy, "forget": forget},
+    "Data": {
+        "import": import_,
+        "export": export,
+        "copy": copy,
+        "backup": backup,
+        "restore": restore,
+        "gc": gc,
+        "forget": forget,
+    },
 }
 for panel, commands in PANELS.items():
     for name, command in commands.items():

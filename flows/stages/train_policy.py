@@ -15,7 +15,7 @@ from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
 from flows.service.events import Event, announce
-from flows.training.lineage import Roles, add_model
+from flows.training.lineage import Roles, add_model, is_trained
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.rewards import RewardJudges, build_reward, check_rewards
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
@@ -72,7 +72,7 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         judges = check_rewards(cycle.config.training)
         _refuse_retracted(queries.retracted_judges(work.store, judges))
         version = versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
-        if line_queries.model(work.store, version.id) is None:
+        if not is_trained(cycle, work.store, version):
             record_judge_models(work.store, judges)
             origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
             _train(cycle, work, version, origins)

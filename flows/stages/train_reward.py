@@ -10,7 +10,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.stage import StageWork, stage
 from flows.service.events import Event, announce
-from flows.training.lineage import Roles, add_model
+from flows.training.lineage import Roles, add_model, is_trained
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
@@ -23,7 +23,7 @@ from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
-from rlhf_core.store import line_queries, queries
+from rlhf_core.store import queries
 
 
 @cycle_flow("train_reward")
@@ -53,7 +53,7 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
             *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
         ]
         version = versions.reward(cycle.config, sft_id, ids, left_out)
-        if line_queries.model(work.store, version.id) is None:
+        if not is_trained(cycle, work.store, version):
             _train(cycle, work, sft_id, version, prompts, rankings)
             work.news = "trained"
             announce(

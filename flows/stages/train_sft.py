@@ -14,7 +14,7 @@ from flows.cycle.ledger import StoreLedger
 from flows.cycle.line import current_sft
 from flows.cycle.selection import locate_reward_model, selecting_judge
 from flows.cycle.stage import StageWork, stage
-from flows.training.lineage import add_model
+from flows.training.lineage import add_model, is_trained
 from flows.training.selection import build_trial, split_for_selection
 from flows.training.steps import Metrics, checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
@@ -46,7 +46,7 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
         seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
         seeds = seeder.name if seeder else None
         version = current_sft(cycle.config, work.store, cycle.number, reviser, seeds)
-        if line_queries.model(work.store, version.id) is None:
+        if not is_trained(cycle, work.store, version):
             prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
             _train(cycle, work, prompts, reviser, seeder, version)
             work.news = "trained"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from flows.cycle.cycle import Cycle
 from rlhf_core.identity import digest
 from rlhf_core.records import (
     InputRole,
@@ -14,10 +15,26 @@ from rlhf_core.records import (
     Record,
     Revision,
 )
-from rlhf_core.store import Store, queries
+from rlhf_core.store import Store, line_queries, queries
+from rlhf_core.store.retention import was_removed
 
 Roles = Mapping[InputRole, Sequence[Record]]
 """Rows that a model depends on without learning from them, by role."""
+
+
+def is_trained(cycle: Cycle, store: Store, version: ModelVersion) -> bool:
+    """Return True if a model needs no training.
+
+    One whose files `solon gc` removed is trained again if a cycle needs it again.
+
+    Args:
+        cycle: The cycle under way.
+        store: The store of models.
+        version: The model.
+    """
+    if line_queries.model(store, version.id) is None:
+        return False
+    return cycle.folder(version.id).exists() or not was_removed(store, version.id)
 
 
 def add_model(

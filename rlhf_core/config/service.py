@@ -25,8 +25,23 @@ class TriggerSettings(Settings):
     """Train a reward model when the last one is this old and there are new trainable pairs."""
 
 
+class RetentionSettings(Settings):
+    """Files of a line that `solon gc` keeps; the facts in the store all stay."""
+
+    keep_cycles: PositiveInt | None = None
+    """Number of ended cycles of which everything is kept: models, checkpoints, curves, reports and
+    the texts of rollouts. null keeps all cycles."""
+    keep_lineage: bool = True
+    """true keeps every model that the champion, or the one before it, rests on: those that it was
+    initialised from, that rewarded it, and whose answers or verdicts it learnt from. false keeps
+    only what is needed to load the two, to continue them and to roll back."""
+
+
 class ServiceSettings(Settings):
     """The line as a service."""
+
+    retention: RetentionSettings = RetentionSettings()
+    """Files that `solon gc` keeps."""
 
     triggers: TriggerSettings = TriggerSettings()
     """Conditions that start a training by themselves."""

@@ -108,6 +108,17 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def remove_whole(path: Path) -> None:
+    """Remove a file or folder: its name disappears at once, and nothing is left of it in part.
+
+    After a kill, the next writer into its folder removes the rest.
+    """
+    former = _new_path(path.parent)
+    with suppress(FileNotFoundError):
+        os.rename(path, former)
+    _remove(former)
+
+
 def remove_unfinished() -> None:
     """Remove the temporary files of this process, before it exits without unwinding."""
     for path in list(_unfinished):

@@ -41,6 +41,7 @@ from rlhf_core.records.preferences import (
     split_of_user,
 )
 from rlhf_core.records.runs import (
+    ArtifactRemoval,
     ConfigVersion,
     CycleRun,
     Failure,
@@ -62,6 +63,7 @@ from rlhf_core.records.training import (
 __all__ = [
     "PROXY",
     "RECORDS",
+    "ArtifactRemoval",
     "Candidate",
     "ConfigVersion",
     "CycleRun",
@@ -142,4 +144,5 @@ RECORDS: tuple[type[Record], ...] = (
     Deletion,
     PromptTombstone,
     SpotCheck,
+    ArtifactRemoval,
 )

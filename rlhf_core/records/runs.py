@@ -1,4 +1,4 @@
-"""Records of runs: configs, cycles, finished stages, failures and retractions."""
+"""Records of runs: configs, cycles, finished stages, failures, retractions and removals."""
 
 from typing import Any, ClassVar
 
@@ -91,3 +91,26 @@ class Retraction(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.subject_table, self.subject_id, self.number)
+
+
+class ArtifactRemoval(Record):
+    """A decision of `solon gc` to remove files, or the texts of a policy's rollouts."""
+
+    table: ClassVar[str] = "artifact_removals"
+    kind: str
+    """model, checkpoint, curves, report or rollouts."""
+    name: str
+    """Path of the file or folder in the artifacts; the policy's id for rollouts."""
+    model_id: str | None = None
+    line: str
+    cycle: int
+    """The cycle that made it."""
+    keep_cycles: int
+    """The retention of the line at that time."""
+    bytes: int
+    removed_by: str
+    removal: str
+    """Id that all removals of one command share."""
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.kind, self.name, self.removal)

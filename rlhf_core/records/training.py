@@ -70,7 +70,8 @@ class RolloutRecord(Record):
     step: int
     row: int
     prompt_id: str
-    text: str
+    text: str | None
+    """Null once `solon gc` has dropped it; artifact_removals has the decision."""
     score: float | None
     """Null if a judge in the reward has no opinion; nothing is learnt from such an answer."""
     kl: float

@@ -1,4 +1,4 @@
-"""Copy all facts from one store to another: from a file to a shared lake, or back."""
+"""Copy all facts of a store: into another store, such as a shared lake, or into a new file."""
 
 from pathlib import Path
 
@@ -6,8 +6,15 @@ import pyarrow as pa
 
 from rlhf_core.errors import RecordError
 from rlhf_core.records import RECORDS
+from rlhf_core.store.database import open_database
 from rlhf_core.store.snapshot import Snapshot, reading
-from rlhf_core.store.store import Store, insert
+from rlhf_core.store.store import (
+    READ_TIMEOUT_SECONDS,
+    Store,
+    connect_store,
+    count_rows,
+    insert,
+)
 from rlhf_core.store.user_key import user_hashes
 
 TABLE_TIMEOUT_SECONDS = 24 * 3600.0
@@ -39,6 +46,26 @@ def copy_facts(source: Path | str, target: Store) -> dict[str, int]:
                     with target._connection(target.read_timeout_seconds) as connection:
                         added[record.table] += insert(connection, rows)
     return added
+
+
+def copy_store(source: Path | str, target: Path) -> dict[str, int]:
+    """Copy a store as it is at one moment into a new DuckDB file; writers wait meanwhile.
+
+    Args:
+        source: Path or address of the store.
+        target: The file, which must not exist.
+
+    Returns:
+        Number of rows of the copy, by table.
+
+    Raises:
+        StoreError: If there is no room.
+        StoreBusyError: If the store was busy.
+    """
+    database = open_database(source)
+    with connect_store(database, READ_TIMEOUT_SECONDS) as connection:
+        database.copy(connection, target)
+        return count_rows(connection)
 
 
 def _refuse_forgotten(source: Snapshot, target: Store) -> None:

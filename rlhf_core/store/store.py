@@ -121,13 +121,7 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Return the number of rows of every table."""
         with self._connection(self.read_timeout_seconds) as connection:
-            tables = connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
-                "AND database_name = current_database() ORDER BY 1"
-            ).fetchall()
-            return {
-                name: _one(connection.execute(f"SELECT count(*) FROM {name}")) for (name,) in tables
-            }
+            return count_rows(connection)
 
     def publish(self) -> Path:
         """Bring the snapshot up to date and return its path.
@@ -218,6 +212,15 @@ def publish(database: Database, timeout_seconds: float) -> Path:
         else:
             _replace_snapshot(database, connection)
     return snapshot
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the number of rows of every table of the current database."""
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE table_name <> 'migrations' "
+        "AND database_name = current_database() ORDER BY 1"
+    ).fetchall()
+    return {name: _one(connection.execute(f"SELECT count(*) FROM {name}")) for (name,) in tables}
 
 
 def _drain(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:

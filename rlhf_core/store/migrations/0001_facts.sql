@@ -370,7 +370,7 @@ COMMENT ON COLUMN model_inputs.role IS
 
 CREATE TABLE rollouts (
     id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, step INTEGER NOT NULL, row INTEGER NOT NULL,
-    prompt_id VARCHAR NOT NULL, text VARCHAR NOT NULL, score DOUBLE, kl DOUBLE NOT NULL,
+    prompt_id VARCHAR NOT NULL, text VARCHAR, score DOUBLE, kl DOUBLE NOT NULL,
     completion_tokens INTEGER NOT NULL, finish_reason VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL,
     parts VARCHAR
@@ -382,7 +382,8 @@ COMMENT ON COLUMN rollouts.model_id IS 'models.id of the policy in training.';
 COMMENT ON COLUMN rollouts.step IS 'Training step, from 1.';
 COMMENT ON COLUMN rollouts.row IS 'Place of the answer in its step, from 0.';
 COMMENT ON COLUMN rollouts.prompt_id IS 'prompts.id of the prompt.';
-COMMENT ON COLUMN rollouts.text IS 'The answer, word for word.';
+COMMENT ON COLUMN rollouts.text IS
+    'The answer, word for word; null once `solon gc` has dropped it (artifact_removals).';
 COMMENT ON COLUMN rollouts.score IS
     'Reward before the KL penalty, in the unit of the reward. For an answer that did not end, at '
     'most missing_eos_score and the lowest reward of the finished answers to its prompt. Null if '
@@ -897,6 +898,34 @@ COMMENT ON COLUMN spot_checks.round IS '1 for the first verdict, then one more f
 COMMENT ON COLUMN spot_checks.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN spot_checks.run_id IS 'The session of spot checks that wrote the row.';
 COMMENT ON COLUMN spot_checks.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE artifact_removals (
+    id VARCHAR NOT NULL, kind VARCHAR NOT NULL, name VARCHAR NOT NULL, model_id VARCHAR,
+    line VARCHAR NOT NULL, cycle INTEGER NOT NULL, keep_cycles INTEGER NOT NULL,
+    bytes BIGINT NOT NULL, removed_by VARCHAR NOT NULL, removal VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE artifact_removals IS
+    'Decisions of `solon gc` to remove files that the retention of a line no longer keeps, or the '
+    'texts of rollouts. Each is written just before its removal.';
+COMMENT ON COLUMN artifact_removals.id IS 'Hash of kind, name and removal.';
+COMMENT ON COLUMN artifact_removals.kind IS
+    'model, checkpoint (of a training that did not end), curves (of a tracker), report, or '
+    'rollouts (their texts; all other columns of the rows stay).';
+COMMENT ON COLUMN artifact_removals.name IS
+    'Path in the folder of artifacts; for rollouts, the id of their policy.';
+COMMENT ON COLUMN artifact_removals.model_id IS
+    'models.id; null for reports, and for checkpoints of a model that was never completed.';
+COMMENT ON COLUMN artifact_removals.line IS 'Name of the policy line that made it.';
+COMMENT ON COLUMN artifact_removals.cycle IS 'Number of the cycle that made it.';
+COMMENT ON COLUMN artifact_removals.keep_cycles IS 'service.retention.keep_cycles at that time.';
+COMMENT ON COLUMN artifact_removals.bytes IS 'Size of what was removed.';
+COMMENT ON COLUMN artifact_removals.removed_by IS 'Account of the person who ran the command.';
+COMMENT ON COLUMN artifact_removals.removal IS 'Id that all removals of one command share.';
+COMMENT ON COLUMN artifact_removals.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN artifact_removals.run_id IS 'The command that wrote the row.';
+COMMENT ON COLUMN artifact_removals.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
 COMMENT ON TABLE migrations IS 'Files of the schema that were applied to this store.';

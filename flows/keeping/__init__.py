@@ -1,0 +1,1 @@
+"""Retention of files, backup and restore."""
