@@ -40,6 +40,7 @@ from flows.cli.serve import serve
 from flows.cli.show import show
 from flows.cli.spot_check import spot_check
 from flows.cli.sql import sql
+from flows.cli.status import status
 from flows.cli.ui import ui
 from flows.cli.what_if import what_if
 from flows.terminal import stopping
@@ -104,6 +105,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "run": run,
         "plan": plan,
         "serve": serve,
+        "status": status,
         "doctor": doctor,
         "metrics": metrics,
         "report": report,

@@ -28,7 +28,7 @@ def read_checked_prompts(config: Config) -> Intake:
     if store is None:
         intake = read_prompts(config.prompts)
     else:
-        intake = read_prompts(config.prompts, *_read_tombstones(store))
+        intake = read_prompts(config.prompts, *read_tombstones(store))
     prompts = intake.prompts
     _refuse_empty_splits(config, prompts)
     if store is not None and intake.users:
@@ -114,7 +114,7 @@ def log_own_system_message(config: Config) -> None:
         )
 
 
-def _read_tombstones(store: Store) -> tuple[Tombstones, UserHashes]:
+def read_tombstones(store: Store) -> tuple[Tombstones, UserHashes]:
     """Return the tombstones of deleted prompts, and the hashes that identify their users."""
     tombstones, hashes = queries.tombstones(store), user_hashes(store.files)
     unread = sum(not hashes.can_read(user_hash) for _, user_hash in tombstones)

@@ -11,12 +11,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.service.server_process import HOST
 from rlhf_core.errors import SolonError
 
 START_SECONDS = 90.0
 STOP_SECONDS = 5.0
+HEALTH_SECONDS = 1.0
 # Leases in files survive a killed server, and expire.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 WITHOUT_EVENTS = "SOLON_WITHOUT_EVENTS"
@@ -94,7 +96,10 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
     atexit.register(_stop, process)
     server = Server(f"http://{HOST}:{port}/api", process)
     os.environ["PREFECT_API_URL"] = server.address
-    if not has_page:
+    if has_page:
+        _note(port).parent.mkdir(parents=True, exist_ok=True)
+        _note(port).write_text(server.address, encoding="ascii")
+    else:
         os.environ[WITHOUT_EVENTS] = "1"
     try:
         yield server
@@ -104,6 +109,40 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
     finally:
         del os.environ["PREFECT_API_URL"]
         os.environ.pop(WITHOUT_EVENTS, None)
+        _note(port).unlink(missing_ok=True)
+
+
+def server_in_use() -> str | None:
+    """Return the API address of the server to ask about runs, or None if there is none.
+
+    It is the one that PREFECT_API_URL names, or else one that `solon serve` started on this
+    machine for this user.
+    """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        return configured
+    for note in sorted(_notes().glob("*")):
+        address = note.read_text(encoding="ascii")
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=HEALTH_SECONDS):
+                return address
+        except ConnectionError:
+            note.unlink(missing_ok=True)  # its process was killed
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, ConnectionError):
+                note.unlink(missing_ok=True)
+        except TimeoutError:
+            return address
+    return None
+
+
+def _notes() -> Path:
+    """Return the folder of notes on the servers with a page that run on this machine."""
+    return Path(os.environ.get("SOLON_CACHE") or Path.home() / ".cache" / "solon") / "servers"
+
+
+def _note(port: int) -> Path:
+    return _notes() / str(port)
 
 
 def _settings(port: int, has_page: bool) -> dict[str, str]:

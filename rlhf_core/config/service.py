@@ -3,6 +3,7 @@
 None of them changes results.
 """
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -11,18 +12,52 @@ from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
 
 
 class TriggerSettings(Settings):
-    """Conditions that start a training by themselves; null is no condition."""
+    """Conditions that start work by themselves; null is no condition.
+
+    New pairs are pairs that a reward model of the line can learn from and its last one did not:
+    the view `unlearnt_pairs`.
+    """
 
     new_pairs: PositiveInt | None = None
-    """Train a reward model when there are this many trainable pairs that the line's last reward
-    model did not learn from."""
+    """Train a reward model when there are this many new pairs."""
     agreement_below: Share | None = None
-    """Train a reward model when it agrees with the judges on less than this share of the new
-    pairs."""
+    """Train a reward model on the new pairs, however few, when the last one prefers the same answer
+    as the judges it was trained on in less than this share of the held-out comparisons of its
+    policy with the baseline: the view `reward_model_agreement`."""
     new_prompts: PositiveInt | None = None
     """Collect feedback when the source holds this many prompts that the store does not."""
     at_latest_hours: PositiveFloat | None = None
-    """Train a reward model when the last one is this old and there are new trainable pairs."""
+    """Train a reward model on the new pairs, however few, when the last one is this old; the first
+    one, when the line is this old."""
+    check_minutes: PositiveFloat = 10.0
+    """The conditions are checked after each feedback, and this often in between."""
+
+
+class Notice(StrEnum):
+    """Kinds of news that people are told."""
+
+    FAILURE = "failure"
+    """A stage failed, or its process died."""
+    PROMOTION = "promotion"
+    """A policy was promoted, or the line went back to an earlier one."""
+    REFUSAL = "refusal"
+    """A policy or a reward model was refused."""
+    ALARM = "alarm"
+    """A policy exploits a judge that it was trained on, or a prompt was put in quarantine."""
+    BUDGET = "budget"
+    """The budget of a run is spent."""
+    APPROVAL = "approval"
+    """A policy waits for a person's decision."""
+
+
+class NotifySettings(Settings):
+    """Who is told of what, through a notification block of the Prefect server."""
+
+    events: tuple[Notice, ...] = Field(min_length=1)
+    """Kinds of news."""
+    block: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+    """Type and name of the block, such as slack-webhook/ops. The block holds the address and its
+    secrets, so that no config does."""
 
 
 class RetentionSettings(Settings):
@@ -44,7 +79,9 @@ class ServiceSettings(Settings):
     """Files that `solon gc` keeps."""
 
     triggers: TriggerSettings = TriggerSettings()
-    """Conditions that start a training by themselves."""
+    """Conditions that start work by themselves."""
+    notify: tuple[NotifySettings, ...] = ()
+    """News for people, by Slack, e-mail or webhook."""
     stage_timeout_hours: PositiveFloat | None = None
     """A stage that takes longer is stopped, and resumes at the next run; null sets no limit."""
     quarantine_after: Annotated[int, Field(ge=1)] = 3

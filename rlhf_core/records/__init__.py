@@ -47,6 +47,7 @@ from rlhf_core.records.runs import (
     Failure,
     Retraction,
     StageRun,
+    TriggerFiring,
 )
 from rlhf_core.records.training import (
     Evaluation,
@@ -106,6 +107,7 @@ __all__ = [
     "SpotCheck",
     "StageRun",
     "Strategy",
+    "TriggerFiring",
     "candidate_identity",
     "margin_of_utilities",
     "split_of",
@@ -131,6 +133,7 @@ RECORDS: tuple[type[Record], ...] = (
     Rollback,
     CycleRun,
     StageRun,
+    TriggerFiring,
     Failure,
     Retraction,
     JudgeBenchmark,

@@ -59,6 +59,27 @@ class StageRun(Record):
         return (self.line, self.config_hash, self.cycle, self.stage, self.number)
 
 
+class TriggerFiring(Record):
+    """A condition of `service.triggers` that held, and started work.
+
+    A condition that goes on to hold fires again for each further multiple of its threshold.
+    """
+
+    table: ClassVar[str] = "trigger_firings"
+    line: str
+    condition: str
+    """A key of `service.triggers`."""
+    since: str
+    """What is counted from: the id of the last reward model or set of prompts; empty if none."""
+    multiple: int
+    """How many times over the condition held, from 1."""
+    value: float
+    threshold: float
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.condition, self.since, self.multiple)
+
+
 class Failure(Record):
     """Work that failed, and the reason; it stays missing, so the next run retries it."""
 

@@ -17,6 +17,7 @@ FILES = (
     "runs.sql",
     "models.sql",
     "tainted.sql",
+    "triggers.sql",
     "checks.sql",
 )
 """Files in the order in which they are applied: a view must come after those that it reads."""

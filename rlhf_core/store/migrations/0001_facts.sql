@@ -569,6 +569,31 @@ COMMENT ON COLUMN stage_runs.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 COMMENT ON COLUMN stage_runs.line IS 'Name of the policy line.';
 
+CREATE TABLE trigger_firings (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, condition VARCHAR NOT NULL, since VARCHAR NOT NULL,
+    multiple INTEGER NOT NULL, value DOUBLE NOT NULL, threshold DOUBLE NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE trigger_firings IS
+    'Conditions of service.triggers that held and started work, once for each multiple of the '
+    'threshold.';
+COMMENT ON COLUMN trigger_firings.id IS 'Hash of line, condition, since and multiple.';
+COMMENT ON COLUMN trigger_firings.line IS 'Name of the policy line.';
+COMMENT ON COLUMN trigger_firings.condition IS
+    'The setting of service.triggers: new_pairs, agreement_below, new_prompts or at_latest_hours.';
+COMMENT ON COLUMN trigger_firings.since IS
+    'models.id of the reward model, or prompt_sets.id of the prompts, that value counts from; '
+    'empty if there was none.';
+COMMENT ON COLUMN trigger_firings.multiple IS 'How many times over the condition held, from 1.';
+COMMENT ON COLUMN trigger_firings.value IS
+    'Number of new pairs or prompts, the agreement, or the hours since.';
+COMMENT ON COLUMN trigger_firings.threshold IS 'Value of the setting.';
+COMMENT ON COLUMN trigger_firings.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN trigger_firings.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN trigger_firings.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE failures (
     id VARCHAR NOT NULL, stage VARCHAR NOT NULL, subject_id VARCHAR NOT NULL,
     reason VARCHAR NOT NULL, attempt VARCHAR NOT NULL,

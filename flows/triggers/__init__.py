@@ -1,0 +1,1 @@
+"""Conditions that start work by themselves: their values, their events, and the check of them."""
