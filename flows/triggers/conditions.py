@@ -97,7 +97,9 @@ def _agreement(
     name = "agreement_below"
     if known is None or known.comparisons < LEAST_COMPARISONS:
         seen = known.comparisons if known else 0
-        text = f"agreement unknown: {seen} of {LEAST_COMPARISONS} comparisons"
+        text = (
+            f"agreement unknown: {seen} of {LEAST_COMPARISONS} comparisons, due below {wanted:.0%}"
+        )
         return Condition(name, None, wanted, 0, since, text)
     text = f"agreement {known.share:.0%} on {known.comparisons} comparisons, due below {wanted:.0%}"
     is_due = known.share < wanted and pairs > 0
