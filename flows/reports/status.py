@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flows.cycle.identity import config_hash
 from flows.triggers.conditions import Condition, training_conditions
 from rlhf_core.config import Config
 from rlhf_core.store import reading, store_exists
@@ -146,8 +145,9 @@ def line_status(config: Config, source: Path) -> LineStatus:
         return _status(config, source, is_begun=False, spending=nothing)
     with reading(config.store) as snapshot:
         query = query_of(snapshot)
-        cycle = _open_cycle(query, config)
-        ended = _ended_stages(query, config, cycle)
+        last = _last_config(query, config.name)
+        cycle = _open_cycle(query, config.name, last)
+        ended = _ended_stages(query, config.name, cycle, last)
         left = [name for name in _stages(config) if name not in ended]
         return _status(
             config,
@@ -198,24 +198,35 @@ def _status(
     )
 
 
-def _open_cycle(query: Query, config: Config) -> int:
+def _last_config(query: Query, line: str) -> str:
+    """Return the hash of the config that the line ran with last.
+
+    That of the present config would need the judges' code, and so seconds.
+    """
+    rows = query(
+        "SELECT config_hash FROM cycle_runs WHERE line = ? ORDER BY created_at DESC LIMIT 1", [line]
+    )
+    return str(rows[0]["config_hash"]) if rows else ""
+
+
+def _open_cycle(query: Query, line: str, config_hash: str) -> int:
     """Return the number of the first cycle that has not ended, as `ended_cycles` counts them."""
     (row,) = query(
         "SELECT coalesce(max(cycle), 0) AS ended FROM stage_runs WHERE line = ? AND stage = ?",
-        [config.name, STAGES[-1]],
+        [line, STAGES[-1]],
     )
     following = row["ended"] + 1
     decided = query(
         "SELECT 1 FROM promotions WHERE line = ? AND cycle = ? AND config_hash <> ?",
-        [config.name, following, config_hash(config)],
+        [line, following, config_hash],
     )
     return int(following + bool(decided))
 
 
-def _ended_stages(query: Query, config: Config, cycle: int) -> tuple[str, ...]:
+def _ended_stages(query: Query, line: str, cycle: int, config_hash: str) -> tuple[str, ...]:
     rows = query(
         "SELECT DISTINCT stage FROM stage_runs WHERE line = ? AND cycle = ? AND config_hash = ?",
-        [config.name, cycle, config_hash(config)],
+        [line, cycle, config_hash],
     )
     ended = {row["stage"] for row in rows}
     return tuple(name for name in STAGES if name in ended)

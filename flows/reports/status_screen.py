@@ -62,7 +62,8 @@ def _store_rows(status: LineStatus, now: datetime) -> Iterator[Row]:
         yield "last cycle", _decision(status.decision, now), ""
     yield "cycle", _cycle(status), ""
     for condition in status.triggers:
-        yield "triggers", condition.text, "yellow" if condition.holds else ""
+        text = f"{condition.text}: due" if condition.holds else condition.text
+        yield "triggers", text, "yellow" if condition.holds else ""
     if not status.triggers:
         yield "triggers", "none start a training by themselves", "dim"
     yield from _budget_rows(status.spending)

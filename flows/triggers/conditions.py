@@ -109,7 +109,7 @@ def _agreement(
 def _at_latest(hours: float | None, wanted: float, pairs: int, since: str) -> Condition:
     if hours is None:
         return Condition("at_latest_hours", None, wanted, 0, since, "no cycle has begun")
-    text = f"{hours:.1f} of {wanted:g} hours" + _without(pairs)
+    text = f"{hours:.1f} of {wanted:g} hours since the last training" + _without(pairs)
     multiple = int(hours // wanted) if pairs else 0
     return Condition("at_latest_hours", hours, wanted, multiple, since, text)
 

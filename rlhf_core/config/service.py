@@ -29,8 +29,6 @@ class TriggerSettings(Settings):
     at_latest_hours: PositiveFloat | None = None
     """Train a reward model on the new pairs, however few, when the last one is this old; the first
     one, when the line is this old."""
-    check_minutes: PositiveFloat = 10.0
-    """The conditions are checked after each feedback, and this often in between."""
 
 
 class Notice(StrEnum):

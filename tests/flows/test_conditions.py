@@ -103,7 +103,7 @@ def test_a_training_is_due_after_some_time_if_there_are_new_pairs(tmp_path: Path
     learnt = line.feedback("a")
     assert [one(config, line, hours).multiple for hours in (3.9, 4.1, 8.1)] == [0, 1, 2]
     line.reward_model(learnt)
-    assert one(config, line, 9).text == "9.0 of 4 hours, no new pairs"
+    assert one(config, line, 9).text == "9.0 of 4 hours since the last training, no new pairs"
     assert not one(config, line, 9).holds
 
 
