@@ -55,7 +55,7 @@ def training_conditions(
     if triggers.new_pairs is not None:
         conditions.append(_new_pairs(pairs, triggers.new_pairs, since))
     if triggers.agreement_below is not None:
-        known = trigger_queries.reward_model_agreement(query, model.id) if model else None
+        known = trigger_queries.reward_model_agreement(query, model.used_id) if model else None
         conditions.append(_agreement(known, triggers.agreement_below, pairs, since))
     if triggers.at_latest_hours is not None:
         start = model.trained_at if model else trigger_queries.began_at(query, line)

@@ -13,9 +13,11 @@ Query = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class LastRewardModel:
-    """The reward model that a line trained last."""
+    """The reward model that a line trained last, also if it was refused."""
 
     id: str
+    used_id: str
+    """The reward model in use: an earlier one if the last was refused."""
     trained_at: datetime
 
 
@@ -34,8 +36,11 @@ def query_of(snapshot: Snapshot) -> Query:
 
 
 def last_reward_model(query: Query, line: str) -> LastRewardModel | None:
-    rows = query("SELECT model_id, trained_at FROM line_reward_models WHERE line = ?", [line])
-    return LastRewardModel(rows[0]["model_id"], rows[0]["trained_at"]) if rows else None
+    sql = "SELECT model_id, used_id, trained_at FROM line_reward_models WHERE line = ?"
+    rows = query(sql, [line])
+    if not rows:
+        return None
+    return LastRewardModel(rows[0]["model_id"], rows[0]["used_id"], rows[0]["trained_at"])
 
 
 def count_new_pairs(query: Query, line: str) -> int:

@@ -2,17 +2,22 @@
 -- no longer agree with their judges.
 
 CREATE OR REPLACE VIEW line_reward_models AS
-SELECT stage_runs.line, stage_runs.cycle, models.id AS model_id, models.created_at AS trained_at
-FROM stage_runs JOIN models ON models.id = json_extract_string(try_cast(result AS JSON), '$.reward_id')
-WHERE stage = 'train_reward'
-QUALIFY row_number() OVER (
-    PARTITION BY stage_runs.line ORDER BY stage_runs.created_at DESC, number DESC) = 1;
+WITH ended AS (
+    SELECT line, cycle, json_extract_string(try_cast(result AS JSON), '$.reward_id') AS used_id,
+           coalesce(json_extract_string(try_cast(detail AS JSON), '$.refused'), used_id) AS model_id
+    FROM stage_runs WHERE stage = 'train_reward'
+    QUALIFY row_number() OVER (PARTITION BY line ORDER BY created_at DESC, number DESC) = 1
+)
+SELECT ended.line, ended.cycle, ended.model_id, ended.used_id, models.created_at AS trained_at
+FROM ended JOIN models ON models.id = ended.model_id;
 COMMENT ON VIEW line_reward_models IS
-    'The last reward model of each policy line, whether or not it was used since: SELECT line, '
+    'The reward model that each policy line trained last, also if it was refused: SELECT line, '
     'model_id, trained_at FROM line_reward_models';
 COMMENT ON COLUMN line_reward_models.line IS 'Name of the policy line.';
 COMMENT ON COLUMN line_reward_models.cycle IS 'Cycle that trained it last.';
 COMMENT ON COLUMN line_reward_models.model_id IS 'models.id.';
+COMMENT ON COLUMN line_reward_models.used_id IS
+    'models.id of the reward model in use: an earlier one if the last was refused.';
 COMMENT ON COLUMN line_reward_models.trained_at IS 'Time at which its training ended, UTC.';
 
 CREATE OR REPLACE VIEW line_rankings AS
