@@ -116,7 +116,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What a Prefect server knows of a line."""
+    """A line as a Prefect server knows it."""
 
     address: str
     problem: str | None = None

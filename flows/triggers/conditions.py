@@ -23,9 +23,9 @@ class Condition:
     """Present value in the unit of the threshold; None if it is unknown."""
     threshold: float
     multiple: int
-    """How many times over it holds: 2 at 400 of 200 new pairs, 0 if it does not hold."""
+    """Number of times over that it holds: 2 at 400 of 200 new pairs, 0 if it does not hold."""
     since: str
-    """What the value counts from: id of the last reward model or prompt set; empty if none."""
+    """Id of the last reward model or prompt set, from which the value counts; empty if none."""
     text: str
     """The condition with its value in words, such as "120 of 200 new pairs"."""
 

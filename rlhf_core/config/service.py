@@ -49,7 +49,7 @@ class Notice(StrEnum):
 
 
 class NotifySettings(Settings):
-    """Who is told of what, through a notification block of the Prefect server."""
+    """News for people, through a notification block of the Prefect server."""
 
     events: tuple[Notice, ...] = Field(min_length=1)
     """Kinds of news."""

@@ -70,9 +70,9 @@ class TriggerFiring(Record):
     condition: str
     """A key of `service.triggers`."""
     since: str
-    """What is counted from: the id of the last reward model or set of prompts; empty if none."""
+    """Id of the last reward model or set of prompts, from which value counts; empty if none."""
     multiple: int
-    """How many times over the condition held, from 1."""
+    """Number of times over that the condition held, from 1."""
     value: float
     threshold: float
 
