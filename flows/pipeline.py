@@ -63,7 +63,7 @@ def promotion(cycle: Cycle) -> None:
     report(cycle)
 
 
-@cycle_flow("solon-cycle")
+@cycle_flow("solon-cycle", is_stage=False)
 def pipeline(cycle: Cycle) -> None:
     feedback(cycle)
     reward_model(cycle)

@@ -16,6 +16,7 @@ SolonError
 ├── ShapeError            tensors that would broadcast instead of matching
 ├── SilentJudgeError      a judge left too many questions without a readable answer
 ├── TrainingError         training cannot continue (no data, loss not finite)
+├── TimeLimitError        a stage took longer than service.stage_timeout_hours
 ├── LostProcessError      another rank of a distributed run ended
 ├── ChampionChangedError  a rollback changed the champion of a cycle that is under way
 └── EndpointError         a remote model gave no usable answer
@@ -86,6 +87,10 @@ class SilentJudgeError(SolonError):
 
 
 class TrainingError(SolonError):
+    pass
+
+
+class TimeLimitError(SolonError):
     pass
 
 

@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # workers that each spin on all cores wait for each other
 
 from flows.cli.main import silence_finalization
+from rlhf_core.endpoints import shared_times
 from rlhf_core.endpoints.profile import forget_profiles
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.device import Compute
@@ -57,9 +59,13 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _servers_are_new() -> None:
+def _servers_are_new(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Forget servers of earlier tests, of which a later one may have the port."""
     forget_profiles()
+    folder = tmp_path_factory.getbasetemp() / f"pace-{uuid.uuid4().hex}"
+    monkeypatch.setattr(shared_times, "cache_folder", lambda: folder)
 
 
 @pytest.fixture(autouse=True)

@@ -48,18 +48,18 @@ def doctor(
     from flows.service.readiness import is_wrong
 
     checks = []
-    loaded, checked = _check_config(config, overrides)
+    loaded, checked = check_config(config, overrides)
     for check in (*checked, *diagnose(loaded, asks_endpoints)):
         checks.append(check)
         if not as_json:
-            _print(check)
+            print_check(check)
     if as_json:
         print_json([asdict(check) for check in checks])
     if is_wrong(checks):
         raise typer.Exit(1)
 
 
-def _check_config(
+def check_config(
     path: Path | None, overrides: list[str] | None
 ) -> "tuple[Config | None, list[Check]]":
     """Load the config; without one that loads, the other checks are of the machine alone."""
@@ -77,7 +77,8 @@ def _check_config(
     return (loaded[0] if loaded else None), [checked]
 
 
-def _print(check: "Check") -> None:
+def print_check(check: "Check") -> None:
+    """Print a check in one line, and what to mend in another."""
     out.print(f"{check.state:<6}", style=STYLES[check.state], end="", highlight=False)
     mend = f"\n       → {check.mend}" if check.mend else ""
     line = f" {check.name}: {check.found}{mend}"

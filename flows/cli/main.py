@@ -33,6 +33,7 @@ from flows.cli.lineage import lineage
 from flows.cli.merge import merge
 from flows.cli.metrics import metrics
 from flows.cli.pages import report, schema
+from flows.cli.quarantine import quarantine
 from flows.cli.retract import retract
 from flows.cli.rollback import rollback
 from flows.cli.run import end_at_once, plan, run
@@ -43,14 +44,17 @@ from flows.cli.sql import sql
 from flows.cli.status import status
 from flows.cli.ui import ui
 from flows.cli.what_if import what_if
+from flows.cli.worker import worker
 from flows.terminal import stopping
 from flows.terminal.harmless import harmless
 from flows.terminal.heartbeat import heartbeat
 from rlhf_core.distributed.launch import launched_rank
-from rlhf_core.errors import InputError, SolonError
+from rlhf_core.errors import BudgetError, InputError, SolonError
 
 WAITING = ("metrics", "serve", "spot-check", "ui", "worker")
 """Commands that wait most of the time, and so write no line a minute."""
+BUDGET_SPENT = 3
+"""Exit code of a command that stopped because the budget is spent; the next run resumes."""
 SELF_STOPPING = ("spot-check", "ui")
 """Commands that handle Ctrl-C themselves, because it is their normal end."""
 
@@ -108,6 +112,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "status": status,
         "doctor": doctor,
         "metrics": metrics,
+        "worker": worker,
         "report": report,
         "merge": merge,
         "schema": schema,
@@ -121,6 +126,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "what-if": what_if,
         "spot-check": spot_check,
         "retract": retract,
+        "quarantine": quarantine,
         "ui": ui,
     },
     "Data": {
@@ -148,6 +154,8 @@ def main() -> None:
         app()
     except InputError as error:
         _fail(error, code=2)
+    except BudgetError as error:
+        _fail(error, code=BUDGET_SPENT)
     except SolonError as error:
         _fail(error, code=1)
 

@@ -8,6 +8,7 @@ continues the line.
 
 import json
 import uuid
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from flows.cycle import versions
 from flows.cycle.identity import config_hash
 from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
-from rlhf_core.endpoints.budget import Budget
+from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.identity import content_id, seed_from
 from rlhf_core.store import Store, champions, line_queries, store_exists
 
@@ -81,9 +82,13 @@ def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle"
 
 
 @lru_cache(maxsize=16)
-def _budget(run_id: str, limits: BudgetSettings) -> Budget:
-    """Return the one budget that all stages of a run share."""
-    return Budget(limits)
+def _budget(run_id: str, limits: BudgetSettings, line: str, store: Path | str) -> Budget:
+    """Return the one budget that all stages of a run share, less what the line has spent."""
+    if limits.period == "run" or not store_exists(store):
+        return Budget(limits)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = midnight if limits.period == "day" else midnight.replace(day=1)
+    return Budget(limits, Spend(*line_queries.spent_since(Store(store), line, since)))
 
 
 class Cycle(BaseModel):
@@ -114,7 +119,7 @@ class Cycle(BaseModel):
     @property
     def budget(self) -> Budget:
         """The amount that this run may still spend on remote models."""
-        return _budget(self.run_id, self.config.budget)
+        return _budget(self.run_id, self.config.budget, self.line, self.config.store)
 
     def folder(self, model_id: str) -> Path:
         """Return the folder of a model of this project."""

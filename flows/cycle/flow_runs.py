@@ -4,23 +4,31 @@ With them, the runs of one line can be searched on a server that many lines shar
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
+from flows.cycle.failing import retried
+from flows.service.flow_process import is_deployed
+from flows.service.gpu import releasing
 from flows.terminal.heartbeat import heartbeat
 from flows.terminal.logs import Origin, lines_of
-from rlhf_core.errors import ConfigError
+from rlhf_core.errors import BudgetError, ConfigError
 
 Others = ParamSpec("Others")
 Result = TypeVar("Result")
 DEPLOYED_FLOW = "solon"
+BUDGET_SPENT = "BudgetSpent"
+"""Name of the state of a run that stopped because the budget is spent."""
 Estimate = Callable[[CycleWork], list[Row]]
 """Returns the rows of the plan for the missing work of a cycle."""
 
@@ -28,15 +36,28 @@ Estimate = Callable[[CycleWork], list[Row]]
 class CycleFlow(Generic[Others, Result]):
     """A flow of one cycle, whose runs are named and tagged after it.
 
+    A run that stops because the budget is spent has completed as far as Prefect is concerned: it
+    has a state of its own, and the caller gets the error.
+
     Args:
         name: Name of the flow, which also tags its runs.
         fn: The function that the flow runs.
+        is_stage: True for one stage, which is tried again after a passing failure if it is
+            deployed; False for a flow of stages.
     """
 
-    def __init__(self, name: str, fn: Callable[Concatenate[Cycle, Others], Result]) -> None:
-        self.name, self.fn = name, fn
+    def __init__(
+        self, name: str, fn: Callable[Concatenate[Cycle, Others], Result], is_stage: bool = True
+    ) -> None:
+        self.name, self.fn, self._is_stage = name, fn, is_stage
+        self._spent: BudgetError | None = None
         run_name = "{cycle.line} cycle {cycle.number} " + name
-        self._flow = flow(name=name, flow_run_name=run_name)(fn)
+
+        @wraps(fn)
+        def run(cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
+            return self._run(cycle, *args, **kwargs)
+
+        self._flow = flow(name=name, flow_run_name=run_name)(run)
 
         self.estimate: Estimate = lambda work: []
         """A stage without an estimate takes no time worth planning."""
@@ -48,15 +69,42 @@ class CycleFlow(Generic[Others, Result]):
 
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
         origin = Origin(cycle.line, cycle.number, self.name, cycle.run_id)
-        with tags(*tags_of(cycle), self.name), lines_of(origin), heartbeat(self.name):
-            return self._flow(cycle, *args, **kwargs)
+        name = self.name
+        with tags(*tags_of(cycle), name), lines_of(origin), heartbeat(name), releasing():
+            if self._is_stage and is_deployed():
+                return retried(lambda: self._flow_once(cycle, *args, **kwargs))
+            return self._flow_once(cycle, *args, **kwargs)
+
+    def _flow_once(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
+        self._spent = None
+        result = self._flow(cycle, *args, **kwargs)
+        if self._spent is not None:
+            raise self._spent
+        return result
+
+    def _run(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
+        try:
+            return self.fn(cycle, *args, **kwargs)
+        except BudgetError as error:
+            self._spent = error
+            return spent_state(error)  # type: ignore[return-value]  # Prefect takes it as the state
+
+
+def spent_state(error: BudgetError) -> State[None]:
+    """Return the state in which a flow run ends when the budget is spent."""
+    return Completed(name=BUDGET_SPENT, message=str(error))
 
 
 def cycle_flow(
-    name: str,
+    name: str, is_stage: bool = True
 ) -> Callable[[Callable[Concatenate[Cycle, Others], Result]], CycleFlow[Others, Result]]:
-    """Turn a function of a cycle into a flow of that name."""
-    return lambda fn: CycleFlow(name, fn)
+    """Turn a function of a cycle into a flow of that name.
+
+    Args:
+        name: Name of the flow.
+        is_stage: True for one stage, False for a flow of stages.
+    """
+    return lambda fn: CycleFlow(name, fn, is_stage)
 
 
 def tags_of(cycle: Cycle) -> tuple[str, str, str]:

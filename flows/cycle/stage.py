@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.cycle.claims import alone
 from flows.cycle.cycle import Cycle
+from flows.cycle.failing import ending
 from flows.cycle.forecast import time_left_after
 from flows.cycle.handover import Handover
 from flows.cycle.identity import config_hash
 from flows.service.artifacts import show_stage
-from flows.service.events import Event, announce, announce_failure
 from flows.terminal import stopping
 from flows.terminal.logs import Origin
 from rlhf_core.records import StageRun
@@ -42,16 +43,16 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     snapshot, so that auditors see whole stages. A stage that raises leaves the rows that it had
     added, and no StageRun.
     """
-    started = time.monotonic()
     stopping.at(f"cycle {cycle.number}, stage {name}")
     work = StageWork(cycle.open_store(), logging.getLogger(f"flows.{name}"))
-    try:
+    with alone(work.store, f"stage {name} of line {cycle.line}", work.logger):
+        yield from _run(cycle, name, work)
+
+
+def _run(cycle: Cycle, name: str, work: StageWork) -> Iterator[StageWork]:
+    started = time.monotonic()
+    with ending(cycle, name, work.store):
         yield work
-    except Exception as error:
-        announce_failure(cycle.line, cycle.number, name, error)
-        raise
-    finally:
-        _announce_spent_budget(cycle, name)
     seconds = time.monotonic() - started
     _record(cycle, name, work, seconds)
     work.store.publish()
@@ -62,20 +63,6 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     work.logger.info(
         "%-13s %s; %s (%.1f s)%s", name, summary, work.news, seconds, f"; {left}" if left else ""
     )
-
-
-def _announce_spent_budget(cycle: Cycle, name: str) -> None:
-    """Emit the event that the budget is spent, once a run."""
-    refusal = cycle.budget.take_refusal()
-    if refusal is not None:
-        announce(
-            Event.BUDGET_SPENT,
-            cycle.line,
-            cycle=cycle.number,
-            stage=name,
-            spent_usd=cycle.budget.spent.usd,
-            because=refusal,
-        )
 
 
 def _record(cycle: Cycle, name: str, work: StageWork, seconds: float) -> None:

@@ -4,6 +4,9 @@ A process that is killed tells Prefect nothing, so its flow runs stay pending or
 Every process that runs flows therefore locks a file of its own, and its runs carry the file's name
 as a tag. The next process to start closes the runs whose lock is free. No clocks and no process ids
 are compared, because both can repeat.
+
+A lock says nothing about processes of other machines. Their runs are closed once they have sent
+heartbeats and then none for many minutes.
 """
 
 import fcntl
@@ -13,6 +16,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -27,6 +31,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
@@ -38,6 +43,9 @@ logger = logging.getLogger(__name__)
 TAG = "solon-process:"
 UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 RUNS_AT_ONCE = 200
+HEARTBEAT = "prefect.flow-run.heartbeat"
+SILENT_SECONDS = 600.0
+"""More than three times the longest interval between heartbeats, which is Prefect's default."""
 
 
 @contextmanager
@@ -64,10 +72,14 @@ def only_server(deployment: str, where: str) -> Iterator[None]:
 
 
 def close_dead_runs() -> int:
-    """Close the flow runs that dead processes of this machine left open, and return how many."""
+    """Close the flow runs that dead processes left open, on any machine, and return how many."""
     with get_client(sync_client=True) as client:
-        dead = [run for run in _under_way(client) if _is_of_the_dead(run)]
-        return _close(client, dead, "its process is gone")
+        runs = _under_way(client)
+        dead = [run for run in runs if _is_of_the_dead(run)]
+        silent = [run for run in runs if run not in dead and _is_silent(client, run)]
+        return _close(client, dead, "its process is gone") + _close(
+            client, silent, f"no heartbeat for {SILENT_SECONDS / 60:.0f} minutes"
+        )
 
 
 def close_runs_of(deployment: UUID, reason: str) -> int:
@@ -122,6 +134,23 @@ def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], reason: str) -> i
 def _is_of_the_dead(run: FlowRun) -> bool:
     prefix = f"{TAG}{_host()}/"
     return any(_is_dead(tag.removeprefix(prefix)) for tag in run.tags if tag.startswith(prefix))
+
+
+def _is_silent(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Return True if a run of another machine has sent heartbeats, and none of late."""
+    if not any(tag.startswith(TAG) for tag in run.tags) or any(
+        tag.startswith(f"{TAG}{_host()}/") for tag in run.tags
+    ):
+        return False
+    page = client.read_events(
+        EventFilter(
+            event=EventNameFilter(name=[HEARTBEAT]),
+            resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+        ),
+        limit=1,
+    )
+    age = timedelta(seconds=SILENT_SECONDS)
+    return bool(page.events) and datetime.now(UTC) - page.events[0].occurred > age
 
 
 def _host() -> str:

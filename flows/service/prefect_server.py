@@ -145,6 +145,11 @@ def _note(port: int) -> Path:
     return _notes() / str(port)
 
 
+def is_shared() -> bool:
+    """Return True if other processes may use the Prefect server of this one."""
+    return "PREFECT_API_URL" in os.environ and WITHOUT_EVENTS not in os.environ
+
+
 def _settings(port: int, has_page: bool) -> dict[str, str]:
     """Return the server's settings as environment variables; the user's own ones win."""
     settings = {

@@ -18,6 +18,7 @@ from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
 from flows.service.events import Event, announce
+from flows.service.gpu import take_gpu
 from judges import Ledger
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
@@ -130,6 +131,7 @@ class _Models:
     @cached_property
     def trunk(self) -> Trunk:
         config, folder = self.cycle.config, self.cycle.folder
+        take_gpu(config)
         base = str(folder(self.sft_id))
         trunk = on_all_ranks(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
         on_all_ranks(load_role, trunk, Role.POLICY, folder(self.policy_id))

@@ -6,6 +6,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.quarantine import without_quarantined
 from flows.cycle.stage import stage
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.records import Split
@@ -29,10 +30,17 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
         )
 
+        asked = {
+            panelist.version: without_quarantined(
+                cycle, work.store, "judge", prompts, panelist.version
+            )
+            for panelist in panelists
+        }
+
         def tasks_for(panelist: Panelist) -> list[JudgementTask]:
             return [
                 task
-                for prompt in prompts
+                for prompt in asked[panelist.version]
                 for task in ranking_tasks(panelist, prompt, candidates[prompt.id])
             ]
 

@@ -13,9 +13,11 @@ from flows.cycle.handover import Handover
 from flows.cycle.judgements import CallMeter
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.prompts import read_checked_prompts
+from flows.cycle.quarantine import without_quarantined
 from flows.cycle.revision import build_reviser
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
+from flows.service.gpu import take_gpu
 from flows.terminal.progress import Advance, progress
 from judges.language_model.choice import ModelReply
 from judges.language_model.revision import Draft, Reviser
@@ -38,10 +40,13 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
         ledger = StoreLedger(work.store, cycle.budget)
         reviser = build_reviser(settings, ledger)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+        prompts = without_quarantined(cycle, work.store, "revise", prompts)
         known = queries.revisions_by(work.store, reviser.version)
         total = sum(settings.rounds + 1 - len(known.get(prompt.id, ())) for prompt in prompts)
         if total:
             reviser.model.preflight()
+        if total and settings.endpoint is None:
+            take_gpu(cycle.config)
         missing = MissingAnswers("the reviser", cycle.config.judging)
         missing.add(sum(len(known.get(prompt.id, ())) for prompt in prompts), ())
         with progress("revising", total) as advance:

@@ -7,8 +7,10 @@ from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
+from flows.cycle.quarantine import without_quarantined
 from flows.cycle.silence import MissingAnswers
 from flows.cycle.stage import stage
+from flows.service.gpu import take_gpu
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.trunk import Role
@@ -35,12 +37,13 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         refuse_judging_trainers(cycle.config, work.store, [champion] if champion else [])
         batch = cycle.own_batch(work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
-        shards = missing_shards(work.store, batch, prompts, sampling.candidates)
+        asked = without_quarantined(cycle, work.store, "sample", prompts)
+        shards = missing_shards(work.store, batch, asked, sampling.candidates)
         if shards:
             sampler = _sampler(cycle, work.store, sft_id)
             missing = MissingAnswers("the remote sampler", cycle.config.judging)
             due = sum(len(indices) * len(members) for indices, members in shards)
-            missing.add(len(prompts) * sampling.candidates - due, ())  # the stored candidates
+            missing.add(len(asked) * sampling.candidates - due, ())  # the stored candidates
             added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling", missing)
             work.news = f"{added} new"
         candidates = queries.candidates_by_prompt(
@@ -76,6 +79,7 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
         )
         sampler.preflight()
         return sampler
+    take_gpu(config)
     base = str(cycle.folder(sft_id))
     trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     champion = cycle.champion(store, sft_id)

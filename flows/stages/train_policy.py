@@ -15,7 +15,8 @@ from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
 from flows.service.events import Event, announce
-from flows.training.lineage import Roles, add_model, is_trained
+from flows.service.gpu import take_gpu
+from flows.training.lineage import Roles, add_model, making
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.rewards import RewardJudges, build_reward, check_rewards
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
@@ -72,12 +73,13 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
         judges = check_rewards(cycle.config.training)
         _refuse_retracted(queries.retracted_judges(work.store, judges))
         version = versions.policy(cycle.config, champion or sft_id, reward_id, ids, [*judges])
-        if not is_trained(cycle, work.store, version):
-            record_judge_models(work.store, judges)
-            origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
-            _train(cycle, work, version, origins)
-            work.news = "trained"
-            announce(Event.POLICY_TRAINED, cycle.line, cycle=cycle.number, model=version.id)
+        with making(cycle, work, version) as is_missing:
+            if is_missing:
+                record_judge_models(work.store, judges)
+                origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
+                _train(cycle, work, version, origins)
+                work.news = "trained"
+                announce(Event.POLICY_TRAINED, cycle.line, cycle=cycle.number, model=version.id)
         work.detail = {"model": version.id, "prompts": len(prompts)}
         work.result = Handover(
             prompt_set_id=prompt_set_id, sft_id=sft_id, reward_id=reward_id, policy_id=version.id
@@ -203,6 +205,7 @@ def _open_trunk(cycle: Cycle, origins: _Origins) -> Trunk:
 
 def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origins) -> None:
     config, prompts = cycle.config, origins.prompts
+    take_gpu(config)
     trunk = _open_trunk(cycle, origins)
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)

@@ -10,7 +10,8 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.stage import StageWork, stage
 from flows.service.events import Event, announce
-from flows.training.lineage import Roles, add_model, is_trained
+from flows.service.gpu import take_gpu
+from flows.training.lineage import Roles, add_model, making
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
@@ -53,16 +54,17 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
             *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
         ]
         version = versions.reward(cycle.config, sft_id, ids, left_out)
-        if not is_trained(cycle, work.store, version):
-            _train(cycle, work, sft_id, version, prompts, rankings)
-            work.news = "trained"
-            announce(
-                Event.REWARD_MODEL_TRAINED,
-                cycle.line,
-                cycle=cycle.number,
-                model=version.id,
-                rankings=len(rankings),
-            )
+        with making(cycle, work, version) as is_missing:
+            if is_missing:
+                _train(cycle, work, sft_id, version, prompts, rankings)
+                work.news = "trained"
+                announce(
+                    Event.REWARD_MODEL_TRAINED,
+                    cycle.line,
+                    cycle=cycle.number,
+                    model=version.id,
+                    rankings=len(rankings),
+                )
         work.detail = {"model": version.id, "rankings": len(rankings)}
         work.result = Handover(
             prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=version.id
@@ -91,6 +93,7 @@ def _train(
     rankings: Sequence[Ranking],
 ) -> None:
     config = cycle.config
+    take_gpu(config)
     base = cycle.folder(sft_id)
     trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = policy_chat(trunk.tokenizer, config.policy)

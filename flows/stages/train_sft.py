@@ -14,7 +14,8 @@ from flows.cycle.ledger import StoreLedger
 from flows.cycle.line import current_sft
 from flows.cycle.selection import locate_reward_model, selecting_judge
 from flows.cycle.stage import StageWork, stage
-from flows.training.lineage import add_model, is_trained
+from flows.service.gpu import take_gpu
+from flows.training.lineage import add_model, making
 from flows.training.selection import build_trial, split_for_selection
 from flows.training.steps import Metrics, checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
@@ -46,10 +47,11 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
         seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
         seeds = seeder.name if seeder else None
         version = current_sft(cycle.config, work.store, cycle.number, reviser, seeds)
-        if not is_trained(cycle, work.store, version):
-            prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
-            _train(cycle, work, prompts, reviser, seeder, version)
-            work.news = "trained"
+        with making(cycle, work, version) as is_missing:
+            if is_missing:
+                prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
+                _train(cycle, work, prompts, reviser, seeder, version)
+                work.news = "trained"
         work.detail = {
             "model": version.id,
             **_abstention_detail(work.store, version.id, seeder),
@@ -114,6 +116,7 @@ def _train(
     version: ModelVersion,
 ) -> None:
     config = cycle.config
+    take_gpu(config)
     learnt, aside = split_for_selection(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
     trunk = on_all_ranks(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)

@@ -19,6 +19,7 @@ from types import FrameType
 
 import psutil
 
+from rlhf_core.errors import TimeLimitError
 from rlhf_core.files.whole import remove_unfinished
 
 GRACE_SECONDS = 10.0
@@ -97,6 +98,54 @@ def unwinding() -> Iterator[None]:
         if _listener.number:
             end_now(_listener.number)
         raise
+
+
+class _TimeUp(KeyboardInterrupt):
+    """Unwinds the main thread at the end of a time limit; event loops let it pass, as Ctrl-C."""
+
+
+@contextmanager
+def time_limit(seconds: float | None, what: str) -> Iterator[None]:
+    """Stop the block by an exception when it takes too long, as Ctrl-C would stop it.
+
+    Prefect's own time limits end a flow's thread between two tasks only.
+
+    Args:
+        seconds: Longest time that it may take; None for no limit.
+        what: Name of the work and of the setting, for the message.
+
+    Raises:
+        TimeLimitError: If it took longer.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise _TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _TimeUp:
+        raise TimeLimitError(f"{what}; what was done is kept, and the next run resumes") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def untimed() -> Iterator[None]:
+    """Stop the clock of a time limit inside the block, which waits for others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def end_now(number: int) -> None:

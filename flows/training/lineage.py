@@ -1,10 +1,13 @@
 """The lineage of a new model: the rows that it learnt from, and the models behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from flows.cycle.claims import alone
 from flows.cycle.cycle import Cycle
+from flows.cycle.stage import StageWork
 from rlhf_core.identity import digest
 from rlhf_core.records import (
     InputRole,
@@ -35,6 +38,24 @@ def is_trained(cycle: Cycle, store: Store, version: ModelVersion) -> bool:
     if line_queries.model(store, version.id) is None:
         return False
     return cycle.folder(version.id).exists() or not was_removed(store, version.id)
+
+
+@contextmanager
+def making(cycle: Cycle, work: StageWork, version: ModelVersion) -> Iterator[bool]:
+    """Yield True if a model is still to be trained, by nobody but this process.
+
+    Lines with the same settings share models, and so may start one training at once.
+
+    Args:
+        cycle: The cycle under way.
+        work: The work of the stage.
+        version: The model.
+    """
+    if is_trained(cycle, work.store, version):
+        yield False
+        return
+    with alone(work.store, f"model {version.id}", work.logger):
+        yield not is_trained(cycle, work.store, version)
 
 
 def add_model(

@@ -82,5 +82,9 @@ class ServiceSettings(Settings):
     """News for people, by Slack, e-mail or webhook."""
     stage_timeout_hours: PositiveFloat | None = None
     """A stage that takes longer is stopped, and resumes at the next run; null sets no limit."""
+    gpu_limit: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the Prefect concurrency limit that a stage on a GPU takes a slot of, for flows that
+    share a Prefect server; it is created with one slot. null names one for each GPU of each
+    machine, and none on a CPU."""
     quarantine_after: Annotated[int, Field(ge=1)] = 3
     """A prompt on which a stage failed in this many runs is left out of it, with its reason."""

@@ -34,9 +34,9 @@ LINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class BudgetSettings(Settings):
-    """Budget for remote models in one run of a cycle.
+    """Budget for remote models, of one run or of all runs of the line in a day or a month.
 
-    A restarted run has the full budget again. Before a call is sent, its highest possible cost is
+    Before a call is sent, its highest possible cost is
     reserved, so no limit is exceeded. An attempt that failed after it was sent (time-out, 5xx, lost
     connection, unreadable reply) counts as spent in full, because the server may bill it. Without
     prices every call costs 0 dollars; `max_tokens` and `max_calls` need no prices.
@@ -48,6 +48,10 @@ class BudgetSettings(Settings):
     """Limit of input and output tokens together. null: no limit."""
     max_calls: PositiveInt | None = None
     """Limit of calls that are or may be billed. null: no limit."""
+    period: Literal["run", "day", "month"] = "run"
+    """Period of the limits: one run, whose restart has the full budget again; or all runs of the
+    line since midnight, or since the first of the month, UTC. Of earlier runs, only calls with a
+    reply count, which the store has."""
 
 
 class SamplingSettings(Settings):

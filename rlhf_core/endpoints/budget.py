@@ -63,6 +63,11 @@ class Budget:
         """The amount that was billed or may have been."""
         return self._spent
 
+    @property
+    def refusal(self) -> str | None:
+        """Why a call was refused; None if none was."""
+        return self._refusal
+
     def take_refusal(self) -> str | None:
         """Return why the first call was refused, the first time this is asked; else None."""
         with self._lock:

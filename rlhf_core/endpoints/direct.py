@@ -208,4 +208,4 @@ class DirectDelivery:
         if error.is_throttled:
             self.pace.congestion.on_throttle(sent_at, now)
         if error.retry_after_seconds is not None:
-            self.pace.congestion.pause(now + error.retry_after_seconds)
+            self.pace.pause(now + error.retry_after_seconds)

@@ -55,7 +55,7 @@ class Endpoint:
             )
         self._key = key or NO_KEY
         self._headers = {name: _variable(settings, at) for name, at in settings.headers.items()}
-        self._pace = Pace(settings)
+        self._pace = Pace(settings, self._key)
 
     def complete(
         self,

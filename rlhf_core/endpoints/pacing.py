@@ -3,20 +3,27 @@
 The token buckets are our own. Those of aiolimiter belong to one event loop, while each call here
 runs its own loop and a rate must outlive it. They also let a whole minute's requests go at once,
 refuse a request larger than the bucket, and cannot be corrected by the server's token counts.
+
+Processes of one user on one machine that query the same model with the same key share their rates
+and their pauses. Congestion is each endpoint's own.
 """
 
 import asyncio
 import math
-import threading
 import time
 from types import TracebackType
 
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.endpoints.shared_times import OwnTimes, Times, times_of
 
 BURST_SECONDS = 1.0
 """Size of the bucket: servers enforce their limits per minute over shorter spans."""
 ROUND_TRIPS_TO_REGAIN = 8
 """Number of round trips without 429 after which the full concurrency is restored from 0."""
+
+REQUESTS, TOKENS, PAUSE = range(3)
+TIMES = 3
+"""Numbers of the times that processes share: those of the two rates, and the end of a pause."""
 
 
 class Rate:
@@ -24,12 +31,16 @@ class Rate:
 
     Args:
         per_minute: Units refilled in a minute; None for no limit.
+        times: Holds that time; None keeps it in this process.
+        number: Number of the time among them.
     """
 
-    def __init__(self, per_minute: float | None) -> None:
+    def __init__(
+        self, per_minute: float | None, times: Times | None = None, number: int = 0
+    ) -> None:
         self.seconds_per_unit = 60.0 / per_minute if per_minute else 0.0
-        self._paid_at = -math.inf
-        self._lock = threading.Lock()
+        self._times = OwnTimes(1) if times is None or not per_minute else times
+        self._number = number if self._times is times else 0
 
     def take(self, units: float, now: float) -> float:
         """Take units and return the seconds to wait before using them.
@@ -40,10 +51,9 @@ class Rate:
             units: Units to take; a negative number returns units.
             now: Current monotonic time, in seconds.
         """
-        with self._lock:
-            paid_at = max(self._paid_at, now - BURST_SECONDS)
-            self._paid_at = paid_at + units * self.seconds_per_unit
-            return max(0.0, paid_at - now)
+        oldest, seconds = now - BURST_SECONDS, units * self.seconds_per_unit
+        paid_at = self._times.change(self._number, lambda time: max(time, oldest) + seconds)
+        return max(0.0, paid_at - now)
 
 
 class Congestion:
@@ -56,7 +66,6 @@ class Congestion:
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit = float(ceiling)
-        self.paused_until = -math.inf
         self._halved_at = -math.inf
 
     def on_answer(self) -> None:
@@ -75,18 +84,25 @@ class Congestion:
             self.limit = max(1.0, self.limit / 2)
             self._halved_at = now
 
-    def pause(self, until: float) -> None:
-        """Send no request before a monotonic time, in seconds."""
-        self.paused_until = max(self.paused_until, until)
-
 
 class Pace:
-    """Rates and congestion of a server, kept by an endpoint from one call to the next."""
+    """Rates and congestion of a server, kept by an endpoint from one call to the next.
 
-    def __init__(self, settings: EndpointSettings) -> None:
-        self.requests = Rate(settings.requests_per_minute)
-        self.tokens = Rate(settings.tokens_per_minute)
+    Args:
+        settings: Address, model and limits.
+        key: The key of the requests; servers limit the rate of each key.
+    """
+
+    def __init__(self, settings: EndpointSettings, key: str = "") -> None:
+        server = (settings.base_url or "", settings.api_version or "", settings.model, key)
+        self._times = times_of(server, TIMES)
+        self.requests = Rate(settings.requests_per_minute, self._times, REQUESTS)
+        self.tokens = Rate(settings.tokens_per_minute, self._times, TOKENS)
         self.congestion = Congestion(settings.concurrency)
+
+    def pause(self, until: float) -> None:
+        """Send no request before a monotonic time, in seconds, from any process."""
+        self._times.change(PAUSE, lambda time: max(time, until))
 
     async def wait_turn(self, tokens: float) -> None:
         """Wait until a request of `tokens` tokens may be sent."""
@@ -94,7 +110,7 @@ class Pace:
         wait = max(self.requests.take(1.0, now), self.tokens.take(tokens, now))
         if wait > 0:
             await asyncio.sleep(wait)
-        while (wait := self.congestion.paused_until - time.monotonic()) > 0:
+        while (wait := self._times.read(PAUSE) - time.monotonic()) > 0:
             await asyncio.sleep(wait)
 
 

@@ -93,6 +93,29 @@ class Failure(Record):
         return (self.stage, self.subject_id, self.attempt)
 
 
+class Quarantine(Record):
+    """A decision that a stage leaves out a prompt on which it failed again and again, or lifts it.
+
+    The last decision about a stage and a prompt counts.
+    """
+
+    table: ClassVar[str] = "quarantines"
+    stage: str
+    prompt_id: str
+    judge_version: str = ""
+    """The judge that failed on it, in the stage `judge`; empty in other stages."""
+    number: int
+    """Number of the decision about this stage and prompt, from 1. Of two decisions that both follow
+    the same one, only the first is stored."""
+    failures: int
+    """Runs in a row in which the stage failed on the prompt; 0 if the quarantine is lifted."""
+    is_lifted: bool = False
+    reason: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.stage, self.prompt_id, self.judge_version, self.number)
+
+
 class Retraction(Record):
     """A decision that a fact must not be used, or, if withdrawn, may be used again.
 

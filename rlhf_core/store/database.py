@@ -11,6 +11,7 @@ from typing import Protocol
 import duckdb
 
 from rlhf_core.config.address import PREFIX
+from rlhf_core.store.disk.claims import Claim, FileClaim
 from rlhf_core.store.disk.files import StoreFiles, copy_file, lock_store, prepare_folder
 from rlhf_core.store.disk.opening import open_connection
 from rlhf_core.store.lake.lake import Lake
@@ -41,6 +42,9 @@ class Database(Protocol):
             StoreBusyError: If another connection held the lock for longer than the timeout.
             StoreError: If the database cannot be opened, or read or written while it is open.
         """
+
+    def claim(self, work: str) -> Claim:
+        """Return a claim on a piece of work, among all processes that share the database."""
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         """Copy all facts into a new database file, over the connection that may write.
@@ -76,6 +80,9 @@ class DatabaseFile:
         prepare_folder(self.files)
         with lock_store(self.files, timeout_seconds), open_connection(self.files) as connection:
             yield connection
+
+    def claim(self, work: str) -> Claim:
+        return FileClaim(self.files.claims, work)
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         """Copy the file, which is complete after a checkpoint since nobody else writes to it."""

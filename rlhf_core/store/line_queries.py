@@ -113,3 +113,24 @@ def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:
 def tainted_models(store: Store) -> set[str]:
     """Return the models that rest on something retracted."""
     return {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
+
+
+def spent_since(store: Store, line: str, since: datetime) -> tuple[float, int, int]:
+    """Return what all runs of a line spent on remote models: US dollars, tokens, calls.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        since: Only calls that were stored at this time or later count.
+    """
+    (row,) = store.query(
+        "WITH runs AS (SELECT DISTINCT run_id FROM cycle_runs WHERE line = $1), calls AS ("
+        "SELECT run_id, cost_usd, prompt_tokens + completion_tokens AS tokens, created_at "
+        "FROM responses UNION ALL "
+        "SELECT run_id, cost_usd, prompt_tokens + completion_tokens, created_at FROM candidates "
+        "WHERE model_id IN (SELECT id FROM models WHERE kind = 'endpoint')) "
+        "SELECT coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(tokens), 0)::BIGINT AS tokens, "
+        "count(*) AS calls FROM calls SEMI JOIN runs USING (run_id) WHERE created_at >= $2",
+        [line, since],
+    )
+    return row["usd"], row["tokens"], row["calls"]

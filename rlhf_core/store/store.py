@@ -6,9 +6,10 @@ time, its batch is spooled and the next connection adds it, so a slow reader cos
 
 import logging
 import os
+import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from rlhf_core.files.whole import whole_text
 from rlhf_core.records import Record
 from rlhf_core.store.columns import check_table, table_of, with_provenance
 from rlhf_core.store.database import Database, open_database
+from rlhf_core.store.disk.claims import Holder
 from rlhf_core.store.disk.files import lock_store
 from rlhf_core.store.disk.opening import copy_rows, first_line, open_connection
 from rlhf_core.store.disk.spool import Batch, put_aside, remove_batch, spool, waiting_batches
@@ -168,6 +170,27 @@ class Store:
                 copy.unlink(missing_ok=True)
             with open_connection(self.files) as connection:
                 _replace_snapshot(self._database, connection)
+
+    @contextmanager
+    def claimed(self, work: str, on_wait: Callable[[Holder], None]) -> Iterator[None]:
+        """Be the only process that does a piece of work on this store, inside the context.
+
+        Two processes that start the same stage therefore do it one after the other, and the second
+        has nothing left to do. A process that is killed holds its claims no longer: in a lake,
+        others notice within a minute.
+
+        Args:
+            work: Name of the work.
+            on_wait: Called with the process that holds the claim, before each wait for it.
+        """
+        claim = self._database.claim(work)
+        while (holder := claim.take()) is not None:
+            on_wait(holder)
+            time.sleep(claim.poll_seconds)
+        try:
+            yield
+        finally:
+            claim.release()
 
     def _write(self, tables: dict[type[Record], pa.Table]) -> int:
         """Add rows, or spool them if the store is busy. Nothing else writes facts."""

@@ -18,6 +18,7 @@ FILES = (
     "models.sql",
     "tainted.sql",
     "triggers.sql",
+    "quarantine.sql",
     "checks.sql",
 )
 """Files in the order in which they are applied: a view must come after those that it reads."""

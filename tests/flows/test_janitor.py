@@ -2,16 +2,24 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    StateType,
+)
 from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.events.filters import EventFilter, EventResourceFilter
 from prefect.states import Pending, Running
 
 from flows.service import janitor
@@ -141,3 +149,32 @@ def test_the_slot_of_a_dead_run_is_free_again(server: str, state: type):
         client.set_flow_run_state(later, Pending())
         assert state_of(later) == "PENDING"
         janitor.close_runs_of(deployment, "the test is over")
+
+
+@pytest.mark.parametrize(("age", "state"), [(3600, StateType.CRASHED), (5, StateType.RUNNING)])
+def test_a_run_of_another_machine_is_closed_once_its_heartbeats_stop(
+    server: str, age: int, state: StateType
+):
+    run = created(f"{janitor.TAG}elsewhere/{uuid4().hex}")
+    emit_event(
+        event=janitor.HEARTBEAT,
+        resource={"prefect.resource.id": f"prefect.flow-run.{run}"},
+        occurred=datetime.now(UTC) - timedelta(seconds=age),
+    )
+    deadline = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        wanted = EventFilter(resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]))
+        while not any(
+            e.event == janitor.HEARTBEAT for e in client.read_events(wanted, limit=50).events
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    janitor.close_dead_runs()
+    assert state_of(run) == state
+
+
+def test_a_run_of_another_machine_without_heartbeats_is_left_alone(server: str):
+    """`solon run` sends none."""
+    run = created(f"{janitor.TAG}elsewhere/{uuid4().hex}")
+    janitor.close_dead_runs()
+    assert state_of(run) == StateType.RUNNING

@@ -60,6 +60,11 @@ class StoreFiles:
         return self.database.with_name(self.database.name + ".spool")
 
     @property
+    def claims(self) -> Path:
+        """Folder of the claims on pieces of work."""
+        return self.database.with_name(self.database.name + ".claims")
+
+    @property
     def user_key(self) -> Path:
         return self.database.with_name(self.database.name + ".user-key")
 

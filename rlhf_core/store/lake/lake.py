@@ -12,7 +12,6 @@ never from the address, which is written into logs and configs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,13 +20,23 @@ import duckdb
 from rlhf_core.config.address import LakeAddress
 from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.identity import digest
+from rlhf_core.store.disk.claims import Claim
 from rlhf_core.store.disk.files import StoreFiles, prepare_folder
 from rlhf_core.store.disk.opening import copy_rows
+from rlhf_core.store.lake.catalog import (
+    METADATA_SCHEMA,
+    NO_DOWNLOADS,
+    attach_catalog,
+    load_extension,
+    query_catalog,
+    quoted,
+    reason,
+)
 from rlhf_core.store.lake.erasing import erase_deleted, files_left_behind, sweep_catalog
+from rlhf_core.store.lake.leases import LeaseClaim
 from rlhf_core.store.lake.objects import open_object_store, refusal
 
 LAKE, GUARD, SWEEP = "lake", "guard", "sweep"
-METADATA_SCHEMA = "solon"
 SWEEP_TIMEOUT_SECONDS = 30
 LOCK_KEY = int(digest(b"solon's store")[:15], 16)
 """Key of the advisory lock, the same on every machine."""
@@ -80,8 +89,12 @@ class Lake:
             raise refusal(self.address, error) from None
         except duckdb.IOException as error:
             raise StoreBusyError(
-                f"store {self.address.catalog}: the catalog or the rows went away: {_reason(error)}"
+                f"store {self.address.catalog}: the catalog or the rows went away: {reason(error)}"
             ) from None
+
+    def claim(self, work: str) -> Claim:
+        """Return a claim on a piece of work, among all machines that share the lake."""
+        return LeaseClaim(self.address.catalog, work)
 
     def copy(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         copy_rows(connection, target)
@@ -101,14 +114,14 @@ class Lake:
         options = "&options=" + quote(f"-c lock_timeout={SWEEP_TIMEOUT_SECONDS * 1000}")
         connection.execute(f"USE memory; DETACH {LAKE}")
         connection.execute(
-            f"ATTACH '{_quoted(self.address.catalog + options)}' AS {SWEEP} (TYPE postgres)"
+            f"ATTACH '{quoted(self.address.catalog + options)}' AS {SWEEP} (TYPE postgres)"
         )
         try:
             sweep_catalog(connection, SWEEP, METADATA_SCHEMA)
         except duckdb.Error as error:
             raise StoreBusyError(
                 f"store {self.address.catalog}: the catalog could not be rewritten: "
-                f"{_reason(error)}; run again"
+                f"{reason(error)}; run again"
             ) from None
 
     def files_left_behind(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -117,9 +130,7 @@ class Lake:
 
     @contextmanager
     def _attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = duckdb.connect(
-            config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        )
+        connection = duckdb.connect(config=NO_DOWNLOADS)
         try:
             _attach(connection, self.address)
             yield connection
@@ -129,40 +140,19 @@ class Lake:
 
 def _attach(connection: duckdb.DuckDBPyConnection, address: LakeAddress) -> None:
     for extension in ("postgres_scanner", "ducklake"):
-        _load(connection, extension)
+        load_extension(connection, extension)
     if address.is_in_object_store:
-        _load(connection, "httpfs")
+        load_extension(connection, "httpfs")
         open_object_store(connection, address)
-    try:
-        connection.execute(f"ATTACH '{_quoted(address.catalog)}' AS {GUARD} (TYPE postgres)")
-    except duckdb.Error as error:
-        raise StoreBusyError(f"store: no catalog at {address.catalog}: {_reason(error)}") from None
-    options = f"DATA_PATH '{_quoted(address.data)}', METADATA_SCHEMA '{METADATA_SCHEMA}'"
+    attach_catalog(connection, address.catalog, GUARD)
+    options = f"DATA_PATH '{quoted(address.data)}', METADATA_SCHEMA '{METADATA_SCHEMA}'"
     try:
         connection.execute(
-            f"ATTACH 'ducklake:postgres:{_quoted(address.catalog)}' AS {LAKE} ({options})"
+            f"ATTACH 'ducklake:postgres:{quoted(address.catalog)}' AS {LAKE} ({options})"
         )
         connection.execute(f"USE {LAKE}")
     except duckdb.Error as error:
-        raise StoreError(f"store {address.catalog} is no lake of ours: {_reason(error)}") from None
-
-
-def _load(connection: duckdb.DuckDBPyConnection, extension: str) -> None:
-    """Load an extension from its wheel, or the one that the user installed with INSTALL."""
-    try:
-        folder = Path(str(import_module(f"duckdb_extension_{extension}").__file__)).parent
-        source = folder / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
-        connection.execute(f"LOAD '{_quoted(str(source))}'")
-    except ImportError:
-        try:
-            connection.execute(f"LOAD {extension}")
-        except duckdb.Error:
-            raise StoreError(
-                f"a store on DuckLake needs DuckDB's extension {extension}, which DuckDB "
-                f"{duckdb.__version__} does not have here: `pip install 'solon[lake]'`"
-            ) from None
-    except duckdb.Error as error:
-        raise StoreError(f"extension {extension} cannot be loaded: {_reason(error)}") from None
+        raise StoreError(f"store {address.catalog} is no lake of ours: {reason(error)}") from None
 
 
 @contextmanager
@@ -173,14 +163,14 @@ def _guarded(
     guard = connection.cursor()
     milliseconds = max(1, round(timeout_seconds * 1000))
     guard.execute("BEGIN")
-    _query_postgres(guard, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
+    query_catalog(guard, GUARD, f"SELECT set_config('lock_timeout', '{milliseconds}', true)")
     try:
-        _query_postgres(guard, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+        query_catalog(guard, GUARD, f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
     except duckdb.Error as error:
         guard.close()
         raise StoreBusyError(
             f"store {address.catalog} was locked for {timeout_seconds:.0f} s by another machine or "
-            f"process: {_reason(error)}"
+            f"process: {reason(error)}"
         ) from None
     try:
         yield
@@ -189,15 +179,3 @@ def _guarded(
         with suppress(duckdb.Error):
             guard.execute("ROLLBACK")
         guard.close()
-
-
-def _query_postgres(guard: duckdb.DuckDBPyConnection, sql: str) -> None:
-    guard.execute(f"SELECT * FROM postgres_query('{GUARD}', $sql)", {"sql": sql}).fetchall()
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())

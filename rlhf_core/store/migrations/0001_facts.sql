@@ -601,8 +601,10 @@ CREATE TABLE failures (
 );
 COMMENT ON TABLE failures IS 'Work that failed, and why; the next run retries it.';
 COMMENT ON COLUMN failures.id IS 'Hash of stage, subject_id and attempt.';
-COMMENT ON COLUMN failures.stage IS 'The stage that failed: sample or revise.';
-COMMENT ON COLUMN failures.subject_id IS 'prompts.id of the prompt that failed.';
+COMMENT ON COLUMN failures.stage IS 'The stage that failed.';
+COMMENT ON COLUMN failures.subject_id IS
+    'prompts.id of the prompt that failed in sample or revise; the name of the line if the stage '
+    'failed as a whole.';
 COMMENT ON COLUMN failures.reason IS 'What went wrong, in words.';
 COMMENT ON COLUMN failures.attempt IS
     'The run that failed; a later one may have completed the work.';
@@ -610,6 +612,33 @@ COMMENT ON COLUMN failures.created_at IS 'Time at which the row was written, UTC
 COMMENT ON COLUMN failures.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';
 COMMENT ON COLUMN failures.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE quarantines (
+    id VARCHAR NOT NULL, stage VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
+    judge_version VARCHAR NOT NULL, number INTEGER NOT NULL, failures INTEGER NOT NULL,
+    is_lifted BOOLEAN NOT NULL, reason VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE quarantines IS
+    'Decisions that a stage leaves out a prompt on which it failed again and again, or lifts that; '
+    'the one with the highest number counts. `quarantined` lists what is left out now.';
+COMMENT ON COLUMN quarantines.id IS 'Hash of stage, prompt_id, judge_version and number.';
+COMMENT ON COLUMN quarantines.stage IS 'sample, revise or judge.';
+COMMENT ON COLUMN quarantines.prompt_id IS 'prompts.id.';
+COMMENT ON COLUMN quarantines.judge_version IS
+    'The judge that failed on it; empty in other stages than judge.';
+COMMENT ON COLUMN quarantines.number IS
+    'Number of the decision about this stage, prompt and judge, from 1.';
+COMMENT ON COLUMN quarantines.failures IS
+    'Runs in a row in which the stage failed on the prompt; 0 if the quarantine is lifted.';
+COMMENT ON COLUMN quarantines.is_lifted IS 'True if this decision lifts the one before.';
+COMMENT ON COLUMN quarantines.reason IS
+    'Reason of the last failure, or why the quarantine is lifted.';
+COMMENT ON COLUMN quarantines.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN quarantines.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN quarantines.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
 CREATE TABLE retractions (

@@ -1,6 +1,7 @@
 """Rates and congestion with a manual clock; slots with a real event loop."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -79,10 +80,11 @@ def test_the_concurrency_is_regained_by_a_fixed_step_for_each_round_trip():
 
 
 def test_a_pause_is_not_cut_short_by_a_shorter_one():
-    congestion = Congestion(8)
-    congestion.pause(10.0)
-    congestion.pause(5.0)
-    assert congestion.paused_until == 10.0
+    pace, now = Pace(EndpointSettings(model="m")), time.monotonic()
+    pace.pause(now + 0.3)
+    pace.pause(now + 0.1)
+    asyncio.run(pace.wait_turn(tokens=5))
+    assert time.monotonic() >= now + 0.3
 
 
 async def _busiest(congestion: Congestion, works: int) -> list[int]:

@@ -1,0 +1,63 @@
+"""A worker of a Prefect work pool, started and stopped as one command."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from functools import partial
+
+import psutil
+
+from flows.terminal import stopping
+
+GPU_POOL, CPU_POOL = "solon-gpu", "solon-cpu"
+STOP_SECONDS = 7.0
+"""Time that flow runs and worker have to end by themselves; stopping.GRACE_SECONDS is for all."""
+SETTINGS = {
+    # By its heartbeats, the server notices that a flow run is dead.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+}
+
+
+def run_worker(pool: str, limit: int, name: str | None) -> int:
+    """Run a Prefect worker until it ends or this process is told to stop.
+
+    On a signal, the worker takes no more runs, and its flow runs are told to stop: each keeps what
+    it has done, and the next run resumes.
+
+    Args:
+        pool: Name of the work pool.
+        limit: Number of flow runs at once.
+        name: Name of the worker; None has Prefect choose one.
+
+    Returns:
+        The worker's exit code.
+    """
+    options = ["--pool", pool, "--type", "process", "--limit", str(limit)]
+    options += ["--install-policy", "never", *(["--name", name] if name else [])]
+    # In a session of its own, so that Ctrl-C reaches it only from here.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.service.worker_process", str(os.getpid()), *options],
+        env={**SETTINGS, **os.environ},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    stopping.stop_by(partial(_stop, process))
+    return process.wait()
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the worker and its flow runs, whatever they do."""
+    with suppress(psutil.NoSuchProcess):
+        worker = psutil.Process(process.pid)
+        runs = worker.children(recursive=True)
+        worker.send_signal(signal.SIGINT)  # it takes no more runs, and waits for these
+        for each in runs:
+            with suppress(psutil.NoSuchProcess):
+                each.terminate()
+        psutil.wait_procs([worker, *runs], timeout=STOP_SECONDS)
+        for each in (*worker.children(recursive=True), *runs, worker):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
