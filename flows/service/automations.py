@@ -10,6 +10,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
+from prefect.events import ResourceSpecification
 from prefect.events.actions import (
     ActionTypes,
     CallWebhook,
@@ -22,7 +23,6 @@ from prefect.events.schemas.automations import (
     AutomationCore,
     EventTrigger,
     Posture,
-    ResourceSpecification,
 )
 from prefect.exceptions import ObjectNotFound
 

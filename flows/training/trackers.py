@@ -107,7 +107,7 @@ def _open_mlflow(artifacts: Path, run: str) -> GeneralTracker:
         mlflow.set_tracking_uri(f"sqlite:///{artifacts.resolve() / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(PROJECT)
-    former = []
+    former: list[mlflow.entities.Run] = []
     if experiment is not None:
         named = f"attributes.run_name = '{run}'"
         former = client.search_runs([experiment.experiment_id], named, max_results=1)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from prefect import flow
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.triggers.conditions import training_conditions
 from flows.triggers.due import announce_due, announce_new_prompts
