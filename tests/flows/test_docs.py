@@ -33,6 +33,8 @@ from tests.flows.test_cli import call
 DOCS = ROOT / "deploy" / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 MARKS = ("minutes", "needs:", "serves:", "asks:")
+ELSEWHERE = ("source", "apt-get", "docker", "kubectl", "systemctl", "install", "git", "pg_dump")
+"""Programs of others, whose commands are not run; the files of deploy/ that they name exist."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 USER = "user-17"
 IDS = {
@@ -114,8 +116,12 @@ def check_elsewhere(words: list[str]) -> None:
         )
     elif program == "torchrun":
         parse(words[words.index("flows.cli") + 1 :])
+    elif program == "python":
+        assert (ROOT / words[1]).is_file(), words
     else:
-        assert program in ("source", "apt-get"), words
+        assert program in ELSEWHERE, words
+        named = re.findall(r"deploy/[\w./@-]+", " ".join(words))
+        assert all(list(ROOT.glob(path)) for path in named), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
