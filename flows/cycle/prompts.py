@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Sequence
 
+from flows.cycle.tombstones import read_tombstones
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.loading import context_length, load_tokenizer, read_config
-from rlhf_core.prompts.intake import Intake, Tombstones, read_prompts
-from rlhf_core.prompts.users import UserHashes
+from rlhf_core.prompts.intake import Intake, read_prompts
 from rlhf_core.records import Prompt, Split
 from rlhf_core.store import Store, queries, store_exists
-from rlhf_core.store.user_key import user_hashes
 
 logger = logging.getLogger(__name__)
 
@@ -112,20 +111,6 @@ def log_own_system_message(config: Config) -> None:
             config.policy.model,
             message,
         )
-
-
-def read_tombstones(store: Store) -> tuple[Tombstones, UserHashes]:
-    """Return the tombstones of deleted prompts, and the hashes that identify their users."""
-    tombstones, hashes = queries.tombstones(store), user_hashes(store.files)
-    unread = sum(not hashes.can_read(user_hash) for _, user_hash in tombstones)
-    if unread:
-        logger.warning(
-            "the key of %d deleted prompts is missing, so these prompts stay out for every user; "
-            "put back %s, or set SOLON_USER_KEY",
-            unread,
-            store.files.user_key,
-        )
-    return tombstones, hashes
 
 
 def _refuse_other_splits(config: Config, prompts: Sequence[Prompt], store: Store) -> None:

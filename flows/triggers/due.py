@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from prefect.context import FlowRunContext
 
-from flows.cycle.prompts import read_tombstones
+from flows.cycle.tombstones import read_tombstones
 from flows.service.events import Event, announce
 from flows.triggers.conditions import Condition, not_due, prompts_condition, training_conditions
 from rlhf_core.config import Config
