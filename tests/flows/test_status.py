@@ -13,6 +13,7 @@ from flows.pipeline import STAGES as PIPELINE
 from flows.reports import status as gathered
 from flows.reports.status import AutomationState, RunState, ServerStatus, line_status
 from flows.reports.status_screen import print_status
+from flows.service.prefect_server import server_in_use
 from rlhf_core.config import Config, load_config
 from rlhf_core.records import Promotion
 from tests.flows.conftest import SMOKE
@@ -134,3 +135,11 @@ def test_without_configs_there_must_be_a_store(
 def test_a_server_that_does_not_answer_is_named(config: Path):
     text = shown(config, ServerStatus("http://127.0.0.1:9/api", "ConnectError: refused"))
     assert "server       http://127.0.0.1:9/api does not answer: ConnectError: refused" in text
+
+
+def test_a_note_of_a_server_that_was_killed_is_removed(tmp_path: Path):
+    note = tmp_path / "cache" / "servers" / "9"
+    note.parent.mkdir(parents=True)
+    note.write_text("http://127.0.0.1:9/api")
+    assert server_in_use() is None
+    assert not note.exists()
