@@ -70,14 +70,15 @@ class CycleFlow(Generic[Others, Result]):
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
         origin = Origin(cycle.line, cycle.number, self.name, cycle.run_id)
         name = self.name
-        with tags(*tags_of(cycle), name), lines_of(origin), heartbeat(name), releasing():
+        with tags(*tags_of(cycle), name), lines_of(origin), heartbeat(name):
             if self._is_stage and is_deployed():
                 return retried(lambda: self._flow_once(cycle, *args, **kwargs))
             return self._flow_once(cycle, *args, **kwargs)
 
     def _flow_once(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
         self._spent = None
-        result = self._flow(cycle, *args, **kwargs)
+        with releasing():
+            result = self._flow(cycle, *args, **kwargs)
         if self._spent is not None:
             raise self._spent
         return result
