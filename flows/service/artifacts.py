@@ -101,13 +101,13 @@ def show_progress(label: str, total: int) -> Iterator[Advance]:
                 if shown is None:
                     title = f"{origin.line}, cycle {origin.cycle}: {label}"
                     key = key_of(origin.line, f"{label}-progress")
-                    shown = create_progress_artifact(_percent(), key, title)  # type: ignore[assignment]
+                    shown = create_progress_artifact(percent(), key, title)  # type: ignore[assignment]
                 else:
-                    update_progress_artifact(shown, _percent())
+                    update_progress_artifact(shown, percent())
             if shown is not None:
-                update_progress_artifact(shown, _percent())
+                update_progress_artifact(shown, percent())
 
-    def _percent() -> float:
+    def percent() -> float:
         return 100.0 * done / total
 
     # In a copy of the context, which knows the run that the artifact belongs to.
