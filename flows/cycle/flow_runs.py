@@ -20,6 +20,7 @@ from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.failing import retried
 from flows.service.flow_process import is_deployed
 from flows.service.gpu import releasing
+from flows.service.run_logs import log_run
 from flows.terminal.heartbeat import heartbeat
 from flows.terminal.logs import Origin, lines_of
 from rlhf_core.errors import BudgetError, ConfigError
@@ -68,8 +69,10 @@ class CycleFlow(Generic[Others, Result]):
         return estimate
 
     def __call__(self, cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
-        origin = Origin(cycle.line, cycle.number, self.name, cycle.run_id)
         name = self.name
+        origin = Origin(cycle.line, cycle.number, name if self._is_stage else "", cycle.run_id)
+        if is_deployed():
+            log_run()
         with tags(*tags_of(cycle), name), lines_of(origin), heartbeat(name):
             if self._is_stage and is_deployed():
                 return retried(lambda: self._flow_once(cycle, *args, **kwargs))
