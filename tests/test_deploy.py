@@ -158,7 +158,7 @@ def test_every_command_of_ours_exists_with_its_options():
         if words and Path(words[0]).name == "solon" and words[1] in known:
             parse(words[1:])
             parsed.add(words[1])
-    assert {"gc", "backup"} <= parsed
+    assert {"serve", "worker", "gc", "backup"} <= parsed
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
