@@ -11,10 +11,11 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -41,8 +42,8 @@ from rlhf_core.distributed.launch import local_world_size
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
-ATTEMPT_SECONDS = 10.0
-"""A waiting stage tries again this often; the server alone would let it wait for up to 30 s."""
+FIRST_SAID_SECONDS = 5.0
+"""Wait that is worth a line. A stage that waits tries again at least every 30 s."""
 SAY_AGAIN_SECONDS = 60.0
 HOLDS = "solon-holds:"
 """Prefix of the tag of a flow run that holds a slot."""
@@ -109,23 +110,40 @@ def _physical(index: int) -> str:
 def _slot(name: str) -> Iterator[None]:
     with get_client(sync_client=True) as client:
         _create(client, name)
-        waiting = _Waiting(client, name)
-        with ExitStack() as stack:
-            while True:
-                slot = concurrency(
-                    name,
-                    timeout_seconds=ATTEMPT_SECONDS,
-                    lease_duration=LEASE_SECONDS,
-                    strict=True,
-                    raise_on_lease_renewal_failure=False,
-                )
-                try:
-                    stack.enter_context(slot)
-                    break
-                except TimeoutError:
-                    waiting.say()
+    with ExitStack() as stack:
+        with _saying(name):
+            slot = concurrency(
+                name,
+                lease_duration=LEASE_SECONDS,
+                strict=True,
+                raise_on_lease_renewal_failure=False,
+            )
+            stack.enter_context(slot)
+        with get_client(sync_client=True) as client:
             _tag(client, name)
-            yield
+        yield
+
+
+@contextmanager
+def _saying(name: str) -> Iterator[None]:
+    """Say in a thread, once a minute, for whom the block waits."""
+    is_over = threading.Event()
+    context = copy_context()  # with it, the lines are in the log of the flow run
+
+    def say() -> None:
+        seconds = FIRST_SAID_SECONDS
+        with get_client(sync_client=True) as client:
+            waiting = _Waiting(client, name)
+            while not is_over.wait(seconds):
+                waiting.say()
+                seconds = SAY_AGAIN_SECONDS
+
+    thread = threading.Thread(target=context.run, args=(say,), daemon=True, name=f"waits {name}")
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
 
 
 def _create(client: SyncPrefectClient, name: str) -> None:
@@ -173,10 +191,10 @@ class _Waiting:
 
     def __init__(self, client: SyncPrefectClient, name: str) -> None:
         self._client, self._name = client, name
-        self._said_at = 0.0
         self._free_since: float | None = None
 
     def say(self) -> None:
+        """Log the flow runs that hold the slot."""
         now = time.monotonic()
         held = holders(self._client, self._name)
         if held:
@@ -189,10 +207,8 @@ class _Waiting:
                 self._name, GlobalConcurrencyLimitUpdate(active_slots=0)
             )
             self._free_since = None
-        if now - self._said_at >= SAY_AGAIN_SECONDS:
-            self._said_at = now
-            who = ", ".join(run.name for run in held) or "a run that has just ended or was killed"
-            logger.info("waits for %s, which is held by %s", self._name, who)
+        who = ", ".join(run.name for run in held) or "a run that has just ended or was killed"
+        logger.info("waits for %s, which is held by %s", self._name, who)
 
 
 def _free_memory() -> None:

@@ -17,13 +17,15 @@ from tests.conftest import ROOT
 from tests.flows.conftest import smoke
 
 TAKES = """
-import sys, time
+import logging, sys, time
 from pathlib import Path
 from flows.cycle.cycle import Cycle, cycle_of
 from flows.cycle.flow_runs import cycle_flow
 from flows.service import gpu
 from tests.flows.conftest import smoke
-gpu.ATTEMPT_SECONDS = 1.0
+gpu.FIRST_SAID_SECONDS = 1.0
+logging.getLogger("flows").addHandler(logging.StreamHandler())
+logging.getLogger("flows").setLevel("INFO")
 
 @cycle_flow("takes the gpu")
 def takes(cycle: Cycle) -> None:
