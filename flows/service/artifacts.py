@@ -130,7 +130,7 @@ def _table(detail: Mapping[str, Any]) -> str:
     if not detail:
         return ""
     rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in detail.items()]
-    return "\n".join(["| | |", "|---|---|", *rows])
+    return "\n".join(["| figure | value |", "|---|---|", *rows])
 
 
 def _cell(value: object) -> str:
