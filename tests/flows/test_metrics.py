@@ -35,7 +35,7 @@ def series(text: str) -> Series:
     }
 
 
-def value(found: Series, name: str, **labels: str) -> float:
+def value(found: Series, name: str, /, **labels: str) -> float:
     return found[f"solon_{name}", frozenset(labels.items())]
 
 
