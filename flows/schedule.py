@@ -1,4 +1,4 @@
-"""The cycle on a cron schedule: each firing runs the next cycle of a config."""
+"""Serving policy lines from one process: their flows run here by schedule and by event."""
 
 import asyncio
 import logging
@@ -6,113 +6,129 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect import flow
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
-from prefect.schedules import Cron
-from prefect.types.entrypoint import EntrypointType
+from prefect.schedules import Schedule
 
-from flows.cycle.cycle import next_cycle
-from flows.cycle.flow_runs import DEPLOYED_FLOW, name_run, refuse_taken_name
-from flows.service.janitor import close_dead_runs, close_runs_of, only_server, owned
+from flows.deployed import FLOWS
+from flows.service import automations, deployments
+from flows.service.deployments import CYCLE, DEPLOYED, FIRST, Deployed
+from flows.service.firings import settle_late
+from flows.service.flow_process import SERVED
+from flows.service.janitor import close_dead_runs, close_runs_of, only_server
 from flows.service.prefect_server import Server
-from flows.service.run_logs import log_run
 from flows.terminal import stopping
-from flows.terminal.parent import end_with
 from rlhf_core.config import load_config
 
 logger = logging.getLogger(__name__)
 
-SERVER = "SOLON_SERVED_BY"
-"""Environment variable that tells the process of a run which process serves."""
-START_SECONDS = 60
-"""Seconds that a run may take to start before its slot is freed."""
 
-if SERVER in os.environ:  # the process of a run ends when the process that serves is gone
-    stopping.listen(is_quiet=True)
-    end_with(int(os.environ[SERVER]))
+def serve(
+    server: Server,
+    configs: Sequence[Path],
+    schedule: Schedule,
+    overrides: Sequence[str],
+    *,
+    by_stages: bool,
+    is_catching_up: bool,
+) -> None:
+    """Keep running the lines of some configs until stopped.
 
-
-@flow(name=DEPLOYED_FLOW)
-def scheduled_cycle(config: str, overrides: list[str]) -> None:
-    """Run the next cycle of a config, which is read again, so that edits take effect.
-
-    A cycle that a crash interrupted counts as the next cycle, so it is finished first.
-    """
-    # Prefect pickles the flow by value for the run's process. The functions it calls are pickled
-    # by name, which imports this module there.
-    _run_next_cycle(config, overrides)
-
-
-def _run_next_cycle(config: str, overrides: list[str]) -> None:
-    # Imported here, so that the process that waits for the next firing holds no training code.
-    from flows.cycle.line import check_line
-    from flows.pipeline import pipeline
-
-    log_run()
-    with stopping.unwinding(), owned():
-        loaded = load_config(config, overrides)
-        logger.info("%s", check_line(loaded, Path(config)))
-        cycle = next_cycle(loaded, Path(config))
-        name_run(cycle)
-        pipeline(cycle)
-
-
-def serve(server: Server, config: Path, cron: str, zone: str, overrides: Sequence[str]) -> None:
-    """Keep running the config's cycles on a cron schedule until stopped.
-
-    A firing is cancelled while the previous cycle still runs, so runs never queue up. Runs that a
-    killed process left open are closed first.
+    A scheduled run is cancelled while the former one still runs, so runs never queue up. Runs that
+    a killed process left open are closed first.
 
     Args:
         server: The Prefect server that holds the schedule.
-        config: Path of the config.
-        cron: The cron line, checked by `flows.service.cron`.
-        zone: IANA name of the time zone of the cron line.
+        configs: Paths of the configs.
+        schedule: When the cycle or, by stages, the feedback of each line runs.
         overrides: `a.b=c` each.
+        by_stages: Serve each group of stages by itself instead of the whole cycle.
+        is_catching_up: Make up for firings that nobody served, by one run of each flow.
 
     Raises:
-        ConfigError: If the server holds another config under the line's name, or another process on
-            this machine serves the line.
+        ConfigError: If the server holds another config under the name of a line, or another process
+            on this machine serves the line.
     """
-    name = load_config(config, overrides).name
-    refuse_taken_name(name, str(config.resolve()))
-    with only_server(name, server.database):
-        runner = _Runner(name=name, pause_on_shutdown=False)
-        deployment = runner.add_flow(
-            scheduled_cycle,
-            name=name,
-            tags=[name],
-            schedule=Cron(cron, timezone=zone),
-            parameters={"config": str(config.resolve()), "overrides": list(overrides)},
-            concurrency_limit=ConcurrencyLimitConfig(
-                limit=1,
-                collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW,
-                grace_period_seconds=START_SECONDS,
-            ),
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        )
-        assert isinstance(deployment, UUID), "it is a coroutine in an event loop alone"
+    lines = {load_config(config, overrides).name: config for config in configs}
+    runner = _Runner(pause_on_shutdown=False)
+    with ExitStack() as stack:
+        for line, config in lines.items():
+            with get_client(sync_client=True) as client:
+                deployments.refuse_taken_name(client, line, str(config.resolve()), FLOWS)
+            stack.enter_context(only_server(line, server.database))
         close_dead_runs()
-        close_runs_of(deployment, "the process that served it is gone")
-        stopping.stop_by(partial(_stop, deployment))
-        os.environ[SERVER] = str(os.getpid())
+        served = [
+            _serve_flow(runner, wanted, line, config, overrides, schedule, is_catching_up)
+            for line, config in lines.items()
+            for wanted in _wanted(by_stages)
+        ]
+        if by_stages:
+            for config in lines.values():
+                automations.register(load_config(config, overrides))
+        stopping.stop_by(partial(_stop, served))
+        os.environ[SERVED] = str(os.getpid())
         asyncio.run(runner.start())
 
 
+def _wanted(by_stages: bool) -> list[Deployed]:
+    """Return the flows to serve: the separate groups or the whole cycle."""
+    return [each for each in DEPLOYED if (each.flow == CYCLE) != by_stages]
+
+
+def _serve_flow(
+    runner: "_Runner",
+    wanted: Deployed,
+    line: str,
+    config: Path,
+    overrides: Sequence[str],
+    schedule: Schedule,
+    is_catching_up: bool,
+) -> UUID:
+    """Register a flow of a line with the runner; arguments are those of `serve`."""
+    began = datetime.now(UTC)
+    timing = schedule if wanted.flow in (CYCLE, FIRST) else None
+    identity = runner.add_flow(
+        FLOWS[wanted.flow], **deployments.options(wanted, line, config, overrides, timing)
+    )
+    assert isinstance(identity, UUID), "it is a coroutine in an event loop alone"
+    deployments.schedule_at_once(identity, began, is_kept=runner.is_kept)
+    close_runs_of(identity, "the process that served it is gone")
+    skipped, is_kept = settle_late(identity, is_catching_up=is_catching_up)
+    if skipped or is_kept:
+        logger.info(
+            "%s/%s: %d missed firings were skipped%s",
+            wanted.flow,
+            line,
+            skipped,
+            "; one runs now for them all" if is_kept else "",
+        )
+    return identity
+
+
 class _Runner(Runner):
+    is_kept = False
+    """True if the last deployment was added with the schedule that it had before."""
+
+    async def aadd_deployment(self, deployment: RunnerDeployment) -> UUID:
+        """Register a deployment without replacing a schedule by the same one."""
+        self.is_kept = await asyncio.to_thread(deployments.keep_schedule, deployment)
+        return await super().aadd_deployment(deployment)
+
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
         """Leave a SIGTERM to `flows.terminal.stopping`."""
         stopping.interrupt(*args)
 
 
-def _stop(deployment: UUID) -> None:
-    """End the current run, and close it on the server, which may outlive this process."""
+def _stop(served: Sequence[UUID]) -> None:
+    """End the current runs, and close them on the server, which may outlive this process."""
     runs = multiprocessing.active_children()
     for run in runs:
         run.terminate()
@@ -121,5 +137,6 @@ def _stop(deployment: UUID) -> None:
         run.join(max(0.0, deadline - time.monotonic()))
         if run.is_alive():
             run.kill()
-    close_runs_of(deployment, "the process that serves it was told to stop")
+    for deployment in served:
+        close_runs_of(deployment, "the process that serves it was told to stop")
     close_dead_runs()

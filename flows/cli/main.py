@@ -23,6 +23,7 @@ from flows.cli.champion import champion
 from flows.cli.check import check
 from flows.cli.constitution import app as constitution_app
 from flows.cli.copy import copy
+from flows.cli.deploy import deploy
 from flows.cli.doctor import doctor
 from flows.cli.export import export
 from flows.cli.forget import forget
@@ -109,6 +110,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "run": run,
         "plan": plan,
         "serve": serve,
+        "deploy": deploy,
         "status": status,
         "doctor": doctor,
         "metrics": metrics,

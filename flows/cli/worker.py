@@ -11,7 +11,7 @@ from flows.cli.run import RESUME
 from flows.terminal import stopping
 from flows.terminal.screen import prepare_prefect
 
-POOL_HELP = "Work pool: solon-cpu for feedback, solon-gpu for the stages that train."
+POOL_HELP = "Work pool: solon-gpu for what loads a model, solon-cpu for the rest."
 
 
 def worker(

@@ -11,7 +11,6 @@ from prefect import flow, tags
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
@@ -23,11 +22,10 @@ from flows.service.gpu import releasing
 from flows.service.run_logs import log_run
 from flows.terminal.heartbeat import heartbeat
 from flows.terminal.logs import Origin, lines_of
-from rlhf_core.errors import BudgetError, ConfigError
+from rlhf_core.errors import BudgetError
 
 Others = ParamSpec("Others")
 Result = TypeVar("Result")
-DEPLOYED_FLOW = "solon"
 BUDGET_SPENT = "BudgetSpent"
 """Name of the state of a run that stopped because the budget is spent."""
 Estimate = Callable[[CycleWork], list[Row]]
@@ -116,16 +114,20 @@ def tags_of(cycle: Cycle) -> tuple[str, str, str]:
     return cycle.line, f"cycle {cycle.number}", f"run {cycle.run_id}"
 
 
-def name_run(cycle: Cycle) -> None:
-    """Rename the flow run that is under way, which the server named when it scheduled it."""
+def name_run(cycle: Cycle, group: str) -> None:
+    """Rename the flow run that is under way, which the server named when it scheduled it.
+
+    Args:
+        cycle: The cycle that it works on.
+        group: The stages that it runs.
+    """
     identity = flow_run.id
     if identity is None:
         return
     kept = {*(flow_run.tags or ()), *tags_of(cycle)}
     with get_client(sync_client=True) as client:
-        client.update_flow_run(
-            identity, name=f"{cycle.line} cycle {cycle.number}", tags=sorted(kept)
-        )
+        name = f"{cycle.line} cycle {cycle.number} {group}"
+        client.update_flow_run(identity, name=name, tags=sorted(kept))
 
 
 def link_report(cycle: Cycle, verdict: str, address: str) -> None:
@@ -142,27 +144,3 @@ def link_report(cycle: Cycle, verdict: str, address: str) -> None:
         key=f"report-{key}",
         description=f"{cycle.line}, cycle {cycle.number}: {verdict}",
     )
-
-
-def refuse_taken_name(name: str, config: str) -> None:
-    """Refuse to serve a line if the server already serves another config file under its name.
-
-    Args:
-        name: Name of the line.
-        config: Path of its config file.
-
-    Raises:
-        ConfigError: If a deployment of that name runs another file.
-    """
-    with get_client(sync_client=True) as client:
-        try:
-            deployment = client.read_deployment_by_name(f"{DEPLOYED_FLOW}/{name}")
-        except ObjectNotFound:
-            return
-    other = (deployment.parameters or {}).get("config")
-    if other is not None and other != config:
-        raise ConfigError(
-            f"this Prefect server already serves a line named {name!r}, from {other}; give "
-            f"{config} a `name` of its own, or, if that line is no longer served, run `prefect "
-            f"deployment delete {DEPLOYED_FLOW}/{name}`"
-        )

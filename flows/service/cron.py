@@ -1,14 +1,22 @@
-"""Cron lines and time zones, checked before anything starts."""
+"""Cron lines, intervals and time zones, checked before anything starts."""
 
 import asyncio
 import os
-from datetime import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
 import tzlocal
 
 from rlhf_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prefect.schedules import Schedule
+    from prefect.server.schemas.schedules import SCHEDULE_TYPES
 
 EXAMPLE = '"0 3 * * *" for three at night'
 FIELDS = {
@@ -19,6 +27,7 @@ FIELDS = {
     "day of the week": "0-6 from Sunday, or sun-sat",
     "second": "0-59",
 }
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 
 
@@ -69,6 +78,72 @@ def firings(cron: str, zone: str, count: int) -> list[datetime]:
         moments = []
     if not moments:
         raise ConfigError(f"--cron {cron!r}: no such time ever comes; write one as in {EXAMPLE}")
+    return _in_zone(moments, zone)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times at which something runs: by a cron line or at an interval.
+
+    Raises:
+        ConfigError: If there is neither or both, or one is wrong.
+    """
+
+    cron: str | None
+    interval: str | None
+    """A number and s, m, h or d, such as 6h."""
+    zone: str
+    """IANA name of a time zone, in which days begin."""
+
+    def __post_init__(self) -> None:
+        if (self.cron is None) == (self.interval is None):
+            raise ConfigError(
+                f"give --cron, as in {EXAMPLE}, or --interval, as in 6h, and not both"
+            )
+
+    @property
+    def text(self) -> str:
+        return repr(self.cron) if self.cron is not None else f"every {self.interval}"
+
+    def firings(self, count: int) -> list[datetime]:
+        """Return the next firings, by Prefect's own scheduler."""
+        if self.cron is not None:
+            return firings(self.cron, self.zone, count)
+        from prefect.server.schemas.schedules import IntervalSchedule
+
+        schedule = IntervalSchedule(
+            interval=self._period(), anchor_date=self._anchor(), timezone=self.zone
+        )
+        return _in_zone(asyncio.run(schedule.get_dates(count)), self.zone)
+
+    def schedule(self) -> "Schedule":
+        """Return Prefect's schedule."""
+        from prefect.schedules import Schedule
+
+        if self.cron is not None:
+            return Schedule(cron=self.cron, timezone=self.zone)
+        return Schedule(interval=self._period(), anchor_date=self._anchor(), timezone=self.zone)
+
+    def _period(self) -> timedelta:
+        matched = re.fullmatch(r"(\d+)([smhd])", self.interval or "")
+        if not matched or not int(matched[1]):
+            raise ConfigError(
+                f"--interval {self.interval!r}: write a number and s, m, h or d, such as 30m or 6h"
+            )
+        return timedelta(**{UNITS[matched[2]]: int(matched[1])})
+
+    def _anchor(self) -> datetime:
+        """Return a midnight that all starts share, so that a restart moves no firing."""
+        return datetime(2024, 1, 1, tzinfo=ZoneInfo(self.zone))
+
+
+def next_time(schedule: "SCHEDULE_TYPES") -> datetime:
+    """Return the next firing of a schedule of Prefect's server, in UTC."""
+    (moment,) = _in_zone(asyncio.run(schedule.get_dates(1)), "UTC")
+    return moment
+
+
+def _in_zone(moments: Sequence[datetime], zone: str) -> list[datetime]:
     return [datetime.fromtimestamp(moment.timestamp(), ZoneInfo(zone)) for moment in moments]
 
 

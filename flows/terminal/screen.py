@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ConfigPath = Annotated[
     Path, typer.Argument(help="A YAML file such as deploy/configs/default.yaml.")
 ]
+Configs = Annotated[
+    list[Path], typer.Argument(help="One or more YAML files, each with a line of its own.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,6 +30,10 @@ Overrides = Annotated[
         metavar="KEY=VALUE",
         help="Change one setting, such as training.steps=5. Repeatable.",
     ),
+]
+Zone = Annotated[
+    str | None,
+    typer.Option(metavar="ZONE", help="Time zone, such as Europe/Berlin. Default: this machine's."),
 ]
 ColumnMap = Annotated[
     list[str] | None,
@@ -71,6 +78,29 @@ def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
     config = load_config(path, overrides or [])
     check_kinds((*config.judges, *config.evaluation.judges, *rewarding_judges(config.training)))
     return config
+
+
+def load_lines(paths: Sequence[Path], overrides: Sequence[str] | None) -> dict[str, Path]:
+    """Check configs as `load_checked` does, and return their paths by the name of their line.
+
+    Args:
+        paths: The YAML files.
+        overrides: `a.b=c` each, for all of them.
+
+    Raises:
+        ConfigError: If a config is wrong, or two have one name.
+    """
+    from rlhf_core.errors import ConfigError
+
+    lines: dict[str, Path] = {}
+    for path in paths:
+        name = load_checked(path, overrides).name
+        if name in lines:
+            raise ConfigError(
+                f"{lines[name]} and {path} are both named {name!r}; give each a `name` of its own"
+            )
+        lines[name] = path
+    return lines
 
 
 def prepare_prefect(level: str = "CRITICAL") -> None:

@@ -6,11 +6,6 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.triggers.conditions import training_conditions
-from flows.triggers.due import announce_due, announce_new_prompts
-from rlhf_core.config import load_config
-from rlhf_core.store import Store, store_exists
-
 CHECK = "check"
 """Name of the flow."""
 
@@ -26,6 +21,12 @@ def check(config: str, overrides: list[str]) -> State:
     Returns:
         The end of the run, with the values of the conditions as its message.
     """
+    # Imported here, so that a process that serves flows holds no model library while it waits.
+    from flows.triggers.conditions import training_conditions
+    from flows.triggers.due import announce_due, announce_new_prompts
+    from rlhf_core.config import load_config
+    from rlhf_core.store import Store, store_exists
+
     loaded = load_config(Path(config), overrides)
     if not store_exists(loaded.store):
         return Completed(message="no cycle has begun")

@@ -45,7 +45,7 @@ class Serving:
         found = re.search(r"shown at (http://127\.0\.0\.1:\d+)\n", self.log.read_text())
         return found[1] if found else None
 
-    def runs(self, name: str = "solon") -> list[dict[str, Any]]:
+    def runs(self, name: str = "cycle") -> list[dict[str, Any]]:
         """Flow runs of that flow, newest last."""
         body = {"flows": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return ask(self.address, "flow_runs/filter", body)

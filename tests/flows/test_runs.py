@@ -14,9 +14,10 @@ from prefect.client.schemas.filters import (
 )
 
 from flows.cycle.cycle import Cycle
-from flows.cycle.flow_runs import CycleFlow, cycle_flow, link_report, refuse_taken_name
+from flows.cycle.flow_runs import CycleFlow, cycle_flow, link_report
+from flows.deployed import cycle as deployed_cycle
 from flows.pipeline import pipeline
-from flows.schedule import scheduled_cycle
+from flows.service.deployments import refuse_taken_name
 from flows.stages.evaluate import evaluate
 from flows.stages.ingest import ingest
 from flows.stages.judge import judge
@@ -77,14 +78,18 @@ def test_every_stage_is_a_flow_that_is_named_after_its_cycle():
 
 
 def test_a_name_that_another_config_has_on_the_server_is_refused():
-    refuse_taken_name("nobody-yet", "/a/config.yaml")
     with get_client(sync_client=True) as client:
-        known = client.create_flow(scheduled_cycle)
+
+        def refuse(line: str, config: str) -> None:
+            refuse_taken_name(client, line, config, ["feedback", "cycle"])
+
+        refuse("nobody-yet", "/a/config.yaml")
+        known = client.create_flow(deployed_cycle)
         client.create_deployment(
             known, "taken", parameters={"config": "/a/config.yaml", "overrides": []}
         )
-    refuse_taken_name("taken", "/a/config.yaml")
-    with pytest.raises(ConfigError) as refused:
-        refuse_taken_name("taken", "/b/config.yaml")
-    for words in ("'taken', from /a/config.yaml", "/b/config.yaml a `name`", "delete solon/taken"):
+        refuse("taken", "/a/config.yaml")
+        with pytest.raises(ConfigError) as refused:
+            refuse("taken", "/b/config.yaml")
+    for words in ("'taken', from /a/config.yaml", "/b/config.yaml a `name`", "--remove"):
         assert words in str(refused.value)

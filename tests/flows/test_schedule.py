@@ -26,7 +26,7 @@ EVERY_10_SECONDS = "* * * * * */10"
 def flow_runs(server: str) -> list[dict[str, object]]:
     request = urllib.request.Request(
         f"{server}/api/flow_runs/filter",
-        data=json.dumps({"flows": {"name": {"any_": ["solon"]}}}).encode(),
+        data=json.dumps({"flows": {"name": {"any_": ["cycle"]}}}).encode(),
         headers={"content-type": "application/json"},
     )
     with urllib.request.urlopen(request) as reply:
