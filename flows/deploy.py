@@ -35,7 +35,7 @@ def deploy_line(
     """
     config = load_config(source, overrides)
     deployments.deploy(config, source, overrides, FLOWS, feedback)
-    automations.register(config)
+    automations.register(config, FLOWS)
     return [(each, _next_firing(each.flow, config.name)) for each in DEPLOYED]
 
 

@@ -144,6 +144,7 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     from flows.service.events import running
     from flows.service.janitor import owned
     from flows.service.run_logs import log_run
+    from flows.triggers.due import announce_due, why_not_due
     from rlhf_core.config import load_config
     from rlhf_core.errors import BudgetError, NotReadyError
 
@@ -154,6 +155,10 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
         logger.info("%s", check_line(loaded, Path(config)))
         cycle = next_cycle(loaded, Path(config))
         name_run(cycle, name)
+        not_due = why_not_due(loaded, cycle.open_store()) if name == "reward-model" else None
+        if not_due is not None:
+            logger.info("%s", not_due)
+            return Completed(name="NotDue", message=not_due)
         try:
             run_alone(cycle, name)
         except BudgetError as error:
@@ -161,6 +166,8 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
         except NotReadyError as error:
             logger.info("%s", error)
             return Completed(name="Waiting", message=str(error))
+        if name == "feedback":
+            announce_due(loaded, cycle.open_store())
     return Completed(message=f"line {cycle.line}, cycle {cycle.number}: {name} has ended")
 
 

@@ -20,13 +20,13 @@ from prefect.schedules import Schedule
 
 from flows.deployed import FLOWS
 from flows.service import automations, deployments
-from flows.service.deployments import CYCLE, DEPLOYED, FIRST, Deployed
+from flows.service.deployments import CYCLE, FIRST, Deployed, deployed_of
 from flows.service.firings import settle_late
 from flows.service.flow_process import SERVED
 from flows.service.janitor import close_dead_runs, close_runs_of, only_server
 from flows.service.prefect_server import Server
 from flows.terminal import stopping
-from rlhf_core.config import load_config
+from rlhf_core.config import Config, load_config
 
 logger = logging.getLogger(__name__)
 
@@ -65,22 +65,23 @@ def serve(
                 deployments.refuse_taken_name(client, line, str(config.resolve()), FLOWS)
             stack.enter_context(only_server(line, server.database))
         close_dead_runs()
-        served = [
-            _serve_flow(runner, wanted, line, config, overrides, schedule, is_catching_up)
-            for line, config in lines.items()
-            for wanted in _wanted(by_stages)
-        ]
-        if by_stages:
-            for config in lines.values():
-                automations.register(load_config(config, overrides))
+        served = []
+        for line, config in lines.items():
+            loaded = load_config(config, overrides)
+            wanted = _wanted(loaded, by_stages)
+            served += [
+                _serve_flow(runner, each, line, config, overrides, schedule, is_catching_up)
+                for each in wanted
+            ]
+            automations.register(loaded, [each.flow for each in wanted])
         stopping.stop_by(partial(_stop, served))
         os.environ[SERVED] = str(os.getpid())
         asyncio.run(runner.start())
 
 
-def _wanted(by_stages: bool) -> list[Deployed]:
-    """Return the flows to serve: the separate groups or the whole cycle."""
-    return [each for each in DEPLOYED if (each.flow == CYCLE) != by_stages]
+def _wanted(config: Config, by_stages: bool) -> list[Deployed]:
+    """Return the flows of a line to serve: the separate groups or the whole cycle."""
+    return [each for each in deployed_of(config) if (each.flow == CYCLE) != by_stages]
 
 
 def _serve_flow(

@@ -3,7 +3,7 @@
 They are named `solon LINE: …`, so that they can be found, brought up to date and removed again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -59,7 +59,7 @@ PAGE = 200
 """Automations that are read at once."""
 
 
-def register(config: Config) -> list[str]:
+def register(config: Config, flows: Collection[str]) -> list[str]:
     """Bring a line's automations on the Prefect server up to date with its config.
 
     Call this after the line's flows were deployed. Automations that the config no longer asks for
@@ -67,6 +67,7 @@ def register(config: Config) -> list[str]:
 
     Args:
         config: Config of the line.
+        flows: Names of the flows that were deployed; only these are started.
 
     Returns:
         The names of the line's automations.
@@ -76,7 +77,7 @@ def register(config: Config) -> list[str]:
             of that name for notifications.
     """
     with get_client(sync_client=True) as client:
-        wanted = {each.name: each for each in _automations(client, config)}
+        wanted = {each.name: each for each in _automations(client, config, flows)}
         there = {each.name: each for each in _automations_of(client, config.name)}
         for name, automation in wanted.items():
             if name in there:
@@ -119,15 +120,18 @@ def _automations_of(client: SyncPrefectClient, line: str) -> list[Automation]:
     return sorted(ours, key=lambda each: each.name)
 
 
-def _automations(client: SyncPrefectClient, config: Config) -> Iterable[AutomationCore]:
+def _automations(
+    client: SyncPrefectClient, config: Config, flows: Collection[str]
+) -> Iterable[AutomationCore]:
     line, triggers = config.name, config.service.triggers
     starting = partial(_starting, client, line)
-    if has_training_condition(triggers):
+    if "reward-model" in flows and has_training_condition(triggers):
         yield starting("reward-model when due", "reward-model", Event.TRAINING_DUE)
-    if triggers.new_prompts is not None:
+    if "feedback" in flows and triggers.new_prompts is not None:
         yield starting("feedback when prompts came", "feedback", Event.PROMPTS_FOUND)
     for event, after, flow in CHAIN:
-        yield starting(f"{flow} after {after}", flow, event, after)
+        if after in flows and flow in flows:
+            yield starting(f"{flow} after {after}", flow, event, after)
     yield _closing_the_dead(line)
     for settings in config.service.notify:
         action = _notification(client, settings.block, SUBJECT, BODY, FACTS)
@@ -138,6 +142,11 @@ def _automations(client: SyncPrefectClient, config: Config) -> Iterable[Automati
             told = CRASH_SUBJECT.format(line=line), CRASH_BODY.format(line=line)
             action = _notification(client, settings.block, *told, facts="{}")
             yield _automation(line, f"tell {settings.block} of crashes", _on_crashes(line), action)
+
+
+def has_condition(triggers: TriggerSettings) -> bool:
+    """Return True if any condition may start work."""
+    return has_training_condition(triggers) or triggers.new_prompts is not None
 
 
 def has_training_condition(triggers: TriggerSettings) -> bool:

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.service.automations import has_condition
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 
@@ -27,7 +28,7 @@ CPU, GPU = "solon-cpu", "solon-gpu"
 POOL_TYPE = "process"
 QUEUES = {CPU: ("default",), GPU: ("evaluation", "training", "sampling")}
 """Work queues of each pool; the first goes first."""
-CYCLE, FIRST = "cycle", "feedback"
+CYCLE, FIRST, CHECK = "cycle", "feedback", "check"
 LATE = timedelta(seconds=60)
 """A firing that nobody has served for longer is skipped."""
 START_SECONDS = 60
@@ -53,7 +54,7 @@ class Deployed:
 SKIP = ConcurrencyLimitStrategy.CANCEL_NEW
 DEPLOYED = (
     Deployed("feedback", GPU, "sampling", "0 * * * *", strategy=SKIP),
-    Deployed("check", CPU, "default", "*/10 * * * *", strategy=SKIP),
+    Deployed(CHECK, CPU, "default", "*/10 * * * *", strategy=SKIP),
     Deployed("reward-model", GPU, "training", "0 1 * * *"),
     Deployed("policy", GPU, "training", "0 2 * * 0"),
     Deployed("evaluate", GPU, "evaluation", "0 12 * * 0"),
@@ -62,6 +63,14 @@ DEPLOYED = (
     Deployed("stage", GPU, "training", parameters=(("stage", "ingest"),)),
 )
 """All deployments of a line. Either the separate groups are scheduled or the whole cycle is."""
+
+
+def deployed_of(config: Config) -> list[Deployed]:
+    """Return the deployments of a line; without conditions, their check is switched off."""
+    is_checked = has_condition(config.service.triggers)
+    return [
+        replace(each, is_active=is_checked) if each.flow == CHECK else each for each in DEPLOYED
+    ]
 
 
 def deploy(
@@ -90,7 +99,7 @@ def deploy(
         refuse_taken_name(client, config.name, str(source.resolve()), flows)
         create_pools(client)
     registered = {}
-    for each in DEPLOYED:
+    for each in deployed_of(config):
         began = datetime.now(UTC)
         deployment = RunnerDeployment.from_flow(
             flows[each.flow],
