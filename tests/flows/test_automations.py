@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,13 +22,16 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
+from flows.deploy import deploy_line
 from flows.service import automations
 from flows.service.automations import register, registered, remove
 from flows.service.prefect_server import prefect_server
-from rlhf_core.config import Config
+from rlhf_core.config import Config, load_config
 from rlhf_core.errors import ConfigError
+from rlhf_core.records import TriggerFiring
 from tests.conftest import ROOT
-from tests.flows.conftest import smoke
+from tests.flows.conftest import SMOKE, smoke
+from tests.flows.line_facts import Line
 
 pytestmark = pytest.mark.slow
 PATIENCE_SECONDS = 120
@@ -154,6 +158,40 @@ def test_an_event_starts_the_next_flow_if_it_comes_from_the_flow_before(
         assert (started.idempotency_key or "").startswith("automation ")
         assert len(wait_for(lambda: runs_of(client, ids["reward-model"]))) == 1
         assert runs_of(client, ids["evaluate"]) == []
+
+
+def test_enough_pairs_start_the_reward_model_by_themselves(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It counts again when it starts: another run has learnt from the pairs meanwhile."""
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "my.yaml"
+    tree = yaml.safe_load(Path(SMOKE).read_text()) | {"name": "f"}
+    tree |= {"store": str(tmp_path / "solon.duckdb"), "artifacts": str(tmp_path / "artifacts")}
+    path.write_text(yaml.safe_dump({**tree, "service": {"triggers": {"new_pairs": 2}}}))
+    deploy_line(path, [])
+    line = Line(load_config(path, []))
+    rankings = line.feedback("a", "b")
+    for _ in range(2):
+        script = f"from flows.triggers.check import check; check({str(path)!r}, [])"
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=PATIENCE_SECONDS)
+    assert len(line.store.rows(TriggerFiring)) == 1
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("reward-model/f")
+
+        def triggered() -> list[FlowRun]:
+            runs = runs_of(client, deployment.id)
+            return [run for run in runs if not run.auto_scheduled]
+
+        (run,) = wait_for(triggered)
+        line.reward_model(rankings)
+        prefect = str(Path(sys.executable).with_name("prefect"))
+        command = [prefect, "flow-run", "execute", str(run.id)]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=PATIENCE_SECONDS)
+        state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert (state.name, state.message) == ("NotDue", "not due: 0 of 2 new pairs")
 
 
 def test_people_are_told_by_blocks_of_the_server(address: str, tmp_path: Path):
