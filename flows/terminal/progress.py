@@ -139,7 +139,9 @@ def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
 
 def write_line(line: str) -> None:
     """Log a line; print it if the command keeps no log."""
+    global _last_line
     if logger.hasHandlers() and logger.isEnabledFor(logging.INFO):
+        _last_line = time.monotonic()  # whichever handler writes it, such as Prefect's
         logger.info("%s", line)
     else:
         print_line(line)

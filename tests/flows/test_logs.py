@@ -76,6 +76,15 @@ def test_silent_work_says_once_a_minute_where_it_is(capfd: pytest.CaptureFixture
     assert all("still in train_reward after 0 s" in line for line in lines)
 
 
+def test_silent_work_says_no_more_where_another_handler_writes_its_lines(
+    caplog: pytest.LogCaptureFixture,
+):
+    """In a flow that a worker runs, Prefect's handlers do."""
+    with caplog.at_level("INFO", "flows.progress"), heartbeat("train_reward"):
+        time.sleep(0.28)
+    assert 1 <= sum("still in train_reward" in line for line in caplog.messages) <= 6
+
+
 def test_a_line_names_the_function_that_the_work_is_in(capfd: pytest.CaptureFixture[str]):
     log_to_console()
     scope = {"__name__": "rlhf_core.models.somewhere", "time": time}
