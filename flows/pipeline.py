@@ -59,8 +59,8 @@ def evaluation(cycle: Cycle) -> None:
 
 def promotion(cycle: Cycle) -> None:
     """Decide on the policy, and end the cycle with its page."""
-    promote(cycle, handed_over(cycle, "evaluate").evaluation_id)
-    report(cycle)
+    if promote(cycle, handed_over(cycle, "evaluate").evaluation_id) is not None:
+        report(cycle)  # else a person has to decide first
 
 
 @cycle_flow("solon-cycle", is_stage=False)

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.alone import run_alone
+from flows.champion.approval import open_request
 from flows.cycle.cycle import Cycle, cycle_of, ended_cycles, next_cycle
 from flows.cycle.forecast import forecasting
 from flows.cycle.line import check_line
-from flows.pipeline import estimate, pipeline
+from flows.pipeline import estimate, pipeline, promotion
 from flows.planning.plan import Plan, plan_cycles
 from flows.service.janitor import close_dead_runs, owned
 from flows.terminal.logs import LogFormat, log_format, log_to_console
@@ -100,8 +101,20 @@ def _run(config: Config, work: Sequence[Callable[[], object]]) -> dict[str, int]
         close_dead_runs()
         for each in work:
             each()
+            if open_request(Store(config.store), config.name) is not None:
+                break  # a person has to decide before the next cycle
     after = Store(config.store).counts()
     return {table: count - before[table] for table, count in after.items() if count > before[table]}
+
+
+def finish_cycle(config: Config, source: Path | None = None) -> None:
+    """Run the last stages of a line's open cycle, after a person has decided.
+
+    Args:
+        config: Config of the line.
+        source: File that the config was read from.
+    """
+    promotion(next_cycle(config, source))
 
 
 def plan_run(
@@ -139,6 +152,9 @@ def print_plan(plan: Plan, to: Console) -> None:
     )
     style = None if plan.least_win_rate is not None else "bold red"
     to.print(plan.decision, style=style, highlight=False, markup=False)
+    if plan.wear:
+        style = "bold yellow" if "SPENT" in plan.wear else None
+        to.print(plan.wear, style=style, highlight=False, markup=False)
     _print_counts("left out", plan.left_out, to)
     _print_counts("personal data found", plan.personal_data, to)
     if not plan.rows:

@@ -1,11 +1,16 @@
 """`solon champion`: the champion of each line, how it became that, and its figures."""
 
+from dataclasses import asdict
 from typing import Any
 
+from flows.champion.approval import open_request
+from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.errors import InputError
+from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import Evaluation, Promotion
 from rlhf_core.store import Store, champions, line_queries
 
+PER_HOLDOUT: int = PromotionSettings.model_fields["decisions_per_holdout"].default
 FIGURES = ("judge", "role", "prompts", "win_rate", "win_rate_low", "win_rate_high", "kl")
 
 
@@ -30,12 +35,13 @@ def only_line(store: Store) -> str:
     return lines[0]
 
 
-def describe_champion(store: Store, line: str) -> dict[str, Any]:
+def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -> dict[str, Any]:
     """Return the champion of a line with its figures, and every change of it.
 
     Args:
         store: Store with the line's decisions.
         line: Name of the line.
+        per_holdout: Decisions after which a held-out set is spent.
 
     Returns:
         The facts, ready for JSON. `champion` is None while the line uses its SFT model without a
@@ -49,6 +55,8 @@ def describe_champion(store: Store, line: str) -> dict[str, Any]:
     )
     decisions = line_queries.promotions_of(store, line)
     promotion = decisions.get(policy.cycle) if policy else None
+    request = open_request(store, line)
+    wear = line_queries.holdout_wear(store, line, line_queries.decided_on(store, line))
     # After a rollback to it, the SFT model is the champion.
     model_id = policy.policy_id if policy else (history[0]["to_id"] if history else None)
     return {
@@ -65,6 +73,9 @@ def describe_champion(store: Store, line: str) -> dict[str, Any]:
             for cycle, each in decisions.items()
             if cycle > (history[0]["cycle"] if history else 0)
         ),
+        "waits_for_approval": request.policy_id if request else None,
+        "wear": asdict(wear),
+        "wear_in_words": describe_wear(wear, per_holdout),
         "history": history,
     }
 

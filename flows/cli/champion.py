@@ -42,8 +42,12 @@ def champion(
     if not store_exists(path):
         raise InputError(f"no store at {path}: nothing was promoted; run a config first")
     store = Store(path)
-    lines = [load_checked(config, overrides).name] if config else lines_of(store)
-    told = [describe_champion(store, line) for line in lines]
+    if config:
+        loaded = load_checked(config, overrides)
+        limit = loaded.promotion.decisions_per_holdout
+        told = [describe_champion(store, loaded.name, limit)]
+    else:
+        told = [describe_champion(store, line) for line in lines_of(store)]
     if as_json:
         print_json(told[0] if config else told)
         return
@@ -53,6 +57,10 @@ def champion(
 
 def _print(facts: dict[str, Any]) -> None:
     typer.echo(safe_text(_headline(facts)))
+    if facts["waits_for_approval"]:
+        typer.echo(f"waits for approval: {facts['waits_for_approval']}")
+    if facts["wear_in_words"]:
+        typer.echo(facts["wear_in_words"])
     if facts["figures"]:
         print_table(FIGURES, [_figures(row) for row in facts["figures"]])
     if facts["history"]:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.cli.approve import approve, reject
 from flows.cli.backup import backup, restore
 from flows.cli.champion import champion
 from flows.cli.check import check
@@ -119,7 +120,12 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "merge": merge,
         "schema": schema,
     },
-    "Champion": {"champion": champion, "rollback": rollback},
+    "Champion": {
+        "champion": champion,
+        "approve": approve,
+        "reject": reject,
+        "rollback": rollback,
+    },
     "Audit": {
         "sql": sql,
         "show": show,

@@ -50,7 +50,13 @@ def run(
     use_format(lines)
     loaded = load_checked(config, overrides)
     from flows.cycle.cycle import ended_cycles
-    from flows.reports.summary import describe_added, print_summary, summary
+    from flows.reports.summary import (
+        describe_added,
+        print_summary,
+        print_waiting,
+        summary,
+        waiting_for_approval,
+    )
 
     added: dict[str, int] = {}
     with _leading():
@@ -68,6 +74,9 @@ def run(
             print_json({"line": loaded.name, "stage": stage, "added": added})
         else:
             typer.echo(f"line {loaded.name}, {stage}: {describe_added(added)}")
+        return
+    if waiting := waiting_for_approval(loaded, cycles):
+        print_json(waiting) if as_json else print_waiting(waiting, out)
         return
     figures = summary(loaded, cycles, added)
     if as_json:

@@ -15,6 +15,8 @@ from rlhf_core.config import Config
 from rlhf_core.identity import content_id
 from rlhf_core.records import ModelKind, ModelVersion
 
+NOT_WORSE = "not_worse"
+"""Default of `reward_model.must_beat`, which recipes leave out."""
 PROMPTS = "prompts"
 """Key of an SFT recipe: the prompts that a line began with."""
 
@@ -80,8 +82,10 @@ def reward(
         ranking_ids: Rankings that it learns from.
         left_out: Ids of the retracted pairs and prompts that it does not learn from.
     """
+    # Whether it may train a policy is decided after its training.
+    trained_as = config.reward_model.model_copy(update={"must_beat": NOT_WORSE})
     recipe = {
-        "reward_model": deciding_part(config.reward_model),
+        "reward_model": deciding_part(trained_as),
         **_weights(config),
     }
     if (

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from judges.panel.panel import Panelist
 from rlhf_core.config import Config
 from rlhf_core.evaluation.intervals import least_mean
+from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import Prompt, Split
+from rlhf_core.store import Store, line_queries, store_exists
 
 
 def decision_ahead(
@@ -41,3 +43,20 @@ def decision_ahead(
         f"{name} decides on {judged} held-out prompts: to be promoted, a policy that wins or loses "
         f"each of them outright must win {least:.1%}"
     )
+
+
+def wear_so_far(config: Config, prompts: Sequence[Prompt]) -> str:
+    """Return a sentence about the decisions that the held-out prompts took part in already.
+
+    Args:
+        config: Config of the run.
+        prompts: All of its prompts.
+
+    Returns:
+        The sentence; empty before the first decision.
+    """
+    if not store_exists(config.store):
+        return ""
+    held_out = [prompt.id for prompt in prompts if prompt.split is Split.HOLDOUT]
+    wear = line_queries.holdout_wear(Store(config.store), config.name, held_out)
+    return describe_wear(wear, config.promotion.decisions_per_holdout)

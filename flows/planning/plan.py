@@ -17,7 +17,7 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.silence import preflight
 from flows.planning.done import LATER_CYCLE, count_done
-from flows.planning.outlook import decision_ahead
+from flows.planning.outlook import decision_ahead, wear_so_far
 from flows.planning.sizes import measure_sizes
 from flows.training.rankings import count_imported
 from flows.training.rewards import check_rewards
@@ -54,6 +54,8 @@ class Plan:
     """Least win rate that can be promoted; None if no decision is possible."""
     decision: str
     """The least win rate, or the reason why no decision is possible, in words."""
+    wear: str = ""
+    """How often the held-out prompts decided already, in words; empty before the first time."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -143,6 +145,7 @@ def plan_cycles(
         holdout=len(prompts) - train,
         least_win_rate=least_win_rate,
         decision=decision,
+        wear=wear_so_far(config, prompts),
         left_out=intake.left_out,
         personal_data=intake.personal_data,
         ended=cycle.number - 1,

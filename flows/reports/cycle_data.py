@@ -6,9 +6,19 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
-from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Mode, Promotion, Prompt
+from rlhf_core.records import (
+    PROXY,
+    ApprovalRequest,
+    Candidate,
+    Evaluation,
+    Judgement,
+    Mode,
+    Promotion,
+    Prompt,
+)
 from rlhf_core.store import Store, line_queries, queries
 
 SAMPLES_PER_MODE = 2
@@ -57,9 +67,10 @@ class ComparedAnswers:
 
 
 def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
-    """Return the variables of the template; None before the cycle is decided."""
+    """Return the variables of the template; None before the cycle is decided or waits for that."""
     config = cycle.config
-    promotion = line_queries.promotions_of(store, config.name).get(cycle.number)
+    decided = line_queries.promotions_of(store, config.name).get(cycle.number)
+    promotion = decided or last_request(store, config.name, cycle.number)
     if promotion is None:
         return None
     stored = line_queries.evaluations_of(store, promotion.policy_id, promotion.baseline_id)
@@ -77,6 +88,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "cycle": cycle.number,
         "decided_at": line_queries.decided_at(store, promotion),
         "promotion": promotion,
+        "verdict": _verdict(decided),
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
         "win_rates": _win_rates(evaluations),
@@ -98,10 +110,16 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     }
 
 
+def _verdict(decided: Promotion | None) -> str:
+    if decided is None:
+        return "waits for approval"
+    return "was promoted" if decided.promoted else "was refused"
+
+
 class _Answers:
     """The held-out answers of both models, and their judgements."""
 
-    def __init__(self, store: Store, cycle: Cycle, promotion: Promotion) -> None:
+    def __init__(self, store: Store, cycle: Cycle, promotion: Promotion | ApprovalRequest) -> None:
         sampling = evaluation_sampling(cycle.config)
         batches = [
             cycle.batch(model_id, sampling, "evaluation")

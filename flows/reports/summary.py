@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flows.champion.approval import open_request
 from flows.cycle.cycle import Cycle
 from rlhf_core.config import Config
 from rlhf_core.records import Evaluation
@@ -45,6 +46,40 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         "is_edited": _is_edited(store, config, promotion.config_hash),
         "report": str(Cycle(config=config, number=number, run_id="").report_path),
     }
+
+
+def waiting_for_approval(config: Config, cycles: int) -> dict[str, Any] | None:
+    """Return the policy of a line that a person has to decide about before a run can go on.
+
+    Args:
+        config: Config of the line.
+        cycles: Number of cycles that the run was to end.
+
+    Returns:
+        The facts, ready for JSON; None if nothing waits.
+    """
+    request = open_request(Store(config.store), config.name)
+    if request is None or request.cycle > cycles:
+        return None
+    return {
+        "line": config.name,
+        "cycle": request.cycle,
+        "waits_for_approval": request.policy_id,
+        "reasons": list(request.reasons),
+        "report": str(Cycle(config=config, number=request.cycle, run_id="").report_path),
+    }
+
+
+def print_waiting(facts: dict[str, Any], to: Console) -> None:
+    """Print which policy waits for approval, and how to decide."""
+    policy = facts["waits_for_approval"]
+    lines = [
+        f"line {facts['line']}, cycle {facts['cycle']}: policy {policy} meets the conditions and "
+        f"waits for approval; {'; '.join(facts['reasons'])}",
+        f"report: {facts['report']}",
+        f"decide: solon approve {policy} --config … --reason …, or solon reject …",
+    ]
+    to.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _is_edited(store: Store, config: Config, ran_as: str) -> bool:

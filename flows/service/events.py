@@ -57,6 +57,8 @@ class Event(StrEnum):
     POLICY_PROMOTED = "solon.policy.promoted"
     POLICY_REFUSED = "solon.policy.refused"
     ROLLED_BACK = "solon.policy.rolled_back"
+    CHAMPION_PUBLISHED = "solon.champion.published"
+    PUBLICATION_FAILED = "solon.champion.publication_failed"
     GUARD_ALARM = "solon.guard.alarm"
     """The training judges find the policy better, and the judge that decides does not."""
     PROMPT_QUARANTINED = "solon.prompt.quarantined"

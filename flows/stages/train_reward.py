@@ -13,6 +13,7 @@ from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from flows.training.lineage import Roles, add_model, making
 from flows.training.rankings import ranked_candidates, training_rankings
+from flows.training.reward_comparison import compare_reward_model
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
 from flows.training.texts import demonstrations
 from rlhf_core.algorithms.optimisation import step_count
@@ -24,12 +25,12 @@ from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
-from rlhf_core.store import queries
+from rlhf_core.store import line_queries, queries
 
 
 @cycle_flow("train_reward")
 def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> str:
-    """Train the reward model if it is missing.
+    """Train the reward model if it is missing, and compare it with the line's last one.
 
     Args:
         cycle: The cycle under way.
@@ -38,7 +39,8 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
         recipe: Recipe of this cycle's rankings.
 
     Returns:
-        The id of the reward model.
+        The id of the reward model to train the policy with: the new one if it was accepted, else
+        the last one.
 
     Raises:
         ChampionChangedError: If a rollback changed the champion, and nothing was sampled from the
@@ -65,11 +67,26 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
                     model=version.id,
                     rankings=len(rankings),
                 )
-        work.detail = {"model": version.id, "rankings": len(rankings)}
+        is_decided = line_queries.reward_comparison(work.store, cycle.line, version.id) is not None
+        if not is_decided:
+            take_gpu(cycle.config)
+        decision = compare_reward_model(cycle, work.store, version, rankings)
+        accepted = version.id if decision.accepted else str(decision.baseline_id)
+        work.detail = {"model": accepted, "rankings": len(rankings)}
         work.result = Handover(
-            prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=version.id
+            prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=accepted
         )
-    return version.id
+        if not decision.accepted:
+            work.detail |= {"refused": version.id, "because": decision.reason}
+        if not decision.accepted and not is_decided:
+            announce(
+                Event.REWARD_MODEL_REFUSED,
+                cycle.line,
+                cycle=cycle.number,
+                refused=version.id,
+                model=accepted,
+            )
+    return accepted
 
 
 @train_reward.estimator

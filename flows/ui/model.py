@@ -19,8 +19,6 @@ from rlhf_core.store.lineage.graph import (
     tainted_rows,
 )
 
-DECISIONS = {None: "", True: "promoted", False: "refused"}
-
 
 def register(source: Source) -> None:
     @ui.page("/models")
@@ -48,7 +46,7 @@ async def _draw_list(source: Source) -> None:
                 model["line"],
                 model["cycle"],
                 model["base"],
-                DECISIONS[model["promoted"]],
+                model["decision"],
                 tainted.get(model["id"]),
                 model["run_id"],
                 model["created_at"],
@@ -107,7 +105,7 @@ def _figures(model: Story) -> None:
             "decisions",
             ["line", "cycle", "decision", "reasons"],
             [
-                (row["line"], row["cycle"], DECISIONS[row["promoted"]], "; ".join(row["reasons"]))
+                (row["line"], row["cycle"], row["decision"], "; ".join(row["reasons"]))
                 for row in model["promotions"]
             ],
         )

@@ -66,7 +66,7 @@ async def _draw(source: Source) -> None:
                 row["line"],
                 row["cycle"],
                 row["policy_id"],
-                "promoted" if row["promoted"] else "refused",
+                row["decision"],
                 "; ".join(row["reasons"]),
             )
             for row in gathered["promotions"]

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.champion import ChampionSettings, PublishSettings
 
 
 class TriggerSettings(Settings):
@@ -80,6 +81,10 @@ class ServiceSettings(Settings):
     """Conditions that start work by themselves."""
     notify: tuple[NotifySettings, ...] = ()
     """News for people, by Slack, e-mail or webhook."""
+    champion: ChampionSettings = ChampionSettings()
+    """The folder of the line's champion."""
+    publish: PublishSettings = PublishSettings()
+    """Where new champions are published."""
     stage_timeout_hours: PositiveFloat | None = None
     """A stage that takes longer is stopped, and resumes at the next run; null sets no limit."""
     gpu_limit: Annotated[str, Field(min_length=1)] | None = None

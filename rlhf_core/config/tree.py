@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from rlhf_core.config.address import StoreAddress
-from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
@@ -30,6 +30,7 @@ from rlhf_core.records import PROXY
 
 DEFAULT_LINE = "solon"
 """Name of the policy line for a config that was not loaded from a file."""
+MustBeat = Literal["none", "not_worse", "as_good", "better"]
 LINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -165,6 +166,14 @@ class RewardModelSettings(LabelSettings):
     correlation with length. The prompt's tokens decide which ones."""
     measure_every: Annotated[PositiveInt, ASIDE] = 10
     """Optimizer steps between two such measurements; there is always one at the end."""
+    must_beat: Annotated[Literal["none", "not_worse", "as_good", "better"], UNLESS_SET] = (
+        "not_worse"
+    )
+    """Condition on a new reward model before it trains a policy: its accuracy, against the line's
+    last one, on the pairs that both held out. not_worse refuses it if it is surely worse (one-sided
+    5 % of a paired test by prompt; few pairs show little, so most pass). as_good refuses it if its
+    accuracy is lower at all. better refuses it unless it is surely better. none only records the
+    comparison. After a refusal the last one trains the policy."""
 
 
 class ComputeSettings(Settings):

@@ -15,7 +15,13 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
-from rlhf_core.records.decisions import Rollback
+from rlhf_core.records.decisions import (
+    Approval,
+    ApprovalRequest,
+    Publication,
+    RewardComparison,
+    Rollback,
+)
 from rlhf_core.records.exchange import Import, ImportedRow
 from rlhf_core.records.intake import (
     Deletion,
@@ -65,6 +71,8 @@ from rlhf_core.records.training import (
 __all__ = [
     "PROXY",
     "RECORDS",
+    "Approval",
+    "ApprovalRequest",
     "ArtifactRemoval",
     "Candidate",
     "ConfigVersion",
@@ -95,6 +103,7 @@ __all__ = [
     "PromptSet",
     "PromptTombstone",
     "PromptUser",
+    "Publication",
     "Quarantine",
     "Ranking",
     "Record",
@@ -102,6 +111,7 @@ __all__ = [
     "Response",
     "Retraction",
     "Revision",
+    "RewardComparison",
     "Rollback",
     "RolloutRecord",
     "RolloutVerdict",
@@ -132,7 +142,11 @@ RECORDS: tuple[type[Record], ...] = (
     Metric,
     Evaluation,
     Promotion,
+    RewardComparison,
+    ApprovalRequest,
+    Approval,
     Rollback,
+    Publication,
     CycleRun,
     StageRun,
     TriggerFiring,

@@ -1,4 +1,4 @@
-"""Records of people's decisions about a policy line: rollbacks and approvals."""
+"""Records of decisions about a policy line: its reward models, approvals, champions."""
 
 from typing import Any, ClassVar
 
@@ -29,3 +29,82 @@ class Rollback(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.line, self.number)
+
+
+class ApprovalRequest(Record):
+    """A policy that meets the conditions of promotion and waits for a person to decide.
+
+    Its fields are those of the decision that it waits for.
+    """
+
+    table: ClassVar[str] = "approval_requests"
+    line: str
+    config_hash: str
+    cycle: int
+    policy_id: str
+    baseline_id: str
+    evaluation_id: str
+    reasons: tuple[str, ...]
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.cycle, self.evaluation_id)
+
+
+class Approval(Record):
+    """The decision of a person about a policy that meets the conditions of promotion."""
+
+    table: ClassVar[str] = "approvals"
+    line: str
+    cycle: int
+    policy_id: str
+    approved: bool
+    decided_by: str
+    reason: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.cycle, self.policy_id)
+
+
+class RewardComparison(Record):
+    """Whether a reward model may train policies of a line: it is compared with the last one."""
+
+    table: ClassVar[str] = "reward_comparisons"
+    line: str
+    cycle: int
+    model_id: str
+    baseline_id: str | None
+    """The last reward model that was accepted; null if there is none to compare with."""
+    rule: str
+    prompts: int
+    pairs: int
+    accuracy: float | None
+    accuracy_low: float | None
+    accuracy_high: float | None
+    baseline_accuracy: float | None
+    baseline_accuracy_low: float | None
+    baseline_accuracy_high: float | None
+    p_worse: float | None
+    p_better: float | None
+    accepted: bool
+    reason: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.model_id)
+
+
+class Publication(Record):
+    """An attempt to publish a champion to a target."""
+
+    table: ClassVar[str] = "publications"
+    line: str
+    target: str
+    model_id: str
+    change_id: str
+    """The promotion or rollback that made it the champion."""
+    attempt: str
+    """The run's id."""
+    published: bool
+    detail: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.change_id, self.target, self.attempt)

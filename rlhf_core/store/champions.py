@@ -87,6 +87,26 @@ def rollbacks_during(store: Store, line: str, cycle: int) -> list[Rollback]:
     return [each for each in rollbacks_of(store, line) if each.after_cycle == cycle - 1]
 
 
+def withdrawal_of(store: Store, line: str, policy_id: str) -> Rollback | None:
+    """Return the rollback that withdrew a policy of a line; None if none did, or it stands again.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        policy_id: The policy.
+    """
+    if policy_id in {each.policy_id for each in standing(store, line)}:
+        return None
+    decisions = line_queries.promotions_of(store, line).values()
+    cycles = [each.cycle for each in decisions if each.promoted and each.policy_id == policy_id]
+    withdrawing = [
+        each
+        for each in rollbacks_of(store, line)
+        if any(each.to_cycle < cycle <= each.after_cycle for cycle in cycles)
+    ]
+    return withdrawing[-1] if withdrawing else None
+
+
 def plan_rollback(
     store: Store, line: str, to: str | None, decided_by: str, reason: str
 ) -> Rollback:

@@ -1,8 +1,11 @@
 """Queries about policy lines: their runs, models and evaluations."""
 
+from collections.abc import Collection
 from datetime import datetime
 
+from rlhf_core.evaluation.wear import Wear, wear_of
 from rlhf_core.records import (
+    ApprovalRequest,
     ConfigVersion,
     CycleRun,
     Evaluation,
@@ -10,6 +13,7 @@ from rlhf_core.records import (
     ModelInput,
     ModelVersion,
     Promotion,
+    RewardComparison,
     RolloutRecord,
     StageRun,
 )
@@ -31,9 +35,9 @@ def promotions_of(store: Store, line: str) -> dict[int, Promotion]:
     return {promotion.cycle: promotion for promotion in rows}
 
 
-def decided_at(store: Store, promotion: Promotion) -> datetime:
-    """Return the time at which a decision was written."""
-    (row,) = store.query("SELECT created_at FROM promotions WHERE id = ?", [promotion.id])
+def decided_at(store: Store, decision: Promotion | ApprovalRequest) -> datetime:
+    """Return the time at which a decision, or the request for it, was written."""
+    (row,) = store.query(f"SELECT created_at FROM {decision.table} WHERE id = ?", [decision.id])
     decided: datetime = row["created_at"]
     return decided
 
@@ -104,6 +108,56 @@ def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]
     for metric in store.rows(Metric, "model_id = ?", [model_id]):
         curves.setdefault(metric.name, []).append((metric.step, metric.value))
     return {name: sorted(points) for name, points in curves.items()}
+
+
+def reward_comparison(store: Store, line: str, model_id: str) -> RewardComparison | None:
+    """Return the decision whether a reward model may train policies of a line, if there is one.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        model_id: The reward model.
+    """
+    rows = store.rows(RewardComparison, "line = ? AND model_id = ?", [line, model_id])
+    return rows[0] if rows else None
+
+
+def accepted_reward_model(store: Store, line: str) -> ModelVersion | None:
+    """Return the reward model of a line that was accepted last and rests on nothing retracted."""
+    rows = store.query(
+        "SELECT model_id FROM reward_comparisons WHERE line = ? AND accepted "
+        "AND model_id NOT IN (SELECT model_id FROM tainted_models) "
+        "ORDER BY cycle DESC, created_at DESC LIMIT 1",
+        [line],
+    )
+    return model(store, rows[0]["model_id"]) if rows else None
+
+
+def holdout_wear(store: Store, line: str, prompt_ids: Collection[str]) -> Wear:
+    """Return how worn some held-out prompts are by a line's decisions.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        prompt_ids: The held-out prompts.
+    """
+    rows = store.query(
+        "SELECT decisions, error_spent FROM holdout_wear "
+        "WHERE line = ? AND prompt_id IN (SELECT unnest(?))",
+        [line, list(prompt_ids)],
+    )
+    return wear_of(len(prompt_ids), [(row["decisions"], row["error_spent"]) for row in rows])
+
+
+def decided_on(store: Store, line: str) -> list[str]:
+    """Return the held-out prompts of a line's last decision."""
+    rows = store.query(
+        "SELECT DISTINCT prompt_id FROM candidates JOIN prompts ON prompts.id = prompt_id "
+        "WHERE split = 'holdout' AND model_id = (SELECT arg_max(policy_id, cycle) "
+        "FROM promotions WHERE line = ?)",
+        [line],
+    )
+    return [row["prompt_id"] for row in rows]
 
 
 def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:

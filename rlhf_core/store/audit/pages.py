@@ -151,11 +151,17 @@ def costs(snapshot: Snapshot) -> list[Row]:
     ).as_dicts()
 
 
+DECISION = """CASE WHEN promotions.id IS NULL THEN '' WHEN NOT promoted THEN 'refused'
+WHEN promotions.id IN (SELECT id FROM standing_promotions) THEN 'promoted'
+ELSE 'promoted, rolled back' END AS decision"""
+"""SQL over promotions for what became of a policy."""
+
+
 def model_list(snapshot: Snapshot) -> list[Row]:
     """Return the newest models, with the decision on those that were up for promotion."""
     return snapshot.query(
         "SELECT models.id, models.kind, base, model_runs.line, model_runs.cycle, "
-        "models.created_at, models.run_id, promoted "
+        f"models.created_at, models.run_id, {DECISION} "
         "FROM models JOIN model_runs ON model_id = models.id "
         "LEFT JOIN promotions ON policy_id = models.id "
         "ORDER BY models.created_at DESC, models.id LIMIT 500"
@@ -173,7 +179,7 @@ def recent_runs(snapshot: Snapshot) -> list[Row]:
 
 def recent_promotions(snapshot: Snapshot) -> list[Row]:
     return snapshot.query(
-        "SELECT created_at, line, cycle, policy_id, promoted, reasons FROM promotions "
+        f"SELECT created_at, line, cycle, policy_id, {DECISION}, reasons FROM promotions "
         f"ORDER BY created_at DESC LIMIT {RECENT_ROWS}"
     ).as_dicts()
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rlhf_core.records.turns import turns_to_show
+from rlhf_core.store.audit.pages import DECISION
 from rlhf_core.store.lineage.tree import Subject, anything_retracted, subject_of
 from rlhf_core.store.snapshot import Snapshot
 
@@ -208,7 +209,7 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
         ),
         "promotions": _rows(
             snapshot,
-            "SELECT line, cycle, promoted, reasons FROM promotions WHERE policy_id = $id "
+            f"SELECT line, cycle, {DECISION}, reasons FROM promotions WHERE policy_id = $id "
             "ORDER BY line, cycle",
             asked,
         ),

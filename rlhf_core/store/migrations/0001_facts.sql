@@ -497,6 +497,93 @@ COMMENT ON COLUMN promotions.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 COMMENT ON COLUMN promotions.line IS 'Name of the policy line.';
 
+CREATE TABLE reward_comparisons (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, model_id VARCHAR NOT NULL,
+    baseline_id VARCHAR, rule VARCHAR NOT NULL, prompts INTEGER NOT NULL, pairs INTEGER NOT NULL,
+    accuracy DOUBLE, accuracy_low DOUBLE, accuracy_high DOUBLE, baseline_accuracy DOUBLE,
+    baseline_accuracy_low DOUBLE, baseline_accuracy_high DOUBLE, p_worse DOUBLE, p_better DOUBLE,
+    accepted BOOLEAN NOT NULL, reason VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE reward_comparisons IS
+    'Each reward model of a line against the last accepted one, on pairs that both held out; only '
+    'accepted ones train policies.';
+COMMENT ON COLUMN reward_comparisons.id IS 'Hash of line and model_id.';
+COMMENT ON COLUMN reward_comparisons.line IS 'Name of the policy line.';
+COMMENT ON COLUMN reward_comparisons.cycle IS 'Number of the cycle that trained it, from 1.';
+COMMENT ON COLUMN reward_comparisons.model_id IS 'models.id of the reward model.';
+COMMENT ON COLUMN reward_comparisons.baseline_id IS
+    'models.id of the last accepted reward model; null if there was none to compare with.';
+COMMENT ON COLUMN reward_comparisons.rule IS 'Value of reward_model.must_beat.';
+COMMENT ON COLUMN reward_comparisons.prompts IS 'Prompts whose pairs neither of the two learnt from.';
+COMMENT ON COLUMN reward_comparisons.pairs IS 'Pairs of those prompts that prefer an answer.';
+COMMENT ON COLUMN reward_comparisons.accuracy IS
+    'Share of those pairs in whose order the reward model scores, with equal weights of prompts; '
+    'null without a comparison.';
+COMMENT ON COLUMN reward_comparisons.accuracy_low IS
+    'Lower end of its 95 % interval over prompts.';
+COMMENT ON COLUMN reward_comparisons.accuracy_high IS 'Upper end of that interval.';
+COMMENT ON COLUMN reward_comparisons.baseline_accuracy IS
+    'The same share for the last accepted reward model.';
+COMMENT ON COLUMN reward_comparisons.baseline_accuracy_low IS
+    'Lower end of its 95 % interval over prompts.';
+COMMENT ON COLUMN reward_comparisons.baseline_accuracy_high IS 'Upper end of that interval.';
+COMMENT ON COLUMN reward_comparisons.p_worse IS
+    'Chance of a difference at least as bad for the new model if the two were exchangeable, by '
+    'swapping them at random within prompts.';
+COMMENT ON COLUMN reward_comparisons.p_better IS 'The same for a difference at least as good.';
+COMMENT ON COLUMN reward_comparisons.accepted IS 'True if it may train policies.';
+COMMENT ON COLUMN reward_comparisons.reason IS 'The reason, in words.';
+COMMENT ON COLUMN reward_comparisons.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN reward_comparisons.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN reward_comparisons.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE approval_requests (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
+    cycle INTEGER NOT NULL, policy_id VARCHAR NOT NULL, baseline_id VARCHAR NOT NULL,
+    evaluation_id VARCHAR NOT NULL, reasons VARCHAR[] NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE approval_requests IS
+    'Policies that met the conditions of promotion where promotion.approval is manual; '
+    'open_approvals lists those that still wait.';
+COMMENT ON COLUMN approval_requests.id IS 'Hash of line, cycle and evaluation_id.';
+COMMENT ON COLUMN approval_requests.line IS 'Name of the policy line.';
+COMMENT ON COLUMN approval_requests.config_hash IS 'configs.config_hash of the run.';
+COMMENT ON COLUMN approval_requests.cycle IS 'Number of the cycle, from 1.';
+COMMENT ON COLUMN approval_requests.policy_id IS 'models.id of the policy.';
+COMMENT ON COLUMN approval_requests.baseline_id IS 'models.id of the baseline.';
+COMMENT ON COLUMN approval_requests.evaluation_id IS
+    'evaluations.id of the evaluation that decided.';
+COMMENT ON COLUMN approval_requests.reasons IS 'The reasons for its promotion, in words.';
+COMMENT ON COLUMN approval_requests.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN approval_requests.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN approval_requests.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE approvals (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, policy_id VARCHAR NOT NULL,
+    approved BOOLEAN NOT NULL, decided_by VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE approvals IS
+    'What people decided about policies that met the conditions of promotion.';
+COMMENT ON COLUMN approvals.id IS 'Hash of line, cycle and policy_id.';
+COMMENT ON COLUMN approvals.line IS 'Name of the policy line.';
+COMMENT ON COLUMN approvals.cycle IS 'Number of the cycle, from 1.';
+COMMENT ON COLUMN approvals.policy_id IS 'models.id of the policy.';
+COMMENT ON COLUMN approvals.approved IS 'True if the policy is to be promoted.';
+COMMENT ON COLUMN approvals.decided_by IS 'Name of the person who decided.';
+COMMENT ON COLUMN approvals.reason IS 'Reason, in the words of the person who decided.';
+COMMENT ON COLUMN approvals.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN approvals.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN approvals.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE rollbacks (
     id VARCHAR NOT NULL, line VARCHAR NOT NULL, number INTEGER NOT NULL,
     after_cycle INTEGER NOT NULL, from_id VARCHAR NOT NULL, to_id VARCHAR NOT NULL,
@@ -521,6 +608,31 @@ COMMENT ON COLUMN rollbacks.created_at IS 'Time at which the row was written, UT
 COMMENT ON COLUMN rollbacks.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';
 COMMENT ON COLUMN rollbacks.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE publications (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, target VARCHAR NOT NULL, model_id VARCHAR NOT NULL,
+    change_id VARCHAR NOT NULL, attempt VARCHAR NOT NULL, published BOOLEAN NOT NULL,
+    detail VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE publications IS
+    'Attempts to publish champions (service.publish); what failed is tried again at the next run '
+    'of the promote stage.';
+COMMENT ON COLUMN publications.id IS 'Hash of change_id, target and attempt.';
+COMMENT ON COLUMN publications.line IS 'Name of the policy line.';
+COMMENT ON COLUMN publications.target IS
+    'Kind of the target and its name; for an address, a hash of it.';
+COMMENT ON COLUMN publications.model_id IS 'models.id of the champion.';
+COMMENT ON COLUMN publications.change_id IS
+    'promotions.id or rollbacks.id of the decision that made it the champion.';
+COMMENT ON COLUMN publications.attempt IS 'The run that tried.';
+COMMENT ON COLUMN publications.published IS 'True if the target took it.';
+COMMENT ON COLUMN publications.detail IS 'What was done or went wrong, in words.';
+COMMENT ON COLUMN publications.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN publications.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN publications.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
 CREATE TABLE cycle_runs (

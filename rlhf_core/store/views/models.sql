@@ -128,17 +128,34 @@ COMMENT ON COLUMN live_models.prompts IS 'Number of held-out prompts behind the 
 COMMENT ON COLUMN live_models.refused_since IS
     'Number of cycles of the line since then whose policy was refused.';
 
+CREATE OR REPLACE VIEW open_approvals AS
+SELECT * FROM approval_requests AS request
+WHERE NOT EXISTS (SELECT 1 FROM promotions
+                  WHERE promotions.line = request.line AND promotions.cycle = request.cycle)
+    AND NOT EXISTS (SELECT 1 FROM approvals
+                    WHERE approvals.line = request.line AND approvals.cycle = request.cycle
+                        AND approvals.policy_id = request.policy_id)
+QUALIFY row_number() OVER (PARTITION BY line, cycle ORDER BY created_at DESC) = 1;
+COMMENT ON VIEW open_approvals IS
+    'Policies that wait for `solon approve` or `solon reject`: SELECT line, cycle, policy_id, '
+    'reasons FROM open_approvals';
+
 CREATE OR REPLACE VIEW champion_changes AS
-SELECT line, cycle AS after_cycle, 0 AS number, created_at, 'promoted' AS change,
-       baseline_id AS from_id, policy_id AS to_id, 'solon' AS decided_by,
+SELECT promotions.id, promotions.line, promotions.cycle AS after_cycle, 0 AS number,
+       promotions.created_at,
+       'promoted' AS change, baseline_id AS from_id, promotions.policy_id AS to_id,
+       coalesce(approvals.decided_by, 'solon') AS decided_by,
        array_to_string(reasons, '; ') AS reason
-FROM promotions WHERE promoted
+FROM promotions LEFT JOIN approvals ON approvals.line = promotions.line
+    AND approvals.cycle = promotions.cycle AND approvals.policy_id = promotions.policy_id
+WHERE promoted
 UNION ALL
-SELECT line, after_cycle, number, created_at, 'rolled back', from_id, to_id, decided_by, reason
+SELECT id, line, after_cycle, number, created_at, 'rolled back', from_id, to_id, decided_by, reason
 FROM rollbacks;
 COMMENT ON VIEW champion_changes IS
     'Every change of a line''s champion, with who decided it and why: SELECT * FROM '
     'champion_changes WHERE line = ''…'' ORDER BY after_cycle, number';
+COMMENT ON COLUMN champion_changes.id IS 'promotions.id or rollbacks.id.';
 COMMENT ON COLUMN champion_changes.line IS 'Name of the policy line.';
 COMMENT ON COLUMN champion_changes.after_cycle IS
     'The cycle that was promoted, or the last decided one at a rollback.';

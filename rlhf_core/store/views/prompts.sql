@@ -148,3 +148,30 @@ COMMENT ON COLUMN privacy_summary.kind IS 'Kind of personal data, as in privacy_
 COMMENT ON COLUMN privacy_summary.action IS 'counted, masked or dropped.';
 COMMENT ON COLUMN privacy_summary.prompts IS 'Number of prompts with such data.';
 COMMENT ON COLUMN privacy_summary.spans IS 'Number of places in their texts.';
+
+CREATE OR REPLACE VIEW holdout_wear AS
+WITH answered AS (
+    SELECT DISTINCT model_id, prompt_id FROM candidates
+    WHERE prompt_id IN (SELECT id FROM prompts WHERE split = 'holdout')
+), settings AS (
+    SELECT config_hash, try_cast(
+        try_cast(config AS JSON) ->> '$.promotion.confidence' AS DOUBLE) AS confidence
+    FROM configs
+)
+SELECT promotions.line, prompt_id, count(*) AS decisions,
+       sum((1 - coalesce(confidence, 0.95)) / 2) AS error_spent,
+       max(promotions.created_at) AS last_at
+FROM promotions JOIN answered ON answered.model_id = promotions.policy_id
+LEFT JOIN settings ON settings.config_hash = promotions.config_hash
+GROUP BY promotions.line, prompt_id;
+COMMENT ON VIEW holdout_wear IS
+    'How often each held-out prompt took part in a decision on promotion: SELECT decisions, '
+    'count(*) FROM holdout_wear WHERE line = ''…'' GROUP BY 1';
+COMMENT ON COLUMN holdout_wear.line IS 'Name of the policy line.';
+COMMENT ON COLUMN holdout_wear.prompt_id IS 'prompts.id.';
+COMMENT ON COLUMN holdout_wear.decisions IS
+    'Decisions about a policy that answered the prompt, whether promoted or refused.';
+COMMENT ON COLUMN holdout_wear.error_spent IS
+    'Sum over these decisions of the chance to promote a policy that is no better, '
+    '(1 - promotion.confidence) / 2: a bound of the chance that one of them did.';
+COMMENT ON COLUMN holdout_wear.last_at IS 'Time of the last of these decisions.';

@@ -5,7 +5,16 @@ import random
 import pytest
 
 from rlhf_core.errors import IdError, StoreError
-from rlhf_core.records import Evaluation, ModelKind, ModelVersion, Promotion, Record, Rollback
+from rlhf_core.records import (
+    ConfigVersion,
+    Evaluation,
+    ModelKind,
+    ModelVersion,
+    Promotion,
+    Record,
+    Rollback,
+    Split,
+)
 from rlhf_core.store import Store
 from rlhf_core.store.champions import (
     Promoted,
@@ -14,7 +23,10 @@ from rlhf_core.store.champions import (
     plan_rollback,
     rollbacks_during,
     standing,
+    withdrawal_of,
 )
+from rlhf_core.store.line_queries import decided_on, holdout_wear
+from tests.facts import candidate, prompt
 
 SFT = ModelVersion(kind=ModelKind.SFT, base="tiny", recipe="{}", config_hash="hash")
 
@@ -100,6 +112,17 @@ def test_a_rollback_can_be_undone_and_does_not_bring_back_what_it_passed(line: S
     rolled_back(line, IDS[4])
     assert ids(line) == [IDS[1], IDS[4]]  # 2 stays withdrawn
     assert rolled_back(line).to_id == IDS[1]
+
+
+def test_a_policy_that_was_withdrawn_is_known_until_it_stands_again(line: Store):
+    """The same training may come to it again, and must not promote it silently."""
+    rollback = rolled_back(line, IDS[1])
+    assert withdrawal_of(line, "main", IDS[4]) == rollback
+    assert withdrawal_of(line, "main", IDS[1]) is None
+    assert withdrawal_of(line, "main", IDS[3]) is None  # refused, never the champion
+    rolled_back(line, IDS[4])
+    assert withdrawal_of(line, "main", IDS[4]) is None
+    assert withdrawal_of(line, "main", IDS[2]) == rollback
 
 
 def test_a_later_promotion_stands_on_what_was_rolled_back_to(line: Store):
@@ -189,3 +212,23 @@ def test_views_name_the_champion_and_who_changed_it(line: Store):
         ("rolled back", IDS[2], "ada", "rude"),
     ]
     assert rollback.after_cycle == 5
+
+
+def test_each_decision_wears_the_held_out_prompts_that_it_was_made_on(store: Store):
+    """One prompt took part in both decisions, one in the second; the training prompt in none."""
+    old, new, learnt = prompt("Old?"), prompt("New?"), prompt("Learnt?")
+    held_out = [each.model_copy(update={"split": Split.HOLDOUT}) for each in (old, new)]
+    answers = [
+        candidate("Answer", 0, model_id=IDS[cycle], prompt_id=asked.id)
+        for cycle, asked in ((1, old), (2, old), (2, new), (1, learnt))
+    ]
+    sure = ConfigVersion(config_hash="hash", config='{"promotion": {"confidence": 0.9}}')
+    learnt = learnt.model_copy(update={"split": Split.TRAIN})
+    store.append([*held_out, learnt, *answers, sure, decision(1), decision(2, promoted=False)])
+    rows = store.query("SELECT prompt_id, decisions, error_spent FROM holdout_wear")
+    found = {row["prompt_id"]: (row["decisions"], row["error_spent"]) for row in rows}
+    assert found == {old.id: (2, pytest.approx(0.1)), new.id: (1, pytest.approx(0.05))}
+    assert sorted(decided_on(store, "main")) == sorted([old.id, new.id])
+    wear = holdout_wear(store, "main", [old.id, new.id])
+    assert (wear.prompts, wear.decisions) == (2, 2)
+    assert holdout_wear(store, "other", [old.id]).decisions == 0

@@ -1,0 +1,1 @@
+"""Publication of champions: a model hub, MLflow, a vLLM server, a webhook."""
