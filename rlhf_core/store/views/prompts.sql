@@ -154,12 +154,14 @@ WITH answered AS (
     SELECT DISTINCT model_id, prompt_id FROM candidates
     WHERE prompt_id IN (SELECT id FROM prompts WHERE split = 'holdout')
 ), settings AS (
-    SELECT config_hash, try_cast(
-        try_cast(config AS JSON) ->> '$.promotion.confidence' AS DOUBLE) AS confidence
-    FROM configs
+    SELECT config_hash,
+           try_cast(json ->> '$.promotion.confidence' AS DOUBLE) AS confidence,
+           try_cast(json ->> '$.promotion.win_rate_above' AS DOUBLE) AS win_rate_above
+    FROM (SELECT config_hash, try_cast(config AS JSON) AS json FROM configs)
 )
 SELECT promotions.line, prompt_id, count(*) AS decisions,
-       sum((1 - coalesce(confidence, 0.95)) / 2) AS error_spent,
+       sum(CASE WHEN win_rate_above < 0.5 THEN 1 ELSE (1 - coalesce(confidence, 0.95)) / 2 END)
+           AS error_spent,
        max(promotions.created_at) AS last_at
 FROM promotions JOIN answered ON answered.model_id = promotions.policy_id
 LEFT JOIN settings ON settings.config_hash = promotions.config_hash
@@ -173,5 +175,6 @@ COMMENT ON COLUMN holdout_wear.decisions IS
     'Decisions about a policy that answered the prompt, whether promoted or refused.';
 COMMENT ON COLUMN holdout_wear.error_spent IS
     'Sum over these decisions of the chance to promote a policy that is no better, '
-    '(1 - promotion.confidence) / 2: a bound of the chance that one of them did.';
+    '(1 - promotion.confidence) / 2, or 1 where promotion.win_rate_above is below one half: a '
+    'bound of the chance that one of them did.';
 COMMENT ON COLUMN holdout_wear.last_at IS 'Time of the last of these decisions.';

@@ -232,3 +232,11 @@ def test_each_decision_wears_the_held_out_prompts_that_it_was_made_on(store: Sto
     wear = holdout_wear(store, "main", [old.id, new.id])
     assert (wear.prompts, wear.decisions) == (2, 2)
     assert holdout_wear(store, "other", [old.id]).decisions == 0
+
+
+def test_a_decision_that_asks_for_no_better_policy_bounds_nothing(store: Store):
+    asked = prompt("Old?").model_copy(update={"split": Split.HOLDOUT})
+    loose = ConfigVersion(config_hash="hash", config='{"promotion": {"win_rate_above": 0.4}}')
+    answer = candidate("Answer", 0, model_id=IDS[1], prompt_id=asked.id)
+    store.append([asked, answer, loose, decision(1)])
+    assert holdout_wear(store, "main", [asked.id]).false_promotion == 1.0
