@@ -22,7 +22,7 @@ LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MARKUP = re.compile(r"([\\`*_{}\[\]()#|!~])")
 LINKING = {":": "&#58;", "@": "&#64;", "www.": "www&#46;"}
-"""What makes a link of a bare address."""
+"""Marks that make a link of a bare address, and what shows the same."""
 
 COUNTS_SQL = """
 SELECT

@@ -55,7 +55,7 @@ class Plan:
     decision: str
     """The least win rate, or the reason why no decision is possible, in words."""
     wear: str = ""
-    """How often the held-out prompts decided already, in words; empty before the first time."""
+    """The decisions on the held-out prompts so far, in words; empty before the first one."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -114,8 +114,7 @@ def plan_cycles(
     panel = [Panelist(settings) for settings in config.judges]
     jury = [Panelist(settings) for settings in config.evaluation.judges]
     _check(config, [*panel, *jury])
-    intake = read_checked_prompts(config)
-    prompts = intake.prompts
+    prompts = (intake := read_checked_prompts(config)).prompts
     train = sum(prompt.split is Split.TRAIN for prompt in prompts)
     least_win_rate, decision = decision_ahead(config, prompts, jury[0])
     compute, imported = choose_compute(config.compute), count_imported(config)

@@ -18,7 +18,7 @@ class Release:
     line: str
     model_id: str
     facts: dict[str, Any]
-    """Who decided, why and on which figures, ready for JSON."""
+    """The decision, its reasons and its figures, ready for JSON."""
     folder: Path | None
     """The champion's folder; None if service.champion.form is none."""
 

@@ -84,7 +84,7 @@ class ServiceSettings(Settings):
     champion: ChampionSettings = ChampionSettings()
     """The folder of the line's champion."""
     publish: PublishSettings = PublishSettings()
-    """Where new champions are published."""
+    """Targets that new champions are published to."""
     stage_timeout_hours: PositiveFloat | None = None
     """A stage that takes longer is stopped, and resumes at the next run; null sets no limit."""
     gpu_limit: Annotated[str, Field(min_length=1)] | None = None

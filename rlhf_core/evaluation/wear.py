@@ -1,4 +1,4 @@
-"""How worn a held-out set is: each decision on it may promote a policy that is no better.
+"""The wear of a held-out set: each decision on it may promote a policy that is no better.
 
 A decision promotes such a policy with a chance of at most (1 - confidence) / 2, the error of one
 end of the interval. Over several decisions on one set the chances add up at most (Bonferroni,

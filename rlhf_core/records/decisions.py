@@ -66,7 +66,7 @@ class Approval(Record):
 
 
 class RewardComparison(Record):
-    """Whether a reward model may train policies of a line: it is compared with the last one."""
+    """The decision whether a reward model may train policies, against the line's last one."""
 
     table: ClassVar[str] = "reward_comparisons"
     line: str
