@@ -65,7 +65,11 @@ def check(found: Series, config: Config) -> None:
         ended["at"]
     )
     assert value(found, "misled_judges", line=line) >= 0
-    assert value(found, "policy_metric", line=line, name="kl") >= 0
+    (last,) = store.query(
+        "SELECT value FROM metrics WHERE name = 'kl' AND model_id = ? ORDER BY step DESC LIMIT 1",
+        [promotion["policy_id"]],
+    )
+    assert value(found, "policy_metric", line=line, name="kl") == pytest.approx(last["value"])
 
 
 def test_a_scrape_tells_of_a_line_what_its_store_does(
