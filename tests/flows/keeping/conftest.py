@@ -11,12 +11,12 @@ from rlhf_core.config import Config
 from tests.flows.conftest import smoke
 
 WINS = ("promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000")
-LOSES = ("promotion.win_rate_above=0.999", *WINS[1:])
+LOSES = (*WINS[:2], "promotion.max_kl=0.000001")
 
 
 def line_in(folder: Path, *overrides: str) -> Config:
     """Return the smoke config of the line `kept`, with its store in a folder."""
-    return smoke(folder, "name=kept", "prompts.limit=20", "promotion.min_prompts=1", *overrides)
+    return smoke(folder, "name=kept", *overrides)
 
 
 @pytest.fixture(scope="session")

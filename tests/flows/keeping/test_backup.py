@@ -26,8 +26,7 @@ from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import SOLON
 from tests.flows.test_cli import call
 
-LINE = ("name=kept", "prompts.limit=20", "promotion.min_prompts=1", "training.steps=4",
-        "compute.checkpoint_every=1")  # fmt: skip
+LINE = ("name=kept", "training.steps=4", "compute.checkpoint_every=1")
 
 
 def nothing(read: int) -> None:
