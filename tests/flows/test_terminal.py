@@ -9,9 +9,9 @@ from rich.table import Table
 
 from flows.charts import svg as charts
 from flows.cli.main import _fail
-from flows.run import _ConsoleLog
 from flows.terminal import screen
 from flows.terminal.harmless import SafeConsole, harmless, harmless_json
+from flows.terminal.logs import _ConsoleLog
 from rlhf_core.errors import ConfigError
 
 TITLE = "\x1b]0;owned\x07"
