@@ -6,6 +6,7 @@ It runs the same application as `prefect server start`, without the banner. With
 serves only the API, and none of the services that schedules need.
 """
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 SHUTDOWN_SECONDS = 2
+PATIENT = {
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+}
+"""Settings with which SQLite keeps up: fewer, larger writes, and none refused on a busy machine
+because another holds the lock for ten seconds. Variables that are set already win."""
 
 
 class _OwnServerAlone:
@@ -39,6 +51,8 @@ def main() -> None:
     """Serve until SIGTERM, or until the parent is gone."""
     port, parent = int(sys.argv[1]), int(sys.argv[2])
     end_with(parent)
+    for name, value in PATIENT.items():
+        os.environ.setdefault(name, value)
     import uvicorn
     from prefect.server.api.server import create_app
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,9 @@ class Workplace:
     ) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if found := wanted():
-                return found
+            with suppress(TimeoutError, ConnectionError, urllib.error.URLError):
+                if found := wanted():
+                    return found
             time.sleep(0.5)
         raise AssertionError(f"waited in vain for {what}: {self.logs()}")
 
