@@ -218,9 +218,11 @@ def test_the_hub_gets_the_merged_model_and_its_card(release: Release, monkeypatc
 
 @pytest.mark.extra("mlflow")
 def test_mlflow_registers_a_version_with_the_folder_and_the_figures(
-    release: Release, tmp_path: Path
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from mlflow import MlflowClient
+
+    monkeypatch.chdir(tmp_path)  # MLflow keeps artifacts below the working directory
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     settings = MLflowSettings(model="answers", tracking_uri=uri)
