@@ -68,6 +68,7 @@ def test_an_approved_policy_is_promoted_and_ends_its_cycle(waiting: Config):
         answer(waiting, request.policy_id, True, "ada", "again")
 
 
+@pytest.mark.slow
 def test_a_rejected_policy_is_refused_at_the_next_run(waiting: Config):
     answer(waiting, "", False, "bob", "flatters the user")
     run_cycles(waiting, 1, is_quiet=True)
@@ -78,6 +79,7 @@ def test_a_rejected_policy_is_refused_at_the_next_run(waiting: Config):
     assert champions.champion(Store(waiting.store), waiting.name) is None
 
 
+@pytest.mark.slow
 def test_a_person_approves_in_the_form_of_prefects_page(waiting: Config, tmp_path: Path):
     """The form asks for decision, name and reason, and refuses empty ones."""
     fields = approval.parameters.properties

@@ -216,6 +216,7 @@ def test_the_hub_gets_the_merged_model_and_its_card(release: Release, monkeypatc
     assert server.files["README.md"] == "# Card"
 
 
+@pytest.mark.slow
 @pytest.mark.extra("mlflow")
 def test_mlflow_registers_a_version_with_the_folder_and_the_figures(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
