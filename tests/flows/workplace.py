@@ -20,11 +20,12 @@ import yaml
 from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE
-from tests.flows.processes import solon
+from tests.flows.processes import SOLON, solon
 from tests.flows.serving import ask
 
 PROMPTS = (ROOT / "deploy" / "prompts" / "default.jsonl").read_text().splitlines(keepends=True)
-POOLS = ("solon-cpu", "solon-gpu")
+CPU, GPU = "solon-cpu", "solon-gpu"
+POOLS = (CPU, GPU)
 PATIENCE_SECONDS = 480
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 Process = subprocess.Popen[bytes]
@@ -105,9 +106,14 @@ class Workplace:
             return False
 
     def start_workers(self) -> None:
-        prefect = str(Path(sys.executable).with_name("prefect"))
         for pool in POOLS:
-            self._start(pool, [prefect, "worker", "start", "--pool", pool, "--name", pool])
+            self.start_worker(pool)
+
+    def start_worker(self, pool: str) -> None:
+        command = [SOLON]
+        if pool == GPU:  # the command refuses to serve it on a machine without a GPU
+            command = [sys.executable, "-m", "tests.flows.worker_without_gpu"]
+        self._start(pool, [*command, "worker", "--pool", pool, "--name", pool])
 
     def _start(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("a") as stream:
