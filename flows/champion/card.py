@@ -39,8 +39,9 @@ SELECT DISTINCT source FROM prompt_sets
 WHERE list_has_any(prompt_ids, (SELECT list(prompt_id) FROM prompt_models WHERE model_id = ?))
 ORDER BY source"""
 JUDGES_SQL = """
-SELECT judge_version, string_agg(DISTINCT CASE role WHEN 'evaluation' THEN 'evaluated it'
-    WHEN 'reward' THEN 'part of the reward' ELSE 'judged training data' END, '; ') AS roles
+SELECT judge_version, array_to_string(list_sort(list(DISTINCT CASE role
+    WHEN 'evaluation' THEN 'evaluated it' WHEN 'reward' THEN 'part of the reward'
+    ELSE 'judged training data' END)), '; ') AS roles
 FROM model_ancestry JOIN model_judges ON model_judges.model_id = ancestor_id
 WHERE model_ancestry.model_id = ? AND (role <> 'evaluation' OR ancestor_id = ?)
     AND NOT starts_with(judge_version, 'reward-')

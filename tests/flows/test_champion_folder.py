@@ -36,6 +36,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
         return model(input_ids=torch.arange(6)[None]).logits.float()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("server")
 def test_transformers_and_peft_load_the_champion_as_it_is(promoted: Config):
     link = promoted.artifacts / "champion" / promoted.name
@@ -52,6 +53,7 @@ def test_transformers_and_peft_load_the_champion_as_it_is(promoted: Config):
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
 
 
+@pytest.mark.slow
 def test_the_card_tells_the_facts_of_the_store(promoted: Config):
     card = (promoted.artifacts / "champion" / promoted.name / "README.md").read_text()
     header = yaml.safe_load(card.split("---\n")[1])
@@ -64,9 +66,10 @@ def test_the_card_tells_the_facts_of_the_store(promoted: Config):
     for words in (row["model_id"], "tiny-random", f"{100 * row['win_rate']:.1f} %", plain(judge)):
         assert words in card
     assert "licence of the base | unknown" in card
-    assert "| judged training data |" in card
+    assert f"| {plain(judge)} | evaluated it; judged training data |" in card
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("server")
 def test_a_rollback_switches_the_folder_and_back(promoted: Config, tmp_path: Path):
     shutil.copytree(promoted.store.parent, tmp_path / "copy", symlinks=True)

@@ -56,7 +56,9 @@ def test_plan_and_ingest_agree_and_the_store_never_sees_what_is_masked(tmp_path:
     assert query_store(
         config.store, "SELECT kind, action, prompts, spans FROM privacy_summary"
     ).rows == [("email", "masked", 1, 1)]
-    held = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.suffix != ".jsonl")
+    held = b"".join(
+        p.read_bytes() for p in tmp_path.iterdir() if p.is_file() and p.suffix != ".jsonl"
+    )
     assert b"Please answer [EMAIL] today" in held
     assert b"ann.lee" not in held
 
