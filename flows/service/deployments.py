@@ -31,7 +31,7 @@ QUEUES = {CPU: ("default",), GPU: ("evaluation", "training", "sampling")}
 CYCLE, FIRST, CHECK = "cycle", "feedback", "check"
 LATE = timedelta(seconds=60)
 """A firing that nobody has served for longer is skipped."""
-START_SECONDS = 60
+START_SECONDS = 180
 """Seconds that a run may take to start before its slot is freed."""
 
 

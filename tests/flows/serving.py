@@ -26,10 +26,16 @@ UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
 class Serving:
     """A serving process: its server's address, its flow runs, its end."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *options: str,
+        cron: str = EVERY_10_SECONDS,
+    ) -> None:
         # A file, for a pipe that nobody reads stops who writes to it.
         self.log = folder / f"serve-{time.monotonic_ns()}.log"
-        command = [SOLON, "serve", SMOKE, "--cron", EVERY_10_SECONDS, *places(folder), *options]
+        command = [SOLON, "serve", SMOKE, "--cron", cron, *places(folder), *options]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(
                 command,
@@ -85,7 +91,7 @@ def ask(address: str, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         data=json.dumps(body).encode(),
         headers={"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as reply:
+    with urllib.request.urlopen(request, timeout=120) as reply:
         return list(json.load(reply))
 
 

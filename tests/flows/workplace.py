@@ -192,7 +192,7 @@ class Workplace:
             process
             for process in psutil.process_iter(["cmdline"])
             if "prefect" in " ".join(process.info["cmdline"] or ())
-            and _has(process, f"PREFECT_HOME={self.folder / 'prefect'}")
+            and has_setting(process, f"PREFECT_HOME={self.folder / 'prefect'}")
             and process.pid not in {each.pid for each in self.processes.values()}
         ]
 
@@ -207,7 +207,7 @@ class Workplace:
         return left
 
 
-def _has(process: psutil.Process, setting: str) -> bool:
+def has_setting(process: psutil.Process, setting: str) -> bool:
     name, _, value = setting.partition("=")
     try:
         return bool(process.environ().get(name) == value)
