@@ -37,7 +37,7 @@ START_SECONDS = 180
 
 @dataclass(frozen=True)
 class Deployed:
-    """How one flow is deployed by default."""
+    """The default deployment of one flow."""
 
     flow: str
     pool: str

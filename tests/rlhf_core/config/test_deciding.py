@@ -14,7 +14,7 @@ DECIDE_OR_NOT = {
     "Config": (
         "seed prompts policy sampling judges preferences revision sft reward_model "
         "training evaluation promotion",
-        "name abandoned_champion store artifacts judging compute budget tracker",
+        "name abandoned_champion store artifacts judging compute budget service tracker",
     ),
     "PromptSettings": (
         "path format holdout limit columns privacy hygiene",
@@ -81,7 +81,7 @@ DECIDE_OR_NOT = {
         "",
     ),
     "RewardModelSettings": (
-        "labels ties epochs learning_rate prompts_per_step margin heads holdout",
+        "labels ties epochs learning_rate prompts_per_step margin heads holdout must_beat",
         "measure_every",
     ),
     "PPOSettings": (
@@ -135,7 +135,7 @@ DECIDE_OR_NOT = {
     ),
     "PromotionSettings": (
         "win_rate_above confidence max_kl min_eos_rate min_prompts",
-        "",
+        "approval decisions_per_holdout",
     ),
     "ComputeSettings": (
         "",
@@ -144,7 +144,47 @@ DECIDE_OR_NOT = {
     ),
     "BudgetSettings": (
         "",
-        "max_usd max_tokens max_calls",
+        "max_usd max_tokens max_calls period",
+    ),
+    "ServiceSettings": (
+        "",
+        "retention triggers notify champion publish stage_timeout_hours gpu_limit quarantine_after",
+    ),
+    "RetentionSettings": (
+        "",
+        "keep_cycles keep_lineage",
+    ),
+    "TriggerSettings": (
+        "",
+        "new_pairs agreement_below new_prompts at_latest_hours",
+    ),
+    "NotifySettings": (
+        "",
+        "events block",
+    ),
+    "ChampionSettings": (
+        "",
+        "form merged_up_to_gb keep",
+    ),
+    "PublishSettings": (
+        "",
+        "hub mlflow vllm webhook",
+    ),
+    "HubSettings": (
+        "",
+        "repository revision",
+    ),
+    "MLflowSettings": (
+        "",
+        "model tracking_uri",
+    ),
+    "VLLMSettings": (
+        "",
+        "url name key_variable timeout_seconds",
+    ),
+    "WebhookSettings": (
+        "",
+        "url header secret_variable timeout_seconds",
     ),
 }
 """By class: fields that decide results, and fields that do not. A new field goes into one of them:
