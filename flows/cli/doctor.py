@@ -49,7 +49,7 @@ def doctor(
 
     checks = []
     loaded, checked = check_config(config, overrides)
-    for check in (*checked, *diagnose(loaded, asks_endpoints)):
+    for check in (*checked, *diagnose(loaded, asks_endpoints=asks_endpoints)):
         checks.append(check)
         if not as_json:
             print_check(check)

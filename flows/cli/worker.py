@@ -51,7 +51,7 @@ def worker(
     for path in config or []:
         loaded, checked = check_config(path, None)
         sharing = [check_sharing(loaded)] if loaded else []
-        for check in (*checked, *diagnose(loaded, asks_endpoints=False), *sharing):
+        for check in (*checked, *diagnose(loaded, expects_workers=False), *sharing):
             checks.append(check)
             print_check(check)
     if is_wrong(checks):

@@ -41,12 +41,16 @@ OPENAI = "https://api.openai.com/v1"
 POOLS = ("solon-cpu", "solon-gpu")
 
 
-def diagnose(config: Config | None, asks_endpoints: bool) -> Iterator[Check]:
+def diagnose(
+    config: Config | None, *, asks_endpoints: bool = False, expects_workers: bool = True
+) -> Iterator[Check]:
     """Yield all checks, quick ones first.
 
     Args:
         config: Config to check; None checks this machine and the Prefect server alone.
         asks_endpoints: True to send each remote model one tiny request, which may cost.
+        expects_workers: True if a work pool without a worker is wrong; False for the worker that
+            is about to start.
     """
     if config is None:
         yield guarded("versions", check_versions)
@@ -54,7 +58,7 @@ def diagnose(config: Config | None, asks_endpoints: bool) -> Iterator[Check]:
     else:
         yield from ready_for(config)
     yield guarded("ports", check_ports)
-    yield from _server_checks()
+    yield from _server_checks(expects_workers)
     yield guarded("GPU", partial(check_gpu, config.compute.device if config else "auto"))
     if config is None:
         return
@@ -164,9 +168,9 @@ def _judge_checks(config: Config) -> Iterator[Check]:
         yield guarded(f"judge {settings.name}", check)
 
 
-def _server_checks() -> Iterator[Check]:
+def _server_checks(expects_workers: bool) -> Iterator[Check]:
     """Yield the checks of the Prefect server, if this process is told of one."""
-    if not os.environ.get("PREFECT_API_URL") and not _profile_names_a_server():
+    if not os.environ.get("PREFECT_API_URL"):
         yield ok("Prefect server", "PREFECT_API_URL is not set: each command starts its own")
         return
     from prefect.client.orchestration import get_client
@@ -176,7 +180,8 @@ def _server_checks() -> Iterator[Check]:
         yield reached
         if not reached.mend:
             yield guarded("clock", partial(check_clock, str(client.api_url)))
-            yield guarded("work pools", partial(check_pools, client))
+            if expects_workers:
+                yield guarded("work pools", partial(check_pools, client))
 
 
 def check_server(client: "SyncPrefectClient") -> Check:
@@ -184,7 +189,7 @@ def check_server(client: "SyncPrefectClient") -> Check:
     error = client.api_healthcheck()
     if error is not None:
         reason = " ".join(str(error).split()) or type(error).__name__
-        mend = "start it (`solon serve` or `prefect server start`), or correct PREFECT_API_URL"
+        mend = "start it (`prefect server start`), or correct PREFECT_API_URL"
         return wrong("Prefect server", f"{client.api_url}: {reason}", mend)
     own, theirs = metadata.version("prefect"), client.api_version()
     if own.split(".")[:2] != theirs.split(".")[:2]:
@@ -222,14 +227,6 @@ def check_pools(client: "SyncPrefectClient") -> Check:
     if idle:
         return wrong("work pools", shown, f"start a worker: `solon worker --pool {idle[0]}`")
     return ok("work pools", shown)
-
-
-def _profile_names_a_server() -> bool:
-    """Return True if Prefect's profile of this user names a server."""
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    with suppress(OSError):
-        return "PREFECT_API_URL" in (home / "profiles.toml").read_text(encoding="utf-8")
-    return False
 
 
 def _get(url: str) -> tuple[int, float | None]:

@@ -10,10 +10,17 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from flows.monitoring import diagnosis
-from flows.monitoring.diagnosis import check_endpoint, check_gpu, check_policy_model
+from flows.monitoring.diagnosis import (
+    check_endpoint,
+    check_gpu,
+    check_policy_model,
+    check_pools,
+)
 from flows.service import readiness
+from flows.service.deployments import create_pools
 from flows.service.readiness import (
     Check,
     State,
@@ -34,7 +41,7 @@ from tests.flows.test_cli import call
 def test_a_machine_that_works_is_told_so_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(diagnosis, "_server_checks", list)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert call(monkeypatch, "doctor", SMOKE, *places(tmp_path), "--json") == 0
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     wanted = {"config", "versions", "store", "artifacts", "open files", "ports", "GPU"}
@@ -46,7 +53,7 @@ def test_a_machine_that_works_is_told_so_and_nothing_is_written(
 def test_a_wrong_config_is_wrong_and_the_machine_is_checked_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(diagnosis, "_server_checks", list)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert call(monkeypatch, "doctor", SMOKE, "--set", "trainng.steps=1") == 1
     shown = capsys.readouterr().out
     assert "unknown key 'trainng'\n       → did you mean" in shown
@@ -196,7 +203,14 @@ def test_weights_that_are_cut_off_are_wrong(tmp_path: Path):
 
 def test_the_server_its_clock_and_pools_are_checked(server: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PREFECT_API_URL", server)
-    checks = {check.name: check for check in diagnosis._server_checks()}
-    assert checks["Prefect server"].state is State.OK
-    assert checks["clock"].state is State.OK
-    assert "solon deploy" in checks["work pools"].found or checks["work pools"].mend
+    checks = {check.name: check for check in diagnosis._server_checks(expects_workers=False)}
+    assert set(checks) == {"Prefect server", "clock"}
+    assert {check.state for check in checks.values()} == {State.OK}
+
+
+def test_a_pool_without_a_worker_is_wrong(server: str):
+    with get_client(sync_client=True) as client:
+        create_pools(client)
+        check = check_pools(client)
+    assert check.state is State.WRONG
+    assert check.mend.startswith("start a worker: `solon worker --pool solon-")

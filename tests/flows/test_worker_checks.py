@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from prefect.client.orchestration import get_client
 
+from flows.service.deployments import create_pools
 from flows.service.readiness import State
 from flows.service.worker_checks import check_pool, check_sharing, pool_checks
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store
-from tests.flows.conftest import smoke
+from tests.flows.conftest import SMOKE, smoke
+from tests.flows.test_cli import call
 
 
 def test_an_artifacts_folder_that_others_do_not_share_is_wrong(tmp_path: Path):
@@ -34,3 +38,21 @@ def test_a_pool_that_is_not_there_is_wrong(server: str):
     check = check_pool("solon-none")
     assert check.state is State.WRONG
     assert check.mend == "prefect work-pool create solon-none --type process"
+
+
+def test_the_first_worker_of_a_pool_may_start(
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """The server tells of its pool that it has no worker, which is what this one mends."""
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    with get_client(sync_client=True) as client:
+        create_pools(client)
+    settings = yaml.safe_load(Path(SMOKE).read_text())
+    settings |= {"store": str(tmp_path / "solon.duckdb"), "artifacts": str(tmp_path / "artifacts")}
+    config = tmp_path / "my.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    options = ("--pool", "solon-cpu", "--config", str(config), "--only-check")
+    assert call(monkeypatch, "worker", *options) == 0, capsys.readouterr().out
