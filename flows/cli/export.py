@@ -1,20 +1,21 @@
 """`solon export`: write preference data for other trainers."""
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from flows.terminal.screen import AsJson, Overrides, print_json
 from rlhf_core.errors import QueryError
 from rlhf_core.exchange import FORMS, Form
-from rlhf_core.records import Mode, Split
 
 if TYPE_CHECKING:
     from rlhf_core.exchange.containers import Container
     from rlhf_core.store.exchange import Counts, Selection
 
+Choice = TypeVar("Choice", bound=StrEnum)
 SOURCES = ("references", "rankings", "revisions")
 ONLY_FOR: dict[str, tuple[str, ...]] = {
     "--min-margin": ("preference", "kto"),
@@ -36,7 +37,7 @@ ContainerName = Annotated[
     typer.Option("--as", help="jsonl, parquet or datasets. Default: by the name's ending."),
 ]
 WhichSplit = Annotated[
-    Split, typer.Option(help="Which prompts. Do not train on the held-out ones.")
+    str, typer.Option(help="train or holdout. Do not train on the held-out prompts.")
 ]
 Completions = Annotated[
     str,
@@ -53,7 +54,10 @@ MinAgreement = Annotated[
         min=0, max=1, help="Leave out pairs on which a smaller share of the judges agrees."
     ),
 ]
-OnlyMode = Annotated[Mode | None, typer.Option(help="Only prompts of this mode.")]
+OnlyMode = Annotated[
+    str | None,
+    typer.Option(help="Only prompts of this mode: text_grounded, knowledge_seeking or creative."),
+]
 OnlyRun = Annotated[
     str | None, typer.Option(help="Only what this run wrote; an id or its beginning.")
 ]
@@ -85,7 +89,7 @@ def export(
     path: Target,
     form: FormName = "preference",
     container: ContainerName = None,
-    split: WhichSplit = Split.TRAIN,
+    split: WhichSplit = "train",
     completions: Completions = "references",
     min_margin: MinMargin = None,
     min_agreement: MinAgreement = None,
@@ -110,6 +114,7 @@ def export(
     """
     from rlhf_core.config import store_path
     from rlhf_core.exchange.containers import container_of
+    from rlhf_core.records import Mode, Split
     from rlhf_core.store.exchange import Selection
 
     chosen = _form(form)
@@ -121,8 +126,8 @@ def export(
     }
     _refuse_idle_filters(subject, {name for name, value in given.items() if value is not None})
     selection = Selection(
-        split=split,
-        mode=mode,
+        split=_choice(Split, "--split", split),
+        mode=None if mode is None else _choice(Mode, "--mode", mode),
         run=run,
         config_hash=config_hash,
         min_margin=min_margin,
@@ -143,6 +148,23 @@ def _form(name: str) -> Form:
         if form == name:
             return form
     raise QueryError(f"no format {name!r}; use {', '.join(FORMS)}")
+
+
+def _choice(kind: type[Choice], option: str, name: str) -> Choice:
+    """Return what an option names.
+
+    Args:
+        kind: What there is to choose from.
+        option: The option.
+        name: What it was given.
+
+    Raises:
+        QueryError: If there is no such choice.
+    """
+    try:
+        return kind(name)
+    except ValueError:
+        raise QueryError(f"{option} {name}: use {', '.join(kind)}") from None
 
 
 def _refuse_idle_filters(subject: str, given: set[str]) -> None:

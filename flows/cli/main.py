@@ -1,7 +1,7 @@
 """The `solon` command: its subcommands and exit codes.
 
-0: it worked. 1: it ran and failed. 2: the input was wrong, and nothing was written. 3: the budget is
-spent. Heavy imports happen inside the commands, so that help and errors are quick.
+0: it worked. 1: it ran and failed. 2: the input was wrong, and nothing was written. 3: the budget
+is spent. Heavy imports happen inside the commands, so that help and errors are quick.
 
 Under torchrun (`torchrun --nproc-per-node 4 -m flows.cli run CONFIG`) the first process runs
 the command, and the others follow it through a run; they take no part in other commands.

@@ -249,6 +249,8 @@ def test_a_plan_writes_nothing(solon: Solon, tmp_path: Path, capsys: pytest.Capt
         (["export", "out.jsonl", "--as", "csv"], "name --as jsonl, parquet, datasets"),
         (["export", "."], "exists and is not empty"),
         (["export", "out.jsonl", "--format", "dpo"], "no format 'dpo'; use preference"),
+        (["export", "out.jsonl", "--split", "test"], "--split test: use train, holdout"),
+        (["export", "out.jsonl", "--mode", "prose"], "--mode prose: use text_grounded"),
         (["export", "out.jsonl", "--format", "sft", "--from", "all"], "--from all: use references"),
         (
             ["export", "out.jsonl", "--format", "ranking", "--min-margin", "0.1"],
