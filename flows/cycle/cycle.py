@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.cycle import versions
 from flows.cycle.identity import config_hash
+from flows.cycle.spending import period_start
 from rlhf_core.config import Config
 from rlhf_core.config.tree import BudgetSettings, SamplingSettings
 from rlhf_core.endpoints.budget import Budget, Spend
@@ -84,11 +85,10 @@ def cycle_of(config: Config, number: int, source: Path | None = None) -> "Cycle"
 @lru_cache(maxsize=16)
 def _budget(run_id: str, limits: BudgetSettings, line: str, store: Path | str) -> Budget:
     """Return the one budget that all stages of a run share, less what the line has spent."""
-    if limits.period == "run" or not store_exists(store):
+    since = period_start(limits, datetime.now(UTC))
+    if since is None or not store_exists(store):
         return Budget(limits)
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    since = midnight if limits.period == "day" else midnight.replace(day=1)
-    return Budget(limits, Spend(*line_queries.spent_since(Store(store), line, since)))
+    return Budget(limits, Spend(*line_queries.spent_since(Store(store).query, line, since)))
 
 
 class Cycle(BaseModel):

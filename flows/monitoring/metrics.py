@@ -15,12 +15,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flows.cycle.cycle import DECIDES, TRAINED_ON
+from flows.cycle.spending import spent_of_budget
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation.exploitation import judges_misled
 from rlhf_core.records import PROXY
 from rlhf_core.store import reading, store_exists
 from rlhf_core.store.line_figures import LineFigures, line_figures
+from rlhf_core.store.trigger_queries import query_of
 
 READ_SECONDS = 15.0
 
@@ -46,8 +48,10 @@ FAMILIES = (
     Family("judgement_cost_usd", "Cost of all judgements.", ("judge",), is_counter=True),
     Family("pairs", "Preference pairs; only preferred ones teach.", ("outcome",), is_counter=True),
     Family("cost_usd", "Cost of remote models in all runs.", is_counter=True),
-    Family("run_cost_usd", "Cost of remote models in the last run."),
-    Family("budget_usd", "budget.max_usd, the limit of a run; absent without a limit."),
+    Family("budget_usd", "budget.max_usd, the limit of budget.period; absent without a limit."),
+    Family(
+        "budget_spent_usd", "Cost of remote models in that period: the last run, a day or a month."
+    ),
     Family("failures", "Work that failed and stays missing.", ("stage",), is_counter=True),
     Family("stage_duration_seconds", "Duration of the stage when it last ended.", ("stage",)),
     Family("stage_end_timestamp_seconds", "Time at which the stage last ended.", ("stage",)),
@@ -110,6 +114,8 @@ def _samples(config: Config) -> Iterator[Sample]:
         return
     with reading(config.store) as snapshot:
         figures = line_figures(snapshot, config.name)
+        spent = spent_of_budget(query_of(snapshot), config.name, config.budget)
+    yield "budget_spent_usd", (), spent.usd
     yield "snapshot_age_seconds", (), figures.age_seconds
     yield from _totals(figures)
     yield from _stages(figures)
@@ -133,9 +139,7 @@ def _totals(figures: LineFigures) -> Iterator[Sample]:
         yield "pairs", (outcome,), count
     for stage, count in figures.rows["failures"]:
         yield "failures", (stage,), count
-    in_all, last = figures.rows["costs"][0]
-    yield "cost_usd", (), in_all
-    yield "run_cost_usd", (), last
+    yield "cost_usd", (), figures.rows["costs"][0][0]
 
 
 def _stages(figures: LineFigures) -> Iterator[Sample]:

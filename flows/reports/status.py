@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flows.cycle.spending import spent_of_budget
 from flows.triggers.conditions import Condition, training_conditions
 from rlhf_core.config import Config
 from rlhf_core.store import reading, store_exists
@@ -55,10 +56,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Spending:
-    """The budget of a run, and what the last one spent of it."""
+    """The budget, and what was spent of it in its period."""
 
     limits: Mapping[str, float]
     """Limits that are set, by their key in `budget`."""
+    period: str
+    """`budget.period`; of runs, the last one counts."""
     usd: float
     tokens: int
     calls: int
@@ -141,7 +144,7 @@ def line_status(config: Config, source: Path) -> LineStatus:
         StoreError: If the store cannot be read.
     """
     if not store_exists(config.store):
-        nothing = Spending(_limits(config), 0.0, 0, 0)
+        nothing = Spending(_limits(config), config.budget.period, 0.0, 0, 0)
         return _status(config, source, is_begun=False, spending=nothing)
     with reading(config.store) as snapshot:
         query = query_of(snapshot)
@@ -258,18 +261,13 @@ def _decision(query: Query, line: str) -> Decision | None:
 
 
 def _limits(config: Config) -> dict[str, float]:
-    return {key: limit for key, limit in config.budget.model_dump().items() if limit is not None}
+    limits = config.budget.model_dump(exclude={"period"})
+    return {key: limit for key, limit in limits.items() if limit is not None}
 
 
 def _spending(query: Query, config: Config) -> Spending:
-    (row,) = query(
-        "SELECT coalesce(sum(cost_usd), 0) AS usd, coalesce(sum(calls), 0)::BIGINT AS calls, "
-        "coalesce(sum(prompt_tokens + completion_tokens), 0)::BIGINT AS tokens FROM stage_costs "
-        "WHERE run_id = (SELECT run_id FROM cycle_runs WHERE line = ? "
-        "ORDER BY created_at DESC LIMIT 1)",
-        [config.name],
-    )
-    return Spending(_limits(config), row["usd"], row["tokens"], row["calls"])
+    spent = spent_of_budget(query, config.name, config.budget)
+    return Spending(_limits(config), config.budget.period, spent.usd, spent.tokens, spent.calls)
 
 
 def _disk(config: Config) -> Disk:

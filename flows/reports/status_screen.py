@@ -20,6 +20,8 @@ from flows.terminal.screen import safe_text
 
 WIDTH = 100
 MESSAGE_LENGTH = 160
+PERIODS = {"run": "by the last run", "day": "today (UTC)", "month": "this month (UTC)"}
+"""Words for `budget.period`."""
 UNITS = ("B", "kB", "MB", "GB", "TB")
 NO_SERVER = (
     "none is asked: set PREFECT_API_URL, or serve on this machine, to see runs and automations"
@@ -109,9 +111,10 @@ def _budget_rows(spending: Spending) -> Iterator[Row]:
             parts.append(f"{left:,} of {int(spending.limits[key]):,} {unit}")
     if parts:
         is_spent = any(part.startswith(("$0.00 ", "0 ")) for part in parts)
-        yield "budget", f"the last run left {', '.join(parts)}", "red" if is_spent else ""
+        left_of = PERIODS[spending.period]
+        yield "budget", f"{', '.join(parts)} left {left_of}", "red" if is_spent else ""
     elif spending.usd:
-        yield "budget", f"no limit; the last run spent ${spending.usd:.2f}", ""
+        yield "budget", f"no limit; ${spending.usd:.2f} spent {PERIODS[spending.period]}", ""
 
 
 def _disk_rows(disk: Disk) -> Iterator[Row]:

@@ -13,10 +13,7 @@ QUERIES = {
         SELECT judge, outcome, count(*), sum(cost_usd), sum(latency_seconds)
         FROM judgements WHERE {OF_THE_LINE} GROUP BY ALL ORDER BY ALL""",
     "pairs": f"SELECT outcome, count(*) FROM pairs WHERE {OF_THE_LINE} GROUP BY ALL ORDER BY ALL",
-    "costs": f"""
-        WITH last AS (SELECT arg_max(run_id, created_at) AS id FROM cycle_runs WHERE line = $1)
-        SELECT coalesce(sum(cost_usd), 0), coalesce(sum(cost_usd) FILTER (run_id = last.id), 0)
-        FROM stage_costs, last WHERE {OF_THE_LINE}""",
+    "costs": f"SELECT coalesce(sum(cost_usd), 0) FROM stage_costs WHERE {OF_THE_LINE}",
     "failures": f"SELECT stage, count(*) FROM failures WHERE {OF_THE_LINE} GROUP BY stage",
     "stages": """
         SELECT stage, arg_max(seconds, created_at), epoch(max(created_at)), max(cycle)

@@ -18,6 +18,7 @@ from rlhf_core.records import (
     StageRun,
 )
 from rlhf_core.store.store import Store
+from rlhf_core.store.trigger_queries import Query
 
 
 def model(store: Store, model_id: str) -> ModelVersion | None:
@@ -169,15 +170,27 @@ def tainted_models(store: Store) -> set[str]:
     return {row["model_id"] for row in store.query("SELECT model_id FROM tainted_models")}
 
 
-def spent_since(store: Store, line: str, since: datetime) -> tuple[float, int, int]:
+def spent_in_last_run(query: Query, line: str) -> tuple[float, int, int]:
+    """Return what the last run of a line spent on remote models: US dollars, tokens, calls."""
+    (row,) = query(
+        "SELECT coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(calls), 0)::BIGINT AS calls, "
+        "coalesce(sum(prompt_tokens + completion_tokens), 0)::BIGINT AS tokens FROM stage_costs "
+        "WHERE run_id = (SELECT run_id FROM cycle_runs WHERE line = ? "
+        "ORDER BY created_at DESC LIMIT 1)",
+        [line],
+    )
+    return row["usd"], row["tokens"], row["calls"]
+
+
+def spent_since(query: Query, line: str, since: datetime) -> tuple[float, int, int]:
     """Return what all runs of a line spent on remote models: US dollars, tokens, calls.
 
     Args:
-        store: The store.
+        query: Queries a store or a snapshot of it.
         line: The policy line.
         since: Only calls that were stored at this time or later count.
     """
-    (row,) = store.query(
+    (row,) = query(
         "WITH runs AS (SELECT DISTINCT run_id FROM cycle_runs WHERE line = $1), calls AS ("
         "SELECT run_id, cost_usd, prompt_tokens + completion_tokens AS tokens, created_at "
         "FROM responses UNION ALL "

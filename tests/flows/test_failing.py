@@ -185,7 +185,7 @@ def test_the_budget_of_a_day_counts_what_earlier_runs_of_the_line_spent(tmp_path
     other = new_cycle(tmp_path, "seed=2")
     for cycle, usd in ((first, 0.4), (other, 0.3)):
         begun = CycleRun(line=cycle.line, cycle=1, config_hash="", source="", attempt=cycle.run_id)
-        cycle.open_store().append([begun, _response(str(usd), usd)])
+        cycle.open_store().append([begun, response(str(usd), usd)])
     again = cycle_of(first.config, 1)
     assert again.budget.spent == Spend(0.4, 15, 1)
     store = Store(first.config.store)
@@ -196,7 +196,7 @@ def test_the_budget_of_a_day_counts_what_earlier_runs_of_the_line_spent(tmp_path
     assert each.budget.spent == Spend()
 
 
-def _response(name: str, usd: float) -> Response:
+def response(name: str, usd: float) -> Response:
     return Response(
         request_hash=name,
         model="m",
@@ -211,4 +211,5 @@ def _response(name: str, usd: float) -> Response:
 
 
 def _spent(store: Store, line: str, since: str) -> tuple[float, int, int]:
-    return line_queries.spent_since(store, line, datetime.fromisoformat(f"{since}T00:00:00+00:00"))
+    moment = datetime.fromisoformat(f"{since}T00:00:00+00:00")
+    return line_queries.spent_since(store.query, line, moment)

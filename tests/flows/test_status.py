@@ -15,10 +15,12 @@ from flows.reports.status import AutomationState, RunState, ServerStatus, line_s
 from flows.reports.status_screen import print_status
 from flows.service.prefect_server import server_in_use
 from rlhf_core.config import Config, load_config
-from rlhf_core.records import Promotion
+from rlhf_core.records import CycleRun, Promotion
+from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE
 from tests.flows.line_facts import Line
 from tests.flows.test_cli import call
+from tests.flows.test_failing import response
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -84,10 +86,20 @@ def test_the_store_tells_conditions_decision_and_budget(config: Path):
         "champion     none yet; the SFT model stands in",
         "refused; wins 51.0%",
         "triggers     3 of 5 new pairs",
-        "budget       the last run left $5.00 of $5.00",
+        "budget       $5.00 of $5.00 left by the last run",
         "server       none is asked: set PREFECT_API_URL",
     ):
         assert told in text, text
+
+
+def test_the_budget_of_a_day_is_that_of_all_its_runs(config: Path):
+    tree = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(tree | {"budget": {"max_usd": 5, "period": "day"}}))
+    line = begin(load_config(config, []))
+    line.store.append([response("a", 1.5)])
+    later = CycleRun(line="support", cycle=1, config_hash="c", source="", attempt="later")
+    Store(line.config.store, "later").append([later, response("b", 1.0)])
+    assert "budget       $2.50 of $5.00 left today (UTC)" in shown(config, None)
 
 
 def test_the_server_tells_runs_firings_and_automations(config: Path):
