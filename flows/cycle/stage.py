@@ -13,12 +13,15 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.failing import ending
 from flows.cycle.forecast import time_left_after
 from flows.cycle.handover import Handover
-from flows.cycle.identity import config_hash
+from flows.cycle.identity import config_hash, deciding_part
 from flows.service.artifacts import show_stage
 from flows.terminal import stopping
 from flows.terminal.logs import Origin
-from rlhf_core.records import StageRun
+from rlhf_core.records import ConfigVersion, CycleRun, StageRun
 from rlhf_core.store import Store, line_queries
+
+_begun: set[tuple[str, str, int, str]] = set()
+"""Stores with line, cycle and run of the CycleRuns that this process has added."""
 
 
 @dataclass
@@ -39,9 +42,10 @@ class StageWork:
 def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     """Run the body of a stage, which computes and adds the rows that are missing.
 
-    At the end this adds the stage's StageRun, if a rerun came to anything new, and publishes a
-    snapshot, so that auditors see whole stages. A stage that raises leaves the rows that it had
-    added, and no StageRun.
+    Before the first stage of a run this adds the CycleRun, by which the costs and failures of the
+    run are its line's. At the end it adds the stage's StageRun, if a rerun came to anything new,
+    and publishes a snapshot, so that auditors see whole stages. A stage that raises leaves the rows
+    that it had added, and no StageRun.
     """
     stopping.at(f"cycle {cycle.number}, stage {name}")
     work = StageWork(cycle.open_store(), logging.getLogger(f"flows.{name}"))
@@ -52,6 +56,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
 def _run(cycle: Cycle, name: str, work: StageWork) -> Iterator[StageWork]:
     started = time.monotonic()
     with ending(cycle, name, work.store):
+        _begin(cycle, work.store)
         yield work
     seconds = time.monotonic() - started
     _record(cycle, name, work, seconds)
@@ -63,6 +68,27 @@ def _run(cycle: Cycle, name: str, work: StageWork) -> Iterator[StageWork]:
     work.logger.info(
         "%-13s %s; %s (%.1f s)%s", name, summary, work.news, seconds, f"; {left}" if left else ""
     )
+
+
+def _begin(cycle: Cycle, store: Store) -> None:
+    """Record that a run works on this cycle and under which config, unless it is recorded."""
+    key = str(store.address), cycle.line, cycle.number, cycle.run_id
+    if key in _begun:
+        return
+    version = ConfigVersion(
+        config_hash=config_hash(cycle.config),
+        config=cycle.config.model_dump_json(),
+        deciding=json.dumps(deciding_part(cycle.config), ensure_ascii=False),
+    )
+    begun = CycleRun(
+        line=cycle.line,
+        cycle=cycle.number,
+        config_hash=version.config_hash,
+        source=cycle.source,
+        attempt=cycle.run_id,
+    )
+    store.append([version, begun])
+    _begun.add(key)
 
 
 def _record(cycle: Cycle, name: str, work: StageWork, seconds: float) -> None:

@@ -1,19 +1,17 @@
 """Prompts are ingested: read from their source, checked, split, and stored as one set."""
 
-import json
 import logging
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
-from flows.cycle.identity import config_hash, deciding_part
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import log_own_system_message, read_checked_prompts
 from flows.cycle.stage import stage
 from judges import load
 from rlhf_core.config import Config
 from rlhf_core.config.tree import rewarding_judges
-from rlhf_core.records import ConfigVersion, CycleRun, Split
+from rlhf_core.records import Split
 from rlhf_core.store import queries
 
 logger = logging.getLogger(__name__)
@@ -29,20 +27,8 @@ def ingest(cycle: Cycle) -> str:
         intake = read_checked_prompts(config)
         log_own_system_message(config)
         prompt_set = intake.prompt_set
-        version = ConfigVersion(
-            config_hash=config_hash(config),
-            config=config.model_dump_json(),
-            deciding=json.dumps(deciding_part(config), ensure_ascii=False),
-        )
-        begun = CycleRun(
-            line=cycle.line,
-            cycle=cycle.number,
-            config_hash=version.config_hash,
-            source=cycle.source,
-            attempt=cycle.run_id,
-        )
         known = queries.known_ids(work.store, "prompts", prompt_set.prompt_ids)
-        work.store.append([version, begun, *intake.records()])
+        work.store.append(intake.records())
         work.detail = {
             "prompts": len(intake.prompts),
             "train": len(queries.prompts_of(work.store, prompt_set.id, Split.TRAIN)),

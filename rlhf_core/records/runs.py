@@ -19,9 +19,9 @@ class ConfigVersion(Record):
 
 
 class CycleRun(Record):
-    """The start of a cycle: its policy line and its config.
+    """The start of a run that works on a cycle: its policy line and its config.
 
-    A cycle that was interrupted and resumed has several rows.
+    A cycle that was interrupted and resumed, or whose stages ran by themselves, has several rows.
     """
 
     table: ClassVar[str] = "cycle_runs"

@@ -16,6 +16,7 @@ from flows.cycle.failing import ending, retried
 from flows.cycle.flow_runs import BUDGET_SPENT, cycle_flow
 from flows.cycle.stage import stage
 from flows.service.events import Event
+from flows.service.prefect_server import WITHOUT_EVENTS
 from flows.terminal.stopping import time_limit, untimed
 from rlhf_core.endpoints.budget import Spend
 from rlhf_core.errors import (
@@ -180,12 +181,18 @@ def test_a_flow_whose_budget_is_spent_has_completed_in_a_state_of_that_name(
         assert run.state.message == "the budget is spent"
 
 
-def test_the_budget_of_a_day_counts_what_earlier_runs_of_the_line_spent(tmp_path: Path):
+def test_the_budget_of_a_day_counts_what_earlier_runs_of_the_line_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also what a policy that trained by itself spent on the judges in its reward."""
+    monkeypatch.setenv(WITHOUT_EVENTS, "1")
     first = new_cycle(tmp_path, "budget.max_usd=1", "budget.period=day")
     other = new_cycle(tmp_path, "seed=2")
     for cycle, usd in ((first, 0.4), (other, 0.3)):
-        begun = CycleRun(line=cycle.line, cycle=1, config_hash="", source="", attempt=cycle.run_id)
-        cycle.open_store().append([begun, response(str(usd), usd)])
+        with stage(cycle, "train_policy") as work:
+            work.store.append([response(str(usd), usd)])
+        (begun,) = work.store.rows(CycleRun, "line = ?", [cycle.line])
+        assert (begun.cycle, begun.attempt) == (1, cycle.run_id)
     again = cycle_of(first.config, 1)
     assert again.budget.spent == Spend(0.4, 15, 1)
     store = Store(first.config.store)
