@@ -5,7 +5,6 @@ from typing import Any
 
 from flows.champion.approval import open_request
 from rlhf_core.config.evaluation import PromotionSettings
-from rlhf_core.errors import InputError
 from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import Evaluation, Promotion
 from rlhf_core.store import Store, champions, line_queries
@@ -20,19 +19,6 @@ def lines_of(store: Store) -> list[str]:
         "SELECT line FROM cycle_runs UNION SELECT line FROM promotions ORDER BY line"
     )
     return [row["line"] for row in rows]
-
-
-def only_line(store: Store) -> str:
-    """Return the only line of a store.
-
-    Raises:
-        InputError: If it has none, or several.
-    """
-    lines = lines_of(store)
-    if len(lines) != 1:
-        named = f"holds the lines {', '.join(lines)}" if lines else "holds no line yet"
-        raise InputError(f"the store {store.address} {named}; name one by its config (--config)")
-    return lines[0]
 
 
 def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -> dict[str, Any]:
@@ -56,7 +42,8 @@ def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -
     decisions = line_queries.promotions_of(store, line)
     promotion = decisions.get(policy.cycle) if policy else None
     request = open_request(store, line)
-    wear = line_queries.holdout_wear(store, line, line_queries.decided_on(store, line))
+    decided_on = line_queries.decided_on(store.query, line)
+    wear = line_queries.holdout_wear(store.query, line, decided_on)
     # After a rollback to it, the SFT model is the champion.
     model_id = policy.policy_id if policy else (history[0]["to_id"] if history else None)
     return {

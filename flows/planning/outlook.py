@@ -58,5 +58,5 @@ def wear_so_far(config: Config, prompts: Sequence[Prompt]) -> str:
     if not store_exists(config.store):
         return ""
     held_out = [prompt.id for prompt in prompts if prompt.split is Split.HOLDOUT]
-    wear = line_queries.holdout_wear(Store(config.store), config.name, held_out)
+    wear = line_queries.holdout_wear(Store(config.store).query, config.name, held_out)
     return describe_wear(wear, config.promotion.decisions_per_holdout)

@@ -11,7 +11,8 @@ from typing import Any
 from flows.cycle.spending import spent_of_budget
 from flows.triggers.conditions import Condition, training_conditions
 from rlhf_core.config import Config
-from rlhf_core.store import reading, store_exists
+from rlhf_core.evaluation.wear import Wear
+from rlhf_core.store import line_queries, reading, store_exists
 from rlhf_core.store.database import open_database
 from rlhf_core.store.trigger_queries import Query, query_of
 
@@ -88,6 +89,10 @@ class LineStatus:
     """False if no cycle has begun; nothing else is known then."""
     champion: ChampionState | None
     decision: Decision | None
+    wear: Wear
+    """Wear of the held-out prompts of that decision."""
+    decisions_per_holdout: int
+    """Decisions after which the held-out prompts are spent."""
     cycle: int
     """Number of the cycle that has not ended."""
     ended_stages: tuple[str, ...]
@@ -158,6 +163,7 @@ def line_status(config: Config, source: Path) -> LineStatus:
             is_begun=True,
             champion=_champion(query, config.name),
             decision=_decision(query, config.name),
+            wear=_wear(query, config.name),
             cycle=cycle,
             ended_stages=ended,
             next_stage=left[0] if left else None,
@@ -184,6 +190,7 @@ def _status(
     unknown: dict[str, Any] = {
         "champion": None,
         "decision": None,
+        "wear": Wear(prompts=0, decisions=0, false_promotion=0.0),
         "cycle": 1,
         "ended_stages": (),
         "next_stage": STAGES[0],
@@ -195,6 +202,7 @@ def _status(
         config=str(source),
         store=str(config.store),
         is_begun=is_begun,
+        decisions_per_holdout=config.promotion.decisions_per_holdout,
         spending=spending,
         disk=_disk(config),
         **(unknown | known),
@@ -258,6 +266,10 @@ def _decision(query: Query, line: str) -> Decision | None:
         return None
     (row,) = rows
     return Decision(row["cycle"], row["promoted"], tuple(row["reasons"]), row["created_at"])
+
+
+def _wear(query: Query, line: str) -> Wear:
+    return line_queries.holdout_wear(query, line, line_queries.decided_on(query, line))
 
 
 def _limits(config: Config) -> dict[str, float]:

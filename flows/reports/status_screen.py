@@ -17,6 +17,7 @@ from flows.reports.status import (
     Spending,
 )
 from flows.terminal.screen import safe_text
+from rlhf_core.evaluation.wear import describe_wear
 
 WIDTH = 100
 MESSAGE_LENGTH = 160
@@ -62,6 +63,10 @@ def _store_rows(status: LineStatus, now: datetime) -> Iterator[Row]:
     yield "champion", _champion(status.champion, now), ""
     if status.decision is not None:
         yield "last cycle", _decision(status.decision, now), ""
+    if status.wear.decisions:
+        limit = status.decisions_per_holdout
+        is_spent = status.wear.decisions >= limit
+        yield "held out", describe_wear(status.wear, limit), "yellow" if is_spent else ""
     yield "cycle", _cycle(status), ""
     for condition in status.triggers:
         text = f"{condition.text}: due" if condition.holds else condition.text
@@ -74,7 +79,7 @@ def _store_rows(status: LineStatus, now: datetime) -> Iterator[Row]:
 
 def _champion(champion: ChampionState | None, now: datetime) -> str:
     if champion is None:
-        return "none yet; the SFT model stands in"
+        return "none; the SFT model is used"
     text = f"{champion.model} since cycle {champion.cycle}, {_ago(champion.since, now)}"
     if champion.win_rate is None or champion.win_rate_low is None or champion.win_rate_high is None:
         return text

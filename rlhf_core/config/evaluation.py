@@ -52,8 +52,8 @@ class PromotionSettings(Settings):
     """automatic promotes a policy that meets the conditions. manual waits for a person:
     `solon approve` or `solon reject`."""
     decisions_per_holdout: Annotated[PositiveInt, ASIDE] = 10
-    """Decisions on the same held-out prompts after which `solon plan` and `solon champion` warn
-    that the set is spent: each may promote a policy that is no better with a chance of
+    """Decisions on the same held-out prompts after which `solon plan`, `solon champion` and `solon
+    status` warn that the set is spent: each may promote a policy that is no better with a chance of
     (1 - confidence) / 2, and the chances add up."""
     max_kl: PositiveFloat = 10.0
     """Limit of the KL divergence from the SFT model, in nats an answer."""

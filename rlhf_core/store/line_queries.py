@@ -134,15 +134,15 @@ def accepted_reward_model(store: Store, line: str) -> ModelVersion | None:
     return model(store, rows[0]["model_id"]) if rows else None
 
 
-def holdout_wear(store: Store, line: str, prompt_ids: Collection[str]) -> Wear:
+def holdout_wear(query: Query, line: str, prompt_ids: Collection[str]) -> Wear:
     """Return how worn some held-out prompts are by a line's decisions.
 
     Args:
-        store: The store.
+        query: Queries of the store, or of its snapshot.
         line: The policy line.
         prompt_ids: The held-out prompts.
     """
-    rows = store.query(
+    rows = query(
         "SELECT decisions, error_spent FROM holdout_wear "
         "WHERE line = ? AND prompt_id IN (SELECT unnest(?))",
         [line, list(prompt_ids)],
@@ -150,9 +150,9 @@ def holdout_wear(store: Store, line: str, prompt_ids: Collection[str]) -> Wear:
     return wear_of(len(prompt_ids), [(row["decisions"], row["error_spent"]) for row in rows])
 
 
-def decided_on(store: Store, line: str) -> list[str]:
+def decided_on(query: Query, line: str) -> list[str]:
     """Return the held-out prompts of a line's last decision."""
-    rows = store.query(
+    rows = query(
         "SELECT DISTINCT prompt_id FROM candidates JOIN prompts ON prompts.id = prompt_id "
         "WHERE split = 'holdout' AND model_id = (SELECT arg_max(policy_id, cycle) "
         "FROM promotions WHERE line = ?)",

@@ -15,8 +15,9 @@ from flows.reports.status import AutomationState, RunState, ServerStatus, line_s
 from flows.reports.status_screen import print_status
 from flows.service.prefect_server import server_in_use
 from rlhf_core.config import Config, load_config
-from rlhf_core.records import CycleRun, Promotion
+from rlhf_core.records import CycleRun, Promotion, Split
 from rlhf_core.store import Store
+from tests.facts import candidate, prompt
 from tests.flows.conftest import SMOKE
 from tests.flows.line_facts import Line
 from tests.flows.test_cli import call
@@ -44,7 +45,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def begin(config: Config) -> Line:
-    """Begin a line with two learnt pairs, three new ones, and a refused policy."""
+    """Begin a line with two learnt pairs, three new ones, and a policy refused on 3 prompts."""
     line = Line(config)
     line.reward_model(line.feedback("a", "b"))
     line.feedback("c", "d", "e")
@@ -58,7 +59,9 @@ def begin(config: Config) -> Line:
         promoted=False,
         reasons=("wins 51.0% of the comparisons, but with 95% confidence only 44.0% or more",),
     )
-    line.store.append([refused])
+    asked = [prompt(f"Held out {number}?", split=Split.HOLDOUT) for number in range(3)]
+    answers = [candidate("Yes", prompt_id=each.id, model_id="policy-1") for each in asked]
+    line.store.append([refused, *asked, *answers])
     return line
 
 
@@ -83,7 +86,7 @@ def test_the_store_tells_conditions_decision_and_budget(config: Path):
     begin(load_config(config, []))
     text = shown(config, None)
     for told in (
-        "champion     none yet; the SFT model stands in",
+        "champion     none; the SFT model is used",
         "refused; wins 51.0%",
         "triggers     3 of 5 new pairs",
         "budget       $5.00 of $5.00 left by the last run",
@@ -100,6 +103,19 @@ def test_the_budget_of_a_day_is_that_of_all_its_runs(config: Path):
     later = CycleRun(line="support", cycle=1, config_hash="c", source="", attempt="later")
     Store(line.config.store, "later").append([later, response("b", 1.0)])
     assert "budget       $2.50 of $5.00 left today (UTC)" in shown(config, None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [(10, "the set is spent after 10"), (1, "THE HELD-OUT SET IS SPENT")]
+)
+def test_the_store_tells_how_worn_the_held_out_prompts_are(config: Path, limit: int, told: str):
+    tree = yaml.safe_load(config.read_text())
+    tree["promotion"] = {**tree.get("promotion", {}), "decisions_per_holdout": limit}
+    config.write_text(yaml.safe_dump(tree))
+    begin(load_config(config, []))
+    text = shown(config, None)
+    assert "held out     1 decision on these 3 held-out prompts: the chance" in text
+    assert told in " ".join(text.split())
 
 
 def test_the_server_tells_runs_firings_and_automations(config: Path):

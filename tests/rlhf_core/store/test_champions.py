@@ -228,10 +228,10 @@ def test_each_decision_wears_the_held_out_prompts_that_it_was_made_on(store: Sto
     rows = store.query("SELECT prompt_id, decisions, error_spent FROM holdout_wear")
     found = {row["prompt_id"]: (row["decisions"], row["error_spent"]) for row in rows}
     assert found == {old.id: (2, pytest.approx(0.1)), new.id: (1, pytest.approx(0.05))}
-    assert sorted(decided_on(store, "main")) == sorted([old.id, new.id])
-    wear = holdout_wear(store, "main", [old.id, new.id])
+    assert sorted(decided_on(store.query, "main")) == sorted([old.id, new.id])
+    wear = holdout_wear(store.query, "main", [old.id, new.id])
     assert (wear.prompts, wear.decisions) == (2, 2)
-    assert holdout_wear(store, "other", [old.id]).decisions == 0
+    assert holdout_wear(store.query, "other", [old.id]).decisions == 0
 
 
 def test_a_decision_that_asks_for_no_better_policy_bounds_nothing(store: Store):
@@ -239,4 +239,4 @@ def test_a_decision_that_asks_for_no_better_policy_bounds_nothing(store: Store):
     loose = ConfigVersion(config_hash="hash", config='{"promotion": {"win_rate_above": 0.4}}')
     answer = candidate("Answer", 0, model_id=IDS[1], prompt_id=asked.id)
     store.append([asked, answer, loose, decision(1)])
-    assert holdout_wear(store, "main", [asked.id]).false_promotion == 1.0
+    assert holdout_wear(store.query, "main", [asked.id]).false_promotion == 1.0
