@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rlhf_core.identity import digest
+from rlhf_core.store.disk.files import unwritable
 
 LONGEST_NOTE = 4096
 
@@ -42,7 +43,11 @@ class Claim(Protocol):
     """Seconds between two attempts to take it."""
 
     def take(self) -> Holder | None:
-        """Take the claim and return None; if another process holds it, return that one."""
+        """Take the claim and return None; if another process holds it, return that one.
+
+        Raises:
+            StoreError: If the claim cannot be written.
+        """
 
     def release(self) -> None:
         """Give the claim back."""
@@ -64,6 +69,12 @@ class FileClaim:
         self._descriptor: int | None = None
 
     def take(self) -> Holder | None:
+        try:
+            return self._take()
+        except OSError as error:
+            raise unwritable(self._path.parent, error) from None
+
+    def _take(self) -> Holder | None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -76,9 +87,13 @@ class FileClaim:
             if _is_file(descriptor, self._path):
                 break
             os.close(descriptor)  # its last holder has removed it meanwhile
-        os.ftruncate(descriptor, 0)
         note = json.dumps(asdict(Holder()) | {"work": self._work}).encode()
-        os.pwrite(descriptor, note[:LONGEST_NOTE], 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note[:LONGEST_NOTE], 0)
+        except OSError:
+            os.close(descriptor)  # else this process would wait for itself at the next attempt
+            raise
         self._descriptor = descriptor
         return None
 

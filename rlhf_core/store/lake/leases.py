@@ -15,7 +15,7 @@ from dataclasses import asdict
 
 import duckdb
 
-from rlhf_core.errors import StoreError
+from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.store.disk.claims import UNKNOWN, Holder
 from rlhf_core.store.lake.catalog import (
     METADATA_SCHEMA,
@@ -68,28 +68,39 @@ class LeaseClaim:
         with self._connected() as connection:
             _execute(connection, CREATE)
             _execute(connection, self._filled(TAKE, holder=json.dumps(asdict(Holder()))))
-            rows = query_catalog(connection, CATALOG, self._filled(READ))
-        if not rows or rows[0][0] != self._token:
-            return _holder(str(rows[0][1])) if rows else UNKNOWN
-        threading.Thread(target=self._renew, daemon=True, name=f"lease of {self._work}").start()
-        return None
+            holder = self._other(connection)
+        if holder is None:
+            threading.Thread(target=self._renew, daemon=True, name=f"lease of {self._work}").start()
+        return holder
 
     def release(self) -> None:
         self._ended.set()
         try:
             with self._connected() as connection:
                 _execute(connection, self._filled(RELEASE))
-        except (StoreError, duckdb.Error) as error:
-            logger.warning("the claim on %s ends by itself: %s", self._work, reason(error))
+        except StoreError as error:
+            logger.warning("the claim on %s ends by itself: %s", self._work, error)
 
     def _renew(self) -> None:
+        # Rows have content ids, so a lost claim costs work done twice and no facts.
         while not self._ended.wait(RENEWAL_SECONDS):
             try:
                 with self._connected() as connection:
                     _execute(connection, self._filled(RENEW))
-            except (StoreError, duckdb.Error) as error:
-                # Rows have content ids, so a lost claim costs work done twice and no facts.
-                logger.warning("the claim on %s was not renewed: %s", self._work, reason(error))
+                    holder = self._other(connection)
+            except StoreError as error:
+                logger.warning("the claim on %s was not renewed: %s", self._work, error)
+                continue
+            if holder is not None and not self._ended.is_set():
+                logger.warning("the claim on %s expired, and another process took it", self._work)
+                return
+
+    def _other(self, connection: duckdb.DuckDBPyConnection) -> Holder | None:
+        """Return the process that holds the claim; None if it is this one."""
+        rows = query_catalog(connection, CATALOG, self._filled(READ))
+        if not rows:
+            return UNKNOWN
+        return None if rows[0][0] == self._token else _holder(str(rows[0][1]))
 
     def _filled(self, sql: str, holder: str = "") -> str:
         return sql.format(work=quoted(self._work), token=self._token, holder=quoted(holder))
@@ -101,6 +112,10 @@ class LeaseClaim:
             load_extension(connection, "postgres_scanner")
             attach_catalog(connection, self._catalog, CATALOG)
             yield connection
+        except duckdb.Error as error:
+            raise StoreBusyError(
+                f"store {self._catalog}: the claim on {self._work}: {reason(error)}"
+            ) from None
         finally:
             connection.close()
 

@@ -1,5 +1,6 @@
 """Claims: a piece of work is done by one process at a time, and never held by a dead one."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_core.errors import StoreError
 from rlhf_core.store import Store
 from rlhf_core.store.disk.claims import UNKNOWN, FileClaim
 from tests.conftest import ROOT
@@ -22,6 +24,19 @@ print(claim.take() or "taken", flush=True)
 sys.stdin.read()
 claim.release()
 print("released", flush=True)
+"""
+
+LOSING = """
+import logging, sys, time
+from rlhf_core.store.database import open_database
+from rlhf_core.store.lake import leases
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+leases.RENEWAL_SECONDS = 0.2
+claim = open_database(sys.argv[1]).claim("stage sample of line a")
+assert claim.take() is None
+with claim._connected() as connection:
+    leases._execute(connection, f"UPDATE {leases.TABLE} SET token = 'of another'")
+time.sleep(5)
 """
 
 
@@ -66,6 +81,23 @@ def test_a_claim_whose_file_was_just_made_has_an_unknown_holder(tmp_path: Path):
     (path,) = tmp_path.iterdir()
     path.write_text("")
     assert FileClaim(tmp_path, "x").take() == UNKNOWN
+    claim.release()
+
+
+def test_a_claim_that_cannot_be_written_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Or the next attempt, in the same process, would wait for this process."""
+
+    def refuse(descriptor: int, note: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        with pytest.raises(StoreError, match="free space there and run again"):
+            FileClaim(tmp_path, "x").take()
+    claim = FileClaim(tmp_path, "x")
+    assert claim.take() is None
     claim.release()
 
 
@@ -115,3 +147,20 @@ def test_a_lease_is_renewed_for_as_long_as_its_holder_lives(lake: Lake):
             second.stdin.close()  # type: ignore[union-attr]
         first.stdin.close()  # type: ignore[union-attr]
         assert said(first) == "released"
+
+
+@pytest.mark.slow
+def test_a_holder_is_told_once_that_its_lease_went_to_another(lake: Lake):
+    """As after a machine slept for longer than a lease."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LOSING, str(lake.address)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **lake.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [
+        "the claim on stage sample of line a expired, and another process took it"
+    ]
