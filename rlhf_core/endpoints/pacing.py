@@ -108,10 +108,16 @@ class Pace:
         """Wait until a request of `tokens` tokens may be sent."""
         now = time.monotonic()
         wait = max(self.requests.take(1.0, now), self.tokens.take(tokens, now))
-        if wait > 0:
-            await asyncio.sleep(wait)
-        while (wait := self._times.read(PAUSE) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        try:
+            if wait > 0:
+                await asyncio.sleep(wait)
+            while (wait := self._times.read(PAUSE) - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            # Returned, or the next process would wait for requests that were never sent.
+            self.requests.take(-1.0, time.monotonic())
+            self.tokens.take(-tokens, time.monotonic())
+            raise
 
 
 class Slots:

@@ -75,6 +75,8 @@ class SharedTimes:
         self._lock = threading.Lock()
         self._file: tuple[int, int] | None = None
         """Process id and descriptor: after a fork, parent and child must not share a lock."""
+        self._is_own = False
+        """True once the file could not be used."""
 
     def read(self, number: int) -> float:
         with self._lock:
@@ -87,16 +89,16 @@ class SharedTimes:
             descriptor = self._open(os.O_RDWR | os.O_CREAT)
             if descriptor is None:
                 return self._own.change(number, change)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
-                before = _get(descriptor, number)
-                os.pwrite(descriptor, DOUBLE.pack(change(before)), DOUBLE.size * number)
-            finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-        return before
+                return _change(descriptor, number, change)
+            except OSError as error:  # the disk is full, or there are no locks
+                self._keep_own(error)
+                return self._own.change(number, change)
 
     def _open(self, how: int) -> int | None:
         """Return the open file; None if there is none, or there can be none."""
+        if self._is_own:
+            return None
         if self._file is not None:
             process, descriptor = self._file
             if process == os.getpid() and _is_at(descriptor, self._path):
@@ -109,12 +111,17 @@ class SharedTimes:
         except FileNotFoundError:
             return None
         except OSError as error:
-            logger.warning(
-                "this process keeps its rate limits for itself: %s: %s", self._path, error.strerror
-            )
+            self._keep_own(error)
             return None
         self._file = os.getpid(), descriptor
         return descriptor
+
+    def _keep_own(self, error: OSError) -> None:
+        """Share no times from now on, and say so once."""
+        self._is_own = True
+        logger.warning(
+            "this process keeps its rate limits for itself: %s: %s", self._path, error.strerror
+        )
 
     def _close(self) -> None:
         if self._file is not None:
@@ -150,12 +157,23 @@ def _boot() -> str:
         return f"{psutil.boot_time():.0f}"
 
 
+def _change(descriptor: int, number: int, change: Callable[[float], float]) -> float:
+    """Change a time in an open file, and return it as it was before."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        before = _get(descriptor, number)
+        os.pwrite(descriptor, DOUBLE.pack(change(before)), DOUBLE.size * number)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return before
+
+
 def _get(descriptor: int, number: int) -> float:
     raw = os.pread(descriptor, DOUBLE.size, DOUBLE.size * number)
     if len(raw) < DOUBLE.size or raw == bytes(DOUBLE.size):  # beyond the end, or a hole
         return -math.inf
     time: float = DOUBLE.unpack(raw)[0]
-    return -math.inf if math.isnan(time) else time
+    return time if math.isfinite(time) else -math.inf
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

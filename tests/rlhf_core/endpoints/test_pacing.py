@@ -87,6 +87,24 @@ def test_a_pause_is_not_cut_short_by_a_shorter_one():
     assert time.monotonic() >= now + 0.3
 
 
+def test_turns_that_are_cancelled_are_given_back():
+    """60 a minute: after two at once, ten wait for up to 10 s; without them, the next waits 1 s."""
+    pace = Pace(EndpointSettings(model="m", requests_per_minute=60, tokens_per_minute=60))
+
+    async def main() -> None:
+        turns = [asyncio.create_task(pace.wait_turn(tokens=1)) for _ in range(12)]
+        await asyncio.sleep(0.01)
+        assert sum(turn.done() for turn in turns) == 2
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+    asyncio.run(main())
+    now = time.monotonic()
+    assert pace.requests.take(1, now) == pytest.approx(1.0, abs=0.5)
+    assert pace.tokens.take(1, now) == pytest.approx(1.0, abs=0.5)
+
+
 async def _busiest(congestion: Congestion, works: int) -> list[int]:
     """Return the number of slots in use as each work entered; the third is refused while inside."""
     slots, inside, seen = Slots(congestion), 0, []

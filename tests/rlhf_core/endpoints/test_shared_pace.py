@@ -1,8 +1,11 @@
 """Rates and pauses that processes share: real processes, a real server, kills and bad files."""
 
+import errno
+import fcntl
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -29,6 +32,7 @@ started = time.monotonic()
 asyncio.run(main())
 print(started, time.monotonic(), flush=True)
 """
+INFINITE = struct.pack("<3d", math.inf, math.inf, math.inf)
 ASKING = """
 import sys, time
 from rlhf_core.config.endpoint import EndpointSettings
@@ -97,7 +101,7 @@ def test_each_model_server_and_key_has_times_of_its_own(tmp_path: Path):
     assert times_of(("url", "", "m", "a"), 1).read(0) == 7.0
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", b"\x00" * 24, b"\xff" * 24])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\x00" * 24, b"\xff" * 24, INFINITE])
 def test_a_damaged_file_starts_anew(tmp_path: Path, content: bytes):
     path = tmp_path / "times"
     path.write_bytes(content)
@@ -121,8 +125,24 @@ def test_without_a_folder_a_process_keeps_its_own_times(
     (tmp_path / "file").write_text("")
     times = SharedTimes(tmp_path / "file" / "times", 1)
     times.change(0, lambda time: 4.0)
-    assert times.read(0) == 4.0
-    assert "keeps its rate limits for itself" in caplog.text
+    assert times.change(0, lambda time: 5.0) == 4.0
+    assert times.read(0) == 5.0
+    (warning,) = caplog.messages
+    assert "keeps its rate limits for itself" in warning
+
+
+def test_without_locks_a_process_keeps_its_own_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    times = SharedTimes(tmp_path / "times", 1)
+    times.change(0, lambda time: 4.0)
+    assert times.change(0, lambda time: 5.0) == 4.0
+    (warning,) = caplog.messages
+    assert "No locks available" in warning
 
 
 def test_a_killed_process_blocks_nobody(tmp_path: Path):
@@ -139,7 +159,7 @@ def test_a_killed_process_blocks_nobody(tmp_path: Path):
         assert times.change(0, lambda time: 5.0) == 4.0
 
 
-def test_a_turn_costs_little(tmp_path: Path):
+def test_a_turn_costs_little():
     """Against a request to a server, which takes milliseconds at least."""
     pace = Pace(EndpointSettings(model="m", requests_per_minute=1e12, tokens_per_minute=1e12))
     started = time.perf_counter()
