@@ -19,7 +19,7 @@ import torch
 from flows.champion.card import write_card
 from rlhf_core.config import Config
 from rlhf_core.files.links import switch_link
-from rlhf_core.files.whole import whole_folder, whole_text
+from rlhf_core.files.whole import remove_whole, whole_folder, whole_text
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, BASE, adapter_base, base_name_from
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.merging import merge_saved
@@ -139,7 +139,7 @@ def _remove_former(folder: Path, keep: int) -> None:
     former = [each for each in folder.parent.iterdir() if each != folder and each.is_dir()]
     former = [each for each in former if not each.name.startswith(".")]
     for each in sorted(former, key=lambda path: -path.stat().st_mtime)[keep - 1 :]:
-        shutil.rmtree(each)
+        remove_whole(each)
 
 
 @contextmanager

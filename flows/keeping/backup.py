@@ -122,12 +122,18 @@ class _Copy:
             (self.target.parent / USER_KEY).unlink(missing_ok=True)
 
     def rest(self) -> None:
-        """Copy all other artifacts; each model as it was at one moment."""
+        """Copy all other artifacts; each model as it was at one moment.
+
+        So are the champions: a switch of a link changes their folder, and they are copied again.
+        """
         for path in sorted(self.source.iterdir()):
-            if path.name == "models" and path.is_dir() and not path.is_symlink():
+            is_folder = path.is_dir() and not path.is_symlink()
+            if path.name == "models" and is_folder:
                 for model in sorted(path.iterdir()):
                     if not model.name.startswith("."):
                         self._unit(partial(Path, model))
+            elif is_folder:
+                self._unit(partial(Path, path))
             elif path.name != NAME:
                 self._tree(path)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import filelock
 
-from rlhf_core.errors import StoreBusyError
+from rlhf_core.errors import DataFileError, StoreBusyError
 
 NAME = ".keeping.lock"
 
@@ -17,14 +17,19 @@ def keeping(artifacts: Path) -> Iterator[None]:
 
     Raises:
         StoreBusyError: If `solon gc` or `solon backup` runs in another process.
+        DataFileError: If the folder cannot be written.
     """
-    artifacts.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(artifacts / NAME)
     try:
+        artifacts.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise StoreBusyError(
             f"another `solon gc` or `solon backup` works on {artifacts}; wait for it to end"
+        ) from None
+    except OSError as error:
+        raise DataFileError(
+            f"{artifacts} cannot be written: {error.strerror}; make it writable for this user"
         ) from None
     try:
         yield

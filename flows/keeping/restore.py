@@ -79,9 +79,12 @@ def _holds(artifacts: Path, manifest: Manifest, advance: Advance) -> bool:
         if path.is_symlink() or not path.is_dir()
     }
     present.discard(NAME)
-    links = {name.removeprefix(f"{ARTIFACTS}/") for name in manifest.links}
+    links = {name.removeprefix(f"{ARTIFACTS}/"): led for name, led in manifest.links.items()}
     if not present or present != {*saved, *links}:
         return False
+    for name, led in links.items():
+        if not (artifacts / name).is_symlink() or os.readlink(artifacts / name) != led:
+            return False
     return all(hash_of(artifacts / name, advance) == file for name, file in saved.items())
 
 
@@ -114,7 +117,8 @@ def _copy_artifacts(backup: Path, manifest: Manifest, target: Path, advance: Adv
 
 def _copy_key(source: Path, target: Path) -> None:
     key = source.read_bytes()
-    if target.exists() and target.read_bytes() != key:
+    # A restore that was killed may have left the beginning of the key.
+    if target.exists() and not key.startswith(target.read_bytes()):
         raise DataFileError(f"{target} is another key than that of the backup; move it away")
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET)
     with open(descriptor, "wb") as stream:

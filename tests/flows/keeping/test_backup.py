@@ -13,11 +13,21 @@ import pytest
 
 from flows.keeping.backup import back_up
 from flows.keeping.lock import keeping
-from flows.keeping.manifest import MANIFEST, STORE, USER_KEY, Manifest, read_manifest
+from flows.keeping.manifest import (
+    MANIFEST,
+    STORE,
+    USER_KEY,
+    Advance,
+    Manifest,
+    SavedFile,
+    copy_file,
+    read_manifest,
+)
 from flows.keeping.restore import restore
 from flows.run import run_cycles
 from rlhf_core.config import Config
 from rlhf_core.errors import DataFileError, InputError, SolonError, StoreBusyError, StoreError
+from rlhf_core.files.links import switch_link
 from rlhf_core.records import PromptUser
 from rlhf_core.store import Store
 from rlhf_core.store.disk.files import StoreFiles
@@ -115,12 +125,30 @@ def test_a_restore_replaces_nothing(small: Path, tmp_path: Path):
 
 
 def test_a_restore_that_was_killed_can_be_started_again(small: Path, tmp_path: Path):
-    """The artifacts are in place, the store is not."""
+    """The artifacts are in place, the key is cut off, and the store is not there."""
+    save(small, tmp_path / "backup")
+    bring_back(tmp_path / "backup", tmp_path / "new")
+    store = tmp_path / "new" / "solon.duckdb"
+    store.unlink()
+    StoreFiles.at(store).user_key.write_text("sec")
+    bring_back(tmp_path / "backup", tmp_path / "new")
+    assert Store(store).counts()["prompts"] == 1
+    assert StoreFiles.at(store).user_key.read_text() == "secret"
+    store.unlink()
+    StoreFiles.at(store).user_key.write_text("another")
+    with pytest.raises(DataFileError, match="is another key than that of the backup"):
+        bring_back(tmp_path / "backup", tmp_path / "new")
+
+
+def test_artifacts_with_another_champion_are_not_those_of_the_backup(small: Path, tmp_path: Path):
     save(small, tmp_path / "backup")
     bring_back(tmp_path / "backup", tmp_path / "new")
     (tmp_path / "new" / "solon.duckdb").unlink()
-    bring_back(tmp_path / "backup", tmp_path / "new")
-    assert Store(tmp_path / "new" / "solon.duckdb").counts()["prompts"] == 1
+    link = tmp_path / "new" / "artifacts" / "champion"
+    link.unlink()
+    link.symlink_to("models/policy-2")
+    with pytest.raises(DataFileError, match="is not empty; move it away"):
+        bring_back(tmp_path / "backup", tmp_path / "new")
 
 
 @pytest.mark.parametrize("name", [STORE, "artifacts/models/policy-1/adapter.safetensors"])
@@ -168,6 +196,30 @@ def test_a_newer_backup_and_what_is_none_are_refused(small: Path, tmp_path: Path
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
     with pytest.raises(DataFileError, match="newer version"):
         read_manifest(tmp_path / "backup")
+
+
+def test_a_champion_that_is_replaced_meanwhile_is_saved_whole(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The link changes, and the former folder goes, after its files were listed."""
+    home = small / "artifacts" / "champions"
+    former, following = (home / ".versions" / name for name in ("one", "two"))
+    for folder in (former, following):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(folder.name)
+    switch_link(home / "line", former)
+
+    def copy(source: Path, target: Path, advance: Advance) -> SavedFile:
+        if source.parent == former:
+            switch_link(home / "line", following)
+            shutil.rmtree(former)
+        return copy_file(source, target, advance)
+
+    monkeypatch.setattr("flows.keeping.backup.copy_file", copy)
+    save(small, tmp_path / "backup")
+    saved = tmp_path / "backup" / "artifacts" / "champions"
+    assert (saved / "line" / "config.json").read_text() == "two"
+    assert [path.name for path in (saved / ".versions").iterdir()] == ["two"]
 
 
 def test_a_link_that_leads_out_is_refused(small: Path, tmp_path: Path):
