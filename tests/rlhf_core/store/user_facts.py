@@ -1,8 +1,10 @@
 """The facts of a whole cycle behind one prompt, each text with a mark of its own in it."""
 
+from collections.abc import Sequence
 from zlib import crc32
 
 from rlhf_core.records import (
+    Candidate,
     Failure,
     HumanVerdict,
     Judgement,
@@ -17,6 +19,7 @@ from rlhf_core.records import (
     PromptUser,
     Ranking,
     Record,
+    Response,
     Revision,
     RolloutRecord,
     SpotCheck,
@@ -48,59 +51,89 @@ def chain(of: Prompt, mark: str) -> list[Record]:
     """All that can come from a prompt; its responses are the last two."""
     answers = [candidate(f"{mark}-answer-{n}", n, prompt_id=of.id) for n in range(2)]
     said, unread = response(f"{mark}-said"), response(f"{mark}-critique-said")
-    judgement = Judgement(
-        prompt_id=of.id,
+    judgement = judged(answers[0], mark, said)
+    ranking, pair = paired(answers, judgement)
+    others: list[Record] = [
+        *(judgement, ranking, pair),
+        revised(of, mark, unread),
+        checked(pair, mark),
+        *trained(of, mark, ranking),
+        Failure(stage="judge", subject_id=answers[1].id, reason=f"{mark}-failed", attempt="a"),
+        PrivacyFinding(
+            prompt_set_id="s", source="f", kind="email", action="counted", prompt_id=of.id, spans=1
+        ),
+    ]
+    return [of, *answers, *others, said, unread]
+
+
+def judged(answer: Candidate, mark: str, said: Response) -> Judgement:
+    return Judgement(
+        prompt_id=answer.prompt_id,
         judge="j",
         judge_version="j-1",
-        candidate_id=answers[0].id,
+        candidate_id=answer.id,
         outcome=Outcome.SCORED,
         score=0.5,
         raw_output=f"{mark}-raw",
         reason=f"{mark}-rationale",
         response_ids=(said.id,),
     )
-    ids = tuple(answer.id for answer in answers)
+
+
+def paired(answers: Sequence[Candidate], judgement: Judgement) -> tuple[Ranking, Pair]:
+    left, right = answers
     ranking = Ranking(
-        prompt_id=of.id,
+        prompt_id=left.prompt_id,
         model_id="sft-test",
         seed=1,
         recipe="r",
-        candidate_ids=ids,
+        candidate_ids=(left.id, right.id),
         utilities=(1.0, 0.0),
         judgement_ids=(judgement.id,),
     )
     pair = Pair(
-        prompt_id=of.id,
+        prompt_id=left.prompt_id,
         ranking_id=ranking.id,
-        left_id=ids[0],
-        right_id=ids[1],
+        left_id=left.id,
+        right_id=right.id,
         outcome=PairOutcome.TIE,
         judgement_ids=(judgement.id,),
         judge_versions=("j-1",),
         config_hash="c",
     )
-    revision = Revision(
+    return ranking, pair
+
+
+def revised(of: Prompt, mark: str, said: Response) -> Revision:
+    return Revision(
         prompt_id=of.id,
         reviser="v",
         model="m",
         round=0,
         critique=f"{mark}-critique",
         text=f"{mark}-mended",
-        response_ids=(unread.id,),
+        response_ids=(said.id,),
     )
-    check = SpotCheck(
+
+
+def checked(pair: Pair, mark: str) -> SpotCheck:
+    return SpotCheck(
         pair_id=pair.id,
-        prompt_id=of.id,
-        left_id=ids[0],
-        right_id=ids[1],
+        prompt_id=pair.prompt_id,
+        left_id=pair.left_id,
+        right_id=pair.right_id,
         person="p",
         verdict=HumanVerdict.TIE,
         note=f"{mark}-note",
         strategy=Strategy.RANDOM,
-        shown_left=ids[0],
+        shown_left=pair.left_id,
         seconds=1.0,
         round=1,
     )
+
+
+def trained(of: Prompt, mark: str, ranking: Ranking) -> tuple[RolloutRecord, ModelInput]:
+    """A reward model learnt from the ranking, and a policy answered the prompt in training."""
     rollout = RolloutRecord(
         model_id=POLICY.id,
         step=1,
@@ -112,10 +145,5 @@ def chain(of: Prompt, mark: str) -> list[Record]:
         completion_tokens=1,
         finish_reason="eos",
     )
-    failure = Failure(stage="judge", subject_id=ids[1], reason=f"{mark}-failed", attempt="a")
-    finding = PrivacyFinding(
-        prompt_set_id="s", source="f", kind="email", action="counted", prompt_id=of.id, spans=1
-    )
     learnt = ModelInput(model_id=REWARD.id, input_table="rankings", input_id=ranking.id)
-    others = (judgement, ranking, pair, revision, check, rollout, failure, finding, learnt)
-    return [of, *answers, *others, said, unread]
+    return rollout, learnt
