@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.service.flow_process import SERVED, attach
+from flows.service.states import NOT_DUE, WAITING
 from flows.terminal import stopping
 from flows.terminal.parent import end_with
 from flows.triggers.check import check
@@ -158,14 +159,14 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
         not_due = why_not_due(loaded, cycle.open_store()) if name == "reward-model" else None
         if not_due is not None:
             logger.info("%s", not_due)
-            return Completed(name="NotDue", message=not_due)
+            return Completed(name=NOT_DUE, message=not_due)
         try:
             run_alone(cycle, name)
         except BudgetError as error:
             return spent_state(error)
         except NotReadyError as error:
             logger.info("%s", error)
-            return Completed(name="Waiting", message=str(error))
+            return Completed(name=WAITING, message=str(error))
         if name == "feedback":
             announce_due(loaded, cycle.open_store())
     return Completed(message=f"line {cycle.line}, cycle {cycle.number}: {name} has ended")

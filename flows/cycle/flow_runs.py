@@ -20,14 +20,13 @@ from flows.cycle.failing import retried
 from flows.service.flow_process import is_deployed
 from flows.service.gpu import releasing
 from flows.service.run_logs import log_run
+from flows.service.states import BUDGET_SPENT
 from flows.terminal.heartbeat import heartbeat
 from flows.terminal.logs import Origin, lines_of
 from rlhf_core.errors import BudgetError
 
 Others = ParamSpec("Others")
 Result = TypeVar("Result")
-BUDGET_SPENT = "BudgetSpent"
-"""Name of the state of a run that stopped because the budget is spent."""
 Estimate = Callable[[CycleWork], list[Row]]
 """Returns the rows of the plan for the missing work of a cycle."""
 

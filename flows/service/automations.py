@@ -27,6 +27,7 @@ from prefect.events.schemas.automations import (
 from prefect.exceptions import ObjectNotFound
 
 from flows.service.events import FLOW_LABEL, Event, resource_id
+from flows.service.states import EARLY_ENDS
 from rlhf_core.config import Config
 from rlhf_core.config.service import Notice, TriggerSettings
 from rlhf_core.errors import ConfigError
@@ -46,7 +47,14 @@ NEWS = {
     Notice.APPROVAL: (Event.APPROVAL_WANTED,),
 }
 HEARTBEAT = "prefect.flow-run.heartbeat"
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
+TAKEN = ("Pending", "Submitting", "InfrastructurePending")
+"""States of a run that a worker has taken and whose process has not begun."""
+STARTED = ("Running", "Retrying", "Rerunning")
+QUEUED = ("Scheduled", "Late", "AwaitingRetry", "AwaitingConcurrencySlot")
+"""States of a run that went back to its queue, where it may wait for long."""
+ENDS = ("Completed", *EARLY_ENDS, "Failed", "Cancelled", "Crashed", "Paused", "Suspended")
+START_SECONDS = 180
+"""Time that a run may take to start before it is closed and its slot is freed."""
 SILENCE_SECONDS = 90
 """A run without a heartbeat for so long is dead; one comes every 30 seconds."""
 SUBJECT = "Solon, line {{ event.resource.name }}: {{ event.event }}"
@@ -132,6 +140,7 @@ def _automations(
     for event, after, flow in CHAIN:
         if after in flows and flow in flows:
             yield starting(f"{flow} after {after}", flow, event, after)
+    yield _closing_the_unstarted(line)
     yield _closing_the_dead(line)
     for settings in config.service.notify:
         action = _notification(client, settings.block, SUBJECT, BODY, FACTS)
@@ -212,19 +221,50 @@ def _tagged(line: str) -> ResourceSpecification:
 
 def _closing_the_dead(line: str) -> AutomationCore:
     """Return the automation that closes the runs of a line whose heartbeats stopped."""
+    message = f"no heartbeat for {SILENCE_SECONDS} seconds: its process or its machine is gone"
+    name, expected = "close runs without heartbeat", {HEARTBEAT, *_entering(ENDS)}
+    return _closing(line, name, {HEARTBEAT}, expected, SILENCE_SECONDS, message)
+
+
+def _closing_the_unstarted(line: str) -> AutomationCore:
+    """Return the automation that closes the runs of a line whose worker died as it started them."""
+    message = f"it did not start within {START_SECONDS} seconds: its worker or its machine is gone"
+    name, taken = "close runs that did not start", _entering(TAKEN)
+    # A state of TAKEN is also expected after another one: each gives the run the whole time anew.
+    expected = {*taken, *_entering(STARTED), *_entering(QUEUED), *_entering(ENDS)}
+    return _closing(line, name, taken, expected, START_SECONDS, message)
+
+
+def _entering(states: Iterable[str]) -> set[str]:
+    """Return the events of flow runs that enter one of some states."""
+    return {f"prefect.flow-run.{state}" for state in states}
+
+
+def _closing(
+    line: str, name: str, after: set[str], expected: set[str], seconds: float, message: str
+) -> AutomationCore:
+    """Return the automation that closes each run of a line that falls silent.
+
+    Args:
+        line: The policy line.
+        name: Name of the automation, without its prefix.
+        after: Events of a run that start the clock, anew if they are expected, too.
+        expected: Events that stop it.
+        seconds: Time between the two.
+        message: Message of the run's final state.
+    """
     trigger = EventTrigger(
-        after={HEARTBEAT},
-        expect={HEARTBEAT, *(f"prefect.flow-run.{state}" for state in ENDS)},
+        after=after,
+        expect=expected,
         match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
         match_related=_tagged(line),
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=timedelta(seconds=SILENCE_SECONDS),
+        within=timedelta(seconds=seconds),
     )
-    message = f"no heartbeat for {SILENCE_SECONDS} seconds: its process or its machine is gone"
     action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
-    return _automation(line, "close runs without heartbeat", trigger, action)
+    return _automation(line, name, trigger, action)
 
 
 def _on_crashes(line: str) -> EventTrigger:

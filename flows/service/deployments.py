@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.service.automations import has_condition
+from flows.service.automations import START_SECONDS, has_condition
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 
@@ -31,8 +31,6 @@ QUEUES = {CPU: ("default",), GPU: ("evaluation", "training", "sampling")}
 CYCLE, FIRST, CHECK = "cycle", "feedback", "check"
 LATE = timedelta(seconds=60)
 """A firing that nobody has served for longer is skipped."""
-START_SECONDS = 180
-"""Seconds that a run may take to start before its slot is freed."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -18,9 +20,9 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Running
+from prefect.states import AwaitingConcurrencySlot, Completed, Pending, Running
 
 from flows.deploy import deploy_line
 from flows.service import automations
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.slow
 PATIENCE_SECONDS = 120
 FLOWS = ("feedback", "reward-model", "policy", "evaluate", "promote")
 CHAINED = ["evaluate after policy", "policy after reward-model", "promote after evaluate"]
-CLOSING = "close runs without heartbeat"
+CLOSING = ("close runs that did not start", "close runs without heartbeat")
 QUICK = {
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT2S",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
@@ -129,16 +131,16 @@ def test_automations_follow_the_config_and_go_again(address: str, tmp_path: Path
     with pytest.raises(ConfigError, match=r"reward-model/a is not deployed.*solon deploy"):
         register(config, FLOWS)
     deployed(config)
-    mine = [f"solon a: {name}" for name in sorted([*CHAINED, CLOSING, "reward-model when due"])]
+    mine = [f"solon a: {name}" for name in sorted([*CHAINED, *CLOSING, "reward-model when due"])]
     assert sorted(register(config, FLOWS)) == mine
     assert sorted(register(config, FLOWS)) == mine
     assert registered("a") == dict.fromkeys(mine, True)
     prompts = smoke(tmp_path, "service.triggers.new_prompts=2", "name=a")
     register(prompts, FLOWS)
-    expected = sorted([*CHAINED, CLOSING, "feedback when prompts came"])
+    expected = sorted([*CHAINED, *CLOSING, "feedback when prompts came"])
     assert list(registered("a")) == [f"solon a: {name}" for name in expected]
-    assert register(prompts, ["cycle"]) == [f"solon a: {CLOSING}"]
-    assert remove("a") == [f"solon a: {CLOSING}"]
+    assert register(prompts, ["cycle"]) == [f"solon a: {name}" for name in CLOSING]
+    assert remove("a") == [f"solon a: {name}" for name in CLOSING]
     assert registered("a") == {}
 
 
@@ -248,6 +250,48 @@ def test_a_run_whose_heartbeats_stop_is_closed(
         state = client.read_flow_run(run.id).state
     assert state is not None
     assert "no heartbeat for 10 seconds" in (state.message or "")
+
+
+def test_a_run_that_was_taken_and_did_not_start_is_closed(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its worker was killed before it started the process. What runs, ended or waits is left."""
+    monkeypatch.setattr(automations, "START_SECONDS", 10)
+    config = smoke(tmp_path, "name=g")
+    ids = deployed(config)
+    register(config, FLOWS)
+    with get_client(sync_client=True) as client:
+
+        def entered(*states: State[Any]) -> UUID:
+            """A run that goes through these states."""
+            run = client.create_flow_run_from_deployment(ids["policy"])
+            for state in states:
+                client.set_flow_run_state(run.id, state, force=True)
+            return run.id
+
+        submitting = Pending(name="Submitting")
+        queued = AwaitingConcurrencySlot(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+        left = {
+            entered(Pending(), submitting, Running()): "Running",
+            entered(Pending(), Running(name="Rerunning")): "Rerunning",
+            entered(Pending(), Completed(name="Waiting")): "Waiting",
+            entered(Pending(), queued): "AwaitingConcurrencySlot",
+        }
+        dead = [
+            entered(Pending()),
+            entered(Pending(), submitting),
+            entered(Pending(), queued, Pending()),
+        ]
+
+        def states() -> list[State[Any] | None]:
+            return [client.read_flow_run(run).state for run in dead]
+
+        wait_for(lambda: all(state and state.type is StateType.CRASHED for state in states()))
+        for state in states():
+            assert state is not None
+            assert "did not start within 10 seconds" in (state.message or "")
+        for run, name in left.items():  # their time was over before that of the dead
+            assert client.read_flow_run(run).state_name == name
 
 
 def send_event(client: SyncPrefectClient, event: dict[str, Any]) -> None:

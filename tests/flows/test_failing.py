@@ -13,10 +13,11 @@ from prefect.client.orchestration import get_client
 from flows.cycle import failing
 from flows.cycle.cycle import Cycle, cycle_of
 from flows.cycle.failing import ending, retried
-from flows.cycle.flow_runs import BUDGET_SPENT, cycle_flow
+from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.stage import stage
 from flows.service.events import Event
 from flows.service.prefect_server import WITHOUT_EVENTS
+from flows.service.states import BUDGET_SPENT
 from flows.terminal.stopping import time_limit, untimed
 from rlhf_core.endpoints.budget import Spend
 from rlhf_core.errors import (
