@@ -39,7 +39,7 @@ def rollback(
     prepare_prefect()
     from flows.champion.folder import place_champion
     from flows.champion.rollback import roll_back
-    from flows.publishing.publish import publish_champion
+    from flows.publishing.publish import announcement_of, publish_champion
     from flows.service.events import Event, announce_from_command
     from rlhf_core.errors import InputError
     from rlhf_core.store import Store, store_exists
@@ -48,15 +48,19 @@ def rollback(
         raise InputError(f"no store at {loaded.store}: nothing was promoted; run the config first")
     store, models = Store(loaded.store), loaded.artifacts / "models"
     decision = roll_back(store, models, loaded.name, to, by or getpass.getuser(), reason)
-    tried = publish_champion(loaded, store, place_champion(loaded, store))
     announce_from_command(
         Event.ROLLED_BACK, loaded.name, policy=decision.to_id, withdrawn=decision.from_id
     )
+    if not as_json:  # first of all: what follows may fail, and a second rollback would go further
+        typer.echo(
+            f"line {loaded.name}: {decision.to_id} is the champion, no longer {decision.from_id}"
+        )
+    tried = publish_champion(loaded, store, place_champion(loaded, store))
+    for each in tried:
+        event, facts = announcement_of(each)
+        announce_from_command(event, loaded.name, **facts)
     if as_json:
         print_json({**decision.model_dump(), "published": [each.model_dump() for each in tried]})
         return
-    typer.echo(
-        f"line {loaded.name}: {decision.to_id} is the champion, no longer {decision.from_id}"
-    )
     for each in tried:
         typer.echo(f"{each.target}: {each.detail}", err=not each.published)

@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.champion.folder import present_champion
 from flows.champion.history import describe_champion
 from flows.publishing.release import PublishError, Release
+from flows.service.events import Event
 from rlhf_core.config import Config
 from rlhf_core.identity import content_id
 from rlhf_core.records import Publication
@@ -49,21 +50,26 @@ def publish_champion(config: Config, store: Store, folder: Path | None) -> list[
     for name, target in targets.items():
         if name not in done:
             published, detail = _try(target, release)
-            tried.append(
-                Publication(
-                    line=config.name,
-                    target=name,
-                    model_id=model.id,
-                    change_id=change["id"],
-                    attempt=store.run_id,
-                    published=published,
-                    detail=detail,
-                )
+            publication = Publication(
+                line=config.name,
+                target=name,
+                model_id=model.id,
+                change_id=change["id"],
+                attempt=store.run_id,
+                published=published,
+                detail=detail,
             )
+            store.append([publication])  # at once: a kill repeats one target at the most
+            tried.append(publication)
             told = logger.info if published else logger.warning
             told("publish: %s to %s: %s", model.id, name, detail)
-    store.append(tried)
     return tried
+
+
+def announcement_of(tried: Publication) -> tuple[Event, dict[str, str]]:
+    """Return the event of an attempt to publish, and its facts."""
+    event = Event.CHAMPION_PUBLISHED if tried.published else Event.PUBLICATION_FAILED
+    return event, {"policy": tried.model_id, "target": tried.target, "detail": tried.detail}
 
 
 def targets_of(config: Config) -> dict[str, Target]:

@@ -10,7 +10,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow, link_report
 from flows.cycle.identity import config_hash
 from flows.cycle.stage import stage
-from flows.publishing.publish import publish_champion
+from flows.publishing.publish import announcement_of, publish_champion
 from flows.reports.cycle_page import write_report
 from flows.service.events import Event, announce
 from rlhf_core.evaluation.promotion import decide
@@ -109,8 +109,8 @@ def _ask(cycle: Cycle, store: Store, request: ApprovalRequest) -> None:
         report=page,
     )
     logger.warning(
-        "promote: policy %s meets the conditions and waits for a person; read %s, then `solon "
-        "approve %s` or `solon reject %s`",
+        "promote: policy %s meets the conditions and waits for a person; read %s, then decide: "
+        "`solon approve %s --config … --reason …`, or `solon reject %s …`",
         request.policy_id,
         page,
         request.policy_id,
@@ -121,8 +121,7 @@ def _ask(cycle: Cycle, store: Store, request: ApprovalRequest) -> None:
 def _publish(cycle: Cycle, store: Store, folder: Path | None) -> None:
     """Publish the champion where it is not yet, also what failed at an earlier run."""
     for tried in publish_champion(cycle.config, store, folder):
-        event = Event.CHAMPION_PUBLISHED if tried.published else Event.PUBLICATION_FAILED
-        facts = {"policy": tried.model_id, "target": tried.target, "detail": tried.detail}
+        event, facts = announcement_of(tried)
         announce(event, cycle.line, cycle=cycle.number, **facts)
 
 

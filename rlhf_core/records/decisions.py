@@ -107,4 +107,4 @@ class Publication(Record):
     detail: str
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.change_id, self.target, self.attempt)
+        return (self.change_id, self.target, self.attempt, self.published)

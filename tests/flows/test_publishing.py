@@ -246,8 +246,7 @@ def test_a_failed_publication_is_stored_and_tried_again(start, tmp_path: Path):
     store, policy = with_history(tmp_path, config)
     (failed,) = publish_champion(config, store, None)
     assert (failed.published, failed.detail) == (False, "the webhook answered with status 500")
-    again = Store(config.store, "second")
-    (tried,) = publish_champion(config, again, None)
+    (tried,) = publish_champion(config, store, None)  # the same run: a stage that is tried again
     assert (tried.published, tried.model_id) == (True, policy)
     assert publish_champion(config, Store(config.store, "third"), None) == []
     assert [each.published for each in store.rows(Publication)] == [False, True]
@@ -256,6 +255,6 @@ def test_a_failed_publication_is_stored_and_tried_again(start, tmp_path: Path):
     sft = versions.sft(config)
     write_files(config, sft)
     roll_back(store, config.artifacts / "models", config.name, None, "ada", "rude")
-    (back,) = publish_champion(config, again, None)  # another champion, the same run
+    (back,) = publish_champion(config, store, None)  # another champion, the same run
     assert (back.published, back.model_id) == (True, sft.id)
     assert server.requests[2]["reason"] == "rude"
