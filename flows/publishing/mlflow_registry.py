@@ -1,5 +1,6 @@
 """MLflow: the champion's folder and figures become a run, and the run a model version."""
 
+import os
 from typing import Any
 
 from flows.publishing.release import PublishError, Release
@@ -19,6 +20,7 @@ def register(settings: MLflowSettings, release: Release) -> str:
     Raises:
         PublishError: If MLflow is not installed, or refuses the model.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at the import
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException

@@ -5,6 +5,7 @@ answer by both in turn (vllm#36373, #41482).
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,9 +45,9 @@ def replace_adapter(settings: VLLMSettings, release: Release) -> str:
                 raise PublishError(f"{release.model_id} has no adapter (policy.weights: full)")
             adapter = {"lora_name": name, "lora_path": str(path.resolve())}
             _call(client, "POST", "/v1/load_lora_adapter", adapter)
-        former = [
-            each for each in served if each.startswith(f"{beginning}policy-") and each != name
-        ]
+        # Of this line alone: another one's name may begin with the name of this one.
+        ours = re.compile(rf"{re.escape(beginning)}{ModelKind.POLICY}-[0-9a-f]+")
+        former = [each for each in served if ours.fullmatch(each) and each != name]
         for each in former:
             _call(client, "POST", "/v1/unload_lora_adapter", {"lora_name": each})
     return f"serves {name}; unloaded {', '.join(former) or 'none'}"

@@ -1,10 +1,26 @@
 """Settings of the champion's folder, and of its publication elsewhere."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings
+
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+
+
+def _without_password(url: str) -> str:
+    """Refuse an address that holds a user name or password: store and reports keep configs."""
+    if "@" in urlsplit(url).netloc:
+        raise ValueError(
+            "an address must hold no user name or password, since the store keeps configs; use the "
+            "environment variables of the target instead"
+        )
+    return url
+
+
+Address = Annotated[str, AfterValidator(_without_password)]
 
 
 class ChampionSettings(Settings):
@@ -34,7 +50,7 @@ class MLflowSettings(Settings):
 
     model: str
     """Name of the registered model."""
-    tracking_uri: str | None = None
+    tracking_uri: Address | None = None
     """Address of the server; null reads MLFLOW_TRACKING_URI."""
 
 
@@ -44,7 +60,7 @@ class VLLMSettings(Settings):
     Start it with --enable-lora, --max-loras 2 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.
     """
 
-    url: str
+    url: Address
     """Address of the server, as in http://gpu-1:8000. It must serve the line's SFT model, and see
     the artifacts under the same path."""
     name: str | None = None
@@ -58,8 +74,9 @@ class VLLMSettings(Settings):
 class WebhookSettings(Settings):
     """A POST of the champion's facts, as JSON."""
 
-    url: str
-    """Address, by https; http only on this machine."""
+    url: Address
+    """Address, by https; http only on this machine. The store and the reports keep it in clear, so
+    a secret belongs in the header."""
     header: str = "Authorization"
     """Header that carries the secret."""
     secret_variable: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
@@ -70,8 +87,9 @@ class WebhookSettings(Settings):
     @field_validator("url")
     @classmethod
     def _is_encrypted(cls, url: str) -> str:
-        local = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-        if not url.startswith(("https://", *local)):
+        parts = urlsplit(url)
+        is_local = parts.scheme == "http" and parts.hostname in THIS_MACHINE
+        if not (is_local or (parts.scheme == "https" and parts.hostname)):
             raise ValueError("use https, or http to this machine alone: the facts go in clear")
         return url
 

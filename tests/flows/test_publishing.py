@@ -67,10 +67,27 @@ def test_a_webhook_gets_the_facts_and_the_secret(start, release: Release, monkey
     assert server.headers[0]["X-Solon"] == "s3cret"
 
 
-def test_a_webhook_must_be_encrypted_beyond_this_machine():
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/", "http://localhost.example.com", "http://127.0.0.1.nip.io", "https:"],
+)
+def test_a_webhook_must_be_encrypted_beyond_this_machine(url: str):
     with pytest.raises(ValueError, match="use https"):
-        WebhookSettings(url="http://example.com/hook")
+        WebhookSettings(url=url)
     assert WebhookSettings(url="https://example.com/hook").url
+    assert WebhookSettings(url="http://[::1]:8080/hook").url
+
+
+def test_an_address_holds_no_password():
+    """Configs are kept in the store and shown in reports."""
+    address = "https://ada:s3cret@example.com"
+    for settings in (
+        lambda: WebhookSettings(url=address),
+        lambda: VLLMSettings(url=address),
+        lambda: MLflowSettings(model="answers", tracking_uri=address),
+    ):
+        with pytest.raises(ValueError, match="no user name or password"):
+            settings()
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
@@ -120,10 +137,11 @@ class FakeVLLM(Loopback):
 
 def test_a_vllm_server_loads_the_new_adapter_before_it_unloads_the_old(release: Release):
     with started(FakeVLLM) as start_vllm:
-        server = start_vllm("main-policy-1", "other-policy-1")
+        server = start_vllm("main-policy-1", "other-policy-1", "main-policy-eu-policy-1")
         settings = VLLMSettings(url=server.url)  # with or without /v1
         assert replace_adapter(settings, release).endswith("unloaded main-policy-1")
-        assert server.served == ["base", "other-policy-1", "main-policy-2"]
+        others = ["base", "other-policy-1", "main-policy-eu-policy-1"]
+        assert server.served == [*others, "main-policy-2"]
         assert [path for path, _ in server.calls] == [
             "/v1/load_lora_adapter",
             "/v1/unload_lora_adapter",
@@ -133,7 +151,7 @@ def test_a_vllm_server_loads_the_new_adapter_before_it_unloads_the_old(release: 
         # After a rollback to the SFT model, which is the server's own, there is no adapter.
         back = Release("main", "sft-1", release.facts, release.folder)
         replace_adapter(settings, back)
-        assert server.served == ["base", "other-policy-1"]
+        assert server.served == others
 
 
 def test_a_vllm_server_that_is_away_or_refuses_is_an_error(release: Release, tmp_path: Path):
