@@ -2,9 +2,11 @@
 
 A decision promotes such a policy with a chance of at most (1 - confidence) / 2, the error of one
 end of the interval. Over several decisions on one set the chances add up at most (Bonferroni,
-1936), however the decisions depend on each other: until the first false promotion every decision
-was a refusal, so no policy had learnt more of the set than that. Fresh prompts begin anew. Dwork et
-al. (Science 349, 2015) show why a set that decides again and again must wear out.
+1936), however the decisions depend on each other. While no policy is better, every decision before
+the first false promotion is a refusal, so no policy depends on the set. The bound leaves out what
+the promotion of a better policy, or a person who reads the figures, tells later policies about the
+set. Fresh prompts begin anew. Dwork et al. (Science 349, 2015) show why a set that decides again
+and again must wear out.
 """
 
 from collections.abc import Sequence
