@@ -68,8 +68,6 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
                     rankings=len(rankings),
                 )
         is_decided = line_queries.reward_comparison(work.store, cycle.line, version.id) is not None
-        if not is_decided:
-            take_gpu(cycle.config)
         decision = compare_reward_model(cycle, work.store, version, rankings)
         accepted = version.id if decision.accepted else str(decision.baseline_id)
         work.detail = {"model": accepted, "rankings": len(rankings)}

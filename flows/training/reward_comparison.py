@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from flows.cycle.cycle import Cycle
+from flows.service.gpu import take_gpu
 from flows.training.rankings import ranked_candidates
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_comparison import RewardDifference, compare_accuracy
@@ -91,8 +92,9 @@ def _incomparable(
         return "the last one stands on another SFT model"
     if not cycle.folder(former.id).is_dir():
         return "the files of the last one are gone"
-    if "holdout_loss" not in line_queries.metrics_of(store, former.id):
-        return "the last one held no pairs out"
+    for model_id, which in ((former.id, "the last one"), (version.id, "it")):
+        if "holdout_loss" not in line_queries.metrics_of(store, model_id):
+            return f"{which} held no pairs out"
     return ""
 
 
@@ -105,6 +107,7 @@ def _compare(
 ) -> RewardDifference | None:
     """Score the pairs that neither reward model learnt from by both."""
     config, sft_id = cycle.config, str(version.parent_id)
+    take_gpu(config)
     chat = policy_chat(load_tokenizer(str(cycle.folder(sft_id))), config.policy)
     learnable = ranked_candidates(store, chat, rankings, config.reward_model, config)
     # The same hash decides for both, so the smaller share is held out by both.
@@ -134,7 +137,7 @@ def _decision(
     accepted: bool,
     reason: str,
 ) -> RewardComparison:
-    figures: dict[str, Any] = dict.fromkeys(FIGURES)
+    figures: dict[str, Any] = {}
     if difference is not None:
         figures = {
             "accuracy": difference.new.mean,
@@ -158,16 +161,3 @@ def _decision(
         reason=reason,
         **figures,
     )
-
-
-FIGURES = (
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "baseline_accuracy",
-    "baseline_accuracy_low",
-    "baseline_accuracy_high",
-    "p_worse",
-    "p_better",
-)
-"""Figures of a comparison, null where there is none."""

@@ -10,11 +10,14 @@ from torch import Tensor
 
 from rlhf_core.algorithms.losses.preference_loss import pairwise_accuracy
 from rlhf_core.algorithms.rankings import RankedCandidates
+from rlhf_core.errors import TrainingError
 from rlhf_core.evaluation.intervals import mean_interval
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 """Random swaps of the two models; up to 13 prompts, every swap is tried."""
+AT_ONCE = 500
+"""Swaps that are held in memory together; the p-value does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,13 @@ def compare_accuracy(
 
     Returns:
         The difference; None if no ranking has an order.
+
+    Raises:
+        TrainingError: If a score is not finite: a pair without a score is not in the wrong order.
     """
+    for name, scores in (("new", new), ("last", old)):
+        if not all(each.isfinite().all() for each in scores):
+            raise TrainingError(f"the {name} reward model scores a held-out answer as not finite")
     shares: dict[tuple[int, ...], list[tuple[float, float]]] = {}
     pairs = 0
     for ours, theirs, ranking in zip(new, old, rankings, strict=True):
@@ -91,6 +100,7 @@ def _p_value(new: NDArray[np.float64], old: NDArray[np.float64], alternative: st
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=AT_ONCE,
         alternative=alternative,
         rng=np.random.default_rng(0),
     )

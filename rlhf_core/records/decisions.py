@@ -77,14 +77,14 @@ class RewardComparison(Record):
     rule: str
     prompts: int
     pairs: int
-    accuracy: float | None
-    accuracy_low: float | None
-    accuracy_high: float | None
-    baseline_accuracy: float | None
-    baseline_accuracy_low: float | None
-    baseline_accuracy_high: float | None
-    p_worse: float | None
-    p_better: float | None
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    baseline_accuracy: float | None = None
+    baseline_accuracy_low: float | None = None
+    baseline_accuracy_high: float | None = None
+    p_worse: float | None = None
+    p_better: float | None = None
     accepted: bool
     reason: str
 

@@ -10,6 +10,7 @@ from rlhf_core.algorithms.reward_comparison import (
     RewardDifference,
     compare_accuracy,
 )
+from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import TokenSequence
 
 FIRST_WINS = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
@@ -54,6 +55,23 @@ def test_equal_models_and_single_prompts_show_nothing():
         assert found is not None
         assert (found.p_worse, found.p_better) == (1.0, 1.0)
     assert compare_accuracy([RIGHT], [WRONG], [ranking(1, TIE)]) is None
+
+
+def test_a_score_that_is_not_finite_is_no_wrong_order():
+    broken = torch.tensor([float("nan"), 0.0])
+    with pytest.raises(TrainingError, match="the new reward model"):
+        compare_accuracy([broken], [RIGHT], [ranking(1)])
+    with pytest.raises(TrainingError, match="the last reward model"):
+        compare_accuracy([RIGHT], [broken], [ranking(1)])
+
+
+def test_many_prompts_are_swapped_at_random():
+    """14 prompts, all but one better: 15 of 2^14 ways to swap are as good, p = 0.0009."""
+    rankings = [ranking(prompt) for prompt in range(14)]
+    found = compare_accuracy([RIGHT] * 13 + [WRONG], [WRONG] * 13 + [RIGHT], rankings)
+    assert found is not None
+    assert found.p_better == pytest.approx(15 / 2**14, abs=0.001)
+    assert found.p_worse > 0.99
 
 
 def difference(new: float, old: float, p_worse: float) -> RewardDifference:
