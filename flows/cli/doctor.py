@@ -1,4 +1,4 @@
-"""`solon doctor`: check what a line needs to run here, and say what to mend."""
+"""`solon doctor`: check what a line needs to run here, and say how to fix what is wrong."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +37,9 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check what a line needs to run here, and say what to mend. Takes seconds, changes nothing.
+    """Check what a line needs to run here, and say how to fix what is wrong, in seconds.
+
+    Nothing is changed.
 
     It checks config, versions, store and its lock, models, judges, keys, model servers, GPU, disk,
     limits, ports, clock, and the Prefect server with its work pools. [bold]note[/bold]: it works,
