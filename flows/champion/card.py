@@ -64,7 +64,8 @@ def write_card(store: Store, config: Config, model: ModelVersion, form: str, fol
         form: merged or adapter.
         folder: Its folder.
     """
-    facts = card_facts(store, config, model, form)
+    has_adapter = (folder / "adapter").is_dir()
+    facts = {**card_facts(store, config, model, form), "has_adapter": has_adapter}
     environment = Environment(
         loader=PackageLoader("flows.champion"),
         undefined=StrictUndefined,
@@ -78,7 +79,7 @@ def write_card(store: Store, config: Config, model: ModelVersion, form: str, fol
 
 
 def card_facts(store: Store, config: Config, model: ModelVersion, form: str) -> dict[str, Any]:
-    """Return the variables of the card.
+    """Return the variables of the card, except for what its folder holds.
 
     Args:
         store: Store with the facts.
@@ -97,7 +98,7 @@ def card_facts(store: Store, config: Config, model: ModelVersion, form: str) -> 
     }
     if licence:
         header["license"] = licence
-    if HUB_ID.fullmatch(base):
+    if HUB_ID.fullmatch(base) and not Path(base).exists():  # else it is a folder
         header["base_model"] = base
     (counts,) = store.query(COUNTS_SQL, [model.id])
     sources = store.query(SOURCES_SQL, [model.id])
@@ -115,7 +116,6 @@ def card_facts(store: Store, config: Config, model: ModelVersion, form: str) -> 
         "judges": store.query(JUDGES_SQL, [model.id, model.id]),
         "lineage": store.query(LINEAGE_SQL, [model.id]),
         "reward": comparisons[0] if comparisons else None,
-        "has_adapter": model.id.startswith("policy-") and config.policy.weights == "adapters",
     }
 
 

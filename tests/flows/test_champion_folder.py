@@ -1,5 +1,6 @@
 """The champion's folder: other libraries load it as it is, and no reader sees a part of it."""
 
+import html
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from markdown_it import MarkdownIt
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -63,7 +65,7 @@ def test_the_card_tells_the_facts_of_the_store(promoted: Config):
     (judge,) = {
         row["judge_version"] for row in store.query("FROM judgements WHERE judge = 'similarity'")
     }
-    for words in (row["model_id"], "tiny-random", f"{100 * row['win_rate']:.1f} %", plain(judge)):
+    for words in (row["model_id"], "tiny-random", f"| {row['win_rate']:.1%} |", plain(judge)):
         assert words in card
     assert "licence of the base | unknown" in card
     assert f"| {plain(judge)} | evaluated it; judged training data |" in card
@@ -94,11 +96,14 @@ def test_a_rollback_switches_the_folder_and_back(promoted: Config, tmp_path: Pat
 
 
 def test_texts_make_no_markup_in_a_card():
-    text = "<script>x</script> [a](http://evil) | `b`\n# c www.evil.org ada@evil.org ![d](e)"
-    shown = plain(text)
-    assert "\n" not in shown
-    for mark in ("<", "http:", "www.", "@", " |", "](", "!["):
-        assert mark not in shown.replace("\\|", "").replace("\\]\\(", "").replace("\\!\\[", "")
+    """A reader of Markdown shows what was written, in a paragraph and in a cell of a table."""
+    text = "<script>x</script> [a](http://evil) | `b` **c** _d_ ~~e~~ &lt; \\\n# f ![g](h)"
+    reader, written = MarkdownIt("commonmark").enable(["table", "strikethrough"]), text.split()
+    shown = html.escape(" ".join(written), quote=False)
+    assert reader.render(plain(text)) == f"<p>{shown}</p>\n"
+    assert f"<td>{shown}</td>" in reader.render(f"| a |\n|---|\n| {plain(text)} |")
+    for mark in ("http:", "www.", "@"):  # addresses without markup, which some readers link
+        assert mark not in plain("http://evil www.evil.org ada@evil.org")
 
 
 @pytest.mark.parametrize(
