@@ -1,19 +1,22 @@
-"""The flows that a Prefect server deploys: each group of stages, single stages, the whole cycle.
+"""The flows that a Prefect server deploys: groups of stages, single stages, cycles, approvals.
 
-All take the same two parameters, a config and its overrides, and read the config again at each run,
-so that edits take effect. They load no training code before they run.
+All take a config and its overrides as parameters, and read the config again at each run, so that
+edits take effect. They load no training code before they run.
 """
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
-from flows.service.flow_process import SERVED, attach
+from flows.service.flow_process import SERVED, attach, is_deployed
 from flows.service.states import NOT_DUE, WAITING
 from flows.terminal import stopping
 from flows.terminal.parent import end_with
@@ -124,6 +127,40 @@ def stage(config: str, overrides: list[str], stage: StageName) -> State[Any]:
     return run_group(stage, config, overrides)
 
 
+@flow(name="approval")
+def approval(
+    config: str,
+    overrides: list[str],
+    decision: Literal["approve", "reject"],
+    by: Annotated[str, Field(min_length=1)],
+    reason: Annotated[str, Field(min_length=1)],
+    policy: str = "",
+) -> None:
+    """Decide about the policy of a line that waits for a person, and end its cycle.
+
+    It does what `solon approve` and `solon reject` do; the form asks for the decision.
+
+    Args:
+        config: Path of the config, a YAML file, on the machine that runs the flow.
+        overrides: Settings to change in this run, each as KEY=VALUE, such as training.steps=32.
+        decision: approve promotes the policy, reject refuses it.
+        by: Name of the person who decides.
+        reason: Why, for readers.
+        policy: Id of the policy, or its beginning; empty for whichever waits.
+    """
+    from flows.champion.approval import answer
+    from flows.cycle.cycle import next_cycle
+    from flows.cycle.flow_runs import name_run
+    from flows.run import finish_cycle
+    from rlhf_core.config import load_config
+
+    with _running("approval"):
+        loaded = load_config(Path(config), overrides)
+        name_run(next_cycle(loaded, Path(config)), "approval")
+        answer(loaded, policy, decision == "approve", by, reason)
+        finish_cycle(loaded, Path(config))
+
+
 def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     """Run a group of stages of a line's open cycle, in the process of a flow run.
 
@@ -142,16 +179,11 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     from flows.cycle.cycle import next_cycle
     from flows.cycle.flow_runs import name_run, spent_state
     from flows.cycle.line import check_line
-    from flows.service.events import running
-    from flows.service.janitor import owned
-    from flows.service.run_logs import log_run
     from flows.triggers.due import announce_due, why_not_due
     from rlhf_core.config import load_config
     from rlhf_core.errors import BudgetError, NotReadyError
 
-    attach()
-    log_run()
-    with stopping.unwinding(), owned(), running(name):
+    with _running(name):
         loaded = load_config(Path(config), overrides)
         logger.info("%s", check_line(loaded, Path(config)))
         cycle = next_cycle(loaded, Path(config))
@@ -172,8 +204,22 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     return Completed(message=f"line {cycle.line}, cycle {cycle.number}: {name} has ended")
 
 
+@contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Run a deployed flow: it ends by signals, its lines reach the server, its events its name."""
+    from flows.service.events import running
+    from flows.service.janitor import owned
+    from flows.service.run_logs import log_run
+
+    attach()
+    if is_deployed():
+        log_run()
+    with stopping.unwinding(), owned(), running(name):
+        yield
+
+
 FLOWS = {
     each.name: each
-    for each in (feedback, check, reward_model, policy, evaluate, promote, cycle, stage)
+    for each in (feedback, check, reward_model, policy, evaluate, promote, cycle, stage, approval)
 }
 """The deployed flows by name."""

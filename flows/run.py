@@ -114,7 +114,8 @@ def finish_cycle(config: Config, source: Path | None = None) -> None:
         config: Config of the line.
         source: File that the config was read from.
     """
-    promotion(next_cycle(config, source))
+    with owned():
+        promotion(next_cycle(config, source))
 
 
 def plan_run(

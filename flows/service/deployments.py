@@ -59,6 +59,7 @@ DEPLOYED = (
     Deployed("promote", CPU, "default", "0 14 * * 0"),
     Deployed("cycle", GPU, "training", "0 3 * * *", is_active=False, strategy=SKIP),
     Deployed("stage", GPU, "training", parameters=(("stage", "ingest"),)),
+    Deployed("approval", CPU, "default"),
 )
 """All deployments of a line. Either the separate groups are scheduled or the whole cycle is."""
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from prefect.exceptions import ParameterTypeError
 
-from flows.approve import approval
 from flows.champion.approval import answer, open_request
 from flows.cycle.cycle import Cycle, ended_cycles
+from flows.deployed import approval
 from flows.reports.summary import waiting_for_approval
 from flows.run import finish_cycle, run_cycles
 from rlhf_core.config import Config
@@ -84,10 +84,10 @@ def test_a_person_approves_in_the_form_of_prefects_page(waiting: Config, tmp_pat
     """The form asks for decision, name and reason, and refuses empty ones."""
     fields = approval.parameters.properties
     assert fields["decision"]["enum"] == ["approve", "reject"]
-    assert set(approval.parameters.required) == {"config", "decision", "by", "reason"}
+    assert set(approval.parameters.required) == {"config", "overrides", "decision", "by", "reason"}
     path = tmp_path / "line.yaml"
     path.write_text(waiting.model_dump_json(exclude_defaults=True))  # JSON is YAML
     with pytest.raises(ParameterTypeError):
-        approval(str(path), decision="approve", by="", reason="read 40 answers")
-    approval(str(path), decision="approve", by="ada", reason="read 40 answers")
+        approval(str(path), [], decision="approve", by="", reason="read 40 answers")
+    approval(str(path), [], decision="approve", by="ada", reason="read 40 answers")
     assert decisions(waiting)[0]["reasons"][0] == "approved by ada: read 40 answers"
