@@ -16,7 +16,7 @@ def match_id(
     Args:
         wanted: An id, or its beginning.
         found: Kind and id of each match; an id equal to `wanted` comes first.
-        where: Kinds of things that were searched, for the message.
+        where: What was searched, for the message, such as "among pairs, runs".
         hint: Advice on how to find ids.
 
     Returns:
@@ -26,7 +26,7 @@ def match_id(
         IdError: If nothing or several things match.
     """
     if not wanted or not found:
-        raise IdError(f"no id begins with {wanted!r}; looked among {where}. {hint}")
+        raise IdError(f"no id begins with {wanted!r}; looked {where}. {hint}")
     if len(found) > 1 and found[0][1] != wanted:
         named = ", ".join(f"{identity} ({what})" for what, identity in found[:LISTED])
         more = ", and more" if len(found) > LISTED else ""
@@ -55,4 +55,4 @@ def whole_id(wanted: str, known: Iterable[str], what: str, hint: str = "") -> st
     more = ", …" if len(ids) > LISTED else ""
     listed = f"There are {', '.join(ids[:LISTED])}{more}" if ids else "There are none yet"
     found = [(what, each) for each in matching]
-    return match_id(wanted, found, f"ids of {what}s", hint or listed)[1]
+    return match_id(wanted, found, f"for a {what}", hint or listed)[1]

@@ -276,7 +276,7 @@ def test_merge_writes_a_plain_folder_and_says_what_it_did(
     [
         (
             ["--model", "policy-none"],
-            "no id begins with 'policy-none'; looked among ids of models. There are ",
+            "no id begins with 'policy-none'; looked for a model. There are ",
         ),
         (["--model", "reward"], "is a reward model; name one of policy-"),
         (["--set", "name=other"], "no policy of the line other was promoted; name another model"),

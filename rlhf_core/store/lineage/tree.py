@@ -88,7 +88,7 @@ def subject_of(snapshot: Snapshot, wanted: str, tables: Sequence[str] = tuple(MI
     ]
     sql = f"SELECT * FROM ({' UNION ALL '.join(looks)}) ORDER BY id <> $wanted, name, id LIMIT $n"
     matches = snapshot.query(sql, {"wanted": wanted, "n": LISTED + 1}).rows if wanted else []
-    where = ", ".join(name.replace("_", " ") for name in tables)
+    where = "among " + ", ".join(name.replace("_", " ") for name in tables)
     hint = 'List some with `solon sql "SELECT id FROM pairs LIMIT 5"`'
     return Subject(*match_id(wanted, matches, where, hint))
 

@@ -27,7 +27,7 @@ def test_the_only_id_that_begins_so_is_meant(wanted: str, found: str):
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("reward", "no id begins with 'reward'; looked among ids of models. There are policy-12,"),
+        ("reward", "no id begins with 'reward'; looked for a model. There are policy-12,"),
         ("", "no id begins with ''"),
         ("policy-1", "'policy-1' begins several ids: policy-12 (model), policy-12ab (model), pol"),
     ],
@@ -52,9 +52,9 @@ def test_an_export_takes_runs_and_configs_by_how_they_begin(filled: Store):
     with reading(filled.files.database) as snapshot:
         whole = by_whole_ids(snapshot, Selection(run=filled.run_id[:2], config_hash="ab"))
         assert (whole.run, whole.config_hash) == (filled.run_id, "abcd")
-        with pytest.raises(IdError, match="no id begins with 'zz'; looked among ids of runs"):
+        with pytest.raises(IdError, match="no id begins with 'zz'; looked for a run"):
             by_whole_ids(snapshot, Selection(run="zz"))
-        with pytest.raises(IdError, match="looked among ids of configs"):
+        with pytest.raises(IdError, match="looked for a config"):
             by_whole_ids(snapshot, Selection(config_hash="zz"))
 
 
