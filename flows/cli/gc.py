@@ -36,8 +36,9 @@ def gc(
 
     service.retention.keep_cycles says of how many ended cycles everything is kept: models,
     checkpoints, curves, reports and the texts of rollouts. Whatever the cycle, these stay: the
-    champion, the policy promoted before it and all that they rest on; models that another line of
-    the store uses, that judges call or that a config names; the cycle under way.
+    champion, the policy promoted before it and, unless service.retention.keep_lineage is false, all
+    that they rest on; models that another line of the store uses, that judges call or that a config
+    names; the cycle under way.
 
     Facts stay in the store, and each removal is one (artifact_removals). Only the texts of rollouts
     leave it. A run may go on meanwhile.

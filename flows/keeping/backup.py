@@ -27,6 +27,7 @@ from flows.keeping.manifest import (
     hash_of,
     stays_inside,
 )
+from flows.keeping.sizes import bytes_of
 from rlhf_core.errors import DataFileError, StoreError
 from rlhf_core.files.whole import UNFINISHED, whole_folder
 from rlhf_core.identity import code_version
@@ -84,12 +85,7 @@ def back_up(store: Path | str, artifacts: Path, to: Path, advance: Advance) -> M
 
 def size_of(store: Path | str, artifacts: Path) -> int:
     """Return about how many bytes a backup will copy."""
-    paths = [open_database(store).files.database, *artifacts.rglob("*")]
-    total = 0
-    for path in paths:
-        with suppress(OSError):  # a run may remove it meanwhile
-            total += path.lstat().st_size
-    return total
+    return bytes_of(open_database(store).files.database) + bytes_of(artifacts)
 
 
 class _Copy:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.cycle.cycle import cycle_of, ended_cycles, new_run_id
 from flows.keeping.lock import keeping
+from flows.keeping.sizes import bytes_of
 from rlhf_core.config import Config
 from rlhf_core.files.whole import UNFINISHED, remove_whole, sweep
 from rlhf_core.records import ArtifactRemoval, ModelKind
@@ -181,7 +182,7 @@ class _Retention:
                 cycle = last if line == self.config.name else self._cycle_of(model_id)
                 is_removable = True  # no later cycle resumes it
             known = model_id if model_id in self.facts.models else None
-            artifact = Artifact(kind, name, known, cycle, _size(path))
+            artifact = Artifact(kind, name, known, cycle, bytes_of(path))
             yield artifact, is_removable and not self._is_new(path)
 
     def _curves(self) -> Iterator[tuple[Artifact, bool]]:
@@ -190,7 +191,7 @@ class _Retention:
             cycle = self._cycle_of(model_id)
             if cycle and path.name == f"{self.config.name}-cycle-{cycle}-{model_id}":
                 name = f"{CURVES}/{path.name}"
-                artifact = Artifact(Kind.CURVES, name, model_id, cycle, _size(path))
+                artifact = Artifact(Kind.CURVES, name, model_id, cycle, bytes_of(path))
                 yield artifact, model_id not in self.needed
 
     def _reports(self) -> Iterator[tuple[Artifact, bool]]:
@@ -205,7 +206,7 @@ class _Retention:
             path = cycle_of(self.config, cycle).report_path
             if path.is_file():
                 name = str(path.relative_to(self.config.artifacts))
-                artifact = Artifact(Kind.REPORT, name, None, cycle, _size(path))
+                artifact = Artifact(Kind.REPORT, name, None, cycle, bytes_of(path))
                 yield artifact, cycle not in promoted
 
     def _cycle_of(self, model_id: str) -> int:
@@ -219,17 +220,13 @@ class _Retention:
         """Return True if the cycle under way may have written a folder."""
         if self.began is None:
             return False
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC) >= self.began
+        try:
+            return datetime.fromtimestamp(path.stat().st_mtime, UTC) >= self.began
+        except FileNotFoundError:  # that cycle has just replaced or removed it
+            return True
 
 
 def _entries(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not UNFINISHED.fullmatch(path.name))
-
-
-def _size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; links are not followed."""
-    if not path.is_dir() or path.is_symlink():
-        return path.lstat().st_size
-    return sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())

@@ -9,6 +9,7 @@ import pytest
 
 from flows.keeping.lock import keeping
 from flows.keeping.retention import Artifact, Kind, apply_retention, plan_retention
+from flows.keeping.sizes import bytes_of
 from rlhf_core.config import Config
 from rlhf_core.errors import StoreBusyError
 from rlhf_core.records import (
@@ -195,6 +196,24 @@ def test_an_interrupted_training_goes_with_its_cycle(folder: Path):
     assert names(plan_retention(config(folder, 3)).removed, Kind.CHECKPOINT) == set()
     removed = plan_retention(config(folder, 2)).removed
     assert names(removed, Kind.CHECKPOINT) == {".policy-cut.training"}
+
+
+def test_what_a_run_removes_meanwhile_counts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("goes", "stays"):
+        (tmp_path / name).write_bytes(b"1234567890")
+    lstat = os.lstat
+
+    def remove_first(path: str) -> os.stat_result:
+        if path.endswith("goes"):
+            os.unlink(path)
+        return lstat(path)
+
+    with monkeypatch.context() as running:
+        running.setattr(os, "lstat", remove_first)
+        assert bytes_of(tmp_path) == 10
+    assert bytes_of(tmp_path / "goes") == 0
 
 
 def test_a_backup_under_way_is_not_disturbed(folder: Path):

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from flows.cycle.cycle import cycle_of
-from flows.keeping import retention
 from flows.keeping.lock import keeping
 from flows.keeping.retention import Kind, apply_retention, plan_retention
+from flows.keeping.sizes import bytes_of
 from flows.reports.cycle_page import write_report
 from flows.run import run_cycles
 from rlhf_core.config import Config
@@ -217,7 +217,7 @@ def test_a_kill_in_the_middle_leaves_nothing_in_part(
     wanted = models(config) - {
         each.name.removeprefix("models/") for each in plan_retention(config).removed
     }
-    sizes = {name: retention._size(config.artifacts / "models" / name) for name in models(config)}
+    sizes = {name: bytes_of(config.artifacts / "models" / name) for name in models(config)}
     ended = subprocess.run(
         [sys.executable, "-c", KILLED, str(line), str(survived)],
         env={**environment, "PYTHONPATH": os.getcwd()},
@@ -227,7 +227,7 @@ def test_a_kill_in_the_middle_leaves_nothing_in_part(
     assert ended.returncode == -signal.SIGKILL
     for name in models(config):
         if not UNFINISHED.fullmatch(name):
-            assert retention._size(config.artifacts / "models" / name) == sizes[name]
+            assert bytes_of(config.artifacts / "models" / name) == sizes[name]
     apply_retention(config)
     assert models(config) == wanted  # what the killed one had put aside is gone too
 
