@@ -60,7 +60,7 @@ def test_an_approved_policy_is_promoted_and_ends_its_cycle(waiting: Config):
     assert decided["promoted"]
     assert decided["reasons"][0] == "approved by ada: read 40 answers"
     assert ended_cycles(waiting) == 1
-    assert "was" in page.read_text()
+    assert "promoted</span>" in page.read_text()
     assert champions.champion(store, waiting.name) == champions.Promoted(request.policy_id, 1)
     (change,) = store.query("SELECT * FROM champion_changes WHERE line = ?", [waiting.name])
     assert change["decided_by"] == "ada"
