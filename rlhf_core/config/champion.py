@@ -3,24 +3,11 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, model_validator
 
 from rlhf_core.config.base import PositiveFloat, PositiveInt, Settings
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
-
-
-def _without_password(url: str) -> str:
-    """Refuse an address that holds a user name or password: store and reports keep configs."""
-    if "@" in urlsplit(url).netloc:
-        raise ValueError(
-            "an address must hold no user name or password, since the store keeps configs; use the "
-            "environment variables of the target instead"
-        )
-    return url
-
-
-Address = Annotated[str, AfterValidator(_without_password)]
 
 
 class ChampionSettings(Settings):
@@ -50,7 +37,7 @@ class MLflowSettings(Settings):
 
     model: str
     """Name of the registered model."""
-    tracking_uri: Address | None = None
+    tracking_uri: str | None = None
     """Address of the server; null reads MLFLOW_TRACKING_URI."""
 
 
@@ -60,7 +47,7 @@ class VLLMSettings(Settings):
     Start it with --enable-lora, --max-loras 2 and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True.
     """
 
-    url: Address
+    url: str
     """Address of the server, as in http://gpu-1:8000. It must serve the line's SFT model, and see
     the artifacts under the same path."""
     name: str | None = None
@@ -74,7 +61,7 @@ class VLLMSettings(Settings):
 class WebhookSettings(Settings):
     """A POST of the champion's facts, as JSON."""
 
-    url: Address
+    url: str
     """Address, by https; http only on this machine. The store and the reports keep it in clear, so
     a secret belongs in the header."""
     header: str = "Authorization"
@@ -84,14 +71,13 @@ class WebhookSettings(Settings):
     timeout_seconds: PositiveFloat = 30.0
     """Limit of a request."""
 
-    @field_validator("url")
-    @classmethod
-    def _is_encrypted(cls, url: str) -> str:
-        parts = urlsplit(url)
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> "WebhookSettings":
+        parts = urlsplit(self.url)
         is_local = parts.scheme == "http" and parts.hostname in THIS_MACHINE
         if not (is_local or (parts.scheme == "https" and parts.hostname)):
             raise ValueError("use https, or http to this machine alone: the facts go in clear")
-        return url
+        return self
 
 
 class PublishSettings(Settings):
@@ -108,3 +94,18 @@ class PublishSettings(Settings):
     """Replace the adapter of a vLLM server."""
     webhook: WebhookSettings | None = None
     """Call an address with the facts."""
+
+    @model_validator(mode="after")
+    def _no_address_holds_a_password(self) -> "PublishSettings":
+        """Refuse it here, since the error of a single field would show its value."""
+        addresses = (
+            self.mlflow.tracking_uri if self.mlflow else None,
+            self.vllm.url if self.vllm else None,
+            self.webhook.url if self.webhook else None,
+        )
+        if any("@" in urlsplit(each).netloc for each in addresses if each):
+            raise ValueError(
+                "an address must hold no user name or password, since the store keeps configs; use "
+                "the environment variables of the target instead"
+            )
+        return self
