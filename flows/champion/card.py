@@ -6,6 +6,7 @@ no structure in the card.
 
 import html
 import re
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def card_facts(store: Store, config: Config, model: ModelVersion, form: str) -> 
         form: merged or adapter.
     """
     told = describe_champion(store, config.name)
+    if told["since"] is not None:
+        told["since"] = told["since"].astimezone(UTC)
     sft = line_queries.sft_behind(store, model.id)
     base = sft.base if sft else model.base
     licence = licence_of(base)
