@@ -36,6 +36,8 @@ class StageWork:
     """Ids that later stages start from."""
     news: str = "nothing was missing"
     """The work of this run of the stage, for the log."""
+    is_over: bool = True
+    """False while something outside has to happen first: the stage is not recorded as ended."""
 
 
 @contextmanager
@@ -58,6 +60,8 @@ def _run(cycle: Cycle, name: str, work: StageWork) -> Iterator[StageWork]:
     with ending(cycle, name, work.store):
         _begin(cycle, work.store)
         yield work
+    if not work.is_over:
+        return
     seconds = time.monotonic() - started
     _record(cycle, name, work, seconds)
     work.store.publish()

@@ -35,12 +35,12 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool | None:
     Raises:
         ChampionChangedError: If a rollback changed the champion since the policy was trained.
     """
-    store = cycle.open_store()
-    (evaluation,) = store.rows(Evaluation, "id = ?", [evaluation_id])
-    decision = _decision(cycle, store, evaluation)
-    if decision is None:
-        return None
     with stage(cycle, "promote") as work:
+        (evaluation,) = work.store.rows(Evaluation, "id = ?", [evaluation_id])
+        decision = _decision(cycle, work.store, evaluation)
+        if decision is None:
+            work.is_over = False
+            return None
         if work.store.append([decision]):
             work.news = "decided"
             _announce(decision)

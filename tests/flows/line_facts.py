@@ -128,7 +128,7 @@ class Line:
                 _score(theirs, "alike", "alike-1", 0.5),
             ]
         rows += [
-            _evaluation(policy, baseline, judge, version, role)
+            evaluation(policy, baseline, judge, version, role)
             for judge, version, role in (
                 (PROXY, reward_id, PROXY),
                 ("alike", "alike-1", "trained_on"),
@@ -149,7 +149,7 @@ def _score(of: Candidate, judge: str, version: str, score: float) -> Judgement:
     )
 
 
-def _evaluation(policy: str, baseline: str, judge: str, version: str, role: str) -> Evaluation:
+def evaluation(policy: str, baseline: str, judge: str, version: str, role: str) -> Evaluation:
     return Evaluation(
         policy_id=policy,
         baseline_id=baseline,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.champion.rollback import roll_back
-from flows.cycle import versions
+from flows.cycle import failing, versions
 from flows.cycle.baseline import check_feedback, check_policy
 from flows.cycle.cycle import Cycle
 from flows.cycle.line import check_line
@@ -23,9 +23,10 @@ from flows.stages.train_reward import train_reward
 from flows.stages.train_sft import train_sft
 from rlhf_core.config import Config
 from rlhf_core.errors import ChampionChangedError, ModelNotFoundError
-from rlhf_core.records import Candidate, ModelVersion
+from rlhf_core.records import Candidate, Failure, ModelVersion
 from rlhf_core.store import Store
 from tests.facts import candidate
+from tests.flows import line_facts
 from tests.flows.conftest import smoke
 from tests.flows.test_cli import call
 from tests.flows.test_line import NAME, with_history
@@ -75,6 +76,28 @@ def test_an_open_cycle_continues_from_what_it_was_rolled_back_to(tmp_path: Path)
     seed = cycle.own_batch(store, sft.id).seed
     # What the withdrawn champion sampled in this cycle is still learnt from.
     assert cycle.sampled_batches(store, sft.id) == {(sft.id, seed), (policy, seed)}
+
+
+def test_a_policy_that_is_not_decided_about_is_a_failure_that_people_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The champion that its training started from was withdrawn."""
+    config = smoke(tmp_path, NAME)
+    store, policy = with_history(tmp_path, config)
+    sft = versions.sft(config)
+    write_files(config, sft)
+    trained = versions.policy(config, policy, "reward-1", ["p"])
+    evaluation = line_facts.evaluation(trained.id, policy, "decides", "decides-1", "decides")
+    store.append([trained, evaluation])
+    roll_back(store, config.artifacts / "models", config.name, None, "ada", "rude")
+    told: list[tuple[str, Exception]] = []
+    monkeypatch.setattr(
+        failing, "announce_failure", lambda line, cycle, stage, error: told.append((stage, error))
+    )
+    with pytest.raises(ChampionChangedError) as refused:
+        promote.fn(Cycle(config=config, number=2, run_id="x"), evaluation.id)
+    assert told == [("promote", refused.value)]
+    assert [each.stage for each in store.rows(Failure)] == ["promote"]
 
 
 def test_nothing_is_rolled_back_to_files_that_are_gone(tmp_path: Path):
