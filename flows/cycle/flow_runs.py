@@ -38,7 +38,8 @@ class CycleFlow(Generic[Others, Result]):
     has a state of its own, and the caller gets the error.
 
     Args:
-        name: Name of the flow, which also tags its runs.
+        name: Name of the stage or flow, which also tags its runs. Prefect knows the flow of a stage
+            as stage-NAME: deployed flows have names such as evaluate, too.
         fn: The function that the flow runs.
         is_stage: True for one stage, which is tried again after a passing failure if it is
             deployed; False for a flow of stages.
@@ -55,7 +56,8 @@ class CycleFlow(Generic[Others, Result]):
         def run(cycle: Cycle, *args: Others.args, **kwargs: Others.kwargs) -> Result:
             return self._run(cycle, *args, **kwargs)
 
-        self._flow = flow(name=name, flow_run_name=run_name)(run)
+        flow_name = f"stage-{name}" if is_stage else name
+        self._flow = flow(name=flow_name, flow_run_name=run_name)(run)
 
         self.estimate: Estimate = lambda work: []
         """A stage without an estimate takes no time worth planning."""

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prefect import task
@@ -14,21 +15,10 @@ from prefect.client.schemas.filters import (
 )
 
 from flows.cycle.cycle import Cycle
-from flows.cycle.flow_runs import CycleFlow, cycle_flow, link_report
-from flows.deployed import cycle as deployed_cycle
-from flows.pipeline import pipeline
+from flows.cycle.flow_runs import cycle_flow, link_report
+from flows.deployed import FLOWS, StageName
+from flows.pipeline import STAGES, pipeline
 from flows.service.deployments import refuse_taken_name
-from flows.stages.evaluate import evaluate
-from flows.stages.ingest import ingest
-from flows.stages.judge import judge
-from flows.stages.pair import pair
-from flows.stages.promote import promote
-from flows.stages.report import report
-from flows.stages.revise import revise
-from flows.stages.sample import sample
-from flows.stages.train_policy import train_policy
-from flows.stages.train_reward import train_reward
-from flows.stages.train_sft import train_sft
 from rlhf_core.errors import ConfigError
 from tests.flows.conftest import smoke
 
@@ -53,7 +43,7 @@ def test_runs_are_named_and_tagged_and_link_the_report(tmp_path: Path):
     cycle = Cycle(config=smoke(tmp_path, "name=My.line_1"), number=3, run_id="r")
     assert tried(cycle) == 3
     with get_client(sync_client=True) as client:
-        named = FlowFilter(name=FlowFilterName(any_=["tried"]))
+        named = FlowFilter(name=FlowFilterName(any_=["stage-tried"]))
         (run,) = client.read_flow_runs(flow_filter=named)
         assert run.name == "My.line_1 cycle 3 tried"
         assert set(run.tags) == {"My.line_1", "cycle 3", "tried"}
@@ -71,10 +61,16 @@ def test_runs_are_named_and_tagged_and_link_the_report(tmp_path: Path):
         )
 
 
-def test_every_stage_is_a_flow_that_is_named_after_its_cycle():
-    stages = (ingest, revise, train_sft, sample, judge, pair, train_reward, train_policy, evaluate)
-    assert all(isinstance(stage, CycleFlow) for stage in (*stages, promote, report, pipeline))
-    assert [stage.name for stage in stages[-2:]] == ["train_policy", "evaluate"]
+def test_every_stage_is_a_flow_whose_name_no_deployed_flow_has():
+    """Prefect's page and a worker's queries find flow runs by the names of their flows."""
+    assert [stage.name for stage in STAGES[-4:-2]] == ["train_policy", "evaluate"]
+    names = {stage._flow.name for stage in (*STAGES, pipeline)}
+    assert len(names) == len(STAGES) + 1
+    assert names.isdisjoint(FLOWS)
+
+
+def test_the_form_of_a_single_stage_offers_all_of_them():
+    assert get_args(StageName) == tuple(stage.name for stage in STAGES)
 
 
 def test_a_name_that_another_config_has_on_the_server_is_refused():
@@ -84,7 +80,7 @@ def test_a_name_that_another_config_has_on_the_server_is_refused():
             refuse_taken_name(client, line, config, ["feedback", "cycle"])
 
         refuse("nobody-yet", "/a/config.yaml")
-        known = client.create_flow(deployed_cycle)
+        known = client.create_flow(FLOWS["cycle"])
         client.create_deployment(
             known, "taken", parameters={"config": "/a/config.yaml", "overrides": []}
         )
