@@ -58,13 +58,17 @@ def place_champion(config: Config, store: Store) -> Path | None:
         DataFileError: If the folder cannot be written.
         ModelNotFoundError: If a part of the model is missing.
     """
-    settings, model = config.service.champion, present_champion(store, config.name)
-    if settings.form == "none" or model is None:
+    settings, home = config.service.champion, config.artifacts / "champion"
+    if settings.form == "none" or present_champion(store, config.name) is None:
         return None
-    home, source = config.artifacts / "champion", config.artifacts / "models" / model.id
-    form = _form(config, source)
-    folder = home / VERSIONS / config.name / f"{model.id}-{form}"
     with _locked(home, config.name):
+        # Read under the lock: a rollback may have come while another process held it.
+        model = present_champion(store, config.name)
+        if model is None:
+            return None
+        source = config.artifacts / "models" / model.id
+        form = _form(config, source)
+        folder = home / VERSIONS / config.name / f"{model.id}-{form}"
         if not folder.is_dir():
             with whole_folder(folder) as unfinished:
                 _write(source, unfinished, form, _compute(config))
