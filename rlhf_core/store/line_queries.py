@@ -14,7 +14,6 @@ from rlhf_core.records import (
     ModelVersion,
     Promotion,
     RewardComparison,
-    RolloutRecord,
     StageRun,
 )
 from rlhf_core.store.store import Store
@@ -159,10 +158,6 @@ def decided_on(query: Query, line: str) -> list[str]:
         [line],
     )
     return [row["prompt_id"] for row in rows]
-
-
-def rollouts_of(store: Store, model_id: str) -> list[RolloutRecord]:
-    return store.rows(RolloutRecord, "model_id = ?", [model_id])
 
 
 def tainted_models(store: Store) -> set[str]:
