@@ -39,11 +39,12 @@ def worker(
     prepare_prefect(level="INFO")
     stopping.describe(f"`solon worker --pool {pool}`", RESUME)
     from flows.monitoring.diagnosis import diagnose
+    from flows.service.deployments import GPU
     from flows.service.readiness import is_wrong
-    from flows.service.worker import GPU_POOL, run_worker
+    from flows.service.worker import run_worker
     from flows.service.worker_checks import check_sharing, pool_checks
 
-    needs_gpu = pool == GPU_POOL
+    needs_gpu = pool == GPU
     checks = []
     for check in pool_checks(pool, needs_gpu):
         checks.append(check)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.service.server_process import HOST
 from rlhf_core.errors import SolonError
+from rlhf_core.files.whole import whole_text
 
 START_SECONDS = 90.0
 STOP_SECONDS = 5.0
@@ -98,7 +99,8 @@ def prefect_server(*, has_page: bool) -> Iterator[Server]:
     os.environ["PREFECT_API_URL"] = server.address
     if has_page:
         _note(port).parent.mkdir(parents=True, exist_ok=True)
-        _note(port).write_text(server.address, encoding="ascii")
+        with whole_text(_note(port)) as note:
+            note.write(server.address)
     else:
         os.environ[WITHOUT_EVENTS] = "1"
     try:
@@ -121,18 +123,20 @@ def server_in_use() -> str | None:
     configured = os.environ.get("PREFECT_API_URL")
     if configured:
         return configured
-    for note in sorted(_notes().glob("*")):
-        address = note.read_text(encoding="ascii")
+    for note in sorted(_notes().glob("[0-9]*")):
+        try:
+            address, began = note.read_text(encoding="ascii"), note.stat().st_mtime
+        except FileNotFoundError:
+            continue  # its process has just ended
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=HEALTH_SECONDS):
                 return address
-        except ConnectionError:
-            note.unlink(missing_ok=True)  # its process was killed
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, ConnectionError):
-                note.unlink(missing_ok=True)
-        except TimeoutError:
-            return address
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            reason = error.reason if isinstance(error, urllib.error.URLError) else error
+            if isinstance(reason, TimeoutError):  # it is busy
+                return address
+            if isinstance(reason, ConnectionError) and time.time() - began > START_SECONDS:
+                note.unlink(missing_ok=True)  # its process was killed
     return None
 
 

@@ -11,7 +11,6 @@ import psutil
 
 from flows.terminal import stopping
 
-GPU_POOL, CPU_POOL = "solon-gpu", "solon-cpu"
 STOP_SECONDS = 7.0
 """Time that flow runs and worker have to end by themselves; stopping.GRACE_SECONDS is for all."""
 SETTINGS = {
@@ -58,6 +57,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             with suppress(psutil.NoSuchProcess):
                 each.terminate()
         psutil.wait_procs([worker, *runs], timeout=STOP_SECONDS)
-        for each in (*worker.children(recursive=True), *runs, worker):
+        left = [*runs, worker]
+        with suppress(psutil.NoSuchProcess):
+            left += worker.children(recursive=True)
+        for each in left:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
