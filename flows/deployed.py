@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
 from prefect.states import Completed
 from pydantic import Field
 
@@ -184,9 +185,10 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     from rlhf_core.errors import BudgetError, NotReadyError
 
     with _running(name):
-        loaded = load_config(Path(config), overrides)
-        logger.info("%s", check_line(loaded, Path(config)))
-        cycle = next_cycle(loaded, Path(config))
+        with _failure_announced(name):
+            loaded = load_config(Path(config), overrides)
+            logger.info("%s", check_line(loaded, Path(config)))
+            cycle = next_cycle(loaded, Path(config))
         name_run(cycle, name)
         not_due = why_not_due(loaded, cycle.open_store()) if name == "reward-model" else None
         if not_due is not None:
@@ -216,6 +218,20 @@ def _running(name: str) -> Iterator[None]:
         log_run()
     with stopping.unwinding(), owned(), running(name):
         yield
+
+
+@contextmanager
+def _failure_announced(name: str) -> Iterator[None]:
+    """Announce an error before the first stage, such as an edit that broke the config."""
+    from flows.service.events import announce_failure
+
+    try:
+        yield
+    except Exception as error:  # whatever it is, somebody has to know
+        line = deployment.name  # the config may not be readable
+        if line is not None:
+            announce_failure(line, 0, name, error)
+        raise
 
 
 FLOWS = {

@@ -16,10 +16,11 @@ from prefect.client.schemas.filters import (
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow, link_report
-from flows.deployed import FLOWS, StageName
+from flows.deployed import FLOWS, StageName, run_group
 from flows.pipeline import STAGES, pipeline
+from flows.service import events
 from flows.service.deployments import refuse_taken_name
-from rlhf_core.errors import ConfigError
+from rlhf_core.errors import ConfigError, InputError
 from tests.flows.conftest import smoke
 
 PATIENCE_SECONDS = 60
@@ -71,6 +72,18 @@ def test_every_stage_is_a_flow_whose_name_no_deployed_flow_has():
 
 def test_the_form_of_a_single_stage_offers_all_of_them():
     assert get_args(StageName) == tuple(stage.name for stage in STAGES)
+
+
+def test_a_run_that_fails_before_its_first_stage_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As after an edit that broke the config: no stage can tell anybody."""
+    told: list[tuple[object, ...]] = []
+    monkeypatch.setattr(events, "announce_failure", lambda *facts: told.append(facts))
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__NAME", "my-line")
+    with pytest.raises(InputError) as failed:
+        run_group("feedback", str(tmp_path / "none.yaml"), [])
+    assert told == [("my-line", 0, "feedback", failed.value)]
 
 
 def test_a_name_that_another_config_has_on_the_server_is_refused():

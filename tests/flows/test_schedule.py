@@ -4,13 +4,11 @@ Holds two pins of pyproject.toml true. With a newer fastapi every flow run is an
 with SQLAlchemy 2.1 the scheduler never creates a run: both silently.
 """
 
-import json
 import os
 import re
 import signal
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
@@ -18,19 +16,9 @@ import psutil
 from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE, places, smoke
 from tests.flows.processes import start_solon
+from tests.flows.serving import EVERY_10_SECONDS, ask
 
 PATIENCE_SECONDS = 150
-EVERY_10_SECONDS = "* * * * * */10"
-
-
-def flow_runs(server: str) -> list[dict[str, object]]:
-    request = urllib.request.Request(
-        f"{server}/api/flow_runs/filter",
-        data=json.dumps({"flows": {"name": {"any_": ["cycle"]}}}).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as reply:
-        return list(json.load(reply))
 
 
 def test_a_scheduled_cycle_appears_and_completes(environment: dict[str, str], tmp_path: Path):
@@ -46,7 +34,7 @@ def test_a_scheduled_cycle_appears_and_completes(environment: dict[str, str], tm
         completed: list[dict[str, object]] = []
         while not completed and time.monotonic() < deadline and serving.poll() is None:
             time.sleep(1)
-            runs = flow_runs(address)
+            runs = ask(address, "flow_runs/filter", {"flows": {"name": {"any_": ["cycle"]}}})
             completed = [run for run in runs if run["state_type"] == "COMPLETED"]
         assert completed, (runs, serving.poll())
         assert completed[0]["auto_scheduled"]

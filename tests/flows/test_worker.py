@@ -100,5 +100,6 @@ def test_the_run_of_a_worker_that_was_told_to_stop_is_not_left_running(
     worker.terminate()
     worker.wait(timeout=60)
     with get_client(sync_client=True) as client:
-        states = [each.state_type for each in client.read_flow_runs() if each.deployment_id]
-    assert StateType.RUNNING not in states
+        runs = client.read_flow_runs()
+    (state,) = [each.state_type for each in runs if each.parameters.get("note") == str(run)]
+    assert state is not StateType.RUNNING
