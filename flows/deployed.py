@@ -125,7 +125,7 @@ def stage(config: str, overrides: list[str], stage: StageName) -> State[Any]:
     Returns:
         The end of the run.
     """
-    return run_group(stage, config, overrides)
+    return run_group(stage, config, overrides, label="stage")
 
 
 @flow(name="approval")
@@ -162,13 +162,15 @@ def approval(
         finish_cycle(loaded, Path(config))
 
 
-def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
+def run_group(name: str, config: str, overrides: list[str], label: str | None = None) -> State[Any]:
     """Run a group of stages of a line's open cycle, in the process of a flow run.
 
     Args:
         name: A name of `flows.alone.ALONE`.
         config: Path of the config.
         overrides: `a.b=c` each.
+        label: Name of the deployed flow, which labels its events; None for that of the group. No
+            automation follows on the flow `stage`.
 
     Returns:
         The end of the flow run. One whose stage before it has not ended is completed as Waiting:
@@ -184,7 +186,7 @@ def run_group(name: str, config: str, overrides: list[str]) -> State[Any]:
     from rlhf_core.config import load_config
     from rlhf_core.errors import BudgetError, NotReadyError
 
-    with _running(name):
+    with _running(label or name):
         with _failure_announced(name):
             loaded = load_config(Path(config), overrides)
             logger.info("%s", check_line(loaded, Path(config)))

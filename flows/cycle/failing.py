@@ -60,7 +60,7 @@ def ending(cycle: Cycle, stage: str, store: Store) -> Iterator[None]:
             yield
         if cycle.budget.refusal is not None:  # what is missing must not count as done
             raise BudgetError(cycle.budget.refusal)
-    except Exception as error:
+    except Exception as error:  # whatever it is: it is announced, recorded and raised again
         if cycle.budget.refusal is not None:
             _announce_spent(cycle, stage)
             raise BudgetError(f"{cycle.budget.refusal}; what was done is kept") from error

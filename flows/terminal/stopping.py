@@ -185,7 +185,7 @@ def _stop(number: int) -> None:
     logging.disable(logging.CRITICAL)
     deadline = time.monotonic() + GRACE_SECONDS
     if _listener.instead is not None:
-        with suppress(Exception):
+        with suppress(Exception):  # the process has to end, also when its server is gone
             _listener.instead()
     else:
         while _listener.unwinds and time.monotonic() < deadline:
