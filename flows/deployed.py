@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 from prefect.states import Completed
@@ -236,8 +236,16 @@ def _failure_announced(name: str) -> Iterator[None]:
         raise
 
 
-FLOWS = {
-    each.name: each
-    for each in (feedback, check, reward_model, policy, evaluate, promote, cycle, stage, approval)
-}
+_ALL: tuple[Flow[..., Any], ...] = (
+    feedback,
+    check,
+    reward_model,
+    policy,
+    evaluate,
+    promote,
+    cycle,
+    stage,
+    approval,
+)
+FLOWS = {each.name: each for each in _ALL}
 """The deployed flows by name."""
