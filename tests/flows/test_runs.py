@@ -47,7 +47,7 @@ def test_runs_are_named_and_tagged_and_link_the_report(tmp_path: Path):
         named = FlowFilter(name=FlowFilterName(any_=["stage-tried"]))
         (run,) = client.read_flow_runs(flow_filter=named)
         assert run.name == "My.line_1 cycle 3 tried"
-        assert set(run.tags) == {"My.line_1", "cycle 3", "tried"}
+        assert set(run.tags) == {"My.line_1", "cycle 3", "run r", "tried"}
         deadline = time.monotonic() + PATIENCE_SECONDS  # task runs are written from events
         while not (tasks := client.read_task_runs(flow_filter=named)):
             assert time.monotonic() < deadline
