@@ -36,6 +36,14 @@ atexit.register(silence_finalization)
 ROOT = Path(__file__).parent.parent
 FP32 = Compute(torch.device("cpu"), torch.float32, 2048, "in tests")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SLOW_SECONDS = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests a longer time limit than that of pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
