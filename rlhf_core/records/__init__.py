@@ -23,6 +23,7 @@ from rlhf_core.records.decisions import (
     Rollback,
 )
 from rlhf_core.records.exchange import Import, ImportedRow
+from rlhf_core.records.guard import GuardAlarm
 from rlhf_core.records.intake import (
     Deletion,
     PrivacyFinding,
@@ -58,6 +59,8 @@ from rlhf_core.records.runs import (
 )
 from rlhf_core.records.training import (
     Evaluation,
+    EvaluationFigure,
+    EvaluationResult,
     JudgeBenchmark,
     JudgeModel,
     Metric,
@@ -79,7 +82,10 @@ __all__ = [
     "CycleRun",
     "Deletion",
     "Evaluation",
+    "EvaluationFigure",
+    "EvaluationResult",
     "Failure",
+    "GuardAlarm",
     "HumanVerdict",
     "Import",
     "ImportedRow",
@@ -141,6 +147,9 @@ RECORDS: tuple[type[Record], ...] = (
     RolloutRecord,
     Metric,
     Evaluation,
+    EvaluationResult,
+    EvaluationFigure,
+    GuardAlarm,
     Promotion,
     RewardComparison,
     ApprovalRequest,

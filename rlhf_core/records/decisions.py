@@ -45,6 +45,8 @@ class ApprovalRequest(Record):
     baseline_id: str
     evaluation_id: str
     reasons: tuple[str, ...]
+    error_rate: float | None = None
+    win_rate_bound: float | None = None
 
     def identity(self) -> tuple[Any, ...]:
         return (self.line, self.cycle, self.evaluation_id)

@@ -146,6 +146,40 @@ class Evaluation(Record):
         return (self.policy_id, self.baseline_id, self.judge, self.judge_version, self.settings)
 
 
+class EvaluationResult(Record):
+    """One comparison of an evaluation: two answers to the same prompt, and the judge's margin."""
+
+    table: ClassVar[str] = "evaluation_results"
+    evaluation_id: str
+    prompt_id: str
+    sample: int
+    """Number of the two answers among those to the prompt, from 0."""
+    policy_candidate_id: str
+    baseline_candidate_id: str
+    margin: float | None
+    """Above 0 if the policy's answer is preferred, 0 for a tie; null without an opinion."""
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.evaluation_id, self.prompt_id, self.sample)
+
+
+class EvaluationFigure(Record):
+    """One figure of an evaluation beside its win rate; facet is the part that it is about."""
+
+    table: ClassVar[str] = "evaluation_figures"
+    evaluation_id: str
+    metric: str
+    facet: str = ""
+    n: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.evaluation_id, self.metric, self.facet)
+
+
 class Promotion(Record):
     """The decision of a cycle: whether the policy was promoted, and the reasons."""
 
@@ -158,6 +192,10 @@ class Promotion(Record):
     evaluation_id: str
     promoted: bool
     reasons: tuple[str, ...]
+    error_rate: float | None = None
+    """Chance that this decision promotes a policy that is no better; null before it was kept."""
+    win_rate_bound: float | None = None
+    """Lower bound of the win rate at that error rate, which had to lie above win_rate_above."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.line, self.cycle)

@@ -22,6 +22,9 @@ TARGETS = {
     "from_id": "models",
     "to_id": "models",
     "rollout_id": "rollouts",
+    "evaluation_id": "evaluations",
+    "policy_candidate_id": "candidates",
+    "baseline_candidate_id": "candidates",
     "config_hash": "configs",
 }
 """The table that a column refers to, by the column's name, or by that of one entry of a list.

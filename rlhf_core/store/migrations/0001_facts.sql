@@ -474,10 +474,100 @@ COMMENT ON COLUMN evaluations.run_id IS
 COMMENT ON COLUMN evaluations.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE evaluation_results (
+    id VARCHAR NOT NULL, evaluation_id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
+    sample INTEGER NOT NULL, policy_candidate_id VARCHAR NOT NULL,
+    baseline_candidate_id VARCHAR NOT NULL, margin DOUBLE,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE evaluation_results IS
+    'The comparisons of each evaluation: an answer of the policy and one of the baseline to the '
+    'same prompt, and which of them the judge prefers.';
+COMMENT ON COLUMN evaluation_results.id IS 'Hash of evaluation_id, prompt_id and sample.';
+COMMENT ON COLUMN evaluation_results.evaluation_id IS 'evaluations.id.';
+COMMENT ON COLUMN evaluation_results.prompt_id IS 'prompts.id of the held-out prompt.';
+COMMENT ON COLUMN evaluation_results.sample IS
+    'Number of the two answers among those to the prompt, from 0.';
+COMMENT ON COLUMN evaluation_results.policy_candidate_id IS
+    'candidates.id of the policy''s answer.';
+COMMENT ON COLUMN evaluation_results.baseline_candidate_id IS
+    'candidates.id of the baseline''s answer.';
+COMMENT ON COLUMN evaluation_results.margin IS
+    'Margin by which the judge prefers the policy''s answer, from -1 to 1; 0 for a tie, null '
+    'without an opinion.';
+COMMENT ON COLUMN evaluation_results.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN evaluation_results.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN evaluation_results.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE evaluation_figures (
+    id VARCHAR NOT NULL, evaluation_id VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+    facet VARCHAR NOT NULL, n INTEGER NOT NULL, value DOUBLE NOT NULL, low DOUBLE, high DOUBLE,
+    p DOUBLE,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE evaluation_figures IS
+    'Figures of each evaluation beside its win rate, such as the length-controlled win rate, or '
+    'the win rate in one mode; deploy/docs/metrics.md defines each.';
+COMMENT ON COLUMN evaluation_figures.id IS 'Hash of evaluation_id, metric and facet.';
+COMMENT ON COLUMN evaluation_figures.evaluation_id IS 'evaluations.id.';
+COMMENT ON COLUMN evaluation_figures.metric IS 'Name of the figure.';
+COMMENT ON COLUMN evaluation_figures.facet IS
+    'Part that it is about, such as a mode; empty for the whole.';
+COMMENT ON COLUMN evaluation_figures.n IS 'Number of values that it is computed from.';
+COMMENT ON COLUMN evaluation_figures.value IS 'The figure.';
+COMMENT ON COLUMN evaluation_figures.low IS 'Lower end of its interval; null if it has none.';
+COMMENT ON COLUMN evaluation_figures.high IS 'Upper end of its interval; null if it has none.';
+COMMENT ON COLUMN evaluation_figures.p IS
+    'p-value of its difference from no difference, corrected for the number of facets; null if it '
+    'was not tested.';
+COMMENT ON COLUMN evaluation_figures.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN evaluation_figures.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN evaluation_figures.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE guard_alarms (
+    id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, step INTEGER NOT NULL,
+    detector VARCHAR NOT NULL, value DOUBLE NOT NULL, threshold DOUBLE NOT NULL,
+    kl DOUBLE NOT NULL, reward_gain DOUBLE, held_out_gain DOUBLE, action VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL, evidence VARCHAR[] NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE guard_alarms IS
+    'Signs that a policy pleases its reward and nobody else: detectors that rose above their '
+    'thresholds, in training or before promotion.';
+COMMENT ON COLUMN guard_alarms.id IS 'Hash of model_id, step and detector.';
+COMMENT ON COLUMN guard_alarms.model_id IS 'models.id of the policy.';
+COMMENT ON COLUMN guard_alarms.step IS
+    'Step of the training; 0 for the evaluation before promotion.';
+COMMENT ON COLUMN guard_alarms.detector IS
+    'Name of the detector; deploy/docs/metrics.md defines each.';
+COMMENT ON COLUMN guard_alarms.value IS 'Value of the detector.';
+COMMENT ON COLUMN guard_alarms.threshold IS
+    'Its threshold, learnt from answers of the model that the training began from.';
+COMMENT ON COLUMN guard_alarms.kl IS
+    'Mean KL divergence of the policy from the SFT model at that step, in nats an answer.';
+COMMENT ON COLUMN guard_alarms.reward_gain IS
+    'Mean reward minus that of the model that the training began from, in the reward''s unit.';
+COMMENT ON COLUMN guard_alarms.held_out_gain IS
+    'The same difference by the held-out judge, in its unit; null without an opinion.';
+COMMENT ON COLUMN guard_alarms.action IS 'Value of guard.action: stop or report.';
+COMMENT ON COLUMN guard_alarms.reason IS 'The reason, in words.';
+COMMENT ON COLUMN guard_alarms.evidence IS
+    'rollouts.id of the answers that raised it; candidates.id before promotion.';
+COMMENT ON COLUMN guard_alarms.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN guard_alarms.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN guard_alarms.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE promotions (
     id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, cycle INTEGER NOT NULL,
     policy_id VARCHAR NOT NULL, baseline_id VARCHAR NOT NULL, evaluation_id VARCHAR NOT NULL,
     promoted BOOLEAN NOT NULL, reasons VARCHAR[] NOT NULL,
+    error_rate DOUBLE, win_rate_bound DOUBLE,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL,
     line VARCHAR DEFAULT ''
 );
@@ -490,6 +580,12 @@ COMMENT ON COLUMN promotions.baseline_id IS 'models.id of the baseline.';
 COMMENT ON COLUMN promotions.evaluation_id IS 'evaluations.id of the evaluation that decided.';
 COMMENT ON COLUMN promotions.promoted IS 'True if the policy was promoted.';
 COMMENT ON COLUMN promotions.reasons IS 'The reasons for the decision, in words.';
+COMMENT ON COLUMN promotions.error_rate IS
+    'Bound of the chance that this decision promotes a policy that is no better: its share of what '
+    'the held-out prompts may spend.';
+COMMENT ON COLUMN promotions.win_rate_bound IS
+    'Lower bound of the win rate at that error rate, which must lie above '
+    'promotion.win_rate_above; null if nothing was scored.';
 COMMENT ON COLUMN promotions.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN promotions.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';
@@ -544,6 +640,7 @@ CREATE TABLE approval_requests (
     id VARCHAR NOT NULL, line VARCHAR NOT NULL, config_hash VARCHAR NOT NULL,
     cycle INTEGER NOT NULL, policy_id VARCHAR NOT NULL, baseline_id VARCHAR NOT NULL,
     evaluation_id VARCHAR NOT NULL, reasons VARCHAR[] NOT NULL,
+    error_rate DOUBLE, win_rate_bound DOUBLE,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
 COMMENT ON TABLE approval_requests IS
@@ -558,6 +655,9 @@ COMMENT ON COLUMN approval_requests.baseline_id IS 'models.id of the baseline.';
 COMMENT ON COLUMN approval_requests.evaluation_id IS
     'evaluations.id of the evaluation that decided.';
 COMMENT ON COLUMN approval_requests.reasons IS 'The reasons for its promotion, in words.';
+COMMENT ON COLUMN approval_requests.error_rate IS 'promotions.error_rate of its promotion.';
+COMMENT ON COLUMN approval_requests.win_rate_bound IS
+    'promotions.win_rate_bound of its promotion.';
 COMMENT ON COLUMN approval_requests.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN approval_requests.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';
