@@ -96,8 +96,11 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         if not evaluations:
             kl = _kl(cycle, models, prompts, policy)
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
-            evaluations = [comparison.evaluate(config, judgements, seat) for seat in seats]
-            work.news = f"{work.store.append(evaluations)} new"
+            judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
+            evaluations = [each.evaluation for each in judged]
+            results = [result for each in judged for result in each.results]
+            work.store.append([*evaluations, *results])
+            work.news = f"{len(evaluations)} new"
             _announce(cycle, evaluations)
         deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}

@@ -10,7 +10,14 @@ from rlhf_core.evaluation.intervals import METHOD
 from rlhf_core.evaluation.win_rate import win_rate
 from rlhf_core.identity import content_id
 from rlhf_core.preferences.votes import Votes
-from rlhf_core.records import Candidate, Evaluation, Judgement, Outcome, Prompt
+from rlhf_core.records import (
+    Candidate,
+    Evaluation,
+    EvaluationResult,
+    Judgement,
+    Outcome,
+    Prompt,
+)
 
 Answers = Mapping[str, Sequence[Candidate]]
 """Candidates of one model by prompt id, in sample order."""
@@ -42,27 +49,18 @@ class ModelComparison:
 
     def evaluate(
         self, config: Config, judgements: Sequence[Judgement], seat: EvaluationJudge
-    ) -> Evaluation:
-        """Return the win rate and mean scores by the judgements of one judge version.
+    ) -> "JudgedComparison":
+        """Return the win rate, the mean scores and each comparison by one judge version.
 
         Args:
             config: Config of the run.
             judgements: Judgements of the answers, by any judges.
             seat: The judge whose judgements count.
         """
-        votes = Votes(judgements, {seat.version: seat.scale})
-        margins = [
-            [
-                margin_of(votes, seat.version, ours, theirs, config.preferences.tie_margin)
-                for ours, theirs in zip(
-                    self.policy[prompt.id], self.baseline[prompt.id], strict=True
-                )
-            ]
-            for prompt in self.prompts
-        ]
+        margins = self._margins(config, judgements, seat)
         result = win_rate(margins, config.promotion.confidence)
         policy, baseline = _flat(self.policy), _flat(self.baseline)
-        return Evaluation(
+        evaluation = Evaluation(
             policy_id=policy[0].model_id,
             baseline_id=baseline[0].model_id,
             judge=seat.judge,
@@ -82,6 +80,53 @@ class ModelComparison:
             policy_eos_rate=_mean([float(c.finish_reason == "eos") for c in policy]),
             kl=self.kl,
         )
+        return JudgedComparison(evaluation, self._results(evaluation.id, margins))
+
+    def _margins(
+        self, config: Config, judgements: Sequence[Judgement], seat: EvaluationJudge
+    ) -> list[list[float | None]]:
+        """Return the margin of each comparison, by prompt."""
+        votes = Votes(judgements, {seat.version: seat.scale})
+        return [
+            [
+                margin_of(votes, seat.version, ours, theirs, config.preferences.tie_margin)
+                for ours, theirs in self._pairs(prompt)
+            ]
+            for prompt in self.prompts
+        ]
+
+    def _results(
+        self, evaluation_id: str, margins: Sequence[Sequence[float | None]]
+    ) -> list[EvaluationResult]:
+        return [
+            EvaluationResult(
+                evaluation_id=evaluation_id,
+                prompt_id=prompt.id,
+                sample=sample,
+                policy_candidate_id=ours.id,
+                baseline_candidate_id=theirs.id,
+                margin=margin,
+            )
+            for prompt, row in zip(self.prompts, margins, strict=True)
+            for sample, ((ours, theirs), margin) in enumerate(
+                zip(self._pairs(prompt), row, strict=True)
+            )
+        ]
+
+    def _pairs(self, prompt: Prompt) -> list[tuple[Candidate, Candidate]]:
+        """Return the answers to compare: those of the same sample, of policy and baseline.
+
+        Both were drawn with the same random numbers, so where the two models agree their answers
+        are equal, and tied.
+        """
+        return list(zip(self.policy[prompt.id], self.baseline[prompt.id], strict=True))
+
+
+class JudgedComparison(NamedTuple):
+    """The comparison of two models by one judge: its figures, and each pair of answers."""
+
+    evaluation: Evaluation
+    results: list[EvaluationResult]
 
 
 def margin_of(

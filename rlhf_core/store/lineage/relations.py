@@ -43,6 +43,10 @@ ELSE later.outcome END"""
 RANKINGS_OF_JUDGE = """SELECT DISTINCT ranking_id AS id, '' AS note
 FROM pairs JOIN mine ON list_contains(judge_versions, mine.id)"""
 
+COMPARED = """SELECT evaluation_id AS later_id, policy_candidate_id AS earlier_id, 'policy' AS side
+FROM evaluation_results UNION ALL
+SELECT evaluation_id, baseline_candidate_id, 'baseline' FROM evaluation_results"""
+
 PAIRS_OF_RANKINGS = """SELECT id, outcome AS note FROM pairs
 SEMI JOIN (SELECT hash(id) AS h FROM mine) AS ranked ON h = hash(ranking_id)"""
 """Pairs of many rankings at once; comparing ids instead of hashes takes twice the time."""
@@ -286,6 +290,7 @@ RELATIONS = (
         Names("of", "evaluated in", "'policy'", "later.judge"),
     ),
     refers("evaluations", "later.baseline_id", "models", Names("against", up_note="'baseline'")),
+    linked("evaluations", "candidates", COMPARED, Names("compares", "compared in", "side", "side")),
     DECIDED,
     refers(
         "promotions",

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -52,24 +53,31 @@ def score(of, value: float) -> Judgement:
 def test_figures_by_hand():
     """Prompt one: win, tie. Prompt two: loss, unscored. Rates 3/4 and 0; scores 0.5 and 0.4."""
     policy, baseline = answers("policy"), answers("sft")
-    (a, b), (c, _) = (policy[asked.id] for asked in PROMPTS)
-    (e, f), (g, _) = (baseline[asked.id] for asked in PROMPTS)
+    (a, b), (c, d) = (policy[asked.id] for asked in PROMPTS)
+    (e, f), (g, h) = (baseline[asked.id] for asked in PROMPTS)
     judgements = [score(a, 0.9), score(e, 0.4), score(b, 0.5), score(f, 0.5)]
     judgements += [score(c, 0.1), score(g, 0.3)]
     compared = ModelComparison(PROMPTS, policy, baseline, kl=1.5, settings="s")
-    found = compared.evaluate(CONFIG, judgements, VERIFIER)
+    found, results = compared.evaluate(CONFIG, judgements, VERIFIER)
     assert found.win_rate == pytest.approx(0.375)
     assert (found.prompts, found.comparisons, found.unscored) == (2, 4, 1)
     assert found.policy_score == pytest.approx(0.5)
     assert found.baseline_score == pytest.approx(0.4)
     assert (found.policy_tokens, found.policy_eos_rate, found.kl) == (3.0, 1.0, 1.5)
+    told = [(each.prompt_id, each.sample, each.policy_candidate_id) for each in results]
+    one, two = (asked.id for asked in PROMPTS)
+    assert told == [(one, 0, a.id), (one, 1, b.id), (two, 0, c.id), (two, 1, d.id)]
+    assert [each.baseline_candidate_id for each in results] == [e.id, f.id, g.id, h.id]
+    assert {each.evaluation_id for each in results} == {found.id}
+    signs = [None if each.margin is None else np.sign(each.margin) for each in results]
+    assert signs == [1, 0, -1, None]  # the unscored comparison is a row too
 
 
 def test_another_judges_scores_do_not_count():
     policy, baseline = answers("policy"), answers("sft")
     judgements = [score(a, 0.9) for group in policy.values() for a in group]
     compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    found = compared.evaluate(CONFIG, judgements, EvaluationJudge("other", "other", "reports"))
+    found, _ = compared.evaluate(CONFIG, judgements, EvaluationJudge("other", "other", "reports"))
     assert (found.win_rate, found.policy_score, found.unscored) == (None, None, 4)
 
 
@@ -79,9 +87,9 @@ def test_identical_texts_are_tied_whatever_noise_says():
     ours, theirs = ([a for group in side.values() for a in group] for side in (policy, baseline))
     judgements = [*(score(a, 0.6) for a in ours), *(score(a, 0.44) for a in theirs)]
     compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    found = compared.evaluate(CONFIG, judgements, VERIFIER)
+    found, _ = compared.evaluate(CONFIG, judgements, VERIFIER)
     assert (found.win_rate, found.unscored) == (0.5, 0)
-    nothing = compared.evaluate(CONFIG, [], VERIFIER)
+    nothing, _ = compared.evaluate(CONFIG, [], VERIFIER)
     assert (nothing.win_rate, nothing.unscored) == (None, 4)
 
 
@@ -108,7 +116,7 @@ def test_answers_within_the_tie_margin_are_tied(chance: float, rate: float):
         for first, second, probability in contests
     ]
     compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    assert compared.evaluate(CONFIG, judgements, VERIFIER).win_rate == rate
+    assert compared.evaluate(CONFIG, judgements, VERIFIER).evaluation.win_rate == rate
 
 
 @pytest.mark.parametrize(
@@ -129,7 +137,7 @@ def test_scores_and_rewards_that_differ_by_noise_are_tied(
     judgements = [score(a, 0.0) for group in baseline.values() for a in group]
     judgements += [score(a, apart) for group in policy.values() for a in group]
     compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
-    assert compared.evaluate(CONFIG, judgements, seat).win_rate == rate
+    assert compared.evaluate(CONFIG, judgements, seat).evaluation.win_rate == rate
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ HE_SHARED = PromptUser(prompt_id=SHARED.id, user_id=BOB)
 SET = PromptSet(source="f", prompt_ids=(HERS.id, HIS.id, SHARED.id))
 DELETED = {
     "candidates": 2,
+    "evaluation_results": 1,
     "failures": 1,
     "judgements": 1,
     "model_inputs": 1,

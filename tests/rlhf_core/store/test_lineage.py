@@ -12,6 +12,7 @@ from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     Candidate,
     Evaluation,
+    EvaluationResult,
     InputRole,
     Judgement,
     ModelInput,
@@ -98,9 +99,20 @@ EVALUATION = Evaluation(
     policy_eos_rate=1.0,
     kl=0.1,
 )
+OURS, THEIRS = (
+    candidate("x", 0, prompt_id=SHOWN.id, model_id=model_id) for model_id in (POLICY.id, SFT.id)
+)
+COMPARED = EvaluationResult(
+    evaluation_id=EVALUATION.id,
+    prompt_id=SHOWN.id,
+    sample=0,
+    policy_candidate_id=OURS.id,
+    baseline_candidate_id=THEIRS.id,
+    margin=1.0,
+)
 FACTS: list[Record] = [
     *(RANKED, SHOWN, MENDED, UNUSED, *ANSWERS, *JUDGEMENTS, RANKING, *PAIRS, REVISION),
-    *(BASE, SFT, REWARD, POLICY, NEXT, ASIDE, EVALUATION),
+    *(BASE, SFT, REWARD, POLICY, NEXT, ASIDE, EVALUATION, OURS, THEIRS, COMPARED),
     *learnt(SFT, SHOWN, REVISION),
     *learnt(REWARD, RANKING),
     ModelInput(model_id=REWARD.id, input_table="models", input_id=SFT.id, role=InputRole.SAMPLER),
@@ -156,6 +168,13 @@ def retraction(table: str, identity: str, number: int = 1, withdrawn: bool = Fal
         reason="broken",
         retracted_by="me",
     )
+
+
+def test_an_evaluation_leads_to_the_answers_it_compared_and_back(known: Store):
+    told = {b.note: b.ids for b in up(known, EVALUATION.id) if b.relation == "compares"}
+    assert told == {"policy": (OURS.id,), "baseline": (THEIRS.id,)}
+    (found,) = [b for b in down(known, THEIRS.id) if b.relation == "compared in"]
+    assert (found.table, found.note, found.ids) == ("evaluations", "baseline", (EVALUATION.id,))
 
 
 def test_a_policy_stands_on_parents_teachers_and_samplers(known: Store):

@@ -5,6 +5,8 @@ from zlib import crc32
 
 from rlhf_core.records import (
     Candidate,
+    Evaluation,
+    EvaluationResult,
     Failure,
     HumanVerdict,
     Judgement,
@@ -36,8 +38,28 @@ REWARD = model(ModelKind.REWARD, "learns from the rankings")
 POLICY = model(ModelKind.POLICY, "learns from the reward model")
 NEXT = model(ModelKind.POLICY, "goes on from that policy", POLICY.id)
 BASE = model(ModelKind.SFT, "comes before them all")
+EVALUATION = Evaluation(
+    policy_id=POLICY.id,
+    baseline_id=BASE.id,
+    judge="j",
+    judge_version="j-1",
+    role="decides",
+    settings="s",
+    prompts=1,
+    comparisons=1,
+    unscored=0,
+    win_rate=1.0,
+    win_rate_low=0.1,
+    win_rate_high=1.0,
+    policy_score=1.0,
+    baseline_score=0.0,
+    policy_tokens=1.0,
+    baseline_tokens=1.0,
+    policy_eos_rate=1.0,
+    kl=0.1,
+)
 MODELS = [
-    *(REWARD, POLICY, NEXT, BASE),
+    *(REWARD, POLICY, NEXT, BASE, EVALUATION),
     ModelInput(model_id=POLICY.id, input_table="models", input_id=REWARD.id),
 ]
 
@@ -58,6 +80,7 @@ def chain(of: Prompt, mark: str) -> list[Record]:
         revised(of, mark, unread),
         checked(pair, mark),
         *trained(of, mark, ranking),
+        compared(answers),
         Failure(stage="judge", subject_id=answers[1].id, reason=f"{mark}-failed", attempt="a"),
         PrivacyFinding(
             prompt_set_id="s", source="f", kind="email", action="counted", prompt_id=of.id, spans=1
@@ -102,6 +125,18 @@ def paired(answers: Sequence[Candidate], judgement: Judgement) -> tuple[Ranking,
         config_hash="c",
     )
     return ranking, pair
+
+
+def compared(answers: Sequence[Candidate]) -> EvaluationResult:
+    ours, theirs = answers
+    return EvaluationResult(
+        evaluation_id=EVALUATION.id,
+        prompt_id=ours.prompt_id,
+        sample=0,
+        policy_candidate_id=ours.id,
+        baseline_candidate_id=theirs.id,
+        margin=1.0,
+    )
 
 
 def revised(of: Prompt, mark: str, said: Response) -> Revision:
