@@ -56,31 +56,47 @@ def fit_logistic(
         return float(weights @ nats + precision @ coefficients**2 / 2), gradient
 
     def hessian(coefficients: Floats) -> Floats:
-        chance = expit(design @ coefficients)
-        rate = weights * chance * (1 - chance)
-        return np.asarray(design.T @ (design * rate[:, None]) + np.diag(precision))
+        return _hessian(design, weights, precision, coefficients)
 
     start = np.zeros(design.shape[1])
     found = minimize(
         loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": TOLERANCE}
     )
-    scores = design * (weights * (results - expit(design @ found.x)))[:, None]
-    inverse = np.linalg.inv(hessian(found.x))
-    covariance = inverse @ (meat(scores, clusters) + np.diag(precision)) @ inverse
-    return Fit(np.asarray(found.x), covariance)
+    own = np.asarray(found.x)
+    return Fit(own, sandwich(design, results, weights, precision, own, clusters))
 
 
-def meat(scores: Floats, clusters: Sequence[Hashable]) -> Floats:
-    """Return the sum over clusters of the outer product of their scores, (P, P).
+def sandwich(
+    design: Floats,
+    results: Floats,
+    weights: Floats,
+    precision: Floats,
+    coefficients: Floats,
+    clusters: Sequence[Hashable],
+) -> Floats:
+    """Return the covariance of fitted coefficients, (P, P).
 
     Args:
-        scores: Derivative of the log-likelihood of each comparison, (N, P).
-        clusters: Prompt of each comparison, at least two of them different.
+        design: Features of each comparison, (N, P).
+        results: Result of each comparison, 0 to 1, (N,).
+        weights: Weight of each comparison in the likelihood, (N,).
+        precision: 1 / variance of the normal prior of each coefficient, (P,).
+        coefficients: Coefficients of the least penalised loss, (P,).
+        clusters: Prompt of each comparison; prompts are independent of each other.
 
     Returns:
-        The sum times G / (G − 1) for G clusters.
+        H⁻¹ (M + Λ) H⁻¹, with M times G / (G − 1) for G clusters, if there is more than one.
     """
     places = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
-    sums = np.zeros((len(places), scores.shape[1]))
+    scores = design * (weights * (results - expit(design @ coefficients)))[:, None]
+    sums = np.zeros((len(places), design.shape[1]))
     np.add.at(sums, [places[cluster] for cluster in clusters], scores)
-    return np.asarray(sums.T @ sums * len(places) / (len(places) - 1))
+    few = len(places) / max(1, len(places) - 1)
+    inverse = np.linalg.inv(_hessian(design, weights, precision, coefficients))
+    return np.asarray(inverse @ (few * sums.T @ sums + np.diag(precision)) @ inverse)
+
+
+def _hessian(design: Floats, weights: Floats, precision: Floats, coefficients: Floats) -> Floats:
+    chance = expit(design @ coefficients)
+    rate = weights * chance * (1 - chance)
+    return np.asarray(design.T @ (design * rate[:, None]) + np.diag(precision))

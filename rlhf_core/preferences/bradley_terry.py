@@ -69,7 +69,7 @@ def strengths_of(groups: Sequence[tuple[Answers, Comparisons]]) -> list[dict[str
     for own, strengths, won, (answers, _) in zip(
         texts, fit_strengths(wins), wins, groups, strict=True
     ):
-        parts = _parts(won)
+        parts = connected_parts(won)
         standing = {
             text: Strength(round(float(strength), DECIMALS), part)
             for text, strength, part in zip(own, strengths, parts, strict=True)
@@ -90,7 +90,7 @@ def _wins(texts: Sequence[Hashable], answers: Answers, comparisons: Comparisons)
     return wins
 
 
-def _parts(wins: Matrix) -> list[int]:
+def connected_parts(wins: Matrix) -> list[int]:
     """Return the connected part of each text, numbered from 1 in their order."""
     is_linked = wins + wins.T > 0
     if is_linked.sum() == len(wins) * (len(wins) - 1):
