@@ -154,8 +154,7 @@ def print_plan(plan: Plan, to: Console) -> None:
     style = None if plan.least_win_rate is not None else "bold red"
     to.print(plan.decision, style=style, highlight=False, markup=False)
     if plan.wear:
-        style = "bold yellow" if "SPENT" in plan.wear else None
-        to.print(plan.wear, style=style, highlight=False, markup=False)
+        to.print(plan.wear, highlight=False, markup=False)
     _print_counts("left out", plan.left_out, to)
     _print_counts("personal data found", plan.personal_data, to)
     if not plan.rows:

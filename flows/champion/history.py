@@ -9,7 +9,7 @@ from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import Evaluation, Promotion
 from rlhf_core.store import Store, champions, line_queries
 
-PER_HOLDOUT: int = PromotionSettings.model_fields["decisions_per_holdout"].default
+DEFAULT = PromotionSettings()
 FIGURES = ("judge", "role", "prompts", "win_rate", "win_rate_low", "win_rate_high", "kl")
 
 
@@ -21,13 +21,15 @@ def lines_of(store: Store) -> list[str]:
     return [row["line"] for row in rows]
 
 
-def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -> dict[str, Any]:
+def describe_champion(
+    store: Store, line: str, promotion: PromotionSettings = DEFAULT
+) -> dict[str, Any]:
     """Return the champion of a line with its figures, and every change of it.
 
     Args:
         store: Store with the line's decisions.
         line: Name of the line.
-        per_holdout: Decisions after which a held-out set is spent.
+        promotion: Conditions of the line's next promotion.
 
     Returns:
         The facts, ready for JSON. `champion` is None while the line uses its SFT model without a
@@ -40,7 +42,7 @@ def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -
         [line],
     )
     decisions = line_queries.promotions_of(store, line)
-    promotion = decisions.get(policy.cycle) if policy else None
+    promoted = decisions.get(policy.cycle) if policy else None
     request = open_request(store, line)
     decided_on = line_queries.decided_on(store.query, line)
     wear = line_queries.holdout_wear(store.query, line, decided_on)
@@ -53,8 +55,8 @@ def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -
         "cycle": policy.cycle if policy else None,
         "decided_by": history[0]["decided_by"] if history else None,
         "reason": history[0]["reason"] if history else None,
-        "baseline": promotion.baseline_id if promotion else None,
-        "figures": _figures(store, promotion) if promotion else [],
+        "baseline": promoted.baseline_id if promoted else None,
+        "figures": _figures(store, promoted) if promoted else [],
         "refused_since": sum(
             not each.promoted
             for cycle, each in decisions.items()
@@ -62,7 +64,7 @@ def describe_champion(store: Store, line: str, per_holdout: int = PER_HOLDOUT) -
         ),
         "waits_for_approval": request.policy_id if request else None,
         "wear": asdict(wear),
-        "wear_in_words": describe_wear(wear, per_holdout),
+        "wear_in_words": describe_wear(wear, promotion),
         "history": history,
     }
 

@@ -44,8 +44,7 @@ def champion(
     store = Store(path)
     if config:
         loaded = load_checked(config, overrides)
-        limit = loaded.promotion.decisions_per_holdout
-        told = [describe_champion(store, loaded.name, limit)]
+        told = [describe_champion(store, loaded.name, loaded.promotion)]
     else:
         told = [describe_champion(store, line) for line in lines_of(store)]
     if as_json:

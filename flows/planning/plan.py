@@ -17,7 +17,7 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.silence import preflight
 from flows.planning.done import LATER_CYCLE, count_done
-from flows.planning.outlook import decision_ahead, wear_so_far
+from flows.planning.outlook import decision_ahead
 from flows.planning.sizes import measure_sizes
 from flows.training.rankings import count_imported
 from flows.training.rewards import check_rewards
@@ -53,9 +53,9 @@ class Plan:
     least_win_rate: float | None
     """Least win rate that can be promoted; None if no decision is possible."""
     decision: str
-    """The least win rate, or the reason why no decision is possible, in words."""
+    """The win rate that the coming decision can show, or why none is possible, in words."""
     wear: str = ""
-    """The decisions on the held-out prompts so far, in words; empty before the first one."""
+    """The error rate that earlier decisions on the held-out prompts spent, in words, or nothing."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def plan_cycles(
     _check(config, [*panel, *jury])
     prompts = (intake := read_checked_prompts(config)).prompts
     train = sum(prompt.split is Split.TRAIN for prompt in prompts)
-    least_win_rate, decision = decision_ahead(config, prompts, jury[0])
+    outlook = decision_ahead(config, prompts, jury[0])
     compute, imported = choose_compute(config.compute), count_imported(config)
     if before_measuring is not None:
         before_measuring()
@@ -142,9 +142,9 @@ def plan_cycles(
         prompts=len(prompts),
         train=train,
         holdout=len(prompts) - train,
-        least_win_rate=least_win_rate,
-        decision=decision,
-        wear=wear_so_far(config, prompts),
+        least_win_rate=outlook.least_win_rate,
+        decision=outlook.decision,
+        wear=outlook.wear,
         left_out=intake.left_out,
         personal_data=intake.personal_data,
         ended=cycle.number - 1,

@@ -44,7 +44,7 @@ def publish_champion(config: Config, store: Store, folder: Path | None) -> list[
     )
     where = "change_id = ? AND published"
     done = {each.target for each in store.rows(Publication, where, [change["id"]])}
-    facts = describe_champion(store, config.name, config.promotion.decisions_per_holdout)
+    facts = describe_champion(store, config.name, config.promotion)
     release = Release(config.name, model.id, facts, folder)
     tried = []
     for name, target in targets.items():

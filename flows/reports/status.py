@@ -11,7 +11,7 @@ from typing import Any
 from flows.cycle.spending import spent_of_budget
 from flows.triggers.conditions import Condition, training_conditions
 from rlhf_core.config import Config
-from rlhf_core.evaluation.wear import Wear
+from rlhf_core.evaluation.wear import UNUSED, Wear, describe_wear
 from rlhf_core.store import line_queries, reading, store_exists
 from rlhf_core.store.database import open_database
 from rlhf_core.store.trigger_queries import Query, query_of
@@ -91,8 +91,8 @@ class LineStatus:
     decision: Decision | None
     wear: Wear
     """Wear of the held-out prompts of that decision."""
-    decisions_per_holdout: int
-    """Decisions after which the held-out prompts are spent."""
+    wear_in_words: str
+    """The same in words, with what can still show; empty before the first decision."""
     cycle: int
     """Number of the cycle that has not ended."""
     ended_stages: tuple[str, ...]
@@ -163,7 +163,8 @@ def line_status(config: Config, source: Path) -> LineStatus:
             is_begun=True,
             champion=_champion(query, config.name),
             decision=_decision(query, config.name),
-            wear=_wear(query, config.name),
+            wear=(wear := _wear(query, config.name)),
+            wear_in_words=describe_wear(wear, config.promotion),
             cycle=cycle,
             ended_stages=ended,
             next_stage=left[0] if left else None,
@@ -190,7 +191,8 @@ def _status(
     unknown: dict[str, Any] = {
         "champion": None,
         "decision": None,
-        "wear": Wear(prompts=0, decisions=0, false_promotion=0.0),
+        "wear": UNUSED,
+        "wear_in_words": "",
         "cycle": 1,
         "ended_stages": (),
         "next_stage": STAGES[0],
@@ -202,7 +204,6 @@ def _status(
         config=str(source),
         store=str(config.store),
         is_begun=is_begun,
-        decisions_per_holdout=config.promotion.decisions_per_holdout,
         spending=spending,
         disk=_disk(config),
         **(unknown | known),

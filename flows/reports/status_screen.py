@@ -17,7 +17,6 @@ from flows.reports.status import (
     Spending,
 )
 from flows.terminal.screen import safe_text
-from rlhf_core.evaluation.wear import describe_wear
 
 WIDTH = 100
 MESSAGE_LENGTH = 160
@@ -63,10 +62,8 @@ def _store_rows(status: LineStatus, now: datetime) -> Iterator[Row]:
     yield "champion", _champion(status.champion, now), ""
     if status.decision is not None:
         yield "last cycle", _decision(status.decision, now), ""
-    if status.wear.decisions:
-        limit = status.decisions_per_holdout
-        is_spent = status.wear.decisions >= limit
-        yield "held out", describe_wear(status.wear, limit), "yellow" if is_spent else ""
+    if status.wear_in_words:
+        yield "held out", status.wear_in_words, ""
     yield "cycle", _cycle(status), ""
     for condition in status.triggers:
         text = f"{condition.text}: due" if condition.holds else condition.text

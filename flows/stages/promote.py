@@ -14,6 +14,7 @@ from flows.publishing.publish import announcement_of, publish_champion
 from flows.reports.cycle_page import write_report
 from flows.service.events import Event, announce
 from rlhf_core.evaluation.promotion import decide
+from rlhf_core.evaluation.spending import WinRateBound, bound_win_rate
 from rlhf_core.records import ApprovalRequest, Evaluation, Promotion
 from rlhf_core.store import Store, champions, line_queries
 
@@ -68,7 +69,8 @@ def _decision(cycle: Cycle, store: Store, evaluation: Evaluation) -> Promotion |
     if kept is not None:
         return kept
     _check(cycle, store, evaluation)
-    promoted, reasons = decide(evaluation, cycle.config.promotion)
+    known = _known(cycle, store, evaluation)
+    promoted, reasons = decide(evaluation, known, cycle.config.promotion)
     withdrawal = champions.withdrawal_of(store, cycle.line, evaluation.policy_id)
     if withdrawal is not None:  # the same training came to the same policy
         said = f"it was rolled back by {withdrawal.decided_by}: {withdrawal.reason}"
@@ -82,6 +84,8 @@ def _decision(cycle: Cycle, store: Store, evaluation: Evaluation) -> Promotion |
         evaluation_id=evaluation.id,
         promoted=promoted,
         reasons=reasons,
+        error_rate=known.error_rate,
+        win_rate_bound=known.bound,
     )
     if not promoted or cycle.config.promotion.approval == "automatic":
         return decision
@@ -93,6 +97,14 @@ def _decision(cycle: Cycle, store: Store, evaluation: Evaluation) -> Promotion |
     said = f"{verb} by {approval.decided_by}: {approval.reason}"
     changes = {"promoted": approval.approved, "reasons": (said, *reasons)}
     return decision.model_copy(update=changes)
+
+
+def _known(cycle: Cycle, store: Store, evaluation: Evaluation) -> WinRateBound:
+    """Return the bound of the win rate at the error rate that is left for this decision."""
+    margins = line_queries.margins_of(store, evaluation.id)
+    wear = line_queries.holdout_wear(store.query, cycle.line, margins)
+    total = 1 - cycle.config.promotion.confidence
+    return bound_win_rate(list(margins.values()), wear.next_decision, total)
 
 
 def _ask(cycle: Cycle, store: Store, request: ApprovalRequest) -> None:

@@ -10,6 +10,14 @@ from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, S
 from rlhf_core.config.judge import JudgeSettings
 
 
+def _without(raw: Any, key: str, warning: str) -> Any:
+    """Return raw settings without a key that has no effect any more; warn if it was there."""
+    if not isinstance(raw, dict) or key not in raw:
+        return raw
+    logging.getLogger(__name__).warning(warning)
+    return {name: value for name, value in raw.items() if name != key}
+
+
 class EvaluationSettings(Settings):
     """Comparison of policy and baseline on held-out prompts, by judges outside the training."""
 
@@ -29,36 +37,41 @@ class EvaluationSettings(Settings):
     @classmethod
     def _nothing_is_resampled(cls, raw: Any) -> Any:
         """Accept old configs that set `bootstrap_resamples`, and warn about it."""
-        if not isinstance(raw, dict) or "bootstrap_resamples" not in raw:
-            return raw
-        logging.getLogger(__name__).warning(
-            "evaluation.bootstrap_resamples has no effect: intervals are exact now; remove it"
-        )
-        return {key: value for key, value in raw.items() if key != "bootstrap_resamples"}
+        why = "evaluation.bootstrap_resamples has no effect: nothing is resampled; remove it"
+        return _without(raw, "bootstrap_resamples", why)
 
 
 class PromotionSettings(Settings):
     """Conditions that a policy must meet to be promoted."""
 
     win_rate_above: Share = 0.5
-    """The lower end of the win rate's interval must lie above this."""
+    """The lower bound of the win rate must lie above this."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    """Confidence of that interval."""
+    """Confidence that no policy without such a win rate is promoted by any decision on the same
+    held-out prompts, however many there are. The first decision takes half of the chance of an
+    error, the second a sixth, the k-th 1/(k (k + 1)); fresh held-out prompts begin anew. Also the
+    confidence of the reported interval."""
     min_prompts: PositiveInt = 20
     """Held-out prompts that the deciding judge must have scored; with fewer, no policy is promoted.
-    To show that it is better, a policy must win three quarters of 20 prompts, five sixths of 12, or
-    all of 6; 5 prompts can show nothing."""
+    `solon plan` says what win rate yours can show."""
     approval: Annotated[Literal["automatic", "manual"], ASIDE] = "automatic"
     """automatic promotes a policy that meets the conditions. manual waits for a person:
     `solon approve` or `solon reject`."""
-    decisions_per_holdout: Annotated[PositiveInt, ASIDE] = 10
-    """Decisions on the same held-out prompts after which `solon plan`, `solon champion` and `solon
-    status` warn that the set is spent: each may promote a policy that is no better with a chance of
-    (1 - confidence) / 2, and the chances add up."""
     max_kl: PositiveFloat = 10.0
     """Limit of the KL divergence from the SFT model, in nats an answer."""
     min_eos_rate: Share = 0.5
     """Least share of the answers that must end by themselves."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_set_is_spent(cls, raw: Any) -> Any:
+        """Accept old configs that set `decisions_per_holdout`, and warn about it."""
+        return _without(
+            raw,
+            "decisions_per_holdout",
+            "promotion.decisions_per_holdout has no effect: each decision on the same held-out "
+            "prompts takes more evidence than the one before; remove it",
+        )
 
     @model_validator(mode="after")
     def _enough_to_show(self) -> "PromotionSettings":
@@ -68,7 +81,7 @@ class PromotionSettings(Settings):
             needed = math.log((1 - self.confidence) / 2) / math.log(self.win_rate_above)
             raise ValueError(
                 f"min_prompts = {self.min_prompts}: a policy that wins all of them shows "
-                f"a win rate above {shown:.1%} with {self.confidence:.0%} confidence, and it must "
+                f"a win rate above {shown:.1%} in the first decision, and it must "
                 f"lie above {self.win_rate_above:.1%}; set at least {math.floor(needed) + 1}"
             )
         return self

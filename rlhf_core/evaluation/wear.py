@@ -1,17 +1,16 @@
-"""The wear of a held-out set: each decision on it may promote a policy that is no better.
+"""The wear of a held-out set: what its decisions spent of the error rate that it may spend.
 
-A decision promotes such a policy with a chance of at most (1 - confidence) / 2, the error of one
-end of the interval. Over several decisions on one set the chances add up at most (Bonferroni,
-1936), however the decisions depend on each other. While no policy is better, every decision before
-the first false promotion is a refusal, so no policy depends on the set. The bound leaves out what
-the promotion of a better policy, or a person who reads the figures, tells later policies about the
-set. Fresh prompts begin anew. Dwork et al. (Science 349, 2015) show why a set that decides again
-and again must wear out.
+A decision with half of the set's prompts or more counts, so a set of mostly fresh prompts begins
+anew. The bound is one for each set, not for all sets of a line together. `spending` says why.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median_high
+
+from rlhf_core.config.evaluation import PromotionSettings
+from rlhf_core.evaluation.power import least_win_rate
+from rlhf_core.evaluation.spending import confidence_in_words, level_of
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,17 @@ class Wear:
     prompts: int
     decisions: int
     """Decisions that at least half of the prompts took part in."""
-    false_promotion: float
+    spent: float
     """Bound of the chance that at least one of these decisions promoted a policy that is no better
-    than what it was compared with."""
+    than what it was compared with: the sum of their error rates."""
+
+    @property
+    def next_decision(self) -> int:
+        """Number of the coming decision, from 1."""
+        return self.decisions + 1
+
+
+UNUSED = Wear(prompts=0, decisions=0, spent=0.0)
 
 
 def wear_of(prompts: int, used: Sequence[tuple[int, float]]) -> Wear:
@@ -37,31 +44,34 @@ def wear_of(prompts: int, used: Sequence[tuple[int, float]]) -> Wear:
     unused = [(0, 0.0)] * max(0, prompts - len(used))
     each = [*used, *unused]
     if not each:
-        return Wear(0, 0, 0.0)
+        return UNUSED
     decisions = median_high(count for count, _ in each)
     return Wear(prompts, decisions, min(1.0, median_high(spent for _, spent in each)))
 
 
-def describe_wear(wear: Wear, limit: int) -> str:
-    """Return a sentence about the wear of a held-out set.
+def describe_wear(wear: Wear, settings: PromotionSettings) -> str:
+    """Return what the decisions on a held-out set spent, what is left, and what can still show.
 
     Args:
         wear: The wear.
-        limit: Decisions after which the set counts as spent.
+        settings: Conditions of the coming decision.
 
     Returns:
         The sentence; empty before the first decision.
     """
     if not wear.decisions:
         return ""
+    total, above = 1 - settings.confidence, settings.win_rate_above
     count = "1 decision" if wear.decisions == 1 else f"{wear.decisions} decisions"
+    left = max(0.0, total - wear.spent)
+    level = level_of(wear.next_decision, total)
+    now, fresh = (least_win_rate(wear.prompts, above, a) for a in (level, level_of(1, total)))
+    shown = "nothing" if now is None else f"a win rate of {now:.1%} or more"
     told = (
-        f"{count} on these {wear.prompts} held-out prompts: the chance of at least one false "
-        f"promotion is at most {wear.false_promotion:.1%}"
+        f"{count} on these {wear.prompts} held-out prompts may have promoted a policy that is no "
+        f"better with a chance of at most {wear.spent:.2%}; {left:.2%} is left; the next decision, "
+        f"with {confidence_in_words(level)} confidence, can show {shown}"
     )
-    if wear.decisions < limit:
-        return f"{told}; the set is spent after {limit}"
-    return (
-        f"{told}; THE HELD-OUT SET IS SPENT (promotion.decisions_per_holdout = {limit}): hold out "
-        "fresh prompts, by adding prompts to the source"
-    )
+    if fresh is None:
+        return f"{told}, and so can as many fresh prompts"
+    return f"{told}; as many fresh prompts could show {fresh:.1%}"

@@ -32,14 +32,22 @@ def win_rate(margins: Sequence[Sequence[float | None]], confidence: float) -> Wi
             None without an opinion.
         confidence: Confidence of the interval, 0.95 for 95 %.
     """
-    scored = [[_result(m) for m in row if m is not None] for row in margins]
+    prompts = scored_prompts(margins)
     comparisons = sum(len(row) for row in margins)
-    unscored = comparisons - sum(len(row) for row in scored)
-    prompts = [row for row in scored if row]
+    unscored = comparisons - sum(len(row) for row in prompts)
     if not prompts:
         return WinRate(0, comparisons, unscored, None, None, None)
     rate = float(np.mean([np.mean(row) for row in prompts]))
     return WinRate(len(prompts), comparisons, unscored, rate, *mean_interval(prompts, confidence))
+
+
+def scored_prompts(margins: Sequence[Sequence[float | None]]) -> list[list[float]]:
+    """Return the results of each prompt with an opinion: 1 for a win, 0.5 for a tie, 0 for a loss.
+
+    Unscored comparisons are left out, and so are prompts without any other.
+    """
+    scored = [[_result(m) for m in row if m is not None] for row in margins]
+    return [row for row in scored if row]
 
 
 def _result(margin: float) -> float:

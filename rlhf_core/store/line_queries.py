@@ -9,6 +9,7 @@ from rlhf_core.records import (
     ConfigVersion,
     CycleRun,
     Evaluation,
+    EvaluationResult,
     Metric,
     ModelInput,
     ModelVersion,
@@ -102,6 +103,20 @@ def evaluations_of(store: Store, policy_id: str, baseline_id: str) -> list[Evalu
     return store.rows(Evaluation, "policy_id = ? AND baseline_id = ?", [policy_id, baseline_id])
 
 
+def margins_of(store: Store, evaluation_id: str) -> dict[str, list[float | None]]:
+    """Return the margins of an evaluation's comparisons by prompt, null without an opinion.
+
+    Args:
+        store: The store.
+        evaluation_id: The evaluation.
+    """
+    results = store.rows(EvaluationResult, "evaluation_id = ?", [evaluation_id])
+    margins: dict[str, list[float | None]] = {}
+    for result in sorted(results, key=lambda each: (each.prompt_id, each.sample)):
+        margins.setdefault(result.prompt_id, []).append(result.margin)
+    return margins
+
+
 def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]]:
     """Return each metric of a model as (step, value), steps ascending."""
     curves: dict[str, list[tuple[int, float]]] = {}
@@ -150,11 +165,10 @@ def holdout_wear(query: Query, line: str, prompt_ids: Collection[str]) -> Wear:
 
 
 def decided_on(query: Query, line: str) -> list[str]:
-    """Return the held-out prompts of a line's last decision."""
+    """Return the held-out prompts that a line's last decision had an opinion on."""
     rows = query(
-        "SELECT DISTINCT prompt_id FROM candidates JOIN prompts ON prompts.id = prompt_id "
-        "WHERE split = 'holdout' AND model_id = (SELECT arg_max(policy_id, cycle) "
-        "FROM promotions WHERE line = ?)",
+        "SELECT DISTINCT prompt_id FROM evaluation_results WHERE margin IS NOT NULL "
+        "AND evaluation_id = (SELECT arg_max(evaluation_id, cycle) FROM promotions WHERE line = ?)",
         [line],
     )
     return [row["prompt_id"] for row in rows]

@@ -16,9 +16,9 @@ from flows.reports.status import AutomationState, RunState, ServerStatus, line_s
 from flows.reports.status_screen import print_status
 from flows.service.prefect_server import server_in_use
 from rlhf_core.config import Config, load_config
-from rlhf_core.records import CycleRun, Promotion, Split
+from rlhf_core.records import CycleRun, EvaluationResult, Promotion, Split
 from rlhf_core.store import Store
-from tests.facts import candidate, prompt
+from tests.facts import prompt
 from tests.flows.conftest import SMOKE
 from tests.flows.line_facts import Line
 from tests.flows.test_cli import call
@@ -58,11 +58,22 @@ def begin(config: Config) -> Line:
         baseline_id="sft-1",
         evaluation_id="e",
         promoted=False,
-        reasons=("wins 51.0% of the comparisons, but with 95% confidence only 44.0% or more",),
+        reasons=("wins 51.0% of the comparisons; decision 1 on these prompts: at least 44.0%",),
+        error_rate=0.025,
     )
     asked = [prompt(f"Held out {number}?", split=Split.HOLDOUT) for number in range(3)]
-    answers = [candidate("Yes", prompt_id=each.id, model_id="policy-1") for each in asked]
-    line.store.append([refused, *asked, *answers])
+    results = [
+        EvaluationResult(
+            evaluation_id="e",
+            prompt_id=each.id,
+            sample=0,
+            policy_candidate_id="ours",
+            baseline_candidate_id="theirs",
+            margin=0.0,
+        )
+        for each in asked
+    ]
+    line.store.append([refused, *asked, *results])
     return line
 
 
@@ -106,17 +117,13 @@ def test_the_budget_of_a_day_is_that_of_all_its_runs(config: Path):
     assert "budget       $2.50 of $5.00 left today (UTC)" in shown(config, None)
 
 
-@pytest.mark.parametrize(
-    ("limit", "told"), [(10, "the set is spent after 10"), (1, "THE HELD-OUT SET IS SPENT")]
-)
-def test_the_store_tells_how_worn_the_held_out_prompts_are(config: Path, limit: int, told: str):
-    tree = yaml.safe_load(config.read_text())
-    tree["promotion"] = {**tree.get("promotion", {}), "decisions_per_holdout": limit}
-    config.write_text(yaml.safe_dump(tree))
+def test_the_store_tells_how_worn_the_held_out_prompts_are(config: Path):
+    """Three prompts show nothing, worn or fresh: 1/2^3 is 12.5 %."""
     begin(load_config(config, []))
-    text = shown(config, None)
-    assert "held out     1 decision on these 3 held-out prompts: the chance" in text
-    assert told in " ".join(text.split())
+    text = " ".join(shown(config, None).split())
+    assert "held out 1 decision on these 3 held-out prompts may have promoted" in text
+    assert "at most 2.50%; 2.50% is left; the next decision, with 99.2% confidence, can" in text
+    assert "show nothing, and so can as many fresh prompts" in text
 
 
 def test_the_server_tells_runs_firings_and_automations(config: Path):

@@ -150,20 +150,17 @@ COMMENT ON COLUMN privacy_summary.prompts IS 'Number of prompts with such data.'
 COMMENT ON COLUMN privacy_summary.spans IS 'Number of places in their texts.';
 
 CREATE OR REPLACE VIEW holdout_wear AS
-WITH answered AS (
-    SELECT DISTINCT model_id, prompt_id FROM candidates
-    WHERE prompt_id IN (SELECT id FROM prompts WHERE split = 'holdout')
+WITH compared AS (
+    SELECT DISTINCT evaluation_id, prompt_id FROM evaluation_results
 ), settings AS (
     SELECT config_hash,
-           try_cast(json ->> '$.promotion.confidence' AS DOUBLE) AS confidence,
            try_cast(json ->> '$.promotion.win_rate_above' AS DOUBLE) AS win_rate_above
     FROM (SELECT config_hash, try_cast(config AS JSON) AS json FROM configs)
 )
 SELECT promotions.line, prompt_id, count(*) AS decisions,
-       sum(CASE WHEN win_rate_above < 0.5 THEN 1 ELSE (1 - coalesce(confidence, 0.95)) / 2 END)
-           AS error_spent,
+       sum(CASE WHEN win_rate_above < 0.5 THEN 1 ELSE coalesce(error_rate, 1) END) AS error_spent,
        max(promotions.created_at) AS last_at
-FROM promotions JOIN answered ON answered.model_id = promotions.policy_id
+FROM promotions JOIN compared USING (evaluation_id)
 LEFT JOIN settings ON settings.config_hash = promotions.config_hash
 GROUP BY promotions.line, prompt_id;
 COMMENT ON VIEW holdout_wear IS
@@ -172,9 +169,8 @@ COMMENT ON VIEW holdout_wear IS
 COMMENT ON COLUMN holdout_wear.line IS 'Name of the policy line.';
 COMMENT ON COLUMN holdout_wear.prompt_id IS 'prompts.id.';
 COMMENT ON COLUMN holdout_wear.decisions IS
-    'Decisions about a policy that answered the prompt, whether promoted or refused.';
+    'Decisions by an evaluation that the prompt took part in, whether promoted or refused.';
 COMMENT ON COLUMN holdout_wear.error_spent IS
-    'Sum over these decisions of the chance to promote a policy that is no better, '
-    '(1 - promotion.confidence) / 2, or 1 where promotion.win_rate_above is below one half: a '
-    'bound of the chance that one of them did.';
+    'Sum over these decisions of promotions.error_rate, or of 1 where promotion.win_rate_above is '
+    'below one half: a bound of the chance that one of them promoted a policy that is no better.';
 COMMENT ON COLUMN holdout_wear.last_at IS 'Time of the last of these decisions.';

@@ -135,7 +135,7 @@ DECIDE_OR_NOT = {
     ),
     "PromotionSettings": (
         "win_rate_above confidence max_kl min_eos_rate min_prompts",
-        "approval decisions_per_holdout",
+        "approval",
     ),
     "ComputeSettings": (
         "",

@@ -4,34 +4,41 @@ from scipy import stats
 from rlhf_core.evaluation.shares import share
 
 
+def places(count: int) -> list[int]:
+    """Return the prompts of so many answers, two to each."""
+    return [number // 2 for number in range(count)]
+
+
 def test_none_in_ten_by_hand():
-    """A share of 1 − 0.025 ** (1/10) leaves ten out of ten without one in 2.5 % of cases."""
+    """Ten prompts count as 10 · (1.960 / 2.262)², by t of 9 degrees of freedom."""
     found = share([0.0] * 10, range(10))
     assert found is not None
-    assert (found.low, found.high) == (0.0, pytest.approx(1 - 0.025**0.1, abs=1e-6))
+    high = stats.beta.ppf(0.975, 0.5, 10 * (1.959964 / 2.262157) ** 2 + 0.5)
+    assert (found.low, found.high) == (0.0, pytest.approx(high, abs=1e-6))
 
 
 def test_answers_to_one_prompt_count_for_less():
-    """Two prompts, two alike answers each, are one of two: 1 − √0.975 to √0.975."""
-    found = share([1, 1, 0, 0], ["a", "a", "b", "b"])
+    """Two alike answers to each of ten prompts are ten values, not twenty."""
+    found, once = share([1, 1, 0, 0] * 5, places(20)), share([1, 0] * 5, range(10))
     assert found is not None
-    assert found.n == 4
-    assert (found.low, found.high) == pytest.approx((1 - 0.975**0.5, 0.975**0.5), abs=1e-6)
+    assert once is not None
+    assert (found.n, once.n) == (20, 10)
+    assert (found.low, found.high) == pytest.approx((once.low, once.high), abs=1e-9)
 
 
 def test_answers_that_differ_within_a_prompt_never_count_for_more():
-    """Each prompt is one half; the unseen one takes Beta(2/3, 2) of the weight."""
-    found = share([1, 0, 1, 0], ["a", "a", "b", "b"])
+    """Each of ten prompts is one half: equal prompts show no variance, and count as ten values."""
+    found, once = share([1, 0] * 10, places(20)), share([1, 0] * 5, range(10))
     assert found is not None
-    low = (1 - stats.beta.ppf(0.975, 2 / 3, 2)) / 2
-    assert (found.low, found.high) == pytest.approx((low, 1 - low), abs=1e-6)
+    assert once is not None
+    assert (found.low, found.high) == pytest.approx((once.low, once.high), abs=1e-9)
 
 
 def test_where_all_are_right_each_prompt_counts_once():
-    """Three prompts: 0.025 ** (1/3), though there are six answers."""
-    found = share([1.0] * 6, ["a", "a", "b", "b", "c", "c"])
+    found, once = share([1.0] * 20, places(20)), share([1.0] * 10, range(10))
     assert found is not None
-    assert (found.low, found.high) == (pytest.approx(0.025 ** (1 / 3), abs=1e-6), 1.0)
+    assert once is not None
+    assert (found.low, found.high) == (pytest.approx(once.low), 1.0)
 
 
 def test_a_prompt_counts_by_its_answers():

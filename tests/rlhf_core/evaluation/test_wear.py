@@ -1,7 +1,6 @@
-"""The wear of a held-out set, by hand: 2.5 % a decision at 95 % confidence, added up."""
+"""The wear of a held-out set, by hand."""
 
-import pytest
-
+from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.evaluation.wear import Wear, describe_wear, wear_of
 
 
@@ -13,26 +12,22 @@ def test_half_of_the_prompts_say_how_often_a_set_decided():
     assert wear_of(1, [(60, 1.5)]) == Wear(1, 60, 1.0)  # a chance is at most 1
 
 
-def test_the_wear_is_told_with_the_bound_and_the_limit():
-    assert describe_wear(Wear(60, 0, 0.0), 10) == ""
-    assert describe_wear(Wear(60, 1, 0.025), 10) == (
-        "1 decision on these 60 held-out prompts: the chance of at least one false promotion is at "
-        "most 2.5%; the set is spent after 10"
+def test_the_wear_is_told_with_what_is_left_and_what_can_show():
+    """Of 20 prompts, decision 1 takes 15 wins (2.07 %) and decision 2, at 0.83 %, 16 (0.59 %)."""
+    settings = PromotionSettings()
+    assert describe_wear(Wear(20, 0, 0.0), settings) == ""
+    assert describe_wear(Wear(20, 1, 0.025), settings) == (
+        "1 decision on these 20 held-out prompts may have promoted a policy that is no better with "
+        "a chance of at most 2.50%; 2.50% is left; the next decision, with 99.2% confidence, can "
+        "show a win rate of 80.0% or more; as many fresh prompts could show 75.0%"
     )
-    told = describe_wear(Wear(60, 12, 0.3), 10)
-    assert told.startswith("12 decisions on these 60 held-out prompts: ")
-    assert "at most 30.0%; THE HELD-OUT SET IS SPENT (promotion.decisions_per_holdout = 10)" in told
 
 
-def test_the_bound_holds_for_policies_that_are_no_better():
-    """A coin decides each of 20 prompts, and the lower end promotes 15 wins: k · P at the most."""
-    import numpy as np
-
-    from rlhf_core.evaluation.intervals import mean_interval
-
-    generator, histories, decisions = np.random.default_rng(1), 300, 12
-    ends = [mean_interval([[1.0]] * won + [[0.0]] * (20 - won), 0.95)[0] for won in range(21)]
-    wins = generator.binomial(20, 0.5, (histories, decisions))
-    false = np.mean([any(ends[won] > 0.5 for won in history) for history in wins])
-    assert false <= 12 * 0.025 + 2 * np.sqrt(0.3 * 0.7 / histories)
-    assert false == pytest.approx(1 - (1 - 0.0207) ** 12, abs=0.08)  # P(15 or more of 20) = 0.0207
+def test_a_worn_set_can_show_nothing():
+    """Decision 50 on 12 prompts: 1/2^12 is 2.4·10^-4, and its error rate 0.05 / 2550."""
+    told = describe_wear(Wear(12, 49, 0.049), PromotionSettings(min_prompts=6))
+    assert told.startswith("49 decisions on these 12 held-out prompts")
+    assert "0.10% is left" in told
+    assert told.endswith("can show nothing; as many fresh prompts could show 83.3%")
+    lone = describe_wear(Wear(3, 1, 0.025), PromotionSettings(min_prompts=6))
+    assert lone.endswith("can show nothing, and so can as many fresh prompts")

@@ -8,12 +8,13 @@ from rlhf_core.errors import IdError, StoreError
 from rlhf_core.records import (
     ConfigVersion,
     Evaluation,
+    EvaluationResult,
     ModelKind,
     ModelVersion,
     Promotion,
+    Prompt,
     Record,
     Rollback,
-    Split,
 )
 from rlhf_core.store import Store
 from rlhf_core.store.champions import (
@@ -26,7 +27,7 @@ from rlhf_core.store.champions import (
     withdrawal_of,
 )
 from rlhf_core.store.line_queries import decided_on, holdout_wear
-from tests.facts import candidate, prompt
+from tests.facts import prompt
 
 SFT = ModelVersion(kind=ModelKind.SFT, base="tiny", recipe="{}", config_hash="hash")
 
@@ -48,9 +49,22 @@ def decision(cycle: int, promoted: bool = True, line: str = "main") -> Promotion
         cycle=cycle,
         policy_id=IDS[cycle],
         baseline_id=SFT.id,
-        evaluation_id="e",
+        evaluation_id=f"evaluation {cycle}",
         promoted=promoted,
         reasons=("wins 60.0%",),
+        error_rate=0.05 / (cycle * (cycle + 1)) if cycle else None,
+    )
+
+
+def compared(cycle: int, asked: Prompt) -> EvaluationResult:
+    """A win of the policy of a cycle on a prompt."""
+    return EvaluationResult(
+        evaluation_id=f"evaluation {cycle}",
+        prompt_id=asked.id,
+        sample=0,
+        policy_candidate_id="ours",
+        baseline_candidate_id="theirs",
+        margin=1.0,
     )
 
 
@@ -215,19 +229,16 @@ def test_views_name_the_champion_and_who_changed_it(line: Store):
 
 
 def test_each_decision_wears_the_held_out_prompts_that_it_was_made_on(store: Store):
-    """One prompt took part in both decisions, one in the second; the training prompt in none."""
-    old, new, learnt = prompt("Old?"), prompt("New?"), prompt("Learnt?")
-    held_out = [each.model_copy(update={"split": Split.HOLDOUT}) for each in (old, new)]
-    answers = [
-        candidate("Answer", 0, model_id=IDS[cycle], prompt_id=asked.id)
-        for cycle, asked in ((1, old), (2, old), (2, new), (1, learnt))
-    ]
-    sure = ConfigVersion(config_hash="hash", config='{"promotion": {"confidence": 0.9}}')
-    learnt = learnt.model_copy(update={"split": Split.TRAIN})
-    store.append([*held_out, learnt, *answers, sure, decision(1), decision(2, promoted=False)])
+    """One prompt took part in both decisions, at 2.5 % and 0.83 %; one in the second."""
+    old, new = prompt("Old?"), prompt("New?")
+    results = [compared(1, old), compared(2, old), compared(2, new)]
+    store.append([old, new, *results, decision(1), decision(2, promoted=False)])
     rows = store.query("SELECT prompt_id, decisions, error_spent FROM holdout_wear")
     found = {row["prompt_id"]: (row["decisions"], row["error_spent"]) for row in rows}
-    assert found == {old.id: (2, pytest.approx(0.1)), new.id: (1, pytest.approx(0.05))}
+    assert found == {
+        old.id: (2, pytest.approx(0.025 + 0.05 / 6)),
+        new.id: (1, pytest.approx(0.05 / 6)),
+    }
     assert sorted(decided_on(store.query, "main")) == sorted([old.id, new.id])
     wear = holdout_wear(store.query, "main", [old.id, new.id])
     assert (wear.prompts, wear.decisions) == (2, 2)
@@ -235,8 +246,7 @@ def test_each_decision_wears_the_held_out_prompts_that_it_was_made_on(store: Sto
 
 
 def test_a_decision_that_asks_for_no_better_policy_bounds_nothing(store: Store):
-    asked = prompt("Old?").model_copy(update={"split": Split.HOLDOUT})
+    asked = prompt("Old?")
     loose = ConfigVersion(config_hash="hash", config='{"promotion": {"win_rate_above": 0.4}}')
-    answer = candidate("Answer", 0, model_id=IDS[1], prompt_id=asked.id)
-    store.append([asked, answer, loose, decision(1)])
-    assert holdout_wear(store.query, "main", [asked.id]).false_promotion == 1.0
+    store.append([asked, compared(1, asked), loose, decision(1)])
+    assert holdout_wear(store.query, "main", [asked.id]).spent == 1.0
