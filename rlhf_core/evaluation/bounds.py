@@ -37,16 +37,32 @@ def lower_bound(groups: Sequence[Sequence[float]], error_rate: float) -> float:
             once.
         error_rate: Chance that the bound lies above the true mean, 0.025 for 2.5 %.
     """
-    means = np.array([np.mean(group) for group in groups])
-    if means.max() == 0:
+    values, weights = _with_unseen(groups)
+    if values.max() == 0:
         return 0.0
-    values = np.append(means, 0.0)
-    weights = np.append(np.ones(len(means)), _weight_of_unseen(groups, means))
 
     def excess(mean: float) -> float:
         return _probability_not_above_zero(values - mean, weights) - error_rate
 
     return float(brentq(excess, 0.0, 1.0, xtol=1e-9))
+
+
+def p_value(groups: Sequence[Sequence[float]], above: float) -> float:
+    """Return the least error rate at which `lower_bound` lies above a value from 0 to 1.
+
+    Args:
+        groups: Values from 0 to 1 of each group, as for `lower_bound`.
+        above: The value; the mean that is tested is at most this.
+    """
+    values, weights = _with_unseen(groups)
+    return _probability_not_above_zero(values - above, weights)
+
+
+def _with_unseen(groups: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
+    """Return the mean of each group and 0 for the unseen one, with the weights of all of them."""
+    means = np.array([sum(group) / len(group) for group in groups])
+    weights = np.append(np.ones(len(means)), _weight_of_unseen(groups, means))
+    return np.append(means, 0.0), weights
 
 
 def _weight_of_unseen(groups: Sequence[Sequence[float]], means: Floats) -> float:

@@ -35,7 +35,7 @@ def mean_interval(
     Returns:
         Lower and upper end.
     """
-    means = np.array([np.mean(group) for group in groups])
+    means = np.array([sum(group) / len(group) for group in groups])
     sizes = np.array([len(group) if by_size else 1 for group in groups], dtype=float)
     shares = sizes / sizes.sum()
     mean, tail = float(shares @ means), (1 - confidence) / 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlhf_core.evaluation.bounds import lower_bound
+from rlhf_core.evaluation.bounds import lower_bound, p_value
 
 
 @pytest.mark.parametrize("error_rate", [0.025, 1e-3, 2e-5])
@@ -38,6 +38,20 @@ def test_bound_of_groups_of_two_by_hand():
     where 2t > 1; its share of the whole is 2t². So the bound is √(0.025 / 2).
     """
     assert lower_bound([[1.0], [0.5]], 0.025) == pytest.approx(math.sqrt(0.0125), abs=1e-8)
+
+
+def test_a_bound_at_the_p_value_lies_just_at_the_tested_value():
+    groups = [[1.0, 0.5]] * 9 + [[0.0, 0.5]] * 4 + [[1.0, 1.0]]
+    chance = p_value(groups, 0.5)
+    assert 0.005 < chance < 0.2
+    assert lower_bound(groups, chance) == pytest.approx(0.5, abs=1e-7)
+    assert lower_bound(groups, chance * 1.01) > 0.5 > lower_bound(groups, chance * 0.99)
+
+
+def test_the_p_value_of_outright_wins_is_that_of_the_binomial_test():
+    groups = [[1.0]] * 15 + [[0.0]] * 5
+    exact = sum(math.comb(20, k) for k in range(15, 21)) / 2**20
+    assert p_value(groups, 0.5) == pytest.approx(exact, abs=1e-8)
 
 
 def chances(samples: int, lost: float, won: float) -> list[float]:
