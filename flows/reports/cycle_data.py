@@ -9,11 +9,13 @@ from markupsafe import Markup
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
+from rlhf_core.evaluation.evaluation_figures import BY_PART, LENGTH_CONTROLLED
 from rlhf_core.records import (
     PROXY,
     ApprovalRequest,
     Candidate,
     Evaluation,
+    EvaluationFigure,
     Judgement,
     Mode,
     Promotion,
@@ -92,6 +94,8 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
         "win_rates": _win_rates(evaluations),
+        "length_controlled": _length_controlled(store, evaluations),
+        "parts": _parts(store, deciding),
         "curves": _curves(store, promotion.policy_id),
         "rewards": answers.reward_chart(reward_id),
         "samples": answers.samples(deciding),
@@ -183,6 +187,24 @@ def _win_rates(evaluations: Sequence[Evaluation]) -> Markup:
         if e.win_rate is not None and e.win_rate_low is not None and e.win_rate_high is not None
     ]
     return Markup(charts.win_rates(intervals))
+
+
+def _length_controlled(
+    store: Store, evaluations: Sequence[Evaluation]
+) -> dict[str, EvaluationFigure]:
+    """Return the length-controlled win rate of each evaluation that has one, by its id."""
+    ids = [evaluation.id for evaluation in evaluations]
+    where = "evaluation_id IN (SELECT unnest(?)) AND metric = ?"
+    rows = store.rows(EvaluationFigure, where, [ids, LENGTH_CONTROLLED])
+    return {row.evaluation_id: row for row in rows}
+
+
+def _parts(store: Store, deciding: Evaluation) -> list[tuple[str, EvaluationFigure]]:
+    """Return the win rates by part of the deciding evaluation, each with the name of its facet."""
+    where = "evaluation_id = ? AND starts_with(metric, ?)"
+    rows = store.rows(EvaluationFigure, where, [deciding.id, BY_PART])
+    named = [(row.metric.removeprefix(BY_PART).replace("_", " "), row) for row in rows]
+    return sorted(named, key=lambda each: (each[0], -each[1].n, each[1].facet))
 
 
 def _curves(store: Store, policy_id: str) -> list[Markup]:

@@ -22,21 +22,33 @@ from flows.service.gpu import take_gpu
 from judges import Ledger
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
+from rlhf_core.config import Config
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.evaluation.comparison import (
     REWARD_SCALE,
     Answers,
     EvaluationJudge,
+    JudgedComparison,
     ModelComparison,
     settings_hash,
 )
+from rlhf_core.evaluation.evaluation_figures import evaluation_figures
 from rlhf_core.evaluation.exploitation import judges_misled
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences.votes import OPINIONS
-from rlhf_core.records import PROXY, Candidate, Evaluation, Judgement, Outcome, Prompt, Split
+from rlhf_core.records import (
+    PROXY,
+    Candidate,
+    Evaluation,
+    Judgement,
+    Outcome,
+    Prompt,
+    Record,
+    Split,
+)
 from rlhf_core.store import Store, line_queries, queries
 
 Panel = dict[Panelist, str]
@@ -98,8 +110,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
-            results = [result for each in judged for result in each.results]
-            work.store.append([*evaluations, *results])
+            work.store.append([*evaluations, *_details(config, comparison, judged)])
             work.news = f"{len(evaluations)} new"
             _announce(cycle, evaluations)
         deciding = evaluations[0]
@@ -235,6 +246,17 @@ def _judgements(
         for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
         if judgement.outcome in OPINIONS
         and (judgement.opponent_id is None or judgement.opponent_id in ids)
+    ]
+
+
+def _details(
+    config: Config, comparison: ModelComparison, judged: Sequence[JudgedComparison]
+) -> list[Record]:
+    """Return each comparison, and the figures beside the win rates."""
+    confidence = config.promotion.confidence
+    results: list[Record] = [result for each in judged for result in each.results]
+    return results + [
+        figure for each in judged for figure in evaluation_figures(comparison, each, confidence)
     ]
 
 

@@ -1,7 +1,7 @@
 """Win rates by part of the held-out prompts, with p-values corrected for their number."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,10 +101,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def length_parts(lengths: Mapping[Hashable, int]) -> dict[Hashable, str]:
-    """Return the tercile of each length: short, middle or long. Equal lengths share a part."""
-    ordered = sorted(lengths.values())
-    return {key: LENGTHS[3 * ordered.index(own) // len(ordered)] for key, own in lengths.items()}
+def length_parts(lengths: Mapping[str, int]) -> dict[str, str]:
+    """Return the tercile of each length: short, middle or long.
+
+    Equal lengths share the part of their mean rank.
+    """
+    ranks = stats.rankdata(list(lengths.values())) - 0.5
+    return {
+        key: LENGTHS[int(3 * rank / len(lengths))] for key, rank in zip(lengths, ranks, strict=True)
+    }
 
 
 @dataclass(frozen=True)

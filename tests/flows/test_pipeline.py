@@ -365,6 +365,22 @@ def test_every_metric_is_defined_once(finished: Config):
     assert [n for n in stored if f"`{n}`" not in training] == []
 
 
+def test_every_figure_of_an_evaluation_is_defined_and_on_the_page(finished: Config):
+    store = Store(finished.store)
+    page = Cycle(config=finished, number=1, run_id="").report_path.read_text()
+    rows = store.query(
+        "SELECT metric, facet, value FROM evaluation_figures JOIN evaluations "
+        "ON evaluations.id = evaluation_id WHERE role = 'decides' OR facet = ''"
+    )
+    metrics = {row["metric"] for row in rows}
+    assert {"length_controlled_win_rate", "win_rate_by_mode"} <= metrics
+    defined = (ROOT / "deploy/docs/metrics.md").read_text()
+    assert [metric for metric in metrics if f"`{metric}`" not in defined] == []
+    shown = [row for row in rows if row["metric"] != "length_effect"]
+    assert [row for row in shown if f"{100 * row['value']:.1f} %" not in page] == []
+    assert "knowledge seeking" in page
+
+
 def test_the_report_stands_alone_and_shows_what_the_store_holds(finished: Config):
     page = Cycle(config=finished, number=1, run_id="").report_path.read_text()
     assert not re.search(r'(src|href)="(?!#)', page)

@@ -109,7 +109,11 @@ def test_terciles_by_hand():
     assert length_parts(lengths) == {
         "b": "short", "f": "short", "c": "middle", "a": "middle", "e": "long", "d": "long",
     }  # fmt: skip
-    assert set(length_parts({"a": 4, "b": 4, "c": 4}).values()) == {"short"}
+    assert set(length_parts({"a": 4, "b": 4, "c": 4}).values()) == {"middle"}
+    # The ranks 1, 2 and 3 of four are 2 in the mean, and (2 − ½) · 3 / 4 is in the second third.
+    equal = {"a": 4, "b": 4, "c": 4, "d": 9}
+    assert list(length_parts(equal).values()) == ["middle", "middle", "middle", "long"]
+    assert length_parts({}) == {}
 
 
 def test_a_paired_difference_by_hand():
