@@ -12,7 +12,7 @@ from flows.cycle.selection import selecting_judge
 from judges import Judge, load
 from judges.functions.judge import FunctionJudge
 from rlhf_core.config import Config
-from rlhf_core.config.tree import rewarding_judges
+from rlhf_core.config.tree import held_out_judges, rewarding_judges
 from rlhf_core.errors import ConfigError, ModelNotFoundError
 from rlhf_core.models.loading import locate
 from rlhf_core.store import Store, queries
@@ -38,7 +38,8 @@ def refuse_judging_trainers(
     for where, judge in _trainers(config):
         for one in _with_members(judge):
             trained |= dict.fromkeys(_identities(one), f"the same judge as {where}")
-    for settings in config.evaluation.judges:
+    for settings in held_out_judges(config):
+        place = "guard.judge" if settings is config.guard.judge else "evaluation.judges"
         judge = load(settings)
         for one in _with_members(judge):
             reason = next((trained[name] for name in _identities(one) if name in trained), None)
@@ -47,7 +48,7 @@ def refuse_judging_trainers(
             if reason is not None:
                 named = settings.name if one is judge else f"{settings.name}: {one.version}"
                 raise ConfigError(
-                    f"evaluation.judges: {named!r} is {reason}; a policy is evaluated only by "
+                    f"{place}: {named!r} is {reason}; a policy is evaluated only by "
                     "judges that took no part in its training. Name another judge, or set the "
                     "weight of the training one to 0"
                 )

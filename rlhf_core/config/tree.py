@@ -14,6 +14,7 @@ from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
+from rlhf_core.config.guard import GuardSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
 from rlhf_core.config.policy import PolicySettings, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
@@ -246,6 +247,8 @@ class Config(Settings):
     """Evaluation."""
     promotion: PromotionSettings = PromotionSettings()
     """Promotion."""
+    guard: Annotated[GuardSettings, UNLESS_SET] = GuardSettings()
+    """The guard against reward hacking."""
     compute: Annotated[ComputeSettings, ASIDE] = ComputeSettings()
     """Device, precision, memory."""
     budget: Annotated[BudgetSettings, ASIDE] = BudgetSettings()
@@ -285,10 +288,11 @@ class Config(Settings):
             )
         judging = (*self.judges, *rewarding_judges(self.training))
         trainers = {judge.identity: judge.name for judge in judging if judge.weight > 0}
-        for judge in self.evaluation.judges:
+        for judge in held_out_judges(self):
             if judge.identity in trainers:
+                place = "guard.judge" if judge is self.guard.judge else "evaluation.judges"
                 raise ValueError(
-                    f"evaluation.judges: {judge.name!r} also judges the training data; a policy "
+                    f"{place}: {judge.name!r} also judges the training data; a policy "
                     "is evaluated only by judges that took no part in its training. Name another "
                     "judge, or set the weight of the training one to 0"
                 )
@@ -337,6 +341,17 @@ def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> Non
 def rewarding_judges(training: TrainingSettings) -> tuple[JudgeSettings, ...]:
     """Return the judges whose scores are part of the reward."""
     return training.reward.judges if not isinstance(training, DPOSettings) else ()
+
+
+def held_out_judges(config: Config) -> tuple[JudgeSettings, ...]:
+    """Return the judges that may take no part in training: those of the evaluation, the guard's."""
+    own = config.guard.judge
+    return config.evaluation.judges if own is None else (*config.evaluation.judges, own)
+
+
+def guarding_judge(config: Config) -> JudgeSettings:
+    """Return the judge that the guard asks."""
+    return config.guard.judge or config.evaluation.judges[0]
 
 
 def _refuse_unusable_rewards(config: Config) -> None:

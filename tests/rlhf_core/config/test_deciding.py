@@ -13,7 +13,7 @@ from rlhf_core.config.deciding import deciding
 DECIDE_OR_NOT = {
     "Config": (
         "seed prompts policy sampling judges preferences revision sft reward_model "
-        "training evaluation promotion",
+        "training evaluation promotion guard",
         "name abandoned_champion store artifacts judging compute budget service tracker",
     ),
     "PromptSettings": (
@@ -149,6 +149,10 @@ DECIDE_OR_NOT = {
     "ServiceSettings": (
         "",
         "retention triggers notify champion publish stage_timeout_hours gpu_limit quarantine_after",
+    ),
+    "GuardSettings": (
+        "action false_alarms judge window",
+        "",
     ),
     "RetentionSettings": (
         "",

@@ -1,0 +1,28 @@
+"""Settings of the guard against reward hacking."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rlhf_core.config.base import UNLESS_SET, PositiveInt, Settings
+from rlhf_core.config.judge import JudgeSettings
+
+
+class GuardSettings(Settings):
+    """The guard watches a policy's answers while it trains, and before it is promoted.
+
+    An alarm is a detector that rose above its threshold, in answers that a held-out judge finds no
+    better than those of the model that the training began from.
+    """
+
+    action: Annotated[Literal["stop", "report", "off"], UNLESS_SET] = "stop"
+    """stop: an alarm ends the training with the weights that the held-out judge liked best, and the
+    policy is not promoted. report: alarms are stored and shown, and change nothing. off: nothing is
+    watched."""
+    false_alarms: Annotated[float, Field(gt=0.0, lt=1.0), UNLESS_SET] = 0.05
+    """Bound of the chance of any alarm in a training in which nothing is learnt."""
+    judge: Annotated[JudgeSettings | None, UNLESS_SET] = None
+    """The held-out judge, which scores the answers of every step; it may not judge training data.
+    null: the first of `evaluation.judges`."""
+    window: Annotated[PositiveInt, UNLESS_SET] = 3
+    """Steps whose answers are looked at together. More steps show smaller changes, and later."""

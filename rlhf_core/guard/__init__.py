@@ -1,0 +1,1 @@
+"""The guard against reward hacking: detectors, their thresholds, and the alarms of a training."""
