@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from rlhf_core.evaluation.wear import Wear, wear_of
 from rlhf_core.records import (
@@ -115,6 +116,21 @@ def margins_of(store: Store, evaluation_id: str) -> dict[str, list[float | None]
     for result in sorted(results, key=lambda each: (each.prompt_id, each.sample)):
         margins.setdefault(result.prompt_id, []).append(result.margin)
     return margins
+
+
+def compared_models(store: Store, line: str) -> list[dict[str, Any]]:
+    """Return the comparisons of a line's policies with their baselines, one row a decision.
+
+    Returns:
+        Rows of the view `model_comparisons`, by cycle.
+    """
+    return store.query("SELECT * FROM model_comparisons WHERE line = ? ORDER BY cycle", [line])
+
+
+def results_of(store: Store, evaluation_ids: Collection[str]) -> list[EvaluationResult]:
+    """Return the comparisons of some evaluations that the judge had an opinion on."""
+    where = "evaluation_id IN (SELECT unnest(?)) AND margin IS NOT NULL"
+    return store.rows(EvaluationResult, where, [list(evaluation_ids)])
 
 
 def metrics_of(store: Store, model_id: str) -> dict[str, list[tuple[int, float]]]:

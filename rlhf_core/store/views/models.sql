@@ -128,6 +128,36 @@ COMMENT ON COLUMN live_models.prompts IS 'Number of held-out prompts behind the 
 COMMENT ON COLUMN live_models.refused_since IS
     'Number of cycles of the line since then whose policy was refused.';
 
+CREATE OR REPLACE VIEW model_comparisons AS
+WITH decisions AS (
+    SELECT line, cycle, evaluation_id FROM promotions
+    UNION SELECT line, cycle, evaluation_id FROM approval_requests
+)
+SELECT decisions.line, decisions.cycle, evaluations.id AS evaluation_id, evaluations.judge,
+       evaluations.judge_version, evaluations.policy_id, evaluations.baseline_id,
+       count(DISTINCT prompt_id) FILTER (margin IS NOT NULL) AS prompts,
+       count(*) FILTER (margin > 0) AS wins, count(*) FILTER (margin = 0) AS ties,
+       count(*) FILTER (margin < 0) AS losses, count(*) FILTER (margin IS NULL) AS unscored
+FROM decisions
+JOIN evaluations ON evaluations.id = decisions.evaluation_id
+JOIN evaluation_results ON evaluation_results.evaluation_id = evaluations.id
+GROUP BY ALL;
+COMMENT ON VIEW model_comparisons IS
+    'How often each policy of a line won against its baseline in the evaluation that decided on it: '
+    'SELECT * FROM model_comparisons WHERE line = ''…'' ORDER BY cycle. `solon champion --all` '
+    'puts all of them on one scale.';
+COMMENT ON COLUMN model_comparisons.line IS 'Name of the policy line.';
+COMMENT ON COLUMN model_comparisons.cycle IS 'Cycle that it decided on.';
+COMMENT ON COLUMN model_comparisons.prompts IS
+    'Number of held-out prompts with a comparison that the judge had an opinion on.';
+COMMENT ON COLUMN model_comparisons.wins IS
+    'Number of comparisons in which the judge preferred the policy''s answer.';
+COMMENT ON COLUMN model_comparisons.ties IS 'Number of tied comparisons.';
+COMMENT ON COLUMN model_comparisons.losses IS
+    'Number of comparisons in which the judge preferred the baseline''s answer.';
+COMMENT ON COLUMN model_comparisons.unscored IS
+    'Number of comparisons that the judge had no opinion on.';
+
 CREATE OR REPLACE VIEW open_approvals AS
 SELECT * FROM approval_requests AS request
 WHERE NOT EXISTS (SELECT 1 FROM promotions
