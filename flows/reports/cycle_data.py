@@ -9,7 +9,9 @@ from markupsafe import Markup
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
+from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.evaluation.evaluation_figures import BY_PART, LENGTH_CONTROLLED
+from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import (
     PROXY,
     ApprovalRequest,
@@ -91,6 +93,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "decided_at": line_queries.decided_at(store, promotion),
         "promotion": promotion,
         "verdict": _verdict(decided),
+        "wear": _wear(store, promotion, config.promotion),
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
         "win_rates": _win_rates(evaluations),
@@ -118,6 +121,13 @@ def _verdict(decided: Promotion | None) -> str:
     if decided is None:
         return "waits for approval"
     return "was promoted" if decided.promoted else "was refused"
+
+
+def _wear(store: Store, promotion: Promotion | ApprovalRequest, settings: PromotionSettings) -> str:
+    """Return what all decisions so far spent of the prompts of this one, in words."""
+    prompt_ids = line_queries.margins_of(store, promotion.evaluation_id)
+    wear = line_queries.holdout_wear(store.query, promotion.line, prompt_ids)
+    return describe_wear(wear, settings)
 
 
 class _Answers:

@@ -37,6 +37,8 @@ def summary(config: Config, number: int, added: dict[str, int]) -> dict[str, Any
         "decided_at": line_queries.decided_at(store, promotion).isoformat(timespec="seconds"),
         "promoted": promotion.promoted,
         "reasons": list(promotion.reasons),
+        "error_rate": promotion.error_rate,
+        "win_rate_bound": promotion.win_rate_bound,
         "policy": promotion.policy_id,
         "baseline": promotion.baseline_id,
         "evaluations": [_figures(evaluation) for evaluation in evaluations],
