@@ -61,19 +61,28 @@ def chances(samples: int, lost: float, won: float) -> list[float]:
     return [*mixed + lost * np.eye(samples + 1)[0] + won * np.eye(samples + 1)[samples]]
 
 
-@pytest.mark.parametrize("samples", [2, 3, 4])
-def test_equal_policies_are_promoted_in_at_most_one_of_forty_decisions(samples: int):
-    """Every outcome of six prompts, each by its chance, hard prompts and all."""
+@pytest.mark.parametrize(
+    ("prompts", "samples", "decision"),
+    [(6, 2, 1), (6, 3, 1), (6, 4, 1), (8, 4, 2), (12, 2, 10), (12, 3, 10)],
+)
+def test_equal_policies_are_promoted_no_more_often_than_the_error_rate(
+    prompts: int, samples: int, decision: int
+):
+    """Every outcome, each by its chance, hard prompts and all; decision k errs at 5 % / k (k + 1).
+
+    With less weight of the unseen prompt, 12 prompts promoted 1.03 and 1.07 times as often.
+    """
+    error_rate = 0.05 / (decision * (decision + 1))
     promoted = dict.fromkeys([(0.0, 0.0), (0.25, 0.0), (0.45, 0.0), (0.0, 0.25), (0.3, 0.3)], 0.0)
-    for outcome in itertools.combinations_with_replacement(range(samples + 1), 6):
+    for outcome in itertools.combinations_with_replacement(range(samples + 1), prompts):
         groups = [[1.0] * won + [0.0] * (samples - won) for won in outcome]
-        if lower_bound(groups, 0.025) <= 0.5:
+        if p_value(groups, 0.5) >= error_rate:
             continue
-        orders = math.factorial(6) / math.prod(map(math.factorial, Counter(outcome).values()))
+        orders = math.factorial(prompts) / math.prod(map(math.factorial, Counter(outcome).values()))
         for lost, won in promoted:
             each = chances(samples, lost, won)
             promoted[lost, won] += orders * math.prod(each[k] for k in outcome)
-    assert max(promoted.values()) <= 0.025
+    assert 0 < max(promoted.values()) <= error_rate
 
 
 @pytest.mark.parametrize("prompts", range(1, 41))
