@@ -63,7 +63,7 @@ def chances(samples: int, lost: float, won: float) -> list[float]:
 
 @pytest.mark.parametrize(
     ("prompts", "samples", "decision"),
-    [(6, 2, 1), (6, 3, 1), (6, 4, 1), (8, 4, 2), (12, 2, 10), (12, 3, 10)],
+    [(6, 2, 1), (6, 3, 1), (6, 4, 1), (8, 4, 2), (12, 2, 10), (12, 4, 10)],
 )
 def test_equal_policies_are_promoted_no_more_often_than_the_error_rate(
     prompts: int, samples: int, decision: int
