@@ -41,12 +41,19 @@ class Interval:
     high: float
 
 
-def line(curve: Curve, label: str) -> str:
-    """Plot a metric over the steps of a training."""
+def line(curve: Curve, label: str, over: str = "step") -> str:
+    """Plot a number over the steps of a training, or over cycles.
+
+    Args:
+        curve: (step, value), in order.
+        label: Label of the values.
+        over: Label of the steps.
+    """
 
     def draw(axes: Axes) -> None:
-        axes.plot(*zip(*curve, strict=True), color=AFTER, linewidth=1.8)
-        axes.set_xlabel("step")
+        marker = "o" if len(curve) == 1 else None  # a single point has no line
+        axes.plot(*zip(*curve, strict=True), color=AFTER, linewidth=1.8, marker=marker)
+        axes.set_xlabel(over)
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
@@ -86,19 +93,67 @@ def win_rates(intervals: Sequence[Interval]) -> str:
 
 def shares(intervals: Sequence[Interval], label: str) -> str:
     """Plot shares with their intervals, one a row, and the line of chance."""
+    return numbers(intervals, label, 0.5, (0.0, 1.0))
+
+
+def numbers(
+    intervals: Sequence[Interval],
+    label: str,
+    even: float,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """Plot numbers with their intervals, one a row, and the line of no difference.
+
+    Args:
+        intervals: The numbers, from the top.
+        label: Label of the numbers.
+        even: Number of no difference.
+        limits: Ends of the axis; None fits them to the intervals.
+
+    Returns:
+        An SVG element.
+    """
 
     def draw(axes: Axes) -> None:
         for row, interval in enumerate(reversed(intervals)):
             axes.plot([interval.low, interval.high], [row, row], color=AFTER, linewidth=2.2)
             axes.plot(interval.value, row, "o", color=AFTER, markersize=6)
-        axes.axvline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.axvline(even, color=NEUTRAL, linestyle="--", linewidth=1)
         axes.set_yticks(range(len(intervals)), [i.name for i in reversed(intervals)])
-        axes.set_xlim(0, 1)
+        if limits is not None:
+            axes.set_xlim(*limits)
         axes.set_ylim(-0.6, len(intervals) - 0.4)
         axes.set_xlabel(label)
         axes.grid(visible=False, axis="y")
 
     return _svg(draw, width=4.4, height=0.75 + 0.36 * len(intervals))
+
+
+def over_cycles(intervals: Sequence[tuple[int, Interval, bool]], label: str) -> str:
+    """Plot a share of each cycle with its interval, and the line of chance.
+
+    Args:
+        intervals: Number of the cycle, its share, and True if its policy was promoted, which fills
+            the point.
+        label: Label of the shares.
+
+    Returns:
+        An SVG element.
+    """
+
+    def draw(axes: Axes) -> None:
+        for cycle, share, is_filled in intervals:
+            axes.plot([cycle, cycle], [share.low, share.high], color=AFTER, linewidth=2.2)
+            face = AFTER if is_filled else "white"
+            axes.plot(cycle, share.value, "o", color=AFTER, markerfacecolor=face, markersize=7)
+        axes.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.set_ylim(0, 1)
+        axes.margins(x=0.08)
+        axes.set_xlabel("cycle")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return _svg(draw, width=max(4.4, 1.2 + 0.22 * len(intervals)), height=2.6)
 
 
 def reliability(curve: Sequence[tuple[float, float, int]], label: str) -> str:

@@ -12,13 +12,16 @@ def report(
     overrides: Overrides = None,
     cycle: Annotated[int, typer.Option(min=1, help="Number of the cycle.")] = 1,
 ) -> None:
-    """Write the report of a finished cycle again, and print its path."""
+    """Write the page of a finished cycle again, and that of its line; print their paths."""
     prepare_prefect()
     from flows.cycle.cycle import Cycle, new_run_id
     from flows.reports.cycle_page import write_report
+    from flows.reports.line_page import write_line_page
 
     described = Cycle(config=load_checked(config, overrides), number=cycle, run_id=new_run_id())
-    typer.echo(write_report(described.open_store(), described))
+    store = described.open_store()
+    typer.echo(write_report(store, described))
+    typer.echo(write_line_page(store, described.config))
 
 
 def schema(

@@ -1,5 +1,6 @@
 """Figures of a cycle's report, gathered from the store. The page is templates/report.html."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,9 @@ from markupsafe import Markup
 
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
-from flows.cycle.cycle import DECIDES, LAST_STAGE, Cycle, evaluation_sampling
+from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
+from flows.reports.outline import Change, changed_settings, risks
+from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.evaluation.evaluation_figures import BY_PART, LENGTH_CONTROLLED
 from rlhf_core.evaluation.wear import describe_wear
@@ -18,6 +21,7 @@ from rlhf_core.records import (
     Candidate,
     Evaluation,
     EvaluationFigure,
+    GuardAlarm,
     Judgement,
     Mode,
     Promotion,
@@ -28,6 +32,8 @@ from rlhf_core.store import Store, line_queries, queries
 SAMPLES_PER_MODE = 2
 CURVES = {"score": "reward", "kl": "KL, nats an answer", "completion_tokens": "tokens an answer"}
 
+EVALUATIONS_SQL = "SELECT * FROM evaluations WHERE settings = ?"
+METRICS_SQL = "SELECT step, name, value FROM metrics WHERE model_id = ? ORDER BY name, step"
 PAIRS_SQL = """
 SELECT outcome, count(*) AS pairs, avg(margin) AS margin, avg(agreement) AS agreement
 FROM pairs WHERE ranking_id IN (SELECT input_id FROM model_inputs WHERE model_id = ?)
@@ -81,6 +87,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     deciding = next(e for e in stored if e.id == promotion.evaluation_id)
     evaluations = [e for e in stored if e.settings == deciding.settings]
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
+    controlled = _length_controlled(store, evaluations)
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
         "SELECT stage, sum(seconds) AS seconds FROM stage_runs WHERE line = ? AND cycle = ? "
@@ -97,7 +104,14 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
         "win_rates": _win_rates(evaluations),
-        "length_controlled": _length_controlled(store, evaluations),
+        "length_controlled": controlled,
+        "risks": risks(
+            deciding,
+            [e for e in evaluations if e.role in (TRAINED_ON, PROXY)],
+            len(store.rows(GuardAlarm, "model_id = ?", [promotion.policy_id])),
+            controlled[deciding.id].value if deciding.id in controlled else None,
+        ),
+        "changes": _changes(store, cycle, promotion.config_hash),
         "parts": _parts(store, deciding),
         "curves": _curves(store, promotion.policy_id),
         "rewards": answers.reward_chart(reward_id),
@@ -105,6 +119,11 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
+        "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
+        "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
+        "pairs_sql": query_text(PAIRS_SQL, [reward_id]),
+        "agreement_sql": query_text(AGREEMENT_SQL, [reward_id]),
+        "costs_sql": query_text(COSTS_SQL, [cycle.line, cycle.number]),
         "costs": store.query(COSTS_SQL, [cycle.line, cycle.number]),
         "stages": stages,
         "seconds": sum(row["seconds"] for row in stages),
@@ -115,6 +134,20 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "config": config.model_dump_json(indent=2, exclude_defaults=True),
         "config_hash": promotion.config_hash,
     }
+
+
+def _changes(store: Store, cycle: Cycle, ran_as: str) -> list[Change]:
+    """Return the settings that differ from those of the line's last decided cycle."""
+    decided = line_queries.promotions_of(store, cycle.line)
+    former = max((number for number in decided if number < cycle.number), default=None)
+    if former is None or decided[former].config_hash == ran_as:
+        return []
+    before, after = (
+        line_queries.config_version(store, each) for each in (decided[former].config_hash, ran_as)
+    )
+    if before is None or after is None:
+        return []
+    return changed_settings(json.loads(before.deciding), json.loads(after.deciding))
 
 
 def _verdict(decided: Promotion | None) -> str:

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
 from flows.cycle.cycle import Cycle
 from flows.cycle.identity import config_hash
 from flows.reports.cycle_data import gather
+from flows.reports.pages import render
 from rlhf_core.config import Config
 from rlhf_core.errors import StoreError
 from rlhf_core.files.whole import whole_text
@@ -26,10 +26,7 @@ def write_report(store: Store, cycle: Cycle) -> Path:
         raise StoreError(
             f"cycle {cycle.number} of the line {cycle.line} has not ended; run `solon run`"
         )
-    environment = Environment(
-        loader=PackageLoader("flows.reports"), autoescape=True, undefined=StrictUndefined
-    )
-    page = environment.get_template("report.html").render(data)
+    page = render("report.html", data)
     path = cycle.report_path
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_text(path) as stream:

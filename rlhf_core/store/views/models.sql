@@ -270,3 +270,56 @@ COMMENT ON VIEW model_judges IS
 COMMENT ON COLUMN model_judges.model_id IS 'models.id.';
 COMMENT ON COLUMN model_judges.judge_version IS 'judgements.judge_version.';
 COMMENT ON COLUMN model_judges.role IS 'rankings, judgements, reward or evaluation.';
+
+CREATE OR REPLACE VIEW cycle_figures AS
+WITH alarms AS (SELECT model_id, count(*) AS alarms FROM guard_alarms GROUP BY model_id),
+accuracy AS (
+    SELECT line, cycle, arg_max(accuracy, created_at) AS accuracy FROM reward_comparisons
+    GROUP BY line, cycle
+),
+spent AS (
+    SELECT line, cycle, sum(cost_usd) AS cost_usd
+    FROM (
+        SELECT run_id, cost_usd FROM candidates
+        UNION ALL SELECT run_id, cost_usd FROM judgements
+        UNION ALL SELECT run_id, cost_usd FROM rollout_verdicts
+    ) JOIN (SELECT DISTINCT run_id, line, cycle FROM cycle_runs) USING (run_id)
+    GROUP BY line, cycle
+),
+took AS (SELECT line, cycle, sum(seconds) AS seconds FROM stage_runs GROUP BY line, cycle)
+SELECT promotions.line, promotions.cycle, promotions.created_at AS decided_at, promoted,
+       promotions.policy_id, promotions.baseline_id, evaluations.judge, evaluations.prompts,
+       win_rate, win_rate_low, win_rate_high, error_rate, win_rate_bound,
+       controlled.value AS length_controlled, kl, baseline_tokens, policy_tokens,
+       accuracy.accuracy AS reward_accuracy, coalesce(alarms, 0) AS alarms,
+       coalesce(cost_usd, 0.0) AS cost_usd, took.seconds
+FROM promotions
+JOIN evaluations ON evaluations.id = promotions.evaluation_id
+LEFT JOIN evaluation_figures AS controlled ON controlled.evaluation_id = evaluations.id
+    AND controlled.metric = 'length_controlled_win_rate' AND controlled.facet = ''
+LEFT JOIN alarms ON alarms.model_id = promotions.policy_id
+LEFT JOIN accuracy USING (line, cycle)
+LEFT JOIN spent USING (line, cycle)
+LEFT JOIN took USING (line, cycle);
+COMMENT ON VIEW cycle_figures IS
+    'The figures of each decided cycle beside each other: SELECT * FROM cycle_figures WHERE line = '
+    '''…'' ORDER BY cycle';
+COMMENT ON COLUMN cycle_figures.line IS 'Name of the policy line.';
+COMMENT ON COLUMN cycle_figures.cycle IS 'Number of the cycle, from 1.';
+COMMENT ON COLUMN cycle_figures.decided_at IS 'Time of the decision, UTC.';
+COMMENT ON COLUMN cycle_figures.promoted IS 'True if the policy was promoted.';
+COMMENT ON COLUMN cycle_figures.policy_id IS 'models.id of the policy.';
+COMMENT ON COLUMN cycle_figures.baseline_id IS 'models.id of what it was compared with.';
+COMMENT ON COLUMN cycle_figures.judge IS 'The judge that decided.';
+COMMENT ON COLUMN cycle_figures.prompts IS 'Held-out prompts that it scored.';
+COMMENT ON COLUMN cycle_figures.error_rate IS 'promotions.error_rate.';
+COMMENT ON COLUMN cycle_figures.win_rate_bound IS 'promotions.win_rate_bound.';
+COMMENT ON COLUMN cycle_figures.length_controlled IS
+    'Win rate if both models'' answers were equally long; null if it is not defined.';
+COMMENT ON COLUMN cycle_figures.kl IS
+    'Mean KL divergence of the policy from the SFT model, in nats an answer.';
+COMMENT ON COLUMN cycle_figures.reward_accuracy IS
+    'Share of held-out pairs in whose order the reward model scores; null without a comparison.';
+COMMENT ON COLUMN cycle_figures.alarms IS 'Alarms of the guard about the policy.';
+COMMENT ON COLUMN cycle_figures.cost_usd IS 'Cost of the cycle''s remote calls, in US dollars.';
+COMMENT ON COLUMN cycle_figures.seconds IS 'Time of all its stages, in seconds.';
