@@ -48,6 +48,9 @@ def line(curve: Curve, label: str, over: str = "step") -> str:
         curve: (step, value), in order.
         label: Label of the values.
         over: Label of the steps.
+
+    Returns:
+        An SVG element.
     """
 
     def draw(axes: Axes) -> None:

@@ -16,9 +16,9 @@ from rlhf_core.store import Store, champions
 STRENGTHS_SQL = "SELECT * FROM model_comparisons WHERE line = ? ORDER BY cycle"
 FIGURES_SQL = "SELECT * FROM cycle_figures WHERE line = ? ORDER BY cycle"
 CURVES: tuple[tuple[str, Callable[[dict[str, Any]], float | None]], ...] = (
-    ("KL from SFT, nats an answer", lambda row: row["kl"]),
+    ("KL from SFT, nats", lambda row: row["kl"]),
     ("tokens an answer", lambda row: row["policy_tokens"]),
-    ("reward model in order, %", lambda row: _percent(row["reward_accuracy"])),
+    ("pairs in order, %", lambda row: _percent(row["reward_accuracy"])),
     ("minutes", lambda row: row["seconds"] / 60 if row["seconds"] else None),
     ("US dollars", lambda row: row["cost_usd"] or None),
 )

@@ -1,4 +1,4 @@
-"""What a reader in a hurry asks of a cycle: what is risky about it, and what changed."""
+"""The risks of a cycle and what changed since the last one, for a reader in a hurry."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

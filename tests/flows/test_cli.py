@@ -244,7 +244,9 @@ def test_sql_that_is_refused(monkeypatch, capsys, finished: Config, arguments, c
 def test_report_is_written_again(monkeypatch, capsys, finished: Config):
     folder = finished.store.parent
     assert call(monkeypatch, "report", SMOKE, *places(folder)) == 0
-    assert Path(capsys.readouterr().out.strip()).exists()
+    pages = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [page.name for page in pages] == ["cycle-1.html", "index.html"]
+    assert all(page.exists() for page in pages)
     assert call(monkeypatch, "report", SMOKE, *places(folder), "--cycle", "9") == 1
     assert "has not ended" in capsys.readouterr().err
 

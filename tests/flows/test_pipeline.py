@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from flows.cycle.cycle import Cycle, ended_cycles
 from flows.cycle.identity import config_hash
 from flows.pipeline import pipeline
+from flows.reports.line_page import line_page_path
 from flows.run import plan_run, run_cycles
 from flows.stages.ingest import ingest
 from flows.stages.revise import revise
@@ -22,7 +24,15 @@ from judges import kinds
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError, EndpointError
 from rlhf_core.preferences.spot_checks import choose
-from rlhf_core.records import HumanVerdict, ModelKind, Pair, RolloutVerdict, SpotCheck, StageRun
+from rlhf_core.records import (
+    HumanVerdict,
+    ModelKind,
+    Pair,
+    Promotion,
+    RolloutVerdict,
+    SpotCheck,
+    StageRun,
+)
 from rlhf_core.store import Store, reading
 from rlhf_core.store.audit.checks import Severity, run_checks
 from rlhf_core.store.audit.spot_checks import checkable, record
@@ -383,11 +393,23 @@ def test_every_figure_of_an_evaluation_is_defined_and_on_the_page(finished: Conf
 
 def test_the_report_stands_alone_and_shows_what_the_store_holds(finished: Config):
     page = Cycle(config=finished, number=1, run_id="").report_path.read_text()
-    assert not re.search(r'(src|href)="(?!#)', page)
+    assert re.findall(r'(?:src|href)="(?!#)([^"]*)', page) == ["index.html"]
     assert page.count("<svg") >= 5
     for words in ("Win rate", "KL from SFT", "Judge agreement", "What it cost", finished.name):
         assert words in page
     assert page.count('class="sample"') == 6
+
+
+def test_the_page_of_a_line_has_all_its_cycles_and_asks_nobody(finished: Config):
+    page = line_page_path(finished).read_text()
+    assert re.findall(r'(?:src|href)="(?!#)([^"]*)', page) == ["cycle-1.html"]
+    assert page.count("<svg") >= 4
+    (sql,) = set(re.findall(r"SELECT \* FROM cycle_figures[^<]*", page))
+    (row,) = Store(finished.store).query(unescape(sql))
+    (promotion,) = Store(finished.store).rows(Promotion)
+    assert (row["policy_id"], row["promoted"]) == (promotion.policy_id, promotion.promoted)
+    assert row["win_rate_bound"] == promotion.win_rate_bound
+    assert f"{row['win_rate']:.1%}".replace("%", " %") in page
 
 
 def test_what_a_model_wrote_is_text_on_the_page(copied: Config):
