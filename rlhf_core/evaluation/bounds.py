@@ -18,9 +18,10 @@ from scipy.optimize import brentq
 
 LEAST_UNSEEN = 0.85
 """Least weight of the unseen group, for values that vary within groups as much as between them.
-Chosen by counting every outcome of 6 to 17 prompts with 2 to 4 comparisons, and of up to 40 with 2,
-at the error rates of decisions 1 to 50, for 180 ways to be equal: bounds erred at most 0.87 times as
-often as they say; with 3/4 up to 1.03 times (16 prompts, decision 50), with 2/3 1.07 (12, 10)."""
+Chosen by counting every outcome of 6 to 17 prompts with 2 to 4 comparisons, and of up to 40 with
+2, at the error rates of decisions 1 to 50, for 180 ways to be equal: bounds erred at most 0.87
+times as often as they say; with 3/4 up to 1.03 times (16 prompts, decision 50), and with 2/3 1.07
+times (12 prompts, decision 10)."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(1024)
 _ANGLES = np.pi / 4 * (_NODES + 1)
