@@ -5,9 +5,10 @@ drawn anew in each cycle, once with the results of the first, of which one in te
 policies that are better, the share that decision k promotes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlhf_core.evaluation.bounds import p_value
 from rlhf_core.evaluation.spending import level_of
@@ -23,20 +24,22 @@ DECISIONS = (1, 5, 20, 50)
 SURELY_NOT = 1.5
 """Standard errors above one half up to which no decision promotes: the bound at 2.5 % lies further
 below the mean than that of the normal distribution, 1.96."""
-Groups = Sequence[Sequence[float]]
+
+Results = NDArray[np.float64]
+"""The results of an evaluation: 1 for a win, 0.5 for a tie, 0 for a loss, (prompts, samples)."""
 
 
-def chance_that_it_is_better(groups: Groups) -> float:
-    """Return the p-value of the policy being no better; 1 if it is surely not small."""
-    means = np.array([np.mean(group) for group in groups])
+def chance_of_equals(results: Results) -> float:
+    """Return the p-value of a policy that is no better; 1 if it is surely not small."""
+    means = results.mean(axis=1)
     if means.mean() - 0.5 < SURELY_NOT * means.std() / np.sqrt(len(means)):
         return 1.0
-    return p_value(groups, 0.5)
+    return p_value(results.tolist(), 0.5)
 
 
 def cycles(
     condition: Condition, generator: np.random.Generator, redrawn: float
-) -> Iterator[Groups]:
+) -> Iterator[Results]:
     """Yield the results of each cycle of a run.
 
     Args:
@@ -47,7 +50,7 @@ def cycles(
     first = np.array(condition.draw(generator))
     for _ in range(CYCLES):
         anew = generator.random(first.shape) < redrawn
-        yield np.where(anew, np.array(condition.draw(generator)), first).tolist()
+        yield np.where(anew, np.array(condition.draw(generator)), first)
 
 
 def false_promotions(
@@ -63,7 +66,7 @@ def false_promotions(
     """
     generator, spending, fixed = np.random.default_rng(seed), 0, 0
     for _ in range(runs):
-        chances = [chance_that_it_is_better(each) for each in cycles(condition, generator, redrawn)]
+        chances = [chance_of_equals(each) for each in cycles(condition, generator, redrawn)]
         spending += any(p < level_of(k, TOTAL) for k, p in enumerate(chances, start=1))
         fixed += any(p < FIXED for p in chances)
     return spending / runs, fixed / runs
@@ -78,8 +81,8 @@ def power(condition: Condition, experiments: int, seed: int) -> dict[str, float]
         seed: Seed of the draws.
     """
     generator = np.random.default_rng(seed)
-    drawn = [condition.draw(generator) for _ in range(experiments)]
-    chances = np.array([chance_that_it_is_better(groups) for groups in drawn])
+    drawn = [np.array(condition.draw(generator)) for _ in range(experiments)]
+    chances = np.array([chance_of_equals(results) for results in drawn])
     levels = {f"decision {k}": level_of(k, TOTAL) for k in DECISIONS}
     return {
         name: float((chances < level).mean()) for name, level in (levels | {"2.5 %": FIXED}).items()

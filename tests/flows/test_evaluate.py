@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.cycle.cycle import Cycle
@@ -11,8 +12,10 @@ from flows.reports.summary import summary
 from flows.run import run_cycles
 from flows.stages.promote import promote
 from rlhf_core.config import Config
-from rlhf_core.records import Evaluation
-from rlhf_core.store import Store
+from rlhf_core.evaluation.bounds import lower_bound
+from rlhf_core.evaluation.win_rate import scored_prompts
+from rlhf_core.records import Evaluation, EvaluationResult, Promotion
+from rlhf_core.store import Store, line_queries
 from tests.flows.conftest import smoke
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -53,6 +56,21 @@ def test_the_judge_that_the_config_names_first_decides(copied: Config):
     kept = store.rows(Evaluation)
     assert len({e.policy_id for e in kept}) == 1
     assert {(e.judge, e.role) for e in kept} >= {(j, r) for each in found for j, r in each.items()}
+
+
+def test_the_decision_rests_on_the_stored_comparisons(finished: Config):
+    """The first decision on its prompts errs at 2.5 %; each comparison behind it is a row."""
+    store = Store(finished.store)
+    (decision,) = store.rows(Promotion)
+    (deciding,) = store.rows(Evaluation, "id = ?", [decision.evaluation_id])
+    results = store.rows(EvaluationResult, "evaluation_id = ?", [deciding.id])
+    assert len(results) == deciding.comparisons
+    assert sum(each.margin is None for each in results) == deciding.unscored
+    margins = line_queries.margins_of(store, deciding.id)
+    scored = scored_prompts(list(margins.values()))
+    assert np.mean([np.mean(row) for row in scored]) == pytest.approx(deciding.win_rate)
+    assert decision.error_rate == pytest.approx(0.025)
+    assert decision.win_rate_bound == pytest.approx(lower_bound(scored, 0.025))
 
 
 def test_a_cycle_that_was_decided_on_stays_so(copied: Config):
