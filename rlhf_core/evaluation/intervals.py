@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 METHOD = "jeffreys-1"
 """Version of the method; change it with every change of results, so old ones are not reused."""
@@ -40,7 +40,7 @@ def mean_interval(
     shares = sizes / sizes.sum()
     mean, tail = float(shares @ means), (1 - confidence) / 2
     count = _effective_groups(means, shares, tail)
-    ends = stats.beta.ppf([tail, 1 - tail], count * mean + 0.5, count * (1 - mean) + 0.5)
+    ends = special.betaincinv(count * mean + 0.5, count * (1 - mean) + 0.5, [tail, 1 - tail])
     return 0.0 if means.max() == 0 else float(ends[0]), 1.0 if means.min() == 1 else float(ends[1])
 
 
@@ -55,5 +55,5 @@ def _effective_groups(means: Floats, shares: Floats, tail: float) -> float:
     mean = float(shares @ means)
     variance = float(((shares * (means - mean)) ** 2).sum())
     count = mean * (1 - mean) / variance if variance > 1e-12 else 1 / float(shares @ shares)
-    few = stats.norm.isf(tail) / stats.t.isf(tail, len(means) - 1)
+    few = special.ndtri(1 - tail) / special.stdtrit(len(means) - 1, 1 - tail)
     return float(count * few**2)

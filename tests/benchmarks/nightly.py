@@ -8,12 +8,11 @@ policies that are better, the share that decision k promotes.
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rlhf_core.evaluation.bounds import p_value
 from rlhf_core.evaluation.spending import level_of
 from rlhf_core.models.device import Compute
-from tests.benchmarks.coverage import Condition
+from tests.benchmarks.coverage import Condition, Results
 from tests.benchmarks.result import Result
 
 CYCLES, RUNS, EXPERIMENTS = 50, 2000, 2000
@@ -24,9 +23,6 @@ DECISIONS = (1, 5, 20, 50)
 SURELY_NOT = 1.5
 """Standard errors above one half up to which no decision promotes: the bound at 2.5 % lies further
 below the mean than that of the normal distribution, 1.96."""
-
-Results = NDArray[np.float64]
-"""The results of an evaluation: 1 for a win, 0.5 for a tie, 0 for a loss, (prompts, samples)."""
 
 
 def chance_of_equals(results: Results) -> float:
@@ -47,10 +43,10 @@ def cycles(
         generator: Source of the draws.
         redrawn: Share of the results that differ from those of the first cycle; 1 for all.
     """
-    first = np.array(condition.draw(generator))
+    first = condition.draw(generator)
     for _ in range(CYCLES):
         anew = generator.random(first.shape) < redrawn
-        yield np.where(anew, np.array(condition.draw(generator)), first)
+        yield np.where(anew, condition.draw(generator), first)
 
 
 def false_promotions(
@@ -81,7 +77,7 @@ def power(condition: Condition, experiments: int, seed: int) -> dict[str, float]
         seed: Seed of the draws.
     """
     generator = np.random.default_rng(seed)
-    drawn = [np.array(condition.draw(generator)) for _ in range(experiments)]
+    drawn = [condition.draw(generator) for _ in range(experiments)]
     chances = np.array([chance_of_equals(results) for results in drawn])
     levels = {f"decision {k}": level_of(k, TOTAL) for k in DECISIONS}
     return {
