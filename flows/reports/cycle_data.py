@@ -13,6 +13,7 @@ from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation
 from flows.reports.outline import Change, changed_settings, risks
 from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
+from rlhf_core.evaluation.abstention_table import AFTER, BEFORE, SHARES
 from rlhf_core.evaluation.evaluation_figures import BY_PART, LENGTH_CONTROLLED
 from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import (
@@ -113,6 +114,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         ),
         "changes": _changes(store, cycle, promotion.config_hash),
         "parts": _parts(store, deciding),
+        "abstention": _abstention(store, evaluations),
         "curves": _curves(store, promotion.policy_id),
         "rewards": answers.reward_chart(reward_id),
         "samples": answers.samples(deciding),
@@ -248,6 +250,24 @@ def _parts(store: Store, deciding: Evaluation) -> list[tuple[str, EvaluationFigu
     rows = store.rows(EvaluationFigure, where, [deciding.id, BY_PART])
     named = [(row.metric.removeprefix(BY_PART).replace("_", " "), row) for row in rows]
     return sorted(named, key=lambda each: (each[0], -each[1].n, each[1].facet))
+
+
+def _abstention(
+    store: Store, evaluations: Sequence[Evaluation]
+) -> list[tuple[str, EvaluationFigure, EvaluationFigure]]:
+    """Return the judge, and each share of answers before and after, of evaluations that have it."""
+    rows = store.rows(
+        EvaluationFigure,
+        "evaluation_id IN (SELECT unnest(?)) AND metric IN (SELECT unnest(?))",
+        [[evaluation.id for evaluation in evaluations], list(SHARES)],
+    )
+    found = {(row.evaluation_id, row.metric, row.facet): row for row in rows}
+    return [
+        (each.judge, found[each.id, metric, BEFORE], found[each.id, metric, AFTER])
+        for each in evaluations
+        for metric in SHARES
+        if (each.id, metric, AFTER) in found
+    ]
 
 
 def _curves(store: Store, policy_id: str) -> list[Markup]:

@@ -24,6 +24,7 @@ from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
 from rlhf_core.config import Config
 from rlhf_core.distributed.collective import on_all_ranks
+from rlhf_core.evaluation.abstention_table import abstention_figures
 from rlhf_core.evaluation.comparison import (
     REWARD_SCALE,
     Answers,
@@ -110,7 +111,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
-            work.store.append([*evaluations, *_details(config, comparison, judged)])
+            work.store.append([*evaluations, *_details(config, comparison, judged, judgements)])
             work.news = f"{len(evaluations)} new"
             _announce(cycle, evaluations)
         deciding = evaluations[0]
@@ -250,14 +251,22 @@ def _judgements(
 
 
 def _details(
-    config: Config, comparison: ModelComparison, judged: Sequence[JudgedComparison]
+    config: Config,
+    comparison: ModelComparison,
+    judged: Sequence[JudgedComparison],
+    judgements: Sequence[Judgement],
 ) -> list[Record]:
     """Return each comparison, and the figures beside the win rates."""
     confidence = config.promotion.confidence
-    results: list[Record] = [result for each in judged for result in each.results]
-    return results + [
-        figure for each in judged for figure in evaluation_figures(comparison, each, confidence)
-    ]
+    rows: list[Record] = [result for each in judged for result in each.results]
+    for each in judged:
+        version = each.evaluation.judge_version
+        own = [judgement for judgement in judgements if judgement.judge_version == version]
+        rows += evaluation_figures(comparison, each, confidence)
+        rows += abstention_figures(
+            each.evaluation.id, comparison.policy, comparison.baseline, own, confidence
+        )
+    return rows
 
 
 def _stored_evaluations(

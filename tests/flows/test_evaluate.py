@@ -73,6 +73,23 @@ def test_the_decision_rests_on_the_stored_comparisons(finished: Config):
     assert decision.win_rate_bound == pytest.approx(lower_bound(scored, 0.025))
 
 
+def test_the_abstention_judge_shows_what_changed(copied: Config):
+    """Right, abstaining and wrong answers are all answers, before and after."""
+    abstention = "{kind: abstention, judge: {kind: verifier, metric: contains}}"
+    judges = f"evaluation.judges=[{BREVITY}, {abstention}]"
+    config = smoke(copied.store.parent, "name=abstains", judges)
+    run_cycles(config, 1, is_quiet=True)
+    cycle = Cycle(config=config, number=1, run_id="")
+    page = gather(Store(config.store), cycle)
+    assert page is not None
+    rows = {after.metric: (judge, before, after) for judge, before, after in page["abstention"]}
+    assert {judge for judge, _, _ in rows.values()} == {"abstention"}
+    kinds = [rows[f"answers_{name}"] for name in ("right", "abstain", "wrong")]
+    for side in (1, 2):
+        assert sum(row[side].value for row in kinds) == pytest.approx(1.0)
+    assert "Right, abstaining and wrong answers" in cycle.report_path.read_text()
+
+
 def test_a_cycle_that_was_decided_on_stays_so(copied: Config):
     """Late verdicts make a new evaluation, and do not change the decision."""
     store = Store(copied.store)
