@@ -37,6 +37,7 @@ TREE = {
     if path.name != "kustomization.yaml"
     for document in yaml.safe_load_all(path.read_text())
 }
+SYSTEMD_SECONDS = 20.0
 SECRET = re.compile(r"(?i)(api_?key|password|token|secret)\w*\s*[=:]\s*[\"']?[A-Za-z0-9+/_-]{12,}")
 costs = runpy.run_path(str(DEPLOY / "cycle_costs.py"))
 
@@ -181,9 +182,18 @@ def test_a_unit_passes_systemd_and_stops_by_sigterm(path: Path, tmp_path: Path):
         installed = unit.read_text().replace("/opt/solon/bin", str(tmp_path))
         (tmp_path / unit.name.replace("@", "@my")).write_text(installed)
     checked = tmp_path / path.name.replace("@", "@my")
-    ended = subprocess.run(
-        ["systemd-analyze", "verify", checked], capture_output=True, text=True, check=False
-    )
+    command = ["systemd-analyze", "verify", "--man=no", checked]
+    try:
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SYSTEMD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("systemd-analyze waits for a system that is not there")
     assert ended.returncode == 0, ended.stderr
     assert str(tmp_path) not in ended.stderr, ended.stderr  # a warning about one of ours
 
