@@ -21,13 +21,15 @@ from rlhf_core.store import Store
 from tests.flows.conftest import smoke
 from tests.flows.test_pipeline import WINS_ALWAYS
 
+PROMOTES = (*WINS_ALWAYS, "compute.precision=fp32")  # bf16 rounds merged weights
+
 
 @pytest.fixture(scope="module")
 def promoted(finished: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A line whose first cycle promoted its policy; its models are those of the finished one."""
     folder = tmp_path_factory.mktemp("promoted") / "copy"
     shutil.copytree(finished.store.parent, folder)
-    config = smoke(folder, *WINS_ALWAYS, "compute.precision=fp32")  # bf16 rounds merged weights
+    config = smoke(folder, *PROMOTES)
     run_cycles(config, 1, is_quiet=True)
     return config
 
@@ -71,7 +73,7 @@ def test_the_card_tells_the_facts_of_the_store(promoted: Config):
 @pytest.mark.usefixtures("server")
 def test_a_rollback_switches_the_folder_and_back(promoted: Config, tmp_path: Path):
     shutil.copytree(promoted.store.parent, tmp_path / "copy", symlinks=True)
-    config = smoke(tmp_path / "copy", *WINS_ALWAYS)
+    config = smoke(tmp_path / "copy", *PROMOTES)
     store, link = Store(config.store), config.artifacts / "champion" / config.name
     policy = present_champion(store, config.name)
     assert policy is not None
