@@ -20,7 +20,7 @@ from prefect.schedules import Schedule
 
 from flows.deployed import FLOWS
 from flows.service import automations, deployments
-from flows.service.deployments import CYCLE, FIRST, Deployed, deployed_of
+from flows.service.deployments import APPROVAL, CYCLE, FIRST, Deployed, deployed_of
 from flows.service.firings import settle_late
 from flows.service.flow_process import SERVED
 from flows.service.janitor import close_dead_runs, close_runs_of, only_server
@@ -73,6 +73,7 @@ def serve(
                 _serve_flow(runner, each, line, config, overrides, schedule, is_catching_up)
                 for each in wanted
             ]
+            deployments.remove_served(line, {each.flow for each in wanted})
             automations.register(loaded, [each.flow for each in wanted])
         stopping.stop_by(partial(_stop, served))
         os.environ[SERVED] = str(os.getpid())
@@ -81,7 +82,10 @@ def serve(
 
 def _wanted(config: Config, by_stages: bool) -> list[Deployed]:
     """Return the flows of a line to serve: the separate groups or the whole cycle."""
-    return [each for each in deployed_of(config) if (each.flow == CYCLE) != by_stages]
+    deployed = deployed_of(config)
+    if by_stages:
+        return [each for each in deployed if each.flow != CYCLE]
+    return [each for each in deployed if each.flow in (CYCLE, APPROVAL)]
 
 
 def _serve_flow(

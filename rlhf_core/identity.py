@@ -4,8 +4,10 @@ Ids name content and do not protect it. With 80 bits of SHA-256, the chance of a
 billion rows is about one in a million.
 """
 
+import getpass
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -49,3 +51,11 @@ def _sources() -> Iterable[Path]:
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             yield from sorted(Path(spec.submodule_search_locations[0]).rglob("*.py"))
+
+
+def login_name() -> str:
+    """Return the login name of the person who runs this, or the number of a user without one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container that runs under a number
+        return f"uid {os.getuid()}"

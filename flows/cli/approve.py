@@ -1,6 +1,5 @@
 """`solon approve` and `solon reject`: decide about a policy that waits for a person."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from flows.cli.rollback import DecidedBy, DecidingConfig, Reason
 from flows.terminal.screen import AsJson, Overrides, load_checked, prepare_prefect, print_json
+from rlhf_core.identity import login_name
 
 PolicyId = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the policy that waits, or its beginning.")
@@ -69,7 +69,7 @@ def _decide(
     from flows.champion.approval import answer
     from flows.service.prefect_server import prefect_server
 
-    decision = answer(loaded, policy, approved, by or getpass.getuser(), reason)
+    decision = answer(loaded, policy, approved, by or login_name(), reason)
     if not later:
         with prefect_server(has_page=False) as server:
             from flows.run import finish_cycle

@@ -1,6 +1,5 @@
 """`solon retract`: stop relying on a fact, and mark the models that learnt from it."""
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from flows.cli.lineage import StoreConfig, SubjectId, print_branches
 from flows.terminal.screen import AsJson, Overrides, print_json
+from rlhf_core.identity import login_name
 
 
 def retract(
@@ -44,7 +44,7 @@ def retract(
         verb = "rely on it again" if withdraw else "retract it"
         typer.confirm(verb, abort=True, err=True)
     store = Store(path)
-    by = by or getpass.getuser()
+    by = by or login_name()
     decision = decisions.retract(store, subject, reason, by, withdraw)
     store.publish()
     if as_json:

@@ -1,12 +1,12 @@
 """`solon rollback`: make an earlier policy of a line its champion again."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.terminal.screen import AsJson, Overrides, load_checked, prepare_prefect, print_json
+from rlhf_core.identity import login_name
 
 DecidingConfig = Annotated[Path, typer.Option("--config", help="Config of the line.")]
 Reason = Annotated[str, typer.Option(help="Why; stored with the decision.")]
@@ -47,7 +47,7 @@ def rollback(
     if not store_exists(loaded.store):
         raise InputError(f"no store at {loaded.store}: nothing was promoted; run the config first")
     store, models = Store(loaded.store), loaded.artifacts / "models"
-    decision = roll_back(store, models, loaded.name, to, by or getpass.getuser(), reason)
+    decision = roll_back(store, models, loaded.name, to, by or login_name(), reason)
     announce_from_command(
         Event.ROLLED_BACK, loaded.name, policy=decision.to_id, withdrawn=decision.from_id
     )

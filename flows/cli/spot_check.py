@@ -1,6 +1,5 @@
 """`solon spot-check`: let people check what judges decided."""
 
-from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +7,7 @@ import typer
 
 from flows.terminal.progress import console
 from flows.terminal.screen import AsJson, Overrides, out, print_json
-from rlhf_core.errors import ConfigError
+from rlhf_core.identity import login_name
 
 StrategyName = Literal["mixed", "disagreement", "low_margin", "high_weight", "random"]
 SplitName = Literal["train", "holdout"]
@@ -62,7 +61,7 @@ def spot_check(
 
     with reading(path):  # refuses where there is no store; the next line would make one
         store = Store(path)
-    person = person or _login_name()
+    person = person or login_name()
     pairs = checkable(store, person, Split(split) if split else None, seed)
     checks = choose(pairs, count, strategy, seed)
     answered = check_pairs(store, checks, person, console if as_json else out)
@@ -72,13 +71,6 @@ def spot_check(
         typer.echo(f"there is no pair that {person} has not checked")
     else:
         typer.echo(f"{answered} of {len(checks)} pairs answered; `solon spot-check --report`")
-
-
-def _login_name() -> str:
-    try:
-        return getuser()
-    except (KeyError, OSError):
-        raise ConfigError("nobody is logged in; say who checks with --person NAME") from None
 
 
 def _report(path: Path | str, as_json: bool) -> None:

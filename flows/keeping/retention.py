@@ -5,7 +5,6 @@ and the policy promoted before it, with what they rest on; the models that any o
 store uses, that judges call, or that a config names. Files that the store does not know stay too.
 """
 
-import getpass
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from flows.keeping.lock import keeping
 from flows.keeping.sizes import bytes_of
 from rlhf_core.config import Config
 from rlhf_core.files.whole import UNFINISHED, remove_whole, sweep
+from rlhf_core.identity import login_name
 from rlhf_core.records import ArtifactRemoval, ModelKind
 from rlhf_core.store import Store
 from rlhf_core.store.retention import RetentionFacts, drop_rollout_texts, rollout_bytes
@@ -104,7 +104,7 @@ def _fact(plan: RetentionPlan, artifact: Artifact, removal: str) -> ArtifactRemo
         cycle=artifact.cycle,
         keep_cycles=plan.keep_cycles,
         bytes=artifact.bytes,
-        removed_by=getpass.getuser(),
+        removed_by=login_name(),
         removal=removal,
     )
 

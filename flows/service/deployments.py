@@ -3,7 +3,7 @@
 `deploy/prefect.yaml` declares the same for one config; a test compares the two.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Schedule
@@ -28,7 +29,7 @@ CPU, GPU = "solon-cpu", "solon-gpu"
 POOL_TYPE = "process"
 QUEUES = {CPU: ("default",), GPU: ("evaluation", "training", "sampling")}
 """Work queues of each pool; the first goes first."""
-CYCLE, FIRST, CHECK = "cycle", "feedback", "check"
+CYCLE, FIRST, CHECK, APPROVAL = "cycle", "feedback", "check", "approval"
 LATE = timedelta(seconds=60)
 """A firing that nobody has served for longer is skipped."""
 
@@ -59,7 +60,7 @@ DEPLOYED = (
     Deployed("promote", CPU, "default", "0 14 * * 0"),
     Deployed("cycle", GPU, "training", "0 3 * * *", is_active=False, strategy=SKIP),
     Deployed("stage", GPU, "training", parameters=(("stage", "ingest"),)),
-    Deployed("approval", CPU, "default"),
+    Deployed(APPROVAL, CPU, "default"),
 )
 """All deployments of a line. Either the separate groups are scheduled or the whole cycle is."""
 
@@ -236,14 +237,34 @@ def _queues(client: SyncPrefectClient, pool: str) -> list[str]:
 
 def remove(line: str) -> list[str]:
     """Delete the deployments of a line from the Prefect server, and return their flows."""
-    removed = []
     with get_client(sync_client=True) as client:
-        for each in DEPLOYED:
-            with suppress(ObjectNotFound):
-                deployment = client.read_deployment_by_name(f"{each.flow}/{line}")
+        there = _deployments_of(client, line)
+        for deployment in there.values():
+            client.delete_deployment(deployment.id)
+    return list(there)
+
+
+def remove_served(line: str, but: Collection[str]) -> None:
+    """Delete the deployments of a line that a process served before and serves no longer.
+
+    Nobody would run them, and their schedules would go on.
+
+    Args:
+        line: Name of the line.
+        but: Flows that are served still.
+    """
+    with get_client(sync_client=True) as client:
+        for flow, deployment in _deployments_of(client, line).items():
+            if flow not in but and deployment.work_pool_name is None:
                 client.delete_deployment(deployment.id)
-                removed.append(each.flow)
-    return removed
+
+
+def _deployments_of(client: SyncPrefectClient, line: str) -> dict[str, DeploymentResponse]:
+    there = {}
+    for each in DEPLOYED:
+        with suppress(ObjectNotFound):
+            there[each.flow] = client.read_deployment_by_name(f"{each.flow}/{line}")
+    return there
 
 
 def refuse_taken_name(

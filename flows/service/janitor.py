@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 TAG = "solon-process:"
 UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 RUNS_AT_ONCE = 200
+SOON_SECONDS = 1.0
+"""Time for one answer of a server to a process that was told to stop."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 SILENT_SECONDS = 600.0
 """More than three times the longest interval between heartbeats, which is Prefect's default."""
@@ -103,6 +105,18 @@ def close_runs_of(deployment: UUID, reason: str) -> int:
                 limit.name, GlobalConcurrencyLimitUpdate(active_slots=0)
             )
         return closed
+
+
+def close_runs(runs: Collection[UUID], reason: str) -> None:
+    """Close those of some runs that are open, if the server answers soon.
+
+    Args:
+        runs: Ids of runs whose processes have ended.
+        reason: Message of the runs' final state.
+    """
+    with get_client(sync_client=True, httpx_settings={"timeout": SOON_SECONDS}) as client:
+        open_runs = [run for run in map(client.read_flow_run, runs) if run.state_type in UNDER_WAY]
+        _close(client, open_runs, reason)
 
 
 def _under_way(client: SyncPrefectClient, deployment: UUID | None = None) -> list[FlowRun]:

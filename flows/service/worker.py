@@ -6,9 +6,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
+from uuid import UUID
 
 import psutil
 
+from flows.service.flow_process import FLOW_RUN
+from flows.service.janitor import close_runs
 from flows.terminal import stopping
 
 STOP_SECONDS = 7.0
@@ -52,6 +55,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     with suppress(psutil.NoSuchProcess):
         worker = psutil.Process(process.pid)
         runs = worker.children(recursive=True)
+        started = {UUID(each) for each in map(_flow_run, runs) if each}
         worker.send_signal(signal.SIGINT)  # it takes no more runs, and waits for these
         for each in runs:
             with suppress(psutil.NoSuchProcess):
@@ -63,3 +67,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         for each in left:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
+        close_runs(started, "its worker was told to stop")
+
+
+def _flow_run(process: psutil.Process) -> str:
+    """Return the id of the flow run that a process runs; empty if it runs none."""
+    with suppress(psutil.Error):
+        return process.environ().get(FLOW_RUN, "")
+    return ""

@@ -5,7 +5,6 @@ message, tools, a tool's reply.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from rlhf_core.errors import ConfigError
@@ -35,7 +34,7 @@ class ConversationCheck:
 
     def __init__(self, template: ChatTemplate) -> None:
         self.template = template
-        self._knows = cache(self._knows_role)
+        self._known: dict[str, bool] = {}
 
     def system_prompt(self, text: str | None) -> None:
         """Refuse a system message for every prompt that the template does not render.
@@ -114,8 +113,13 @@ class ConversationCheck:
                 mend = _OWN_MEND if role == SYSTEM else "name a model whose template knows tools"
                 raise ConfigError(f"the chat template has no role {role!r}; {mend}")
 
-    def _knows_role(self, role: str) -> bool:
+    def _knows(self, role: str) -> bool:
         """Return False if the template renders a role as it renders one that nobody knows."""
+        if role not in self._known:
+            self._known[role] = self._tells_apart(role)
+        return self._known[role]
+
+    def _tells_apart(self, role: str) -> bool:
         try:
             return self._with_role(role) != self._with_role(_NO_ROLE, like=role)
         except TemplateRefusal:

@@ -73,12 +73,13 @@ def _storage_version(connection: duckdb.DuckDBPyConnection) -> str:
 def _holder(files: StoreFiles) -> str:
     """Return the process that holds the store's lock, as far as the system tells."""
     try:
-        inode, lines = os.stat(files.lock).st_ino, LOCKS.read_text().splitlines()
+        lock, lines = os.stat(files.lock), LOCKS.read_text().splitlines()
     except OSError:
         return ""
+    device = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}"
     for line in lines:
         fields = line.split()  # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
-        if len(fields) == 8 and fields[5].rpartition(":")[2] == str(inode):
+        if len(fields) == 8 and fields[5] == f"{device}:{lock.st_ino}":
             try:
                 words = psutil.Process(int(fields[4])).cmdline()
             except (psutil.Error, ValueError):

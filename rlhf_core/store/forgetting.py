@@ -5,7 +5,6 @@ name, so one set of ids serves all tables: a row is doomed if a column that ends
 doomed id, and so is every row that refers to it. Tables that are added later need no code here.
 """
 
-import getpass
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 import duckdb
 
 from rlhf_core.errors import ConfigError, UnknownUserError
-from rlhf_core.identity import code_version
+from rlhf_core.identity import code_version, login_name
 from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Deletion, PromptTombstone, Record
 from rlhf_core.store.lake.lake import Lake
@@ -101,7 +100,7 @@ def forget(store: Store, user_id: str) -> Forgetting:
         hashes = user_hashes_to_write(store.files)
         deletion = Deletion(
             user_hash=hashes.new_hash(user_id),
-            requested_by=getpass.getuser(),
+            requested_by=login_name(),
             deletion=store.run_id,
             deleted_rows=json.dumps(plan.rows),
             model_ids=plan.models,

@@ -36,7 +36,7 @@ from tests.flows.conftest import SMOKE, smoke
 from tests.flows.line_facts import Line
 
 pytestmark = pytest.mark.slow
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 240
 FLOWS = ("feedback", "reward-model", "policy", "evaluate", "promote")
 CHAINED = ["evaluate after policy", "policy after reward-model", "promote after evaluate"]
 CLOSING = ("close runs that did not start", "close runs without heartbeat")

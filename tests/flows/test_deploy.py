@@ -169,6 +169,17 @@ def test_prefect_yaml_deploys_what_solon_deploy_does_and_again(server: str, line
         remove_line("default")
 
 
+def test_what_a_process_serves_no_longer_is_removed_and_what_workers_run_stays(line: str):
+    """After `serve --stages` comes `serve`: nobody would run what the stages' schedules start."""
+    for flow in ("feedback", "policy"):
+        FLOWS[flow].to_deployment(line).apply()
+    with get_client(sync_client=True) as client:
+        deployments.create_pools(client)
+    FLOWS["evaluate"].to_deployment(line, work_pool_name=CPU).apply()
+    deployments.remove_served(line, {"policy"})
+    assert set(found(line)) == {"policy", "evaluate"}
+
+
 def test_prefect_yaml_schedules_either_the_stages_or_the_cycle():
     declared = yaml.safe_load(YAML.read_text())["deployments"]
     active = {

@@ -1,20 +1,23 @@
 """One stage at a time on a GPU: a real server, two processes, SIGKILL."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cycle.cycle import cycle_of
 from flows.service import gpu
 from flows.service.prefect_server import WITHOUT_EVENTS
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
+from tests.flows.workplace import Workplace
 
 TAKES = """
 import logging, sys, time
@@ -40,23 +43,45 @@ print("ended", flush=True)
 """
 
 
-def start(folder: Path, limit: str, server: str) -> "subprocess.Popen[str]":
+Start = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def place(environment: dict[str, str], tmp_path: Path) -> Iterator[Workplace]:
+    """A server with all its services, of which one frees the slots of the dead."""
+    place = Workplace(tmp_path, environment, "slots")
+    place.start_server()
+    with temporary_settings({PREFECT_API_URL: place.environment["PREFECT_API_URL"]}):
+        yield place
+    place.end()
+
+
+@pytest.fixture
+def start(place: Workplace, tmp_path: Path) -> Iterator[Start]:
+    """Starts a process with a stage that takes the slot of a name."""
     settings = {
-        "PREFECT_API_URL": server,
+        **place.environment,
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "flows",
         "PYTHONPATH": str(ROOT),
-        "SOLON_CACHE": str(folder / "cache"),
     }
-    return subprocess.Popen(
-        [sys.executable, "-c", TAKES, str(folder), limit],
-        env={**os.environ, **settings},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("a"),
-        text=True,
-        cwd=ROOT,
-    )
+    with ExitStack() as processes, (tmp_path / "log").open("a") as log:
+
+        def start(limit: str) -> "subprocess.Popen[str]":
+            process = subprocess.Popen(
+                [sys.executable, "-c", TAKES, str(tmp_path), limit],
+                env=settings,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=ROOT,
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield start
 
 
 def said(process: "subprocess.Popen[str]") -> str:
@@ -100,11 +125,11 @@ def test_without_a_shared_server_nothing_is_taken(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_one_stage_at_a_time_holds_the_slot_and_its_end_frees_it(tmp_path: Path, server: str):
-    first = start(tmp_path, "one-at-a-time", server)
+def test_one_stage_at_a_time_holds_the_slot_and_its_end_frees_it(tmp_path: Path, start: Start):
+    first = start("one-at-a-time")
     assert said(first) == "taken"
     assert active("one-at-a-time") == 1
-    second = start(tmp_path, "one-at-a-time", server)
+    second = start("one-at-a-time")
     deadline = time.monotonic() + 120
     while "waits for one-at-a-time" not in (tmp_path / "log").read_text():
         assert time.monotonic() < deadline
@@ -122,13 +147,13 @@ def test_one_stage_at_a_time_holds_the_slot_and_its_end_frees_it(tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_the_slot_of_a_killed_stage_is_free_a_minute_later(tmp_path: Path, server: str):
-    first = start(tmp_path, "killed", server)
+def test_the_slot_of_a_killed_stage_is_free_a_minute_later(start: Start):
+    first = start("killed")
     assert said(first) == "taken"
     first.send_signal(signal.SIGKILL)
     first.wait()
     killed = time.monotonic()
-    second = start(tmp_path, "killed", server)
+    second = start("killed")
     assert said(second) == "taken"
     print(f"free {time.monotonic() - killed:.0f} s after the kill")
     assert time.monotonic() - killed < 150

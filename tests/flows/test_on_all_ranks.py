@@ -92,8 +92,8 @@ def test_a_cycle_of_two_processes_is_that_of_one(
     alone, both = smoke(tmp_path / "one", precise), smoke(tmp_path / "two", precise)
     run_cycles(alone, 1, is_quiet=True)
     arguments = ["run", SMOKE, "--json", *places(tmp_path / "two"), "--set", precise]
-    arguments += ["--set", f"compute.shard={is_sharded}"]
-    ended = spread("flows.cli.main", arguments, {**environment, "PREFECT_API_URL": server})
+    arguments += ["--set", f"compute.shard={is_sharded}", "--set", f"name={alone.name}"]
+    ended = spread("flows.cli", arguments, {**environment, "PREFECT_API_URL": server})
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads(ended.stdout)["cycle"] == 1
     for table, columns in {

@@ -29,6 +29,8 @@ def test_two_runs_of_a_line_do_each_stage_once(
     finished: Config, environment: dict[str, str], tmp_path: Path
 ):
     arguments = ["run", SMOKE, "--json", *places(tmp_path)]
+    # Both start a server, on a database that is not there yet.
+    environment = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
     runs = [start_solon(arguments, environment) for _ in range(2)]
     summaries = [ended(run) for run in runs]
     assert [summary["cycle"] for summary in summaries] == [1, 1]

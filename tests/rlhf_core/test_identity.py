@@ -1,4 +1,8 @@
-from rlhf_core.identity import code_version, content_id, seed_from, unit_interval
+import os
+
+import pytest
+
+from rlhf_core.identity import code_version, content_id, login_name, seed_from, unit_interval
 from rlhf_core.records import RECORDS
 from tests.facts import candidate, prompt
 
@@ -40,3 +44,12 @@ def test_code_version_names_release_and_sources():
     release, _, sources = code_version().partition("+")
     assert release.count(".") == 2
     assert len(sources) == 8
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert login_name() == "uid 4000000000"
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert login_name() == "ada"

@@ -11,7 +11,7 @@ from rlhf_core.config import Config
 from tests.flows.conftest import smoke
 
 WINS = ("promotion.win_rate_above=0", "promotion.min_eos_rate=0", "promotion.max_kl=1000")
-LOSES = (*WINS[:2], "promotion.max_kl=0.000001")
+LOSES = ("promotion.win_rate_above=1", *WINS[1:])
 
 
 def line_in(folder: Path, *overrides: str) -> Config:

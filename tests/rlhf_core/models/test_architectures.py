@@ -71,6 +71,7 @@ def test_log_probabilities_and_gradients_are_those_of_eager_attention(name: str,
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of PEFT
+@pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys")  # PEFT, of experts
 @pytest.mark.parametrize(
     ("name", "lora_rank"),
     [(name, 4) if name in EVERY_STAGE else pytest.param(name, 4, marks=pytest.mark.slow)

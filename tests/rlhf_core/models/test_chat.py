@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from rlhf_core.errors import ConfigError
@@ -52,6 +54,12 @@ def test_without_a_template_texts_stand_on_lines_of_their_own():
     tokenizer.chat_template = None
     ids = ChatFormat(tokenizer, "Be kind.").prompt_ids(ask("Why?"))
     assert tokenizer.decode(ids) == "Be kind.\n\nWhy?\n\n"
+
+
+def test_a_format_travels_to_other_ranks(tokenizer: Tokenizer):
+    chat = ChatFormat(tokenizer, "Be brief.")
+    expected = chat.prompt_ids(ask("Why?"))  # fills what it remembers of the template
+    assert pickle.loads(pickle.dumps(chat)).prompt_ids(ask("Why?")) == expected
 
 
 def test_padding_is_not_the_end_of_text(tokenizer: Tokenizer):
