@@ -112,7 +112,7 @@ def policy(
         prompt_ids: Training prompts.
         judge_versions: Judges that are part of the reward.
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "training": deciding_part(config.training),
         **_weights(config),
         "max_new_tokens": config.sampling.max_new_tokens,
@@ -121,6 +121,8 @@ def policy(
         "reward_model": reward_id,
         "reward_judges": list(judge_versions),
     }
+    if guard := deciding_part(config.guard):  # an alarm may end the training early
+        recipe["guard"] = guard
     data = content_id(sorted(prompt_ids))
     return _version(config, ModelKind.POLICY, initial_id, recipe, data, config.seed)
 

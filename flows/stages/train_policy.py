@@ -14,6 +14,8 @@ from flows.cycle.handover import Handover
 from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
+from flows.guard.training import TrainingGuard, open_guard
+from flows.guard.training import estimate as estimate_guard
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from flows.training.lineage import Roles, add_model, making
@@ -27,6 +29,7 @@ from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
+from rlhf_core.algorithms.rewards import Reward
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
 from rlhf_core.config.training import (
@@ -104,7 +107,7 @@ def estimate(work: CycleWork) -> list[Row]:
     rows += [work.judgements("train_policy", judge, answers) for judge in judges]
     if isinstance(settings, OnlineSettings) and settings.sampling_rounds > 1:
         rows += _estimate_further_rounds(settings, work, judges)
-    return rows
+    return rows + estimate_guard(work)
 
 
 def _estimate_further_rounds(
@@ -212,6 +215,8 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
     learnt_from: Sequence[Record]
     others: Roles = {}
     judges = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
+    start = origins.champion or origins.sft_id
+    guard = open_guard(cycle, work.store, version.id, prompts, start, trunk)
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(
             cycle, work.store, origins.sft_id, origins.recipe, prompts
@@ -223,7 +228,8 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
-        steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, judges)
+        reward = _reward(config, trunk, prompts, judges)
+        steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, reward, guard)
         total = count_steps_against_reward(settings, len(prompts))
         reward_version = line_queries.model(work.store, origins.reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
@@ -232,12 +238,24 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
         if isinstance(step, RolloutStep):
             records = _rollout_records(version.id, step, prompts)
             work.store.append([*records, *judges.take(step.rollouts, records)])
+            if guard is not None:
+                guard.watch(step, records)
     judges.close()
+    if guard is not None:
+        guard.close()
     base = cycle.folder(origins.sft_id)
     save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
     files = ptx_files(settings)
     add_model(work.store, version, learnt_from, others, files, origins.judge_versions)
     checkpoints.clear()
+
+
+def _reward(
+    config: Config, trunk: Trunk, prompts: Sequence[Prompt], judges: RewardJudges
+) -> Reward:
+    settings = config.training
+    assert not isinstance(settings, DPOSettings)
+    return on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges))
 
 
 def _train_against_reward(
@@ -246,14 +264,12 @@ def _train_against_reward(
     chat: ChatFormat,
     prompts: Sequence[Prompt],
     checkpoints: Checkpoints,
-    judges: RewardJudges,
+    reward: Reward,
+    guard: TrainingGuard | None,
 ) -> Iterator[TrainingStep]:
     """Return the training steps of an algorithm that samples answers and scores them."""
     settings = config.training
     tokens = [chat.prompt_ids(prompt.conversation) for prompt in prompts]
-
-    assert not isinstance(settings, DPOSettings)
-    reward = on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges))
     if isinstance(settings, BestOfNSettings):
         return on_all_ranks(
             train_best_of_n,
@@ -279,6 +295,7 @@ def _train_against_reward(
         config.seed,
         texts,
         checkpoints,
+        None if guard is None else RankZeroOnly(guard),
     )
 
 

@@ -38,8 +38,10 @@ from rlhf_core.algorithms.rollouts import (
     finished_mask,
     unscored_shares,
 )
+from rlhf_core.algorithms.watch import BestWeights, Watch
 from rlhf_core.config.training import GRPOSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.distributed.collective import RankZeroOnly
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
@@ -75,6 +77,7 @@ def train_online(
     seed: int,
     texts: Sequence[TokenSequence] = (),
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    watch: RankZeroOnly[Watch] | None = None,
 ) -> Iterator[RolloutStep]:
     """Train the trunk's policy role by PPO, RLOO or GRPO.
 
@@ -87,6 +90,8 @@ def train_online(
         seed: Seed of the order of prompts and texts, and of all answers.
         texts: Texts for PTX; at least one if settings.ptx is set.
         checkpoints: A checkpoint in them is resumed.
+        watch: Asked after each step whether to end the training with the best weights so far,
+            without their moving average; None always trains to the end.
 
     Yields:
         A step for each rollout phase and its updates.
@@ -98,7 +103,10 @@ def train_online(
     """
     trunk.require_reference()
     training = _start(trunk, settings, sampling)
-    state = _training_state(training)
+    best = (
+        BestWeights(training.updaters[Role.POLICY].parameters, watch) if watch is not None else None
+    )
+    state = _training_state(training, best)
     done, numbers = checkpoints.resume(state)
     training.coefficient = numbers.get("kl_coefficient", training.coefficient)
     taken = int(numbers.get("prompts_taken", done * settings.prompts_per_step))
@@ -108,10 +116,14 @@ def train_online(
             texts, settings.ptx.examples, seed, training.updaters[Role.POLICY].taken
         )
     for step in range(done + 1, settings.steps + 1):
+        if best is not None:
+            best.begin_step()
         report = _learn(training, step, draw_answers(training, stream, reward, step))
         if training.average is not None and step == settings.steps:
             training.average.copy_to_parameters()
         yield report
+        if best is not None and best.end_step():
+            return
         checkpoints.save(
             step, state, kl_coefficient=training.coefficient, prompts_taken=stream.taken
         )
@@ -173,12 +185,14 @@ def _start(trunk: Trunk, settings: OnlineSettings, sampling: SamplingSettings) -
     return OnlineTraining(trunk, settings, sampling, updaters, average, settings.kl.coefficient)
 
 
-def _training_state(training: OnlineTraining) -> TrainingState:
+def _training_state(training: OnlineTraining, best: BestWeights | None) -> TrainingState:
     parts: dict[str, Stateful] = {
         role.value: updater for role, updater in training.updaters.items()
     }
     if training.average is not None:
         parts["average"] = training.average
+    if best is not None:
+        parts["best"] = best
     return TrainingState(parts)
 
 

@@ -1,12 +1,12 @@
 """Records of training: models, their inputs, metrics, evaluations and promotions."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import computed_field
 
 from rlhf_core.identity import content_id
-from rlhf_core.records.base import InputRole, ModelKind, Outcome, Record
+from rlhf_core.records.base import InputRole, ModelKind, Outcome, Presented, Record
 
 
 class ModelVersion(Record):
@@ -85,13 +85,21 @@ class RolloutRecord(Record):
 
 
 class RolloutVerdict(Record):
-    """Verdict of a judge inside the reward on one answer that the policy gave during training."""
+    """Verdict of a judge on one answer that the policy gave during training.
+
+    The judge is part of the reward, or the guard's. If it compares two answers, `score` is its
+    probability that the policy's is better than the opponent.
+    """
 
     table: ClassVar[str] = "rollout_verdicts"
     model_id: str
     rollout_id: str
     judge: str
     judge_version: str
+    role: Literal["reward", "guard"] = "reward"
+    opponent_id: str | None = None
+    """Id of the baseline candidate that it was compared with; null if it was judged alone."""
+    presented: Presented = Presented.ALONE
     outcome: Outcome
     score: float | None = None
     raw_output: str | None = None
@@ -103,7 +111,8 @@ class RolloutVerdict(Record):
     cost_usd: float = 0.0
 
     def identity(self) -> tuple[Any, ...]:
-        return (self.rollout_id, self.judge_version)
+        compared = () if self.opponent_id is None else (self.opponent_id, self.presented)
+        return (self.rollout_id, self.judge_version, *compared)
 
 
 class Metric(Record):

@@ -17,10 +17,12 @@ from flows.cli.run import follow_to_the_end
 from flows.terminal.stopping import end_now
 from flows.training.rewards import RewardJudges, build_reward
 from judges import Ledger
+from rlhf_core.algorithms.checkpoints import NO_CHECKPOINTS
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
+from rlhf_core.algorithms.watch import Verdict
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
@@ -54,6 +56,17 @@ class Counting(Ledger):
         self.asked += 1
 
 
+class EndsSecond:
+    """Ends a training of three steps after the second, with the weights after the first."""
+
+    asked = 0
+
+    def verdict(self) -> Verdict:
+        assert world_size() == 1
+        self.asked += 1
+        return Verdict(is_best=self.asked == 2, is_last=self.asked == 2)
+
+
 def broken(self: Updater) -> tuple[float, float]:
     raise ZeroDivisionError
 
@@ -85,14 +98,15 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
     steps = list(on_all_ranks(train_sft, trunk, shown, SFTSettings(prompts_per_step=4), 1))
     for role in (Role.POLICY, Role.REWARD):
         on_all_ranks(trunk.add_role, role, 1)
-    ppo = PPOSettings(steps=2, prompts_per_step=4, samples_per_prompt=2)
+    ppo = PPOSettings(steps=3, prompts_per_step=4, samples_per_prompt=2)
     on_all_ranks(add_critic, trunk, ppo)
     ledger = Counting()
     judged = RewardSettings(judges=(JudgeSettings(kind="brevity"),))
     reward = on_all_ranks(
         build_reward, judged, trunk, PROMPTS, RankZeroOnly(RewardJudges(ledger, JudgingSettings()))
     )
-    online = on_all_ranks(train_online, trunk, prompts, reward, ppo, SAMPLING, 1)
+    watch, none = RankZeroOnly(EndsSecond()), NO_CHECKPOINTS
+    online = on_all_ranks(train_online, trunk, prompts, reward, ppo, SAMPLING, 1, (), none, watch)
     steps += list(online)
     scores = on_all_ranks(score_sequences, trunk, shown, Role.REWARD)
     found = {

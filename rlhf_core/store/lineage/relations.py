@@ -265,7 +265,8 @@ RELATIONS = (
     linked(
         "models",
         "rollout_verdicts",
-        "SELECT model_id AS later_id, id AS earlier_id, judge_version FROM rollout_verdicts",
+        "SELECT model_id AS later_id, id AS earlier_id, judge_version FROM rollout_verdicts "
+        "WHERE role = 'reward'",
         Names("rewarded by the verdicts", up_note="judge_version"),
     ),
     linked("models", "judge_versions", _judges("evaluation"), Names("evaluated by")),

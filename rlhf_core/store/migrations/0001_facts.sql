@@ -932,25 +932,37 @@ COMMENT ON COLUMN judge_models.code_version IS
 
 CREATE TABLE rollout_verdicts (
     id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, rollout_id VARCHAR NOT NULL,
-    judge VARCHAR NOT NULL, judge_version VARCHAR NOT NULL, outcome VARCHAR NOT NULL, score DOUBLE,
+    judge VARCHAR NOT NULL, judge_version VARCHAR NOT NULL, role VARCHAR NOT NULL,
+    opponent_id VARCHAR, presented VARCHAR NOT NULL, outcome VARCHAR NOT NULL, score DOUBLE,
     raw_output VARCHAR, reason VARCHAR, response_ids VARCHAR[] NOT NULL,
     latency_seconds DOUBLE NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL, cost_usd DOUBLE NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
 COMMENT ON TABLE rollout_verdicts IS
-    'Verdicts of the judges inside the reward on the answers that a policy sampled while it '
-    'trained. A judge has no row for prompts of modes that it does not judge.';
-COMMENT ON COLUMN rollout_verdicts.id IS 'Hash of rollout and judge version.';
+    'Verdicts of the judges inside the reward, and of the guard''s judge, on the answers that a '
+    'policy sampled while it trained. A judge has no row for prompts of modes that it does not '
+    'judge.';
+COMMENT ON COLUMN rollout_verdicts.id IS
+    'Hash of rollout and judge version; of opponent and order too, if there is an opponent.';
 COMMENT ON COLUMN rollout_verdicts.model_id IS 'models.id of the policy.';
 COMMENT ON COLUMN rollout_verdicts.rollout_id IS 'rollouts.id of the answer.';
 COMMENT ON COLUMN rollout_verdicts.judge IS
     'The judge''s name in the config, and in rollouts.parts.';
 COMMENT ON COLUMN rollout_verdicts.judge_version IS 'Kind and hash, as in judgements.';
+COMMENT ON COLUMN rollout_verdicts.role IS
+    'reward: the judge is part of the reward. guard: it took no part in the training.';
+COMMENT ON COLUMN rollout_verdicts.opponent_id IS
+    'candidates.id of the answer that the guard''s judge compared it with; null if it was judged '
+    'alone.';
+COMMENT ON COLUMN rollout_verdicts.presented IS
+    'alone, forward (the policy''s answer was shown first) or reversed.';
 COMMENT ON COLUMN rollout_verdicts.outcome IS
-    'scored, abstains, unparsed or unavailable; an answer without a score has no reward.';
+    'scored, first, second, tie, abstains, unparsed or unavailable; an answer without a score has '
+    'no reward.';
 COMMENT ON COLUMN rollout_verdicts.score IS
-    'Score before its weight, 0 to 1; null without an opinion.';
+    'Score before its weight, 0 to 1, or the probability of being better than the opponent; null '
+    'without an opinion.';
 COMMENT ON COLUMN rollout_verdicts.raw_output IS 'Details of the verdict, for people.';
 COMMENT ON COLUMN rollout_verdicts.reason IS 'Why there is no score.';
 COMMENT ON COLUMN rollout_verdicts.response_ids IS 'responses.id of the model''s responses.';

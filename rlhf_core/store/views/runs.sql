@@ -42,7 +42,7 @@ WITH spent AS (
     UNION ALL
     SELECT created_at, 'judging', judge, prompt_tokens, completion_tokens, cost_usd FROM judgements
     UNION ALL
-    SELECT created_at, 'rewarding', judge, prompt_tokens, completion_tokens, cost_usd
+    SELECT created_at, if(role = 'guard', 'guarding', 'rewarding'), judge, prompt_tokens, completion_tokens, cost_usd
     FROM rollout_verdicts
     UNION ALL
     SELECT created_at, 'revising', model, 0, 0, cost_usd FROM revisions
@@ -57,8 +57,8 @@ COMMENT ON VIEW costs_by_week IS
     'cost.';
 COMMENT ON COLUMN costs_by_week.week IS 'Monday of the week.';
 COMMENT ON COLUMN costs_by_week.what IS
-    'sampling of candidates, judging of them, rewarding (judges in the reward while a policy '
-    'trains), revising.';
+    'sampling of candidates, judging of them, rewarding and guarding (judges in the reward, and '
+    'the guard''s, while a policy trains), revising.';
 COMMENT ON COLUMN costs_by_week.who IS
     'Id or name of the model that answered or revised, or the judge''s name.';
 COMMENT ON COLUMN costs_by_week.calls IS

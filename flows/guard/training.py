@@ -1,0 +1,216 @@
+"""The guard of a policy's training: it judges each step, stores alarms, and may end the training.
+
+It watches algorithms that learn from rollouts of the policy. DPO has none, and best of n samples
+before it learns; their policies are looked at before promotion (`promotion.py`).
+
+The guard keeps no state of its own on disk. A resumed training looks again at the stored answers
+of the steps before, whose verdicts are stored as well, and so comes to the same decisions.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.cycle import Cycle
+from flows.cycle.estimates import CycleWork, Row
+from flows.cycle.ledger import StoreLedger
+from flows.guard.answers import guarded_candidates, guarded_rollouts
+from flows.guard.judging import HeldOutJudge
+from flows.service.events import Event, announce
+from judges.panel.panel import Panelist
+from rlhf_core.algorithms.rollouts import RolloutStep
+from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.config.training import OnlineSettings
+from rlhf_core.config.tree import guarding_judge
+from rlhf_core.guard.monitor import Alarm, Guard, Look
+from rlhf_core.guard.thresholds import Schedule
+from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.records import Candidate, GuardAlarm, Metric, Prompt, RolloutRecord
+from rlhf_core.store import Store, queries
+
+Answers = Mapping[str, Sequence[Candidate]]
+
+
+class TrainingGuard:
+    """Watches the training of one policy, on rank 0.
+
+    Args:
+        cycle: The cycle under way; its training learns from rollouts.
+        store: Receives figures, verdicts and alarms.
+        model_id: The policy that is trained.
+        prompts: Prompts of the training.
+        baseline: Answers of the model that the training begins from, by prompt id.
+    """
+
+    def __init__(
+        self,
+        cycle: Cycle,
+        store: Store,
+        model_id: str,
+        prompts: Sequence[Prompt],
+        baseline: Answers,
+    ) -> None:
+        config, settings = cycle.config, cycle.config.training
+        assert isinstance(settings, OnlineSettings)
+        self.cycle, self.store, self.model_id = cycle, store, model_id
+        self.prompts = {prompt.id: prompt for prompt in prompts}
+        ledger = StoreLedger(store, cycle.budget)
+        self.judge = HeldOutJudge(config, store, ledger, self.prompts, baseline)
+        answers = [answer for group in baseline.values() for answer in group]
+        schedule = Schedule(
+            settings.steps,
+            settings.prompts_per_step,
+            settings.samples_per_prompt,
+            config.guard.window,
+        )
+        self.guard = Guard(
+            guarded_candidates(answers, self.prompts), schedule, config.guard.false_alarms
+        )
+        self.seen = 0
+        """Number of steps observed."""
+        self._best = 0.0
+        """The best held-out gain so far; that of the weights at the beginning is 0."""
+        self._verdict = Verdict()
+
+    def watch(self, step: RolloutStep, rollouts: Sequence[RolloutRecord]) -> None:
+        """Look at the answers of the next step, and store figures and alarms.
+
+        Args:
+            step: The step.
+            rollouts: Its answers, as they are stored.
+        """
+        for earlier in range(self.seen + 1, step.step):
+            self._observe(self._stored(earlier), self._stored_entropy(earlier))
+        look, is_best = self._observe(rollouts, step.metrics["entropy"])
+        is_alarming = look is not None and bool(look.alarms)
+        stops = is_alarming and self.cycle.config.guard.action == "stop"
+        self._verdict = Verdict(is_best=is_best, is_last=stops)
+        if look is None:
+            return
+        self.store.append(_metrics(self.model_id, look))
+        for alarm in look.alarms:
+            self._raise(look, alarm)
+
+    def verdict(self) -> Verdict:
+        """Return whether the training ends, and whether the last step is the best so far."""
+        return self._verdict
+
+    def close(self) -> None:
+        """Check at the end how many verdicts were missing."""
+        self.judge.close()
+
+    def _observe(
+        self, rollouts: Sequence[RolloutRecord], entropy: float
+    ) -> tuple[Look | None, bool]:
+        """Return the look at the next step, if it is one, and whether it is the best so far."""
+        gains = self.judge.gains(rollouts)
+        look = self.guard.observe(guarded_rollouts(rollouts, self.prompts, entropy, gains))
+        self.seen += 1
+        if look is None or look.held_out_gain is None or look.held_out_gain <= self._best:
+            return look, False
+        self._best = look.held_out_gain
+        return look, True
+
+    def _raise(self, look: Look, alarm: Alarm) -> None:
+        action = self.cycle.config.guard.action
+        row = GuardAlarm(
+            model_id=self.model_id,
+            step=look.step,
+            detector=alarm.detector,
+            value=alarm.value,
+            threshold=alarm.threshold,
+            kl=look.kl,
+            reward_gain=look.reward_gain,
+            held_out_gain=look.held_out_gain,
+            action=action,
+            reason=alarm.reason,
+            evidence=alarm.evidence,
+        )
+        if self.store.append([row]):
+            announce(
+                Event.GUARD_ALARM,
+                self.cycle.line,
+                cycle=self.cycle.number,
+                policy=self.model_id,
+                detector=alarm.detector,
+                step=look.step,
+                kl=look.kl,
+                held_out_gain=look.held_out_gain,
+                action=action,
+            )
+
+    def _stored(self, step: int) -> list[RolloutRecord]:
+        rows = self.store.rows(RolloutRecord, "model_id = ? AND step = ?", [self.model_id, step])
+        return sorted(rows, key=lambda row: row.row)
+
+    def _stored_entropy(self, step: int) -> float:
+        where = "model_id = ? AND step = ? AND name = 'entropy'"
+        (metric,) = self.store.rows(Metric, where, [self.model_id, step])
+        return metric.value
+
+
+def open_guard(
+    cycle: Cycle,
+    store: Store,
+    model_id: str,
+    prompts: Sequence[Prompt],
+    start_id: str,
+    trunk: Trunk,
+) -> TrainingGuard | None:
+    """Return the guard of a policy's training; None if it is off, or there is nothing to watch.
+
+    Args:
+        cycle: The cycle under way.
+        store: The store.
+        model_id: The policy that is trained.
+        prompts: Prompts of the training.
+        start_id: The champion or SFT model that the training begins from.
+        trunk: Acts as that model in the policy's role.
+    """
+    config = cycle.config
+    if config.guard.action == "off" or not isinstance(config.training, OnlineSettings):
+        return None
+    baseline = _baseline(cycle, store, start_id, prompts, trunk)
+    return TrainingGuard(cycle, store, model_id, prompts, baseline)
+
+
+def _baseline(
+    cycle: Cycle, store: Store, start_id: str, prompts: Sequence[Prompt], trunk: Trunk
+) -> Answers:
+    """Return the answers that the cycle sampled from the first policy; if none, sample them now."""
+    own = cycle.config.sampling
+    if own.endpoint is None:
+        batch = cycle.batch(start_id, own, cycle.number)
+    else:
+        own = own.model_copy(update={"endpoint": None})
+        batch = cycle.batch(start_id, own, "guard")
+        if shards := missing_shards(store, batch, prompts, own.candidates):
+            sampler = local_sampler(cycle, trunk, Role.POLICY, own)
+            sample_shards(store, sampler, batch, own, shards, "sampling for the guard")
+    return queries.candidates_by_prompt(store, start_id, batch.sampling, batch.seed, prompts)
+
+
+def estimate(work: CycleWork) -> list[Row]:
+    """Estimate the judgements of the guard's judge while the policy trains."""
+    config, settings = work.config, work.config.training
+    if config.guard.action == "off" or not isinstance(settings, OnlineSettings):
+        return []
+    panelist = Panelist(guarding_judge(config))
+    if panelist.is_pairwise:
+        calls = 2 * settings.answers
+    else:
+        shown = min(len(work.train), settings.steps * settings.prompts_per_step)
+        calls = settings.answers + shown * config.sampling.candidates
+    row = work.judgements("train_policy", panelist, calls)
+    return [Row(row.stage, f"{row.what} for the guard", row.count, row.seconds, row.cost_usd)]
+
+
+def _metrics(model_id: str, look: Look) -> list[Metric]:
+    """Return the figures of a look that are known."""
+    figures = {f"guard_{name}": value for name, value in look.values.items()}
+    figures["guard_reward_gain"] = math.nan if look.reward_gain is None else look.reward_gain
+    figures["guard_held_out_gain"] = math.nan if look.held_out_gain is None else look.held_out_gain
+    figures["guard_alarms"] = float(len(look.alarms))
+    metric = partial(Metric, model_id=model_id, step=look.step)
+    return [metric(name=name, value=value) for name, value in figures.items() if value == value]

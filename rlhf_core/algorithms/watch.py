@@ -1,0 +1,73 @@
+"""A watch over a training: it may end it, with the best weights so far instead of the last."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlhf_core.distributed.collective import RankZeroOnly
+from rlhf_core.distributed.ranks import from_rank_zero
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the watch says after a step."""
+
+    is_best: bool = False
+    """True if the weights that sampled the step's answers are the best so far."""
+    is_last: bool = False
+    """True if the training has to end, with the best weights."""
+
+
+class Watch(Protocol):
+    """Judges each step that a training yields; it lives on rank 0."""
+
+    def verdict(self) -> Verdict:
+        """Return the verdict on the last step that was yielded."""
+
+
+class BestWeights:
+    """The best weights of a watched training so far; at first those that it began from.
+
+    The copies are in the memory of the CPU, and a checkpoint holds the best one.
+
+    Args:
+        parameters: The policy's parameters.
+        watch: The watch, on rank 0.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], watch: RankZeroOnly[Watch]) -> None:
+        self.parameters = parameters
+        self.watch = watch
+        self.best = self.sampling = _copies(parameters)
+
+    def state(self) -> dict[str, Tensor]:
+        return {str(number): weights for number, weights in enumerate(self.best)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        self.best = [state[str(number)].clone() for number in range(len(self.best))]
+
+    def begin_step(self) -> None:
+        """Copy the weights that sample the answers of a step, before any update."""
+        self.sampling = _copies(self.parameters)
+
+    @torch.no_grad()
+    def end_step(self) -> bool:
+        """Ask the watch about the step; return True if the training ends, with the best weights."""
+        verdict = from_rank_zero(self._verdict)
+        if verdict.is_best:
+            self.best = self.sampling
+        if verdict.is_last:
+            for parameter, weights in zip(self.parameters, self.best, strict=True):
+                parameter.copy_(weights)
+        return verdict.is_last
+
+    def _verdict(self) -> Verdict:
+        assert self.watch.value is not None, "the watch is on rank 0"
+        return self.watch.value.verdict()
+
+
+def _copies(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    return [parameter.detach().to("cpu", copy=True) for parameter in parameters]
