@@ -15,15 +15,15 @@ from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.ledger import StoreLedger
+from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.answers import guarded_candidates, guarded_rollouts
 from flows.guard.judging import HeldOutJudge
-from flows.service.events import Event, announce
 from judges.panel.panel import Panelist
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.algorithms.watch import Verdict
 from rlhf_core.config.training import OnlineSettings
 from rlhf_core.config.tree import guarding_judge
-from rlhf_core.guard.monitor import Alarm, Guard, Look
+from rlhf_core.guard.monitor import Guard, Look
 from rlhf_core.guard.thresholds import Schedule
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Candidate, GuardAlarm, Metric, Prompt, RolloutRecord
@@ -88,9 +88,10 @@ class TrainingGuard:
         self._verdict = Verdict(is_best=is_best, is_last=stops)
         if look is None:
             return
-        self.store.append(_metrics(self.model_id, look))
-        for alarm in look.alarms:
-            self._raise(look, alarm)
+        alarms = alarm_rows(self.cycle.config, self.model_id, look, look.step)
+        known = queries.known_ids(self.store, GuardAlarm.table, [alarm.id for alarm in alarms])
+        self.store.append([*_metrics(self.model_id, look), *alarms])
+        announce_alarms(self.cycle, [alarm for alarm in alarms if alarm.id not in known])
 
     def verdict(self) -> Verdict:
         """Return whether the training ends, and whether the last step is the best so far."""
@@ -111,34 +112,6 @@ class TrainingGuard:
             return look, False
         self._best = look.held_out_gain
         return look, True
-
-    def _raise(self, look: Look, alarm: Alarm) -> None:
-        action = self.cycle.config.guard.action
-        row = GuardAlarm(
-            model_id=self.model_id,
-            step=look.step,
-            detector=alarm.detector,
-            value=alarm.value,
-            threshold=alarm.threshold,
-            kl=look.kl,
-            reward_gain=look.reward_gain,
-            held_out_gain=look.held_out_gain,
-            action=action,
-            reason=alarm.reason,
-            evidence=alarm.evidence,
-        )
-        if self.store.append([row]):
-            announce(
-                Event.GUARD_ALARM,
-                self.cycle.line,
-                cycle=self.cycle.number,
-                policy=self.model_id,
-                detector=alarm.detector,
-                step=look.step,
-                kl=look.kl,
-                held_out_gain=look.held_out_gain,
-                action=action,
-            )
 
     def _stored(self, step: int) -> list[RolloutRecord]:
         rows = self.store.rows(RolloutRecord, "model_id = ? AND step = ?", [self.model_id, step])
