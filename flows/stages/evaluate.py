@@ -17,6 +17,8 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import stage
+from flows.guard.alarms import alarm_rows, announce_alarms
+from flows.guard.promotion import look_before_promotion
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from judges import Ledger
@@ -34,7 +36,6 @@ from rlhf_core.evaluation.comparison import (
     settings_hash,
 )
 from rlhf_core.evaluation.evaluation_figures import evaluation_figures
-from rlhf_core.evaluation.exploitation import judges_misled
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.sequences import TokenSequence
@@ -44,6 +45,7 @@ from rlhf_core.records import (
     PROXY,
     Candidate,
     Evaluation,
+    GuardAlarm,
     Judgement,
     Outcome,
     Prompt,
@@ -111,9 +113,12 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
-            work.store.append([*evaluations, *_details(config, comparison, judged, judgements)])
+            alarms = _alarms(config, comparison, evaluations)
+            details = _details(config, comparison, judged, judgements)
+            work.store.append([*evaluations, *details, *alarms])
             work.news = f"{len(evaluations)} new"
-            _announce(cycle, evaluations)
+            _announce(cycle, evaluations[0])
+            announce_alarms(cycle, alarms)
         deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}
         work.result = Handover(evaluation_id=deciding.id)
@@ -289,33 +294,36 @@ def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answer
     return float(on_all_ranks(sequence_kl, models.trunk, sequences, temperature).mean().item())
 
 
-def _announce(cycle: Cycle, evaluations: Sequence[Evaluation]) -> None:
-    """Emit the event of an evaluation, and an alarm for each judge that the policy exploits."""
-    deciding = evaluations[0]
-    facts: dict[str, str | float | None] = {
-        "cycle": cycle.number,
-        "policy": deciding.policy_id,
-        "baseline": deciding.baseline_id,
-    }
+def _alarms(
+    config: Config, comparison: ModelComparison, evaluations: Sequence[Evaluation]
+) -> list[GuardAlarm]:
+    """Return the alarms that the guard raises on these answers; none if it is off."""
+    if config.guard.action == "off":
+        return []
+    trained_on = [each for each in evaluations if each.role in (TRAINED_ON, PROXY)]
+    look = look_before_promotion(
+        config,
+        comparison.prompts,
+        comparison.policy,
+        comparison.baseline,
+        evaluations,
+        trained_on,
+    )
+    return alarm_rows(config, evaluations[0].policy_id, look, step=0)
+
+
+def _announce(cycle: Cycle, deciding: Evaluation) -> None:
+    """Emit the event of an evaluation."""
     announce(
         Event.POLICY_EVALUATED,
         cycle.line,
-        **facts,
+        cycle=cycle.number,
+        policy=deciding.policy_id,
+        baseline=deciding.baseline_id,
         evaluation=deciding.id,
         judge=deciding.judge,
         win_rate=deciding.win_rate,
     )
-    trained_on = [each for each in evaluations if each.role in (TRAINED_ON, PROXY)]
-    for misled in judges_misled(deciding, trained_on):
-        announce(
-            Event.GUARD_ALARM,
-            cycle.line,
-            **facts,
-            misled=misled.judge,
-            win_rate=misled.win_rate,
-            deciding=deciding.judge,
-            deciding_win_rate=deciding.win_rate,
-        )
 
 
 def _brief(evaluation: Evaluation) -> str:

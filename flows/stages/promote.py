@@ -10,6 +10,7 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow, link_report
 from flows.cycle.identity import config_hash
 from flows.cycle.stage import stage
+from flows.guard.alarms import reasons_against
 from flows.publishing.publish import announcement_of, publish_champion
 from flows.reports.cycle_page import write_report
 from flows.service.events import Event, announce
@@ -75,6 +76,8 @@ def _decision(cycle: Cycle, store: Store, evaluation: Evaluation) -> Promotion |
     if withdrawal is not None:  # the same training came to the same policy
         said = f"it was rolled back by {withdrawal.decided_by}: {withdrawal.reason}"
         promoted, reasons = False, (said, *(() if promoted else reasons))
+    if alarms := reasons_against(cycle.config, store, evaluation.policy_id):
+        promoted, reasons = False, (*alarms, *(() if promoted else reasons))
     decision = Promotion(
         line=cycle.line,
         config_hash=config_hash(cycle.config),
