@@ -64,6 +64,33 @@ def line(curve: Curve, label: str, over: str = "step") -> str:
     return _svg(draw, width=3.15, height=2.0)
 
 
+def over_kl(
+    points: Sequence[tuple[float, float]],
+    label: str,
+    fitted: Sequence[tuple[float, float]] = (),
+) -> str:
+    """Plot a gain over the KL from the reference.
+
+    Args:
+        points: KL and gain of each step.
+        label: Label of the gain.
+        fitted: Points of a fitted curve; none draws none.
+
+    Returns:
+        An SVG element.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0, color=NEUTRAL, linestyle="--", linewidth=1)
+        axes.plot(*zip(*points, strict=True), "o", color=AFTER, markersize=4)
+        if fitted:
+            axes.plot(*zip(*fitted, strict=True), color=AFTER, linewidth=1.4, alpha=0.6)
+        axes.set_xlabel("KL, nats an answer")
+        axes.set_ylabel(label)
+
+    return _svg(draw, width=3.15, height=2.0)
+
+
 def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:
     """Plot two histograms over the same bins.
 

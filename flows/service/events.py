@@ -60,7 +60,7 @@ class Event(StrEnum):
     CHAMPION_PUBLISHED = "solon.champion.published"
     PUBLICATION_FAILED = "solon.champion.publication_failed"
     GUARD_ALARM = "solon.guard.alarm"
-    """The training judges find the policy better, and the judge that decides does not."""
+    """A detector of the guard rose above its threshold, in training or before promotion."""
     PROMPT_QUARANTINED = "solon.prompt.quarantined"
     STAGE_FAILED = "solon.stage.failed"
     BUDGET_SPENT = "solon.budget.spent"

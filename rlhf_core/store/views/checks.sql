@@ -303,3 +303,12 @@ COMMENT ON VIEW check_unavailable_judges IS
     'warning: A judge could not be reached for more than a twentieth of its verdicts, which are '
     'still missing. Fix the reason that judge_outages gives, and run again: only they are '
     'requested.';
+
+CREATE OR REPLACE VIEW check_guard_alarms AS
+SELECT detector AS what, guard_alarms.model_id AS id, reason AS detail
+FROM guard_alarms
+WHERE model_id IN (SELECT policy_id FROM promotions WHERE promoted);
+COMMENT ON VIEW check_guard_alarms IS
+    'warning: A policy was promoted although the guard raised an alarm about it (guard.action: '
+    'report). Read the answers that the alarm names as evidence in rollouts and candidates; '
+    'solon rollback returns to an earlier champion.';

@@ -8,6 +8,7 @@ import pytest
 
 from rlhf_core.records import (
     Evaluation,
+    GuardAlarm,
     ModelInput,
     ModelKind,
     ModelVersion,
@@ -90,10 +91,21 @@ def longer(count: int) -> list[Record]:
     return facts
 
 
+ALARM = GuardAlarm(
+    model_id=SFT.id,
+    step=3,
+    detector="length",
+    value=40.0,
+    threshold=30.0,
+    kl=2.0,
+    action="report",
+    reason="length: longer answers",
+)
 COPY = candidate(LONG.text, 9, prompt_id=ASKED.id)
 PLANTED: dict[str, Sequence[Record]] = {
     "constant_judges": many("flat", 20, 0.5),
     "empty_candidates": [candidate(" \n", 9, prompt_id=ASKED.id)],
+    "guard_alarms": [ALARM, EVALUATION, PROMOTION],
     "holdout_training": [
         HELD,
         ModelInput(model_id=SFT.id, input_table="prompts", input_id=HELD.id),

@@ -1,0 +1,82 @@
+"""The guard's part of a cycle's page: alarms with their evidence, and gains over KL."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from flows.charts import svg as charts
+from rlhf_core.guard.overoptimisation import GoldCurve, fit_gold_curve
+from rlhf_core.records import GuardAlarm
+from rlhf_core.store import Store, line_queries
+
+QUOTED = 3
+"""Answers that are shown of each alarm."""
+CURVE_POINTS = 60
+ALARMS_SQL = "SELECT * FROM guard_alarms WHERE model_id = ? ORDER BY step, detector"
+EVIDENCE_SQL = """
+SELECT id, text FROM rollouts WHERE id IN (SELECT unnest(?)) AND text IS NOT NULL
+UNION ALL SELECT id, text FROM candidates WHERE id IN (SELECT unnest(?))"""
+
+
+@dataclass(frozen=True)
+class ShownAlarm:
+    """An alarm, with the answers that show it best."""
+
+    alarm: GuardAlarm
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GuardFigures:
+    """What the guard saw of a policy."""
+
+    alarms: tuple[ShownAlarm, ...]
+    charts: tuple[Markup, ...]
+    """Reward and held-out gain over KL; none if the training was not watched."""
+    peak_kl: float | None
+    """KL at which the fitted held-out gain is highest; None without a peak within the training."""
+
+
+def guard_figures(store: Store, policy_id: str) -> GuardFigures:
+    """Return the alarms about a policy, and the gains of its training over KL."""
+    metrics = {
+        name: dict(curve) for name, curve in line_queries.metrics_of(store, policy_id).items()
+    }
+    kl = metrics.get("kl", {})
+    reward, held_out = (
+        sorted((kl[step], gain) for step, gain in metrics.get(name, {}).items() if step in kl)
+        for name in ("guard_reward_gain", "guard_held_out_gain")
+    )
+    fitted = fit_gold_curve([x for x, _ in held_out], [gain for _, gain in held_out])
+    peak = fitted.peak_kl if fitted else None
+    shown = (("gain of the reward", reward, None), ("gain by the held-out judge", held_out, fitted))
+    return GuardFigures(
+        _alarms(store, policy_id),
+        tuple(
+            Markup(charts.over_kl(points, label, _drawn(curve, points)))
+            for label, points, curve in shown
+            if points
+        ),
+        peak if peak is not None and held_out and peak <= held_out[-1][0] else None,
+    )
+
+
+def _drawn(curve: GoldCurve | None, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return points of the fitted curve, from KL 0 to the greatest KL."""
+    if curve is None:
+        return []
+    places = [points[-1][0] * place / CURVE_POINTS for place in range(CURVE_POINTS + 1)]
+    return [(kl, curve.score(kl)) for kl in places]
+
+
+def _alarms(store: Store, policy_id: str) -> tuple[ShownAlarm, ...]:
+    alarms = sorted(
+        store.rows(GuardAlarm, "model_id = ?", [policy_id]),
+        key=lambda alarm: (alarm.step, alarm.detector),
+    )
+    ids = [name for alarm in alarms for name in alarm.evidence[:QUOTED]]
+    texts = {row["id"]: row["text"] for row in store.query(EVIDENCE_SQL, [ids, ids])}
+    return tuple(
+        ShownAlarm(alarm, tuple(texts[n] for n in alarm.evidence[:QUOTED] if n in texts))
+        for alarm in alarms
+    )
