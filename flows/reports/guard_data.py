@@ -28,7 +28,7 @@ class ShownAlarm:
 
 @dataclass(frozen=True)
 class GuardFigures:
-    """What the guard saw of a policy."""
+    """Figures of the guard about a policy."""
 
     alarms: tuple[ShownAlarm, ...]
     charts: tuple[Markup, ...]

@@ -13,7 +13,7 @@ from rlhf_core.distributed.ranks import from_rank_zero
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the watch says after a step."""
+    """The verdict of a watch on a step."""
 
     is_best: bool = False
     """True if the weights that sampled the step's answers are the best so far."""
