@@ -1,7 +1,7 @@
 """Records of training: models, their inputs, metrics, evaluations and promotions."""
 
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import computed_field
 
@@ -96,7 +96,8 @@ class RolloutVerdict(Record):
     rollout_id: str
     judge: str
     judge_version: str
-    role: Literal["reward", "guard"] = "reward"
+    role: str = "reward"
+    """reward, or guard if the judge took no part in the training."""
     opponent_id: str | None = None
     """Id of the baseline candidate that it was compared with; null if it was judged alone."""
     presented: Presented = Presented.ALONE
