@@ -10,7 +10,7 @@ from markupsafe import Markup
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
-from flows.reports.guard_data import ALARMS_SQL, guard_figures
+from flows.reports.guard_data import guard_figures
 from flows.reports.outline import Change, changed_settings, risks
 from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
@@ -124,7 +124,6 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
         "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
-        "alarms_sql": query_text(ALARMS_SQL, [promotion.policy_id]),
         "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
         "pairs_sql": query_text(PAIRS_SQL, [reward_id]),
         "agreement_sql": query_text(AGREEMENT_SQL, [reward_id]),

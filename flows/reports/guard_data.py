@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from flows.charts import svg as charts
+from flows.reports.pages import query_text
 from rlhf_core.guard.overoptimisation import GoldCurve, fit_gold_curve
 from rlhf_core.records import GuardAlarm
 from rlhf_core.store import Store, line_queries
@@ -35,6 +36,8 @@ class GuardFigures:
     """Reward and held-out gain over KL; none if the training was not watched."""
     peak_kl: float | None
     """KL at which the fitted held-out gain is highest; None without a peak within the training."""
+    sql: str
+    """The query for the alarms."""
 
 
 def guard_figures(store: Store, policy_id: str) -> GuardFigures:
@@ -58,6 +61,7 @@ def guard_figures(store: Store, policy_id: str) -> GuardFigures:
             if points
         ),
         peak if peak is not None and held_out and peak <= held_out[-1][0] else None,
+        query_text(ALARMS_SQL, [policy_id]),
     )
 
 
