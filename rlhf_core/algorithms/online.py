@@ -90,8 +90,7 @@ def train_online(
         seed: Seed of the order of prompts and texts, and of all answers.
         texts: Texts for PTX; at least one if settings.ptx is set.
         checkpoints: A checkpoint in them is resumed.
-        watch: Asked after each step whether to end the training with the best weights so far,
-            without their moving average; None always trains to the end.
+        watch: Asked after each step whether to end with the best weights so far, not averaged.
 
     Yields:
         A step for each rollout phase and its updates.
