@@ -1,0 +1,6 @@
+"""Rewards that can be hacked, as functions that a config names."""
+
+
+def signs(answer: str) -> float:
+    """Return the share of signs before the letters in ASCII: digits, punctuation, control codes."""
+    return sum(sign < "A" for sign in answer) / len(answer) if answer else 0.0
