@@ -222,7 +222,8 @@ def test_the_command_prints_figures(monkeypatch, capsys, tmp_path: Path, pairs: 
     assert call(monkeypatch, *arguments, "--out", str(tmp_path / "page.html")) == 0
     printed = capsys.readouterr().out
     assert "longer wins" in printed
-    assert "1.000 (0.54–1.00)" in printed  # 0.025 ** (1 / 6), as Clopper and Pearson have it
+    # The 2.5 % quantile of Beta(n + 1/2, 1/2), with n = 6 (1.960 / 2.571)², as Korn and Graubard.
+    assert "1.000 (0.51–1.00)" in printed
     assert (tmp_path / "page.html").exists()
 
 

@@ -129,8 +129,8 @@ def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsy
     """Ada chooses the left, long answer three times, Bob the right one.
 
     So `one` and the label agree with three of six, `other` with the other three, and one in two on
-    each of three prompts: ½ ± ½ q, where q is the 97.5 % quantile of Beta(⅔, 3), a prompt unseen
-    weighing ⅔ where the results of each are less alike than chance. Ada and bob never agree:
+    each of three prompts: the quantiles of Beta(n/2 + ½, n/2 + ½), where n = 3 (1.960 / 4.303)²,
+    as three prompts that are all alike show no variance. Ada and bob never agree:
     alpha = 1 − 5 · 6 / 18.
     """
     answer_all(filled, "ada", "left")
@@ -142,8 +142,8 @@ def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsy
     assert set(shares) == {"one", "other", "final label"}
     for agreement in shares.values():
         assert (agreement["value"], agreement["n"]) == (0.5, 6)
-        assert agreement["low"] == pytest.approx(0.1786, abs=1e-3)
-        assert agreement["high"] == pytest.approx(0.8214, abs=1e-3)
+        assert agreement["low"] == pytest.approx(0.0133, abs=1e-3)
+        assert agreement["high"] == pytest.approx(0.9867, abs=1e-3)
     (people,) = found["people"]
     assert (people["agreement"]["value"], people["agreement"]["n"]) == (0.0, 3)
     assert found["krippendorff_alpha"] == pytest.approx(1 - 5 * 6 / 18)
@@ -158,7 +158,7 @@ def test_the_report_sets_judges_label_and_people_side_by_side(monkeypatch, capsy
     assert (found["disputes"][0]["against"], found["disputes"][0]["votes"]) == (2, 4)
     assert check(monkeypatch, filled, "", "--report") == 0
     printed = capsys.readouterr().out
-    assert "0.50 (0.18–0.82), n 6" in printed
+    assert "0.50 (0.01–0.99), n 6" in printed
     assert "ada: 3 pairs (3 left)" in printed
     assert "\x1b" not in printed
 
