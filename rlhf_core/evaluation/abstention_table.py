@@ -18,7 +18,7 @@ BEFORE, AFTER = "before", "after"
 
 
 class AnswerVerdict(NamedTuple):
-    """What the judge `abstention` says of an answer, as its raw output holds it."""
+    """The verdict of the judge `abstention` on an answer, as its raw output holds it."""
 
     declines: bool
     is_right: bool

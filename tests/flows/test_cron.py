@@ -5,6 +5,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+import tzlocal.unix
 
 from flows.service.cron import firings, time_zone
 from rlhf_core.errors import ConfigError
@@ -53,8 +54,10 @@ def test_a_time_zone_is_an_iana_name(monkeypatch: pytest.MonkeyPatch):
     for wrong in ("Berlin", "CEST", "UTC+2", "../etc/passwd"):
         with pytest.raises(ConfigError, match="give an IANA name such as Europe/Berlin"):
             time_zone(wrong)
+    monkeypatch.setattr(tzlocal.unix, "_cache_tz_name", None)  # as in a process of its own
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert time_zone(None) == "Asia/Tokyo"
+    monkeypatch.setattr(tzlocal.unix, "_cache_tz_name", None)
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     with pytest.raises(ConfigError, match="no IANA name; give one with --timezone"):
         time_zone(None)
