@@ -22,6 +22,7 @@ from flows.cli.approve import approve, reject
 from flows.cli.backup import backup, restore
 from flows.cli.champion import champion
 from flows.cli.check import check
+from flows.cli.compare import compare
 from flows.cli.constitution import app as constitution_app
 from flows.cli.copy import copy
 from flows.cli.deploy import deploy
@@ -132,6 +133,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "lineage": lineage,
         "check": check,
         "what-if": what_if,
+        "compare": compare,
         "spot-check": spot_check,
         "retract": retract,
         "quarantine": quarantine,
