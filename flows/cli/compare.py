@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def compare(
     config: ConfigPath,
-    answers: Annotated[
-        Path, typer.Option(exists=True, help="File with a prompt and an answer a row.")
-    ],
+    answers: Annotated[Path, typer.Option(help="File with a prompt and an answer a row.")],
     columns: Annotated[
         list[str] | None,
         typer.Option("--map", help="Name of a column, as in --map answer=output. Repeatable."),
