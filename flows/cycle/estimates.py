@@ -74,6 +74,8 @@ class Done:
     candidates: int = 0
     judged: Mapping[str, int] = field(default_factory=dict)
     """Judgements of the candidates, by judge version."""
+    probed: Mapping[str, int] = field(default_factory=dict)
+    """Probes of this cycle, by judge version."""
     has_reward_model: bool = False
     has_policy: bool = False
     answers: int = 0
@@ -113,9 +115,23 @@ class CycleWork:
             panelist: The judge.
             calls: Number of calls.
         """
+        return self._calls(stage, f"judgements by {panelist.settings.name}", panelist, calls)
+
+    def probes(self, stage: str, panelist: Panelist, prompts: int) -> Row:
+        """Return the row of the questions that a remote judge is asked again.
+
+        Args:
+            stage: Name of the stage that asks them.
+            panelist: The judge.
+            prompts: Prompts of the stage that it judges.
+        """
+        wanted = min(self.config.judging.probes, prompts) if panelist.is_remote else 0
+        missing = wanted - self.done.probed.get(panelist.version, 0)
+        return self._calls(stage, f"probes of {panelist.settings.name}", panelist, max(missing, 0))
+
+    def _calls(self, stage: str, what: str, panelist: Panelist, calls: int) -> Row:
         sizes = self.sizes
         load = panelist.workload(sizes.prompt, sizes.answer)
         size = load.parameters or sizes.parameters
         seconds = sizes.judging(calls * load.tokens, size) if load.tokens else 0.0
-        name = f"judgements by {panelist.settings.name}"
-        return Row(stage, name, calls, seconds, calls * load.cost_usd)
+        return Row(stage, what, calls, seconds, calls * load.cost_usd)

@@ -20,10 +20,17 @@ class StoreLedger(Ledger):
         store: Holds the replies.
         budget: Limit on the cost of remote models; None sets no limit.
         may_query: False if a request without a stored reply must not be sent.
+        occasion: Name of the occasion on which questions are asked again.
     """
 
-    def __init__(self, store: Store, budget: Budget | None = None, may_query: bool = True) -> None:
-        super().__init__(budget, may_query)
+    def __init__(
+        self,
+        store: Store,
+        budget: Budget | None = None,
+        may_query: bool = True,
+        occasion: str = "",
+    ) -> None:
+        super().__init__(budget, may_query, occasion)
         self._store = store
         self._waiting: dict[str, Response] = {}
         self._stored_at = time.monotonic()

@@ -1,9 +1,10 @@
 """The model that a config names to revise answers."""
 
 from judges import Ledger
-from judges.language_model.model import REMOTE_PREFIX, LanguageModel, LanguageModelOptions
+from judges.language_model.model import LanguageModel, LanguageModelOptions
 from judges.language_model.principles import read_constitution
 from judges.language_model.revision import Reviser
+from judges.panel.judge import REMOTE_PREFIX
 from rlhf_core.config.tree import RevisionSettings
 
 

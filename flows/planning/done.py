@@ -65,6 +65,7 @@ def count_done(
         has_sft=True,
         candidates=candidates,
         judged=judged,
+        probed=_count_probes(store, cycle),
         has_reward_model=has_reward_model,
         has_policy=policy_id is not None,
         answers=sum(len(group) for _, group in compared),
@@ -123,6 +124,16 @@ def _count_judgements(
         wanted = sum(task.prompt.mode in panelist.settings.modes for task in tasks)
         counts[panelist.version] = wanted - len(panelist.missing(tasks, known))
     return counts
+
+
+def _count_probes(store: Store, cycle: Cycle) -> dict[str, int]:
+    """Return the number of probes that each judge has answered in this cycle, by judge version."""
+    rows = store.query(
+        "SELECT judge_version, count(*) AS probes FROM judge_probes WHERE line = ? AND cycle = ? "
+        "GROUP BY judge_version",
+        [cycle.line, cycle.number],
+    )
+    return {row["judge_version"]: row["probes"] for row in rows}
 
 
 def _count_tasks(panelist: Panelist, groups: Sequence[Group]) -> int:

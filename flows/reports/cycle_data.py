@@ -64,7 +64,14 @@ FROM candidates SEMI JOIN runs USING (run_id)
 UNION ALL
 SELECT 'judge ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
        sum(latency_seconds), sum(cost_usd)
-FROM judgements SEMI JOIN runs USING (run_id) GROUP BY judge ORDER BY ALL"""
+FROM judgements SEMI JOIN runs USING (run_id) GROUP BY judge
+UNION ALL
+SELECT 'probes of ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
+       sum(latency_seconds), sum(cost_usd)
+FROM judge_probes SEMI JOIN runs USING (run_id) GROUP BY judge ORDER BY ALL"""
+DRIFTS_SQL = """
+SELECT judge, probes, unavailable, noise, deviation, distance, shift, p, drifted
+FROM judge_drifts WHERE line = ? AND cycle = ? ORDER BY judge"""
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,8 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
+        "drifts": store.query(DRIFTS_SQL, [cycle.line, cycle.number]),
+        "drifts_sql": query_text(DRIFTS_SQL, [cycle.line, cycle.number]),
         "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
         "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
         "pairs_sql": query_text(PAIRS_SQL, [reward_id]),

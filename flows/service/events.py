@@ -61,6 +61,8 @@ class Event(StrEnum):
     PUBLICATION_FAILED = "solon.champion.publication_failed"
     GUARD_ALARM = "solon.guard.alarm"
     """A detector of the guard rose above its threshold, in training or before promotion."""
+    JUDGE_DRIFTED = "solon.judge.drifted"
+    """A remote judge no longer gives the verdicts that it gave at first."""
     PROMPT_QUARANTINED = "solon.prompt.quarantined"
     STAGE_FAILED = "solon.stage.failed"
     BUDGET_SPENT = "solon.budget.spent"

@@ -218,7 +218,7 @@ def check_keys(endpoint: EndpointSettings) -> Check:
 def remote_models(config: Config) -> list[EndpointSettings]:
     """Return the remote models that a config names, each address and model once."""
     from judges import load
-    from judges.language_model.model import REMOTE_PREFIX
+    from judges.panel.judge import REMOTE_PREFIX
     from rlhf_core.config.tree import held_out_judges, rewarding_judges
 
     named = [config.sampling.endpoint, config.revision.endpoint if config.revision else None]

@@ -16,6 +16,7 @@ from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.probes import probe_judges
 from flows.cycle.stage import stage
 from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.promotion import look_before_promotion
@@ -24,7 +25,7 @@ from flows.service.gpu import take_gpu
 from judges import Ledger
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
-from rlhf_core.config import Config
+from rlhf_core.config import Config, JudgeSettings
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.evaluation.abstention_table import abstention_figures
 from rlhf_core.evaluation.comparison import (
@@ -102,6 +103,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             ]
 
         judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
+        probe_judges(cycle, work.store, _held_out_only(config), Split.HOLDOUT)
         _score_missing(work.store, models, prompts, [policy, baseline])
         seats = _seats(panel, models)
         judgements = _judgements(work.store, [policy, baseline], seats)
@@ -136,6 +138,8 @@ def estimate(work: CycleWork) -> list[Row]:
         calls = len(judged) * samples * panelist.calls(2)
         calls -= work.done.evaluated.get(panelist.version, 0)
         rows.append(work.judgements("evaluate", panelist, calls))
+        if panelist.settings in _held_out_only(work.config):
+            rows.append(work.probes("evaluate", panelist, len(judged)))
     return rows
 
 
@@ -202,6 +206,12 @@ def _panel(cycle: Cycle, ledger: Ledger) -> Panel:
         if panelist.version not in seen:
             panel[panelist] = TRAINED_ON if settings.weight > 0 else REPORTS
     return panel
+
+
+def _held_out_only(config: Config) -> list[JudgeSettings]:
+    """Return the judges of the evaluation that the judge stage has not probed."""
+    probed = {judge.identity for judge in config.judges}
+    return [judge for judge in config.evaluation.judges if judge.identity not in probed]
 
 
 def _score_missing(

@@ -6,6 +6,7 @@ from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.probes import probe_judges
 from flows.cycle.quarantine import without_quarantined
 from flows.cycle.stage import stage
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
@@ -47,6 +48,7 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
         added = judge_missing(
             work.store, ledger, panelists, tasks_for, "judging", cycle.config.judging
         )
+        probe_judges(cycle, work.store, cycle.config.judges, Split.TRAIN)
         work.news = f"{added} new"
         work.detail = {
             "judges": [panelist.version for panelist in panelists],
@@ -64,4 +66,5 @@ def estimate(work: CycleWork) -> list[Row]:
         calls = len(judged) * panelist.calls(work.config.sampling.candidates)
         calls -= work.done.judged.get(panelist.version, 0)
         rows.append(work.judgements("judge", panelist, calls))
+        rows.append(work.probes("judge", panelist, len(judged)))
     return rows

@@ -22,7 +22,7 @@ from judges.language_model.structured import (
     ask_for_json,
     verdict_schema,
 )
-from judges.panel.judge import Judge, Workload
+from judges.panel.judge import REMOTE_PREFIX, Judge, Workload
 from judges.panel.ledger import Ledger
 from rlhf_core.config.base import UNLESS_SET, PositiveInt, Share
 from rlhf_core.config.endpoint import EndpointSettings
@@ -39,7 +39,6 @@ from rlhf_core.records import Response
 from rlhf_core.records.conversation import Conversation
 from rlhf_core.text.thoughts import with_thoughts
 
-REMOTE_PREFIX = "openai:"
 TOKENS_KEPT = 64
 """Most tokens of a reply stored with their alternatives; a reasoning model may write thousands."""
 LEAST_KEPT = 1e-6
@@ -260,7 +259,9 @@ class LanguageModel:
         elif question.labels:
             how += [question.labels, question.min_label_mass]
         how += self.options.beyond_defaults() + self.options.template_changes()
-        return content_id("fenced question", self.options.model, question.prompt.parts, how)
+        parts = ("fenced question", self.options.model, question.prompt.parts, how)
+        again = ("asked again", self.ledger.occasion) if self.ledger.occasion else ()
+        return content_id(*parts, *again)
 
     def _former_hash(self, question: Question) -> str:
         """Return the hash of this question from when marks were hashes of its texts."""

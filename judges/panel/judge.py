@@ -19,6 +19,8 @@ from rlhf_core.identity import content_id
 from rlhf_core.records import Outcome, Prompt
 
 AnyOptions = TypeVar("AnyOptions", bound=Settings)
+REMOTE_PREFIX = "openai:"
+"""Beginning of a remote model's name in a config."""
 NOT_BEGUN = "the answer was cut off before it began"
 """Reason of an abstention: the model spent all its tokens on thoughts, say."""
 
@@ -143,6 +145,11 @@ class Judge(ABC, Generic[AnyOptions]):
         """Return the models behind its verdicts, as its options name them."""
         named = getattr(self.options, "model", None)
         return (named,) if isinstance(named, str) else ()
+
+    @property
+    def is_remote(self) -> bool:
+        """True if a server answers for a model of it: its provider may change it unannounced."""
+        return any(model.startswith(REMOTE_PREFIX) for model in self.models())
 
     def members(self) -> "tuple[Judge[Any], ...]":
         """Return the judges whose verdicts it combines, without those that have no weight."""

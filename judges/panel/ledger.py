@@ -16,14 +16,19 @@ class Ledger:
     Args:
         budget: What remote models may cost; None sets no limit.
         may_query: True if a request without a known reply may be sent; False rereads for free.
+        occasion: Name of the occasion on which questions are asked again. A reply of one occasion
+            does not answer the same question on another.
     """
 
     on_answer: Callable[[Response], None] = staticmethod(lambda response: None)
     """Called with each new reply, for a progress bar with its cost."""
 
-    def __init__(self, budget: Budget | None = None, may_query: bool = True) -> None:
+    def __init__(
+        self, budget: Budget | None = None, may_query: bool = True, occasion: str = ""
+    ) -> None:
         self.budget = budget or Budget(BudgetSettings())
         self.may_query = may_query
+        self.occasion = occasion
         self._known: dict[str, Response] = {}
 
     def known(self, request_hashes: Collection[str]) -> dict[str, Response]:

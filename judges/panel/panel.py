@@ -101,6 +101,11 @@ class Panelist:
     def is_pairwise(self) -> bool:
         return isinstance(self._judge, PairwiseJudge)
 
+    @property
+    def is_remote(self) -> bool:
+        """True if its verdicts may change although its version does not; see Judge.is_remote."""
+        return self._judge.is_remote
+
     def check(self) -> None:
         self._judge.check()
 

@@ -98,7 +98,7 @@ class PreferenceSettings(Settings):
 
 
 class JudgingSettings(Settings):
-    """Conditions under which a stage stops because a judge does not answer.
+    """Conditions under which a stage stops because a judge does not answer, and probes of judges.
 
     By default the other judges' weight does not replace a missing verdict. The judgements made so
     far are kept, and a later run requests only the missing ones.
@@ -111,6 +111,10 @@ class JudgingSettings(Settings):
     silent_after: PositiveInt = 20
     """The share is checked from this many verdicts on, and at the end of the stage; a stage with
     fewer verdicts may lack as many as one with this many."""
+    probes: Annotated[int, Field(ge=0)] = 32
+    """Questions, each on another prompt, that each judge with a remote model is asked again in each
+    cycle, to report a judge whose verdicts moved because its provider changed the model. 32 show a
+    judge without noise that changes a sixth of its verdicts. 0 asks none."""
 
 
 class RevisionSettings(Settings):
@@ -231,7 +235,7 @@ class Config(Settings):
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """The judges whose verdicts become training data."""
     judging: Annotated[JudgingSettings, ASIDE] = JudgingSettings()
-    """Conditions under which a judge that does not answer stops the run."""
+    """Conditions under which a judge that does not answer stops the run, and probes of judges."""
     preferences: PreferenceSettings = PreferenceSettings()
     """Rules that turn judgements into pairs."""
     revision: RevisionSettings | None = None

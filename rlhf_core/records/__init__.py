@@ -32,6 +32,7 @@ from rlhf_core.records.intake import (
     PromptUser,
     Removal,
 )
+from rlhf_core.records.judge_probes import JudgeDrift, JudgeProbe
 from rlhf_core.records.people import HumanVerdict, SpotCheck, Strategy
 from rlhf_core.records.preferences import (
     Candidate,
@@ -91,7 +92,9 @@ __all__ = [
     "ImportedRow",
     "InputRole",
     "JudgeBenchmark",
+    "JudgeDrift",
     "JudgeModel",
+    "JudgeProbe",
     "Judgement",
     "Metric",
     "Mode",
@@ -164,6 +167,8 @@ RECORDS: tuple[type[Record], ...] = (
     Retraction,
     JudgeBenchmark,
     JudgeModel,
+    JudgeProbe,
+    JudgeDrift,
     RolloutVerdict,
     Import,
     ImportedRow,

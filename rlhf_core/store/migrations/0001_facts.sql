@@ -930,6 +930,78 @@ COMMENT ON COLUMN judge_models.run_id IS
 COMMENT ON COLUMN judge_models.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE judge_probes (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, judge VARCHAR NOT NULL,
+    judge_version VARCHAR NOT NULL, judgement_id VARCHAR NOT NULL, outcome VARCHAR NOT NULL,
+    score DOUBLE, probability DOUBLE, reason VARCHAR, response_ids VARCHAR[] NOT NULL,
+    latency_seconds DOUBLE NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, cost_usd DOUBLE NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE judge_probes IS
+    'Later verdicts of judges on questions that they have answered before (judging.probes). They '
+    'are compared with the first ones and are never votes.';
+COMMENT ON COLUMN judge_probes.id IS 'Hash of line, cycle and judgement_id.';
+COMMENT ON COLUMN judge_probes.line IS 'Name of the policy line.';
+COMMENT ON COLUMN judge_probes.cycle IS 'Number of the cycle, from 1.';
+COMMENT ON COLUMN judge_probes.judge IS 'The judge''s name in the config.';
+COMMENT ON COLUMN judge_probes.judge_version IS 'judgements.judge_version of the judge.';
+COMMENT ON COLUMN judge_probes.judgement_id IS
+    'judgements.id of the first verdict on the question.';
+COMMENT ON COLUMN judge_probes.outcome IS 'The verdict, as judgements.outcome.';
+COMMENT ON COLUMN judge_probes.score IS 'Score of an answer, 0 to 1; null for two answers.';
+COMMENT ON COLUMN judge_probes.probability IS
+    'Probability that the answer shown first is better; null for one answer.';
+COMMENT ON COLUMN judge_probes.reason IS 'Reason why there is no verdict.';
+COMMENT ON COLUMN judge_probes.response_ids IS 'responses.id of the model''s words.';
+COMMENT ON COLUMN judge_probes.latency_seconds IS 'Time that the replies took.';
+COMMENT ON COLUMN judge_probes.prompt_tokens IS 'Tokens that the model read.';
+COMMENT ON COLUMN judge_probes.completion_tokens IS 'Tokens that the model wrote.';
+COMMENT ON COLUMN judge_probes.cost_usd IS 'Price of the replies, in US dollars.';
+COMMENT ON COLUMN judge_probes.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN judge_probes.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN judge_probes.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE judge_drifts (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, judge VARCHAR NOT NULL,
+    judge_version VARCHAR NOT NULL, probes INTEGER NOT NULL, unavailable INTEGER NOT NULL,
+    noise DOUBLE, deviation DOUBLE, distance DOUBLE, shift DOUBLE, p DOUBLE,
+    drifted BOOLEAN NOT NULL, reason VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE judge_drifts IS
+    'How far the verdicts of each remote judge on its probes moved until a cycle, beside its own '
+    'noise; deploy/docs/metrics.md defines each figure.';
+COMMENT ON COLUMN judge_drifts.id IS 'Hash of line, cycle and judge_version.';
+COMMENT ON COLUMN judge_drifts.line IS 'Name of the policy line.';
+COMMENT ON COLUMN judge_drifts.cycle IS 'Number of the cycle, from 1.';
+COMMENT ON COLUMN judge_drifts.judge IS 'The judge''s name in the config.';
+COMMENT ON COLUMN judge_drifts.judge_version IS 'judgements.judge_version of the judge.';
+COMMENT ON COLUMN judge_drifts.probes IS 'Probes that the judge answered in this cycle.';
+COMMENT ON COLUMN judge_drifts.unavailable IS 'Probes that it did not answer.';
+COMMENT ON COLUMN judge_drifts.noise IS
+    'Mean distance between the first verdict on a probe and its first repeat, 0 to 1.';
+COMMENT ON COLUMN judge_drifts.deviation IS
+    'Standard deviation of one verdict about the judge''s mean on a question, from those repeats; '
+    'null if no probe had an opinion twice.';
+COMMENT ON COLUMN judge_drifts.distance IS
+    'Mean distance of this cycle''s verdicts from the first and their first repeats, 0 to 1; null '
+    'in the cycle of the first repeats.';
+COMMENT ON COLUMN judge_drifts.shift IS
+    'Mean score, or probability of the answer shown first, minus that of the earlier two.';
+COMMENT ON COLUMN judge_drifts.p IS
+    'p-value of no change, corrected for the number of judges; null in the cycle of the first '
+    'repeats.';
+COMMENT ON COLUMN judge_drifts.drifted IS 'True if p is at most 0.01.';
+COMMENT ON COLUMN judge_drifts.reason IS 'The finding, in words.';
+COMMENT ON COLUMN judge_drifts.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN judge_drifts.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN judge_drifts.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE rollout_verdicts (
     id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, rollout_id VARCHAR NOT NULL,
     judge VARCHAR NOT NULL, judge_version VARCHAR NOT NULL, role VARCHAR NOT NULL,

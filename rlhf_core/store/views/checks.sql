@@ -312,3 +312,17 @@ COMMENT ON VIEW check_guard_alarms IS
     'warning: A policy was promoted although the guard raised an alarm about it (guard.action: '
     'report). Read the answers that the alarm names as evidence in rollouts and candidates; '
     'solon rollback returns to an earlier champion.';
+
+CREATE OR REPLACE VIEW check_judge_drift AS
+SELECT judge AS what, id, 'line ' || line || ', cycle ' || cycle || ': ' || reason AS detail
+FROM (
+    SELECT * FROM judge_drifts
+    QUALIFY row_number() OVER (PARTITION BY line, judge_version ORDER BY cycle DESC) = 1
+) AS latest
+ANTI JOIN (SELECT subject_id FROM retracted WHERE subject_table = 'judge_versions') AS former
+    ON former.subject_id = latest.judge_version
+WHERE drifted;
+COMMENT ON VIEW check_judge_drift IS
+    'warning: A judge no longer gives the verdicts that it gave at first, as if the provider had '
+    'changed the model behind its name. Its old and new verdicts are not comparable: name a fixed '
+    'version of the model in the config, and retract the judge version that drifted.';

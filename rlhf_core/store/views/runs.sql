@@ -15,6 +15,13 @@ WITH spent AS (
     JOIN (SELECT id, split FROM prompts) AS prompts ON prompts.id = prompt_id
     GROUP BY run_id, split
     UNION ALL
+    SELECT run_id, CASE split WHEN 'holdout' THEN 'evaluate' ELSE 'judge' END, count(*),
+           sum(prompt_tokens), sum(completion_tokens), sum(cost_usd)
+    FROM (SELECT judgement_id, prompt_tokens, completion_tokens, cost_usd, run_id FROM judge_probes)
+    JOIN (SELECT id, prompt_id FROM judgements) AS judged ON judged.id = judgement_id
+    JOIN (SELECT id, split FROM prompts) AS prompts ON prompts.id = prompt_id
+    GROUP BY run_id, split
+    UNION ALL
     SELECT run_id, 'revise', count(*), 0, 0, sum(cost_usd) FROM revisions GROUP BY run_id
     UNION ALL
     SELECT run_id, stage, 0, 0, 0, 0 FROM stage_runs
@@ -31,7 +38,7 @@ COMMENT ON VIEW stage_costs IS
     'Cost and time of each stage of each run: SELECT stage, sum(cost_usd), sum(seconds) FROM '
     'stage_costs GROUP BY 1. Samples and judgements of held-out prompts count for the evaluation.';
 COMMENT ON COLUMN stage_costs.calls IS
-    'Number of candidates, judgements and revisions added; 0 for other stages.';
+    'Number of candidates, judgements, probes and revisions added; 0 for other stages.';
 COMMENT ON COLUMN stage_costs.seconds IS
     'Wall-clock time; null for a stage that did not complete in this run.';
 
@@ -41,6 +48,9 @@ WITH spent AS (
     FROM candidates
     UNION ALL
     SELECT created_at, 'judging', judge, prompt_tokens, completion_tokens, cost_usd FROM judgements
+    UNION ALL
+    SELECT created_at, 'probing', judge, prompt_tokens, completion_tokens, cost_usd
+    FROM judge_probes
     UNION ALL
     SELECT created_at, if(role = 'guard', 'guarding', 'rewarding'), judge, prompt_tokens, completion_tokens, cost_usd
     FROM rollout_verdicts
@@ -57,8 +67,8 @@ COMMENT ON VIEW costs_by_week IS
     'cost.';
 COMMENT ON COLUMN costs_by_week.week IS 'Monday of the week.';
 COMMENT ON COLUMN costs_by_week.what IS
-    'sampling of candidates, judging of them, rewarding and guarding (judges in the reward, and '
-    'the guard''s, while a policy trains), revising.';
+    'sampling of candidates, judging of them, probing of judges, rewarding and guarding (judges '
+    'in the reward, and the guard''s, while a policy trains), revising.';
 COMMENT ON COLUMN costs_by_week.who IS
     'Id or name of the model that answered or revised, or the judge''s name.';
 COMMENT ON COLUMN costs_by_week.calls IS

@@ -54,7 +54,7 @@ DECIDE_OR_NOT = {
     ),
     "JudgingSettings": (
         "",
-        "max_silent_share silent_after",
+        "max_silent_share silent_after probes",
     ),
     "PreferenceSettings": (
         "tie_margin missing imported",

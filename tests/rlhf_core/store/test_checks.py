@@ -9,6 +9,7 @@ import pytest
 from rlhf_core.records import (
     Evaluation,
     GuardAlarm,
+    JudgeDrift,
     ModelInput,
     ModelKind,
     ModelVersion,
@@ -111,6 +112,22 @@ PLANTED: dict[str, Sequence[Record]] = {
         ModelInput(model_id=SFT.id, input_table="prompts", input_id=HELD.id),
     ],
     "identical_texts": [COPY, pair(right_id=COPY.id, chosen_id=LONG.id, rejected_id=COPY.id)],
+    "judge_drift": [
+        JudgeDrift(
+            line="l",
+            cycle=2,
+            judge="one",
+            judge_version="one-1",
+            probes=8,
+            unavailable=0,
+            noise=0.0,
+            deviation=0.0,
+            distance=1.0,
+            p=0.0002,
+            drifted=True,
+            reason="moved",
+        )
+    ],
     "judgement_ranges": [judgement("loud", LONG, 7.0)],
     "judges_of_both": [EVALUATION],
     "length_bias": longer(50),

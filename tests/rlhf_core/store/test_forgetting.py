@@ -29,6 +29,7 @@ DELETED = {
     "candidates": 2,
     "evaluation_results": 1,
     "failures": 1,
+    "judge_probes": 1,
     "judgements": 1,
     "model_inputs": 1,
     "pairs": 1,

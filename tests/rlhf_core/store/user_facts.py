@@ -10,6 +10,7 @@ from rlhf_core.records import (
     Failure,
     HumanVerdict,
     Judgement,
+    JudgeProbe,
     ModelInput,
     ModelKind,
     ModelVersion,
@@ -81,6 +82,15 @@ def chain(of: Prompt, mark: str) -> list[Record]:
         checked(pair, mark),
         *trained(of, mark, ranking),
         compared(answers),
+        JudgeProbe(
+            line="l",
+            cycle=2,
+            judge="j",
+            judge_version="j-1",
+            judgement_id=judgement.id,
+            outcome=Outcome.SCORED,
+            score=0.5,
+        ),
         Failure(stage="judge", subject_id=answers[1].id, reason=f"{mark}-failed", attempt="a"),
         PrivacyFinding(
             prompt_set_id="s", source="f", kind="email", action="counted", prompt_id=of.id, spans=1
