@@ -87,10 +87,10 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         check_policy(cycle, work.store, policy_id, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
         champion = cycle.champion(work.store, sft_id)
-        baseline_id = champion if config.evaluation.baseline == "champion" else None
+        baseline_id = (config.evaluation.baseline == "champion" and champion) or sft_id
         models = _Models(cycle, sft_id, reward_id, policy_id, champion)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
-        baseline = _answers(cycle, work.store, models, baseline_id or sft_id, prompts)
+        baseline = _answers(cycle, work.store, models, baseline_id, prompts)
         ledger = StoreLedger(work.store, cycle.budget)
         panel = _panel(cycle, ledger)
 
@@ -108,8 +108,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         seats = _seats(panel, models)
         judgements = _judgements(work.store, [policy, baseline], seats)
         settings = settings_hash(config, prompts, seats, judgements)
-        opponent_id = baseline_id or sft_id
-        evaluations = _stored_evaluations(work.store, policy_id, opponent_id, settings, seats)
+        evaluations = _stored_evaluations(work.store, policy_id, baseline_id, settings, seats)
         if not evaluations:
             kl = _kl(cycle, models, prompts, policy)
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
