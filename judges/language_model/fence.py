@@ -42,6 +42,8 @@ class FencedPrompt:
     former_mark: str = ""
     """The mark of this prompt when marks were hashes of its texts; it identifies replies from that
     time."""
+    occasion: str = ""
+    """Name of the occasion on which it is asked again, under another mark."""
 
     @cached_property
     def mark(self) -> str:
@@ -61,7 +63,8 @@ class FencedPrompt:
         return reply.replace(self.mark, REMOVED) if len(self.parts) > 1 else reply
 
     def _drawn(self, number: int) -> str:
-        texts = content_id(number, *self.parts).encode()
+        again = (self.occasion,) if self.occasion else ()
+        texts = content_id(number, *self.parts, *again).encode()
         return hmac.new(_key(), texts, hashlib.sha256).hexdigest()[:MARK_DIGITS]
 
     def _holds(self, mark: str) -> bool:

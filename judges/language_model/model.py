@@ -192,6 +192,7 @@ class LanguageModel:
 
     def query(self, questions: Sequence[Question]) -> list[ModelReply]:
         """Return a reply to each question, in order; cached replies are not requested again."""
+        questions = [question.on(self.ledger.occasion) for question in questions]
         hashes = [self._hash(question) for question in questions]
         known: Mapping[str, Response | EndpointError] = self._cached(hashes, questions)
         missing = {h: q for h, q in zip(hashes, questions, strict=True) if h not in known}

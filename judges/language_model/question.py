@@ -1,7 +1,7 @@
 """One query to a language model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from judges.language_model.fence import FencedPrompt, plain_prompt
@@ -31,6 +31,14 @@ class Question:
     def conversation(self) -> Conversation:
         """The messages that the model answers."""
         return self.messages or ask(self.text)
+
+    def on(self, occasion: str) -> "Question":
+        """Return the question as it is asked on an occasion, under marks of that occasion.
+
+        A verdict depends a little on the marks. Were they those of an earlier time in one process
+        and others in the next, a repeat would be closer to the first verdict than later ones are.
+        """
+        return replace(self, prompt=replace(self.prompt, occasion=occasion))
 
 
 def question_to_continue(conversation: Conversation, max_tokens: int) -> Question:

@@ -1,8 +1,8 @@
 """A remote judge that its provider changes is reported; one that is merely noisy is not."""
 
-import json
 import logging
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.probes import probe_judges
 from flows.service.events import Event
+from judges.language_model import fence
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.config import JudgeSettings
 from rlhf_core.identity import unit_interval
@@ -59,7 +60,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 class Provider:
-    """Answers like a model that grades from 1 to 5 by a hash of the question.
+    """Answers like a model that grades from 1 to 5 by a hash of the answer.
 
     Args:
         noise: Share of replies that are a grade at random.
@@ -69,8 +70,10 @@ class Provider:
         self.model, self.noise, self.random = "first", noise, random.Random(3)
 
     def __call__(self, body: dict[str, Any], number: int) -> Answer:
-        asked = json.dumps(body["messages"][-1]["content"].split("Question")[-1])
-        grade = 1 + int(5 * unit_interval(self.model, asked))
+        answered = re.search(r"Because \d of Question \d+\?", body["messages"][-1]["content"])
+        if answered is None:
+            return completion("yes")  # to the preflight request
+        grade = 1 + int(5 * unit_interval(self.model, answered[0]))
         if self.random.random() < self.noise:
             grade = self.random.randint(1, 5)
         return completion(str(grade))
@@ -195,6 +198,25 @@ def test_a_noisy_judge_that_changes_is_reported(tmp_path: Path, serve):
     assert not any(probe(tmp_path, number, judge).drifted for number in (1, 2))
     provider.model = "second"
     assert probe(tmp_path, 3, judge).drifted
+
+
+def test_marks_that_differ_from_process_to_process_are_no_drift(
+    tmp_path: Path, serve, monkeypatch: pytest.MonkeyPatch
+):
+    """A model that reads the marks is as far from its first verdicts at once as it is later."""
+
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return completion(str(1 + int(5 * unit_interval(body["messages"][-1]["content"]))))
+
+    judge = graded_by(serve(answer))
+    found = []
+    for number in range(1, 6):
+        monkeypatch.setenv(fence.KEY_VARIABLE, f"key {number}")
+        fence._key.cache_clear()  # as in a process of its own
+        found.append(probe(tmp_path, number, judge))
+    fence._key.cache_clear()
+    assert found[0].noise == pytest.approx(0.4, abs=0.15)
+    assert not any(drift.drifted for drift in found)
 
 
 def test_an_interrupted_run_asks_only_what_is_missing(tmp_path: Path, serve):
