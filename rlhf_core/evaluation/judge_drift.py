@@ -58,7 +58,7 @@ class ProbeVerdicts(NamedTuple):
 
 @dataclass(frozen=True)
 class DriftTest:
-    """How far a judge's latest verdicts are from its earlier ones."""
+    """Change of a judge's verdicts, with the p-value of none."""
 
     probes: int
     distance: float

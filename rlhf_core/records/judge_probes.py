@@ -30,7 +30,7 @@ class JudgeProbe(Record):
 
 
 class JudgeDrift(Record):
-    """How far a judge's verdicts on its probes moved until a cycle.
+    """Change of a judge's verdicts on its probes until a cycle.
 
     The cycle in which probes are asked again for the first time only measures the judge's noise:
     its `p` is null.
