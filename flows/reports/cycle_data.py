@@ -130,14 +130,12 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
-        "drifts": store.query(DRIFTS_SQL, [cycle.line, cycle.number]),
-        "drifts_sql": query_text(DRIFTS_SQL, [cycle.line, cycle.number]),
+        **_drifts(store, cycle),
         "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
         "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
         "pairs_sql": query_text(PAIRS_SQL, [reward_id]),
         "agreement_sql": query_text(AGREEMENT_SQL, [reward_id]),
-        "costs_sql": query_text(COSTS_SQL, [cycle.line, cycle.number]),
-        "costs": store.query(COSTS_SQL, [cycle.line, cycle.number]),
+        **_costs(store, cycle),
         "stages": stages,
         "seconds": sum(row["seconds"] for row in stages),
         "lineage": store.query(
@@ -146,6 +144,24 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         ),
         "config": config.model_dump_json(indent=2, exclude_defaults=True),
         "config_hash": promotion.config_hash,
+    }
+
+
+def _drifts(store: Store, cycle: Cycle) -> dict[str, Any]:
+    """Return the findings on the judges' probes, and their query."""
+    of_cycle = [cycle.line, cycle.number]
+    return {
+        "drifts": store.query(DRIFTS_SQL, of_cycle),
+        "drifts_sql": query_text(DRIFTS_SQL, of_cycle),
+    }
+
+
+def _costs(store: Store, cycle: Cycle) -> dict[str, Any]:
+    """Return the calls of the cycle with their costs, and their query."""
+    of_cycle = [cycle.line, cycle.number]
+    return {
+        "costs": store.query(COSTS_SQL, of_cycle),
+        "costs_sql": query_text(COSTS_SQL, of_cycle),
     }
 
 
