@@ -35,6 +35,8 @@ HEADED = (Role.CRITIC, Role.REWARD)
 saved: the policy's answers do not depend on it."""
 NORMALISED = {"normalised": "each head"}
 """Metadata of a head file. In a file without it, several heads share one mean and deviation."""
+ROUNDING = {torch.float32: 1e-4}
+"""Share of the largest output by which rounding may change outputs; 2^-5 in half precision."""
 PROBE_TOKENS = 8
 
 
@@ -113,8 +115,10 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         tokenizer.save_pretrained(unfinished)
         saved = load_language_model(str(unfinished), model.dtype, model.device)
         ids = torch.arange(PROBE_TOKENS, device=model.device)[None]
+        _require_same_weights(folder, model, saved)
         with torch.no_grad():
-            _require_equal(folder, model(input_ids=ids).logits, saved(input_ids=ids).logits)
+            kept, reloaded = (each(input_ids=ids).logits for each in (model, saved))
+        _require_equal(folder, kept, reloaded, model.dtype)
 
 
 def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
@@ -140,8 +144,9 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         if role in HEADED:
             trunk.load_head(Role.RELOADED, load_file(unfinished / HEAD))
         try:
-            outputs = [_probe(trunk, which, role in HEADED) for which in (role, Role.RELOADED)]
-            _require_equal(folder, *outputs)
+            _require_same_parameters(folder, trunk, role)
+            kept, read = (_probe(trunk, each, role in HEADED) for each in (role, Role.RELOADED))
+            _require_equal(folder, kept, read, trunk.compute.dtype)
         finally:
             trunk.remove_role(Role.RELOADED)
 
@@ -220,7 +225,26 @@ def _probe(trunk: Trunk, role: Role, has_score: bool) -> torch.Tensor:
     return trunk.token_logprobs(role, batch, temperature=1.0)
 
 
-def _require_equal(folder: Path, kept: torch.Tensor, reloaded: torch.Tensor) -> None:
-    if not torch.allclose(kept, reloaded, atol=1e-4, rtol=1e-4):
-        difference = (kept - reloaded).abs().max().item()
+def _require_same_weights(folder: Path, kept: PreTrainedModel, reloaded: PreTrainedModel) -> None:
+    read = reloaded.state_dict()
+    for name, weights in kept.state_dict().items():
+        if name not in read or not torch.equal(weights, read[name]):
+            raise TrainingError(f"{folder}: the weights {name} read back differently; not kept")
+
+
+def _require_same_parameters(folder: Path, trunk: Trunk, role: Role) -> None:
+    if is_sharded(trunk.language_model):
+        return  # the probe compares them
+    saved = trunk.parameters if role in HEADED else trunk.roles.parameters
+    kept, read = (list(saved(each)) for each in (role, Role.RELOADED))
+    if len(kept) != len(read) or not all(map(torch.equal, kept, read)):
+        raise TrainingError(f"{folder}: the weights of {role} read back differently; not kept")
+
+
+def _require_equal(
+    folder: Path, kept: torch.Tensor, reloaded: torch.Tensor, dtype: torch.dtype
+) -> None:
+    """Refuse outputs that differ by more than rounding: in bf16, equal weights may round apart."""
+    difference = (kept - reloaded).abs().max().item()
+    if not difference <= ROUNDING.get(dtype, 2**-5) * max(1.0, kept.abs().max().item()):
         raise TrainingError(f"{folder} reads back differently (by {difference:.2g}); not kept")

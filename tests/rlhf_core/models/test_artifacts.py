@@ -12,6 +12,7 @@ from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models import artifacts
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base, base_name_from
 from rlhf_core.models.artifacts import (
+    _require_equal,
     is_reward_model,
     load_role,
     load_saved,
@@ -169,7 +170,7 @@ def test_what_reads_back_differently_is_not_kept(
     monkeypatch.setattr(
         artifacts, "load_file", lambda path: {k: v * 1.5 for k, v in exact(path).items()}
     )
-    with pytest.raises(TrainingError, match="reads back differently"):
+    with pytest.raises(TrainingError, match="the weights of reward read back differently"):
         save_role(trunk, Role.REWARD, tmp_path / "reward", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -182,6 +183,17 @@ def test_a_merged_model_that_reads_back_differently_is_not_kept(
     monkeypatch.setattr(
         artifacts, "load_language_model", lambda _, *more: load_language_model("tiny-random", *more)
     )
-    with pytest.raises(TrainingError, match="reads back differently"):
+    with pytest.raises(TrainingError, match="read back differently"):
         save_merged(trunk, Role.SFT, tmp_path / "sft")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_bf16_rounds_apart_are_equal_and_in_fp32_are_not(tmp_path: Path):
+    """Two neighbours of 35 in bf16, as equal weights gave them on a busy machine."""
+    kept, read = torch.tensor([35.0, -3.0]), torch.tensor([35.5, -3.0])
+    _require_equal(tmp_path, kept, read, torch.bfloat16)
+    for dtype, other in ((torch.float32, read), (torch.bfloat16, torch.tensor([37.0, -3.0]))):
+        with pytest.raises(TrainingError, match="reads back differently"):
+            _require_equal(tmp_path, kept, other, dtype)
+    with pytest.raises(TrainingError, match="reads back differently"):
+        _require_equal(tmp_path, kept, torch.full((2,), torch.nan), torch.bfloat16)
