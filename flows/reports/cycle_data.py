@@ -149,7 +149,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
 
 def _drifts(store: Store, cycle: Cycle) -> dict[str, Any]:
     """Return the findings on the judges' probes, and their query."""
-    of_cycle = [cycle.line, cycle.number]
+    of_cycle: list[str | int] = [cycle.line, cycle.number]
     return {
         "drifts": store.query(DRIFTS_SQL, of_cycle),
         "drifts_sql": query_text(DRIFTS_SQL, of_cycle),
@@ -158,7 +158,7 @@ def _drifts(store: Store, cycle: Cycle) -> dict[str, Any]:
 
 def _costs(store: Store, cycle: Cycle) -> dict[str, Any]:
     """Return the calls of the cycle with their costs, and their query."""
-    of_cycle = [cycle.line, cycle.number]
+    of_cycle: list[str | int] = [cycle.line, cycle.number]
     return {
         "costs": store.query(COSTS_SQL, of_cycle),
         "costs_sql": query_text(COSTS_SQL, of_cycle),
