@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlhf_core.preferences.spot_checks import CheckablePair, Shown
-from rlhf_core.records import Candidate, Mode, Prompt, Response, Split
+from rlhf_core.records import Candidate, Evaluation, Mode, Prompt, Response, Split
 from rlhf_core.store import QueryResult, reading
 
 
@@ -26,6 +26,30 @@ def candidate(text: str, index: int = 0, **fields: object) -> Candidate:
         "completion_tokens": len(text.split()) + 1,
     }
     return Candidate.model_validate({"text": text, **defaults, **fields})
+
+
+def evaluation(policy_id: str, baseline_id: str, **fields: object) -> Evaluation:
+    """An evaluation by a judge on one prompt, without opinions unless the fields have them."""
+    defaults = {
+        "judge": "j",
+        "judge_version": "j-1",
+        "role": "decides",
+        "settings": "s",
+        "prompts": 1,
+        "comparisons": 1,
+        "unscored": 0,
+        "win_rate": None,
+        "win_rate_low": None,
+        "win_rate_high": None,
+        "policy_score": None,
+        "baseline_score": None,
+        "policy_tokens": 1.0,
+        "baseline_tokens": 1.0,
+        "policy_eos_rate": 1.0,
+        "kl": 0.0,
+    }
+    models = {"policy_id": policy_id, "baseline_id": baseline_id}
+    return Evaluation.model_validate({**models, **defaults, **fields})
 
 
 def response(text: str = "", **fields: object) -> Response:

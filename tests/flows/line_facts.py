@@ -23,6 +23,7 @@ from rlhf_core.records import (
     StageRun,
 )
 from rlhf_core.store import Store
+from tests import facts
 from tests.facts import candidate, prompt
 
 SFT, SEED, RECIPE = "sft-test", 1, "recipe"
@@ -150,23 +151,4 @@ def _score(of: Candidate, judge: str, version: str, score: float) -> Judgement:
 
 
 def evaluation(policy: str, baseline: str, judge: str, version: str, role: str) -> Evaluation:
-    return Evaluation(
-        policy_id=policy,
-        baseline_id=baseline,
-        judge=judge,
-        judge_version=version,
-        role=role,
-        settings="s",
-        prompts=1,
-        comparisons=1,
-        unscored=0,
-        win_rate=None,
-        win_rate_low=None,
-        win_rate_high=None,
-        policy_score=None,
-        baseline_score=None,
-        policy_tokens=1.0,
-        baseline_tokens=1.0,
-        policy_eos_rate=1.0,
-        kl=0.0,
-    )
+    return facts.evaluation(policy, baseline, judge=judge, judge_version=version, role=role)

@@ -4,7 +4,8 @@ import pytest
 
 from rlhf_core.evaluation.comparison import JudgedComparison, ModelComparison
 from rlhf_core.evaluation.evaluation_figures import evaluation_figures, parts_of
-from rlhf_core.records import Candidate, Evaluation, EvaluationFigure, EvaluationResult, Mode
+from rlhf_core.records import Candidate, EvaluationFigure, EvaluationResult, Mode
+from tests import facts
 from tests.facts import candidate, prompt
 
 ENGLISH = [prompt(f"Question {number}?") for number in range(10)]
@@ -24,25 +25,8 @@ def figures(
     margins: list[float | None], policy: list[str], baseline: list[str]
 ) -> dict[tuple[str, str], EvaluationFigure]:
     ours, theirs = answers("policy", policy), answers("sft", baseline)
-    evaluation = Evaluation(
-        policy_id="policy",
-        baseline_id="sft",
-        judge="f1",
-        judge_version="v",
-        role="decides",
-        settings="s",
-        prompts=20,
-        comparisons=20,
-        unscored=0,
-        win_rate=None,
-        win_rate_low=None,
-        win_rate_high=None,
-        policy_score=None,
-        baseline_score=None,
-        policy_tokens=1,
-        baseline_tokens=1,
-        policy_eos_rate=1,
-        kl=0,
+    evaluation = facts.evaluation(
+        "policy", "sft", judge="f1", judge_version="v", prompts=20, comparisons=20
     )
     results = [
         EvaluationResult(

@@ -8,18 +8,15 @@ from pydantic import ValidationError
 from rlhf_core.config.evaluation import PromotionSettings
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.evaluation.spending import WinRateBound
-from rlhf_core.records import Evaluation
+from tests import facts
 
-GOOD = Evaluation(
-    policy_id="policy",
-    baseline_id="sft",
+GOOD = facts.evaluation(
+    "policy",
+    "sft",
     judge="verifier",
     judge_version="verifier-1",
-    role="decides",
-    settings="s",
     prompts=40,
     comparisons=80,
-    unscored=0,
     win_rate=0.62,
     win_rate_low=0.54,
     win_rate_high=0.7,

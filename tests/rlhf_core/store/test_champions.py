@@ -7,7 +7,6 @@ import pytest
 from rlhf_core.errors import IdError, StoreError
 from rlhf_core.records import (
     ConfigVersion,
-    Evaluation,
     EvaluationResult,
     ModelKind,
     ModelVersion,
@@ -27,6 +26,7 @@ from rlhf_core.store.champions import (
     withdrawal_of,
 )
 from rlhf_core.store.line_queries import decided_on, holdout_wear
+from tests import facts
 from tests.facts import prompt
 
 SFT = ModelVersion(kind=ModelKind.SFT, base="tiny", recipe="{}", config_hash="hash")
@@ -203,12 +203,17 @@ def place(model_id: str) -> int:
 
 
 def test_views_name_the_champion_and_who_changed_it(line: Store):
-    evaluation = Evaluation(
-        policy_id=IDS[2], baseline_id=SFT.id, judge="exact", judge_version="exact-1",
-        role="decides", settings="s", prompts=40, comparisons=80, unscored=0, win_rate=0.7,
-        win_rate_low=0.6, win_rate_high=0.8, policy_score=None, baseline_score=None,
-        policy_tokens=1, baseline_tokens=1, policy_eos_rate=1, kl=0,
-    )  # fmt: skip
+    evaluation = facts.evaluation(
+        IDS[2],
+        SFT.id,
+        judge="exact",
+        judge_version="exact-1",
+        prompts=40,
+        comparisons=80,
+        win_rate=0.7,
+        win_rate_low=0.6,
+        win_rate_high=0.8,
+    )
     line.append([evaluation, decision(5, promoted=False)])
     rollback = rolled_back(line)
     (row,) = line.query("SELECT * FROM live_models WHERE line = 'main'")

@@ -7,7 +7,6 @@ import duckdb
 import pytest
 
 from rlhf_core.records import (
-    Evaluation,
     GuardAlarm,
     JudgeDrift,
     ModelInput,
@@ -24,6 +23,7 @@ from rlhf_core.records import (
 )
 from rlhf_core.store import Store, reading
 from rlhf_core.store.audit.checks import COMMENT, Severity, run_checks
+from tests import facts
 from tests.facts import candidate, prompt, response
 from tests.rlhf_core.store.judged import ASKED, LONG, contest, judged, judgement
 
@@ -31,25 +31,14 @@ PAIR = next(fact for fact in judged() if isinstance(fact, Pair))
 RANKING = next(fact for fact in judged() if isinstance(fact, Ranking))
 SFT = next(f for f in judged() if isinstance(f, ModelVersion) and f.kind == ModelKind.SFT)
 HELD = prompt("Held?", split=Split.HOLDOUT)
-EVALUATION = Evaluation(
-    policy_id=SFT.id,
-    baseline_id=SFT.id,
+EVALUATION = facts.evaluation(
+    SFT.id,
+    SFT.id,
     judge="one",
     judge_version="one-1",
-    role="decides",
-    settings="s",
-    prompts=1,
-    comparisons=1,
-    unscored=0,
     win_rate=1.0,
     win_rate_low=1.0,
     win_rate_high=1.0,
-    policy_score=None,
-    baseline_score=None,
-    policy_tokens=1,
-    baseline_tokens=1,
-    policy_eos_rate=1,
-    kl=0,
 )
 PROMOTION = Promotion(
     line="hash",

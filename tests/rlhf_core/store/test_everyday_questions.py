@@ -16,6 +16,7 @@ from rlhf_core.records import (
 )
 from rlhf_core.store import Store, reading
 from rlhf_core.store.audit.named import named_query
+from tests import facts
 from tests.facts import candidate, prompt
 
 EASY, HARD = prompt("Easy?"), prompt("Hard?")
@@ -95,25 +96,16 @@ def model(name: str) -> ModelVersion:
 
 
 def evaluation(policy: str, baseline: str, rate: float) -> Evaluation:
-    return Evaluation(
-        policy_id=policy,
-        baseline_id=baseline,
+    return facts.evaluation(
+        policy,
+        baseline,
         judge="exact",
         judge_version="exact-1",
-        role="decides",
-        settings="s",
         prompts=40,
         comparisons=80,
-        unscored=0,
         win_rate=rate,
         win_rate_low=rate - 0.1,
         win_rate_high=rate + 0.1,
-        policy_score=None,
-        baseline_score=None,
-        policy_tokens=1,
-        baseline_tokens=1,
-        policy_eos_rate=1,
-        kl=0,
     )
 
 

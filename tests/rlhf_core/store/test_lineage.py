@@ -11,7 +11,6 @@ from rlhf_core.preferences.ranking import pairs_of, rank
 from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     Candidate,
-    Evaluation,
     EvaluationResult,
     InputRole,
     Judgement,
@@ -28,6 +27,7 @@ from rlhf_core.records import (
 from rlhf_core.store import Store, queries, reading
 from rlhf_core.store.lineage.retracting import retract
 from rlhf_core.store.lineage.tree import Branch, Subject, lineage_down, lineage_up, subject_of
+from tests import facts
 from tests.facts import candidate, prompt
 
 COMBINATION = Combination({"one-1": 1.0, "other-1": 1.0}, 0.02)
@@ -79,24 +79,16 @@ REWARD = model(ModelKind.REWARD, SFT)
 POLICY = model(ModelKind.POLICY, SFT, json.dumps({"reward_judges": ["length-1"]}))
 NEXT = model(ModelKind.POLICY, POLICY)
 ASIDE = model(ModelKind.SFT, BASE, '{"other": 1}')
-EVALUATION = Evaluation(
-    policy_id=POLICY.id,
-    baseline_id=SFT.id,
+EVALUATION = facts.evaluation(
+    POLICY.id,
+    SFT.id,
     judge="referee",
     judge_version="referee-1",
-    role="decides",
-    settings="s",
-    prompts=1,
-    comparisons=1,
-    unscored=0,
     win_rate=1.0,
     win_rate_low=1.0,
     win_rate_high=1.0,
     policy_score=1.0,
     baseline_score=0.0,
-    policy_tokens=1.0,
-    baseline_tokens=1.0,
-    policy_eos_rate=1.0,
     kl=0.1,
 )
 OURS, THEIRS = (

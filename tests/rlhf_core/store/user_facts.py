@@ -5,7 +5,6 @@ from zlib import crc32
 
 from rlhf_core.records import (
     Candidate,
-    Evaluation,
     EvaluationResult,
     Failure,
     HumanVerdict,
@@ -28,6 +27,7 @@ from rlhf_core.records import (
     SpotCheck,
     Strategy,
 )
+from tests import facts
 from tests.facts import candidate, prompt, response
 
 
@@ -39,24 +39,14 @@ REWARD = model(ModelKind.REWARD, "learns from the rankings")
 POLICY = model(ModelKind.POLICY, "learns from the reward model")
 NEXT = model(ModelKind.POLICY, "goes on from that policy", POLICY.id)
 BASE = model(ModelKind.SFT, "comes before them all")
-EVALUATION = Evaluation(
-    policy_id=POLICY.id,
-    baseline_id=BASE.id,
-    judge="j",
-    judge_version="j-1",
-    role="decides",
-    settings="s",
-    prompts=1,
-    comparisons=1,
-    unscored=0,
+EVALUATION = facts.evaluation(
+    POLICY.id,
+    BASE.id,
     win_rate=1.0,
     win_rate_low=0.1,
     win_rate_high=1.0,
     policy_score=1.0,
     baseline_score=0.0,
-    policy_tokens=1.0,
-    baseline_tokens=1.0,
-    policy_eos_rate=1.0,
     kl=0.1,
 )
 MODELS = [
