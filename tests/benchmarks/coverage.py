@@ -144,16 +144,5 @@ def run(compute: Compute) -> list[Result]:
 
 
 def _row(detail: str, value: float) -> Result:
-    return Result(
-        name="coverage",
-        detail=detail,
-        ours=value,
-        peer=None,
-        ratio=None,
-        low=None,
-        high=None,
-        goal=None,
-        unit=f"of {EXPERIMENTS:,} experiments",
-        peer_version=METHOD,
-        command="python -m tests.benchmarks coverage",
-    )
+    unit = f"of {EXPERIMENTS:,} experiments"
+    return Result.alone("coverage", detail, value, unit, METHOD)

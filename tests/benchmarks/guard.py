@@ -246,19 +246,8 @@ def _row(name: str, trained: Trained) -> Result:
     last = trained.last
     raised = ", ".join(alarm.detector for alarm in last.alarms) or "no alarm"
     gains = f"reward {last.reward_gain or 0:+.3f}, held out {last.held_out_gain or 0:+.3f}"
-    return Result(
-        name="guard",
-        detail=f"{name}: {raised} at step {trained.steps}; {gains}",
-        ours=last.kl,
-        peer=None,
-        ratio=None,
-        low=None,
-        high=None,
-        goal=None,
-        unit="nats an answer",
-        peer_version="",
-        command="python -m tests.benchmarks guard",
-    )
+    detail = f"{name}: {raised} at step {trained.steps}; {gains}"
+    return Result.alone("guard", detail, last.kl, "nats an answer")
 
 
 def run(compute: Compute) -> list[Result]:

@@ -105,16 +105,4 @@ def run(compute: Compute) -> list[Result]:
 
 
 def _row(detail: str, value: float, unit: str) -> Result:
-    return Result(
-        name="nightly",
-        detail=detail,
-        ours=value,
-        peer=None,
-        ratio=None,
-        low=None,
-        high=None,
-        goal=None,
-        unit=unit,
-        peer_version="",
-        command="python -m tests.benchmarks nightly",
-    )
+    return Result.alone("nightly", detail, value, unit)

@@ -30,6 +30,21 @@ class Result:
     ours_peak_gb: float | None = None
     peer_peak_gb: float | None = None
 
+    @classmethod
+    def alone(cls, name: str, detail: str, value: float, unit: str, made_by: str = "") -> "Result":
+        """Return a figure that has no peer.
+
+        Args:
+            name: Of the benchmark, as on the command line.
+            detail: What exactly was measured.
+            value: The figure.
+            unit: Its unit.
+            made_by: Version of what made it.
+        """
+        command = f"python -m tests.benchmarks {name}"
+        nothing = dict.fromkeys(("peer", "ratio", "low", "high", "goal"))
+        return cls(name, detail, value, **nothing, unit=unit, peer_version=made_by, command=command)
+
     def as_dict(self) -> dict[str, object]:
         return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
