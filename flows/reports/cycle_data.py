@@ -66,6 +66,10 @@ SELECT 'judge ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
        sum(latency_seconds), sum(cost_usd)
 FROM judgements SEMI JOIN runs USING (run_id) GROUP BY judge
 UNION ALL
+SELECT 'judge ' || judge || if(role = 'guard', ', for the guard', ', in the reward'), count(*),
+       sum(prompt_tokens), sum(completion_tokens), sum(latency_seconds), sum(cost_usd)
+FROM rollout_verdicts SEMI JOIN runs USING (run_id) GROUP BY judge, role
+UNION ALL
 SELECT 'probes of ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
        sum(latency_seconds), sum(cost_usd)
 FROM judge_probes SEMI JOIN runs USING (run_id) GROUP BY judge ORDER BY ALL"""

@@ -50,13 +50,13 @@ from rlhf_core.models.trunk import Role, Trunk
 ADAM_EPS = 1e-5
 NO_SCORE = (
     "the reward has no score for any answer of the training, so nothing was learnt; look at "
-    "`SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
+    "`SELECT reason, count(*) FROM rollout_verdicts WHERE role = 'reward' GROUP BY reason`"
 )
 NO_DIFFERENCE = (
     "no prompt of the training has two scored answers that differ in score, so nothing was learnt; "
     "use prompts that are neither too easy nor too hard, a reward with more grades, or more "
     "samples_per_prompt; if answers have no score, look at "
-    "`SELECT reason, count(*) FROM rollout_verdicts GROUP BY reason`"
+    "`SELECT reason, count(*) FROM rollout_verdicts WHERE role = 'reward' GROUP BY reason`"
 )
 
 
