@@ -17,7 +17,7 @@ from flows.service.events import Event, announce
 from rlhf_core.evaluation.promotion import decide
 from rlhf_core.evaluation.spending import WinRateBound, bound_win_rate
 from rlhf_core.records import ApprovalRequest, Evaluation, Promotion
-from rlhf_core.store import Store, champions, line_queries
+from rlhf_core.store import Store, champions, line_queries, queries
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def promote(cycle: Cycle, evaluation_id: str) -> bool | None:
         if decision is None:
             work.is_over = False
             return None
-        if work.store.append([decision]):
+        is_new = not queries.known_ids(work.store, Promotion.table, [decision.id])
+        work.store.append([decision])  # its count is 0, too, if the row has to wait in the spool
+        if is_new:
             work.news = "decided"
             _announce(decision)
         # A resumed cycle keeps its first decision.
