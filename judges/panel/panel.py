@@ -140,13 +140,10 @@ class Panelist:
     def missing(
         self, tasks: Sequence[JudgementTask], known: Collection[str]
     ) -> list[JudgementTask]:
-        """Return the tasks of its modes whose judgement is not among the known ids."""
-        return [
-            task
-            for task in tasks
-            if task.prompt.mode in self.settings.modes
-            and self._record(task, _BLANK, "").id not in known
-        ]
+        """Return the tasks of its modes whose judgement is not among the known ids, each once."""
+        asked = [task for task in tasks if task.prompt.mode in self.settings.modes]
+        by_id = {self._record(task, _BLANK, "").id: task for task in asked}
+        return [task for identity, task in by_id.items() if identity not in known]
 
     def judge(self, tasks: Sequence[JudgementTask], attempt: str) -> list[Judgement]:
         """Judge the tasks and return a record of each.

@@ -39,6 +39,12 @@ def test_what_is_known_is_not_asked_again():
     assert judge.missing(tasks, {judgement.id for judgement in first}) == tasks[2:]
 
 
+def test_one_question_that_several_comparisons_need_is_asked_once():
+    judge = panelist()
+    tasks = ranking_tasks(judge, ASKED, CANDIDATES)
+    assert judge.missing([tasks[0], tasks[1], tasks[0], tasks[2], tasks[1]], set()) == tasks
+
+
 def test_a_judge_sees_only_prompts_of_its_modes():
     judge = panelist(modes=["creative"])
     creative = prompt("Write.", mode=Mode.CREATIVE)
