@@ -5,8 +5,11 @@ its outcome is what the tests raise, so that an attack that fails for another re
 for one that was stopped.
 """
 
+import re
+import sys
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 
 CALLS = """
 import ctypes, errno, os, signal, socket, sys, time
@@ -35,10 +38,22 @@ ABSENT = SAID + r"OSError: \[Errno 38\]"
 MISSING = SAID + r"FileNotFoundError: \[Errno 2\]"
 UNWRITTEN = SAID + r"\w+: \[Errno (13|30)\]"
 CAME = SAID + "came through: "
-OWN = r"\['solon-hostile-\d+'\]"
-"""The only entry of the folder that contains the interpreter's environment."""
 ENDED = "^0/[12] the code ended before its tests did"
 STOPPED = "^0/1 stopped after 1 s"
+
+
+def nothing_but_python(folder: str) -> str:
+    """Return a pattern for a folder's listing: it is missing, or leads only to the interpreter.
+
+    Wherever a user keeps the project, its environment is in the sandbox; so are the folders above.
+    """
+    names = [
+        re.escape(Path(prefix).relative_to(folder).parts[0])
+        for prefix in {sys.prefix, sys.base_prefix}
+        if Path(prefix).is_relative_to(folder)
+    ]
+    entry = f"'(?:{'|'.join([*names, 'solon-hostile-[0-9]+'])})'"
+    return rf"{MISSING}|{CAME}\[{entry}(?:, {entry})*\]$"
 
 
 @dataclass(frozen=True)
@@ -66,10 +81,10 @@ FILES = [
     attack("read shadow", "return open('/etc/shadow').read()", MISSING),
     attack("read an ssh key", "return open('{secret}').read()", MISSING),
     attack("list root's home", "return os.listdir('/root/.ssh')", MISSING),
-    attack("list homes", "return os.listdir('/home')", MISSING),
-    attack("list run", "return os.listdir('/run')", MISSING),
-    attack("list tmp", "return os.listdir('/tmp')", f"{MISSING}|{CAME}{OWN}"),
-    attack("list var", "return os.listdir('/var')", MISSING),
+    attack("list homes", "return os.listdir('/home')", nothing_but_python("/home")),
+    attack("list run", "return os.listdir('/run')", nothing_but_python("/run")),
+    attack("list tmp", "return os.listdir('/tmp')", nothing_but_python("/tmp")),
+    attack("list var", "return os.listdir('/var')", nothing_but_python("/var")),
     attack("list sys", "return os.listdir('/sys')", MISSING),
     attack("read own memory", "return open('/proc/self/mem', 'rb').read(1)", MISSING),
     attack("read the first process's files", "return os.listdir('/proc/1/root/etc')", MISSING),
