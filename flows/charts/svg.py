@@ -1,7 +1,8 @@
 """Charts as SVG, from plain numbers."""
 
 import io
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 BEFORE, AFTER, NEUTRAL = "#8a94a6", "#2f7fd8", "#7d8590"
+SERIES = ("#2f7fd8", "#d1690e", "#0f9a78", "#b45fbf", "#8a94a6", "#c0392b")
+"""Colours of curves beside each other; they differ in lightness too, on light and dark grounds."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name such as "$5 or less, $6 or more" is a text
@@ -29,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": NEUTRAL,
 }
 Curve = Sequence[tuple[int, float]]
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,31 @@ def over_kl(
         axes.set_ylabel(label)
 
     return _svg(draw, width=3.15, height=2.0)
+
+
+def curves(named: Mapping[str, Sequence[Points]], x: str, y: str) -> str:
+    """Plot curves in one colour a name, with their points.
+
+    Args:
+        named: Curves by name; each has points (x, y), drawn in the order of x.
+        x: Label of x.
+        y: Label of y.
+
+    Returns:
+        An SVG element.
+    """
+
+    def draw(axes: Axes) -> None:
+        for color, (name, members) in zip(itertools.cycle(SERIES), named.items(), strict=False):
+            for number, points in enumerate(members):
+                label = name if number == 0 else None
+                places = zip(*sorted(points), strict=True)
+                axes.plot(*places, "o-", color=color, markersize=3, linewidth=1.4, label=label)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.legend(frameon=False)
+
+    return _svg(draw, width=4.4, height=2.9)
 
 
 def distribution(before: Sequence[float], after: Sequence[float], label: str) -> str:

@@ -27,6 +27,7 @@ from flows.cli.constitution import app as constitution_app
 from flows.cli.copy import copy
 from flows.cli.deploy import deploy
 from flows.cli.doctor import doctor
+from flows.cli.experiment import experiment
 from flows.cli.export import export
 from flows.cli.forget import forget
 from flows.cli.gc import gc
@@ -133,6 +134,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "lineage": lineage,
         "check": check,
         "what-if": what_if,
+        "experiment": experiment,
         "compare": compare,
         "spot-check": spot_check,
         "retract": retract,
