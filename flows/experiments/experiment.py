@@ -12,6 +12,7 @@ from typing import Literal
 
 from flows.experiments.prompts import PromptMaker
 from rlhf_core.config import Config
+from rlhf_core.config.prompts import PromptSettings
 
 Curve = Sequence[tuple[float, float]]
 
@@ -74,6 +75,8 @@ class Trial:
     """The config with the arm's own settings."""
     feedback: Config
     """The config without them, whose SFT model and candidates the arms of a seed can share."""
+    source_prompts: PromptSettings
+    """The prompts of the user's config, before the experiment made its own from them."""
     data: Path | None = None
     """File of the user's that the experiment reads, if it reads one."""
 

@@ -17,6 +17,7 @@ from flows.experiments.prompts import write_prompts
 from flows.experiments.results import Row, read_row, row_path, write_row, write_rows
 from flows.terminal.progress import duration
 from rlhf_core.config import Config, load_config
+from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import InputError
 from rlhf_core.identity import content_id, digest
 
@@ -53,9 +54,12 @@ class Setting:
         if self.experiment.prompts is None:
             return None
         path = self.folder / "prompts.jsonl"
-        base = load_config(self.base, self.overrides)
-        write_prompts(path, self.experiment.prompts(base.prompts))
+        write_prompts(path, self.experiment.prompts(self._source_prompts))
         return path
+
+    @cached_property
+    def _source_prompts(self) -> PromptSettings:
+        return load_config(self.base, self.overrides).prompts
 
     def trials(self) -> list[Trial]:
         """Return the arms and seeds to measure: all arms of a seed, then the next seed.
@@ -76,6 +80,7 @@ class Setting:
                 seed,
                 self._config(seed, arm.name, arm.settings),
                 self._config(seed, FEEDBACK_LINE, ()),
+                self._source_prompts,
                 self.data,
             )
             for seed in range(1, self.seeds + 1)
