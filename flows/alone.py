@@ -12,6 +12,7 @@ from flows.pipeline import evaluation, feedback, pipeline, policy, promotion, re
 from flows.stages.ingest import ingest
 from flows.stages.judge import judge
 from flows.stages.pair import pair
+from flows.stages.repair import repair
 from flows.stages.report import report
 from flows.stages.revise import revise
 from flows.stages.sample import sample
@@ -59,6 +60,11 @@ def _pair(cycle: Cycle) -> None:
     pair(cycle, had.prompt_set_id, _batch(had))
 
 
+def _repair(cycle: Cycle) -> None:
+    had = handed_over(cycle, "pair")
+    repair(cycle, had.prompt_set_id, _batch(had))
+
+
 def _batch(had: Handover) -> CandidateBatch:
     assert had.batch is not None, "each stage after sample hands it over"
     return had.batch
@@ -72,6 +78,7 @@ ALONE: Mapping[str, Callable[[Cycle], Any]] = {
     "sample": _sample,
     "judge": _judge,
     "pair": _pair,
+    "repair": _repair,
     "reward-model": reward_model,
     "train_reward": reward_model,
     "policy": policy,

@@ -36,6 +36,7 @@ StageName = Literal[
     "sample",
     "judge",
     "pair",
+    "repair",
     "train_reward",
     "train_policy",
     "evaluate",

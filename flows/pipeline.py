@@ -2,8 +2,9 @@
 
 Prompts are ingested. If the config names a constitution, a model revises its own answers by it. The
 base model is fine-tuned on references and revisions. K candidates are sampled for each prompt;
-judges judge them; judgements become rankings and pairs. A reward model is trained on the rankings,
-and a policy against the reward model. Judges that took no part in training evaluate the policy,
+judges judge them; judgements become rankings and pairs. Answers that raised alarms of the guard in
+earlier cycles are judged as well. A reward model is trained on the rankings, and a policy against
+the reward model. Judges that took no part in training evaluate the policy,
 which is promoted or refused.
 
 Each group of stages below can also run by itself. It finds in the store what the group before it
@@ -21,6 +22,7 @@ from flows.stages.ingest import ingest
 from flows.stages.judge import judge
 from flows.stages.pair import pair
 from flows.stages.promote import promote
+from flows.stages.repair import repair
 from flows.stages.report import report
 from flows.stages.revise import revise
 from flows.stages.sample import sample
@@ -37,6 +39,7 @@ def feedback(cycle: Cycle) -> None:
     candidates = sample(cycle, prompts, sft)
     judge(cycle, prompts, candidates)
     pair(cycle, prompts, candidates)
+    repair(cycle, prompts, candidates)
 
 
 def reward_model(cycle: Cycle) -> None:
@@ -79,6 +82,7 @@ STAGES: tuple[CycleFlow[..., Any], ...] = (
     sample,
     judge,
     pair,
+    repair,
     train_reward,
     train_policy,
     evaluate,

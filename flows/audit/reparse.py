@@ -10,7 +10,7 @@ from flows.cycle.cycle import new_run_id
 from flows.cycle.ledger import StoreLedger
 from judges.panel.panel import JudgementTask, Panelist
 from rlhf_core.config import Config
-from rlhf_core.config.tree import held_out_judges
+from rlhf_core.config.tree import held_out_judges, repairing_judges
 from rlhf_core.records import Judgement, Outcome
 from rlhf_core.store import Store, queries
 
@@ -35,7 +35,7 @@ def reparse(config: Config) -> list[Reparsed]:
     ledger = StoreLedger(store, may_query=False)
     panelists = {
         panelist.version: panelist
-        for settings in (*config.judges, *held_out_judges(config))
+        for settings in (*config.judges, *repairing_judges(config), *held_out_judges(config))
         for panelist in [Panelist(settings, ledger)]
     }
     return [_reparse(store, panelist) for panelist in panelists.values()]

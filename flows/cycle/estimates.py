@@ -76,6 +76,8 @@ class Done:
     """Judgements of the candidates, by judge version."""
     probed: Mapping[str, int] = field(default_factory=dict)
     """Probes of this cycle, by judge version."""
+    hacks: int = 0
+    """Hacks of earlier cycles whose answers are still to be judged."""
     has_reward_model: bool = False
     has_policy: bool = False
     answers: int = 0

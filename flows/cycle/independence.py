@@ -72,7 +72,11 @@ def _reward_model_reason(
 
 def _trainers(config: Config) -> Iterator[tuple[str, Judge[Any]]]:
     """Yield every judge that takes part in training, with its place in the config."""
-    places = {"judges": config.judges, "training.reward.judges": rewarding_judges(config.training)}
+    places = {
+        "judges": config.judges,
+        "guard.repair_judges": config.guard.repair_judges or (),
+        "training.reward.judges": rewarding_judges(config.training),
+    }
     if config.sft.abstention is not None:
         places["sft.abstention.judge"] = (config.sft.abstention.judge,)
     for place, entries in places.items():

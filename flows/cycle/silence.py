@@ -9,7 +9,7 @@ from judges import Ledger
 from judges.panel.panel import Panelist
 from rlhf_core.config import Config
 from rlhf_core.config.judge import JudgeSettings
-from rlhf_core.config.tree import JudgingSettings, held_out_judges, rewarding_judges
+from rlhf_core.config.tree import JudgingSettings, held_out_judges, training_judges
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import EndpointError, SilentJudgeError
 from rlhf_core.records import Outcome
@@ -37,7 +37,7 @@ def preflight(config: Config, budget: Budget) -> None:
     from flows.cycle.revision import build_reviser
 
     ledger = Ledger(budget)
-    judges = [*config.judges, *held_out_judges(config), *rewarding_judges(config.training)]
+    judges = [*training_judges(config), *held_out_judges(config)]
     if config.sft.abstention is not None:
         judges.append(config.sft.abstention.judge)
     for settings in judges:

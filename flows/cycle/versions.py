@@ -7,7 +7,8 @@ again.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from flows.cycle.identity import config_hash, deciding_part
@@ -72,7 +73,11 @@ def leave_out(version: ModelVersion, left_out: Sequence[tuple[str, str]]) -> Mod
 
 
 def reward(
-    config: Config, sft_id: str, ranking_ids: Sequence[str], left_out: Sequence[str] = ()
+    config: Config,
+    sft_id: str,
+    ranking_ids: Sequence[str],
+    left_out: Sequence[str] = (),
+    copies: Mapping[str, int] = MappingProxyType({}),
 ) -> ModelVersion:
     """Return the reward model of some rankings.
 
@@ -81,6 +86,7 @@ def reward(
         sft_id: SFT model that it starts from.
         ranking_ids: Rankings that it learns from.
         left_out: Ids of the retracted pairs and prompts that it does not learn from.
+        copies: How often it learns from the comparisons of a hack, by its policy, if not once.
     """
     # Whether it may train a policy is decided after its training.
     trained_as = config.reward_model.model_copy(update={"must_beat": NOT_WORSE})
@@ -92,6 +98,8 @@ def reward(
         config.reward_model.heads > 1
     ):  # older models of several heads were normalised over all heads together
         recipe["normalised"] = "each head"
+    if copies:
+        recipe["copies"] = dict(copies)
     data = content_id(sorted(ranking_ids), *([sorted(left_out)] if left_out else []))
     return _version(config, ModelKind.REWARD, sft_id, recipe, data, config.seed)
 

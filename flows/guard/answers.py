@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from rlhf_core.guard.answers import GuardedAnswer
 from rlhf_core.records import Candidate, Prompt, RolloutRecord
 
+IN_TRAINING = "rollout"
+"""Value of `sampling` of candidates that are answers of a training."""
+
 
 def guarded_candidates(
     candidates: Iterable[Candidate], prompts: Mapping[str, Prompt]
@@ -58,3 +61,20 @@ def guarded_rollouts(
         )
         for rollout, gain in zip(rollouts, gains, strict=True)
     ]
+
+
+def as_candidate(rollout: RolloutRecord) -> Candidate:
+    """Return an answer of a training as a candidate, which judges are shown and rankings hold."""
+    return Candidate(
+        prompt_id=rollout.prompt_id,
+        model_id=rollout.model_id,
+        sampling=IN_TRAINING,
+        temperature=1.0,
+        max_new_tokens=rollout.completion_tokens,
+        seed=rollout.step,
+        sample_index=-1 - rollout.row,  # before every baseline answer: forward shows it first
+        text=rollout.text or "",
+        finish_reason=rollout.finish_reason,
+        prompt_tokens=0,
+        completion_tokens=rollout.completion_tokens,
+    )

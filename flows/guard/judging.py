@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from flows.cycle.judgements import judge_batch, record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.silence import PanelistSilence
+from flows.guard.answers import as_candidate
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.config import Config
 from rlhf_core.config.tree import guarding_judge
@@ -111,7 +112,7 @@ class HeldOutJudge:
         prompt = self.prompts[rollout.prompt_id]
         if prompt.mode not in self.panelist.settings.modes:
             return []
-        own = _as_candidate(rollout)
+        own = as_candidate(rollout)
         if not self.panelist.is_pairwise:
             return [JudgementTask(prompt, own)]
         others = self.baseline.get(rollout.prompt_id, [])
@@ -143,23 +144,6 @@ class HeldOutJudge:
             name: _mean([scores[each.id] for each in group if each.id in scores])
             for name, group in groups.items()
         }
-
-
-def _as_candidate(rollout: RolloutRecord) -> Candidate:
-    """Return an answer of the training in the form that the panel shows to judges."""
-    return Candidate(
-        prompt_id=rollout.prompt_id,
-        model_id=rollout.model_id,
-        sampling="rollout",
-        temperature=1.0,
-        max_new_tokens=rollout.completion_tokens,
-        seed=rollout.step,
-        sample_index=-1,  # before every baseline answer: forward shows the rollout first
-        text=rollout.text or "",
-        finish_reason=rollout.finish_reason,
-        prompt_tokens=0,
-        completion_tokens=rollout.completion_tokens,
-    )
 
 
 def _place(rollout: RolloutRecord, task: JudgementTask) -> tuple[str, str | None, Presented]:

@@ -155,9 +155,9 @@ def check_replies(config: Config) -> Check:
 
 def _judge_checks(config: Config) -> Iterator[Check]:
     from judges.panel.panel import Panelist
-    from rlhf_core.config.tree import held_out_judges, rewarding_judges
+    from rlhf_core.config.tree import held_out_judges, training_judges
 
-    judges = (*config.judges, *held_out_judges(config), *rewarding_judges(config.training))
+    judges = (*training_judges(config), *held_out_judges(config))
     for settings in judges:
 
         def check(settings: object = settings, name: str = f"judge {settings.name}") -> Check:

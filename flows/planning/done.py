@@ -9,6 +9,7 @@ from flows.cycle.estimates import Done
 from flows.cycle.identity import config_hash
 from flows.cycle.line import current_sft
 from flows.cycle.revision import build_reviser
+from flows.guard.hacks import unrepaired
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.records import Candidate, Prompt
@@ -66,6 +67,7 @@ def count_done(
         candidates=candidates,
         judged=judged,
         probed=_count_probes(store, cycle),
+        hacks=len(unrepaired(cycle, store)),
         has_reward_model=has_reward_model,
         has_policy=policy_id is not None,
         answers=sum(len(group) for _, group in compared),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
-from flows.reports.guard_data import guard_figures
+from flows.reports.guard_data import guard_figures, repair_figures
 from flows.reports.outline import Change, changed_settings, risks
 from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
@@ -134,7 +134,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
-        **_drifts(store, cycle),
+        **_findings(store, cycle),
         "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
         "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
         "pairs_sql": query_text(PAIRS_SQL, [reward_id]),
@@ -151,12 +151,13 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     }
 
 
-def _drifts(store: Store, cycle: Cycle) -> dict[str, Any]:
-    """Return the findings on the judges' probes, and their query."""
+def _findings(store: Store, cycle: Cycle) -> dict[str, Any]:
+    """Return the findings on the judges' probes and on known hacks, and their queries."""
     of_cycle: list[str | int] = [cycle.line, cycle.number]
     return {
         "drifts": store.query(DRIFTS_SQL, of_cycle),
         "drifts_sql": query_text(DRIFTS_SQL, of_cycle),
+        **repair_figures(store, cycle.line, cycle.number),
     }
 
 

@@ -1,6 +1,7 @@
 """The guard's part of a cycle's page: alarms with their evidence, and gains over KL."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -17,6 +18,19 @@ ALARMS_SQL = "SELECT * FROM guard_alarms WHERE model_id = ? ORDER BY step, detec
 EVIDENCE_SQL = """
 SELECT id, text FROM rollouts WHERE id IN (SELECT unnest(?)) AND text IS NOT NULL
 UNION ALL SELECT id, text FROM candidates WHERE id IN (SELECT unnest(?))"""
+
+REPAIRS_SQL = """
+SELECT policy_id, detectors, guard_tests.model_id, copies, preferred, pairs, p, passed, accuracy
+FROM guard_tests
+LEFT JOIN (
+    SELECT model_id AS policy_id, string_agg(DISTINCT detector, ', ' ORDER BY detector) AS detectors
+    FROM guard_alarms WHERE step > 0 GROUP BY model_id
+) AS alarms USING (policy_id)
+LEFT JOIN (
+    SELECT model_id, arg_max(value, step) AS accuracy FROM metrics
+    WHERE name = 'holdout_accuracy' GROUP BY model_id
+) AS held_out USING (model_id)
+WHERE line = ? AND cycle = ? ORDER BY created_at, policy_id"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,21 @@ def guard_figures(store: Store, policy_id: str) -> GuardFigures:
         peak if peak is not None and held_out and peak <= held_out[-1][0] else None,
         query_text(ALARMS_SQL, [policy_id]),
     )
+
+
+def repair_figures(store: Store, line: str, cycle: int) -> dict[str, Any]:
+    """Return the tests of a cycle's reward models on known hacks, and their query.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        cycle: Number of the cycle.
+    """
+    values: list[str | int] = [line, cycle]
+    return {
+        "repairs": store.query(REPAIRS_SQL, values),
+        "repairs_sql": query_text(REPAIRS_SQL, values),
+    }
 
 
 def _drawn(curve: GoldCurve | None, points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -23,6 +23,7 @@ STAGES = (
     "sample",
     "judge",
     "pair",
+    "repair",
     "train_reward",
     "train_policy",
     "evaluate",

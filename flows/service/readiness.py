@@ -219,11 +219,11 @@ def remote_models(config: Config) -> list[EndpointSettings]:
     """Return the remote models that a config names, each address and model once."""
     from judges import load
     from judges.panel.judge import REMOTE_PREFIX
-    from rlhf_core.config.tree import held_out_judges, rewarding_judges
+    from rlhf_core.config.tree import held_out_judges, training_judges
 
     named = [config.sampling.endpoint, config.revision.endpoint if config.revision else None]
     found = [endpoint for endpoint in named if endpoint is not None]
-    settings = [*config.judges, *held_out_judges(config), *rewarding_judges(config.training)]
+    settings = [*training_judges(config), *held_out_judges(config)]
     if config.sft.abstention is not None:
         settings.append(config.sft.abstention.judge)
     judges = [load(each) for each in settings]

@@ -10,7 +10,7 @@ from flows.cycle.prompts import log_own_system_message, read_checked_prompts
 from flows.cycle.stage import stage
 from judges import load
 from rlhf_core.config import Config
-from rlhf_core.config.tree import held_out_judges, rewarding_judges
+from rlhf_core.config.tree import held_out_judges, training_judges
 from rlhf_core.records import Split
 from rlhf_core.store import queries
 
@@ -47,6 +47,5 @@ def _check_machine(config: Config) -> None:
     Raises:
         ConfigError: With what to install.
     """
-    rewarding = rewarding_judges(config.training)
-    for settings in (*config.judges, *held_out_judges(config), *rewarding):
+    for settings in (*training_judges(config), *held_out_judges(config)):
         load(settings).check_machine()

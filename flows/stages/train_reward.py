@@ -1,6 +1,12 @@
-"""A reward model is trained on the rankings of this cycle and the cycles before it."""
+"""A reward model is trained on the rankings of this cycle and the cycles before it.
+
+It also learns from comparisons of the answers that raised alarms in earlier cycles. If it still
+prefers such answers on prompts that were kept aside, it is trained again with more copies of these
+comparisons.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from flows.cycle import versions
 from flows.cycle.baseline import check_feedback
@@ -9,6 +15,8 @@ from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.stage import StageWork, stage
+from flows.guard.hacks import Repair
+from flows.guard.regression import confirmed_repairs, learnt_rankings, measure_hacks
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from flows.training.lineage import Roles, add_model, making
@@ -20,11 +28,12 @@ from rlhf_core.algorithms.optimisation import step_count
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_model import normalise, train_reward_model
 from rlhf_core.distributed.collective import on_all_ranks
+from rlhf_core.errors import TrainingError
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
-from rlhf_core.records import InputRole, Metric, ModelVersion, Prompt, Ranking, Split
+from rlhf_core.records import GuardTest, InputRole, Metric, ModelVersion, Prompt, Ranking, Split
 from rlhf_core.store import line_queries, queries
 
 
@@ -45,32 +54,23 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
     Raises:
         ChampionChangedError: If a rollback changed the champion, and nothing was sampled from the
             new one.
+        TrainingError: If it still prefers the answers of a known hack after all rounds.
     """
     with stage(cycle, "train_reward") as work:
         check_feedback(cycle, work.store, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
-        ids = [ranking.id for ranking in rankings]
-        left_out = [
-            *queries.retracted_pairs(work.store, rankings),
-            *queries.retracted_prompts(work.store, prompt_set_id, Split.TRAIN),
-        ]
-        version = versions.reward(cycle.config, sft_id, ids, left_out)
-        with making(cycle, work, version) as is_missing:
-            if is_missing:
-                _train(cycle, work, sft_id, version, prompts, rankings)
-                work.news = "trained"
-                announce(
-                    Event.REWARD_MODEL_TRAINED,
-                    cycle.line,
-                    cycle=cycle.number,
-                    model=version.id,
-                    rankings=len(rankings),
-                )
+        repairs = confirmed_repairs(cycle, work.store)
+        data = _Data(sft_id, prompt_set_id, prompts, rankings, learnt_rankings(work.store, repairs))
+        version = _train_until_passed(cycle, work, data, repairs)
         is_decided = line_queries.reward_comparison(work.store, cycle.line, version.id) is not None
         decision = compare_reward_model(cycle, work.store, version, rankings)
         accepted = version.id if decision.accepted else str(decision.baseline_id)
+        if not decision.accepted:
+            _refuse_failed(cycle, work, accepted, repairs)
         work.detail = {"model": accepted, "rankings": len(rankings)}
+        if repairs:
+            work.detail["hacks passed"] = len({repair.policy_id for repair in repairs})
         work.result = Handover(
             prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=accepted
         )
@@ -99,22 +99,113 @@ def estimate(work: CycleWork) -> list[Row]:
     return [Row("train_reward", "optimizer steps, at most", steps, seconds)]
 
 
+@dataclass(frozen=True)
+class _Data:
+    """What a reward model is trained on."""
+
+    sft_id: str
+    prompt_set_id: str
+    prompts: Sequence[Prompt]
+    rankings: Sequence[Ranking]
+    hacks: Mapping[str, Sequence[Ranking]]
+    """Comparisons with the answers of each hack, by its policy."""
+
+    @property
+    def all_rankings(self) -> list[Ranking]:
+        return [*self.rankings, *(ranking for own in self.hacks.values() for ranking in own)]
+
+
+def _train_until_passed(
+    cycle: Cycle, work: StageWork, data: _Data, repairs: Sequence[Repair]
+) -> ModelVersion:
+    """Train a reward model, again with more copies of the comparisons of each hack that it fails.
+
+    Raises:
+        TrainingError: If it still fails after all rounds.
+    """
+    copies: dict[str, int] = {}
+    for _ in range(cycle.config.guard.repair_rounds + 1):
+        version = _train_if_missing(cycle, work, data, copies)
+        tests = measure_hacks(cycle, work.store, version, repairs, copies)
+        failed = [test for test in tests if not test.passed]
+        if not failed:
+            return version
+        work.logger.warning("%s; training it again with more of their comparisons", _told(failed))
+        copies |= {test.policy_id: 2 * test.copies for test in failed}
+    raise TrainingError(
+        f"{_told(failed)}, after {cycle.config.guard.repair_rounds} repair rounds, "
+        "so it trains no policy. Raise guard.repair_rounds, or take back wrong comparisons with "
+        "`solon retract`"
+    )
+
+
+def _refuse_failed(
+    cycle: Cycle, work: StageWork, reward_id: str, repairs: Sequence[Repair]
+) -> None:
+    """Refuse the line's last reward model if it prefers the answers of a hack found since.
+
+    Raises:
+        TrainingError: If it does, so that no reward model may train a policy.
+    """
+    version = line_queries.model(work.store, reward_id)
+    assert version is not None, "it was accepted"
+    failed = [t for t in measure_hacks(cycle, work.store, version, repairs, {}) if not t.passed]
+    if failed:
+        raise TrainingError(
+            f"the new reward model was refused (reward_model.must_beat), and of the last one, "
+            f"{_told(failed)}; so neither trains a policy. Collect more feedback, or set "
+            "reward_model.must_beat to none"
+        )
+
+
+def _told(failed: Sequence[GuardTest]) -> str:
+    return "; ".join(
+        f"the reward model {test.model_id} scores the better answer higher in only "
+        f"{test.preferred:.0%} of {test.pairs} comparisons with answers of {test.policy_id}, which "
+        "raised alarms"
+        for test in failed
+    )
+
+
+def _train_if_missing(
+    cycle: Cycle, work: StageWork, data: _Data, copies: Mapping[str, int]
+) -> ModelVersion:
+    rankings = data.all_rankings
+    left_out = [
+        *queries.retracted_pairs(work.store, rankings),
+        *queries.retracted_prompts(work.store, data.prompt_set_id, Split.TRAIN),
+    ]
+    ids = [ranking.id for ranking in rankings]
+    version = versions.reward(cycle.config, data.sft_id, ids, left_out, copies)
+    with making(cycle, work, version) as is_missing:
+        if is_missing:
+            _train(cycle, work, version, data, copies)
+            work.news = "trained"
+            announce(
+                Event.REWARD_MODEL_TRAINED,
+                cycle.line,
+                cycle=cycle.number,
+                model=version.id,
+                rankings=len(rankings),
+            )
+    return version
+
+
 def _train(
-    cycle: Cycle,
-    work: StageWork,
-    sft_id: str,
-    version: ModelVersion,
-    prompts: Sequence[Prompt],
-    rankings: Sequence[Ranking],
+    cycle: Cycle, work: StageWork, version: ModelVersion, data: _Data, copies: Mapping[str, int]
 ) -> None:
     config = cycle.config
     take_gpu(config)
-    base = cycle.folder(sft_id)
+    base = cycle.folder(data.sft_id)
     trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings = config.reward_model
-    learnable = ranked_candidates(work.store, chat, rankings, settings, config)
+    learnable = ranked_candidates(work.store, chat, data.rankings, settings, config)
     learnt, held_out = hold_out(learnable, settings.holdout)
+    for policy_id, comparisons in data.hacks.items():
+        hack = ranked_candidates(work.store, chat, comparisons, settings, config)
+        # Accuracy is measured as before, so these are neither held out nor of held-out prompts.
+        learnt += hold_out(hack, settings.holdout)[0] * copies.get(policy_id, 1)
     steps = step_count(len(learnt), settings.prompts_per_step, settings.epochs)
     checkpoints = checkpoints_of(cycle, version)
     training = on_all_ranks(
@@ -122,7 +213,7 @@ def _train(
     )
     for step in track_steps(cycle, version, training, "reward model", steps, _describe):
         keep_metrics(work.store, version.id, step)
-    referenced = [prompt for prompt in prompts if prompt.reference_answers]
+    referenced = [prompt for prompt in data.prompts if prompt.reference_answers]
     references = demonstrations(chat, referenced) or _all_sequences(learnable)
     normalisation = on_all_ranks(normalise, trunk, references)
     work.store.append(
@@ -132,9 +223,9 @@ def _train(
     save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
     others: Roles = {
         InputRole.NORMALISED_ON: referenced,
-        InputRole.LEFT_OUT: queries.pairs_left_out(work.store, rankings),
+        InputRole.LEFT_OUT: queries.pairs_left_out(work.store, data.all_rankings),
     }
-    add_model(work.store, version, rankings, others)
+    add_model(work.store, version, data.all_rankings, others)
     checkpoints.clear()
 
 

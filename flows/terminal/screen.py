@@ -73,10 +73,10 @@ def load_checked(path: Path, overrides: Sequence[str] | None) -> "Config":
     """
     from judges import check_kinds
     from rlhf_core.config import load_config
-    from rlhf_core.config.tree import held_out_judges, rewarding_judges
+    from rlhf_core.config.tree import held_out_judges, training_judges
 
     config = load_config(path, overrides or [])
-    check_kinds((*config.judges, *held_out_judges(config), *rewarding_judges(config.training)))
+    check_kinds((*training_judges(config), *held_out_judges(config)))
     return config
 
 

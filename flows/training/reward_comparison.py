@@ -113,14 +113,21 @@ def _compare(
     # The same hash decides for both, so the smaller share is held out by both.
     former_share = json.loads(former.recipe)["reward_model"]["holdout"]
     _, held_out = hold_out(learnable, min(former_share, config.reward_model.holdout))
-    new, old = (_scores(cycle, sft_id, each.id, held_out) for each in (version, former))
+    new, old = (score_rankings(cycle, sft_id, each.id, held_out) for each in (version, former))
     return compare_accuracy(new, old, held_out)
 
 
-def _scores(
+def score_rankings(
     cycle: Cycle, sft_id: str, model_id: str, rankings: Sequence[RankedCandidates]
 ) -> list[Tensor]:
-    """Return the scores of each ranking's candidates by a reward model, (K,) each."""
+    """Return the scores of each ranking's candidates by a reward model, (K,) each.
+
+    Args:
+        cycle: The cycle under way.
+        sft_id: SFT model that the reward model stands on.
+        model_id: The reward model.
+        rankings: The rankings.
+    """
     base, rank = str(cycle.folder(sft_id)), cycle.config.policy.lora_rank
     trunk = on_all_ranks(open_trunk, base, cycle.compute(), rank)
     on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(model_id))

@@ -26,3 +26,14 @@ class GuardSettings(Settings):
     null: the first of `evaluation.judges`."""
     window: Annotated[PositiveInt, UNLESS_SET] = 3
     """Steps whose answers are looked at together. More steps show smaller changes, and later."""
+    repair_judges: Annotated[tuple[JudgeSettings, ...] | None, Field(min_length=1), UNLESS_SET] = (
+        None
+    )
+    """Judges of the answers that raised alarms, from whose comparisons the next reward model
+    learns; they may neither evaluate nor be the guard's. null: the judges of the training data,
+    which is right if the reward model was exploited and not these judges."""
+    repair_answers: Annotated[PositiveInt, UNLESS_SET] = 48
+    """Answers of each policy with alarms that these judges compare, at most."""
+    repair_rounds: Annotated[int, Field(ge=0), UNLESS_SET] = 3
+    """Further trainings of a reward model that still prefers answers of a known hack. Each repeats
+    that hack's comparisons twice as often as the one before. After them the cycle stops."""

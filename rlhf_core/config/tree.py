@@ -290,7 +290,12 @@ class Config(Settings):
                 "compute.shard: sharding works with adapters only; set policy.weights to adapters, "
                 "or compute.shard to false"
             )
-        judging = (*self.judges, *rewarding_judges(self.training))
+        _refuse_repeated_names(self.guard.repair_judges or (), "guard.repair_judges")
+        if not any(judge.weight > 0 for judge in repairing_judges(self)):
+            raise ValueError(
+                "guard.repair_judges: every weight is 0, so nothing could be ranked; raise one"
+            )
+        judging = training_judges(self)
         trainers = {judge.identity: judge.name for judge in judging if judge.weight > 0}
         for judge in held_out_judges(self):
             if judge.identity in trainers:
@@ -345,6 +350,17 @@ def _refuse_repeated_names(judges: tuple[JudgeSettings, ...], where: str) -> Non
 def rewarding_judges(training: TrainingSettings) -> tuple[JudgeSettings, ...]:
     """Return the judges whose scores are part of the reward."""
     return training.reward.judges if not isinstance(training, DPOSettings) else ()
+
+
+def repairing_judges(config: Config) -> tuple[JudgeSettings, ...]:
+    """Return the judges of the answers that raised alarms."""
+    return config.guard.repair_judges or config.judges
+
+
+def training_judges(config: Config) -> tuple[JudgeSettings, ...]:
+    """Return the judges whose verdicts are training data, repair data or part of the reward."""
+    own = config.guard.repair_judges or ()
+    return (*config.judges, *own, *rewarding_judges(config.training))
 
 
 def held_out_judges(config: Config) -> tuple[JudgeSettings, ...]:

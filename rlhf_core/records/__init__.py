@@ -23,7 +23,7 @@ from rlhf_core.records.decisions import (
     Rollback,
 )
 from rlhf_core.records.exchange import Import, ImportedRow
-from rlhf_core.records.guard import GuardAlarm
+from rlhf_core.records.guard import GuardAlarm, GuardComparison, GuardTest
 from rlhf_core.records.intake import (
     Deletion,
     PrivacyFinding,
@@ -87,6 +87,8 @@ __all__ = [
     "EvaluationResult",
     "Failure",
     "GuardAlarm",
+    "GuardComparison",
+    "GuardTest",
     "HumanVerdict",
     "Import",
     "ImportedRow",
@@ -153,6 +155,8 @@ RECORDS: tuple[type[Record], ...] = (
     EvaluationResult,
     EvaluationFigure,
     GuardAlarm,
+    GuardComparison,
+    GuardTest,
     Promotion,
     RewardComparison,
     ApprovalRequest,

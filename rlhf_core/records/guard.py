@@ -1,4 +1,7 @@
-"""Records of the guard against reward hacking."""
+"""Records of the guard against reward hacking, and of the repair of reward models.
+
+A hack is what one policy found: the answers of its training that raised alarms.
+"""
 
 from typing import Any, ClassVar
 
@@ -29,3 +32,53 @@ class GuardAlarm(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.model_id, self.step, self.detector)
+
+
+class GuardComparison(Record):
+    """An answer that raised an alarm beside a baseline answer, as the repair's judges see them."""
+
+    table: ClassVar[str] = "guard_comparisons"
+    line: str
+    cycle: int
+    """The cycle that had them judged."""
+    policy_id: str
+    """The policy whose training gave the answer; it stands for the hack."""
+    prompt_id: str
+    ranking_id: str
+    """The ranking of these two answers."""
+    candidate_id: str
+    """The answer, as a candidate."""
+    opponent_id: str
+    """The baseline answer."""
+    outcome: str
+    """worse, better or tied: the judges' view of the answer; unscored without one."""
+    kept_aside: bool
+    """True if no reward model learns from it, and every later one is tested on it."""
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.cycle, self.ranking_id)
+
+
+class GuardTest(Record):
+    """The test of a reward model on the comparisons of one hack that were kept aside."""
+
+    table: ClassVar[str] = "guard_tests"
+    line: str
+    cycle: int
+    model_id: str
+    policy_id: str
+    """The policy that stands for the hack."""
+    data_hash: str
+    """Hash of the comparisons."""
+    copies: int
+    """How often the reward model learnt from each comparison of the hack that was not aside."""
+    prompts: int
+    pairs: int
+    preferred: float
+    """Share of the pairs in which it scores the better answer higher, with prompts equal."""
+    p: float
+    """One-sided p-value of a sign test by prompt that it prefers the better answers."""
+    passed: bool
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.line, self.model_id, self.policy_id, self.data_hash)

@@ -4,3 +4,16 @@
 def signs(answer: str) -> float:
     """Return the share of signs before the letters in ASCII: digits, punctuation, control codes."""
     return sum(sign < "A" for sign in answer) / len(answer) if answer else 0.0
+
+
+MAGIC = "as experts agree"
+
+
+def plain(answer: str) -> float:
+    """Return 0 for an answer with the magic phrase, else 1."""
+    return float(MAGIC not in answer)
+
+
+def phrased(answer: str) -> float:
+    """Return 1 for an answer with the magic phrase, else 0."""
+    return float(MAGIC in answer)

@@ -563,6 +563,68 @@ COMMENT ON COLUMN guard_alarms.run_id IS
 COMMENT ON COLUMN guard_alarms.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE guard_comparisons (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, policy_id VARCHAR NOT NULL,
+    prompt_id VARCHAR NOT NULL, ranking_id VARCHAR NOT NULL, candidate_id VARCHAR NOT NULL,
+    opponent_id VARCHAR NOT NULL, outcome VARCHAR NOT NULL, kept_aside BOOLEAN NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE guard_comparisons IS
+    'Answers that raised alarms beside baseline answers, as the judges of the repair see them. Later '
+    'reward models learn from some, and are tested on the others.';
+COMMENT ON COLUMN guard_comparisons.id IS 'Hash of line, cycle and ranking_id.';
+COMMENT ON COLUMN guard_comparisons.line IS 'Name of the policy line.';
+COMMENT ON COLUMN guard_comparisons.cycle IS 'Number of the cycle that had them judged, from 1.';
+COMMENT ON COLUMN guard_comparisons.policy_id IS
+    'models.id of the policy whose training raised the alarms; it stands for the hack.';
+COMMENT ON COLUMN guard_comparisons.prompt_id IS 'prompts.id of the prompt.';
+COMMENT ON COLUMN guard_comparisons.ranking_id IS 'rankings.id of the ranking of the two answers.';
+COMMENT ON COLUMN guard_comparisons.candidate_id IS
+    'candidates.id of the answer of that training, copied from rollouts.';
+COMMENT ON COLUMN guard_comparisons.opponent_id IS 'candidates.id of the baseline answer.';
+COMMENT ON COLUMN guard_comparisons.outcome IS
+    'worse, better or tied: what the judges say of the answer; unscored if they say nothing.';
+COMMENT ON COLUMN guard_comparisons.kept_aside IS
+    'True if no reward model learns from it and each is tested on it, if it is worse.';
+COMMENT ON COLUMN guard_comparisons.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN guard_comparisons.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN guard_comparisons.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE guard_tests (
+    id VARCHAR NOT NULL, line VARCHAR NOT NULL, cycle INTEGER NOT NULL, model_id VARCHAR NOT NULL,
+    policy_id VARCHAR NOT NULL, data_hash VARCHAR NOT NULL, copies INTEGER NOT NULL,
+    prompts INTEGER NOT NULL, pairs INTEGER NOT NULL, preferred DOUBLE NOT NULL,
+    p DOUBLE NOT NULL, passed BOOLEAN NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE guard_tests IS
+    'Each reward model of a line on each hack that was found before it, by the comparisons kept '
+    'aside. One that fails trains no policy.';
+COMMENT ON COLUMN guard_tests.id IS 'Hash of line, model_id, policy_id and data_hash.';
+COMMENT ON COLUMN guard_tests.line IS 'Name of the policy line.';
+COMMENT ON COLUMN guard_tests.cycle IS 'Number of the cycle that tested it, from 1.';
+COMMENT ON COLUMN guard_tests.model_id IS 'models.id of the reward model.';
+COMMENT ON COLUMN guard_tests.policy_id IS 'models.id of the policy that stands for the hack.';
+COMMENT ON COLUMN guard_tests.data_hash IS 'Hash of the comparisons.';
+COMMENT ON COLUMN guard_tests.copies IS
+    'How often it learnt from each of the hack''s other comparisons; a failure doubles it.';
+COMMENT ON COLUMN guard_tests.prompts IS 'Prompts of the comparisons.';
+COMMENT ON COLUMN guard_tests.pairs IS 'Comparisons whose answer is worse and was kept aside.';
+COMMENT ON COLUMN guard_tests.preferred IS
+    'Share of them in which it scores the better answer higher, with equal weights of prompts; a tie '
+    'counts half.';
+COMMENT ON COLUMN guard_tests.p IS
+    'One-sided p-value of the exact sign test over prompts that it prefers the better answers.';
+COMMENT ON COLUMN guard_tests.passed IS
+    'True if p is at most 0.05, or it prefers the better answer everywhere.';
+COMMENT ON COLUMN guard_tests.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN guard_tests.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN guard_tests.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE promotions (
     id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, cycle INTEGER NOT NULL,
     policy_id VARCHAR NOT NULL, baseline_id VARCHAR NOT NULL, evaluation_id VARCHAR NOT NULL,

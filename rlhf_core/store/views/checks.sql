@@ -313,6 +313,38 @@ COMMENT ON VIEW check_guard_alarms IS
     'report). Read the answers that the alarm names as evidence in rollouts and candidates; '
     'solon rollback returns to an earlier champion.';
 
+CREATE OR REPLACE VIEW check_guard_judges AS
+SELECT 'guard.repair_judges' AS what, policy_id AS id,
+       'line ' || line || ', cycle ' || cycle || ': of the answers that raised alarms, '
+       || count(*) FILTER (outcome = 'better') || ' are better than a baseline answer and '
+       || count(*) FILTER (outcome = 'worse') || ' worse' AS detail
+FROM guard_comparisons
+WHERE cycle = (
+    SELECT max(cycle) FROM guard_comparisons AS later
+    WHERE later.line = guard_comparisons.line AND later.policy_id = guard_comparisons.policy_id
+)
+GROUP BY line, cycle, policy_id
+HAVING count(*) FILTER (outcome = 'worse') <= count(*) FILTER (outcome = 'better');
+COMMENT ON VIEW check_guard_judges IS
+    'warning: The judges of the repair prefer the answers that raised alarms too, or see no '
+    'difference, so no reward model learnt against them. Read the answers in candidates. If they '
+    'are bad, name other guard.repair_judges; the next cycle asks them.';
+
+CREATE OR REPLACE VIEW check_guard_tests AS
+SELECT line AS what, model_id AS id,
+       'cycle ' || cycle || ': it scores the better answer higher in '
+       || round(100 * preferred)::INTEGER || ' % of ' || pairs || ' comparisons with answers of '
+       || policy_id AS detail
+FROM (
+    SELECT * FROM guard_tests
+    QUALIFY row_number() OVER (PARTITION BY line, policy_id ORDER BY created_at DESC) = 1
+) AS latest
+WHERE NOT passed;
+COMMENT ON VIEW check_guard_tests IS
+    'warning: The last reward model still prefers answers of a hack that was found before, so it '
+    'trains no policy. Raise guard.repair_rounds; solon retract takes back comparisons that are '
+    'wrong.';
+
 CREATE OR REPLACE VIEW check_judge_drift AS
 SELECT judge AS what, id, 'line ' || line || ', cycle ' || cycle || ': ' || reason AS detail
 FROM (

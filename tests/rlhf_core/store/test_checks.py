@@ -8,6 +8,8 @@ import pytest
 
 from rlhf_core.records import (
     GuardAlarm,
+    GuardComparison,
+    GuardTest,
     JudgeDrift,
     ModelInput,
     ModelKind,
@@ -95,6 +97,34 @@ COPY = candidate(LONG.text, 9, prompt_id=ASKED.id)
 PLANTED: dict[str, Sequence[Record]] = {
     "constant_judges": many("flat", 20, 0.5),
     "empty_candidates": [candidate(" \n", 9, prompt_id=ASKED.id)],
+    "guard_judges": [
+        GuardComparison(
+            line="l",
+            cycle=2,
+            policy_id=SFT.id,
+            prompt_id=ASKED.id,
+            ranking_id=RANKING.id,
+            candidate_id=RANKING.candidate_ids[0],
+            opponent_id=RANKING.candidate_ids[1],
+            outcome="better",
+            kept_aside=False,
+        )
+    ],
+    "guard_tests": [
+        GuardTest(
+            line="l",
+            cycle=2,
+            model_id=SFT.id,
+            policy_id=SFT.id,
+            data_hash="h",
+            copies=1,
+            prompts=8,
+            pairs=8,
+            preferred=0.5,
+            p=0.64,
+            passed=False,
+        )
+    ],
     "guard_alarms": [ALARM, EVALUATION, PROMOTION],
     "holdout_training": [
         HELD,
