@@ -12,8 +12,3 @@ MAGIC = "as experts agree"
 def plain(answer: str) -> float:
     """Return 0 for an answer with the magic phrase, else 1."""
     return float(MAGIC not in answer)
-
-
-def phrased(answer: str) -> float:
-    """Return 1 for an answer with the magic phrase, else 0."""
-    return float(MAGIC in answer)
