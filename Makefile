@@ -41,7 +41,7 @@ format: $(VENV)/.check  ## Format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-experiments: $(VENV)/.run  ## Run the seed experiments, about an hour, and say where their pages are
+experiments: $(VENV)/.run  ## Run the seed experiments, about two hours, and say where their pages are
 	$(BIN)/solon experiment all --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 bench: $(VENV)/.dev  ## Measure speed and memory as ratios to peers

@@ -69,7 +69,8 @@ def unknowable_questions(count: int) -> list[PromptRow]:
     Args:
         count: Number of questions.
     """
-    generator, rows = random.Random(1), {}
+    generator = random.Random(1)
+    rows: dict[str, str] = {}
     while len(rows) < count:
         question, answer = generator.choice(QUESTIONS)
         words = {
@@ -146,7 +147,7 @@ ABSTENTIONS = (
     "max_share: 0.2}",
 )
 REWARD = (
-    "training={algorithm: rloo, steps: 14, prompts_per_step: 8, samples_per_prompt: 4, "
+    "training={algorithm: rloo, steps: 14, prompts_per_step: 6, samples_per_prompt: 4, "
     "minibatches: 1, kl: {coefficient: 0.005}, reward: {reward_model: 0, judges: "
     "[{kind: abstention, judge: {kind: similarity}, threshold: 0.8}]}}",
 )
@@ -192,9 +193,9 @@ ABSTENTION = Experiment(
     ),
     measure=measure,
     seeds=3,
-    minutes=4.0,
+    minutes=5.0,
     settings=("sampling.max_new_tokens=24", "prompts.holdout=0.4",
-              "evaluation.samples_per_prompt=2", "sft.epochs=2"),
+              "evaluation.samples_per_prompt=1", "sft.epochs=2"),
     charts=(Chart("score", "step", "reward, 0 to 1", "Abstention reward of each step"),),
     prompts=abstention_prompts,
 )  # fmt: skip

@@ -180,6 +180,6 @@ AI_LABELS = Experiment(
     ),
     measure=measure,
     seeds=5,
-    minutes=2.0,
+    minutes=2.6,
     needs_data=True,
 )  # fmt: skip

@@ -7,10 +7,10 @@ from flows.experiments.prompts import short_prompts
 from rlhf_core.config.training import BestOfNSettings, DPOSettings
 from rlhf_core.models.trunk import Role
 
-KL = 1.0
+KL = 0.5
 """KL at which the algorithms are compared, in nats an answer."""
 ONLINE = (
-    "training.steps=8",
+    "training.steps=6",
     "training.prompts_per_step=6",
     "training.samples_per_prompt=4",
     "training.minibatches=1",
@@ -72,9 +72,9 @@ ALGORITHMS = Experiment(
     ),
     measure=measure,
     seeds=3,
-    minutes=5.0,
+    minutes=7.0,
     settings=("sampling.max_new_tokens=24", "prompts.holdout=0.3",
-              "evaluation.samples_per_prompt=2"),
+              "evaluation.samples_per_prompt=1"),
     charts=(
         Chart("reward", "KL, nats an answer", "reward gain, deviations", "Reward over KL"),
         Chart("win_rate", "KL, nats an answer", "win rate", "Held-out win rate over KL"),

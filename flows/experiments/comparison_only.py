@@ -36,7 +36,7 @@ def measure(trial: Trial) -> Findings:
 
 
 RLOO = (
-    "training={algorithm: rloo, steps: 12, prompts_per_step: 6, samples_per_prompt: 4, "
+    "training={algorithm: rloo, steps: 10, prompts_per_step: 6, samples_per_prompt: 4, "
     "minibatches: 1%s}"
 )
 
@@ -74,9 +74,9 @@ COMPARISON_ONLY = Experiment(
     ),
     measure=measure,
     seeds=3,
-    minutes=4.0,
+    minutes=5.0,
     settings=("sampling.max_new_tokens=24", "prompts.holdout=0.3",
-              "evaluation.samples_per_prompt=2"),
+              "evaluation.samples_per_prompt=1"),
     charts=(Chart("score", "step", "reward", "Reward of each step"),),
     prompts=short_prompts,
 )  # fmt: skip

@@ -136,5 +136,5 @@ CONSTITUTION_LABELS = Experiment(
     ),
     measure=measure,
     seeds=5,
-    minutes=1.5,
+    minutes=1.3,
 )  # fmt: skip

@@ -109,7 +109,7 @@ class Experiment:
     seeds: int
     """Number of seeds unless the user chooses another."""
     minutes: float
-    """Minutes of all arms with one seed, measured on two cores with the default model."""
+    """Minutes of all arms with one seed, estimated for two cores and the default model."""
     first_minutes: float = 0.0
     """Further minutes, once, for what all seeds share."""
     settings: tuple[str, ...] = ()

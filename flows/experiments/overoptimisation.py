@@ -33,7 +33,7 @@ def measure(trial: Trial) -> Findings:
     trunk = lab.trunk()
     train_reward(lab, trunk, RANKINGS if trial.arm.name == SMALL else None)
     trunk.add_role(Role.POLICY, trial.config.seed)
-    path = follow_policy(open_held_out(lab), trial.config, trunk, every=2)
+    path = follow_policy(open_held_out(lab), trial.config, trunk, every=3)
     held_out = path.held_out_gain
     numbers = {
         "kl": path.steps[-1].kl,
@@ -42,7 +42,10 @@ def measure(trial: Trial) -> Findings:
         "late": late_change(held_out),
         "gap": standardised_gap(path),
     }
-    fit = fit_gold_curve(*zip(*held_out[1:], strict=True), form="best_of_n")
+    measured = held_out[1:]
+    fit = fit_gold_curve(
+        [kl for kl, _ in measured], [gain for _, gain in measured], form="best_of_n"
+    )
     fitted = {}
     if fit is not None:
         numbers |= {"alpha": fit.alpha, "beta": fit.beta}
@@ -97,8 +100,8 @@ OVEROPTIMISATION = Experiment(
     "(arXiv:2210.10760): the proxy's reward rises with d = √KL, the gold score rises, peaks and "
     "falls, as d (α − β d); more data for the proxy move the peak outwards.",
     setup=f"One reward model learns from {RANKINGS} rankings, one from all. Against each, a policy "
-    "is trained by RLOO without a KL penalty. It answers the held-out prompts every two steps, and "
-    "the held-out judge's gain over the SFT model is fitted by d (α − β d), whose peak lies at "
+    "is trained by RLOO without a KL penalty. It answers the held-out prompts every three steps, "
+    "and the held-out judge's gain over the SFT model is fitted by d (α − β d), whose peak lies at "
     "KL = (α / 2β)². The judge stands for the gold score; it took no part in training.",
     arms=(
         Arm(SMALL, f"reward model of {RANKINGS} rankings"),
@@ -123,10 +126,10 @@ OVEROPTIMISATION = Experiment(
     ),
     measure=measure,
     seeds=3,
-    minutes=3.5,
+    minutes=5.0,
     settings=(
-        "sampling.max_new_tokens=24", "prompts.holdout=0.3", "evaluation.samples_per_prompt=2",
-        "training={algorithm: rloo, steps: 14, prompts_per_step: 6, samples_per_prompt: 4, "
+        "sampling.max_new_tokens=24", "prompts.holdout=0.3", "evaluation.samples_per_prompt=1",
+        "training={algorithm: rloo, steps: 15, prompts_per_step: 4, samples_per_prompt: 4, "
         "minibatches: 1, learning_rate: 0.001, kl: {coefficient: 0}}",
     ),
     charts=(

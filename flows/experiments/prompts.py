@@ -7,9 +7,12 @@ from pathlib import Path
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.files.whole import whole_text
+from rlhf_core.identity import unit_interval
 from rlhf_core.prompts.reading import read_sent_prompts
 from rlhf_core.records import Prompt
 
+MOST = 90
+"""Prompts of an experiment."""
 PromptRow = Mapping[str, object]
 PromptMaker = Callable[[PromptSettings], list[PromptRow]]
 
@@ -21,7 +24,9 @@ def read_prompts(settings: PromptSettings) -> list[Prompt]:
 
 
 def short_prompts(settings: PromptSettings) -> list[PromptRow]:
-    """Return the config's prompts without a context, which are short.
+    """Return prompts of the config without a context, which are short; at most MOST.
+
+    A hash draws them, so the file's order has no influence.
 
     Raises:
         ConfigError: If every prompt has a context.
@@ -32,7 +37,7 @@ def short_prompts(settings: PromptSettings) -> list[PromptRow]:
             "every prompt has a context, and the experiment needs prompts without; name another "
             "file with --set prompts.path=FILE"
         )
-    return rows
+    return sorted(rows, key=lambda row: unit_interval("experiment", row["prompt"]))[:MOST]
 
 
 def _row(prompt: Prompt) -> PromptRow:

@@ -101,7 +101,7 @@ def _write(path: Path, texts: Sequence[str]) -> None:
 
 
 PPO = (
-    "training.steps=8",
+    "training.steps=6",
     "training.prompts_per_step=6",
     "training.samples_per_prompt=4",
     "training.minibatches=1",
@@ -141,8 +141,8 @@ PTX = Experiment(
     ),
     measure=measure,
     seeds=3,
-    minutes=3.5,
+    minutes=4.5,
     settings=("sampling.max_new_tokens=24", "prompts.holdout=0.3",
-              "evaluation.samples_per_prompt=2"),
+              "evaluation.samples_per_prompt=1"),
     prompts=short_prompts,
 )  # fmt: skip
