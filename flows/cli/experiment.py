@@ -52,13 +52,7 @@ def experiment(
     from flows.experiments.catalogue import EXPERIMENTS, find_experiment
 
     if name is None or list_all:
-        print_table(
-            ["experiment", "question", "arms", "seeds", "minutes"],
-            [
-                (each.name, each.question, len(each.arms), each.seeds, round(each.all_minutes))
-                for each in EXPERIMENTS.values()
-            ],
-        )
+        _list()
         return
     if name == "all":
         chosen = [each for each in EXPERIMENTS.values() if not each.needs_data or data]
@@ -70,9 +64,8 @@ def experiment(
         Setting(each, folder / each.name, config, overrides or (), seeds or each.seeds, data)
         for each in chosen
     ]
-    for setting in settings:
-        for line in describe_plan(setting):
-            typer.echo(line, err=as_json)
+    for line in (line for setting in settings for line in describe_plan(setting)):
+        typer.echo(line, err=as_json)
     if dry_run:
         return
     if only_page:
@@ -80,6 +73,23 @@ def experiment(
     else:
         stopping.describe(f"`solon experiment {name}`", RESUME)
         pages = _run(settings, as_json)
+    _show(settings, pages, as_json)
+
+
+def _list() -> None:
+    from flows.experiments.catalogue import EXPERIMENTS
+
+    print_table(
+        ["experiment", "question", "arms", "seeds", "minutes"],
+        [
+            (each.name, each.question, len(each.arms), each.seeds, round(each.all_minutes))
+            for each in EXPERIMENTS.values()
+        ],
+    )
+
+
+def _show(settings: "list[Setting]", pages: list[Path], as_json: bool) -> None:
+    """Print the verdicts of each experiment, and the path of its page."""
     if as_json:
         print_json([_verdicts(setting) for setting in settings])
         return
