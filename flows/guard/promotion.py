@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from flows.guard.answers import guarded_candidates
+from flows.guard.answers import Signs, guarded_candidates
 from rlhf_core.config import Config
 from rlhf_core.evaluation.exploitation import judges_misled
 from rlhf_core.evaluation.promotion import EVEN
@@ -24,6 +24,7 @@ def look_before_promotion(
     baseline: Answers,
     evaluations: Sequence[Evaluation],
     trained_on: Sequence[Evaluation],
+    signs: Signs,
 ) -> Look:
     """Return the guard's look at the held-out answers of a policy, beside those of its baseline.
 
@@ -37,13 +38,14 @@ def look_before_promotion(
         baseline: Answers of the baseline, by prompt id.
         evaluations: All evaluations of these answers, the deciding one first.
         trained_on: Those by the reward model and the judges that the policy was trained on.
+        signs: What the reward model shows of both sides' answers beside its scores.
     """
     deciding, by_id = evaluations[0], {prompt.id: prompt for prompt in prompts}
     gain = math.nan if deciding.win_rate is None else deciding.win_rate - EVEN
     samples = config.evaluation.samples_per_prompt
-    usual = guarded_candidates((c for group in baseline.values() for c in group), by_id)
+    usual = guarded_candidates((c for group in baseline.values() for c in group), by_id, signs)
     guard = Guard(usual, Schedule(1, len(prompts), samples, 1), config.guard.false_alarms)
-    answers = guarded_candidates((c for group in policy.values() for c in group), by_id)
+    answers = guarded_candidates((c for group in policy.values() for c in group), by_id, signs)
     look = guard.observe([replace(each, held_out_gain=gain, kl=deciding.kl) for each in answers])
     assert look is not None, "the only step is tested"
     misled = [_misled(each, deciding) for each in judges_misled(deciding, trained_on)]

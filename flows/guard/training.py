@@ -16,15 +16,19 @@ from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.ledger import StoreLedger
 from flows.guard.alarms import alarm_rows, announce_alarms
-from flows.guard.answers import guarded_candidates, guarded_rollouts
+from flows.guard.answers import Signs, guarded_candidates, guarded_rollouts, reward_parts
 from flows.guard.judging import HeldOutJudge
+from flows.guard.reading import signs_of
 from judges.panel.panel import Panelist
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.config import Config
 from rlhf_core.config.training import OnlineSettings
 from rlhf_core.config.tree import guarding_judge
 from rlhf_core.guard.monitor import Guard, Look
 from rlhf_core.guard.thresholds import Schedule
+from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Candidate, GuardAlarm, Metric, Prompt, RolloutRecord
 from rlhf_core.store import Store, queries
@@ -41,6 +45,8 @@ class TrainingGuard:
         model_id: The policy that is trained.
         prompts: Prompts of the training.
         baseline: Answers of the model that the training begins from, by prompt id.
+        signs: What the reward model shows of the baseline's answers; none if it is no part of the
+            reward.
     """
 
     def __init__(
@@ -50,9 +56,11 @@ class TrainingGuard:
         model_id: str,
         prompts: Sequence[Prompt],
         baseline: Answers,
+        signs: Signs,
     ) -> None:
         config, settings = cycle.config, cycle.config.training
         assert isinstance(settings, OnlineSettings)
+        self.reward = settings.reward
         self.cycle, self.store, self.model_id = cycle, store, model_id
         self.prompts = {prompt.id: prompt for prompt in prompts}
         ledger = StoreLedger(store, cycle.budget)
@@ -65,7 +73,10 @@ class TrainingGuard:
             config.guard.window,
         )
         self.guard = Guard(
-            guarded_candidates(answers, self.prompts), schedule, config.guard.false_alarms
+            guarded_candidates(answers, self.prompts, signs),
+            schedule,
+            config.guard.false_alarms,
+            len(reward_parts(self.reward)),
         )
         self.seen = 0
         """Number of steps observed."""
@@ -106,7 +117,8 @@ class TrainingGuard:
     ) -> tuple[Look | None, bool]:
         """Return the look at the next step, if it is one, and whether it is the best so far."""
         gains = self.judge.gains(rollouts)
-        look = self.guard.observe(guarded_rollouts(rollouts, self.prompts, entropy, gains))
+        answers = guarded_rollouts(rollouts, self.prompts, entropy, gains, self.reward)
+        look = self.guard.observe(answers)
         self.seen += 1
         if look is None or look.held_out_gain is None or look.held_out_gain <= self._best:
             return look, False
@@ -130,6 +142,7 @@ def open_guard(
     prompts: Sequence[Prompt],
     start_id: str,
     trunk: Trunk,
+    reader: RewardReader | None,
 ) -> TrainingGuard | None:
     """Return the guard of a policy's training; None if it is off, or there is nothing to watch.
 
@@ -140,12 +153,18 @@ def open_guard(
         prompts: Prompts of the training.
         start_id: The champion or SFT model that the training begins from.
         trunk: Acts as that model in the policy's role.
+        reader: Reads answers with the reward model; None if it is no part of the reward.
     """
-    config = cycle.config
-    if config.guard.action == "off" or not isinstance(config.training, OnlineSettings):
+    if not is_watched(cycle.config):
         return None
     baseline = _baseline(cycle, store, start_id, prompts, trunk)
-    return TrainingGuard(cycle, store, model_id, prompts, baseline)
+    signs = signs_of(reader, policy_chat(trunk.tokenizer, cycle.config.policy), prompts, baseline)
+    return TrainingGuard(cycle, store, model_id, prompts, baseline, signs)
+
+
+def is_watched(config: Config) -> bool:
+    """Return True if the guard watches the training of a config's policies."""
+    return config.guard.action != "off" and isinstance(config.training, OnlineSettings)
 
 
 def _baseline(

@@ -20,6 +20,7 @@ from flows.cycle.probes import probe_judges
 from flows.cycle.stage import stage
 from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.promotion import look_before_promotion
+from flows.guard.reading import open_reader, signs_of
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from judges import Ledger
@@ -114,7 +115,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
-            alarms = _alarms(config, comparison, evaluations)
+            alarms = _alarms(config, comparison, evaluations, work.store, models)
             details = _details(config, comparison, judged, judgements)
             work.store.append([*evaluations, *details, *alarms])
             work.news = f"{len(evaluations)} new"
@@ -304,19 +305,26 @@ def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answer
 
 
 def _alarms(
-    config: Config, comparison: ModelComparison, evaluations: Sequence[Evaluation]
+    config: Config,
+    comparison: ModelComparison,
+    evaluations: Sequence[Evaluation],
+    store: Store,
+    models: _Models,
 ) -> list[GuardAlarm]:
     """Return the alarms that the guard raises on these answers; none if it is off."""
     if config.guard.action == "off":
         return []
     trained_on = [each for each in evaluations if each.role in (TRAINED_ON, PROXY)]
+    prompts, sides = comparison.prompts, (comparison.policy, comparison.baseline)
+    reader = open_reader(store, models.trunk, models.chat, models.reward_id, config)
+    read = [signs_of(reader, models.chat, prompts, side) for side in sides]
     look = look_before_promotion(
         config,
-        comparison.prompts,
-        comparison.policy,
-        comparison.baseline,
+        prompts,
+        *sides,
         evaluations,
         trained_on,
+        {**read[0], **read[1]},
     )
     return alarm_rows(config, evaluations[0].policy_id, look, step=0)
 

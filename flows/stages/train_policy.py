@@ -14,7 +14,8 @@ from flows.cycle.handover import Handover
 from flows.cycle.judgements import record_judge_models
 from flows.cycle.ledger import StoreLedger
 from flows.cycle.stage import StageWork, stage
-from flows.guard.training import TrainingGuard, open_guard
+from flows.guard.reading import open_reader
+from flows.guard.training import TrainingGuard, is_watched, open_guard
 from flows.guard.training import estimate as estimate_guard
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
@@ -29,6 +30,7 @@ from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep, step_count
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import Reward
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.config import Config
@@ -216,7 +218,10 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
     others: Roles = {}
     judges = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
     start = origins.champion or origins.sft_id
-    guard = open_guard(cycle, work.store, version.id, prompts, start, trunk)
+    reader = None
+    if is_watched(config) and scores_with_reward_model(settings):
+        reader = open_reader(work.store, trunk, chat, origins.reward_id, config)
+    guard = open_guard(cycle, work.store, version.id, prompts, start, trunk, reader)
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(
             cycle, work.store, origins.sft_id, origins.recipe, prompts
@@ -228,7 +233,7 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
         )
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
-        reward = _reward(config, trunk, prompts, judges)
+        reward = _reward(config, trunk, prompts, judges, reader)
         steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, reward, guard)
         total = count_steps_against_reward(settings, len(prompts))
         reward_version = line_queries.model(work.store, origins.reward_id)
@@ -251,11 +256,15 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
 
 
 def _reward(
-    config: Config, trunk: Trunk, prompts: Sequence[Prompt], judges: RewardJudges
+    config: Config,
+    trunk: Trunk,
+    prompts: Sequence[Prompt],
+    judges: RewardJudges,
+    reader: RewardReader | None,
 ) -> Reward:
     settings = config.training
     assert not isinstance(settings, DPOSettings)
-    return on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges))
+    return on_all_ranks(build_reward, settings.reward, trunk, prompts, RankZeroOnly(judges), reader)
 
 
 def _train_against_reward(
@@ -301,9 +310,12 @@ def _train_against_reward(
 
 def reads_reward_model(settings: TrainingSettings) -> bool:
     """Return True if a training scores with the reward model or initialises its critic from it."""
-    if isinstance(settings, DPOSettings):
-        return False
-    return settings.reward.reward_model > 0 or isinstance(settings, PPOSettings)
+    return scores_with_reward_model(settings) or isinstance(settings, PPOSettings)
+
+
+def scores_with_reward_model(settings: TrainingSettings) -> bool:
+    """Return True if the reward model is part of the reward of a training."""
+    return not isinstance(settings, DPOSettings) and settings.reward.reward_model > 0
 
 
 def count_steps_against_reward(settings: OnlineSettings | BestOfNSettings, prompts: int) -> int:
@@ -326,6 +338,10 @@ def _as_json(parts: Mapping[str, float]) -> str:
     return json.dumps({name: score for name, score in parts.items() if not math.isnan(score)})
 
 
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
 def _rollout_records(
     model_id: str, step: RolloutStep, prompts: Sequence[Prompt]
 ) -> list[RolloutRecord]:
@@ -336,11 +352,12 @@ def _rollout_records(
             row=row,
             prompt_id=prompts[answer.prompt_index].id,
             text=answer.text,
-            score=None if math.isnan(score) else score,
+            score=_known(score),
             kl=kl,
             completion_tokens=len(answer.tokens.response_ids),
             finish_reason=answer.finish_reason,
             parts=_as_json({name: scores[row] for name, scores in step.parts.items()}),
+            **{name: _known(signs[row]) for name, signs in step.signs.items()},
         )
         for row, (answer, score, kl) in enumerate(
             zip(step.rollouts, step.scores, step.kl, strict=True)

@@ -123,7 +123,7 @@ def ranked_candidates(
         if preferences.any():
             prompt_ids = tuple(chat.prompt_ids(by_id[ranking.prompt_id].conversation))
             members = [candidates[candidate_id] for candidate_id in ranking.candidate_ids]
-            sequences = tuple(TokenSequence(prompt_ids, _answer_ids(chat, m)) for m in members)
+            sequences = tuple(TokenSequence(prompt_ids, answer_ids(chat, m)) for m in members)
             if ranking.recipe in external and not _fits(sequences, config):
                 too_long += 1
                 continue
@@ -146,7 +146,7 @@ def ranked_candidates(
     return learnable
 
 
-def _answer_ids(chat: ChatFormat, candidate: Candidate) -> tuple[int, ...]:
+def answer_ids(chat: ChatFormat, candidate: Candidate) -> tuple[int, ...]:
     """Return the sampled tokens if known, else the text's; none of an answer without any text."""
     return candidate.token_ids or tuple(chat.answer_ids(candidate.text, candidate.is_finished))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flows.cycle.silence import SilenceCounter
 from judges import Answer, Ledger, Opinion, PointwiseJudge, load
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import Reward, RewardPart, reward_model_score, weighted_sum
 from rlhf_core.algorithms.rollouts import Rollout
 from rlhf_core.config import JudgeSettings
@@ -94,6 +95,7 @@ def build_reward(
     trunk: Trunk,
     prompts: Sequence[Prompt],
     judges: RankZeroOnly[RewardJudges],
+    reader: RewardReader | None = None,
 ) -> Reward:
     """Return the weighted sum of the settings, without parts of weight 0.
 
@@ -104,10 +106,11 @@ def build_reward(
         trunk: Trunk with the reward model.
         prompts: Prompts that rollouts refer to by index.
         judges: State of the judges, on rank 0.
+        reader: Reads answers with the trunk's reward model; None reads scores and heads only.
     """
     parts = {}
     if settings.reward_model > 0:
-        score = reward_model_score(trunk, settings.caution)
+        score = reward_model_score(reader or RewardReader(trunk), settings.caution)
         parts[PROXY] = RewardPart(settings.reward_model, score)
     for judge in settings.judges:
         if judge.weight > 0:

@@ -110,6 +110,7 @@ def train_best_of_n(
             tuple(scores.tolist()),
             tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
             {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
+            {name: tuple(sign.tolist()) for name, sign in rewards.signs.items()},
         )
         checkpoints.save(step, state)
     if not best:

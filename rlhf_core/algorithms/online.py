@@ -160,6 +160,7 @@ def _learn(training: OnlineTraining, step: int, drawn: DrawnAnswers) -> RolloutS
         tuple(scores.tolist()),
         tuple(kl.tolist()),
         {name: tuple(part.tolist()) for name, part in drawn.rewards.parts.items()},
+        {name: tuple(sign.tolist()) for name, sign in drawn.rewards.signs.items()},
     )
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rollouts import Rollout
-from rlhf_core.algorithms.scoring import head_scores
-from rlhf_core.models.trunk import Role, Trunk
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class Rewards:
     """Scores of each part by name, before weights, (B,); NaN without a score."""
     applies: Mapping[str, Tensor] = field(default_factory=dict)
     """Answers that a part applies to, by the part's name, (B,); a missing name applies to all."""
+    signs: Mapping[str, Tensor] = field(default_factory=dict)
+    """Signs that an answer is unlike what the reward model learnt from, by name, (B,)."""
 
 
 Reward = Callable[[Sequence[Rollout]], Tensor | Rewards]
@@ -34,7 +35,7 @@ class RewardPart:
     """One addend of a reward."""
 
     weight: float
-    score: Callable[[Sequence[Rollout]], Tensor]
+    score: Reward
     """Scores a batch of rollouts, (B,); NaN without a score."""
     applies_to: Callable[[Rollout], bool] = lambda rollout: True
     """Returns True if the part applies to an answer; it adds 0 to the reward of the others."""
@@ -52,7 +53,9 @@ def weighted_sum(parts: Mapping[str, RewardPart]) -> Reward:
     """
 
     def reward(rollouts: Sequence[Rollout]) -> Rewards:
-        scores = {name: part.score(rollouts) for name, part in parts.items()}
+        scored = {name: as_rewards(part.score(rollouts)) for name, part in parts.items()}
+        scores = {name: rewards.total for name, rewards in scored.items()}
+        signs = {name: sign for each in scored.values() for name, sign in each.signs.items()}
         applies = {
             name: torch.tensor([part.applies_to(rollout) for rollout in rollouts])
             for name, part in parts.items()
@@ -60,7 +63,7 @@ def weighted_sum(parts: Mapping[str, RewardPart]) -> Reward:
         addends = [parts[n].weight * torch.where(applies[n], s, 0.0) for n, s in scores.items()]
         is_asked = torch.stack(list(applies.values())).any(dim=0)
         total = torch.where(is_asked, torch.stack(addends).sum(dim=0), math.nan)
-        return Rewards(total, scores, applies)
+        return Rewards(total, scores, applies, signs)
 
     return reward
 
@@ -79,6 +82,7 @@ def join_rewards(batches: Sequence[Rewards]) -> Rewards:
             name: torch.cat([batch.applies[name] for batch in batches])
             for name in batches[0].applies
         },
+        {name: torch.cat([batch.signs[name] for batch in batches]) for name in batches[0].signs},
     )
 
 
@@ -100,16 +104,17 @@ def reward_metrics(rewards: Rewards) -> dict[str, float]:
     return metrics
 
 
-def reward_model_score(trunk: Trunk, caution: float) -> Callable[[Sequence[Rollout]], Tensor]:
+def reward_model_score(reader: RewardReader, caution: float) -> Reward:
     """Return the score of the trunk's reward role: mean of its heads − caution · their deviation.
 
     Args:
-        trunk: Holds the reward role.
+        reader: Reads answers with the reward role.
         caution: Number of standard deviations of the heads to subtract.
     """
 
-    def score(rollouts: Sequence[Rollout]) -> Tensor:
-        each = head_scores(trunk, [answer.tokens for answer in rollouts], Role.REWARD)
-        return each.mean(dim=1) - caution * each.std(dim=1, correction=0)
+    def score(rollouts: Sequence[Rollout]) -> Rewards:
+        read = reader.read([answer.tokens for answer in rollouts])
+        deviation = read.heads.std(dim=1, correction=0)
+        return Rewards(read.heads.mean(dim=1) - caution * deviation, signs=read.signs)
 
     return score

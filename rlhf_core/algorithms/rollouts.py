@@ -52,6 +52,8 @@ class RolloutStep(TrainingStep):
     """KL of each answer from the reference, in nats."""
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Scores of each part of the reward by name, before weights; NaN without one."""
+    signs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Signs that an answer is unlike what the reward model learnt from, by name; NaN if unknown."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,34 @@ def head_scores(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role) ->
     return all_reduce(run_within_memory(trunk, read))
 
 
+@torch.no_grad()
+def scores_and_features(
+    trunk: Trunk, sequences: Sequence[TokenSequence], role: Role
+) -> tuple[Tensor, Tensor]:
+    """Return the scores of each sequence, and the hidden states that they are linear functions of.
+
+    Args:
+        trunk: Holds the role.
+        sequences: The N sequences.
+        role: The role whose head is read.
+
+    Returns:
+        Scores, (N, members), and features, (N, H), in fp32 on the CPU.
+    """
+
+    def read() -> tuple[Tensor, Tensor]:
+        scores = torch.zeros(len(sequences), trunk.heads[role].members)
+        features = torch.zeros(len(sequences), trunk.hidden_size)
+        for group, batch in trunk.forward_batches(sequences):
+            last = batch.at_last(trunk.hidden_states(role, batch))
+            scores[group] = trunk.heads[role].member_scores(last).cpu()
+            features[group] = last.float().cpu()
+        return scores, features
+
+    scores, features = run_within_memory(trunk, read)
+    return all_reduce(scores), all_reduce(features)
+
+
 def sequence_kl(trunk: Trunk, sequences: Sequence[TokenSequence], temperature: float) -> Tensor:
     """Return Σ log π − log π_reference over the tokens of each answer.
 

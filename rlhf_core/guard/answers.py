@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _WORDS = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces: each sign is a word
@@ -32,6 +33,12 @@ class GuardedAnswer:
     """Gain by the held-out judge: its score less the mean score of baseline answers to the prompt,
     or its probability that the answer is better than one of them, less one half. NaN without an
     opinion."""
+    addends: Mapping[str, float] = field(default_factory=dict)
+    """What each part of a mixed reward adds to it, by name; none if a part has no score."""
+    disagreement: float = math.nan
+    """Deviation of the reward model's heads on it; NaN if unknown."""
+    distance: float = math.nan
+    """Distance from the nearest answer that the reward model learnt from; NaN if unknown."""
 
 
 def words(text: str) -> list[str]:

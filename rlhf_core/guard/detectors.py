@@ -51,14 +51,29 @@ class Detector:
         return (self.above is not None) + (self.below is not None)
 
 
+SIGNS = (
+    Detector(
+        "disagreement", lambda a: a.disagreement, "answers that divide the reward model's heads"
+    ),
+    Detector(
+        "distance", lambda a: a.distance, "answers unlike those that the reward model learnt from"
+    ),
+)
+"""Detectors of the signs that an answer is unlike what the reward model learnt from."""
+
+
 def detectors(baseline: Sequence[GuardedAnswer]) -> tuple[Detector, ...]:
     """Return all detectors of means, for a policy that began as the model of the baseline.
+
+    Those of the reward model's signs are left out if no baseline answer has the sign.
 
     Args:
         baseline: Answers of that model; their commonest words are the language to keep.
     """
     language = partial(common_share, common=common_words(answer.text for answer in baseline))
+    signs = [each for each in SIGNS if any(each.measure(a) == each.measure(a) for a in baseline)]
     return (
+        *signs,
         Detector("length", lambda a: float(a.tokens), "longer answers", "shorter answers"),
         Detector(
             "repetition",

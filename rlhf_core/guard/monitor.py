@@ -3,7 +3,8 @@
 A detector beyond its threshold shows that the policy drifted, which a better policy does as well.
 It raises an alarm only if the held-out judge sees no gain in the same answers. Text that is aimed
 at the judge raises one by itself. So does over-optimisation: the reward rose since the start, and
-the held-out score fell since its best window, both beyond chance.
+the held-out score fell since its best window, both beyond chance. A part of the reward that
+explains its rise alone (`dominance.py`) is like any other drift.
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 from rlhf_core.guard.answers import GuardedAnswer
 from rlhf_core.guard.boilerplate import Boilerplate, Gram, boilerplate, gram_shares, grams
 from rlhf_core.guard.detectors import Detector, detectors
+from rlhf_core.guard.dominance import DOMINANT_PART, MOST, Lead, leading_part
 from rlhf_core.guard.overoptimisation import chance_of_rise
 from rlhf_core.guard.thresholds import (
     BOILERPLATE,
@@ -68,17 +70,24 @@ class Guard:
         baseline: Answers of the model that the training begins from.
         schedule: Windows of the training.
         false_alarms: Bound of the chance of any alarm in a training in which nothing is learnt.
+        parts: Number of parts of the reward.
+        further_tests: Tests outside this guard that share the rate.
     """
 
     baseline: Sequence[GuardedAnswer]
     schedule: Schedule
     false_alarms: float
+    parts: int = 1
+    further_tests: int = 0
     _steps: list["_Step"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.detectors = detectors(self.baseline)
+        further = self.further_tests + 1 + (self.parts > 1)
+        self.rate = rate_per_test(self.detectors, self.false_alarms, further)
+        """Part of the false-alarm rate that each test may spend over a whole training."""
         self.thresholds = learn_thresholds(
-            self.baseline, self.detectors, self.schedule, self.false_alarms
+            self.baseline, self.detectors, self.schedule, self.false_alarms, further
         )
         self._usual_grams = gram_shares([grams(answer) for answer in self.baseline])
 
@@ -107,6 +116,10 @@ class Guard:
         repeated = boilerplate(window.grams, self._usual_grams)
         values = {each.name: window.value(each) for each in self.detectors}
         alarms = [self._drift(each, window, gain) for each in self.detectors]
+        lead = leading_part(self._start(step).addends, window.addends)
+        if lead is not None:
+            values[DOMINANT_PART] = lead.share
+            alarms.append(self._dominated(lead, window, gain))
         alarms.append(self._repeated(repeated, window, gain))
         alarms.append(self._overoptimised(step, window))
         first = _Window(self._steps[:1])
@@ -151,6 +164,24 @@ class Guard:
         reason = f"{name}: {said} ({value:.3g}, usually {_range(threshold)}); {_verdict(gain)}"
         return Alarm(name, value, limit, reason, tuple(evidence[:EVIDENCE]))
 
+    def _start(self, step: int) -> "_Window":
+        """Return the first window that was tested; an empty one unless it ended before this one."""
+        width, first = self.schedule.width, self.schedule.looks[0]
+        return _Window(self._steps[first - width : first] if first <= step - width else [])
+
+    def _dominated(self, lead: Lead, window: "_Window", gain: float) -> Alarm | None:
+        """Return an alarm if one part of the reward explains its rise alone, beyond chance."""
+        limit = self.rate / ((len(self.schedule.looks) - 1) * self.parts)
+        if lead.chance >= limit or gain > 0:
+            return None
+        reason = (
+            f"{DOMINANT_PART}: {lead.part!r} explains {lead.share:.0%} of the reward's rise (more "
+            f"than {MOST:.0%} beyond chance); {_verdict(gain)}"
+        )
+        return Alarm(
+            DOMINANT_PART, lead.chance, limit, reason, window.most_of(lead.part)[:EVIDENCE]
+        )
+
     def _overoptimised(self, step: int, window: "_Window") -> Alarm | None:
         """Return an alarm if the reward rose and the held-out score fell, both beyond chance."""
         width, looks = self.schedule.width, self.schedule.looks
@@ -161,8 +192,7 @@ class Guard:
         best = max(gains, key=lambda at: _mean(gains[at]))
         rise = chance_of_rise(earlier[min(earlier)].rewards, window.rewards)
         chance = max(rise, chance_of_rise(window.gains, gains[best]))
-        rate = rate_per_test(self.detectors, self.false_alarms)
-        limit = rate / (len(looks) * (len(looks) - 1) / 2)
+        limit = self.rate / (len(looks) * (len(looks) - 1) / 2)
         if chance >= limit:
             return None
         reason = (
@@ -202,6 +232,15 @@ class _Window:
         """The mean reward of each prompt that has one."""
         return _prompt_means(self.answers, lambda answer: answer.reward)
 
+    @cached_property
+    def addends(self) -> list[dict[str, float]]:
+        """The mean of what each part adds to the reward, by prompt."""
+        known = by_prompt([answer for answer in self.answers if answer.addends])
+        return [
+            {name: _mean([answer.addends[name] for answer in group]) for name in group[0].addends}
+            for group in known
+        ]
+
     def value(self, detector: Detector) -> float:
         values, weights = self._measured(detector)
         return float(values @ weights / weights.sum()) if weights.any() else math.nan
@@ -211,6 +250,12 @@ class _Window:
         values, weights = self._measured(detector)
         order = np.argsort(-values if is_high else values, kind="stable")
         return [self.answers[place].id for place in order if weights[place] > 0]
+
+    def most_of(self, part: str) -> tuple[str, ...]:
+        """Return the ids of the answers to which a part of the reward adds most."""
+        known = [answer for answer in self.answers if answer.addends]
+        most = sorted(known, key=lambda answer: -answer.addends[part])
+        return tuple(answer.id for answer in most)
 
     def least_liked(self) -> tuple[str, ...]:
         """Return the ids of the rewarded answers, those of the least held-out gain first."""

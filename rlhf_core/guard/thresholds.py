@@ -91,6 +91,7 @@ def learn_thresholds(
     detectors: Sequence[Detector],
     schedule: Schedule,
     false_alarms: float,
+    further_tests: int = 1,
     seed: int = 0,
 ) -> dict[str, Threshold]:
     """Return the threshold of each detector, of boilerplate too, by name.
@@ -103,6 +104,7 @@ def learn_thresholds(
         schedule: Windows of the training.
         false_alarms: Bound of the chance that any detector exceeds a threshold in a whole training
             in which nothing is learnt.
+        further_tests: Tests beside the detectors' that share this rate.
         seed: Seed of the simulation.
 
     Raises:
@@ -112,7 +114,7 @@ def learn_thresholds(
     if not groups:
         raise ValueError("no answers to learn thresholds from")
     answers = [answer for group in groups for answer in group]
-    replicates = math.ceil(IN_TAIL / rate_per_test(detectors, false_alarms))
+    replicates = math.ceil(IN_TAIL / rate_per_test(detectors, false_alarms, further_tests))
     draw = _Resampling(groups, schedule, np.random.default_rng(seed))
     simulated = _Simulated(answers, detectors)
     for start in range(0, replicates, draw.block):
@@ -121,12 +123,17 @@ def learn_thresholds(
     return simulated.thresholds(IN_TAIL)
 
 
-def rate_per_test(detectors: Sequence[Detector], false_alarms: float) -> float:
+def rate_per_test(
+    detectors: Sequence[Detector], false_alarms: float, further_tests: int = 1
+) -> float:
     """Return the part of the false-alarm rate that each test may spend over a whole training.
 
-    The tests are the thresholds of the detectors, of boilerplate, and over-optimisation.
+    Args:
+        detectors: The detectors of means; each threshold is a test, and that of boilerplate.
+        false_alarms: Bound of the chance of any false alarm.
+        further_tests: Other tests, such as the one for over-optimisation.
     """
-    return false_alarms / (sum(detector.sides for detector in detectors) + 2)
+    return false_alarms / (sum(detector.sides for detector in detectors) + 1 + further_tests)
 
 
 def by_prompt(answers: Sequence[GuardedAnswer]) -> list[list[GuardedAnswer]]:

@@ -79,6 +79,10 @@ class RolloutRecord(Record):
     finish_reason: str
     parts: str | None = None
     """A JSON object with the terms of the score by name, before weights."""
+    disagreement: float | None = None
+    """Deviation of the reward model's heads on it; null with one head, or without the model."""
+    distance: float | None = None
+    """Distance from the nearest answer that the reward model learnt from; null if unknown."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.model_id, self.step, self.row)

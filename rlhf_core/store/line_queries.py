@@ -15,6 +15,7 @@ from rlhf_core.records import (
     ModelInput,
     ModelVersion,
     Promotion,
+    Ranking,
     RewardComparison,
     StageRun,
 )
@@ -29,6 +30,17 @@ def model(store: Store, model_id: str) -> ModelVersion | None:
 
 def inputs_of(store: Store, model_id: str) -> list[ModelInput]:
     return store.rows(ModelInput, "model_id = ?", [model_id])
+
+
+def rankings_learnt(store: Store, model_id: str) -> list[Ranking]:
+    """Return the rankings that a model learnt from, by id; forgotten ones are missing."""
+    rankings = store.rows(
+        Ranking,
+        "id IN (SELECT input_id FROM model_inputs "
+        "WHERE model_id = ? AND role = 'learnt' AND input_table = 'rankings')",
+        [model_id],
+    )
+    return sorted(rankings, key=lambda ranking: ranking.id)
 
 
 def promotions_of(store: Store, line: str) -> dict[int, Promotion]:

@@ -25,6 +25,7 @@ from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import normalise, train_reward_model
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import reward_model_score
 from rlhf_core.algorithms.rollouts import roll_out
 from rlhf_core.config.training import DPOSettings, PPOSettings
@@ -90,7 +91,7 @@ def ppo(
     add_critic(trunk, settings)
     sampling = SamplingSettings(max_new_tokens=int(tokens))
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
-    reward = reward_model_score(trunk, caution=0.0)
+    reward = reward_model_score(RewardReader(trunk), caution=0.0)
     return train_online(trunk, prompts, reward, settings, sampling, seed=1)
 
 
@@ -121,7 +122,7 @@ def ppo_to_reward(
     scores: list[float] = []
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
     sampling = SamplingSettings(max_new_tokens=int(tokens))
-    reward = reward_model_score(trunk, caution=0.0)
+    reward = reward_model_score(RewardReader(trunk), caution=0.0)
     for step in train_online(trunk, prompts, reward, settings, sampling, seed=1):
         yield step
         scores.append(step.metrics["score"])
@@ -141,7 +142,7 @@ def fixed_reward(
     seeds = [[number] for number in range(len(prompts))]
     sampling = SamplingSettings(max_new_tokens=48)
     answers = roll_out(trunk, prompts, range(len(prompts)), seeds, sampling)
-    scores = reward_model_score(trunk, caution=0.0)(answers)
+    scores = reward_model_score(RewardReader(trunk), caution=0.0)(answers).total
     save_role(trunk, Role.REWARD, Path(folder) / "role", Path(locate(trunk.tokenizer.name_or_path)))
     head = trunk.heads[Role.REWARD].linear
     save_classifier(trunk, Path(folder) / "classifier")

@@ -115,11 +115,33 @@ def test_a_resumed_training_decides_the_same(hacked: Config):
     batch = cycle.batch(sampler, hacked.sampling, 1)
     prompts = store.rows(Prompt, "split = 'train'")
     baseline = queries.candidates_by_prompt(store, sampler, batch.sampling, batch.seed, prompts)
-    guard = TrainingGuard(cycle, store, model_id, prompts, baseline)
+    guard = TrainingGuard(cycle, store, model_id, prompts, baseline, {})
     before = store.counts()
     guard.watch(RolloutStep(last, STEPS, {"entropy": entropy.value}), own)
     assert guard.verdict() == Verdict(is_best=False, is_last=True)
     assert store.counts() == before
+
+
+def test_the_reward_model_s_signs_of_every_answer_are_watched(server: str, tmp_path: Path):
+    """Two heads, and a reward of two parts; the steps are too few for an alarm of the lead."""
+    parts = "{reward_model: 1.0, judges: [{kind: function, function: 'tests.flows.hacks:signs'}]}"
+    training = (
+        "training={algorithm: rloo, steps: 6, prompts_per_step: 4, samples_per_prompt: 2, "
+        f"missing_eos_score: null, reward: {parts}}}"
+    )
+    config = smoke(tmp_path, training, "reward_model.heads=2", "guard.action=report")
+    run_cycles(config, 1, is_quiet=True)
+    store = Store(config.store)
+    for rollout in store.rows(RolloutRecord):
+        assert rollout.disagreement is not None
+        assert rollout.disagreement >= 0
+        assert rollout.distance is not None
+        assert 0 <= rollout.distance <= 2
+    last = {each.name: each.value for each in store.rows(Metric, "step = 6")}
+    window = store.rows(RolloutRecord, "step > 3")
+    for name in ("disagreement", "distance"):
+        mean = sum(getattr(each, name) for each in window) / len(window)
+        assert last[f"guard_{name}"] == pytest.approx(mean)
 
 
 def test_the_guard_s_judge_may_not_judge_training_data(tmp_path: Path):

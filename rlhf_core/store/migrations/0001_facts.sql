@@ -373,7 +373,7 @@ CREATE TABLE rollouts (
     prompt_id VARCHAR NOT NULL, text VARCHAR, score DOUBLE, kl DOUBLE NOT NULL,
     completion_tokens INTEGER NOT NULL, finish_reason VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL,
-    parts VARCHAR
+    parts VARCHAR, disagreement DOUBLE, distance DOUBLE
 );
 COMMENT ON TABLE rollouts IS
     'Answers that a policy sampled while it was trained, with their rewards.';
@@ -403,6 +403,12 @@ COMMENT ON COLUMN rollouts.code_version IS
 COMMENT ON COLUMN rollouts.parts IS
     'JSON object with the score of the reward model and of each judge in the reward, before '
     'weights; parts without an opinion are left out.';
+COMMENT ON COLUMN rollouts.disagreement IS
+    'Standard deviation of the scores of the reward model''s heads; null with a single head, or '
+    'where the reward model is no part of the reward.';
+COMMENT ON COLUMN rollouts.distance IS
+    '1 - cosine to the nearest answer, to another prompt, that the reward model learnt from, in '
+    'the features that its head reads; null where no guard measures it.';
 
 CREATE TABLE metrics (
     id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, step INTEGER NOT NULL, name VARCHAR NOT NULL,

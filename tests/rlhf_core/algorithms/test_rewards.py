@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import (
     RewardPart,
     as_rewards,
@@ -85,8 +86,9 @@ def test_a_plain_function_is_a_reward():
 
 def test_caution_takes_off_the_deviation_of_the_heads(trunk: Trunk):
     trunk.add_role(Role.REWARD, seed=1, heads=4)
-    mean = reward_model_score(trunk, 0.0)(ANSWERS)
-    cautious = reward_model_score(trunk, 2.0)(ANSWERS)
+    reader = RewardReader(trunk)
+    mean = reward_model_score(reader, 0.0)(ANSWERS).total
+    cautious = reward_model_score(reader, 2.0)(ANSWERS).total
     each = trunk.head_scores(Role.REWARD, trunk.batch([a.tokens for a in ANSWERS]))
     expected = each.mean(1) - 2 * each.std(1, correction=0)
     torch.testing.assert_close(cautious, expected.detach(), atol=1e-5, rtol=1e-5)

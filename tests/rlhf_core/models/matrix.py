@@ -23,6 +23,7 @@ from rlhf_core.algorithms.dpo import train_dpo
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
+from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import reward_model_score
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
@@ -216,7 +217,7 @@ def _ppo_gap(trunk: Trunk) -> float:
     )  # fmt: skip
     add_critic(trunk, settings)
     (step,) = train_online(
-        trunk, PROMPTS, reward_model_score(trunk, 0.0), settings,
+        trunk, PROMPTS, reward_model_score(RewardReader(trunk), 0.0), settings,
         SamplingSettings(max_new_tokens=8), seed=1,
     )  # fmt: skip
     return max(step.metrics["sampling_gap"], abs(step.metrics["first_log_ratio"]))
