@@ -18,6 +18,7 @@ from rlhf_core.errors import ConfigError, UnknownUserError
 from rlhf_core.identity import code_version, login_name
 from rlhf_core.prompts.users import UserHashes
 from rlhf_core.records import Deletion, PromptTombstone, Record
+from rlhf_core.store.forgotten_evidence import remove_evidence
 from rlhf_core.store.lake.lake import Lake
 from rlhf_core.store.store import Store
 from rlhf_core.store.user_key import VARIABLE, user_hashes, user_hashes_to_write
@@ -111,6 +112,7 @@ def forget(store: Store, user_id: str) -> Forgetting:
             "UPDATE prompt_sets SET prompt_ids = shorter.prompt_ids "
             f"FROM ({SHORTER_SETS}) AS shorter WHERE shorter.id = prompt_sets.id"
         )
+        remove_evidence(connection)
         for table in plan.rows:
             connection.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM doomed)")
         connection.execute("COMMIT")
