@@ -12,11 +12,11 @@ from flows.cycle.cycle import REPORTS, Cycle, evaluation_sampling
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.probes import evaluation_judge
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.errors import InputError
 from rlhf_core.evaluation.comparison import (
     Answers,
-    EvaluationJudge,
     JudgedComparison,
     ModelComparison,
     settings_hash,
@@ -36,6 +36,7 @@ from rlhf_core.records import (
     Record,
 )
 from rlhf_core.store import Store, line_queries, queries
+from rlhf_core.store.judge_probes import deviations_until
 
 FILE = "external"
 """The finish reason of an answer that came from a file."""
@@ -174,10 +175,8 @@ def _judge(
         ]
 
     judge_missing(store, ledger, panelists, tasks_for, "comparing", config.judging)
-    seats = [
-        EvaluationJudge(each.settings.name, each.version, REPORTS, each.settings.scale)
-        for each in panelists
-    ]
+    deviations = deviations_until(store, cycle.line, cycle.number)
+    seats = [evaluation_judge(each, REPORTS, deviations) for each in panelists]
     ids = {c.id for side in (policy, baseline) for p in prompts for c in side[p.id]}
     judgements = [
         judgement

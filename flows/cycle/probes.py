@@ -16,6 +16,7 @@ from flows.terminal.progress import progress
 from judges.panel.panel import JudgementTask, Panelist
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import EndpointError
+from rlhf_core.evaluation.comparison import EvaluationJudge
 from rlhf_core.evaluation.judge_drift import (
     FALSE_ALARMS,
     DriftTest,
@@ -91,6 +92,22 @@ def probe_judges(cycle: Cycle, store: Store, judges: Sequence[JudgeSettings], sp
     store.append(drifts)
     for drift in drifts:
         _report(cycle, drift)
+
+
+def evaluation_judge(
+    panelist: Panelist, role: str, deviations: Mapping[str, float]
+) -> EvaluationJudge:
+    """Return a judge of an evaluation, with the noise of its scores.
+
+    Args:
+        panelist: The judge.
+        role: Its role in the evaluation.
+        deviations: Measured standard deviations by judge version. A judge that compares asks in
+            both orders and has a probability, so its noise is none of a score's.
+    """
+    deviation = 0.0 if panelist.is_pairwise else deviations.get(panelist.version, 0.0)
+    settings = panelist.settings
+    return EvaluationJudge(settings.name, panelist.version, role, settings.scale, deviation)
 
 
 def _ask(

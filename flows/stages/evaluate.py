@@ -4,7 +4,7 @@ The store also keeps how the training judges and the reward model score the same
 scores rise and the deciding judge's do not, the policy has learnt to exploit them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from flows.cycle.baseline import check_policy
@@ -16,7 +16,7 @@ from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
-from flows.cycle.probes import probe_judges
+from flows.cycle.probes import evaluation_judge, probe_judges
 from flows.cycle.stage import stage
 from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.promotion import look_before_promotion
@@ -55,6 +55,7 @@ from rlhf_core.records import (
     Split,
 )
 from rlhf_core.store import Store, line_queries, queries
+from rlhf_core.store.judge_probes import deviations_until
 
 Panel = dict[Panelist, str]
 """All judges of the answers, with their roles.
@@ -106,7 +107,8 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
         probe_judges(cycle, work.store, _held_out_only(config), Split.HOLDOUT)
         _score_missing(work.store, models, prompts, [policy, baseline])
-        seats = _seats(panel, models)
+        deviations = deviations_until(work.store, cycle.line, cycle.number)
+        seats = _seats(panel, models, deviations)
         judgements = _judgements(work.store, [policy, baseline], seats)
         settings = settings_hash(config, prompts, seats, judgements)
         evaluations = _stored_evaluations(work.store, policy_id, baseline_id, settings, seats)
@@ -243,12 +245,9 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
     )
 
 
-def _seats(panel: Panel, models: _Models) -> list[EvaluationJudge]:
-    """Return all judges of the answers, including the reward model."""
-    judges = [
-        EvaluationJudge(p.settings.name, p.version, role, p.settings.scale)
-        for p, role in panel.items()
-    ]
+def _seats(panel: Panel, models: _Models, deviations: Mapping[str, float]) -> list[EvaluationJudge]:
+    """Return all judges of the answers, including the reward model, with their own noise."""
+    judges = [evaluation_judge(panelist, role, deviations) for panelist, role in panel.items()]
     return [*judges, EvaluationJudge(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
 
 

@@ -1,5 +1,6 @@
 """Comparison of policy and baseline on the same prompts by one judge."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +24,8 @@ Answers = Mapping[str, Sequence[Candidate]]
 """Candidates of one model by prompt id, in sample order."""
 
 
+ROUNDING = 1e-6
+"""Relative difference of two scores that is rounding."""
 REWARD_SCALE = 1.0
 """Scale of rewards: the reward model was trained with P = σ(difference)."""
 
@@ -34,6 +37,17 @@ class EvaluationJudge(NamedTuple):
     version: str
     role: str
     scale: float = DEFAULT_SCALE
+    deviation: float = 0.0
+    """Standard deviation of a score about the judge's mean on a question, measured by asking
+    again; 0 for a judge that repeats itself."""
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of two scores that is a tie: the judge's own noise is as large.
+
+        Two scores with independent errors differ by √2 deviations.
+        """
+        return math.sqrt(2) * self.deviation
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,7 @@ class ModelComparison:
             baseline_tokens=_mean([c.completion_tokens for c in baseline]),
             policy_eos_rate=_mean([float(c.finish_reason == "eos") for c in policy]),
             kl=self.kl,
+            tie_tolerance=seat.tolerance,
         )
         return JudgedComparison(evaluation, self._results(evaluation.id, margins))
 
@@ -89,7 +104,7 @@ class ModelComparison:
         votes = Votes(judgements, {seat.version: seat.scale})
         return [
             [
-                margin_of(votes, seat.version, ours, theirs, config.preferences.tie_margin)
+                margin_of(votes, seat, ours, theirs, config.preferences.tie_margin)
                 for ours, theirs in self._pairs(prompt)
             ]
             for prompt in self.prompts
@@ -130,24 +145,40 @@ class JudgedComparison(NamedTuple):
 
 
 def margin_of(
-    votes: Votes[Judgement], version: str, ours: Candidate, theirs: Candidate, tie_margin: float
+    votes: Votes[Judgement],
+    judge: EvaluationJudge,
+    ours: Candidate,
+    theirs: Candidate,
+    tie_margin: float,
 ) -> float | None:
     """Return by how much a judge prefers our answer; 0 for a tie, None without an opinion.
 
     Identical texts are tied whatever their scores: in bf16 the score of a text varies slightly with
-    its batch.
+    its batch. So are two scores that differ by no more than the judge's own noise, or by rounding.
 
     Args:
         votes: Votes on both answers.
-        version: Version of the judge.
+        judge: The judge.
         ours: The policy's answer.
         theirs: The baseline's answer.
         tie_margin: Largest margin of a tie, as in rankings.
     """
+    opinions = votes.judgements_of(judge.version, ours.id, theirs.id)
     if ours.text == theirs.text:
-        return 0.0 if votes.judgements_of(version, ours.id, theirs.id) else None
-    margin = votes.margin(version, ours.id, theirs.id)
-    return 0.0 if margin is not None and abs(margin) <= tie_margin else margin
+        return 0.0 if opinions else None
+    margin = votes.margin(judge.version, ours.id, theirs.id)
+    if margin is None:
+        return None
+    return 0.0 if abs(margin) <= tie_margin or _is_noise(opinions, judge.tolerance) else margin
+
+
+def _is_noise(opinions: Sequence[Judgement], tolerance: float) -> bool:
+    """Return True if two scores differ by at most a tolerance, or by rounding."""
+    scores = [each.score for each in opinions if each.opponent_id is None]
+    if len(scores) < 2 or None in scores:
+        return False
+    one, other = (score or 0.0 for score in scores)
+    return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=tolerance)
 
 
 def settings_hash(

@@ -155,6 +155,8 @@ class Evaluation(Record):
     baseline_tokens: float
     policy_eos_rate: float
     kl: float
+    tie_tolerance: float = 0.0
+    """Largest difference of two scores that is a tie by the judge's own noise."""
 
     def identity(self) -> tuple[Any, ...]:
         return (self.policy_id, self.baseline_id, self.judge, self.judge_version, self.settings)

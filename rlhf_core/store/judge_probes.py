@@ -74,6 +74,24 @@ def first_repeats(probes: list[JudgeProbe], cycle: int) -> dict[str, JudgeProbe]
     return repeats
 
 
+def deviations_until(store: Store, line: str, cycle: int) -> dict[str, float]:
+    """Return the standard deviation of each probed judge's verdicts, by judge version.
+
+    It is the one that was measured last, up to a cycle. Judges without one repeat themselves, or
+    were never asked twice.
+
+    Args:
+        store: The store.
+        line: The policy line.
+        cycle: Number of the cycle.
+    """
+    drifts = store.rows(
+        JudgeDrift, "line = ? AND cycle <= ? AND deviation IS NOT NULL", [line, cycle]
+    )
+    ordered = sorted(drifts, key=lambda drift: drift.cycle)
+    return {each.judge_version: each.deviation for each in ordered if each.deviation is not None}
+
+
 def drifts_of(store: Store, line: str, cycle: int) -> list[JudgeDrift]:
     """Return the drift of each judge that was probed in a cycle of a line.
 

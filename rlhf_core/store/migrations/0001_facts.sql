@@ -434,6 +434,7 @@ CREATE TABLE evaluations (
     unscored INTEGER NOT NULL, win_rate DOUBLE, win_rate_low DOUBLE, win_rate_high DOUBLE,
     policy_score DOUBLE, baseline_score DOUBLE, policy_tokens DOUBLE NOT NULL,
     baseline_tokens DOUBLE NOT NULL, policy_eos_rate DOUBLE NOT NULL, kl DOUBLE NOT NULL,
+    tie_tolerance DOUBLE NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
 );
 COMMENT ON TABLE evaluations IS
@@ -474,6 +475,9 @@ COMMENT ON COLUMN evaluations.policy_eos_rate IS
     'Share of answers that the policy ended itself, 0 to 1.';
 COMMENT ON COLUMN evaluations.kl IS
     'Mean KL divergence of the policy from the SFT model, in nats an answer.';
+COMMENT ON COLUMN evaluations.tie_tolerance IS
+    'Largest difference of two scores that counts as a tie: sqrt(2) times the judge''s deviation in '
+    'judge_drifts when it was evaluated; 0 for a judge that repeats itself or compares.';
 COMMENT ON COLUMN evaluations.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN evaluations.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';

@@ -141,6 +141,36 @@ def test_scores_and_rewards_that_differ_by_noise_are_tied(
 
 
 @pytest.mark.parametrize(
+    ("apart", "rate"), [(0.28, 0.5), (0.29, 1.0)], ids=["within its noise", "beyond it"]
+)
+def test_scores_that_differ_by_less_than_a_judge_s_own_noise_are_tied(apart: float, rate: float):
+    """A score has deviation 0.2, so two differ by √2 · 0.2 = 0.2828 by chance."""
+    policy, baseline = answers("policy"), answers("sft")
+    judgements = [score(a, 0.0) for group in baseline.values() for a in group]
+    judgements += [score(a, apart) for group in policy.values() for a in group]
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    noisy = VERIFIER._replace(deviation=0.2)
+    found = compared.evaluate(CONFIG, judgements, noisy).evaluation
+    assert found.win_rate == rate
+    assert found.tie_tolerance == pytest.approx(0.28284, abs=1e-5)
+
+
+@pytest.mark.parametrize(("apart", "rate"), [(5e-7, 0.5), (2e-5, 1.0)])
+def test_scores_that_differ_by_rounding_are_tied(apart: float, rate: float):
+    """Also where no margin is a tie, and the scale is tiny."""
+    policy, baseline = answers("policy"), answers("sft")
+    judgements = [score(a, 0.8) for group in baseline.values() for a in group]
+    judgements += [score(a, 0.8 * (1 + apart)) for group in policy.values() for a in group]
+    compared = ModelComparison(PROMPTS, policy, baseline, kl=0.0, settings="s")
+    config = CONFIG.model_copy(
+        update={"preferences": CONFIG.preferences.model_copy(update={"tie_margin": 0.0})}
+    )
+    sharp = VERIFIER._replace(scale=1e-6)
+    found = compared.evaluate(config, judgements, sharp).evaluation
+    assert (found.win_rate, found.tie_tolerance) == (rate, 0.0)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"evaluation.temperature": 0.5},

@@ -1,8 +1,21 @@
 """Probes are the same questions in every cycle: drawn by hash from a line's first judged cycle."""
 
-from rlhf_core.records import Candidate, CycleRun, Judgement, JudgeProbe, Outcome, Split
+from rlhf_core.records import (
+    Candidate,
+    CycleRun,
+    JudgeDrift,
+    Judgement,
+    JudgeProbe,
+    Outcome,
+    Split,
+)
 from rlhf_core.store import Store
-from rlhf_core.store.judge_probes import choose_probes, first_repeats, probes_until
+from rlhf_core.store.judge_probes import (
+    choose_probes,
+    deviations_until,
+    first_repeats,
+    probes_until,
+)
 from tests.facts import candidate, prompt
 
 PROMPTS = [prompt(f"Question {number}?") for number in range(12)]
@@ -45,6 +58,30 @@ def test_probes_are_of_different_prompts_of_the_first_cycle(store: Store):
     assert len(everything) == 10
     assert chosen(store, 6) == chosen(store, 32)[:6]
     assert chosen(store, 32, split=Split.HOLDOUT) == chosen(store, 32, line="other") == []
+
+
+def drift(cycle: int, deviation: float | None, line: str = "l", version: str = "j-1"):
+    return JudgeDrift(
+        line=line,
+        cycle=cycle,
+        judge="j",
+        judge_version=version,
+        probes=4,
+        unavailable=0,
+        noise=deviation,
+        deviation=deviation,
+        drifted=False,
+        reason="",
+    )
+
+
+def test_a_judge_s_deviation_is_the_last_one_measured_on_the_line_until_a_cycle(store: Store):
+    """A later cycle does not change what an earlier evaluation counted."""
+    store.append([drift(1, 0.1), drift(2, 0.2), drift(3, None), drift(4, 0.4)])
+    store.append([drift(1, 0.9, line="other"), drift(2, 0.3, version="j-2")])
+    assert deviations_until(store, "l", 1) == {"j-1": 0.1}
+    assert deviations_until(store, "l", 3) == {"j-1": 0.2, "j-2": 0.3}
+    assert deviations_until(store, "none", 3) == {}
 
 
 def test_questions_that_were_asked_again_stay_probes(store: Store):
