@@ -21,6 +21,7 @@ from judges.panel.judge import (
     with_costs,
 )
 from rlhf_core.config import Settings
+from rlhf_core.evaluation.aspects import Flag, Grade, Reading, Unread, readings_to_json
 from rlhf_core.records import Outcome
 from rlhf_core.records.rubric import Criterion, rubric_from_json
 
@@ -32,6 +33,11 @@ OF_PROMPT = "prompt"
 CRITERION = 'Does the answer meet this criterion: "{criterion}"?'
 EXPECTED_CRITERIA = 8
 """Criteria of a prompt, for the plan; published rubrics have 7 to 12 (arXiv:2507.17746)."""
+
+
+def expected_grade(probabilities: Mapping[str, float]) -> float:
+    """Return the mean of the grades, weighted by their probabilities."""
+    return sum(int(grade) * share for grade, share in probabilities.items())
 
 
 class Aspect(Settings):
@@ -70,8 +76,16 @@ class Aspect(Settings):
         """Return the expected value, from 0 (worst) to 1 (best)."""
         if self.highest is None:
             return probabilities[str(self.best)]
-        expected = sum(int(grade) * share for grade, share in probabilities.items())
-        return (expected - 1) / (self.highest - 1)
+        return (expected_grade(probabilities) - 1) / (self.highest - 1)
+
+    def reading(self, choice: Choice) -> Reading:
+        """Return what was read of the aspect, in its own unit, or why nothing was."""
+        if choice.probabilities is None:
+            return Unread(unread=choice.record.reason or "", is_scale=self.highest is not None)
+        if self.highest is None:
+            return Flag(yes=round(choice.probabilities[YES], 4))
+        grade = round(expected_grade(choice.probabilities), 4)
+        return Grade(grade=grade, highest=self.highest)
 
 
 class Rubric(Settings):
@@ -100,7 +114,7 @@ class RubricJudge(LanguageModelJudge[RubricOptions], PointwiseJudge[RubricOption
     """
 
     Options = RubricOptions
-    code = "1"
+    code = "2"
 
     def fixed_prompts(self) -> str:
         rubric = CRITERION if self._is_of_prompt else self._rubric.model_dump_json()
@@ -185,24 +199,27 @@ def applies(aspect: Aspect, answer: Answer) -> bool:
 
 
 def read(rubric: Rubric, choices: Mapping[str, Choice]) -> Opinion:
-    """Return the opinion on one answer from the choices for its aspects."""
+    """Return the opinion on one answer from the choices for its aspects.
+
+    The raw output holds what was read of each aspect, also if another could not be read.
+    """
     records = [choice.record for choice in choices.values()]
+    aspects = {one.name: one for one in rubric.aspects if one.name in choices}
+    made_of = readings_to_json({name: aspects[name].reading(choices[name]) for name in choices})
     values: dict[str, float] = {}
     for name, choice in choices.items():
         if choice.probabilities is None:
             failed = choice.record
-            opinion = Opinion(failed.outcome, reason=f"{name}: {failed.reason}")
+            reason = f"{name}: {failed.reason}"
+            opinion = Opinion(failed.outcome, raw_output=made_of, reason=reason)
             return with_costs(opinion, records)
-        (aspect,) = (one for one in rubric.aspects if one.name == name)
-        values[name] = aspect.value(choice.probabilities)
-    weights = {one.name: one.weight for one in rubric.aspects if one.name in values}
-    total = sum(weights.values())
+        values[name] = aspects[name].value(choice.probabilities)
+    total = sum(one.weight for one in aspects.values())
     if total == 0:
-        return with_costs(
-            Opinion(Outcome.ABSTAINS, reason="no aspect that counts applies"), records
-        )
-    score = sum(weights[name] * value for name, value in values.items()) / total
-    made_of = json.dumps({name: round(value, 4) for name, value in values.items()})
+        reason = "no aspect that counts applies"
+        opinion = Opinion(Outcome.ABSTAINS, raw_output=made_of, reason=reason)
+        return with_costs(opinion, records)
+    score = sum(aspects[name].weight * value for name, value in values.items()) / total
     return with_costs(scored(score, made_of), records)
 
 

@@ -8,6 +8,7 @@ seconds a token, divided among the processes that train together.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from flows.cycle.benchmarks import check_benchmarks
 from flows.cycle.cycle import Cycle, next_cycle
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import Estimate
@@ -160,6 +161,7 @@ def _check(config: Config, panelists: Sequence[Panelist]) -> None:
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
+    check_benchmarks(config)
 
 
 def _next_work(

@@ -10,19 +10,17 @@ from markupsafe import Markup
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
+from flows.reports.evaluation_data import evaluation_details
 from flows.reports.guard_data import guard_figures, repair_figures
 from flows.reports.outline import Change, changed_settings, risks
 from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
-from rlhf_core.evaluation.abstention_table import AFTER, BEFORE, SHARES
-from rlhf_core.evaluation.evaluation_figures import BY_PART, LENGTH_CONTROLLED
 from rlhf_core.evaluation.wear import describe_wear
 from rlhf_core.records import (
     PROXY,
     ApprovalRequest,
     Candidate,
     Evaluation,
-    EvaluationFigure,
     GuardAlarm,
     Judgement,
     Mode,
@@ -100,7 +98,8 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     deciding = next(e for e in stored if e.id == promotion.evaluation_id)
     evaluations = [e for e in stored if e.settings == deciding.settings]
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
-    controlled = _length_controlled(store, evaluations)
+    details = evaluation_details(store, evaluations, deciding)
+    controlled = details["length_controlled"]
     answers = _Answers(store, cycle, promotion)
     stages = store.query(
         "SELECT stage, sum(seconds) AS seconds FROM stage_runs WHERE line = ? AND cycle = ? "
@@ -117,7 +116,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "deciding": deciding,
         "evaluations": sorted(evaluations, key=lambda e: (e.role != DECIDES, e.role == PROXY)),
         "win_rates": _win_rates(evaluations),
-        "length_controlled": controlled,
+        **details,
         "risks": risks(
             deciding,
             [e for e in evaluations if e.role in (TRAINED_ON, PROXY)],
@@ -125,8 +124,6 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
             controlled[deciding.id].value if deciding.id in controlled else None,
         ),
         "changes": _changes(store, cycle, promotion.config_hash),
-        "parts": _parts(store, deciding),
-        "abstention": _abstention(store, evaluations),
         "curves": _curves(store, promotion.policy_id),
         "guard": guard_figures(store, promotion.policy_id),
         "rewards": answers.reward_chart(reward_id),
@@ -264,42 +261,6 @@ def _win_rates(evaluations: Sequence[Evaluation]) -> Markup:
         if e.win_rate is not None and e.win_rate_low is not None and e.win_rate_high is not None
     ]
     return Markup(charts.win_rates(intervals))
-
-
-def _length_controlled(
-    store: Store, evaluations: Sequence[Evaluation]
-) -> dict[str, EvaluationFigure]:
-    """Return the length-controlled win rate of each evaluation that has one, by its id."""
-    ids = [evaluation.id for evaluation in evaluations]
-    where = "evaluation_id IN (SELECT unnest(?)) AND metric = ?"
-    rows = store.rows(EvaluationFigure, where, [ids, LENGTH_CONTROLLED])
-    return {row.evaluation_id: row for row in rows}
-
-
-def _parts(store: Store, deciding: Evaluation) -> list[tuple[str, EvaluationFigure]]:
-    """Return the win rates by part of the deciding evaluation, each with the name of its facet."""
-    where = "evaluation_id = ? AND starts_with(metric, ?)"
-    rows = store.rows(EvaluationFigure, where, [deciding.id, BY_PART])
-    named = [(row.metric.removeprefix(BY_PART).replace("_", " "), row) for row in rows]
-    return sorted(named, key=lambda each: (each[0], -each[1].n, each[1].facet))
-
-
-def _abstention(
-    store: Store, evaluations: Sequence[Evaluation]
-) -> list[tuple[str, EvaluationFigure, EvaluationFigure]]:
-    """Return the judge, and each share of answers before and after, of evaluations that have it."""
-    rows = store.rows(
-        EvaluationFigure,
-        "evaluation_id IN (SELECT unnest(?)) AND metric IN (SELECT unnest(?))",
-        [[evaluation.id for evaluation in evaluations], list(SHARES)],
-    )
-    found = {(row.evaluation_id, row.metric, row.facet): row for row in rows}
-    return [
-        (each.judge, found[each.id, metric, BEFORE], found[each.id, metric, AFTER])
-        for each in evaluations
-        for metric in SHARES
-        if (each.id, metric, AFTER) in found
-    ]
 
 
 def _curves(store: Store, policy_id: str) -> list[Markup]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from flows.cycle.baseline import check_policy
+from flows.cycle.benchmarks import estimate_benchmarks, run_benchmarks
 from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
 from flows.cycle.estimates import CycleWork, Row
@@ -29,6 +30,7 @@ from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
 from rlhf_core.config import Config, JudgeSettings
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.evaluation.abstention_table import abstention_figures
+from rlhf_core.evaluation.aspects import aspect_figures
 from rlhf_core.evaluation.comparison import (
     REWARD_SCALE,
     Answers,
@@ -109,7 +111,8 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         _score_missing(work.store, models, prompts, [policy, baseline])
         deviations = deviations_until(work.store, cycle.line, cycle.number)
         seats = _seats(panel, models, deviations)
-        judgements = _judgements(work.store, [policy, baseline], seats)
+        asked = _judgements(work.store, [policy, baseline], seats)
+        judgements = [judgement for judgement in asked if judgement.outcome in OPINIONS]
         settings = settings_hash(config, prompts, seats, judgements)
         evaluations = _stored_evaluations(work.store, policy_id, baseline_id, settings, seats)
         if not evaluations:
@@ -118,11 +121,12 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
             alarms = _alarms(config, comparison, evaluations, work.store, models)
-            details = _details(config, comparison, judged, judgements)
+            details = _details(config, comparison, judged, asked)
             work.store.append([*evaluations, *details, *alarms])
             work.news = f"{len(evaluations)} new"
             _announce(cycle, evaluations[0])
             announce_alarms(cycle, alarms)
+        run_benchmarks(config, work.store, models, policy_id, (sft_id, baseline_id))
         deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}
         work.result = Handover(evaluation_id=deciding.id)
@@ -142,7 +146,7 @@ def estimate(work: CycleWork) -> list[Row]:
         rows.append(work.judgements("evaluate", panelist, calls))
         if panelist.settings in _held_out_only(work.config):
             rows.append(work.probes("evaluate", panelist, len(judged)))
-    return rows
+    return [*rows, *estimate_benchmarks(work)]
 
 
 class _Models:
@@ -254,13 +258,12 @@ def _seats(panel: Panel, models: _Models, deviations: Mapping[str, float]) -> li
 def _judgements(
     store: Store, answers: Sequence[Answers], seats: Sequence[EvaluationJudge]
 ) -> list[Judgement]:
-    """Return the judgements with an opinion on these answers."""
+    """Return the judgements of these answers, also those without an opinion."""
     ids = {c.id for side in answers for group in side.values() for c in group}
     return [
         judgement
         for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
-        if judgement.outcome in OPINIONS
-        and (judgement.opponent_id is None or judgement.opponent_id in ids)
+        if judgement.opponent_id is None or judgement.opponent_id in ids
     ]
 
 
@@ -277,9 +280,10 @@ def _details(
         version = each.evaluation.judge_version
         own = [judgement for judgement in judgements if judgement.judge_version == version]
         rows += evaluation_figures(comparison, each, confidence)
-        rows += abstention_figures(
-            each.evaluation.id, comparison.policy, comparison.baseline, own, confidence
-        )
+        for figures in (abstention_figures, aspect_figures):
+            rows += figures(
+                each.evaluation.id, comparison.policy, comparison.baseline, own, confidence
+            )
     return rows
 
 

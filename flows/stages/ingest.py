@@ -2,6 +2,7 @@
 
 import logging
 
+from flows.cycle.benchmarks import check_benchmarks
 from flows.cycle.cycle import Cycle
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
@@ -42,10 +43,11 @@ def ingest(cycle: Cycle) -> str:
 
 
 def _check_machine(config: Config) -> None:
-    """Refuse judges that this machine cannot run, before hours are spent.
+    """Refuse judges and benchmarks that this machine cannot run, before hours are spent.
 
     Raises:
         ConfigError: With what to install.
     """
     for settings in (*training_judges(config), *held_out_judges(config)):
         load(settings).check_machine()
+    check_benchmarks(config)

@@ -109,7 +109,12 @@ def _figures(model: Story) -> None:
                 for row in model["promotions"]
             ],
         )
-    for name, title in (("evaluations", "Evaluations"), ("curves", "End of its training")):
+    titles = {
+        "evaluations": "Evaluations",
+        "figures": "Figures beside the win rates",
+        "curves": "End of its training",
+    }
+    for name, title in titles.items():
         if model[name]:
             words("h2", title)
             columns = list(model[name][0])

@@ -4,9 +4,10 @@ import logging
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.benchmarks import BenchmarkSettings
 from rlhf_core.config.judge import JudgeSettings
 
 
@@ -32,6 +33,18 @@ class EvaluationSettings(Settings):
     """Answers of each model to each held-out prompt."""
     temperature: PositiveFloat = 1.0
     """Temperature at which these answers are sampled."""
+    benchmarks: Annotated[tuple[BenchmarkSettings, ...], ASIDE] = ()
+    """Public benchmarks that the policy, the baseline and the SFT model are measured on. They show
+    what training unlearnt, and decide nothing."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _names_differ(cls, benchmarks: tuple[BenchmarkSettings, ...]) -> Any:
+        names = [benchmark.name for benchmark in benchmarks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two benchmarks are named {name!r}; give each its own `name`")
+        return benchmarks
 
     @model_validator(mode="before")
     @classmethod

@@ -9,12 +9,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from rlhf_core.evaluation.breakdown import holm, paired_difference
+from rlhf_core.evaluation.changes import Change, change_figures
 from rlhf_core.evaluation.comparison import Answers
-from rlhf_core.evaluation.intervals import mean_interval
 from rlhf_core.records import EvaluationFigure, Judgement
-
-BEFORE, AFTER = "before", "after"
 
 
 class AnswerVerdict(NamedTuple):
@@ -63,36 +60,11 @@ def abstention_figures(
     }
     before, after = (_verdicts(side, verdicts) for side in (baseline, policy))
     common = [prompt for prompt in before if prompt in after]
-    if not common:
-        return []
-    found, p_values = [], []
-    for metric, holds in SHARES.items():
-        sides = [
-            {prompt: [float(holds(verdict)) for verdict in side[prompt]] for prompt in common}
-            for side in (before, after)
-        ]
-        difference = paired_difference(sides[1], sides[0], confidence)
-        assert difference is not None, "there is a common prompt"
-        p_values.append(difference.p)
-        for facet, side in zip((BEFORE, AFTER), sides, strict=True):
-            groups = list(side.values())
-            low, high = mean_interval(groups, confidence)
-            found.append(
-                EvaluationFigure(
-                    evaluation_id=evaluation_id,
-                    metric=metric,
-                    facet=facet,
-                    n=len(groups),
-                    value=sum(sum(group) / len(group) for group in groups) / len(groups),
-                    low=low,
-                    high=high,
-                )
-            )
-    corrected = dict(zip(SHARES, holm(p_values), strict=True))
-    return [
-        each.model_copy(update={"p": corrected[each.metric]}) if each.facet == AFTER else each
-        for each in found
+    changes = [
+        Change(metric, _shares(before, common, holds), _shares(after, common, holds))
+        for metric, holds in SHARES.items()
     ]
+    return change_figures(evaluation_id, changes, confidence)
 
 
 def read_verdict(raw_output: str | None) -> AnswerVerdict | None:
@@ -120,3 +92,12 @@ def _verdicts(
         for prompt, group in answers.items()
     }
     return {prompt: own for prompt, own in found.items() if own}
+
+
+def _shares(
+    verdicts: Mapping[str, Sequence[AnswerVerdict]],
+    prompts: Sequence[str],
+    holds: Callable[[AnswerVerdict], bool],
+) -> dict[str, list[float]]:
+    """Return for each answer to these prompts 1 if something holds of its verdict, else 0."""
+    return {prompt: [float(holds(each)) for each in verdicts[prompt]] for prompt in prompts}

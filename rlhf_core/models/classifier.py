@@ -1,4 +1,4 @@
-"""Sequence classifiers with one output: the form in which reward models are published."""
+"""Sequence classifiers. With one output they are the form in which reward models are published."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,7 +51,6 @@ def load_classifier(name: str, compute: Compute) -> PreTrainedModel:
     return model
 
 
-@torch.no_grad()
 def classifier_scores(
     model: PreTrainedModel, sequences: Sequence[TokenSequence], compute: Compute
 ) -> Tensor:
@@ -65,16 +64,32 @@ def classifier_scores(
     Returns:
         The output for each sequence, fp32, (N,), on the CPU.
     """
-    scores = torch.zeros(len(sequences))
     rows = [[*sequence.prompt_ids, *sequence.response_ids] for sequence in sequences]
+    return classifier_logits(model, rows, compute).squeeze(-1)
+
+
+@torch.no_grad()
+def classifier_logits(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], compute: Compute
+) -> Tensor:
+    """Return the outputs of a classifier for texts, as transformers computes each alone.
+
+    Args:
+        model: The classifier, from `load_classifier`.
+        rows: Tokens of the N texts.
+        compute: Sets the size of a batch.
+
+    Returns:
+        The outputs, fp32, (N, labels), on the CPU.
+    """
+    logits = torch.zeros(len(rows), int(model.config.num_labels or 1))
     for batch in length_batches([len(row) for row in rows], compute.forward_tokens):
         ids = [rows[index] for index in batch]
         with _padding(model, ids) as pad_id:
             input_ids = pad(ids, pad_id).to(model.device)
             mask = pad([[1] * len(row) for row in ids], 0).to(model.device)
-            logits = model(input_ids=input_ids, attention_mask=mask).logits
-        scores[batch] = logits.squeeze(-1).float().cpu()
-    return scores
+            logits[batch] = model(input_ids=input_ids, attention_mask=mask).logits.float().cpu()
+    return logits
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rlhf_core.records.base import (
     Record,
     Split,
 )
+from rlhf_core.records.benchmarks import BenchmarkFigure, BenchmarkItem
 from rlhf_core.records.decisions import (
     Approval,
     ApprovalRequest,
@@ -78,6 +79,8 @@ __all__ = [
     "Approval",
     "ApprovalRequest",
     "ArtifactRemoval",
+    "BenchmarkFigure",
+    "BenchmarkItem",
     "Candidate",
     "ConfigVersion",
     "CycleRun",
@@ -157,6 +160,8 @@ RECORDS: tuple[type[Record], ...] = (
     GuardAlarm,
     GuardComparison,
     GuardTest,
+    BenchmarkItem,
+    BenchmarkFigure,
     Promotion,
     RewardComparison,
     ApprovalRequest,

@@ -19,6 +19,7 @@ TARGETS = {
     "model_id": "models",
     "policy_id": "models",
     "baseline_id": "models",
+    "against_id": "models",
     "from_id": "models",
     "to_id": "models",
     "rollout_id": "rollouts",

@@ -1,7 +1,9 @@
 """The deciding judge of an evaluation, its baseline, and the reuse of earlier evaluations."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,11 @@ from rlhf_core.config import Config
 from rlhf_core.evaluation.bounds import lower_bound
 from rlhf_core.evaluation.win_rate import scored_prompts
 from rlhf_core.records import Evaluation, EvaluationResult, Promotion
-from rlhf_core.store import Store, line_queries
+from rlhf_core.store import Store, line_queries, reading
+from rlhf_core.store.audit.stories import find_story
 from tests.flows.conftest import smoke
+from tests.servers import Answer as Completion
+from tests.servers import Server, completion, started
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -73,21 +78,63 @@ def test_the_decision_rests_on_the_stored_comparisons(finished: Config):
     assert decision.win_rate_bound == pytest.approx(lower_bound(scored, 0.025))
 
 
-def test_the_abstention_judge_shows_what_changed(copied: Config):
-    """Right, abstaining and wrong answers are all answers, before and after."""
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    with started(Server) as start:
+        yield start
+
+
+def labeler(body: dict[str, Any], number: int) -> Completion:
+    """Grade every answer 4, raise no flag, and be unreadable about constraints."""
+    asked = body["messages"][-1]["content"]
+    if "every limit" in asked:
+        return completion("Who can say")
+    return completion("4" if "one digit" in asked else "No")
+
+
+def test_judges_show_what_changed_in_the_answers(copied: Config, serve):
+    """Shares of right, abstaining and wrong answers; InstructGPT's grade and eleven flags.
+
+    Only answers about a given text may invent beyond it.
+    """
     abstention = "{kind: abstention, judge: {kind: verifier, metric: contains}}"
-    judges = f"evaluation.judges=[{BREVITY}, {abstention}]"
-    config = smoke(copied.store.parent, "name=abstains", judges)
+    url = serve(labeler).url
+    rubric = f"{{kind: rubric, weight: 0, model: 'openai:m', base_url: '{url}', max_attempts: 1}}"
+    judges = f"evaluation.judges=[{BREVITY}, {abstention}, {rubric}]"
+    config = smoke(copied.store.parent, "name=notes", judges, "judging.probes=0")
     run_cycles(config, 1, is_quiet=True)
     cycle = Cycle(config=config, number=1, run_id="")
     page = gather(Store(config.store), cycle)
     assert page is not None
+
     rows = {after.metric: (judge, before, after) for judge, before, after in page["abstention"]}
     assert {judge for judge, _, _ in rows.values()} == {"abstention"}
     kinds = [rows[f"answers_{name}"] for name in ("right", "abstain", "wrong")]
     for side in (1, 2):
         assert sum(row[side].value for row in kinds) == pytest.approx(1.0)
-    assert "Right, abstaining and wrong answers" in cycle.report_path.read_text()
+
+    aspects = {aspect.name: aspect for aspect in page["aspects"]}
+    assert {aspect.judge for aspect in aspects.values()} == {"rubric"}
+    assert [name for name, aspect in aspects.items() if aspect.is_grade] == ["overall_quality"]
+    assert aspects["overall_quality"].after.value == pytest.approx(4.0)
+    assert len(aspects) == 11
+    assert "satisfies_constraint" not in aspects  # unread, and so in no mean
+    texts = (
+        "SELECT count(*) FILTER (context IS NOT NULL) AS n FROM prompts WHERE id IN "
+        "(SELECT prompt_id FROM evaluation_results WHERE evaluation_id = ?)"
+    )
+    (with_text,) = Store(config.store).query(texts, [page["deciding"].id])
+    assert 0 < aspects["hallucination"].after.n == with_text["n"]
+    assert with_text["n"] < aspects["overall_quality"].after.n
+
+    html = cycle.report_path.read_text()
+    assert "Right, abstaining and wrong answers" in html
+    assert "overall quality" in html
+    with reading(config.store) as snapshot:
+        story = find_story(snapshot, "models", page["promotion"].policy_id)
+    figures = {(row["metric"], row["facet"]): row["value"] for row in story["figures"]}
+    assert figures["grade_overall_quality", "after"] == pytest.approx(4.0)
+    assert figures["unread_satisfies_constraint", "after"] == 1.0
 
 
 def test_a_cycle_that_was_decided_on_stays_so(copied: Config):

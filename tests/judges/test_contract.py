@@ -19,6 +19,7 @@ from tests.judges.models import tiny_classifier, tiny_pair_encoder
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "abstention": {"judge": {"kind": "verifier", "metric": "token_f1"}},
+    "classifier": {"model": tiny_classifier(2), "label": "LABEL_1"},
     "constitution": {"model": "tiny-random", "few_shots": 1},
     "function": {"function": "tests.judges.functions:closeness"},
     "jury": {"judges": [{"kind": "brevity"}, {"kind": "verifier"}]},

@@ -9,6 +9,7 @@ from judges.language_model.question import Question
 from judges.rubric import Rubric
 from rlhf_core.config import JudgeSettings
 from rlhf_core.errors import ConfigError
+from rlhf_core.evaluation.aspects import Flag, Grade, Unread, read_aspects
 from rlhf_core.records import Outcome
 from rlhf_core.records.rubric import Criterion, rubric_to_json
 from tests.facts import prompt
@@ -47,7 +48,11 @@ def test_the_score_is_the_weighted_mean_of_expected_values(two: str):
     scripted(found, lambda q: "4" if "How good" in q.text else "No" if "rude" in q.text else "Yes")
     (opinion,) = found.score([Answer(ASKED, "Paris.")])
     assert opinion.score == pytest.approx(0.8125)
-    assert json.loads(opinion.raw_output) == {"quality": 0.75, "rude": 1.0, "opinion": 0.0}
+    assert read_aspects(opinion.raw_output) == {
+        "quality": Grade(grade=4.0, highest=5),
+        "rude": Flag(yes=0.0),
+        "opinion": Flag(yes=1.0),
+    }
     assert len(opinion.response_ids) == 3
 
 
@@ -57,6 +62,11 @@ def test_an_aspect_that_cannot_be_read_spoils_the_score_and_is_named(two: str):
     (opinion,) = found.score([Answer(ASKED, "Paris.")])
     assert (opinion.outcome, opinion.score) == (Outcome.UNPARSED, None)
     assert opinion.reason == "rude: the reply names no label"
+    assert read_aspects(opinion.raw_output) == {
+        "quality": Grade(grade=5.0, highest=5),
+        "rude": Unread(unread="the reply names no label", is_scale=False),
+        "opinion": Unread(unread="the reply names no label", is_scale=False),
+    }
 
 
 def test_hallucination_is_asked_about_only_where_a_text_is_given():

@@ -207,6 +207,13 @@ def model_story(snapshot: Snapshot, model_id: str) -> Story:
             "FROM evaluations WHERE policy_id = $id ORDER BY role, judge_version",
             asked,
         ),
+        "figures": _rows(
+            snapshot,
+            "SELECT judge, metric, facet, evaluation_figures.n, value, low, high, p "
+            "FROM evaluation_figures JOIN evaluations ON evaluations.id = evaluation_id "
+            "WHERE policy_id = $id ORDER BY judge, metric, facet DESC, evaluation_id",
+            asked,
+        ),
         "promotions": _rows(
             snapshot,
             f"SELECT line, cycle, {DECISION}, reasons FROM promotions WHERE policy_id = $id "

@@ -635,6 +635,72 @@ COMMENT ON COLUMN guard_tests.run_id IS
 COMMENT ON COLUMN guard_tests.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE benchmark_items (
+    id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, benchmark VARCHAR NOT NULL,
+    benchmark_version VARCHAR NOT NULL, item VARCHAR NOT NULL, part VARCHAR NOT NULL,
+    "cluster" VARCHAR NOT NULL, metric VARCHAR NOT NULL, value DOUBLE NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE benchmark_items IS
+    'Results of models on the items of the benchmarks of evaluation.benchmarks.';
+COMMENT ON COLUMN benchmark_items.id IS 'Hash of model_id, benchmark_version, item and metric.';
+COMMENT ON COLUMN benchmark_items.model_id IS 'models.id of the model.';
+COMMENT ON COLUMN benchmark_items.benchmark IS 'Name of the benchmark in the config.';
+COMMENT ON COLUMN benchmark_items.benchmark_version IS
+    'Hash of its items and settings, and of the code that measures it.';
+COMMENT ON COLUMN benchmark_items.item IS 'Name of the item in the benchmark.';
+COMMENT ON COLUMN benchmark_items.part IS
+    'Part of the benchmark: a kind of bias, or a task of lm-evaluation-harness.';
+COMMENT ON COLUMN benchmark_items."cluster" IS
+    'Items with the same cluster are not independent of each other.';
+COMMENT ON COLUMN benchmark_items.metric IS
+    'Name of the metric; deploy/docs/metrics.md defines those of bias.';
+COMMENT ON COLUMN benchmark_items.value IS 'The result.';
+COMMENT ON COLUMN benchmark_items.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN benchmark_items.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN benchmark_items.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
+CREATE TABLE benchmark_figures (
+    id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, against_id VARCHAR NOT NULL,
+    benchmark VARCHAR NOT NULL, benchmark_version VARCHAR NOT NULL, metric VARCHAR NOT NULL,
+    part VARCHAR NOT NULL, n INTEGER NOT NULL, value DOUBLE NOT NULL, low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL, against_value DOUBLE NOT NULL, against_low DOUBLE NOT NULL,
+    against_high DOUBLE NOT NULL, difference DOUBLE NOT NULL, difference_low DOUBLE NOT NULL,
+    difference_high DOUBLE NOT NULL, p DOUBLE NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE benchmark_figures IS
+    'Policies on benchmarks beside an earlier model: what training gained or lost.';
+COMMENT ON COLUMN benchmark_figures.id IS
+    'Hash of model_id, against_id, benchmark_version, metric and part.';
+COMMENT ON COLUMN benchmark_figures.model_id IS 'models.id of the policy.';
+COMMENT ON COLUMN benchmark_figures.against_id IS
+    'models.id of the SFT model, or of the baseline of the evaluation.';
+COMMENT ON COLUMN benchmark_figures.benchmark IS 'Name of the benchmark in the config.';
+COMMENT ON COLUMN benchmark_figures.benchmark_version IS 'benchmark_items.benchmark_version.';
+COMMENT ON COLUMN benchmark_figures.metric IS 'benchmark_items.metric.';
+COMMENT ON COLUMN benchmark_figures.part IS 'benchmark_items.part; empty for all parts together.';
+COMMENT ON COLUMN benchmark_figures.n IS 'Number of items with a result of the policy.';
+COMMENT ON COLUMN benchmark_figures.value IS 'Mean result of the policy.';
+COMMENT ON COLUMN benchmark_figures.low IS 'Lower end of its interval.';
+COMMENT ON COLUMN benchmark_figures.high IS 'Upper end of its interval.';
+COMMENT ON COLUMN benchmark_figures.against_value IS 'Mean result of the other model.';
+COMMENT ON COLUMN benchmark_figures.against_low IS 'Lower end of its interval.';
+COMMENT ON COLUMN benchmark_figures.against_high IS 'Upper end of its interval.';
+COMMENT ON COLUMN benchmark_figures.difference IS
+    'Mean difference, policy minus other, on the items that both have a result for.';
+COMMENT ON COLUMN benchmark_figures.difference_low IS 'Lower end of its interval.';
+COMMENT ON COLUMN benchmark_figures.difference_high IS 'Upper end of its interval.';
+COMMENT ON COLUMN benchmark_figures.p IS
+    'p-value of no difference, corrected for all metrics of the benchmark (Holm).';
+COMMENT ON COLUMN benchmark_figures.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN benchmark_figures.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN benchmark_figures.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE promotions (
     id VARCHAR NOT NULL, config_hash VARCHAR NOT NULL, cycle INTEGER NOT NULL,
     policy_id VARCHAR NOT NULL, baseline_id VARCHAR NOT NULL, evaluation_id VARCHAR NOT NULL,

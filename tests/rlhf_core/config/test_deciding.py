@@ -131,7 +131,15 @@ DECIDE_OR_NOT = {
     ),
     "EvaluationSettings": (
         "judges baseline samples_per_prompt temperature",
+        "benchmarks",
+    ),
+    "BiasSettings": (
         "",
+        "kind name path limit",
+    ),
+    "TaskSettings": (
+        "",
+        "kind name tasks num_fewshot limit apply_chat_template",
     ),
     "PromotionSettings": (
         "win_rate_above confidence max_kl min_eos_rate min_prompts",
