@@ -9,7 +9,6 @@ from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstai
 from judges.panel.trainable import Advance, Estimate, Metrics, Trainable, TrainingRun
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
-from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.encoders.bi_encoder import train_bi_encoder
 from rlhf_core.encoders.calibration import calibrate
 from rlhf_core.encoders.cross_encoder import measure_step_seconds, train_cross_encoder
@@ -73,7 +72,7 @@ class CrossEncoderJudge(PointwiseJudge[CrossEncoderOptions], Trainable[CrossEnco
 
     @cached_property
     def _encoder(self) -> PairEncoder:
-        compute = choose_compute(ComputeSettings())
+        compute = choose_compute(self.ledger.compute)
         return PairEncoder(self.options.model, compute, self.options.batch_size)
 
     @classmethod

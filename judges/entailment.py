@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
-from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.encoders.pair_encoder import PairEncoder, check_pair_encoder, fingerprint
 from rlhf_core.encoders.sentence_encoder import TwoTexts
 from rlhf_core.files.text_pairs import PairTask
@@ -111,7 +110,7 @@ class EntailmentJudge(PointwiseJudge[EntailmentOptions]):
 
     @cached_property
     def _encoder(self) -> PairEncoder:
-        compute = choose_compute(ComputeSettings())
+        compute = choose_compute(self.ledger.compute)
         return PairEncoder(self.options.model, compute, self.options.batch_size)
 
 

@@ -11,7 +11,6 @@ from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstai
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.template import TemplateSettings
-from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base
 from rlhf_core.models.artifacts import is_reward_model, load_saved
 from rlhf_core.models.chat import ChatFormat
@@ -110,7 +109,7 @@ class RewardModelJudge(PointwiseJudge[RewardModelOptions]):
 
     @cached_property
     def _compute(self) -> Compute:
-        return choose_compute(ComputeSettings())
+        return choose_compute(self.ledger.compute)
 
     @cached_property
     def _chat(self) -> ChatFormat:

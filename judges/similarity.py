@@ -8,6 +8,7 @@ from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstai
 from rlhf_core.config import Settings
 from rlhf_core.config.base import ASIDE, PositiveInt
 from rlhf_core.encoders.sentence_encoder import TwoTexts, cosines, load_sentence_encoder
+from rlhf_core.models.device import choose_compute
 from rlhf_core.models.loading import locate
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class SimilarityJudge(PointwiseJudge[SimilarityOptions]):
 
     @cached_property
     def _encoder(self) -> "SentenceTransformer":
-        return load_sentence_encoder(self.options.model)
+        return load_sentence_encoder(
+            self.options.model, device=str(choose_compute(self.ledger.compute).device)
+        )
 
 
 def _opinion(answer: Answer, similarity: dict[TwoTexts, float]) -> Opinion:

@@ -163,7 +163,7 @@ def _judge(
 ) -> tuple[list[JudgedComparison], list[EvaluationFigure]]:
     """Judge the answers of both sides by the judges of the evaluation, and store the results."""
     config = cycle.config
-    ledger = StoreLedger(store, cycle.budget)
+    ledger = StoreLedger(store, cycle.budget, compute=config.compute)
     panelists = [Panelist(settings, ledger) for settings in config.evaluation.judges]
 
     def tasks_for(panelist: Panelist) -> list[JudgementTask]:

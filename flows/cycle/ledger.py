@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection
 
 from judges import Ledger
+from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.records import Response
 from rlhf_core.store import Store, queries
@@ -21,6 +22,7 @@ class StoreLedger(Ledger):
         budget: Limit on the cost of remote models; None sets no limit.
         may_query: False if a request without a stored reply must not be sent.
         occasion: Name of the occasion on which questions are asked again.
+        compute: Device and precision of the judges' own models.
     """
 
     def __init__(
@@ -29,8 +31,9 @@ class StoreLedger(Ledger):
         budget: Budget | None = None,
         may_query: bool = True,
         occasion: str = "",
+        compute: ComputeSettings | None = None,
     ) -> None:
-        super().__init__(budget, may_query, occasion)
+        super().__init__(budget, may_query, occasion, compute)
         self._store = store
         self._waiting: dict[str, Response] = {}
         self._stored_at = time.monotonic()

@@ -83,7 +83,7 @@ def probe_judges(cycle: Cycle, store: Store, judges: Sequence[JudgeSettings], sp
     if not cycle.config.judging.probes:
         return
     occasion = f"line {cycle.line}, cycle {cycle.number}"
-    ledger = StoreLedger(store, cycle.budget, occasion=occasion)
+    ledger = StoreLedger(store, cycle.budget, occasion=occasion, compute=cycle.config.compute)
     known = {drift.judge_version for drift in drifts_of(store, cycle.line, cycle.number)}
     panelists = [Panelist(settings, ledger) for settings in judges]
     due = [each for each in panelists if each.is_remote and each.version not in known]

@@ -63,7 +63,7 @@ class TrainingGuard:
         self.reward = settings.reward
         self.cycle, self.store, self.model_id = cycle, store, model_id
         self.prompts = {prompt.id: prompt for prompt in prompts}
-        ledger = StoreLedger(store, cycle.budget)
+        ledger = StoreLedger(store, cycle.budget, compute=config.compute)
         self.judge = HeldOutJudge(config, store, ledger, self.prompts, baseline)
         answers = [answer for group in baseline.values() for answer in group]
         schedule = Schedule(

@@ -7,7 +7,7 @@ Their weights are random, so nothing is downloaded.
 import math
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -16,7 +16,7 @@ from flows.cycle.estimates import Speed
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.artifacts import new_roles
-from rlhf_core.models.device import Compute
+from rlhf_core.models.device import Compute, kept_random_state, synchronised_time
 from rlhf_core.models.loading import load_tokenizer, read_config
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -70,7 +70,7 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
         fit_attention(model, compute.device)
         return model
 
-    with torch.random.fork_rng():
+    with kept_random_state(compute.device):
         trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)
     trunk.add_role(Role.POLICY, seed=0)
     return trunk
@@ -151,9 +151,4 @@ def _clock(compute: Compute) -> Callable[[], float]:
     """
     if compute.device.type == "cpu":
         return time.thread_time
-
-    def synchronised_time() -> float:
-        torch.accelerator.synchronize(compute.device)
-        return time.perf_counter()
-
-    return synchronised_time
+    return partial(synchronised_time, compute.device)

@@ -95,7 +95,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         models = _Models(cycle, sft_id, reward_id, policy_id, champion)
         policy = _answers(cycle, work.store, models, policy_id, prompts)
         baseline = _answers(cycle, work.store, models, baseline_id, prompts)
-        ledger = StoreLedger(work.store, cycle.budget)
+        ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
         panel = _panel(cycle, ledger)
 
         def tasks_for(panelist: Panelist) -> list[JudgementTask]:

@@ -24,7 +24,7 @@ def judge(cycle: Cycle, prompt_set_id: str, batch: CandidateBatch) -> None:
         batch: Candidates to judge.
     """
     with stage(cycle, "judge") as work:
-        ledger = StoreLedger(work.store, cycle.budget)
+        ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
         panelists = [Panelist(settings, ledger) for settings in cycle.config.judges]
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         candidates = queries.candidates_by_prompt(

@@ -37,7 +37,7 @@ def revise(cycle: Cycle, prompt_set_id: str) -> str | None:
     if settings is None:
         return None
     with stage(cycle, "revise") as work:
-        ledger = StoreLedger(work.store, cycle.budget)
+        ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
         reviser = build_reviser(settings, ledger)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.TRAIN)
         prompts = without_quarantined(cycle, work.store, "revise", prompts)

@@ -216,7 +216,9 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
     others: Roles = {}
-    judges = RewardJudges(StoreLedger(work.store, cycle.budget), config.judging)
+    judges = RewardJudges(
+        StoreLedger(work.store, cycle.budget, compute=config.compute), config.judging
+    )
     start = origins.champion or origins.sft_id
     reader = None
     if is_watched(config) and scores_with_reward_model(settings):

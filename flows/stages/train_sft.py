@@ -44,7 +44,9 @@ def train_sft(cycle: Cycle, prompt_set_id: str, reviser: str | None = None) -> s
         The id of the SFT model.
     """
     with stage(cycle, "train_sft") as work:
-        seeder = build_seeder(cycle.config, StoreLedger(work.store, cycle.budget))
+        seeder = build_seeder(
+            cycle.config, StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
+        )
         seeds = seeder.name if seeder else None
         version = current_sft(cycle.config, work.store, cycle.number, reviser, seeds)
         with making(cycle, work, version) as is_missing:

@@ -60,7 +60,7 @@ class JudgeRun:
 
     def without_cache(self) -> "JudgeRun":
         """Return the same judge with an empty cache and the same budget."""
-        ledger = Ledger(self._judge.ledger.budget)
+        ledger = Ledger(self._judge.ledger.budget, compute=self._judge.ledger.compute)
         return JudgeRun(self._settings, ledger, self.advance)
 
     @property

@@ -52,6 +52,7 @@ class LocalModel:
         settings: Settings of its chat template.
         thinking_tokens: Tokens for its thoughts, on top of the length of a reply. They are granted
             to a reply that would have none left.
+        compute: Device and precision.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class LocalModel:
         name: str,
         settings: TemplateSettings = DEFAULTS,
         thinking_tokens: int = 4096,
+        compute: ComputeSettings | None = None,
     ) -> None:
         self.name, self.settings, self.thinking_tokens = name, settings, thinking_tokens
+        self._compute_settings = compute or ComputeSettings()
         self._labels: dict[tuple[str, ...], LabelTokens] = {}
 
     def check(self) -> None:
@@ -216,7 +219,7 @@ class LocalModel:
 
     @cached_property
     def _compute(self) -> Compute:
-        return choose_compute(ComputeSettings())
+        return choose_compute(self._compute_settings)
 
     @cached_property
     def _chat(self) -> ChatFormat:

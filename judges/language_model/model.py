@@ -80,7 +80,7 @@ class LanguageModel:
     def __init__(self, options: LanguageModelOptions, ledger: Ledger) -> None:
         self.options = options
         self.ledger = ledger
-        self._local = LocalModel(options.model, options, options.thinking_tokens)
+        self._local = LocalModel(options.model, options, options.thinking_tokens, ledger.compute)
 
     @property
     def is_remote(self) -> bool:

@@ -1,11 +1,11 @@
-"""The cache of model replies and the budget that all judges of a run share.
+"""What all judges of a run share: the cache of model replies, the budget, and the device.
 
 This one lives in memory; flows/cycle/ledger.py keeps the replies in the store.
 """
 
 from collections.abc import Callable, Collection
 
-from rlhf_core.config.tree import BudgetSettings
+from rlhf_core.config.tree import BudgetSettings, ComputeSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.records import Response
 
@@ -18,17 +18,24 @@ class Ledger:
         may_query: True if a request without a known reply may be sent; False rereads for free.
         occasion: Name of the occasion on which questions are asked again. A reply of one occasion
             does not answer the same question on another.
+        compute: Device and precision of the judges' own models, each of which is whole on one
+            device.
     """
 
     on_answer: Callable[[Response], None] = staticmethod(lambda response: None)
     """Called with each new reply, for a progress bar with its cost."""
 
     def __init__(
-        self, budget: Budget | None = None, may_query: bool = True, occasion: str = ""
+        self,
+        budget: Budget | None = None,
+        may_query: bool = True,
+        occasion: str = "",
+        compute: ComputeSettings | None = None,
     ) -> None:
         self.budget = budget or Budget(BudgetSettings())
         self.may_query = may_query
         self.occasion = occasion
+        self.compute = (compute or ComputeSettings()).model_copy(update={"shard": False})
         self._known: dict[str, Response] = {}
 
     def known(self, request_hashes: Collection[str]) -> dict[str, Response]:

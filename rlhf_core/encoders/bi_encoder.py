@@ -14,6 +14,7 @@ from rlhf_core.encoders.training import (
     Advance,
     CrossEncoderTraining,
     build_datasets,
+    on_one_device,
     run_trainer,
     trainer_arguments,
     training_config,
@@ -63,8 +64,10 @@ def train_bi_encoder(
     model.model_card_data.widget = [{}]  # else examples are sampled for a card that is not written
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=SentenceTransformerTrainingArguments(
-            **trainer_arguments(settings, compute, checkpoints)
+        args=on_one_device(
+            SentenceTransformerTrainingArguments(
+                **trainer_arguments(settings, compute, checkpoints)
+            )
         ),
         train_dataset=build_datasets(pairs),
         loss=CoSENTLoss(model),

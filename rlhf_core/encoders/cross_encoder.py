@@ -5,7 +5,6 @@ of the data sets (arXiv:2305.16739, section 3.1). The result is a plain sequence
 safetensors.
 """
 
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,13 +21,14 @@ from rlhf_core.encoders.training import (
     CrossEncoderTraining,
     build_datasets,
     group_by_file,
+    on_one_device,
     run_trainer,
     trainer_arguments,
     training_config,
 )
 from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.files.text_pairs import PairTask, TextPair
-from rlhf_core.models.device import Compute
+from rlhf_core.models.device import Compute, synchronised_time
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -93,7 +93,7 @@ def measure_step_seconds(
         middle = (2 * turn + 1) * len(pairs) // (2 * TIMED_STEPS)
         first = max(middle - settings.batch_size // 2, 0)
         chosen = by_length[first : first + settings.batch_size]
-        started = time.perf_counter()
+        started = synchronised_time(compute.device)
         features = batch_to_device(
             model.preprocess([(pair.text, pair.other) for pair in chosen]), model.device
         )
@@ -101,7 +101,7 @@ def measure_step_seconds(
             model(features)["scores"].float().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(synchronised_time(compute.device) - started)
     return sum(seconds[1:]) / TIMED_STEPS
 
 
@@ -142,7 +142,9 @@ def train_cross_encoder(
     model.model_card_data.widget = [{}]  # else examples are sampled for a card that is not written
     trainer = CrossEncoderTrainer(
         model=model,
-        args=CrossEncoderTrainingArguments(**trainer_arguments(settings, compute, checkpoints)),
+        args=on_one_device(
+            CrossEncoderTrainingArguments(**trainer_arguments(settings, compute, checkpoints))
+        ),
         train_dataset=build_datasets(pairs),
         loss=losses,
     )

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from sentence_transformers.base.sampler import DefaultBatchSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from rlhf_core.config import Settings
 from rlhf_core.config.base import PositiveFloat, PositiveInt
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POOL = 20
 Advance = Callable[[int, str], None]
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 class CrossEncoderTraining(Settings):
@@ -145,6 +146,16 @@ def trainer_arguments(
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }
+
+
+def on_one_device(arguments: Arguments) -> Arguments:
+    """Return the arguments, with the training kept on one device.
+
+    With several GPUs in one process, the trainer wraps the model in DataParallel, whose wrapper has
+    none of the model's own methods, which the losses call.
+    """
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def run_trainer(trainer: Trainer, advance: Advance, what: str) -> None:

@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -150,9 +151,14 @@ class AdapterRoles(Roles):
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
             return whole.merge(role)
         peft = self._require_peft()
-        # Added in fp32 and rounded once: bf16 alone would drop small updates.
-        peft.float()
-        merged = cast(PreTrainedModel, peft.merge_and_unload(adapter_names=[role.value]))
+        for module in peft.modules():
+            if isinstance(module, BaseTunerLayer):
+                # In fp32 and rounded once, because bf16 would drop small updates; one after
+                # another, so that no second copy of the model is in memory.
+                round_parameters(module, torch.float32)
+                module.merge(adapter_names=[role.value])
+                round_parameters(module.get_base_layer(), self._compute.dtype)
+        merged = cast(PreTrainedModel, peft.unload())
         round_parameters(merged, self._compute.dtype)
         return merged
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -83,6 +84,21 @@ def choose_compute(settings: ComputeSettings) -> Compute:
         settings.gradient_checkpointing,
         settings.shard and world_size() > 1,
     )
+
+
+def kept_random_state(device: torch.device) -> AbstractContextManager[None]:
+    """Restore the random states of the CPU and of one GPU at the end of the context.
+
+    `torch.random.fork_rng` alone keeps those of all GPUs of the machine, and warns about it.
+    """
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def synchronised_time(device: torch.device) -> float:
+    """Return seconds of a clock, read once the device has finished all work that it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
 
 
 @cache

@@ -6,10 +6,9 @@ It reads safetensors only, and never runs code from a model's repository.
 from pathlib import Path
 from typing import Any, cast
 
-import httpx2
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HfHubHTTPError, StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -35,6 +34,9 @@ from rlhf_core.models.lora_folder import (
 )
 
 HUB_TIMEOUT_SECONDS = 10.0
+HUB_HTTP_ERROR = HfHubHTTPError.__bases__[0]
+"""The error of the HTTP library that this release of huggingface_hub uses; all others derive from
+it, those of a connection included."""
 Tokenizer = PreTrainedTokenizerBase
 UNREADABLE = (OSError, ValueError, AssertionError, StrictDataclassError)
 """Errors that transformers and torch raise for missing or inconsistent files."""
@@ -92,7 +94,7 @@ def _query_hub(name: str) -> None:
     """
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
-    except (OSError, ValueError, httpx2.HTTPError) as error:
+    except (OSError, ValueError, HUB_HTTP_ERROR) as error:
         raise _not_found(name, error) from None
 
 

@@ -84,7 +84,7 @@ class Roles(ABC):
         """Return a role as a plain model. No role can be used afterwards."""
 
 
-def round_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
+def round_parameters(model: nn.Module, dtype: torch.dtype) -> None:
     """Round a model's parameters in place, but not its buffers.
 
     `model.to(dtype)` would also round the rotary frequencies, which are buffers.

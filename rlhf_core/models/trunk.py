@@ -17,7 +17,7 @@ from rlhf_core.distributed.ranks import share_of_rank, world_size
 from rlhf_core.distributed.sharding import in_lockstep
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
-from rlhf_core.models.device import Compute
+from rlhf_core.models.device import Compute, kept_random_state
 from rlhf_core.models.kernels.kv_cache import new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.logprobs import chosen_logprobs
@@ -90,7 +90,7 @@ class Trunk:
             seed: Seed of the adapter and the head.
             heads: Number of members of the head.
         """
-        with torch.random.fork_rng():
+        with kept_random_state(self.compute.device):
             torch.manual_seed(seed)
             self.roles.add(role)
             if role in (Role.CRITIC, Role.REWARD):
@@ -98,7 +98,7 @@ class Trunk:
 
     def copy_role(self, source: Role, target: Role) -> None:
         """Add a role that starts as an exact copy of another, head included."""
-        with torch.random.fork_rng():
+        with kept_random_state(self.compute.device):
             self.roles.copy(source, target)
         if source in self.heads:
             self.copy_head(source, target)

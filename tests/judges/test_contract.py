@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from judges import describe, kinds, load
+from judges import Ledger, describe, kinds, load
 from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.base import is_aside
+from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt
@@ -54,6 +55,17 @@ def ask(judge: Judge[Any], asked: Prompt, texts: list[str]) -> list[Opinion]:
     if isinstance(judge, PairwiseJudge):
         return judge.compare([Contest(asked, text, "Some other answer.") for text in texts])
     return judge.score([Answer(asked, text) for text in texts])
+
+
+def test_a_judge_computes_on_the_device_of_the_run(judge: Judge[Any]):
+    """Here the config names one that is absent; a judge without a model ignores it."""
+    settings = JudgeSettings.model_validate({"kind": judge.kind, **OPTIONS.get(judge.kind, {})})
+    absent = load(settings, Ledger(compute=ComputeSettings(device="cuda:99")))
+    if judge.models():
+        with pytest.raises(ConfigError, match=r"compute.device = 'cuda:99'"):
+            ask(absent, ASKED, TEXTS[:1])
+    else:
+        assert ask(absent, ASKED, TEXTS[:1])
 
 
 def numbers(opinions: list[Opinion]) -> list[float | None]:

@@ -1,13 +1,14 @@
 import platform
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
-from rlhf_core.models.device import choose_compute
+from rlhf_core.models.device import choose_compute, kept_random_state, synchronised_time
 
 
 def compute(**settings: object):
@@ -54,7 +55,7 @@ def test_a_device_that_is_not_there_is_refused(name: str):
 PAGES_TAKEN = """
 import resource
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.models.device import choose_compute
+from rlhf_core.models.device import choose_compute, kept_random_state, synchronised_time
 choose_compute(ComputeSettings(device="cpu"))
 bytearray(2**26)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -70,6 +71,26 @@ def test_memory_that_is_freed_is_kept_for_the_next_one():
         [sys.executable, "-c", PAGES_TAKEN], capture_output=True, text=True, check=True
     )
     assert int(ended.stdout) < 1000
+
+
+def test_random_states_are_kept_without_a_warning_on_a_machine_with_many_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = torch.get_rng_state()
+        with kept_random_state(torch.device("cpu")):
+            torch.manual_seed(99)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_clock_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    synchronised_time(torch.device("cuda", 1))
+    assert synchronised_time(torch.device("cpu")) > 0
+    assert waited == [torch.device("cuda", 1)]
 
 
 @pytest.mark.gpu

@@ -5,11 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 from gguf import GGUFReader, dequantize
+from huggingface_hub import HfApi
 
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models import bundled
 from rlhf_core.models.classifier import require_single_output
-from rlhf_core.models.loading import load_language_model, load_tokenizer, locate, parameter_count
+from rlhf_core.models.loading import (
+    HUB_HTTP_ERROR,
+    load_language_model,
+    load_tokenizer,
+    locate,
+    parameter_count,
+)
 from tests.rlhf_core.models.architectures import write_architecture
 
 CPU = torch.device("cpu")
@@ -90,6 +97,18 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(name: str, message: st
     with pytest.raises(ModelNotFoundError, match=message) as caught:
         locate(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), HUB_HTTP_ERROR("timed out")])
+def test_a_hub_that_cannot_be_reached_is_reported_whatever_library_speaks_to_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def unreachable(self: HfApi, name: str, timeout: float) -> None:
+        raise error
+
+    monkeypatch.setattr(HfApi, "model_info", unreachable)
+    with pytest.raises(ModelNotFoundError, match="model 'owner/model' cannot be loaded"):
+        locate("owner/model")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.lora import Linear as LoraLinear
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
@@ -115,3 +116,20 @@ def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(TrainingError, match="merges wrongly"):
         merge_saved(folder, tmp_path / "out", FP32)
     assert not (tmp_path / "out").exists()
+
+
+def test_one_layer_at_a_time_is_in_full_precision(monkeypatch: pytest.MonkeyPatch):
+    """The others are in the precision of the model, so that no second copy of it is in memory."""
+    trunk = disturbed(open_trunk("tiny-random", BF16, 4), Role.SFT)
+    counts: list[int] = []
+    merge = LoraLinear.merge
+
+    def counted(layer: LoraLinear, *args: object, **kwargs: object) -> None:
+        weights = [each.get_base_layer().weight for each in layers]
+        counts.append(sum(weight.dtype == torch.float32 for weight in weights))
+        merge(layer, *args, **kwargs)
+
+    layers = [each for each in trunk.language_model.modules() if isinstance(each, LoraLinear)]
+    monkeypatch.setattr(LoraLinear, "merge", counted)
+    trunk.roles.merge(Role.SFT)
+    assert counts == [1] * len(layers)
