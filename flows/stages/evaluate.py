@@ -111,8 +111,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         _score_missing(work.store, models, prompts, [policy, baseline])
         deviations = deviations_until(work.store, cycle.line, cycle.number)
         seats = _seats(panel, models, deviations)
-        asked = _judgements(work.store, [policy, baseline], seats)
-        judgements = [judgement for judgement in asked if judgement.outcome in OPINIONS]
+        judgements, asked = _judgements(work.store, [policy, baseline], seats)
         settings = settings_hash(config, prompts, seats, judgements)
         evaluations = _stored_evaluations(work.store, policy_id, baseline_id, settings, seats)
         if not evaluations:
@@ -127,10 +126,9 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             _announce(cycle, evaluations[0])
             announce_alarms(cycle, alarms)
         run_benchmarks(config, work.store, models, policy_id, (sft_id, baseline_id))
-        deciding = evaluations[0]
         work.detail = {each.judge: _brief(each) for each in evaluations}
-        work.result = Handover(evaluation_id=deciding.id)
-    return deciding.id
+        work.result = Handover(evaluation_id=evaluations[0].id)
+    return evaluations[0].id
 
 
 @evaluate.estimator
@@ -257,14 +255,15 @@ def _seats(panel: Panel, models: _Models, deviations: Mapping[str, float]) -> li
 
 def _judgements(
     store: Store, answers: Sequence[Answers], seats: Sequence[EvaluationJudge]
-) -> list[Judgement]:
-    """Return the judgements of these answers, also those without an opinion."""
+) -> tuple[list[Judgement], list[Judgement]]:
+    """Return the judgements of these answers that are opinions, and all of them."""
     ids = {c.id for side in answers for group in side.values() for c in group}
-    return [
+    asked = [
         judgement
         for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
         if judgement.opponent_id is None or judgement.opponent_id in ids
     ]
+    return [judgement for judgement in asked if judgement.outcome in OPINIONS], asked
 
 
 def _details(
