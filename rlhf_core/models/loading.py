@@ -34,7 +34,7 @@ from rlhf_core.models.lora_folder import (
 )
 
 HUB_TIMEOUT_SECONDS = 10.0
-HUB_HTTP_ERROR = HfHubHTTPError.__bases__[0]
+HUB_HTTP_ERROR = cast(type[Exception], HfHubHTTPError.__bases__[0])
 """The error of the HTTP library that this release of huggingface_hub uses; all others derive from
 it, those of a connection included."""
 Tokenizer = PreTrainedTokenizerBase
