@@ -69,7 +69,7 @@ class RewardReader:
         own = torch.tensor([self._prompts.get(prompt, -1) for prompt in prompts])
         cosines = cosines.masked_fill(own[:, None] == self._owners[None, :], -torch.inf)
         nearest = cosines.amax(dim=1)
-        return torch.where(nearest.isinf(), torch.nan, 1 - nearest)
+        return torch.where(nearest.isinf(), torch.nan, (1 - nearest).clamp(0, 2))
 
 
 def _numbers(prompts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:

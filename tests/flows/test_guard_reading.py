@@ -27,7 +27,7 @@ CONFIG = Config.model_validate(
         "prompts": {"path": "p.jsonl"},
         "judges": [{"kind": "similarity"}],
         "evaluation": {"judges": [{"kind": "verifier"}]},
-        "sampling": {"max_new_tokens": 6},
+        "sampling": {"max_new_tokens": 32},
         "training": {
             "algorithm": "rloo",
             "steps": 1,
