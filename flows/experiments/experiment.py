@@ -1,4 +1,4 @@
-"""What an experiment is: arms, measures, claims, and the function that measures one arm.
+"""An experiment: its arms, measures and claims, and the function that measures one arm.
 
 An arm is one way to train or to judge. Each arm is measured once for each seed, so that arms are
 compared seed by seed. An experiment knows nothing of files: `runner.py` plans and stores, `page.py`
@@ -55,7 +55,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured for one arm and seed."""
+    """The measurements of one arm and seed."""
 
     numbers: Mapping[str, float]
     """Values by the name of their measure; a value that cannot be measured is missing."""
@@ -101,7 +101,7 @@ class Experiment:
     source: str
     """Paper or text that the claims come from."""
     setup: str
-    """What is done, in a paragraph."""
+    """The setup, in a paragraph."""
     arms: tuple[Arm, ...]
     measures: tuple[Measure, ...]
     claims: tuple[Claim, ...]

@@ -93,6 +93,9 @@ def follow_policy(held_out: HeldOut, config: Config, trunk: Trunk, every: int) -
         config: Its `training`, `sampling` and `seed` decide.
         trunk: Holds a new policy and the reward model.
         every: Steps between two measurements.
+
+    Returns:
+        The held-out answers of each measurement.
     """
     lab = held_out.lab
     start = held_out.score(trunk, Role.REFERENCE)

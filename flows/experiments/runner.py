@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and with what an experiment runs."""
+    """The folder, config and data of an experiment's run."""
 
     experiment: Experiment
     folder: Path

@@ -1,4 +1,4 @@
-"""What the reward model shows of answers beside its score: signs that they are new to it."""
+"""Signs that answers are new to the reward model, which it gives beside its score."""
 
 from collections.abc import Mapping, Sequence
 

@@ -101,7 +101,7 @@ def estimate(work: CycleWork) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Data:
-    """What a reward model is trained on."""
+    """The data of a reward model."""
 
     sft_id: str
     prompt_set_id: str

@@ -1,4 +1,4 @@
-"""What all judges of a run share: the cache of model replies, the budget, and the device.
+"""The cache of model replies, the budget and the device, which all judges of a run share.
 
 This one lives in memory; flows/cycle/ledger.py keeps the replies in the store.
 """

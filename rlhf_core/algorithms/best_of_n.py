@@ -88,8 +88,7 @@ def train_best_of_n(
     """
     trunk.require_reference()
     per_step = settings.prompts_per_step
-    draws = step_count(len(prompts), per_step, epochs=1)
-    updates = step_count(len(prompts), per_step, settings.epochs)
+    draws, updates = (step_count(len(prompts), per_step, n) for n in (1, settings.epochs))
     best = DrawnSequences()
     parameters = trunk.parameters(Role.POLICY)
     updater = Updater(parameters, settings.learning_rate, updates, settings.max_grad_norm)
@@ -100,12 +99,12 @@ def train_best_of_n(
         rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
         rewards = as_rewards(reward(rollouts))
         scores = cap_unfinished_scores(rewards.total, rollouts, settings.missing_eos_score)
-        chosen_answers = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
-        best += chosen_answers
+        kept = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
+        best += kept
         yield RolloutStep(
             step,
             draws + updates,
-            _describe(rollouts, scores, settings.n, len(chosen_answers)) | reward_metrics(rewards),
+            _describe(rollouts, scores, settings.n, len(kept)) | reward_metrics(rewards),
             tuple(rollouts),
             tuple(scores.tolist()),
             tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
@@ -117,8 +116,8 @@ def train_best_of_n(
         raise TrainingError(NOTHING_TO_LEARN.format(len(prompts)))
     updates = updater.steps = step_count(len(best), per_step, settings.epochs)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
-    for update, indices in remaining_steps(order, done - draws):
-        metrics = _imitate(trunk, updater, [best[index] for index in indices])
+    for update, rows in remaining_steps(order, done - draws):
+        metrics = _imitate(trunk, updater, [best[row] for row in rows])
         yield TrainingStep(draws + update, draws + updates, metrics)
         checkpoints.save(draws + update, state)
 

@@ -23,7 +23,7 @@ DISTANCE = "distance"
 
 @dataclass(frozen=True)
 class RewardReading:
-    """What the reward model says of N answers."""
+    """The reward model's reading of N answers."""
 
     heads: Tensor
     """Score of each head, (N, members)."""

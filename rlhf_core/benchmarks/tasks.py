@@ -21,7 +21,7 @@ from rlhf_core.models.trunk import Role, Trunk
 
 LIBRARY = "lm_eval"
 TaskDict = dict[str, Any]
-"""What the library's loader returns: its tasks by name under `tasks`, and their groups."""
+"""The result of the library's loader: tasks by name under `tasks`, and their groups."""
 EXAMPLES_SEED = 1234
 """Seed of the worked examples: the library's default."""
 BATCH = 8

@@ -51,7 +51,7 @@ class Unread(_Reading):
 
 
 Reading: TypeAlias = Grade | Flag | Level | Unread
-"""What is known of one aspect of an answer."""
+"""The replies about one aspect of an answer."""
 
 _READINGS: TypeAdapter[dict[str, Reading]] = TypeAdapter(dict[str, Reading])
 

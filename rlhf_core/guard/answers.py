@@ -34,7 +34,7 @@ class GuardedAnswer:
     or its probability that the answer is better than one of them, less one half. NaN without an
     opinion."""
     addends: Mapping[str, float] = field(default_factory=dict)
-    """What each part of a mixed reward adds to it, by name; none if a part has no score."""
+    """Addend of each part of a mixed reward, by name; none if a part has no score."""
     disagreement: float = math.nan
     """Deviation of the reward model's heads on it; NaN if unknown."""
     distance: float = math.nan

@@ -15,7 +15,7 @@ MOST = 0.8
 """Share of the reward's rise that one part may explain."""
 
 Addends = Sequence[Mapping[str, float]]
-"""What each part of the reward adds to it, by the part's name: the mean of each prompt."""
+"""Mean addend of each prompt, by the name of the reward's part."""
 
 
 class Lead(NamedTuple):

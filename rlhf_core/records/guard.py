@@ -71,7 +71,7 @@ class GuardTest(Record):
     data_hash: str
     """Hash of the comparisons."""
     copies: int
-    """How often the reward model learnt from each comparison of the hack that was not aside."""
+    """Times that it learnt from each of the hack's comparisons that were not kept aside."""
     prompts: int
     pairs: int
     preferred: float
