@@ -53,6 +53,7 @@ from flows.terminal import stopping
 from flows.terminal.harmless import harmless
 from flows.terminal.heartbeat import heartbeat
 from rlhf_core.distributed.launch import launched_rank
+from rlhf_core.distributed.threads import spin_shortly
 from rlhf_core.errors import BudgetError, InputError, SolonError
 
 WAITING = ("metrics", "serve", "spot-check", "ui", "worker")
@@ -182,6 +183,7 @@ def _fail(error: SolonError, code: int) -> None:
 
 def _set_up_libraries() -> None:
     """Set what libraries read when they load; Solon draws its own progress bars."""
+    spin_shortly()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
