@@ -8,7 +8,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstains, scored
 from rlhf_core.config import Settings
-from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.evaluation.aspects import Flag, Level, Reading, readings_to_json
 from rlhf_core.models.classifier import classifier_logits, load_classifier
@@ -98,7 +97,7 @@ class ClassifierJudge(PointwiseJudge[ClassifierOptions]):
 
     @cached_property
     def _compute(self) -> Compute:
-        return choose_compute(ComputeSettings())
+        return choose_compute(self.ledger.compute)
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase:

@@ -104,7 +104,7 @@ def _judge(
     cycle: Cycle, work: StageWork, prompts: Mapping[str, Prompt], twos: Sequence[Two]
 ) -> int:
     """Add the missing judgements of both answers of each comparison; return their number."""
-    ledger = StoreLedger(work.store, cycle.budget)
+    ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
     panelists = [Panelist(settings, ledger) for settings in repairing_judges(cycle.config)]
     for panelist in panelists:
         panelist.check()
