@@ -126,4 +126,4 @@ def test_one_two_or_four_rows_at_once_give_the_same_gradient(
         next(training(trunk))
     assert max(gradient.abs().max() for gradient in found[0]) > 1e-3
     for other in found[1:]:
-        torch.testing.assert_close(other, found[0], atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(other, found[0], atol=5e-6, rtol=1e-3)
