@@ -1,7 +1,7 @@
 """Questions that the model cannot know: fine-tuning against RL with the abstention reward."""
 
 import random
-from collections.abc import Sequence
+from statistics import fmean
 
 from flows.experiments.experiment import Arm, Chart, Claim, Experiment, Findings, Measure, Trial
 from flows.experiments.laboratory import (
@@ -135,11 +135,7 @@ def shares(held_out: HeldOut, answers: ScoredAnswers) -> dict[str, float]:
             silent.append(float(has_declined))
             wrong.append(float(not has_declined and score < 0.5))
     named = {"made_up": unknown, "right": right, "over_abstains": silent, "wrong": wrong}
-    return {name: _mean(values) for name, values in named.items() if values}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return {name: fmean(values) for name, values in named.items() if values}
 
 
 ABSTENTIONS = (

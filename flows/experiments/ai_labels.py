@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
 from flows.experiments.experiment import Arm, Claim, Experiment, Findings, Measure, Trial
+from judges import Ledger
 from judges.bench.runner import JudgeRun
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config import JudgeSettings
-from rlhf_core.errors import DataFileError
+from rlhf_core.errors import DataFileError, SilentJudgeError
 from rlhf_core.evaluation.verdicts import PairVerdict
 from rlhf_core.files.labelled import TIE, LabelledPair
 from rlhf_core.files.labelled_reading import read_labelled
@@ -35,7 +37,9 @@ def measure(trial: Trial) -> Findings:
     assert trial.data is not None, "the runner refuses an experiment without its data"
     learnt, tested = draw_pairs(short_pairs(trial.data), trial.seed)
     labels = label_pairs(trial, learnt)
-    agreement = [agrees(label, pair.target) for label, pair in zip(labels, learnt, strict=True)]
+    labelled = [(p, label) for p, label in zip(learnt, labels, strict=True) if label is not None]
+    if not labelled:
+        raise SilentJudgeError(f"the judge has a verdict on none of {len(learnt)} pairs")
     config = trial.config
     trunk = open_trunk(config.policy.model, choose_compute(config.compute), config.policy.lora_rank)
     chat = policy_chat(trunk.tokenizer, config.policy)
@@ -46,7 +50,7 @@ def measure(trial: Trial) -> Findings:
 
     rankings = [
         RankedCandidates(sequences(pair), torch.tensor([[0.0, label], [1 - label, 0.0]]))
-        for pair, label in zip(learnt, labels, strict=True)
+        for pair, label in labelled
         if label != TIE
     ]
     for _ in train_reward_model(trunk, rankings, config.reward_model, trial.seed):
@@ -58,8 +62,9 @@ def measure(trial: Trial) -> Findings:
     ]
     return Findings(
         {
-            "accuracy": sum(right) / len(right),
-            "agreement": sum(agreement) / len(agreement),
+            "accuracy": fmean(right),
+            "agreement": fmean(agrees(label, pair.target) for pair, label in labelled),
+            "unread": 1 - len(labelled) / len(learnt),
             "pairs": float(len(rankings)),
         }
     )
@@ -109,10 +114,10 @@ def draw_pairs(
     return first[:LEARNT], second[:TESTED]
 
 
-def label_pairs(trial: Trial, pairs: Sequence[LabelledPair]) -> list[float]:
+def label_pairs(trial: Trial, pairs: Sequence[LabelledPair]) -> list[float | None]:
     """Return the probability that each pair's first answer is better, 0 or 1, by the arm's labels.
 
-    A tie is 0.5, from which nothing is learnt.
+    A tie is 0.5, from which nothing is learnt. None is a pair on which the judge has no verdict.
     """
     if trial.arm.name == PEOPLE:
         return [float(pair.target > TIE) for pair in pairs]
@@ -126,11 +131,12 @@ def label_pairs(trial: Trial, pairs: Sequence[LabelledPair]) -> list[float]:
                 "shows_reference": False,
                 "min_label_mass": 0.0,
             }
-        )
+        ),
+        Ledger(compute=trial.config.compute),
     )
     judge.check()
     verdicts: list[PairVerdict] = judge.evaluate([replace(pair, target=TIE) for pair in pairs])
-    return [_side(verdict.margin or 0.0) for verdict in verdicts]
+    return [None if verdict.margin is None else _side(verdict.margin) for verdict in verdicts]
 
 
 def _side(margin: float) -> float:
@@ -166,6 +172,7 @@ AI_LABELS = Experiment(
     measures=(
         Measure("accuracy", "reward model agrees with people on test pairs"),
         Measure("agreement", "labels agree with people's on training pairs"),
+        Measure("unread", "training pairs without a label"),
         Measure("pairs", "pairs learnt from", 0),
     ),
     claims=(

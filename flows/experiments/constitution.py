@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Sequence
+from statistics import fmean
 
 from flows.experiments.experiment import Arm, Claim, Experiment, Findings, Measure, Trial
 from flows.experiments.prompts import read_prompts
+from judges import Ledger
 from judges.bench.runner import JudgeRun
 from rlhf_core.config import JudgeSettings
-from rlhf_core.errors import ConfigError
+from rlhf_core.errors import ConfigError, SilentJudgeError
 from rlhf_core.evaluation.verdicts import PairVerdict
 from rlhf_core.files.labelled import LabelledPair
 from rlhf_core.records import Prompt
@@ -28,19 +30,20 @@ def measure(trial: Trial) -> Findings:
     """Let one judge compare good answers with evasive answers and with answers to other prompts."""
     prompts = draw_prompts(read_prompts(trial.source_prompts), trial.seed)
     pairs = evasive_pairs(prompts) + misplaced_pairs(prompts)
-    judge = JudgeRun(judge_settings(trial))
+    judge = JudgeRun(judge_settings(trial), Ledger(compute=trial.config.compute))
     judge.check()
     verdicts: list[PairVerdict] = judge.evaluate(pairs)
-    by_kind = {
-        kind: [v for pair, v in zip(pairs, verdicts, strict=True) if pair.subset == kind]
-        for kind in (HELPFUL, ON_TOPIC)
-    }
+    both = list(zip(pairs, verdicts, strict=True))
+    helpful, on_topic = (
+        [verdict for pair, verdict in both if pair.subset == kind] for kind in (HELPFUL, ON_TOPIC)
+    )
     return Findings(
         {
-            "helpful": share_of_first(by_kind[HELPFUL]),
-            "on_topic": share_of_first(by_kind[ON_TOPIC]),
-            "margin": _mean([v.margin or 0.0 for v in by_kind[HELPFUL]]),
-            "position": _mean([abs((v.first or 0.0) + (v.second or 0.0) - 1) for v in verdicts]),
+            "helpful": share_of_first(helpful),
+            "on_topic": share_of_first(on_topic),
+            "margin": fmean(margins(helpful)),
+            "position": fmean(abs(sum(v.scores) - 1) for v in verdicts if v.scores),
+            "unread": fmean(v.margin is None for v in verdicts),
         }
     )
 
@@ -95,14 +98,24 @@ def misplaced_pairs(prompts: Sequence[Prompt]) -> list[LabelledPair]:
 
 
 def share_of_first(verdicts: Sequence[PairVerdict]) -> float:
-    """Return the share of pairs whose first answer is preferred over both orders; a tie is half."""
-    return _mean(
-        [0.5 if (v.margin or 0.0) == 0 else float((v.margin or 0.0) > 0) for v in verdicts]
-    )
+    """Return the share of verdicts that prefer the first answer over both orders; a tie is half.
+
+    Raises:
+        SilentJudgeError: If there is no verdict.
+    """
+    return fmean(0.5 if margin == 0 else float(margin > 0) for margin in margins(verdicts))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def margins(verdicts: Sequence[PairVerdict]) -> list[float]:
+    """Return the margin of each verdict; pairs on which the judge has none are left out.
+
+    Raises:
+        SilentJudgeError: If no margin is left.
+    """
+    found = [verdict.margin for verdict in verdicts if verdict.margin is not None]
+    if not found:
+        raise SilentJudgeError(f"the judge has a verdict on none of {len(verdicts)} pairs")
+    return found
 
 
 CONSTITUTION_LABELS = Experiment(
@@ -125,6 +138,7 @@ CONSTITUTION_LABELS = Experiment(
         Measure("on_topic", "prefers the answer to one of another prompt"),
         Measure("margin", "margin over a refusal, −1 to 1"),
         Measure("position", "effect of the order, 0 to 1"),
+        Measure("unread", "pairs without a verdict"),
     ),
     claims=(
         Claim("Constitution labels prefer a helpful answer to an evasive one.", "helpful",

@@ -16,13 +16,13 @@ from flows.cycle.handover import Handover, handed_over, ranked
 from flows.experiments.experiment import Curve
 from flows.run import run_cycles
 from flows.training.rankings import ranked_candidates, training_rankings
-from judges import Answer, PointwiseJudge, load
+from judges import Answer, Ledger, PointwiseJudge, load
 from rlhf_core.algorithms.optimisation import TrainingStep
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.rollouts import Rollout, roll_out
 from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
-from rlhf_core.config import Config, JudgeSettings
-from rlhf_core.errors import ConfigError, NotReadyError
+from rlhf_core.config import Config
+from rlhf_core.errors import ConfigError, NotReadyError, SilentJudgeError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
@@ -100,7 +100,7 @@ class ScoredAnswers:
     prompts: Sequence[Prompt]
     rollouts: Sequence[Rollout]
     held_out: Sequence[float]
-    """Score of each answer by the held-out judge; 0 for an answer that has not begun."""
+    """Score of each answer by the held-out judge."""
     reward: Sequence[float] = ()
     """Score of each answer by the reward model, if there is one."""
     kl: float = 0.0
@@ -179,16 +179,17 @@ def open_held_out(lab: Laboratory, limit: int | None = None) -> HeldOut:
     prompts = lab.prompts(Split.HOLDOUT)[:limit]
     if not prompts:
         raise ConfigError("no prompt is held out; raise prompts.holdout")
-    return HeldOut(lab, prompts, pointwise(lab.config.evaluation.judges[0]))
+    return HeldOut(lab, prompts, pointwise(lab.config))
 
 
-def pointwise(settings: JudgeSettings) -> PointwiseJudge[Any]:
-    """Return a judge that scores answers alone.
+def pointwise(config: Config) -> PointwiseJudge[Any]:
+    """Return the judge that decides in the config's evaluation, which has to score answers alone.
 
     Raises:
         ConfigError: If it compares answers.
     """
-    judge = load(settings)
+    settings = config.evaluation.judges[0]
+    judge = load(settings, Ledger(compute=config.compute))
     if not isinstance(judge, PointwiseJudge):
         raise ConfigError(
             f"evaluation.judges: {settings.name!r} compares two answers, and an experiment scores "
@@ -199,12 +200,25 @@ def pointwise(settings: JudgeSettings) -> PointwiseJudge[Any]:
 
 
 def judge_answers(held_out: HeldOut, rollouts: Sequence[Rollout]) -> list[float]:
-    """Return the held-out judge's score of each answer; 0 without an opinion."""
+    """Return the held-out judge's score of each answer.
+
+    Raises:
+        SilentJudgeError: If it has no opinion on one of them, because any score in its place would
+            change what is measured.
+    """
     answers = [
         Answer(held_out.prompts[rollout.prompt_index], rollout.text, rollout.is_finished)
         for rollout in rollouts
     ]
-    return [opinion.score or 0.0 for opinion in held_out.judge.score(answers)]
+    opinions = held_out.judge.score(answers)
+    silent = [opinion for opinion in opinions if opinion.score is None]
+    if silent:
+        raise SilentJudgeError(
+            f"the held-out judge {held_out.judge.kind} has no opinion on {len(silent)} of "
+            f"{len(opinions)} answers, first because: {silent[0].reason or silent[0].outcome}; use "
+            "prompts that it can judge, or another first judge in evaluation.judges"
+        )
+    return [opinion.score for opinion in opinions if opinion.score is not None]
 
 
 def watch(

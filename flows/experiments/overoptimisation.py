@@ -1,6 +1,7 @@
 """Over-optimisation: a policy trained far against a reward model that saw few rankings."""
 
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 from flows.experiments.experiment import (
     Arm,
@@ -40,8 +41,9 @@ def measure(trial: Trial) -> Findings:
         "reward": path.reward_gain[-1][1],
         "held_out": held_out[-1][1],
         "late": late_change(held_out),
-        "gap": standardised_gap(path),
     }
+    if (gap := standardised_gap(path)) is not None:
+        numbers["gap"] = gap
     measured = held_out[1:]
     fit = fit_gold_curve(
         [kl for kl, _ in measured], [gain for _, gain in measured], form="best_of_n"
@@ -79,16 +81,19 @@ def late_change(curve: Curve) -> float:
     return sum(last) / len(last) - sum(before) / len(before)
 
 
-def standardised_gap(path: Trajectory) -> float:
-    """Return the reward gain less the held-out gain at the end, each in the SFT's deviations."""
+def standardised_gap(path: Trajectory) -> float | None:
+    """Return the reward gain less the held-out gain at the end, each in the SFT's deviations.
+
+    None if the SFT model's answers all score alike, so that there is no deviation to count in.
+    """
     start, end = path.start, path.steps[-1]
-    return _gain(start.reward, end.reward) - _gain(start.held_out, end.held_out)
+    reward, held_out = _gain(start.reward, end.reward), _gain(start.held_out, end.held_out)
+    return None if reward is None or held_out is None else reward - held_out
 
 
-def _gain(first: Sequence[float], last: Sequence[float]) -> float:
-    mean = sum(first) / len(first)
-    deviation = (sum((x - mean) ** 2 for x in first) / max(1, len(first) - 1)) ** 0.5
-    return float((sum(last) / len(last) - mean) / deviation) if deviation > 0 else 0.0
+def _gain(first: Sequence[float], last: Sequence[float]) -> float | None:
+    deviation = stdev(first) if len(first) > 1 else 0.0
+    return (fmean(last) - fmean(first)) / deviation if deviation > 0 else None
 
 
 OVEROPTIMISATION = Experiment(

@@ -37,7 +37,7 @@ def policy_steps(
     settings, seed, chat = config.training, config.seed, lab.chat(trunk)
     if isinstance(settings, DPOSettings):
         return train_dpo(trunk, lab.rankings(chat), settings, seed)
-    judges = RankZeroOnly(RewardJudges(Ledger(), config.judging))
+    judges = RankZeroOnly(RewardJudges(Ledger(compute=config.compute), config.judging))
     reward = build_reward(settings.reward, trunk, prompts, judges)
     tokens = [chat.prompt_ids(prompt.conversation) for prompt in prompts]
     if isinstance(settings, BestOfNSettings):

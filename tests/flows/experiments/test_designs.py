@@ -16,19 +16,20 @@ from flows.experiments.abstention import (
 from flows.experiments.ai_labels import agrees, draw_pairs, short_pairs
 from flows.experiments.catalogue import EXPERIMENTS, find_experiment
 from flows.experiments.constitution import evasive_pairs, misplaced_pairs, share_of_first
-from flows.experiments.laboratory import ScoredAnswers
+from flows.experiments.laboratory import HeldOut, ScoredAnswers, judge_answers, pointwise
 from flows.experiments.overoptimisation import late_change, standardised_gap
 from flows.experiments.policies import Trajectory
 from flows.experiments.prompts import read_prompts, short_prompts, write_prompts
 from flows.experiments.ptx import split_texts
 from flows.experiments.runner import Setting
 from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.config import load_config
 from rlhf_core.config.prompts import PromptSettings
-from rlhf_core.errors import ConfigError, DataFileError, InputError
-from rlhf_core.evaluation.verdicts import pair_verdict
+from rlhf_core.errors import ConfigError, DataFileError, InputError, SilentJudgeError
+from rlhf_core.evaluation.verdicts import PairVerdict, pair_verdict
 from rlhf_core.files.labelled import LabelledPair
 from rlhf_core.models.sequences import TokenSequence
-from rlhf_core.records import Mode, Prompt, Split
+from rlhf_core.records import Mode, Outcome, Prompt, Split
 from tests.conftest import ROOT
 from tests.flows.conftest import SMOKE
 
@@ -131,6 +132,8 @@ def test_the_gap_is_in_deviations_of_the_start():
     assert standardised_gap(Trajectory(start, [end])) == 0.0
     stuck = replace(end, held_out=(0.0, 2.0))
     assert standardised_gap(Trajectory(start, [stuck])) == pytest.approx(2 / 2**0.5)
+    alike = replace(start, held_out=(1.0, 1.0))
+    assert standardised_gap(Trajectory(alike, [end])) is None
 
 
 def test_constitution_pairs_put_the_reference_first():
@@ -145,6 +148,23 @@ def test_a_judge_that_only_looks_at_the_order_prefers_nothing():
     """Probability 0.9 for whichever is first: both orders cancel."""
     assert share_of_first([pair_verdict(0.9, 0.9, None)]) == 0.5
     assert share_of_first([pair_verdict(0.6, 0.4, None), pair_verdict(0.9, 0.9, None)]) == 0.75
+
+
+def test_a_pair_without_a_verdict_is_no_tie():
+    """One preference of one verdict is all of them; nothing but silence is an error."""
+    silent = PairVerdict(Outcome.UNAVAILABLE)
+    assert share_of_first([pair_verdict(0.9, 0.1, None), silent]) == 1.0
+    with pytest.raises(SilentJudgeError, match="none of 1 pairs"):
+        share_of_first([silent])
+
+
+def test_an_answer_that_the_held_out_judge_cannot_score_ends_the_experiment():
+    """It compares with a reference, and the prompt has none; a score of 0 would be a bad answer."""
+    judge = pointwise(load_config(Path(SMOKE), TINY))
+    held_out = HeldOut(None, [prompt("Why?")], judge)  # type: ignore[arg-type]
+    answer = Rollout(0, TokenSequence((1,), (2,)), "Because.", (0.0,), "eos")
+    with pytest.raises(SilentJudgeError, match=r"verifier has no opinion on 1 of 1 .*reference"):
+        judge_answers(held_out, [answer])
 
 
 def test_labels_agree_with_people_or_not():
