@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from flows.cycle.estimates import CycleWork, Row
 from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.benchmarks.bbq import read_bbq
-from rlhf_core.benchmarks.items import Item, measure
+from rlhf_core.benchmarks.items import Item, ItemResult, measure
 from rlhf_core.benchmarks.pairs import read_crows_pairs, read_winogender
 from rlhf_core.benchmarks.tasks import (
     load_tasks,
@@ -56,7 +56,7 @@ class _Benchmark(NamedTuple):
     """A benchmark that is ready to be measured."""
 
     version: str
-    results: Callable[[str], Iterator[BenchmarkItem]]
+    results: Callable[[str], Iterator[ItemResult]]
     """Measures a model, given its id."""
 
 
@@ -114,7 +114,17 @@ def run_benchmarks(
         benchmark = _prepare(settings, models)
         for model_id in (policy_id, *distinct):
             if not store.query(MEASURED_SQL, [model_id, benchmark.version]):
-                store.append(list(benchmark.results(model_id)))
+                store.append(
+                    [
+                        BenchmarkItem(
+                            model_id=model_id,
+                            benchmark=settings.name,
+                            benchmark_version=benchmark.version,
+                            **vars(result),
+                        )
+                        for result in benchmark.results(model_id)
+                    ]
+                )
         for other in distinct:
             where = "benchmark_version = ? AND model_id IN (?, ?)"
             items = store.rows(BenchmarkItem, where, [benchmark.version, policy_id, other])
@@ -128,47 +138,24 @@ def _prepare(settings: BenchmarkSettings, models: Models) -> _Benchmark:
     items = _items(settings)
     version = content_id("bias", CODE, settings.name, [repr(item) for item in items])
 
-    def results(model_id: str) -> Iterator[BenchmarkItem]:
+    def results(model_id: str) -> Iterator[ItemResult]:
         def logprobs(sequences: Sequence[TokenSequence]) -> list[float]:
             role = models.role(model_id)
             found = on_all_ranks(sequence_logprobs, models.trunk, role, sequences)
             return [float(each) for each in found]
 
-        measured = measure(items, models.trunk.tokenizer, logprobs)
-        for item, values in zip(items, measured, strict=True):
-            for metric, value in values.items():
-                yield BenchmarkItem(
-                    model_id=model_id,
-                    benchmark=settings.name,
-                    benchmark_version=version,
-                    item=item.name,
-                    part=item.part,
-                    cluster=item.cluster,
-                    metric=metric,
-                    value=value,
-                )
+        return measure(items, models.trunk.tokenizer, logprobs)
 
     return _Benchmark(version, results)
 
 
 def _prepare_tasks(settings: TaskSettings, models: Models) -> _Benchmark:
     tasks = load_tasks(settings)
-    version = tasks_version(settings, tasks)
 
-    def results(model_id: str) -> Iterator[BenchmarkItem]:
-        for found in measure_tasks(models.trunk, models.role(model_id), settings, tasks):
-            yield BenchmarkItem(
-                model_id=model_id,
-                benchmark=settings.name,
-                benchmark_version=version,
-                item=found.item,
-                part=found.task,
-                cluster=found.item,
-                metric=found.metric,
-                value=found.value,
-            )
+    def results(model_id: str) -> Iterator[ItemResult]:
+        return measure_tasks(models.trunk, models.role(model_id), settings, tasks)
 
-    return _Benchmark(version, results)
+    return _Benchmark(tasks_version(settings, tasks), results)
 
 
 def _items(settings: BiasSettings) -> list[Item]:

@@ -1,6 +1,7 @@
 """Items of a benchmark that a model's log-probabilities answer, and their measurement."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from transformers import PreTrainedTokenizerBase
@@ -12,6 +13,17 @@ ITEMS_A_CALL = 32
 
 LogProbs = Callable[[Sequence[TokenSequence]], Sequence[float]]
 """Returns Σ log p over the response of each sequence, in nats."""
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """A model's result on one item of a benchmark, by one metric."""
+
+    item: str
+    part: str
+    cluster: str
+    metric: str
+    value: float
 
 
 class Item(Protocol):
@@ -38,8 +50,8 @@ class Item(Protocol):
 
 def measure(
     items: Sequence[Item], tokenizer: PreTrainedTokenizerBase, logprobs: LogProbs
-) -> Iterator[Mapping[str, float]]:
-    """Yield the values of each item by metric, in the order of the items.
+) -> Iterator[ItemResult]:
+    """Yield the value of each item by each metric that it counts for, in the order of the items.
 
     Args:
         items: The items.
@@ -51,4 +63,5 @@ def measure(
         texts = [item.sequences(tokenizer) for item in group]
         found = iter(logprobs([sequence for each in texts for sequence in each]))
         for item, each in zip(group, texts, strict=True):
-            yield item.values([next(found) for _ in each])
+            for metric, value in item.values([next(found) for _ in each]).items():
+                yield ItemResult(item.name, item.part, item.cluster, metric, value)

@@ -5,19 +5,23 @@ The library is the extra `benchmarks`. It reads tasks that it ships, whose data 
 """
 
 import json
+import logging
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rlhf_core.benchmarks.items import ItemResult
 from rlhf_core.config.benchmarks import TaskSettings
 from rlhf_core.errors import ConfigError, DataFileError
 from rlhf_core.identity import content_id
 from rlhf_core.models.trunk import Role, Trunk
+
+logger = logging.getLogger(__name__)
 
 LIBRARY = "lm_eval"
 TaskDict = dict[str, Any]
@@ -28,16 +32,6 @@ BATCH = 8
 """Texts in a forward pass, which computes the logits of all their tokens."""
 UNFILTERED = "none"
 """Name by which the library means that a reply was not filtered."""
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """A model's result on one item of a task, by one metric."""
-
-    item: str
-    task: str
-    metric: str
-    value: float
 
 
 def require_library() -> None:
@@ -113,8 +107,11 @@ def tasks_version(settings: TaskSettings, tasks: TaskDict) -> str:
 
 def measure_tasks(
     trunk: Trunk, role: Role, settings: TaskSettings, tasks: TaskDict
-) -> Iterator[TaskResult]:
+) -> Iterator[ItemResult]:
     """Yield the results of a role on each item of the tasks.
+
+    A result that is no number, such as the sum and count behind a perplexity, is left out, and a
+    warning names its metric.
 
     Args:
         trunk: Holds the role; it is not sharded.
@@ -142,18 +139,23 @@ def measure_tasks(
             log_samples=True,
         )
     assert found is not None, "only ranks above 0 get nothing"
+    left_out: Counter[str] = Counter()
     for task, samples in found["samples"].items():
         for sample in samples:
-            yield from _results(task, sample)
+            yield from _results(task, sample, left_out)
+    for metric, count in left_out.items():
+        logger.warning("%s of %d items is no number, and is left out", metric, count)
 
 
-def _results(task: str, sample: Mapping[str, Any]) -> Iterator[TaskResult]:
+def _results(task: str, sample: Mapping[str, Any], left_out: Counter[str]) -> Iterator[ItemResult]:
     suffix = "" if sample["filter"] == UNFILTERED else f" ({sample['filter']})"
     for metric in sample["metrics"]:
         value = sample[metric]
         if isinstance(value, bool | int | float) and math.isfinite(value):
             item = f"{task} {sample['doc_id']}"
-            yield TaskResult(item, task, f"{metric}{suffix}", float(value))
+            yield ItemResult(item, task, item, f"{metric}{suffix}", float(value))
+        else:
+            left_out[f"{task}: {metric}{suffix}"] += 1
 
 
 def _as_json(value: Any) -> str:

@@ -117,7 +117,7 @@ def test_log_probabilities_are_those_of_whole_sentences():
             found.append(logprobs[0] - logprobs[1])
             return logprobs
 
-        (values,) = measure([each], tokenizer, read)
+        values = {result.metric: result.value for result in measure([each], tokenizer, read)}
         expected = whole(each.first) - whole(each.second)
         assert differences == [pytest.approx(expected, abs=1e-3)]
         assert values["entropy"] == pytest.approx(binary_entropy(expected), abs=1e-3)
