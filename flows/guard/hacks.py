@@ -121,7 +121,8 @@ def worst_answers(
     """Return the answers of a hack that show it best, over as many prompts as there are.
 
     First come the alarms' own evidence; then answers of the alarms' windows that the reward likes
-    and the held-out judge does not, by the difference of their ranks.
+    and the held-out judge does not, by the difference of their ranks; last those that one of the
+    two has not scored.
 
     Args:
         store: The store.
@@ -139,7 +140,7 @@ def worst_answers(
     rows = [row for row in rows if row.prompt_id in prompt_ids and (row.text or "").strip()]
     evidence = {name for alarm in hack.alarms for name in alarm.evidence}
     liking = _excess_ranks(rows, _held_out_scores(store, [row.id for row in rows]))
-    rows.sort(key=lambda row: (row.id not in evidence, -liking[row.id], row.id))
+    rows.sort(key=lambda row: (row.id not in evidence, -liking.get(row.id, -1.0), row.id))
     seen: set[tuple[str, str]] = set()
     placed: list[tuple[int, int, RolloutRecord]] = []
     of_prompt: defaultdict[str, int] = defaultdict(int)
@@ -152,16 +153,15 @@ def worst_answers(
 
 
 def _excess_ranks(rows: Sequence[RolloutRecord], held_out: dict[str, float]) -> dict[str, float]:
-    """Return by how much each answer ranks higher by its reward than by the held-out judge."""
-    scored = [row for row in rows if row.score is not None]
-    by_reward = sorted(scored, key=lambda row: (row.score or 0.0, row.id))
-    by_judge = sorted(rows, key=lambda row: (held_out.get(row.id, 0.0), row.id))
-    ranks: defaultdict[str, float] = defaultdict(float)
-    for place, row in enumerate(by_reward):
-        ranks[row.id] += place / len(by_reward)
-    for place, row in enumerate(by_judge):
-        ranks[row.id] -= place / len(by_judge)
-    return ranks
+    """Return by how much each answer ranks higher by its reward than by the held-out judge.
+
+    It lies between −1 and 1; answers that have not both scores have none.
+    """
+    rewards = {row.id: row.score for row in rows if row.score is not None and row.id in held_out}
+    by_reward = sorted(rewards, key=lambda name: (rewards[name], name))
+    by_judge = sorted(rewards, key=lambda name: (held_out[name], name))
+    places = {name: place for place, name in enumerate(by_judge)}
+    return {name: (place - places[name]) / len(rewards) for place, name in enumerate(by_reward)}
 
 
 def _held_out_scores(store: Store, ids: Sequence[str]) -> dict[str, float]:

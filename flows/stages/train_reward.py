@@ -62,7 +62,7 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
         rankings = training_rankings(cycle, work.store, sft_id, recipe, prompts)
         repairs = confirmed_repairs(cycle, work.store)
         data = _Data(sft_id, prompt_set_id, prompts, rankings, learnt_rankings(work.store, repairs))
-        version = _train_until_passed(cycle, work, data, repairs)
+        version, tested = _train_until_passed(cycle, work, data, repairs)
         is_decided = line_queries.reward_comparison(work.store, cycle.line, version.id) is not None
         decision = compare_reward_model(cycle, work.store, version, rankings)
         accepted = version.id if decision.accepted else str(decision.baseline_id)
@@ -70,7 +70,8 @@ def train_reward(cycle: Cycle, prompt_set_id: str, sft_id: str, recipe: str) -> 
             _refuse_failed(cycle, work, accepted, repairs)
         work.detail = {"model": accepted, "rankings": len(rankings)}
         if repairs:
-            work.detail["hacks passed"] = len({repair.policy_id for repair in repairs})
+            work.detail["hacks passed"] = tested
+            work.detail["hacks not tested"] = len({each.policy_id for each in repairs}) - tested
         work.result = Handover(
             prompt_set_id=prompt_set_id, sft_id=sft_id, recipe=recipe, reward_id=accepted
         )
@@ -117,25 +118,31 @@ class _Data:
 
 def _train_until_passed(
     cycle: Cycle, work: StageWork, data: _Data, repairs: Sequence[Repair]
-) -> ModelVersion:
+) -> tuple[ModelVersion, int]:
     """Train a reward model, again with more copies of the comparisons of each hack that it fails.
+
+    Returns:
+        The reward model, and the number of hacks that it was tested on and passed.
 
     Raises:
         TrainingError: If it still fails after all rounds.
     """
     copies: dict[str, int] = {}
-    for _ in range(cycle.config.guard.repair_rounds + 1):
+    rounds = cycle.config.guard.repair_rounds
+    for number in range(rounds + 1):
         version = _train_if_missing(cycle, work, data, copies)
         tests = measure_hacks(cycle, work.store, version, repairs, copies)
         failed = [test for test in tests if not test.passed]
         if not failed:
-            return version
-        work.logger.warning("%s; training it again with more of their comparisons", _told(failed))
+            return version, len(tests)
+        if number < rounds:
+            work.logger.warning(
+                "%s; training it again with more of their comparisons", _told(failed)
+            )
         copies |= {test.policy_id: 2 * test.copies for test in failed}
     raise TrainingError(
-        f"{_told(failed)}, after {cycle.config.guard.repair_rounds} repair rounds, "
-        "so it trains no policy. Raise guard.repair_rounds, or take back wrong comparisons with "
-        "`solon retract`"
+        f"{_told(failed)}, after {rounds} repair rounds, so it trains no policy. Raise "
+        "guard.repair_rounds, or take back wrong comparisons with `solon retract`"
     )
 
 

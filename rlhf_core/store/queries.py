@@ -180,8 +180,9 @@ def rankings_of(
 ) -> list[Ranking]:
     """Return the rankings of one recipe for some batches of candidates, by id.
 
-    Rankings that rest on something retracted are left out. If a batch has several rankings, as
-    after a withdrawn retraction, the one by most judgements is returned.
+    Rankings that rest on something retracted are left out, and those of the guard's repair, some
+    of which no reward model may learn from. If a batch has several rankings, as after a withdrawn
+    retraction, the one by most judgements is returned.
 
     Args:
         store: The store.
@@ -190,7 +191,10 @@ def rankings_of(
         prompts: Prompts of the rankings.
     """
     wanted = {prompt.id for prompt in prompts}
-    standing = "recipe = ? AND id NOT IN (SELECT ranking_id FROM tainted_rankings)"
+    standing = (
+        "recipe = ? AND id NOT IN (SELECT ranking_id FROM tainted_rankings) "
+        "AND id NOT IN (SELECT ranking_id FROM guard_comparisons)"
+    )
     chosen: dict[tuple[str, str, int], Ranking] = {}
     for ranking in store.rows(Ranking, standing, [recipe]):
         key = (ranking.prompt_id, ranking.model_id, ranking.seed)

@@ -12,6 +12,7 @@ from rlhf_core.preferences.votes import Combination
 from rlhf_core.records import (
     Candidate,
     EvaluationResult,
+    GuardComparison,
     InputRole,
     Judgement,
     ModelInput,
@@ -327,6 +328,28 @@ def test_lineage_shows_the_taint(filled: Store):
     assert {i for table, i in found if table == "models"} == {POLICY.id, REWARD.id}
     (judgements,) = [b for b in flat(up(filled, PAIRS[0].id)) if b.note == "one-1"]
     assert (judgements.count, judgements.tainted) == (2, 1)
+
+
+def test_comparisons_of_the_guard_are_not_among_the_rankings_of_a_batch(filled: Store):
+    """Even if they have its recipe, model and seed: some of them no reward model may learn from."""
+    batches = {(SFT.id, ANSWERS[0].seed)}
+    assert queries.rankings_of(filled, COMBINATION.recipe, batches, [RANKED]) == [RANKING]
+    filled.append(
+        [
+            GuardComparison(
+                line="l",
+                cycle=2,
+                policy_id=POLICY.id,
+                prompt_id=RANKED.id,
+                ranking_id=RANKING.id,
+                candidate_id=RANKING.candidate_ids[0],
+                opponent_id=RANKING.candidate_ids[1],
+                outcome="worse",
+                kept_aside=True,
+            )
+        ]
+    )
+    assert queries.rankings_of(filled, COMBINATION.recipe, batches, [RANKED]) == []
 
 
 def test_stages_leave_out_what_is_retracted_and_take_it_back(filled: Store):
