@@ -19,7 +19,7 @@ from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.loading import locate
 from rlhf_core.records import Outcome
-from rlhf_core.sampling.samplers import Completion, EndpointSampler
+from rlhf_core.sampling.candidates import Completion, EndpointSampler
 from tests.facts import prompt
 from tests.servers import wait_until_healthy
 

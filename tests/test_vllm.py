@@ -25,7 +25,7 @@ from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints.profile import profile_of
 from rlhf_core.models.loading import locate
 from rlhf_core.records import Outcome, Response
-from rlhf_core.sampling.samplers import Completion, EndpointSampler
+from rlhf_core.sampling.candidates import Completion, EndpointSampler
 from tests.facts import prompt
 from tests.servers import ROOT, wait_until_healthy
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flows.cycle import versions
-from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import Cycle
 from flows.cycle.judgements import judge_missing
 from flows.cycle.stage import StageWork
@@ -138,7 +138,7 @@ class Seeder:
         batch = cycle.batch(base.id, sampling, "abstention")
         store.append([base])
         shards = missing_shards(store, batch, prompts, count)
-        sampler = local_sampler(cycle, trunk, Role.REFERENCE, sampling)
+        sampler = policy_sampler(cycle, trunk, Role.REFERENCE, sampling)
         sample_shards(store, sampler, batch, sampling, shards, "what it knows")
         answers = queries.candidates_by_prompt(
             store, batch.model_id, batch.sampling, batch.seed, prompts

@@ -16,7 +16,8 @@ from rlhf_core.errors import EndpointError
 from rlhf_core.identity import content_id, seed_from
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Candidate, Failure, Prompt, Record, candidate_identity
-from rlhf_core.sampling.samplers import Completion, LocalSampler, Sampler
+from rlhf_core.sampling.candidates import AnswerSampler, Completion, PolicySampler
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 from rlhf_core.store import Store, queries
 
 PROMPTS_PER_SHARD = 32
@@ -24,16 +25,23 @@ Shard = tuple[tuple[int, ...], list[Prompt]]
 """Sample indices, and the prompts that lack a candidate of each of these indices."""
 
 
-def local_sampler(cycle: Cycle, trunk: Trunk, role: Role, sampling: SamplingSettings) -> Sampler:
-    """Return a sampler that draws from a role of a trunk; each process draws its share.
+def policy_sampler(
+    cycle: Cycle,
+    trunk: Trunk,
+    role: Role,
+    sampling: SamplingSettings,
+    sampler: Sampler = LOCAL,
+) -> AnswerSampler:
+    """Return a sampler of the answers of a trunk's role; each process samples its share.
 
     Args:
         cycle: The cycle under way.
         trunk: A trunk that all processes opened.
         role: The role that answers.
         sampling: Temperature and length of the answers.
+        sampler: Samples the tokens; made on all ranks.
     """
-    drawing = on_all_ranks(LocalSampler, trunk, role, cycle.config.policy, sampling)
+    drawing = on_all_ranks(PolicySampler, trunk, role, cycle.config.policy, sampling, sampler)
     return partial(on_all_ranks, drawing)  # type: ignore[call-arg]  # arguments come later
 
 
@@ -71,7 +79,7 @@ def missing_shards(
 
 def sample_shards(
     store: Store,
-    sampler: Sampler,
+    sampler: AnswerSampler,
     batch: CandidateBatch,
     sampling: SamplingSettings,
     shards: Sequence[Shard],
@@ -117,7 +125,7 @@ def sample_shards(
 )
 def sample_shard(
     store: Store,
-    sampler: Sampler,
+    sampler: AnswerSampler,
     batch: CandidateBatch,
     sampling: SamplingSettings,
     shard: Shard,

@@ -13,7 +13,7 @@ from rlhf_core.config.tree import JudgingSettings, held_out_judges, training_jud
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.errors import EndpointError, SilentJudgeError
 from rlhf_core.records import Outcome
-from rlhf_core.sampling.samplers import EndpointSampler
+from rlhf_core.sampling.candidates import EndpointSampler
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.ledger import StoreLedger
@@ -178,7 +178,7 @@ def _baseline(
         own = own.model_copy(update={"endpoint": None})
         batch = cycle.batch(start_id, own, "guard")
         if shards := missing_shards(store, batch, prompts, own.candidates):
-            sampler = local_sampler(cycle, trunk, Role.POLICY, own)
+            sampler = policy_sampler(cycle, trunk, Role.POLICY, own)
             sample_shards(store, sampler, batch, own, shards, "sampling for the guard")
     return queries.candidates_by_prompt(store, start_id, batch.sampling, batch.seed, prompts)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from flows.cycle.baseline import check_policy
 from flows.cycle.benchmarks import estimate_benchmarks, run_benchmarks
-from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
@@ -192,7 +192,7 @@ def _answers(
     count = cycle.config.evaluation.samples_per_prompt
     shards = missing_shards(store, batch, prompts, count)
     if shards:
-        sampler = local_sampler(cycle, models.trunk, models.role(model_id), sampling)
+        sampler = policy_sampler(cycle, models.trunk, models.role(model_id), sampling)
         sample_shards(store, sampler, batch, sampling, shards, "answering")
     return queries.candidates_by_prompt(store, model_id, batch.sampling, batch.seed, prompts)
 

@@ -1,7 +1,7 @@
 """K candidates are sampled for each prompt of the training split."""
 
 from flows.cycle import versions
-from flows.cycle.candidates import local_sampler, missing_shards, sample_shards
+from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import CandidateBatch, Cycle
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
@@ -15,7 +15,7 @@ from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import Split
-from rlhf_core.sampling.samplers import EndpointSampler, Sampler
+from rlhf_core.sampling.candidates import AnswerSampler, EndpointSampler
 from rlhf_core.store import Store, queries
 
 
@@ -69,7 +69,7 @@ def estimate(work: CycleWork) -> list[Row]:
     return [Row("sample", "candidates", count, sizes.sampling(count * sizes.answer))]
 
 
-def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
+def _sampler(cycle: Cycle, store: Store, sft_id: str) -> AnswerSampler:
     """Return the sampler of this cycle: a remote model, else the champion or the SFT model."""
     config = cycle.config
     if config.sampling.endpoint is not None:
@@ -84,6 +84,6 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Sampler:
     trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
     champion = cycle.champion(store, sft_id)
     if champion is None:
-        return local_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
+        return policy_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
     on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(champion))
-    return local_sampler(cycle, trunk, Role.POLICY, config.sampling)
+    return policy_sampler(cycle, trunk, Role.POLICY, config.sampling)

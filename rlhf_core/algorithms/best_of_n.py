@@ -26,10 +26,9 @@ from rlhf_core.algorithms.optimisation import (
     shuffled_steps,
     step_count,
 )
-from rlhf_core.algorithms.rewards import Reward, as_rewards, reward_metrics
+from rlhf_core.algorithms.rewards import Reward, as_rewards, reward_metrics, rollout_step
 from rlhf_core.algorithms.rollouts import (
     Rollout,
-    RolloutStep,
     cap_unfinished_scores,
     finished_mask,
     roll_out,
@@ -44,6 +43,7 @@ from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 NOTHING_TO_LEARN = (
     "none of {} prompts has an answer that ended and has a score, so there is nothing to learn "
@@ -68,6 +68,7 @@ def train_best_of_n(
     sampling: SamplingSettings,
     seed: int,
     checkpoints: Checkpoints = NO_CHECKPOINTS,
+    sampler: Sampler = LOCAL,
 ) -> Iterator[TrainingStep]:
     """Draw answers to all prompts, then fine-tune the policy role on the best answer to each.
 
@@ -79,6 +80,7 @@ def train_best_of_n(
         sampling: Temperature and length of the answers.
         seed: Seed of all answers, and of the order of the updates.
         checkpoints: A checkpoint in them is resumed, in the drawing phase or after it.
+        sampler: Samples the answers.
 
     Yields:
         A step for each batch of answers, and one for each update.
@@ -96,21 +98,14 @@ def train_best_of_n(
     done, _ = checkpoints.resume(state)
     for step, chosen in remaining_steps(ordered_steps(len(prompts), per_step), done):
         seeds = [[seed_from(seed, index, n) for n in range(settings.n)] for index in chosen]
-        rollouts = roll_out(trunk, prompts, chosen, seeds, sampling)
+        rollouts = roll_out(trunk, prompts, chosen, seeds, sampling, Role.POLICY, sampler)
         rewards = as_rewards(reward(rollouts))
         scores = cap_unfinished_scores(rewards.total, rollouts, settings.missing_eos_score)
         kept = _best(rollouts, scores, settings.n, settings.missing_eos_score is not None)
         best += kept
-        yield RolloutStep(
-            step,
-            draws + updates,
-            _describe(rollouts, scores, settings.n, len(kept)) | reward_metrics(rewards),
-            tuple(rollouts),
-            tuple(scores.tolist()),
-            tuple(_distances(trunk, rollouts, sampling.temperature).tolist()),
-            {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
-            {name: tuple(sign.tolist()) for name, sign in rewards.signs.items()},
-        )
+        metrics = _describe(rollouts, scores, settings.n, len(kept)) | reward_metrics(rewards)
+        kl = _distances(trunk, rollouts, sampling.temperature)
+        yield rollout_step(step, draws + updates, metrics, rollouts, scores, kl, rewards)
         checkpoints.save(step, state)
     if not best:
         raise TrainingError(NOTHING_TO_LEARN.format(len(prompts)))

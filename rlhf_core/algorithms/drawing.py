@@ -19,6 +19,7 @@ from rlhf_core.algorithms.rewards import Reward, Rewards, as_rewards, join_rewar
 from rlhf_core.algorithms.rollouts import Rollout, cap_unfinished_scores, roll_out
 from rlhf_core.config.training import GRPOSettings
 from rlhf_core.identity import seed_from
+from rlhf_core.models.trunk import Role
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,15 @@ def draw_answers(
             [seed_from(prompts.seed, step, place + offset, n) for n in range(samples)]
             for offset in range(missing)
         ]
-        new = roll_out(training.trunk, prompts.prompts, chosen, seeds, training.sampling)
+        new = roll_out(
+            training.trunk,
+            prompts.prompts,
+            chosen,
+            seeds,
+            training.sampling,
+            Role.POLICY,
+            training.sampler,
+        )
         batches.append(as_rewards(reward(new)))
         rollouts += new
         rewards = join_rewards(batches)

@@ -29,7 +29,7 @@ from rlhf_core.algorithms.losses.policy_gradient import (
 from rlhf_core.algorithms.losses.tensors import explained_variance, masked_mean, rows_where, whiten
 from rlhf_core.algorithms.optimisation import MovingAverage, Updater, endless_steps
 from rlhf_core.algorithms.policy_update import OnlineTraining, Targets, minibatch_plan, update
-from rlhf_core.algorithms.rewards import Reward, reward_metrics
+from rlhf_core.algorithms.rewards import Reward, reward_metrics, rollout_step
 from rlhf_core.algorithms.rollouts import (
     Experience,
     Rollout,
@@ -46,6 +46,7 @@ from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 ADAM_EPS = 1e-5
 NO_SCORE = (
@@ -78,6 +79,7 @@ def train_online(
     texts: Sequence[TokenSequence] = (),
     checkpoints: Checkpoints = NO_CHECKPOINTS,
     watch: RankZeroOnly[Watch] | None = None,
+    sampler: Sampler = LOCAL,
 ) -> Iterator[RolloutStep]:
     """Train the trunk's policy role by PPO, RLOO or GRPO.
 
@@ -91,6 +93,7 @@ def train_online(
         texts: Texts for PTX; at least one if settings.ptx is set.
         checkpoints: A checkpoint in them is resumed.
         watch: Asked after each step whether to end with the best weights so far, not averaged.
+        sampler: Samples the answers.
 
     Yields:
         A step for each rollout phase and its updates.
@@ -101,19 +104,16 @@ def train_online(
             is not the base.
     """
     trunk.require_reference()
-    training = _start(trunk, settings, sampling)
-    best = (
-        BestWeights(training.updaters[Role.POLICY].parameters, watch) if watch is not None else None
-    )
+    training = _start(trunk, settings, sampling, sampler)
+    policy = training.updaters[Role.POLICY]
+    best = BestWeights(policy.parameters, watch) if watch is not None else None
     state = _training_state(training, best)
     done, numbers = checkpoints.resume(state)
     training.coefficient = numbers.get("kl_coefficient", training.coefficient)
     taken = int(numbers.get("prompts_taken", done * settings.prompts_per_step))
     stream = PromptStream(prompts, seed, taken)
     if settings.ptx is not None:
-        training.texts = _texts_by_step(
-            texts, settings.ptx.examples, seed, training.updaters[Role.POLICY].taken
-        )
+        training.texts = _texts_by_step(texts, settings.ptx.examples, seed, policy.taken)
     for step in range(done + 1, settings.steps + 1):
         if best is not None:
             best.begin_step()
@@ -126,7 +126,7 @@ def train_online(
         checkpoints.save(
             step, state, kl_coefficient=training.coefficient, prompts_taken=stream.taken
         )
-    if training.updaters[Role.POLICY].taken == 0:
+    if policy.taken == 0:
         raise TrainingError(NO_DIFFERENCE if settings.drops_equal_groups else NO_SCORE)
 
 
@@ -152,19 +152,12 @@ def _learn(training: OnlineTraining, step: int, drawn: DrawnAnswers) -> RolloutS
         training.coefficient = adapt_coefficient(
             training.coefficient, metrics["kl"], settings.kl.target, len(kl), horizon
         )
-    return RolloutStep(
-        step,
-        settings.steps,
-        metrics,
-        tuple(rollouts),
-        tuple(scores.tolist()),
-        tuple(kl.tolist()),
-        {name: tuple(part.tolist()) for name, part in drawn.rewards.parts.items()},
-        {name: tuple(sign.tolist()) for name, sign in drawn.rewards.signs.items()},
-    )
+    return rollout_step(step, settings.steps, metrics, rollouts, scores, kl, drawn.rewards)
 
 
-def _start(trunk: Trunk, settings: OnlineSettings, sampling: SamplingSettings) -> OnlineTraining:
+def _start(
+    trunk: Trunk, settings: OnlineSettings, sampling: SamplingSettings, sampler: Sampler = LOCAL
+) -> OnlineTraining:
     steps = settings.steps * settings.epochs * settings.minibatches
     rates = {Role.POLICY: settings.learning_rate}
     if isinstance(settings, PPOSettings) and settings.critic == "separate":
@@ -182,7 +175,10 @@ def _start(trunk: Trunk, settings: OnlineSettings, sampling: SamplingSettings) -
     }
     policy = updaters[Role.POLICY].parameters
     average = MovingAverage(policy, settings.ema) if settings.ema is not None else None
-    return OnlineTraining(trunk, settings, sampling, updaters, average, settings.kl.coefficient)
+    coefficient = settings.kl.coefficient
+    return OnlineTraining(
+        trunk, settings, sampling, updaters, average, coefficient, sampler=sampler
+    )
 
 
 def _training_state(training: OnlineTraining, best: BestWeights | None) -> TrainingState:

@@ -23,6 +23,7 @@ from rlhf_core.distributed.ranks import all_reduce_number, all_reduce_report
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.sequences import Batch, TokenSequence, group_by_prompt
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 MAX_FIRST_LOG_RATIO = 1e-2
 """Before the first update the policy equals the rollout policy; a larger mean |log ratio| means
@@ -44,6 +45,8 @@ class OnlineTraining:
     """Coefficient of the KL penalty, per nat."""
     texts: Iterator[Sequence[TokenSequence]] = field(default_factory=lambda: iter(()))
     """Texts of each optimizer step, for PTX."""
+    sampler: Sampler = LOCAL
+    """Samples the rollouts."""
 
     def clear_gradients(self) -> None:
         """Clear the gradients of all updaters without applying them, except those set aside."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.reward_reader import RewardReader
-from rlhf_core.algorithms.rollouts import Rollout
+from rlhf_core.algorithms.rollouts import Rollout, RolloutStep
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,38 @@ def reward_metrics(rewards: Rewards) -> dict[str, float]:
         if len(own):
             metrics[f"unscored_{name}"] = own.float().mean().item()
     return metrics
+
+
+def rollout_step(
+    step: int,
+    steps: int,
+    metrics: Mapping[str, float],
+    rollouts: Sequence[Rollout],
+    scores: Tensor,
+    kl: Tensor,
+    rewards: Rewards,
+) -> RolloutStep:
+    """Return a step of a training with its answers.
+
+    Args:
+        step: Number of the step, from 1.
+        steps: Number of steps of the training.
+        metrics: The step's metrics.
+        rollouts: The B answers.
+        scores: Score of each answer, NaN without one, (B,).
+        kl: KL of each answer from the reference, in nats, (B,).
+        rewards: Rewards of the answers.
+    """
+    return RolloutStep(
+        step,
+        steps,
+        dict(metrics),
+        tuple(rollouts),
+        tuple(scores.tolist()),
+        tuple(kl.tolist()),
+        {name: tuple(part.tolist()) for name, part in rewards.parts.items()},
+        {name: tuple(sign.tolist()) for name, sign in rewards.signs.items()},
+    )
 
 
 def reward_model_score(reader: RewardReader, caution: float) -> Reward:

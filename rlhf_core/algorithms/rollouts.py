@@ -16,7 +16,7 @@ from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.answers import AnswerReader
 from rlhf_core.models.sequences import Batch, TokenSequence, pad
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.sampling.local import SamplingLimits, sample_on_all_ranks
+from rlhf_core.sampling.sampler import LOCAL, Sampler, limits_of
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ def roll_out(
     seeds: Sequence[Sequence[int]],
     sampling: SamplingSettings,
     role: Role = Role.POLICY,
+    sampler: Sampler = LOCAL,
 ) -> list[Rollout]:
     """Sample answers of a role to each chosen prompt.
 
@@ -89,17 +90,14 @@ def roll_out(
         seeds: For each chosen prompt, the seed of each of its answers.
         sampling: Temperature and length of the answers.
         role: The role that answers.
+        sampler: Samples the tokens.
 
     Returns:
         The answers, prompt after prompt, in the order of the seeds.
     """
-    limits = SamplingLimits(
-        sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
-    )
     ids = [prompts[index] for index in chosen]
     reader = AnswerReader(trunk.tokenizer, trunk.end_ids)
-    with trunk.acting_as(role) as model, trunk.compute.autocast():
-        answers = sample_on_all_ranks(model, ids, seeds, limits, trunk.compute.forward_tokens)
+    answers = sampler.sample(trunk, role, ids, seeds, limits_of(trunk, sampling))
     rollouts = []
     for index, prompt_ids, samples in zip(chosen, ids, answers, strict=True):
         for answer in samples:

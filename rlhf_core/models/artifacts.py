@@ -37,8 +37,9 @@ NORMALISED = {"normalised": "each head"}
 """Metadata of a head file. In a file without it, several heads share one mean and deviation."""
 ROUNDING = {torch.float32: 2**-8}
 """Share of the largest output by which rounding may change outputs; 2^-5 in half precision. Equal
-weights elsewhere in memory may be multiplied in another order, and activations of some ten thousand,
-which SmolLM2 has, make 2e-4 of that in fp32. The weights themselves are compared exactly."""
+weights elsewhere in memory may be multiplied in another order, and activations of some ten
+thousand, which SmolLM2 has, make 2e-4 of that in fp32. The weights themselves are compared exactly.
+"""
 PROBE_TOKENS = 8
 
 

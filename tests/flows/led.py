@@ -36,7 +36,7 @@ from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.records.conversation import ask
-from rlhf_core.sampling.samplers import Completion, LocalSampler
+from rlhf_core.sampling.candidates import Completion, PolicySampler
 
 PROMPTS = [
     Prompt(text=f"Say {'so ' * n}.", mode=Mode.KNOWLEDGE_SEEKING, split=Split.TRAIN)
@@ -90,7 +90,7 @@ def run() -> tuple[dict[str, object], dict[Role, dict[str, object]]]:
         device="cpu", precision="fp32", tokens_per_microbatch=64, shard=SHARD
     )
     trunk = on_all_ranks(open_trunk, "tiny-random", on_all_ranks(choose_compute, settings), 4)
-    sampler = on_all_ranks(LocalSampler, trunk, Role.REFERENCE, PolicySettings(), SAMPLING)
+    sampler = on_all_ranks(PolicySampler, trunk, Role.REFERENCE, PolicySettings(), SAMPLING)
     drawn = on_all_ranks(sampler, PROMPTS, [[n, n + 100] for n in range(len(PROMPTS))])
     answers = [one for row in drawn for one in row if isinstance(one, Completion)]
     prompts = [tuple(sampler.chat.prompt_ids(ask(prompt.instruction))) for prompt in PROMPTS]

@@ -13,7 +13,7 @@ from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints import retries
 from rlhf_core.errors import EndpointError
 from rlhf_core.records import Outcome
-from rlhf_core.sampling.samplers import Completion, EndpointSampler
+from rlhf_core.sampling.candidates import Completion, EndpointSampler
 from tests.endpoint_faults import FAULTS
 from tests.endpoint_faults.__main__ import PAGE, page_with_table
 from tests.endpoint_faults.fault import Fault

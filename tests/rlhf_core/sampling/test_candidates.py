@@ -1,4 +1,4 @@
-"""The two samplers with one interface; test_serving.py uses a real server."""
+"""Answers from the policy and from an endpoint; test_serving.py uses a real server."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,12 @@ from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Role
 from rlhf_core.records.conversation import ask
-from rlhf_core.sampling.samplers import Completion, EndpointSampler, LocalSampler, Sampler
+from rlhf_core.sampling.candidates import (
+    AnswerSampler,
+    Completion,
+    EndpointSampler,
+    PolicySampler,
+)
 from tests.conftest import FP32
 from tests.facts import prompt
 from tests.rlhf_core.models.thinker import THOUGHT, write_thinker
@@ -30,7 +35,7 @@ def answer(body: dict[str, Any], number: int) -> Answer:
     return (400, {}, "{}") if body["seed"] == 2 else completion(f"to seed {body['seed']}")
 
 
-def check_places(sampler: Sampler) -> list[list[Any]]:
+def check_places(sampler: AnswerSampler) -> list[list[Any]]:
     """Check that every answer is reported once, with its indices in the result."""
     seen: dict[tuple[int, int], Any] = {}
     rows = sampler(PROMPTS, SEEDS, lambda at, seed, found: seen.update({(at, seed): found}))
@@ -52,7 +57,7 @@ def test_remote_answers_are_reported_where_they_belong():
 
 
 def test_local_answers_are_reported_alike(trunk):
-    check_places(LocalSampler(trunk, Role.REFERENCE, PolicySettings(), SAMPLING))
+    check_places(PolicySampler(trunk, Role.REFERENCE, PolicySettings(), SAMPLING))
 
 
 @pytest.mark.parametrize("delivery", ["direct", "batch"])
@@ -105,7 +110,7 @@ def test_thoughts_are_kept_apart_from_local_answers(
     """Training reads all tokens, judges the answer alone."""
     trunk = open_trunk(write_thinker(tmp_path), FP32, 2)
     sampling = SamplingSettings(max_new_tokens=tokens, temperature=1e-3)
-    sampler = LocalSampler(trunk, Role.REFERENCE, PolicySettings(thinking=thinking), sampling)
+    sampler = PolicySampler(trunk, Role.REFERENCE, PolicySettings(thinking=thinking), sampling)
     ((answer,),) = sampler(PROMPTS[:1], [[1]])
     assert isinstance(answer, Completion)
     assert (answer.text, answer.reasoning, answer.finish_reason) == expected

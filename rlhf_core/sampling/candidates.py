@@ -1,6 +1,7 @@
-"""Two samplers with one interface: a local model, and a model behind an endpoint.
+"""Answers in text to prompts, from two sources with one interface: the policy, and an endpoint.
 
-Seeds make local answers reproducible. An endpoint receives them too, and may ignore them.
+Seeds make the answers of the local sampler reproducible. An endpoint receives them too, and may
+ignore them.
 """
 
 import time
@@ -22,14 +23,15 @@ from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt
 from rlhf_core.records.conversation import Message, Tool, with_system
-from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
+from rlhf_core.sampling.local import Sample
+from rlhf_core.sampling.sampler import LOCAL, Sampler, limits_of
 
 ENDPOINT_SEED_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer, with tokens and log-probabilities if the model is local."""
+    """An answer, with tokens and log-probabilities if the policy gave it."""
 
     text: str
     """The answer, without the model's thoughts."""
@@ -48,7 +50,7 @@ OnCompletion = Callable[[int, int, Completion | EndpointError], None]
 """Called once for each answer as soon as it is complete, with the indices of prompt and seed."""
 
 
-class Sampler(Protocol):
+class AnswerSampler(Protocol):
     def __call__(
         self,
         prompts: Sequence[Prompt],
@@ -67,7 +69,7 @@ class Sampler(Protocol):
         """
 
 
-class LocalSampler:
+class PolicySampler:
     """Samples answers from a role of a trunk.
 
     Args:
@@ -75,17 +77,21 @@ class LocalSampler:
         role: The role that answers.
         policy: System message of every prompt, and settings of the chat template.
         sampling: Length and temperature.
+        sampler: Samples the tokens.
     """
 
     def __init__(
-        self, trunk: Trunk, role: Role, policy: PolicySettings, sampling: SamplingSettings
+        self,
+        trunk: Trunk,
+        role: Role,
+        policy: PolicySettings,
+        sampling: SamplingSettings,
+        sampler: Sampler = LOCAL,
     ) -> None:
-        self.trunk, self.role = trunk, role
+        self.trunk, self.role, self.sampler = trunk, role, sampler
         self.chat = policy_chat(trunk.tokenizer, policy)
         self.reader = AnswerReader(trunk.tokenizer, trunk.end_ids)
-        self.limits = SamplingLimits(
-            sampling.max_new_tokens, sampling.temperature, trunk.end_ids, trunk.pad_id
-        )
+        self.limits = limits_of(trunk, sampling)
 
     def __call__(
         self,
@@ -95,9 +101,7 @@ class LocalSampler:
     ) -> list[list[Completion | EndpointError]]:
         started = time.perf_counter()
         ids = [self.chat.prompt_ids(prompt.conversation) for prompt in prompts]
-        compute = self.trunk.compute
-        with self.trunk.acting_as(self.role) as model, compute.autocast():
-            drawn = sample_on_all_ranks(model, ids, seeds, self.limits, compute.forward_tokens)
+        drawn = self.sampler.sample(self.trunk, self.role, ids, seeds, self.limits)
         # All answers are drawn in one batch, so each has an equal share of the batch's latency.
         share = (time.perf_counter() - started) / sum(len(row) for row in seeds)
         completions: list[list[Completion | EndpointError]] = [
