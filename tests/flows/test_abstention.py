@@ -111,6 +111,7 @@ def test_the_unknown_become_abstentions_up_to_their_share(
     assert json.loads(detail["detail"])["abstentions"] == len(seeded)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_teaches_the_same_after_a_rerun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -115,6 +115,7 @@ def rankings_by_cycle(config: Config) -> list[int]:
     return [json.loads(row["detail"])["rankings"] for row in rows]
 
 
+@pytest.mark.slow
 def test_every_name_runs_on_a_finished_cycle(finished: Config, tmp_path: Path):
     """A rerun of each part of a cycle that has ended finds nothing missing."""
     shutil.copytree(finished.store.parent, tmp_path / "copy")

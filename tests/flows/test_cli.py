@@ -166,6 +166,7 @@ def test_a_remote_judge_that_does_not_answer_is_told_in_one_line(
     assert not (tmp_path / "solon.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_sql_answers_while_a_run_goes_on_and_a_rerun_says_that_nothing_is_new(
     monkeypatch, capsys, environment: dict[str, str], tmp_path: Path
 ):

@@ -46,6 +46,7 @@ def roles(config: Config) -> dict[str, str]:
     return shown
 
 
+@pytest.mark.slow
 def test_the_judge_that_the_config_names_first_decides(copied: Config):
     """This holds whichever judge decided before, on the same answers of the same policy."""
     store, found = Store(copied.store), []

@@ -122,6 +122,7 @@ def test_a_resumed_training_decides_the_same(hacked: Config):
     assert store.counts() == before
 
 
+@pytest.mark.slow
 def test_the_reward_model_s_signs_of_every_answer_are_watched(server: str, tmp_path: Path):
     """Two heads, and a reward of two parts; the steps are too few for an alarm of the lead."""
     parts = "{reward_model: 1.0, judges: [{kind: function, function: 'tests.flows.hacks:signs'}]}"

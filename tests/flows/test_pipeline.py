@@ -148,6 +148,7 @@ def test_two_runs_from_one_seed_are_equal(finished: Config, tmp_path: Path):
         assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_another_seed_makes_other_facts(finished: Config, tmp_path: Path):
     other = smoke(tmp_path, "seed=2")
     cycle = Cycle(config=other, number=1, run_id="other")
@@ -296,6 +297,7 @@ def test_a_refused_policy_is_not_what_the_next_cycle_starts_from(copied: Config)
     assert row["parent_id"].startswith("sft-")
 
 
+@pytest.mark.slow
 def test_the_judge_is_swapped_in_the_config_alone(copied: Config):
     """Similarity out, pairwise in, and nothing else."""
     config = smoke(

@@ -58,6 +58,7 @@ def test_each_round_revises_its_parent_by_a_principle_and_the_last_is_a_demonstr
     assert revision_calls(config) == 5 * train
 
 
+@pytest.mark.slow
 def test_a_rerun_adds_nothing_and_more_rounds_continue_from_the_last(config: Config):
     run(config)
     store = Store(config.store)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from rlhf_core.store import Store
 from tests.flows.conftest import SMOKE, places, smoke
@@ -21,6 +22,7 @@ from tests.flows.serving import EVERY_10_SECONDS, ask
 PATIENCE_SECONDS = 150
 
 
+@pytest.mark.slow
 def test_a_scheduled_cycle_appears_and_completes(environment: dict[str, str], tmp_path: Path):
     """The server is the one that `solon serve` starts itself; it need not wait for a minute."""
     config = smoke(tmp_path)

@@ -61,6 +61,7 @@ def test_every_planted_hack_is_caught_by_its_detector(guard: Guard, hack: str, s
     assert CATCHES[hack] in {alarm.detector for alarm in look.alarms}
 
 
+@pytest.mark.slow
 def test_at_most_one_alarm_in_twenty_trainings_that_learn_nothing(guard: Guard):
     found = [looks(guard, Policy(), seed) for seed in range(100, 120)]
     assert sum(first_alarm(each) is not None for each in found) <= 1
