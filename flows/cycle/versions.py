@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.cycle.identity import config_hash, deciding_part
 from rlhf_core.config import Config
+from rlhf_core.config.guard import GuardSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import ModelKind, ModelVersion
 
@@ -129,7 +130,11 @@ def policy(
         "reward_model": reward_id,
         "reward_judges": list(judge_versions),
     }
-    if guard := deciding_part(config.guard):  # an alarm may end the training early
+    defaults = GuardSettings()  # reworded answers are judged after the training
+    watching = config.guard.model_copy(
+        update={name: getattr(defaults, name) for name in ("reworded_prompts", "reworded_judges")}
+    )
+    if guard := deciding_part(watching):  # an alarm may end the training early
         recipe["guard"] = guard
     data = content_id(sorted(prompt_ids))
     return _version(config, ModelKind.POLICY, initial_id, recipe, data, config.seed)

@@ -180,10 +180,15 @@ def _score(judgement: Judgement, presented: Presented) -> float | None:
     """Return the score, or the probability that the policy's answer is the better one."""
     if judgement.outcome not in OPINIONS or presented is Presented.ALONE:
         return judgement.score
-    probability = judgement.probability
-    if probability is None:
-        probability = CERTAIN[judgement.outcome]
+    probability = first_probability(judgement)
     return probability if presented is Presented.FORWARD else 1 - probability
+
+
+def first_probability(judgement: Judgement) -> float:
+    """Return the probability that the first of two answers is better, of a readable verdict."""
+    if judgement.probability is not None:
+        return judgement.probability
+    return CERTAIN[judgement.outcome]
 
 
 def _mean_score(verdicts: Sequence[RolloutVerdict]) -> float:

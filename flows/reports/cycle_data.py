@@ -11,7 +11,7 @@ from flows.champion.approval import last_request
 from flows.charts import svg as charts
 from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
 from flows.reports.evaluation_data import evaluation_details
-from flows.reports.guard_data import guard_figures, repair_figures
+from flows.reports.guard_data import guard_figures, repair_figures, rewording_figures
 from flows.reports.outline import Change, changed_settings, risks
 from flows.reports.pages import query_text
 from rlhf_core.config.evaluation import PromotionSettings
@@ -67,6 +67,10 @@ UNION ALL
 SELECT 'judge ' || judge || if(role = 'guard', ', for the guard', ', in the reward'), count(*),
        sum(prompt_tokens), sum(completion_tokens), sum(latency_seconds), sum(cost_usd)
 FROM rollout_verdicts SEMI JOIN runs USING (run_id) GROUP BY judge, role
+UNION ALL
+SELECT 'judge ' || judge || ', of reworded answers', count(*), sum(prompt_tokens),
+       sum(completion_tokens), sum(latency_seconds), sum(cost_usd)
+FROM reworded_verdicts SEMI JOIN runs USING (run_id) GROUP BY judge
 UNION ALL
 SELECT 'probes of ' || judge, count(*), sum(prompt_tokens), sum(completion_tokens),
        sum(latency_seconds), sum(cost_usd)
@@ -126,6 +130,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "changes": _changes(store, cycle, promotion.config_hash),
         "curves": _curves(store, promotion.policy_id),
         "guard": guard_figures(store, promotion.policy_id),
+        **rewording_figures(store, promotion.policy_id, promotion.baseline_id),
         "rewards": answers.reward_chart(reward_id),
         "samples": answers.samples(deciding),
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),

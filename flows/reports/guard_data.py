@@ -32,6 +32,18 @@ LEFT JOIN (
 ) AS held_out USING (model_id)
 WHERE line = ? AND cycle = ? ORDER BY created_at, policy_id"""
 
+REWORDED_SQL = """
+SELECT judge, rewording,
+       count(turned) FILTER (side = 'policy') AS policy_verdicts,
+       avg(turned) FILTER (side = 'policy') AS policy_turned,
+       count(turned) FILTER (side = 'baseline') AS baseline_verdicts,
+       avg(turned) FILTER (side = 'baseline') AS baseline_turned
+FROM reworded_verdicts
+JOIN candidates AS answer ON answer.id = candidate_id
+JOIN candidates AS opponent ON opponent.id = opponent_id
+WHERE policy_id = ? AND answer.model_id IN (?, ?) AND opponent.model_id IN (?, ?)
+GROUP BY judge, rewording ORDER BY judge, rewording"""
+
 
 @dataclass(frozen=True)
 class ShownAlarm:
@@ -77,6 +89,21 @@ def guard_figures(store: Store, policy_id: str) -> GuardFigures:
         peak if peak is not None and held_out and peak <= held_out[-1][0] else None,
         query_text(ALARMS_SQL, [policy_id]),
     )
+
+
+def rewording_figures(store: Store, policy_id: str, baseline_id: str) -> dict[str, Any]:
+    """Return how far verdicts on reworded answers turned, by judge and rewording, and the query.
+
+    Args:
+        store: The store.
+        policy_id: The policy.
+        baseline_id: The model that it was compared with.
+    """
+    values = [policy_id, policy_id, baseline_id, policy_id, baseline_id]
+    return {
+        "rewordings": store.query(REWORDED_SQL, values),
+        "rewordings_sql": query_text(REWORDED_SQL, values),
+    }
 
 
 def repair_figures(store: Store, line: str, cycle: int) -> dict[str, Any]:

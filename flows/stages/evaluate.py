@@ -22,6 +22,13 @@ from flows.cycle.stage import stage
 from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.promotion import look_before_promotion
 from flows.guard.reading import open_reader, signs_of
+from flows.guard.reworded_verdicts import (
+    estimate_reworded,
+    judge_reworded,
+    score_reworded,
+    verdicts_on,
+)
+from flows.guard.rewording import compared_answers
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
 from judges import Ledger
@@ -54,6 +61,7 @@ from rlhf_core.records import (
     Outcome,
     Prompt,
     Record,
+    RewordedVerdict,
     Split,
 )
 from rlhf_core.store import Store, line_queries, queries
@@ -118,7 +126,7 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
             comparison = ModelComparison(prompts, policy, baseline, kl, settings)
             judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
             evaluations = [each.evaluation for each in judged]
-            alarms = _alarms(config, comparison, evaluations, work.store, models)
+            alarms = _alarms(cycle, comparison, evaluations, work.store, models)
             details = _details(config, comparison, judged, asked)
             work.store.append([*evaluations, *details, *alarms])
             work.news = f"{len(evaluations)} new"
@@ -143,7 +151,7 @@ def estimate(work: CycleWork) -> list[Row]:
         rows.append(work.judgements("evaluate", panelist, calls))
         if panelist.settings in _held_out_only(work.config):
             rows.append(work.probes("evaluate", panelist, len(judged)))
-    return [*rows, *estimate_benchmarks(work)]
+    return [*rows, *estimate_reworded(work), *estimate_benchmarks(work)]
 
 
 class _Models:
@@ -306,13 +314,14 @@ def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answer
 
 
 def _alarms(
-    config: Config,
+    cycle: Cycle,
     comparison: ModelComparison,
     evaluations: Sequence[Evaluation],
     store: Store,
     models: _Models,
 ) -> list[GuardAlarm]:
     """Return the alarms that the guard raises on these answers; none if it is off."""
+    config, policy_id = cycle.config, evaluations[0].policy_id
     if config.guard.action == "off":
         return []
     trained_on = [each for each in evaluations if each.role in (TRAINED_ON, PROXY)]
@@ -326,8 +335,24 @@ def _alarms(
         evaluations,
         trained_on,
         {**read[0], **read[1]},
+        _reworded(cycle, comparison, policy_id, store, models),
     )
-    return alarm_rows(config, evaluations[0].policy_id, look, step=0)
+    return alarm_rows(config, policy_id, look, step=0)
+
+
+def _reworded(
+    cycle: Cycle, comparison: ModelComparison, policy_id: str, store: Store, models: _Models
+) -> list[RewordedVerdict]:
+    """Return the verdicts of this cycle's judges on reworded answers; none if none is wanted."""
+    if not cycle.config.guard.reworded_prompts:
+        return []
+    sides = comparison.policy, comparison.baseline
+    compared = compared_answers(comparison.prompts, *sides, cycle.config.guard.reworded_prompts)
+    judged_by = judge_reworded(cycle, store, policy_id, compared, *sides)
+    score_reworded(
+        cycle.config, store, policy_id, models.reward_id, models.trunk, models.chat, compared
+    )
+    return verdicts_on(store, policy_id, sides, [*judged_by, models.reward_id])
 
 
 def _announce(cycle: Cycle, deciding: Evaluation) -> None:

@@ -37,3 +37,11 @@ class GuardSettings(Settings):
     repair_rounds: Annotated[int, Field(ge=0), UNLESS_SET] = 3
     """Further trainings of a reward model that still prefers answers of a known hack. Each repeats
     that hack's comparisons twice as often as the one before. After them the cycle stops."""
+    reworded_prompts: Annotated[int, Field(ge=0), UNLESS_SET] = 64
+    """Held-out prompts whose answers are shown to the judges again before promotion, reworded
+    without a change of meaning, at most: an alarm is a judge whose verdicts turn on answers of one
+    side. 0 shows none."""
+    reworded_judges: Annotated[Literal["free", "all"], UNLESS_SET] = "free"
+    """Judges that see them, beside the reward model. free: those of the training data and of the
+    reward that run no model. all: those that run a model or ask a server as well, up to 10 times a
+    prompt, and 24 times if they compare."""

@@ -161,7 +161,7 @@ class Guard:
         limit = threshold.exceeded(value)
         if limit is None or (gain > 0 and not is_proof):
             return None
-        reason = f"{name}: {said} ({value:.3g}, usually {_range(threshold)}); {_verdict(gain)}"
+        reason = f"{name}: {said} ({value:.3g}, usually {_range(threshold)}); {gain_in_words(gain)}"
         return Alarm(name, value, limit, reason, tuple(evidence[:EVIDENCE]))
 
     def _start(self, step: int) -> "_Window":
@@ -176,7 +176,7 @@ class Guard:
             return None
         reason = (
             f"{DOMINANT_PART}: {lead.part!r} explains {lead.share:.0%} of the reward's rise (more "
-            f"than {MOST:.0%} beyond chance); {_verdict(gain)}"
+            f"than {MOST:.0%} beyond chance); {gain_in_words(gain)}"
         )
         return Alarm(
             DOMINANT_PART, lead.chance, limit, reason, window.most_of(lead.part)[:EVIDENCE]
@@ -276,7 +276,8 @@ def _range(threshold: Threshold) -> str:
     return f"{threshold.low:.3g} to {threshold.high:.3g}"
 
 
-def _verdict(gain: float) -> str:
+def gain_in_words(gain: float) -> str:
+    """Return what the held-out judge sees in some answers; its gain is NaN without an opinion."""
     if math.isnan(gain):
         return "the held-out judge has no opinion on them"
     if gain > 0:

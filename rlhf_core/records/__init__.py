@@ -24,7 +24,7 @@ from rlhf_core.records.decisions import (
     Rollback,
 )
 from rlhf_core.records.exchange import Import, ImportedRow
-from rlhf_core.records.guard import GuardAlarm, GuardComparison, GuardTest
+from rlhf_core.records.guard import GuardAlarm, GuardComparison, GuardTest, RewordedVerdict
 from rlhf_core.records.intake import (
     Deletion,
     PrivacyFinding,
@@ -126,6 +126,7 @@ __all__ = [
     "Retraction",
     "Revision",
     "RewardComparison",
+    "RewordedVerdict",
     "Rollback",
     "RolloutRecord",
     "RolloutVerdict",
@@ -160,6 +161,7 @@ RECORDS: tuple[type[Record], ...] = (
     GuardAlarm,
     GuardComparison,
     GuardTest,
+    RewordedVerdict,
     BenchmarkItem,
     BenchmarkFigure,
     Promotion,

@@ -82,3 +82,43 @@ class GuardTest(Record):
 
     def identity(self) -> tuple[Any, ...]:
         return (self.line, self.model_id, self.policy_id, self.data_hash)
+
+
+class RewordedVerdict(Record):
+    """A judge's verdict between two answers before and after one of them was reworded.
+
+    The rewording `order` changes no words: the answers are shown in the other order.
+    """
+
+    table: ClassVar[str] = "reworded_verdicts"
+    policy_id: str
+    prompt_id: str
+    judge: str
+    judge_version: str
+    rewording: str
+    """Name of the rewording; deploy/docs/guard.md lists them."""
+    side: str
+    """policy or baseline: whose answer was reworded, or compared with the baseline's by order."""
+    candidate_id: str
+    """The answer that was reworded."""
+    opponent_id: str
+    """The answer that it is compared with."""
+    score_before: float | None = None
+    """Score of the answer as it was; of a judge that compares, its probability to be better."""
+    score_after: float | None = None
+    """The same after the rewording."""
+    opponent_score: float | None = None
+    """Score of the other answer; null of a judge that compares."""
+    turned: float | None = None
+    """1 if the winner changed, 0.5 from or to a tie, else 0; null without both verdicts."""
+    reason: str | None = None
+    """Why there is no verdict after the rewording."""
+    response_ids: tuple[str, ...] = ()
+    latency_seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def identity(self) -> tuple[Any, ...]:
+        compared = (self.rewording, self.candidate_id, self.opponent_id)
+        return (self.policy_id, self.judge_version, *compared)

@@ -635,6 +635,57 @@ COMMENT ON COLUMN guard_tests.run_id IS
 COMMENT ON COLUMN guard_tests.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE reworded_verdicts (
+    id VARCHAR NOT NULL, policy_id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
+    judge VARCHAR NOT NULL, judge_version VARCHAR NOT NULL, rewording VARCHAR NOT NULL,
+    side VARCHAR NOT NULL, candidate_id VARCHAR NOT NULL, opponent_id VARCHAR NOT NULL,
+    score_before DOUBLE, score_after DOUBLE, opponent_score DOUBLE, turned DOUBLE, reason VARCHAR,
+    response_ids VARCHAR[] NOT NULL, latency_seconds DOUBLE NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cost_usd DOUBLE NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE reworded_verdicts IS
+    'Verdicts of the judges that a policy was trained on, and of the reward model, before and after '
+    'a held-out answer was reworded without a change of meaning. deploy/docs/guard.md says how they '
+    'are tested.';
+COMMENT ON COLUMN reworded_verdicts.id IS
+    'Hash of policy_id, judge_version, rewording, candidate_id and opponent_id.';
+COMMENT ON COLUMN reworded_verdicts.policy_id IS 'models.id of the policy that is evaluated.';
+COMMENT ON COLUMN reworded_verdicts.prompt_id IS 'prompts.id of the held-out prompt.';
+COMMENT ON COLUMN reworded_verdicts.judge IS
+    'Name of the judge in the config; proxy is the reward model.';
+COMMENT ON COLUMN reworded_verdicts.judge_version IS
+    'Kind and hash, as in judgements; models.id of the reward model.';
+COMMENT ON COLUMN reworded_verdicts.rewording IS
+    'whole_words, contractions, synonyms, plain_layout, closing, or order: both answers as they '
+    'were, shown in the other order.';
+COMMENT ON COLUMN reworded_verdicts.side IS
+    'policy or baseline: whose answer was reworded; by order, whose answer is compared with one of '
+    'the baseline.';
+COMMENT ON COLUMN reworded_verdicts.candidate_id IS 'candidates.id of the answer that was reworded.';
+COMMENT ON COLUMN reworded_verdicts.opponent_id IS
+    'candidates.id of the answer that it is compared with.';
+COMMENT ON COLUMN reworded_verdicts.score_before IS
+    'Score of the answer as it was; of a judge that compares, its probability to be better. By '
+    'order: when shown first.';
+COMMENT ON COLUMN reworded_verdicts.score_after IS
+    'The same after the rewording; by order: when shown second.';
+COMMENT ON COLUMN reworded_verdicts.opponent_score IS
+    'Score of the other answer; null of a judge that compares.';
+COMMENT ON COLUMN reworded_verdicts.turned IS
+    '1 if the winner changed, 0.5 from or to a tie, else 0; null without both verdicts.';
+COMMENT ON COLUMN reworded_verdicts.reason IS 'Why there is no verdict after the rewording.';
+COMMENT ON COLUMN reworded_verdicts.response_ids IS 'responses.id of the model''s responses.';
+COMMENT ON COLUMN reworded_verdicts.latency_seconds IS 'Seconds from request to answer.';
+COMMENT ON COLUMN reworded_verdicts.prompt_tokens IS 'Tokens that the judge''s model read.';
+COMMENT ON COLUMN reworded_verdicts.completion_tokens IS 'Tokens that the judge''s model wrote.';
+COMMENT ON COLUMN reworded_verdicts.cost_usd IS 'Price of the responses, in US dollars.';
+COMMENT ON COLUMN reworded_verdicts.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN reworded_verdicts.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN reworded_verdicts.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE benchmark_items (
     id VARCHAR NOT NULL, model_id VARCHAR NOT NULL, benchmark VARCHAR NOT NULL,
     benchmark_version VARCHAR NOT NULL, item VARCHAR NOT NULL, part VARCHAR NOT NULL,

@@ -283,6 +283,7 @@ spent AS (
         SELECT run_id, cost_usd FROM candidates
         UNION ALL SELECT run_id, cost_usd FROM judgements
         UNION ALL SELECT run_id, cost_usd FROM rollout_verdicts
+        UNION ALL SELECT run_id, cost_usd FROM reworded_verdicts
     ) JOIN (SELECT DISTINCT run_id, line, cycle FROM cycle_runs) USING (run_id)
     GROUP BY line, cycle
 ),

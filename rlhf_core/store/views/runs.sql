@@ -22,6 +22,9 @@ WITH spent AS (
     JOIN (SELECT id, split FROM prompts) AS prompts ON prompts.id = prompt_id
     GROUP BY run_id, split
     UNION ALL
+    SELECT run_id, 'evaluate', count(*), sum(prompt_tokens), sum(completion_tokens), sum(cost_usd)
+    FROM reworded_verdicts GROUP BY run_id
+    UNION ALL
     SELECT run_id, 'revise', count(*), 0, 0, sum(cost_usd) FROM revisions GROUP BY run_id
     UNION ALL
     SELECT run_id, stage, 0, 0, 0, 0 FROM stage_runs
@@ -55,6 +58,9 @@ WITH spent AS (
     SELECT created_at, if(role = 'guard', 'guarding', 'rewarding'), judge, prompt_tokens, completion_tokens, cost_usd
     FROM rollout_verdicts
     UNION ALL
+    SELECT created_at, 'guarding', judge, prompt_tokens, completion_tokens, cost_usd
+    FROM reworded_verdicts
+    UNION ALL
     SELECT created_at, 'revising', model, 0, 0, cost_usd FROM revisions
 )
 SELECT date_trunc('week', created_at)::DATE AS week, what, who, count(*) AS calls,
@@ -68,7 +74,8 @@ COMMENT ON VIEW costs_by_week IS
 COMMENT ON COLUMN costs_by_week.week IS 'Monday of the week.';
 COMMENT ON COLUMN costs_by_week.what IS
     'sampling of candidates, judging of them, probing of judges, rewarding and guarding (judges '
-    'in the reward, and the guard''s, while a policy trains), revising.';
+    'in the reward, and the guard''s, while a policy trains; those that it shows reworded answers), '
+    'revising.';
 COMMENT ON COLUMN costs_by_week.who IS
     'Id or name of the model that answered or revised, or the judge''s name.';
 COMMENT ON COLUMN costs_by_week.calls IS

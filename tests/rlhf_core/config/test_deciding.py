@@ -159,7 +159,8 @@ DECIDE_OR_NOT = {
         "retention triggers notify champion publish stage_timeout_hours gpu_limit quarantine_after",
     ),
     "GuardSettings": (
-        "action false_alarms judge window repair_judges repair_answers repair_rounds",
+        "action false_alarms judge window repair_judges repair_answers repair_rounds "
+        "reworded_prompts reworded_judges",
         "",
     ),
     "RetentionSettings": (
