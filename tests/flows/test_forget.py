@@ -11,6 +11,8 @@ from rlhf_core.store import Store
 from tests.flows.test_cli import call
 from tests.flows.test_ingest import RULES, config_of, take_in
 
+pytestmark = pytest.mark.usefixtures("server")  # ingest would start one of its own
+
 
 def forget(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> int:
     places = ("--set", f"store={folder}/solon.duckdb", "--set", f"artifacts={folder}/artifacts")
