@@ -98,19 +98,24 @@ def test_everything_a_gpu_would_be_asked_runs():
     found = list(gpu.measured("tiny", TINY, LOAD, FP32, "Pretended", peak))
     assert [result.detail for result in found] == [
         "reward model's step, tiny",
+        "PPO's experience, tiny",
         "PPO's update, tiny",
         "rolling out, tiny",
     ]
-    assert [result.goal for result in found] == [0.45, 0.40, 0.5]
+    assert [result.goal for result in found] == [0.45, 0.45, 0.40, 0.5]
     for result in found:
         assert result.ours > 0
         assert result.ratio == pytest.approx(result.ours / result.peer)
     # Rank 16: 4 · 2048 adapter weights a layer. Per row 11 tokens, and 15 + 2·(15 + 6) pairs.
     frozen, trained, output = 2 * 9216, 2 * 4 * 2048, 259 * 32
     passes = 22 * (4 * frozen + 6 * trained) + 2 * 57 * 12 * 2 * 32
-    reward, ppo, rollout = found
+    reward, experience, ppo, rollout = found
     assert reward.peer == pytest.approx(22 * 1e9 / passes)
     assert ppo.peer == pytest.approx(22 * 1e9 / (2 * passes + 12 * 4 * output))
+    # Forward alone: 2 operations a weight and 4 a pair, by policy and critic with adapters, and by
+    # the reference without; both that are a policy read the logits of 12 answer tokens.
+    forward = 3 * (22 * 2 * frozen + 2 * 57 * 4 * 2 * 32) + 2 * 22 * 2 * trained
+    assert experience.peer == pytest.approx(22 * 1e9 / (forward + 2 * 12 * 2 * output))
     read = 3 * 4 * (frozen + output + trained) + 2 * 2 * (6 + 7) * 4 * 64
     assert rollout.peer == pytest.approx(12 * 1e9 / read)
 

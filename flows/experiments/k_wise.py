@@ -10,8 +10,7 @@ from flows.experiments.prompts import short_prompts
 from rlhf_core.algorithms.rankings import RankedCandidates, hold_out
 from rlhf_core.algorithms.reward_figures import reward_figures
 from rlhf_core.algorithms.reward_model import train_reward_model
-from rlhf_core.algorithms.scoring import score_sequences
-from rlhf_core.models.trunk import Role
+from rlhf_core.algorithms.scoring import score_rankings
 
 HELD_OUT = 0.3
 KWISE, PAIRS, EQUAL_COST = "k-wise", "shuffled-pairs", "pairs-equal-tokens"
@@ -34,7 +33,7 @@ def measure(trial: Trial) -> Findings:
     for _ in train_reward_model(trunk, data, settings, trial.seed):
         pass
     seconds = time.monotonic() - began
-    scores = [score_sequences(trunk, ranking.sequences, Role.REWARD) for ranking in held_out]
+    scores = score_rankings(trunk, held_out)
     figures = reward_figures(scores, held_out)
     return Findings(
         {

@@ -23,8 +23,14 @@ from rlhf_core.algorithms.losses.preference_loss import (
     smooth_labels,
 )
 from rlhf_core.algorithms.memory import run_within_memory
-from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
-from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
+from rlhf_core.algorithms.optimisation import (
+    MetricSums,
+    TrainingStep,
+    Updater,
+    shuffled_steps,
+    step_count,
+)
+from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures, batch_rankings
 from rlhf_core.config.training import DPOSettings
 from rlhf_core.distributed.ranks import all_reduce_report
 from rlhf_core.errors import TrainingError
@@ -103,29 +109,30 @@ def _accumulate(
 
     Accuracy and margin are sums over the rankings with an order, the others are means over all.
     """
+    sums = MetricSums()
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
-    owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
-    report = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "log_ratio": 0.0}
+    objective = partial(preference_objective, settings=settings)
     for group, batch in trunk.training_batches(sequences):
         # In the same batch, not cached from another one: bf16 rounding depends on a batch's shape,
         # which adds up to tenths of a nat over an answer.
         with torch.no_grad():
             reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature=1.0)
         logprobs = trunk.token_logprobs(Role.POLICY, batch, temperature=1.0)
-        log_ratios = (logprobs - reference).sum(dim=1)
-        loss = torch.zeros((), device=logprobs.device)
-        for number in {owners[index] for index in group}:
-            own = log_ratios[[at for at, index in enumerate(group) if owners[index] == number]]
-            preferences = rankings[number].preferences.to(own.device)
-            loss = loss + preference_objective(own, preferences, settings) / len(rankings)
-            rewards = settings.beta * own.detach()
-            report["log_ratio"] += own.detach().mean().item() / len(rankings)
-            if rankings[number].has_order:
-                report["accuracy"] += pairwise_accuracy(rewards, preferences).item()
-                report["margin"] += _margin(rewards, preferences).item()
+        own = batch_rankings(rankings, group, logprobs.device)
+        log_ratios = (logprobs - reference).sum(dim=1)[own.places]
+        loss = torch.vmap(objective)(log_ratios, own.preferences).sum() / len(rankings)
         loss.backward()
-        report["loss"] += loss.item()
-    return report
+        rewards = settings.beta * log_ratios.detach()
+        accuracies = torch.vmap(pairwise_accuracy)(rewards, own.preferences)
+        margins = torch.vmap(_margin)(rewards, own.preferences)
+        means = (log_ratios.detach() * own.is_real).sum(dim=1) / own.is_real.sum(dim=1)
+        sums.add(
+            loss=loss,
+            accuracy=torch.where(own.has_order, accuracies, 0.0).sum(),
+            margin=torch.where(own.has_order, margins, 0.0).sum(),
+            log_ratio=means.sum() / len(rankings),
+        )
+    return dict.fromkeys(("loss", "accuracy", "margin", "log_ratio"), 0.0) | sums.read()
 
 
 def _average_over_ordered(
@@ -142,4 +149,5 @@ def _average_over_ordered(
 def _margin(rewards: Tensor, preferences: Tensor) -> Tensor:
     """Return the preferred answer's reward less the other's, mean over the pairs with an order."""
     is_preferred = preferences > preferences.T
-    return (rewards[:, None] - rewards[None, :])[is_preferred].mean()
+    differences = rewards[:, None] - rewards[None, :]
+    return (differences * is_preferred).sum() / is_preferred.sum()

@@ -33,6 +33,27 @@ class TrainingStep:
             )
 
 
+class MetricSums:
+    """Sums of a step's metrics over its micro-batches, read from the device once.
+
+    Each number that is read by itself would make the host wait for the device.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._parts: list[Tensor] = []
+
+    def add(self, **parts: Tensor) -> None:
+        """Add the parts of one micro-batch: scalars on the device, the same names each time."""
+        self._names = list(parts)
+        self._parts.append(torch.stack([part.detach().float() for part in parts.values()]))
+
+    def read(self) -> dict[str, float]:
+        """Return the sums by name; nothing if there was no micro-batch."""
+        rows = torch.stack(self._parts).tolist() if self._parts else []
+        return {name: sum(row[at] for row in rows) for at, name in enumerate(self._names)}
+
+
 class Updater:
     """AdamW without weight decay, gradient clipping, and a learning rate schedule.
 

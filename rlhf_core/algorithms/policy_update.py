@@ -14,7 +14,7 @@ from rlhf_core.algorithms.losses.policy_gradient import (
     squared_kl_loss,
 )
 from rlhf_core.algorithms.memory import run_within_memory
-from rlhf_core.algorithms.optimisation import MovingAverage, Updater, mean_of
+from rlhf_core.algorithms.optimisation import MetricSums, MovingAverage, Updater, mean_of
 from rlhf_core.algorithms.rollouts import Experience, Rollout
 from rlhf_core.algorithms.sft import accumulate_likelihood
 from rlhf_core.config.training import GRPOSettings, OnlineSettings, PPOSettings, RLOOSettings
@@ -193,33 +193,32 @@ def _accumulate(
 ) -> dict[str, float]:
     """Add the gradients of one minibatch's micro-batches; return this rank's metrics."""
     tokens = int(experience.mask[list(rows)].sum())
-    report: dict[str, float] = {}
+    sums = MetricSums()
+    cells = torch.stack(
+        [
+            experience.logprobs,
+            experience.logprobs - experience.kl,
+            targets.advantages,
+            experience.values,
+            targets.returns,
+        ]
+    )
     for group, batch in training.trunk.training_batches(
         [experience.sequences[row] for row in rows]
     ):
-        cells = (torch.tensor(rows)[group], slice(0, batch.response_mask.shape[1]))
-        own = _TokenCells(
-            *(
-                cells_of_step[cells].to(batch.input_ids.device)
-                for cells_of_step in (
-                    experience.logprobs,
-                    experience.logprobs - experience.kl,
-                    targets.advantages,
-                    experience.values,
-                    targets.returns,
-                )
-            )
-        )
+        places = torch.tensor(rows)[group]
+        read = cells[:, places, : batch.response_mask.shape[1]]
+        own = _TokenCells(*read.to(batch.input_ids.device))
         parts = _backward_policy(training, batch, own, tokens, len(rows))
         if Role.CRITIC in training.updaters:
             parts["value_loss"] = _backward_critic(training, batch, own, tokens)
-        report = {name: report.get(name, 0.0) + part for name, part in parts.items()}
-    return report
+        sums.add(**parts)
+    return sums.read()
 
 
 def _backward_policy(
     training: OnlineTraining, batch: Batch, own: _TokenCells, tokens: int, answers: int
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """Add the gradients of one micro-batch's share of the policy loss; return its metrics' shares.
 
     The loss of a shared critic is added.
@@ -245,12 +244,12 @@ def _backward_policy(
         values = training.trunk.values_from(hidden, Role.POLICY, batch)
         value_loss = _value_loss(settings, values, own, mask) / tokens
         objective = objective + settings.value_coefficient * value_loss
-        critic_share = {"value_loss": value_loss.item()}
+        critic_share = {"value_loss": value_loss}
     objective.backward()
     with torch.no_grad():
         shares = _ratio_shares(log_ratio, own, logprobs, mask, settings)
-        means = {name: cell.sum().item() / tokens for name, cell in shares.items()}
-        return {"policy_loss": total.item() / divisor, **means, **critic_share}
+        means = {name: cell.sum() / tokens for name, cell in shares.items()}
+        return {"policy_loss": total / divisor, **means, **critic_share}
 
 
 def _total_and_divisor(
@@ -312,13 +311,13 @@ def _ratio_shares(
 
 def _backward_critic(
     training: OnlineTraining, batch: Batch, own: _TokenCells, tokens: int
-) -> float:
+) -> Tensor:
     """Add the gradients of one micro-batch's share of the value loss, and return that share."""
     assert isinstance(training.settings, PPOSettings)
     values = training.trunk.token_values(Role.CRITIC, batch)
     loss = _value_loss(training.settings, values, own, batch.response_mask) / tokens
     loss.backward()
-    return loss.item()
+    return loss
 
 
 def _value_loss(settings: PPOSettings, values: Tensor, own: _TokenCells, mask: Tensor) -> Tensor:

@@ -14,10 +14,16 @@ from rlhf_core.algorithms.checkpoints import (
 )
 from rlhf_core.algorithms.losses.preference_loss import kwise_loss, pairwise_accuracy
 from rlhf_core.algorithms.memory import run_within_memory
-from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
-from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures
+from rlhf_core.algorithms.optimisation import (
+    MetricSums,
+    TrainingStep,
+    Updater,
+    shuffled_steps,
+    step_count,
+)
+from rlhf_core.algorithms.rankings import RankedCandidates, accuracy_figures, batch_rankings
 from rlhf_core.algorithms.reward_figures import reward_figures
-from rlhf_core.algorithms.scoring import head_scores, score_sequences
+from rlhf_core.algorithms.scoring import head_scores, score_rankings
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
@@ -75,8 +81,7 @@ def train_reward_model(
             "learning_rate": learning_rate,
         }
         if held_out and (step % settings.measure_every == 0 or step == steps):
-            scores = [score_sequences(trunk, r.sequences, Role.REWARD) for r in held_out]
-            metrics |= reward_figures(scores, held_out)
+            metrics |= reward_figures(score_rankings(trunk, held_out), held_out)
         yield TrainingStep(step, steps, metrics)
         checkpoints.save(step, state)
 
@@ -153,25 +158,22 @@ def _accumulate(
         This rank's share of the mean loss, and of the sum, over the rankings with an order, of the
         share of their pairs in order.
     """
-    loss_total = in_order = 0.0
+    sums = MetricSums()
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
-    owners = [number for number, ranking in enumerate(rankings) for _ in ranking.sequences]
     for group, batch in trunk.training_batches(sequences):
         rewards = trunk.head_scores(Role.REWARD, batch)
-        loss = torch.zeros((), device=rewards.device)
-        for number in {owners[index] for index in group}:
-            own = rewards[[place for place, index in enumerate(group) if owners[index] == number]]
-            preferences = rankings[number].preferences.to(rewards.device)
-            margins = _scale_margins(rankings[number].margins, margin, rewards.device)
-            losses = [kwise_loss(member, preferences, margins) for member in own.unbind(1)]
-            weighted = torch.stack(losses) * weights[number].to(rewards.device)
-            loss = loss + weighted.mean() / len(rankings)
-            if rankings[number].has_order:
-                in_order += pairwise_accuracy(own.detach().mean(dim=1), preferences).item()
+        own = batch_rankings(rankings, group, rewards.device)
+        ranked = rewards[own.places]
+        losses = torch.vmap(_member_losses)(ranked, own.preferences, margin * own.margins)
+        weighted = losses * weights[own.numbers].to(rewards.device)
+        loss = weighted.mean(dim=1).sum() / len(rankings)
         loss.backward()
-        loss_total += loss.item()
-    return loss_total, in_order
+        accuracies = torch.vmap(pairwise_accuracy)(ranked.detach().mean(dim=2), own.preferences)
+        sums.add(loss=loss, in_order=torch.where(own.has_order, accuracies, 0.0).sum())
+    found = sums.read()
+    return found.get("loss", 0.0), found.get("in_order", 0.0)
 
 
-def _scale_margins(margins: Tensor | None, margin: float, device: torch.device) -> Tensor | None:
-    return None if margins is None or margin == 0 else margin * margins.to(device)
+def _member_losses(rewards: Tensor, preferences: Tensor, margins: Tensor) -> Tensor:
+    """Return the loss of each member of the head, (members,), on rewards, (K, members)."""
+    return torch.vmap(kwise_loss, in_dims=(1, None, None))(rewards, preferences, margins)

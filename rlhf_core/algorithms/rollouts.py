@@ -20,6 +20,8 @@ from rlhf_core.sampling.sampler import LOCAL, Sampler, limits_of
 
 logger = logging.getLogger(__name__)
 
+CELLS = ("logprobs", "entropy", "kl", "values")
+"""Outputs of the models on each token."""
 MAX_SAMPLING_GAP = {torch.float32: 1e-2, torch.bfloat16: 0.1}
 """Nats a token by precision; bf16 rounds the two passes differently, usually by 0.02."""
 
@@ -194,16 +196,17 @@ def collect_experience(
     sequences = tuple(rollout.tokens for rollout in rollouts)
     mask = pad([[1] * len(s.response_ids) for s in sequences], 0).bool()
 
-    def observe() -> dict[str, Tensor]:
-        cells = {name: torch.zeros(mask.shape) for name in ("logprobs", "entropy", "kl", "values")}
+    def observe() -> Tensor:
+        cells = torch.zeros(len(CELLS), *mask.shape)
         for rows in plan:
             for group, batch in trunk.training_batches([sequences[row] for row in rows]):
                 places = torch.tensor(rows)[group]
-                for name, cell in _observe(trunk, batch, temperature).items():
-                    cells[name][places, : cell.shape[1]] = cell.cpu()
+                observed = _observe(trunk, batch, temperature).cpu()
+                cells[:, places, : observed.shape[2]] = observed
         return cells
 
-    cells = {name: all_reduce(cell) for name, cell in run_within_memory(trunk, observe).items()}
+    observed = all_reduce(run_within_memory(trunk, observe))
+    cells = dict(zip(CELLS, observed, strict=True))
     drawn = pad([rollout.logprobs for rollout in rollouts], 0.0)
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP[trunk.compute.dtype]:
@@ -211,13 +214,16 @@ def collect_experience(
     return Experience(sequences, mask, **cells, sampling_gap=gap)
 
 
-def _observe(trunk: Trunk, batch: Batch, temperature: float) -> dict[str, Tensor]:
+def _observe(trunk: Trunk, batch: Batch, temperature: float) -> Tensor:
+    """Return the models' outputs on a micro-batch in the order of `CELLS`, (4, n, R)."""
     hidden = trunk.hidden_states(Role.POLICY, batch)
     logprobs, entropy = trunk.logprobs_and_entropy_from(hidden, Role.POLICY, batch, temperature)
     reference = trunk.token_logprobs(Role.REFERENCE, batch, temperature)
-    observed = {"logprobs": logprobs, "entropy": entropy, "kl": logprobs - reference}
     if Role.CRITIC in trunk.heads:
-        observed["values"] = trunk.token_values(Role.CRITIC, batch)
+        values = trunk.token_values(Role.CRITIC, batch)
     elif Role.POLICY in trunk.heads:
-        observed["values"] = trunk.values_from(hidden, Role.POLICY, batch)
-    return observed
+        values = trunk.values_from(hidden, Role.POLICY, batch)
+    else:
+        values = torch.zeros_like(logprobs)
+    # In one tensor, so that the host waits for the device once.
+    return torch.stack([logprobs, entropy, logprobs - reference, values.float()])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rlhf_core.algorithms.memory import run_within_memory
+from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.distributed.ranks import all_reduce
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
@@ -48,6 +49,18 @@ def score_sequences(trunk: Trunk, sequences: Sequence[TokenSequence], role: Role
         Scores, (N,), on the CPU.
     """
     return head_scores(trunk, sequences, role).mean(dim=1)
+
+
+def score_rankings(trunk: Trunk, rankings: Sequence[RankedCandidates]) -> list[Tensor]:
+    """Return the reward model's score of each candidate, (K,) for each ranking, on the CPU.
+
+    All rankings together, in full micro-batches that are shared among the ranks.
+    """
+    sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
+    if not sequences:
+        return []
+    scores = score_sequences(trunk, sequences, Role.REWARD)
+    return list(scores.split([len(ranking.sequences) for ranking in rankings]))
 
 
 @torch.no_grad()

@@ -10,7 +10,13 @@ from rlhf_core.algorithms.checkpoints import (
     remaining_steps,
 )
 from rlhf_core.algorithms.memory import run_within_memory
-from rlhf_core.algorithms.optimisation import TrainingStep, Updater, shuffled_steps, step_count
+from rlhf_core.algorithms.optimisation import (
+    MetricSums,
+    TrainingStep,
+    Updater,
+    shuffled_steps,
+    step_count,
+)
 from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.distributed.ranks import all_reduce_number
@@ -87,9 +93,9 @@ def accumulate_likelihood(
         This rank's share of the mean, in nats a token.
     """
     answer_tokens = sum(len(sequence.response_ids) for sequence in sequences)
-    total = 0.0
+    sums = MetricSums()
     for _, batch in trunk.training_batches(sequences):
         loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
         (weight * loss).backward()
-        total += loss.item()
-    return total
+        sums.add(loss=loss)
+    return sums.read().get("loss", 0.0)

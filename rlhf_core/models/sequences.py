@@ -59,6 +59,13 @@ class Batch:
     """(N, R), 0 where there is no token."""
     last: Tensor
     """Position of each response's last real token, (N,)."""
+    token_ids: Tensor
+    """The n real response tokens, one response after another, (n,)."""
+    token_cells: Tensor
+    """Cell of each of them in the flattened (N, R), (n,). As indices, because a mask would make the
+    host wait for the device to count its cells."""
+    token_predictors: Tensor
+    """Cell of the position that predicts each of them in the flattened (B, T), (n,)."""
 
     def visible_within(self, window: int | None) -> Tensor:
         """Return the visible keys fewer than `window` positions back, (B, 1, T, T); None: all.
@@ -73,6 +80,15 @@ class Batch:
     def at_predictors(self, states: Tensor) -> Tensor:
         """Return the state before each response token, (N, R, H), out of (B, T, H)."""
         return states[self.response_rows[:, None], self.predictors]
+
+    def before_tokens(self, states: Tensor) -> Tensor:
+        """Return the state before each real response token, (n, H), out of (B, T, H)."""
+        return states.flatten(0, 1)[self.token_predictors]
+
+    def in_cells(self, values: Tensor) -> Tensor:
+        """Return a value of each real response token, (n,), as (N, R), 0 elsewhere."""
+        cells = values.new_zeros(self.response_mask.numel())
+        return cells.scatter(0, self.token_cells, values).view(self.response_mask.shape)
 
     def at_last(self, states: Tensor) -> Tensor:
         """Return the state at the end of each response, (N, H), out of (B, T, H)."""
@@ -108,16 +124,21 @@ def collate(
     )
     prompt_ends = torch.tensor([len(sequence.prompt_ids) - 1 for sequence in sequences])
     predictors = torch.cat([prompt_ends[:, None], positions[:, :-1]], dim=1)
+    owners = torch.tensor([row_of[i] for i in range(len(sequences))])
+    ids = pad(responses, pad_id)
     return Batch(
         input_ids=pad([row.ids for row in rows], pad_id).to(device),
         position_ids=pad([row.positions for row in rows], 0).to(device),
         real=branches != PADDING_BRANCH,
         visible=_visible(branches),
-        response_rows=torch.tensor([row_of[i] for i in range(len(sequences))]).to(device),
-        response_ids=pad(responses, pad_id).to(device),
+        response_rows=owners.to(device),
+        response_ids=ids.to(device),
         response_mask=mask.to(device),
         predictors=(predictors * mask).to(device),
         last=(positions * mask).amax(dim=1).to(device),
+        token_ids=ids[mask].to(device),
+        token_cells=mask.flatten().nonzero().squeeze(1).to(device),
+        token_predictors=(owners[:, None] * branches.shape[1] + predictors)[mask].to(device),
     )
 
 

@@ -242,18 +242,18 @@ class Trunk:
         """
         # Only response positions are multiplied by the output embedding, which is a fifth of a
         # small model's work.
-        states = batch.at_predictors(hidden)[batch.response_mask]
+        states = batch.before_tokens(hidden)
         output, dtype = self.roles.output_embedding(role), self.compute.dtype
         chosen, entropy = chosen_logprobs(
             states,
             output.weight.to(dtype),
             output.bias.to(dtype) if output.bias is not None else None,
-            batch.response_ids[batch.response_mask],
+            batch.token_ids,
             temperature,
             with_entropy,
             logit_rule(self.language_model),
         )
-        return _scatter(chosen, batch.response_mask), _scatter(entropy, batch.response_mask)
+        return batch.in_cells(chosen), batch.in_cells(entropy)
 
     def token_values(self, role: Role, batch: Batch) -> Tensor:
         """Return the critic's value of the state before each response token, (N, R), else 0."""
@@ -313,10 +313,3 @@ class Trunk:
                 f"architecture {self.language_model.config.model_type!r} changes its logits after "
                 "the output embedding in a way that Solon does not know; choose another model"
             )
-
-
-def _scatter(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the values, one for each true cell in order, in the mask's shape with 0 elsewhere."""
-    return torch.zeros(mask.shape, dtype=values.dtype, device=values.device).masked_scatter(
-        mask, values
-    )

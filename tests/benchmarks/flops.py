@@ -63,13 +63,14 @@ def size_of(trunk: Trunk, role: Role) -> Size:
     config = trunk.language_model.config
     linears = trunk.language_model.base_model.named_modules()
     output = trunk.language_model.get_output_embeddings().weight
+    trained = [] if role is Role.REFERENCE else trunk.roles.weights(role).values()
     return Size(
         frozen=sum(
             layer.weight.numel()
             for name, layer in linears
             if isinstance(layer, nn.Linear) and "lora_" not in name
         ),
-        trained=sum(weight.numel() for weight in trunk.roles.weights(role).values()),
+        trained=sum(weight.numel() for weight in trained),
         output=output.numel(),
         layers=config.num_hidden_layers,
         width=config.num_attention_heads * config.head_dim,
@@ -83,6 +84,14 @@ def training_flops(size: Size, rows: Sequence[Row], reads_logprobs: bool) -> int
     read = sum(sum(row.answers) for row in rows) if reads_logprobs else 0
     products = (4 * size.frozen + 6 * size.trained) * tokens + 4 * size.output * read
     return products + 12 * size.layers * size.width * sum(row.pairs for row in rows)
+
+
+def forward_flops(size: Size, rows: Sequence[Row], reads_logprobs: bool) -> int:
+    """Of one forward pass over the rows."""
+    tokens = sum(row.tokens for row in rows)
+    read = sum(sum(row.answers) for row in rows) if reads_logprobs else 0
+    products = 2 * (size.frozen + size.trained) * tokens + 2 * size.output * read
+    return products + 4 * size.layers * size.width * sum(row.pairs for row in rows)
 
 
 def sampling_bytes(size: Size, rows: Sequence[Row], bytes_a_number: int) -> int:

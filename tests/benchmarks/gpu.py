@@ -4,7 +4,8 @@ MFU is the share of the peak bf16 rate that went into operations that had to be 
 which). Models have random weights: how fast they are does not depend on what they know.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,7 +28,7 @@ from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample
-from tests.benchmarks.flops import Row, sampling_bytes, size_of, training_flops
+from tests.benchmarks.flops import Row, forward_flops, sampling_bytes, size_of, training_flops
 from tests.benchmarks.hardware import Peak, peak_of
 from tests.benchmarks.ratio import REPEATS, seconds
 from tests.benchmarks.result import NotHereError, Result, alone, compare
@@ -38,6 +39,7 @@ UNMOVED = 1e-12
 REWARD_MODEL_GOAL, PPO_GOAL, ROLLOUT_GOAL = 0.45, 0.40, 0.5
 FIRST_WORD = 3
 """Tokens below are special."""
+PPO = PPOSettings(samples_per_prompt=4, learning_rate=UNMOVED)
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,12 @@ def measured(
         device: Its name in the results.
         peak: What it can do; None where that is not known.
     """
-    for prepare in (_reward_model_step, _ppo_update, _rollout):
+    trunk = random_trunk(config, compute.with_microbatches_of(TOKENS_AT_ONCE))
+    for prepare in (reward_model_step, experience, ppo_update, rollout):
         if compute.device.type == "cuda":
             clear_device_cache(garbage_collection=True)
             torch.cuda.reset_peak_memory_stats(compute.device)
-        # Nothing here may hold on to the work, or its model would be there beside the next one.
-        yield _timed(prepare(_trunk(config, compute), load), model, compute.device, device, peak)
+        yield _timed(prepare(trunk, load), model, compute.device, device, peak)
 
 
 def _timed(work: Work, model: str, on: torch.device, device: str, peak: Peak | None) -> Result:
@@ -151,73 +153,95 @@ def _timed(work: Work, model: str, on: torch.device, device: str, peak: Peak | N
     )
 
 
-def _reward_model_step(trunk: Trunk, load: Load) -> Work:
-    """One optimizer step, its K-wise losses included."""
+def reward_model_step(trunk: Trunk, load: Load, turns: int = WARM_UP + REPEATS) -> Work:
+    """One optimizer step, its K-wise losses included.
+
+    Args:
+        trunk: Gets a new reward role.
+        load: What the step works on.
+        turns: How often it can be taken.
+    """
     preferences = torch.ones(load.answers, load.answers).triu(diagonal=1)
     rankings = [
         RankedCandidates(
             tuple(
-                TokenSequence(prompt, _words(trunk, load.answer_tokens))
-                for _ in range(load.answers)
+                TokenSequence(prompt, words(trunk, load.answer_tokens)) for _ in range(load.answers)
             ),
             preferences,
         )
         for prompt in _prompts(trunk, load)
     ]
-    settings = RewardModelSettings(prompts_per_step=load.prompts, epochs=1 + WARM_UP + REPEATS)
+    settings = RewardModelSettings(prompts_per_step=load.prompts, epochs=1 + turns)
+    if Role.REWARD in trunk.heads:
+        add_roles(trunk)
+        trunk.remove_role(Role.REWARD)
     steps = train_reward_model(trunk, rankings, settings, seed=1)
     next(steps)  # adds the role
     flops = training_flops(size_of(trunk, Role.REWARD), load.rows, reads_logprobs=False)
-    return _training("reward model's step", lambda: next(steps), load, flops, REWARD_MODEL_GOAL)
+    return _of_all_tokens(
+        "reward model's step", lambda: next(steps), load, flops, REWARD_MODEL_GOAL
+    )
 
 
-def _ppo_update(trunk: Trunk, load: Load) -> Work:
-    """One epoch over answers that are there, with a critic of its own adapter."""
-    settings = PPOSettings(samples_per_prompt=load.answers, learning_rate=UNMOVED)
-    trunk.add_role(Role.POLICY, seed=1)
-    trunk.add_role(Role.REWARD, seed=1)
-    add_critic(trunk, settings)
-    prompts = _prompts(trunk, load)
-    rollouts = [
-        Rollout(index, TokenSequence(prompt, answer.token_ids), "", answer.logprobs, "length")
-        for index, (prompt, answers) in enumerate(
-            zip(prompts, _draw(trunk, prompts, load), strict=True)
-        )
-        for answer in answers
-    ]
-    plan = minibatch_plan(rollouts, settings.minibatches)
+def experience(trunk: Trunk, load: Load) -> Work:
+    """Return what PPO reads of its answers before an update: policy, reference and critic.
+
+    Args:
+        trunk: Gets the roles that it lacks.
+        load: What the pass works on.
+    """
+    add_roles(trunk)
+    rollouts = _rollouts(trunk, load)
+    plan = minibatch_plan(rollouts, PPO.minibatches)
+    step = partial(collect_experience, trunk, rollouts, plan, temperature=1.0)
+    flops = sum(
+        forward_flops(size_of(trunk, role), load.rows, reads_logprobs=role is not Role.CRITIC)
+        for role in (Role.POLICY, Role.REFERENCE, Role.CRITIC)
+    )
+    return _of_all_tokens("PPO's experience", step, load, flops, REWARD_MODEL_GOAL)
+
+
+def ppo_update(trunk: Trunk, load: Load, turns: int = WARM_UP + REPEATS) -> Work:
+    """Return one epoch over answers that are there, with a critic of its own adapter.
+
+    Args:
+        trunk: Gets the roles that it lacks.
+        load: What the update works on.
+        turns: How often it is made.
+    """
+    add_roles(trunk)
+    rollouts = _rollouts(trunk, load)
+    plan = minibatch_plan(rollouts, PPO.minibatches)
     seen = collect_experience(trunk, rollouts, plan, temperature=1.0)
     targets = Targets(torch.randn(seen.mask.shape), torch.randn(seen.mask.shape))
     updaters = {
-        role: Updater(trunk.parameters(role), UNMOVED, WARM_UP + REPEATS, eps=ADAM_EPS)
+        role: Updater(trunk.parameters(role), UNMOVED, PPO.minibatches * turns, eps=ADAM_EPS)
         for role in (Role.POLICY, Role.CRITIC)
     }
-    training = OnlineTraining(
-        trunk, settings, SamplingSettings(), updaters, None, settings.kl.coefficient
-    )
+    training = OnlineTraining(trunk, PPO, SamplingSettings(), updaters, None, PPO.kl.coefficient)
     flops = sum(
         training_flops(size_of(trunk, role), load.rows, reads_logprobs=role is Role.POLICY)
         for role in updaters
     )
     step = partial(update, training, plan, seen, targets)
-    return _training("PPO's update", step, load, flops, PPO_GOAL)
+    return _of_all_tokens("PPO's update", step, load, flops, PPO_GOAL)
 
 
-def _training(name: str, step: Callable[[], object], load: Load, flops: int, goal: float) -> Work:
-    tokens = sum(row.tokens for row in load.rows)
-    return Work(
-        name, step, tokens, lambda peak: flops / peak.flops, "bf16 peak, ratio is MFU", goal
-    )
+def rollout(trunk: Trunk, load: Load, role: Role = Role.POLICY, tokens: int | None = None) -> Work:
+    """Return the drawing of all answers, reading the prompts included.
 
-
-def _rollout(trunk: Trunk, load: Load) -> Work:
-    """All answers in one batch, reading the prompts included."""
-    trunk.add_role(Role.POLICY, seed=1)
-    size, item = size_of(trunk, Role.POLICY), trunk.compute.dtype.itemsize
+    Args:
+        trunk: Gets the roles that it lacks.
+        load: What is drawn.
+        role: Who answers.
+        tokens: Budget of the batch, as in `sample`; None draws all answers in one.
+    """
+    add_roles(trunk)
+    size, item = size_of(trunk, role), trunk.compute.dtype.itemsize
     read = sampling_bytes(size, load.rows, item)
     return Work(
         "rolling out",
-        partial(_draw, trunk, _prompts(trunk, load), load),
+        partial(draw_answers, trunk, _prompts(trunk, load), load, role, tokens),
         load.prompts * load.answers * load.answer_tokens,
         lambda peak: read / peak.bandwidth,
         "memory bandwidth",
@@ -225,7 +249,24 @@ def _rollout(trunk: Trunk, load: Load) -> Work:
     )
 
 
-def _trunk(config: LlamaConfig, compute: Compute) -> Trunk:
+def add_roles(trunk: Trunk) -> None:
+    """Add the roles of PPO that a trunk lacks."""
+    if Role.REWARD not in trunk.heads:
+        trunk.add_role(Role.REWARD, seed=1)
+    if Role.CRITIC not in trunk.heads:
+        trunk.add_role(Role.POLICY, seed=1)
+        add_critic(trunk, PPO)
+
+
+def random_trunk(config: LlamaConfig, compute: Compute, rank: int | None = RANK) -> Trunk:
+    """Return a trunk of random weights, made on the device itself.
+
+    Args:
+        config: Of the model.
+        compute: Where, and how large a micro-batch is.
+        rank: LoRA rank of each role; None gives each role full parameters.
+    """
+
     def new(dtype: torch.dtype) -> PreTrainedModel:
         with torch.device(compute.device):
             model = AutoModelForCausalLM.from_config(
@@ -233,25 +274,57 @@ def _trunk(config: LlamaConfig, compute: Compute) -> Trunk:
             )
         return model.eval()
 
-    compute = compute.with_microbatches_of(TOKENS_AT_ONCE)
     # Of the tokenizer no more than its special tokens is used.
     tokenizer = load_tokenizer("tiny-random")
-    return Trunk(new_roles(new, compute, RANK), tokenizer, compute)
+    return Trunk(new_roles(new, compute, rank), tokenizer, compute)
 
 
-def _prompts(trunk: Trunk, load: Load) -> list[tuple[int, ...]]:
-    return [_words(trunk, load.prompt_tokens) for _ in range(load.prompts)]
+def draw_answers(
+    trunk: Trunk,
+    prompts: Sequence[tuple[int, ...]],
+    load: Load,
+    role: Role = Role.POLICY,
+    tokens: int | None = None,
+) -> list[list[Sample]]:
+    """Return answers of full length, for no token ends them.
 
-
-def _words(trunk: Trunk, length: int) -> tuple[int, ...]:
-    vocabulary = trunk.language_model.config.vocab_size
-    return tuple(torch.randint(FIRST_WORD, vocabulary, (length,)).tolist())
-
-
-def _draw(trunk: Trunk, prompts: list[tuple[int, ...]], load: Load) -> list[list[Sample]]:
-    """Answers of full length, for no token ends them."""
+    Args:
+        trunk: Holds the role.
+        prompts: Tokens of each prompt.
+        load: How many answers, how long.
+        role: Who answers.
+        tokens: Budget of the batch, as in `sample`; None draws all answers in one.
+    """
     limits = SamplingLimits(load.answer_tokens, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
     seeds = [list(range(load.answers))] * len(prompts)
     room = load.prompts * load.answers * (load.prompt_tokens + load.answer_tokens)
-    with trunk.acting_as(Role.POLICY) as model, trunk.compute.autocast():
-        return sample(model, prompts, seeds, limits, room)
+    with trunk.acting_as(role) as model, trunk.compute.autocast():
+        return sample(model, prompts, seeds, limits, room if tokens is None else tokens)
+
+
+def _of_all_tokens(
+    name: str, step: Callable[[], object], load: Load, flops: int, goal: float
+) -> Work:
+    tokens = sum(row.tokens for row in load.rows)
+    return Work(
+        name, step, tokens, lambda peak: flops / peak.flops, "bf16 peak, ratio is MFU", goal
+    )
+
+
+def _rollouts(trunk: Trunk, load: Load) -> list[Rollout]:
+    """Return answers of random tokens, which random weights find about equally likely."""
+    even = (-math.log(trunk.language_model.config.vocab_size),) * load.answer_tokens
+    return [
+        Rollout(number, TokenSequence(prompt, words(trunk, load.answer_tokens)), "", even, "length")
+        for number, prompt in enumerate(_prompts(trunk, load))
+        for _ in range(load.answers)
+    ]
+
+
+def _prompts(trunk: Trunk, load: Load) -> list[tuple[int, ...]]:
+    return [words(trunk, load.prompt_tokens) for _ in range(load.prompts)]
+
+
+def words(trunk: Trunk, length: int) -> tuple[int, ...]:
+    vocabulary = trunk.language_model.config.vocab_size
+    return tuple(torch.randint(FIRST_WORD, vocabulary, (length,)).tolist())

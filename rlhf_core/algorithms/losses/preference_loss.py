@@ -77,4 +77,4 @@ def pairwise_accuracy(rewards: Tensor, preferences: Tensor) -> Tensor:
     require_same_shape(differences=differences, preferences=preferences)
     is_preferred = preferences > preferences.T
     is_right = (differences > 0).float() + 0.5 * (differences == 0)
-    return is_right[is_preferred].sum() / is_preferred.sum()
+    return (is_right * is_preferred).sum() / is_preferred.sum()

@@ -58,7 +58,7 @@ class _ChosenLogprobs(torch.autograd.Function):
         rule: LogitRule,
     ) -> tuple[Tensor, Tensor]:
         states = states.to(weight.dtype)
-        chosen = torch.empty(len(states), device=states.device)
+        chosen = states.new_empty(len(states), dtype=torch.float32)
         entropy = torch.zeros_like(chosen)
         with torch.autocast(states.device.type, enabled=False):
             for start in range(0, len(states), ROWS):
@@ -70,6 +70,7 @@ class _ChosenLogprobs(torch.autograd.Function):
                     entropy[rows] = -(logprobs.exp() * logprobs).sum(dim=-1)
         ctx.save_for_backward(states, weight, bias, ids, entropy)
         ctx.temperature, ctx.rule = temperature, rule  # type: ignore[attr-defined]
+        ctx.with_entropy = with_entropy  # type: ignore[attr-defined]
         return chosen, entropy
 
     @staticmethod
@@ -80,12 +81,11 @@ class _ChosenLogprobs(torch.autograd.Function):
         is_trained = ctx.needs_input_grad[1]
         of_weight = torch.zeros_like(weight, dtype=torch.float32) if is_trained else None
         of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
-        has_entropy = bool(of_entropy.any())
         for start in range(0, len(states), ROWS):
             rows = slice(start, start + ROWS)
             logits = _logits(states[rows], weight, bias, ctx.temperature, ctx.rule)
             factor = -of_chosen[rows, None]
-            if has_entropy:
+            if ctx.with_entropy:
                 # Gradient of the entropy H: −p (log p + H).
                 logprobs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
                 factor = factor - of_entropy[rows, None] * (logprobs + entropy[rows, None])
