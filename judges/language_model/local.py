@@ -23,6 +23,7 @@ from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.loading import load_language_model, load_tokenizer
 from rlhf_core.models.turn_end import end_ids
 from rlhf_core.records import Response
+from rlhf_core.sampling.capacity import sampling_tokens
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 ALMOST_ZERO = 1e-5
@@ -200,10 +201,10 @@ class LocalModel:
     def _sample(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Sample]:
         limits = SamplingLimits(max_tokens, ALMOST_ZERO, self._end_ids, self._chat.pad_id)
         seeds = [[0] for _ in prompts]
+        longest = max(map(len, prompts), default=0) + max_tokens
+        tokens = sampling_tokens(self._model, self._compute, longest)
         with self._compute.autocast():
-            samples = sample_on_all_ranks(
-                self._model, prompts, seeds, limits, self._compute.forward_tokens
-            )
+            samples = sample_on_all_ranks(self._model, prompts, seeds, limits, tokens)
         return [sample for (sample,) in samples]
 
     def _response(

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from rlhf_core.distributed.sharding import shard
 from rlhf_core.models.device import Compute
-from rlhf_core.models.kernels.lora import use_fused_linears
+from rlhf_core.models.kernels.lora import AdapterSwitch, FusedLinear, use_fused_linears
 from rlhf_core.models.kernels.norm import speed_up_norms
 from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
 
@@ -74,6 +74,9 @@ class AdapterRoles(Roles):
             )
         )
         self._peft: PeftModel | None = None
+        self._switch = AdapterSwitch()
+        self._has_switch = False
+        """True if every layer with an adapter obeys the switch."""
 
     def add(self, role: Role) -> None:
         with warnings.catch_warnings():
@@ -88,6 +91,7 @@ class AdapterRoles(Roles):
             else:
                 self._peft.add_adapter(role.value, self._lora)
         self._peft.eval()
+        self._connect_switch()
         if self._compute.gradient_checkpointing:
             checkpoint_layers(self.base)
 
@@ -100,6 +104,8 @@ class AdapterRoles(Roles):
         others = [name for name in peft.peft_config if name != role.value]
         peft.set_adapter(others[0])
         peft.delete_adapter(role.value)
+        if self._switch.name == role.value:
+            self._switch.name = others[0]
 
     def parameters(self, role: Role) -> list[nn.Parameter]:
         marker = f".{role.value}."
@@ -111,7 +117,10 @@ class AdapterRoles(Roles):
 
     @contextmanager
     def acting_as(self, role: Role) -> Iterator[PreTrainedModel]:
-        if role is not Role.REFERENCE:
+        if self._has_switch:
+            with self._switched_to(role):
+                yield self.base
+        elif role is not Role.REFERENCE:
             self._require_peft().set_adapter(role.value)
             yield self.base
         elif self._peft is None:
@@ -119,6 +128,34 @@ class AdapterRoles(Roles):
         else:
             with self._peft.disable_adapter():
                 yield self.base
+
+    @contextmanager
+    def _switched_to(self, role: Role) -> Iterator[None]:
+        """Use a role's adapter, also after the context, where a backward pass may recompute it.
+
+        The base is used inside the context alone.
+        """
+        before = self._switch.name
+        if role is not Role.REFERENCE and role.value not in self._require_peft().peft_config:
+            raise ValueError(f"the trunk has no role {role.value}; add_role first")
+        self._switch.name = None if role is Role.REFERENCE else role.value
+        try:
+            yield
+        finally:
+            if role is Role.REFERENCE:
+                self._switch.name = before
+
+    def _connect_switch(self) -> None:
+        """Let the switch choose the adapter of every layer, unless a layer is of another kind."""
+        layers = [m for m in self._require_peft().modules() if isinstance(m, BaseTunerLayer)]
+        self._has_switch = all(isinstance(layer, FusedLinear) for layer in layers)
+        if not self._has_switch:
+            return
+        for layer in layers:
+            cast(FusedLinear, layer).switch = self._switch
+        for name, parameter in self._require_peft().named_parameters():
+            # PEFT would let only the active adapter have gradients.
+            parameter.requires_grad_(".lora_" in name)
 
     def output_embedding(self, role: Role) -> nn.Linear:
         return cast(nn.Linear, self.base.get_output_embeddings())  # which has no adapter

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.capacity import sampling_tokens
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample_on_all_ranks
 
 
@@ -57,7 +58,9 @@ class LocalSampler:
     ) -> list[list[Sample]]:
         compute = trunk.compute
         with trunk.acting_as(role) as model, compute.autocast():
-            return sample_on_all_ranks(model, prompts, seeds, limits, compute.forward_tokens)
+            longest = max(map(len, prompts), default=0) + limits.max_new_tokens
+            tokens = sampling_tokens(model, compute, longest)
+            return sample_on_all_ranks(model, prompts, seeds, limits, tokens)
 
 
 LOCAL = LocalSampler()

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.capacity import sampling_tokens
 from tests.benchmarks.gpu import (
     Work,
     experience,
@@ -46,11 +47,9 @@ def _measure_shape(report: Report, box: Box, shape: Shape, trunk: Trunk) -> None
             wanted = f"{shape.name}: {name}, " + ("default" if tokens == SMALL else "largest")
             work = partial(_training, box, shape, trunk, prepare, tokens)
             report.figure(f"{wanted} micro-batch", SHARES["training"] * shape.seconds, work)
-    # As few rows as the size of a micro-batch allows, and all of them; the model and an adapter.
-    default = 4 * SMALL
     for role, name in ((Role.REFERENCE, "base"), (Role.POLICY, "LoRA")):
-        for room, rows in ((default, "few rows"), (None, "all rows")):
-            work = partial(_rollout, box, shape, trunk, role, room)
+        for rows in ("few rows", "rows that fit"):
+            work = partial(_rollout, box, shape, trunk, role, rows == "few rows")
             report.figure(
                 f"{shape.name}: rollout, {name}, {rows}", SHARES["rollout"] * shape.seconds, work
             )
@@ -72,12 +71,15 @@ def _training(
     return found
 
 
-def _rollout(box: Box, shape: Shape, trunk: Trunk, role: Role, room: int | None) -> Figures:
+def _rollout(box: Box, shape: Shape, trunk: Trunk, role: Role, is_few: bool) -> Figures:
+    """Draw all answers, in the rows that a micro-batch of a CPU would have or in those that fit."""
+    length = shape.load.prompt_tokens + shape.load.answer_tokens
+    compute = trunk.compute.with_microbatches_of(SMALL)
+    fitting = sampling_tokens(trunk.language_model, compute, length)
+    room = compute.forward_tokens if is_few else fitting
     work = rollout(trunk, shape.load, role, room)
     found = _timed(box, work, None)
-    rows = shape.load.prompts * shape.load.answers
-    length = shape.load.prompt_tokens + shape.load.answer_tokens
-    found["rows"] = float(rows if room is None else min(rows, max(1, room // length)))
+    found["rows"] = float(min(shape.load.prompts * shape.load.answers, max(1, room // length)))
     found["ms_a_step"] = found["seconds"] * 1e3 * found["rows"] / work.tokens
     return found
 

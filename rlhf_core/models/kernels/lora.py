@@ -5,6 +5,7 @@ tensor as large as the layer's output, and together they take longer than the ma
 base and adapter share one buffer, forward and backward. tests/benchmarks/lora.py measures it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,12 +15,25 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 
+@dataclass
+class AdapterSwitch:
+    """The adapter that all layers of a model use: one assignment, where PEFT visits every layer."""
+
+    name: str | None = None
+    """None uses the base alone."""
+
+
 class FusedLinear(Linear):
     """PEFT's layer, with the common case fused: one active adapter, not merged, no dropout."""
+
+    switch: AdapterSwitch | None = None
+    """Chooses the adapter instead of PEFT's own flags, which visit every layer of the model."""
 
     @property
     def sole_adapter(self) -> str | None:
         """The only active adapter; None if there is none, several, or a merged one."""
+        if self.switch is not None:
+            return None if self.merged else self.switch.name
         names = [name for name in self.active_adapters if name in self.lora_A]
         is_simple = not self.disable_adapters and not self.merged and len(names) == 1
         return names[0] if is_simple else None
@@ -27,6 +41,8 @@ class FusedLinear(Linear):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Map (…, in) to (…, out), in the precision of the base weights."""
         name = self.sole_adapter
+        if name is None and self.switch is not None and not self.merged:
+            return self.base_layer(x, *args, **kwargs)
         if name is None:
             return super().forward(x, *args, **kwargs)
         # A view made inside the product could not be modified in place, as Falcon does.
@@ -47,6 +63,20 @@ def use_fused_linears(config: LoraConfig) -> LoraConfig:
     return config
 
 
+def rounded_factors(
+    a: Tensor, b: Tensor, scaling: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return an adapter's factors A and s B in the precision of their products.
+
+    Args:
+        a: A, (rank, in).
+        b: B, (out, rank).
+        scaling: s.
+        dtype: Precision of the base weights.
+    """
+    return a.to(dtype), (scaling * b).to(dtype)
+
+
 class _LoraProduct(torch.autograd.Function):
     """x Wᵀ + b + s (x Aᵀ) Bᵀ, (rows, out). The base weights W and b are frozen."""
 
@@ -62,7 +92,7 @@ class _LoraProduct(torch.autograd.Function):
     ) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             rows = x.to(weight.dtype).reshape(-1, x.shape[-1])
-            small_a, small_b = a.to(weight.dtype), (scaling * b).to(weight.dtype)
+            small_a, small_b = rounded_factors(a, b, scaling, weight.dtype)
             inner = rows @ small_a.T
             out = nn.functional.linear(rows, weight, bias).addmm_(inner, small_b.T)
         ctx.save_for_backward(rows, weight, small_a, small_b, inner)

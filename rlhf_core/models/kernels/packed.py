@@ -1,9 +1,10 @@
-"""Linear layers on a CPU with packed weights, for the many small products of sampling.
+"""Linear layers for the many small products of sampling: on a CPU with packed weights.
 
 Each new token is multiplied by every weight, and PyTorch packs a weight anew for each product. Here
 weights are packed once. Base and adapter are one product, [x, x Aᵀ] [W, s B]ᵀ, summed in fp32: an
 adapter merged into bf16 weights would lose most of a small update. Costs a second copy of the
-weights.
+weights. Where weights are not packed, as on a GPU, the adapter is rounded to the precision of the
+products once, and not for every token.
 """
 
 import platform
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf_core.distributed.sharding import is_sharded
-from rlhf_core.models.kernels.lora import FusedLinear
+from rlhf_core.models.kernels.lora import FusedLinear, rounded_factors
 
 MOST_BYTES = 2 * 2**30
 """Largest packed copy. A larger model keeps its layers: a fifth of time is not worth the memory."""
@@ -30,10 +31,10 @@ Forward = Callable[[Tensor], Tensor]
 def packed_linears(model: nn.Module) -> Iterator[None]:
     """Use packed linear layers inside the context, for forward passes alone.
 
-    A model on another device or with sharded layers keeps its own layers. The active adapter is
-    packed at the start and must not change inside the context.
+    On another device or with sharded layers only the adapters are rounded beforehand. The active
+    adapter is packed or rounded at the start and must not change inside the context.
     """
-    packed = _packed_forwards(model) if _is_worth_it(model) else {}
+    packed = _packed_forwards(model) if _is_worth_it(model) else _rounded_forwards(model)
     for module, forward in packed.items():
         module.forward = forward
     try:
@@ -75,6 +76,32 @@ def _packed_forwards(model: nn.Module) -> dict[nn.Module, Forward]:
         elif type(module) is nn.Linear and module not in covered and "forward" not in vars(module):
             packed[module] = _packed_product(module.weight, module.bias)
     return packed
+
+
+def _rounded_forwards(model: nn.Module) -> dict[nn.Module, Forward]:
+    """Return a forward pass with a rounded adapter for each layer with one active adapter."""
+    return {
+        module: _rounded_forward(module, module.sole_adapter)
+        for module in model.modules()
+        if isinstance(module, FusedLinear) and module.sole_adapter is not None
+    }
+
+
+def _rounded_forward(layer: FusedLinear, name: str) -> Forward:
+    """Return the map of `FusedLinear`, equal to the bit, without rounding the adapter each time."""
+    base = layer.get_base_layer()
+    dtype = cast(Tensor, base.weight).dtype
+    a, b = cast(Tensor, layer.lora_A[name].weight), cast(Tensor, layer.lora_B[name].weight)
+    small_a, small_b = rounded_factors(a, b, layer.scaling[name], dtype)
+
+    def forward(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            rows = x.to(dtype).reshape(-1, x.shape[-1])
+            # The layer's own weight of the moment, which is gathered only now if it is sharded.
+            out = nn.functional.linear(rows, cast(Tensor, base.weight), base.bias)
+            return out.addmm_(rows @ small_a.T, small_b.T).view(*x.shape[:-1], -1)
+
+    return forward
 
 
 def _adapted_forward(layer: FusedLinear, name: str) -> Forward:

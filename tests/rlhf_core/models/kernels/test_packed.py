@@ -1,13 +1,17 @@
 """Packed linear layers compared with the layers themselves."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import LoraConfig
 
+from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.kernels import packed
 from rlhf_core.models.kernels.lora import FusedLinear
 from rlhf_core.models.kernels.packed import packed_linears
 from rlhf_core.models.trunk import Role, Trunk
+from tests.conftest import FP32
 
 IDS = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
 
@@ -84,3 +88,19 @@ def test_a_large_model_keeps_its_layers(trunk: Trunk, monkeypatch: pytest.Monkey
         monkeypatch.setattr(packed, "MOST_BYTES", most)
         with packed_linears(trunk.language_model):
             assert all(("forward" in vars(linear)) == is_packed for linear in linears)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("role", [Role.REFERENCE, Role.POLICY])
+def test_where_nothing_is_packed_the_adapter_is_rounded_once(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, role: Role
+):
+    """As on a GPU: the same logits to the bit, by other forward passes if there is an adapter."""
+    monkeypatch.setattr(packed, "_is_worth_it", lambda model: False)
+    trunk = with_policy(open_trunk("tiny-random", replace(FP32, dtype=dtype), 4))
+    with trunk.acting_as(role) as model, trunk.compute.autocast(), torch.no_grad():
+        plain = model(IDS).logits
+        with packed_linears(model):
+            layers = [m for m in model.modules() if isinstance(m, FusedLinear)]
+            assert all(("forward" in vars(m)) == (role is Role.POLICY) for m in layers)
+            assert torch.equal(model(IDS).logits, plain)
