@@ -1,6 +1,7 @@
 """The machine that is checked, and the sizes of what runs on it."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from transformers import LlamaConfig
@@ -76,7 +77,7 @@ class Box:
         return replace(CPU, device=self.device, dtype=dtype, tokens_per_microbatch=tokens)
 
     def trunk(
-        self, dtype: torch.dtype = torch.float32, rank: int | None = 4, **changes: bool
+        self, dtype: torch.dtype = torch.float32, rank: int | None = 4, **changes: Any
     ) -> Trunk:
         """Return the tiny model on this device.
 
@@ -124,6 +125,5 @@ def stir(trunk: Trunk, role: Role, seed: int = 7, scale: float = 0.05) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in trunk.parameters(role):
-            parameter += scale * torch.randn(parameter.shape, generator=generator).to(
-                parameter.device
-            )
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise.to(parameter.device), alpha=scale)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 import torch.distributed as distributed
 from torch import Tensor
+from torch._C._distributed_c10d import HashStore
 
 from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.models.artifacts import load_role, open_trunk, save_merged, save_role
@@ -189,7 +190,7 @@ def _scored(trunk: Trunk) -> Tensor:
 def _one_rank(box: Box) -> Iterator[None]:
     """Be the only member of a process group inside the context, with the backends of a training."""
     backend = "cpu:gloo,cuda:nccl" if box.is_gpu else "gloo"
-    store = distributed.HashStore()
+    store = HashStore()
     distributed.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         yield

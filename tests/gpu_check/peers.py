@@ -28,7 +28,9 @@ def measure(report: Report, box: Box) -> None:
     settings = _settings(trunk, shape)
     static = {"cache_implementation": "static", "disable_compile": not box.is_gpu}
     # Its cache would otherwise fill the memory of the machine.
-    cache = {"num_blocks": 8, "max_batch_tokens": 64, "page_size": 16} if box.is_tiny else {}
+    cache: dict[str, Any] = (
+        {"num_blocks": 8, "max_batch_tokens": 64, "page_size": 16} if box.is_tiny else {}
+    )
     ways: dict[str, tuple[float, Draw]] = {
         "ours": (6, lambda _, chosen: draw_answers(trunk, chosen, shape.load, Role.REFERENCE)),
         "generate": (10, partial(_generate, settings)),
@@ -80,7 +82,7 @@ def _generate(
 
 def _generate_batch(
     settings: dict[str, Any],
-    cache: dict[str, int],
+    cache: dict[str, Any],
     model: PreTrainedModel,
     prompts: list[tuple[int, ...]],
 ) -> None:
@@ -92,9 +94,10 @@ def _generate_batch(
     )
     former = model.config._attn_implementation
     model.set_attn_implementation("sdpa")
+    generate_batch: Any = model.generate_batch
     try:
         inputs = [list(prompt) for prompt in prompts for _ in range(answers)]
-        model.generate_batch(
+        generate_batch(
             inputs=inputs,
             generation_config=config,
             continuous_batching_config=ContinuousBatchingConfig(**cache),

@@ -98,7 +98,8 @@ def _rounded_forward(layer: FusedLinear, name: str) -> Forward:
         with torch.autocast(x.device.type, enabled=False):
             rows = x.to(dtype).reshape(-1, x.shape[-1])
             # The layer's own weight of the moment, which is gathered only now if it is sharded.
-            out = nn.functional.linear(rows, cast(Tensor, base.weight), base.bias)
+            weight, bias = cast(Tensor, base.weight), cast(Tensor | None, base.bias)
+            out = nn.functional.linear(rows, weight, bias)
             return out.addmm_(rows @ small_a.T, small_b.T).view(*x.shape[:-1], -1)
 
     return forward
