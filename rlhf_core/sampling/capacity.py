@@ -1,4 +1,4 @@
-"""How many answers a device can grow at the same time: a function of its free memory.
+"""The number of answers that a device can grow at the same time, from its free memory.
 
 A decode step reads every weight once, whatever the number of rows, so few rows leave a GPU idle. On
 a CPU, whose products are slow, the rows follow from the size of a micro-batch.
@@ -12,12 +12,12 @@ from transformers import PreTrainedModel
 from rlhf_core.models.device import Compute
 
 SHARE = 0.7
-"""Of the free memory; the rest is for prefilled prompts, and for rows that are copied as others
-end."""
+"""Share of the free memory that is used; the rest is for prefilled prompts, and for rows that are
+copied as others end."""
 LOGIT_BYTES = 24
-"""Of each word of the vocabulary and row: logits, probabilities and their sums in fp32."""
+"""Bytes a word of the vocabulary and row: logits, probabilities and their sums in fp32."""
 MOST_ROWS = 1024
-"""With more rows, arithmetic takes longer than reading the weights."""
+"""Largest number of rows; with more, arithmetic takes longer than reading the weights."""
 
 
 @dataclass(frozen=True)
