@@ -258,10 +258,10 @@ class _GrowingBatch:
         # Only if it changes something, since it is a pass over all logits.
         scaled = logits if temperature == 1.0 else logits.float() / temperature
         chosen, logprobs = draw(scaled, uniforms.to(logits.device))
-        for answer, token, logprob in zip(
-            self.answers, chosen.tolist(), logprobs.tolist(), strict=True
-        ):
-            answer.add(token, logprob, self.limits.end_ids)
+        # Read at once, for which fp32 is exact: a token is below 2^24.
+        drawn = torch.stack([chosen.float(), logprobs]).tolist()
+        for answer, token, logprob in zip(self.answers, *drawn, strict=True):
+            answer.add(int(token), logprob, self.limits.end_ids)
         if not all(answer.finish_reason for answer in self.answers):
             self._advance(chosen)
 

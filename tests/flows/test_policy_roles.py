@@ -6,20 +6,21 @@ from typing import Any
 import pytest
 
 from flows.stages import train_policy
-from rlhf_core.config import Config
+from rlhf_core.config.policy import PolicySettings
+from rlhf_core.config.training import DPOSettings, PPOSettings, RLOOSettings, TrainingSettings
 from rlhf_core.models.trunk import Role
 
 
 @pytest.mark.parametrize(
     ("training", "roles"),
     [
-        ({"algorithm": "dpo"}, {Role.POLICY}),
-        ({"algorithm": "ppo"}, {Role.REWARD, Role.POLICY}),
-        ({"algorithm": "rloo"}, {Role.REWARD, Role.POLICY}),
+        (DPOSettings(algorithm="dpo"), {Role.POLICY}),
+        (PPOSettings(), {Role.REWARD, Role.POLICY}),
+        (RLOOSettings(algorithm="rloo"), {Role.REWARD, Role.POLICY}),
     ],
 )
 def test_only_the_roles_that_are_read_are_loaded(
-    monkeypatch: pytest.MonkeyPatch, training: dict[str, str], roles: set[Role]
+    monkeypatch: pytest.MonkeyPatch, training: TrainingSettings, roles: set[Role]
 ):
     """DPO learns from rankings: a reward model would take memory for nothing."""
     found: set[Role] = set()
@@ -31,7 +32,7 @@ def test_only_the_roles_that_are_read_are_loaded(
     monkeypatch.setattr(train_policy, "on_all_ranks", called)
     monkeypatch.setattr(train_policy, "load_role", lambda trunk, role, folder: found.add(role))
     cycle = SimpleNamespace(
-        config=Config.model_validate({"training": training}),
+        config=SimpleNamespace(training=training, policy=PolicySettings(), seed=1),
         folder=lambda model_id: model_id,
         compute=lambda: None,
     )

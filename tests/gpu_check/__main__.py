@@ -34,9 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("rlhf_core").setLevel(logging.ERROR)
     device = torch.device("cpu") if options.cpu else torch.device("cuda", 0)
     report = Report(options.out, 60 * options.minutes, waits=not options.tiny)
-    for part in PARTS:
-        part.measure(report, Box(device, options.tiny))
-    report.close()
+    try:
+        for part in PARTS:
+            part.measure(report, Box(device, options.tiny))
+    finally:
+        report.close()
     return 1 if report.failures else 0
 
 

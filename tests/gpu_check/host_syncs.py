@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from rlhf_core.models.sequences import Batch, TokenSequence
@@ -117,7 +117,8 @@ def counted_syncs(trunk: Trunk, roles: Iterable[Role]) -> Iterator[HostSyncs]:
 
     def counted(self: Tensor) -> Any:
         syncs.read(self)
-        return tolist(self.detach().cpu() if self.device.type == "cpu" else self)
+        with _disable_current_modes():  # or its copy to the host would count again
+            return tolist(self)
 
     with patch.object(Trunk, "batch", owned), patch.object(Tensor, "tolist", counted), syncs:
         yield syncs

@@ -75,7 +75,9 @@ class Report:
         ]
 
     def close(self) -> None:
-        """Write the last line and the table."""
+        """Write the last line and the table; does nothing the second time."""
+        if self._results.closed:
+            return
         outcomes: dict[str, list[object]] = {}
         for row in self.rows:
             outcomes.setdefault(str(row["outcome"]), []).append(row["name"])
