@@ -17,6 +17,9 @@ from rlhf_core.errors import ConfigError
 # Instructions that multiply bf16 directly. Without them a CPU emulates bf16, which is slower.
 BF16_INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 FORWARD_ONLY_FACTOR = 4
+CPU_TOKENS, GPU_TOKENS = 3072, 32_768
+"""Tokens of a micro-batch by default. A CPU is as fast with few; a GPU is idle with them, and where
+so many do not fit, algorithms/memory.py halves them."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of mallopt(3)."""
@@ -40,7 +43,8 @@ class Compute:
     @property
     def forward_tokens(self) -> int:
         """Tokens of a micro-batch that keeps no activations for a backward pass."""
-        return FORWARD_ONLY_FACTOR * self.tokens_per_microbatch
+        own = self.tokens_per_microbatch
+        return max(own, min(FORWARD_ONLY_FACTOR * own, GPU_TOKENS))
 
     def with_microbatches_of(self, tokens: int) -> "Compute":
         """Return the same settings with another micro-batch size, in tokens."""
@@ -78,12 +82,17 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     return Compute(
         device,
         dtype,
-        settings.tokens_per_microbatch,
+        settings.tokens_per_microbatch or default_tokens(device, settings.shard),
         reason,
         settings.share_prompts,
         settings.gradient_checkpointing,
         settings.shard and world_size() > 1,
     )
+
+
+def default_tokens(device: torch.device, is_sharded: bool) -> int:
+    """Return the tokens of a micro-batch where no setting says: few if they cannot be halved."""
+    return GPU_TOKENS if device.type == "cuda" and not is_sharded else CPU_TOKENS
 
 
 def kept_random_state(device: torch.device) -> AbstractContextManager[None]:

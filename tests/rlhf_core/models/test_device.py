@@ -8,7 +8,12 @@ import torch
 
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import ConfigError
-from rlhf_core.models.device import choose_compute, kept_random_state, synchronised_time
+from rlhf_core.models.device import (
+    choose_compute,
+    default_tokens,
+    kept_random_state,
+    synchronised_time,
+)
 
 
 def compute(**settings: object):
@@ -44,6 +49,28 @@ def test_autocast_multiplies_in_the_precision_and_leaves_parameters_alone():
     with compute(precision="fp32").autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("device", "is_sharded", "tokens"),
+    [("cpu", False, 3072), ("cuda", False, 32_768), ("cuda", True, 3072), ("mps", False, 3072)],
+)
+def test_a_gpu_starts_with_large_micro_batches_if_they_can_be_halved(
+    device: str, is_sharded: bool, tokens: int
+):
+    assert default_tokens(torch.device(device), is_sharded) == tokens
+
+
+def test_a_set_micro_batch_is_kept():
+    assert compute().tokens_per_microbatch == 3072
+    assert compute(tokens_per_microbatch=100).tokens_per_microbatch == 100
+
+
+@pytest.mark.parametrize(
+    ("tokens", "forward"), [(100, 400), (3072, 12_288), (10_000, 32_768), (40_000, 40_000)]
+)
+def test_forward_passes_take_more_up_to_a_limit(tokens: int, forward: int):
+    assert compute(tokens_per_microbatch=tokens).forward_tokens == forward
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps:7"])
