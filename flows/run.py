@@ -151,6 +151,9 @@ def print_plan(plan: Plan, to: Console) -> None:
         f"judges: {', '.join(plan.judges)}; evaluated by {', '.join(plan.evaluation_judges)}",
         highlight=False,
     )
+    if plan.engine:
+        said = f"{plan.engine}; the times below are of this machine's own sampling"
+        to.print(said, highlight=False, markup=False)
     style = None if plan.least_win_rate is not None else "bold red"
     to.print(plan.decision, style=style, highlight=False, markup=False)
     if plan.wear:

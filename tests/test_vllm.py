@@ -1,4 +1,4 @@
-"""A panel on one real vLLM server: judges by log-probabilities, by JSON, and after thoughts.
+"""Real vLLM servers: a panel that judges in three forms, and rollouts of a policy in training.
 
 `make test-vllm` builds the environment of the server beside this one, and runs this file.
 """
@@ -16,17 +16,28 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.service.vllm_process import vllm_server
 from judges import load
 from judges.panel.judge import Contest, Opinion
 from judges.panel.ledger import Ledger
+from rlhf_core.algorithms.online import add_critic, train_online
+from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.engine import EngineSettings
+from rlhf_core.config.policy import PolicySettings
+from rlhf_core.config.training import PPOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints.profile import profile_of
+from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.loading import locate
+from rlhf_core.models.trunk import Role
 from rlhf_core.records import Outcome, Response
-from rlhf_core.sampling.candidates import Completion, EndpointSampler
+from rlhf_core.sampling.candidates import Completion, EndpointSampler, PolicySampler
+from rlhf_core.sampling.server import ServerSampler
+from tests.conftest import FP32
 from tests.facts import prompt
+from tests.rlhf_core.algorithms.planted import share_of_low
 from tests.servers import ROOT, wait_until_healthy
 
 PYTHON = Path(os.environ.get("VLLM_PYTHON", ROOT / ".venv-vllm" / "bin" / "python"))
@@ -34,6 +45,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PYTHON.exists(), reason="needs `make test-vllm`"),
 ]
+POLICY = "smollm2-135m-instruct"
 START_SECONDS = 300
 OPTIONS = {
     "--max-model-len": "2048",
@@ -74,7 +86,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    model = locate("smollm2-135m-instruct")
+    model = locate(POLICY)
     command = [str(PYTHON), "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     address = ["--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)]
     log = tmp_path_factory.mktemp("vllm") / "log"
@@ -93,6 +105,28 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineSettings]:
+    """A server that Solon starts, in fp32, so that its log-probabilities can be compared."""
+    settings = EngineSettings(
+        kind="vllm",
+        python=str(PYTHON),
+        options={
+            "dtype": "float32",
+            "max-model-len": 512,
+            "max-num-seqs": 8,
+            "enforce-eager": True,
+        },
+        concurrency=8,
+    )
+    log = tmp_path_factory.mktemp("engine") / "log"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with vllm_server(settings, Path(locate(POLICY)), 8, log) as url:
+            yield EngineSettings(kind="vllm", url=url, concurrency=8)
 
 
 def run(url: str, options: dict[str, Any]) -> tuple[list[Opinion], list[Response]]:
@@ -137,3 +171,44 @@ def test_a_real_server_samples_for_the_policy(url: str):
         assert isinstance(answer, Completion)
         assert answer.text
         assert 0 < answer.completion_tokens <= 12
+
+
+def test_a_real_server_samples_candidates_and_rollouts(engine: EngineSettings, tmp_path: Path):
+    """The adapter moves by over 0.02 nats a token between the steps, and the server follows it."""
+    trunk = open_trunk(POLICY, FP32, lora_rank=8)
+    sampling = SamplingSettings(max_new_tokens=12, engine=engine)
+    sampler = ServerSampler(engine, Path(locate(POLICY)), tmp_path)
+    candidates = PolicySampler(trunk, Role.REFERENCE, PolicySettings(), sampling, sampler)
+    ((one, other),) = candidates([ASKED], [[1, 2]])
+    for answer in (one, other):
+        assert isinstance(answer, Completion)
+        assert answer.token_ids
+        assert len(answer.token_ids) == len(answer.logprobs or ()) == answer.completion_tokens
+    trunk.add_role(Role.POLICY, 1)
+    trunk.add_role(Role.REWARD, 1)
+    settings = PPOSettings(
+        steps=2,
+        prompts_per_step=2,
+        samples_per_prompt=4,
+        minibatches=1,
+        learning_rate=0.01,
+        missing_eos_score=None,
+    )
+    add_critic(trunk, settings)
+    prompts = [
+        tuple(candidates.chat.prompt_ids(prompt(text).conversation))
+        for text in ("What is the capital of France?", "Name a colour.")
+    ]
+    steps = train_online(trunk, prompts, share_of_low, settings, sampling, 1, sampler=sampler)
+    first, second = list(steps)
+    for step in (first, second):
+        assert step.metrics["sampling_gap"] < 1e-3
+        assert step.metrics["importance_weight"] == pytest.approx(1.0, abs=1e-2)
+        assert step.metrics["importance_cut"] == 0.0
+    sequences = [rollout.tokens for rollout in second.rollouts]
+    tokens = sum(len(each.response_ids) for each in sequences)
+    said = sum(sum(rollout.logprobs) for rollout in second.rollouts)
+    before = sequence_logprobs(trunk, Role.REFERENCE, sequences, 1.0).sum().item()
+    assert abs(said - before) / tokens > 0.02  # so another adapter than the first was loaded
+    sampler.close()
+    assert list(tmp_path.iterdir()) == []

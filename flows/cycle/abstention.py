@@ -17,6 +17,7 @@ from flows.cycle.stage import StageWork
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.config import Config
+from rlhf_core.config.engine import LOCAL_ENGINE
 from rlhf_core.config.sft import AbstentionSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.identity import content_id
@@ -134,7 +135,8 @@ class Seeder:
         """Return the base model's answers to each prompt; sample those that are missing."""
         prompts, count = self.answerable_prompts(learnt), self.settings.answers
         base = versions.base(self.config)
-        sampling = self.config.sampling.model_copy(update={"endpoint": None})
+        changes = {"endpoint": None, "engine": LOCAL_ENGINE}  # no server has the base model
+        sampling = self.config.sampling.model_copy(update=changes)
         batch = cycle.batch(base.id, sampling, "abstention")
         store.append([base])
         shards = missing_shards(store, batch, prompts, count)

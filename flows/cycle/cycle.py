@@ -162,10 +162,11 @@ class Cycle(BaseModel):
 
         Args:
             model_id: The model that answers.
-            sampling: Temperature, length and endpoint.
+            sampling: Temperature, length, endpoint and engine.
             purpose: Decides the seed: the number of a cycle, "evaluation" or "abstention".
         """
         endpoint = sampling.endpoint.model if sampling.endpoint else None
+        engine = sampling.engine.kind
         return CandidateBatch(
             model_id=model_id,
             sampling=content_id(
@@ -174,6 +175,7 @@ class Cycle(BaseModel):
                 self.config.policy.system_prompt,
                 endpoint,
                 *self.config.policy.template_changes(),
+                *([["engine", engine]] if engine != "local" else []),
             ),
             seed=seed_from("candidates", self.config.seed, purpose),
         )

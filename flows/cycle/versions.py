@@ -130,6 +130,8 @@ def policy(
         "reward_model": reward_id,
         "reward_judges": list(judge_versions),
     }
+    if config.sampling.engine.kind != "local":
+        recipe["engine"] = deciding_part(config.sampling.engine)
     defaults = GuardSettings()  # reworded answers are judged after the training
     watching = config.guard.model_copy(
         update={name: getattr(defaults, name) for name in ("reworded_prompts", "reworded_judges")}

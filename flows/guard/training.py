@@ -24,6 +24,7 @@ from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rollouts import RolloutStep
 from rlhf_core.algorithms.watch import Verdict
 from rlhf_core.config import Config
+from rlhf_core.config.engine import LOCAL_ENGINE
 from rlhf_core.config.training import OnlineSettings
 from rlhf_core.config.tree import guarding_judge
 from rlhf_core.guard.monitor import Guard, Look
@@ -175,7 +176,7 @@ def _baseline(
     if own.endpoint is None:
         batch = cycle.batch(start_id, own, cycle.number)
     else:
-        own = own.model_copy(update={"endpoint": None})
+        own = own.model_copy(update={"endpoint": None, "engine": LOCAL_ENGINE})
         batch = cycle.batch(start_id, own, "guard")
         if shards := missing_shards(store, batch, prompts, own.candidates):
             sampler = policy_sampler(cycle, trunk, Role.POLICY, own)

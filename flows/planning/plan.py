@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from flows.cycle.benchmarks import check_benchmarks
 from flows.cycle.cycle import Cycle, next_cycle
+from flows.cycle.engine import describe_engine
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import Estimate
 from flows.cycle.forecast import slowdown_by_others, time_range
@@ -57,6 +58,8 @@ class Plan:
     """The win rate that the coming decision can show, or why none is possible, in words."""
     wear: str = ""
     """The error rate that earlier decisions on the held-out prompts spent, in words, or nothing."""
+    engine: str = ""
+    """The engine that samples the policy's answers, in words; empty if it is this process."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -128,9 +131,8 @@ def plan_cycles(
         if budget is not None:
             preflight(config, budget)
         sizes = measure_sizes(config, prompts, compute)
-        works = [_next_work(cycle, prompts, panel, jury, sizes, imported)]
-        later = range(cycle.number + 1, cycles + 1)
-        works += [replace(works[0], number=number, done=LATER_CYCLE) for number in later]
+        work = _next_work(cycle, prompts, panel, jury, sizes, imported)
+        works = [work, *_later_works(work, cycles)]
     return Plan(
         slowdown=slowdown,
         config_hash=config_hash(config),
@@ -146,6 +148,7 @@ def plan_cycles(
         least_win_rate=outlook.least_win_rate,
         decision=outlook.decision,
         wear=outlook.wear,
+        engine=describe_engine(config),
         left_out=intake.left_out,
         personal_data=intake.personal_data,
         ended=cycle.number - 1,
@@ -180,6 +183,12 @@ def _next_work(
     return CycleWork(
         cycle.config, cycle.number, train, holdout, panel, evaluating, sizes, imported, done
     )
+
+
+def _later_works(work: CycleWork, cycles: int) -> list[CycleWork]:
+    """Return the work of the cycles after the next one, of which nothing is done."""
+    later = range(work.number + 1, cycles + 1)
+    return [replace(work, number=number, done=LATER_CYCLE) for number in later]
 
 
 def _sum_rows(rows: Sequence[Row]) -> list[Row]:

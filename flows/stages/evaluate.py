@@ -11,6 +11,7 @@ from flows.cycle.baseline import check_policy
 from flows.cycle.benchmarks import estimate_benchmarks, run_benchmarks
 from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
+from flows.cycle.engine import open_engine
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
@@ -101,8 +102,8 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         champion = cycle.champion(work.store, sft_id)
         baseline_id = (config.evaluation.baseline == "champion" and champion) or sft_id
         models = _Models(cycle, sft_id, reward_id, policy_id, champion)
-        policy = _answers(cycle, work.store, models, policy_id, prompts)
-        baseline = _answers(cycle, work.store, models, baseline_id, prompts)
+        both = (policy_id, baseline_id)
+        policy, baseline = _answers(cycle, work.store, models, both, prompts)
         ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
         panel = _panel(cycle, ledger)
 
@@ -192,17 +193,28 @@ class _Models:
 
 
 def _answers(
-    cycle: Cycle, store: Store, models: _Models, model_id: str, prompts: Sequence[Prompt]
-) -> dict[str, list[Candidate]]:
-    """Return the model's answers to the held-out prompts; sample those that are missing."""
+    cycle: Cycle,
+    store: Store,
+    models: _Models,
+    model_ids: Sequence[str],
+    prompts: Sequence[Prompt],
+) -> list[dict[str, list[Candidate]]]:
+    """Return each model's answers to the held-out prompts; sample those that are missing."""
     sampling = evaluation_sampling(cycle.config)
-    batch = cycle.batch(model_id, sampling, "evaluation")
+    batches = [cycle.batch(model_id, sampling, "evaluation") for model_id in model_ids]
     count = cycle.config.evaluation.samples_per_prompt
-    shards = missing_shards(store, batch, prompts, count)
-    if shards:
-        sampler = policy_sampler(cycle, models.trunk, models.role(model_id), sampling)
-        sample_shards(store, sampler, batch, sampling, shards, "answering")
-    return queries.candidates_by_prompt(store, model_id, batch.sampling, batch.seed, prompts)
+    missing = [missing_shards(store, batch, prompts, count) for batch in batches]
+    if any(missing):
+        trunk = models.trunk
+        with open_engine(cycle, models.sft_id) as engine:
+            for batch, shards in zip(batches, missing, strict=True):
+                role = models.role(batch.model_id)
+                sampler = policy_sampler(cycle, trunk, role, sampling, engine)
+                sample_shards(store, sampler, batch, sampling, shards, "answering")
+    return [
+        queries.candidates_by_prompt(store, batch.model_id, batch.sampling, batch.seed, prompts)
+        for batch in batches
+    ]
 
 
 def _panel(cycle: Cycle, ledger: Ledger) -> Panel:

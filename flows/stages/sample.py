@@ -1,8 +1,12 @@
 """K candidates are sampled for each prompt of the training split."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from flows.cycle import versions
 from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
 from flows.cycle.cycle import CandidateBatch, Cycle
+from flows.cycle.engine import open_engine
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
@@ -40,11 +44,13 @@ def sample(cycle: Cycle, prompt_set_id: str, sft_id: str) -> CandidateBatch:
         asked = without_quarantined(cycle, work.store, "sample", prompts)
         shards = missing_shards(work.store, batch, asked, sampling.candidates)
         if shards:
-            sampler = _sampler(cycle, work.store, sft_id)
             missing = MissingAnswers("the remote sampler", cycle.config.judging)
             due = sum(len(indices) * len(members) for indices, members in shards)
             missing.add(len(asked) * sampling.candidates - due, ())  # the stored candidates
-            added = sample_shards(work.store, sampler, batch, sampling, shards, "sampling", missing)
+            with _sampler(cycle, work.store, sft_id) as sampler:
+                added = sample_shards(
+                    work.store, sampler, batch, sampling, shards, "sampling", missing
+                )
             work.news = f"{added} new"
         candidates = queries.candidates_by_prompt(
             work.store, batch.model_id, batch.sampling, batch.seed, prompts
@@ -69,8 +75,9 @@ def estimate(work: CycleWork) -> list[Row]:
     return [Row("sample", "candidates", count, sizes.sampling(count * sizes.answer))]
 
 
-def _sampler(cycle: Cycle, store: Store, sft_id: str) -> AnswerSampler:
-    """Return the sampler of this cycle: a remote model, else the champion or the SFT model."""
+@contextmanager
+def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Iterator[AnswerSampler]:
+    """Yield the sampler of this cycle: a remote model, else the champion or the SFT model."""
     config = cycle.config
     if config.sampling.endpoint is not None:
         store.append([versions.endpoint(config)])
@@ -78,12 +85,14 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> AnswerSampler:
             config.sampling.endpoint, config.policy.system_prompt, config.sampling, cycle.budget
         )
         sampler.preflight()
-        return sampler
+        yield sampler
+        return
     take_gpu(config)
     base = str(cycle.folder(sft_id))
     trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
-    champion = cycle.champion(store, sft_id)
-    if champion is None:
-        return policy_sampler(cycle, trunk, Role.REFERENCE, config.sampling)
-    on_all_ranks(load_role, trunk, Role.POLICY, cycle.folder(champion))
-    return policy_sampler(cycle, trunk, Role.POLICY, config.sampling)
+    champion, role = cycle.champion(store, sft_id), Role.REFERENCE
+    if champion is not None:
+        role = Role.POLICY
+        on_all_ranks(load_role, trunk, role, cycle.folder(champion))
+    with open_engine(cycle, sft_id) as engine:
+        yield policy_sampler(cycle, trunk, role, config.sampling, engine)

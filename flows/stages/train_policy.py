@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from flows.cycle import versions
 from flows.cycle.baseline import check_feedback
 from flows.cycle.cycle import Cycle
+from flows.cycle.engine import open_engine
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
@@ -48,6 +50,7 @@ from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, RolloutRecord, Split
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 from rlhf_core.store import line_queries, queries
 
 
@@ -82,7 +85,9 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
             if is_missing:
                 record_judge_models(work.store, judges)
                 origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
-                _train(cycle, work, version, origins)
+                take_gpu(cycle.config)
+                with _engine(cycle, sft_id) as sampler:
+                    _train(cycle, work, version, origins, sampler)
                 work.news = "trained"
                 announce(Event.POLICY_TRAINED, cycle.line, cycle=cycle.number, model=version.id)
         work.detail = {"model": version.id, "prompts": len(prompts)}
@@ -208,9 +213,17 @@ def _open_trunk(cycle: Cycle, origins: _Origins) -> Trunk:
     return trunk
 
 
-def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origins) -> None:
+def _engine(cycle: Cycle, sft_id: str) -> AbstractContextManager[Sampler]:
+    """Return the engine of the rollouts; DPO has none, and so starts none."""
+    if isinstance(cycle.config.training, DPOSettings):
+        return nullcontext(LOCAL)
+    return open_engine(cycle, sft_id)
+
+
+def _train(
+    cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origins, sampler: Sampler
+) -> None:
     config, prompts = cycle.config, origins.prompts
-    take_gpu(config)
     trunk = _open_trunk(cycle, origins)
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
@@ -236,7 +249,9 @@ def _train(cycle: Cycle, work: StageWork, version: ModelVersion, origins: _Origi
         total = step_count(len(learnable), settings.prompts_per_step, settings.epochs)
     else:
         reward = _reward(config, trunk, prompts, judges, reader)
-        steps = _train_against_reward(config, trunk, chat, prompts, checkpoints, reward, guard)
+        steps = _train_against_reward(
+            config, trunk, chat, prompts, checkpoints, reward, guard, sampler
+        )
         total = count_steps_against_reward(settings, len(prompts))
         reward_version = line_queries.model(work.store, origins.reward_id)
         learnt_from = [*prompts, *([reward_version] if reward_version else [])]
@@ -277,6 +292,7 @@ def _train_against_reward(
     checkpoints: Checkpoints,
     reward: Reward,
     guard: TrainingGuard | None,
+    sampler: Sampler,
 ) -> Iterator[TrainingStep]:
     """Return the training steps of an algorithm that samples answers and scores them."""
     settings = config.training
@@ -291,6 +307,7 @@ def _train_against_reward(
             config.sampling,
             config.seed,
             checkpoints,
+            sampler,
         )
     assert isinstance(settings, OnlineSettings)
     if isinstance(settings, PPOSettings):
@@ -307,6 +324,7 @@ def _train_against_reward(
         texts,
         checkpoints,
         None if guard is None else RankZeroOnly(guard),
+        sampler,
     )
 
 
@@ -358,6 +376,7 @@ def _rollout_records(
             kl=kl,
             completion_tokens=len(answer.tokens.response_ids),
             finish_reason=answer.finish_reason,
+            engine=answer.engine,
             parts=_as_json({name: scores[row] for name, scores in step.parts.items()}),
             **{name: _known(signs[row]) for name, signs in step.signs.items()},
         )

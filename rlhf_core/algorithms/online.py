@@ -49,6 +49,9 @@ from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 ADAM_EPS = 1e-5
+MAX_ENGINE_GAP = 0.5
+"""Nats a token by which the log-probabilities of an engine may differ from the policy's: far more
+than rounding does, far less than another model."""
 NO_SCORE = (
     "the reward has no score for any answer of the training, so nothing was learnt; look at "
     "`SELECT reason, count(*) FROM rollout_verdicts WHERE role = 'reward' GROUP BY reason`"
@@ -138,8 +141,11 @@ def _learn(training: OnlineTraining, step: int, drawn: DrawnAnswers) -> RolloutS
     observed = [*plan, others] if others else plan
 
     def observe() -> tuple[Experience, Targets]:
-        temperature = training.sampling.temperature
-        experience = collect_experience(training.trunk, rollouts, observed, temperature)
+        sampling = training.sampling
+        experience = collect_experience(
+            training.trunk, rollouts, observed, sampling.temperature, sampling.engine.weights_up_to
+        )
+        _require_same_policy(training, experience)
         return experience, _targets(experience, scores, training)
 
     experience, targets = observe()
@@ -153,6 +159,22 @@ def _learn(training: OnlineTraining, step: int, drawn: DrawnAnswers) -> RolloutS
             training.coefficient, metrics["kl"], settings.kl.target, len(kl), horizon
         )
     return rollout_step(step, settings.steps, metrics, rollouts, scores, kl, drawn.rewards)
+
+
+def _require_same_policy(training: OnlineTraining, experience: Experience) -> None:
+    """Refuse rollouts of an engine that samples from another model than the policy.
+
+    Raises:
+        TrainingError: If its log-probabilities are too far from the policy's.
+    """
+    engine, gap = training.sampler.engine, experience.sampling_gap
+    if engine != "local" and not gap <= MAX_ENGINE_GAP:
+        raise TrainingError(
+            f"{engine} reports other log-probabilities than the policy has, by {gap:.2f} nats a "
+            "token: it serves another model, changes what it samples from (start it with "
+            "--generation-config vllm), or reports log-probabilities before the temperature "
+            "(--logprobs-mode processed_logprobs)"
+        )
 
 
 def _start(
@@ -246,6 +268,7 @@ def _describe(
         "eos_rate": finished_mask(rollouts).float().mean().item(),
         "sampling_gap": experience.sampling_gap,
         **unscored_shares(scores, rollouts),
+        **_weight_metrics(experience, training.sampling.engine.weights_up_to),
     }
     is_scored = ~scores.isnan()
     if not is_scored.any():
@@ -261,3 +284,14 @@ def _describe(
         variance = explained_variance(experience.values, targets.returns, mask)
         metrics["explained_variance"] = variance.item()
     return metrics
+
+
+def _weight_metrics(experience: Experience, cap: float | None) -> dict[str, float]:
+    """Return the metrics of the importance weights; none without a cap, so without weights."""
+    if cap is None:
+        return {}
+    is_cut = (experience.weights >= torch.tensor(cap)).float()
+    return {
+        "importance_weight": masked_mean(experience.weights, experience.mask).item(),
+        "importance_cut": masked_mean(is_cut, experience.mask).item(),
+    }

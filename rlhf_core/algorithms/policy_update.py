@@ -72,6 +72,7 @@ class _TokenCells:
     advantages: Tensor
     old_values: Tensor
     returns: Tensor
+    weights: Tensor
 
 
 def minibatch_plan(
@@ -201,6 +202,7 @@ def _accumulate(
             targets.advantages,
             experience.values,
             targets.returns,
+            experience.weights,
         ]
     )
     for group, batch in training.trunk.training_batches(
@@ -237,7 +239,7 @@ def _backward_policy(
     loss = clipped_policy_loss(log_ratio, own.advantages, mask, *settings.clip_bounds)
     if settings.kl.place == "loss":
         loss = loss + training.coefficient * squared_kl_loss(logprobs, own.reference_logprobs, mask)
-    total, divisor = _total_and_divisor(training, loss, mask, tokens, answers)
+    total, divisor = _total_and_divisor(training, loss * own.weights, mask, tokens, answers)
     objective = total / divisor - settings.entropy_bonus * entropy.sum() / tokens
     critic_share = {}
     if isinstance(settings, PPOSettings) and settings.critic == "shared":

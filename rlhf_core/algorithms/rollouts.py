@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rlhf_core.algorithms.losses.policy_gradient import truncated_importance_weights
 from rlhf_core.algorithms.losses.tensors import masked_mean, rows_where
 from rlhf_core.algorithms.memory import run_within_memory
 from rlhf_core.algorithms.optimisation import TrainingStep
@@ -36,6 +37,8 @@ class Rollout:
     """The answer as judges see it, without the model's thoughts."""
     logprobs: tuple[float, ...]
     finish_reason: str
+    engine: str = "local"
+    """Name of the engine that sampled it."""
 
     @property
     def is_finished(self) -> bool:
@@ -72,6 +75,8 @@ class Experience:
     """Values of the critic; 0 if there is none."""
     sampling_gap: float
     """Mean |Δ log p| between the sampling pass and the training pass over the same tokens."""
+    weights: Tensor
+    """Importance weight of each token, which its loss is multiplied by; 1 without weights."""
 
 
 def roll_out(
@@ -105,7 +110,11 @@ def roll_out(
         for answer in samples:
             said = reader.read(prompt_ids, answer.token_ids, answer.finish_reason)
             tokens = TokenSequence(tuple(prompt_ids), answer.token_ids)
-            rollouts.append(Rollout(index, tokens, said.text, answer.logprobs, said.finish_reason))
+            rollouts.append(
+                Rollout(
+                    index, tokens, said.text, answer.logprobs, said.finish_reason, sampler.engine
+                )
+            )
     return rollouts
 
 
@@ -178,6 +187,7 @@ def collect_experience(
     rollouts: Sequence[Rollout],
     plan: Sequence[Sequence[int]],
     temperature: float,
+    weights_up_to: float | None = None,
 ) -> Experience:
     """Compute policy, reference and critic, if there is one, on every rollout.
 
@@ -189,6 +199,7 @@ def collect_experience(
         rollouts: The N answers.
         plan: Rows of each minibatch, which together cover all answers.
         temperature: The temperature that the answers were sampled at.
+        weights_up_to: Cap of the importance weights; None weights all tokens by 1.
 
     Returns:
         The outputs, summed over ranks, so the same on each.
@@ -211,7 +222,10 @@ def collect_experience(
     gap = masked_mean((cells["logprobs"] - drawn).abs(), mask).item()
     if gap > MAX_SAMPLING_GAP[trunk.compute.dtype]:
         logger.warning("sampling and training disagree by %.3f nats a token", gap)
-    return Experience(sequences, mask, **cells, sampling_gap=gap)
+    weights = torch.ones(mask.shape)
+    if weights_up_to is not None:
+        weights = truncated_importance_weights(cells["logprobs"], drawn, mask, weights_up_to)
+    return Experience(sequences, mask, **cells, sampling_gap=gap, weights=weights)
 
 
 def _observe(trunk: Trunk, batch: Batch, temperature: float) -> Tensor:

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.engine import EngineSettings, refuse_full_weights
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.guard import GuardSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
@@ -67,6 +68,8 @@ class SamplingSettings(Settings):
     """Divisor of the logits, both in sampling and in training."""
     endpoint: EndpointSettings | None = None
     """Sample the candidates from this remote model instead of the policy."""
+    engine: Annotated[EngineSettings, UNLESS_SET] = EngineSettings()
+    """Engine that samples the policy's answers: candidates, rollouts, and the evaluation."""
 
 
 class ImportedSettings(Settings):
@@ -286,6 +289,7 @@ class Config(Settings):
             raise ValueError("judges: every weight is 0, so nothing could be ranked; raise one")
         _refuse_unusable_rewards(self)
         refuse_longer_buffer(self.training, self.sampling.max_new_tokens)
+        refuse_full_weights(self.sampling.engine, self.policy.weights)
         if self.compute.shard and self.policy.weights == "full":
             raise ValueError(
                 "compute.shard: sharding works with adapters only; set policy.weights to adapters, "

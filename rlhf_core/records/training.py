@@ -77,6 +77,8 @@ class RolloutRecord(Record):
     kl: float
     completion_tokens: int
     finish_reason: str
+    engine: str = "local"
+    """Engine that sampled it: local, or vllm with its version."""
     parts: str | None = None
     """A JSON object with the terms of the score by name, before weights."""
     disagreement: float | None = None

@@ -173,6 +173,32 @@ def log_ratios(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor, level: str)
     return of_tokens.sum(dim=1, keepdim=True) / lengths * mask
 
 
+def truncated_importance_weights(
+    logprobs: Tensor, sampled_logprobs: Tensor, mask: Tensor, cap: float
+) -> Tensor:
+    """Return min(π(token) / μ(token), cap) of each token that μ sampled (arXiv:1802.01561, eq. 1).
+
+    An engine that samples in another precision, or by other kernels, is another policy μ than the
+    one in training. The weights correct for that; the cap bounds their variance, at the price of a
+    bias where it cuts.
+
+    Args:
+        logprobs: log π, under the policy before its updates, (B, R).
+        sampled_logprobs: log μ, as the engine reported it, (B, R).
+        mask: True for real tokens, (B, R).
+        cap: Largest weight.
+
+    Returns:
+        Weights, (B, R), 0 outside the mask.
+
+    Raises:
+        ShapeError: If the shapes differ.
+    """
+    require_same_shape(logprobs=logprobs, sampled_logprobs=sampled_logprobs, mask=mask)
+    log_ratio = (logprobs - sampled_logprobs) * mask
+    return log_ratio.exp().clamp(max=cap) * mask
+
+
 def clipped_policy_loss(
     log_ratio: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
 ) -> Tensor:

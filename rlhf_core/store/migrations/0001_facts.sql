@@ -373,7 +373,7 @@ CREATE TABLE rollouts (
     prompt_id VARCHAR NOT NULL, text VARCHAR, score DOUBLE, kl DOUBLE NOT NULL,
     completion_tokens INTEGER NOT NULL, finish_reason VARCHAR NOT NULL,
     created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL,
-    parts VARCHAR, disagreement DOUBLE, distance DOUBLE
+    engine VARCHAR NOT NULL, parts VARCHAR, disagreement DOUBLE, distance DOUBLE
 );
 COMMENT ON TABLE rollouts IS
     'Answers that a policy sampled while it was trained, with their rewards.';
@@ -395,6 +395,8 @@ COMMENT ON COLUMN rollouts.completion_tokens IS 'Number of tokens of the answer.
 COMMENT ON COLUMN rollouts.finish_reason IS
     'eos: the policy ended the answer; length: it was cut off; thinking: it ended within its '
     'thoughts.';
+COMMENT ON COLUMN rollouts.engine IS
+    'Engine that sampled the answer: local, or vllm with its version (sampling.engine).';
 COMMENT ON COLUMN rollouts.created_at IS 'Time at which the row was written, UTC.';
 COMMENT ON COLUMN rollouts.run_id IS
     'The run or command that wrote the row; all rows of a run share it.';

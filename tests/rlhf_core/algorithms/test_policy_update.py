@@ -50,8 +50,16 @@ def shift(experience: Experience, **offsets: float) -> Experience:
 def two_answers(kl: list[list[float]], values: list[list[float]]) -> Experience:
     """Return the experience of two answers, of three tokens and of one."""
     zeros = torch.zeros(MASK.shape)
+    ones = torch.ones(MASK.shape)
     return Experience(
-        (), MASK, zeros, zeros, torch.tensor(kl), torch.tensor(values), sampling_gap=0.0
+        (),
+        MASK,
+        zeros,
+        zeros,
+        torch.tensor(kl),
+        torch.tensor(values),
+        sampling_gap=0.0,
+        weights=ones,
     )
 
 
@@ -94,7 +102,9 @@ def test_metrics_of_rollouts_count_no_padding(trunk: Trunk):
     returns = torch.arange(32.0).view(8, 4) * mask
     # A wrong mean would include the 9s outside the mask.
     values = torch.where(mask, returns, torch.tensor(9.0))
-    experience = Experience((), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0)
+    experience = Experience(
+        (), mask, 0 * returns, 2.0 * mask, 0.5 * mask, values, sampling_gap=0.0, weights=1.0 * mask
+    )
     scores = torch.arange(8.0)
     found = _describe(
         rollouts, experience, scores, Targets(returns, returns), training_of(trunk, settings)
@@ -137,7 +147,10 @@ def test_an_answer_without_a_score_changes_no_targets_but_its_own(trunk: Trunk):
     kl, values = [[0.1, 0.2, 0.3], [0.5, 9.0, 9.0]], [[1.0, 2.0, 3.0], [1.0, 9.0, 9.0]]
     both = two_answers(kl, values)
     alone = Experience(
-        (), *(cell[:1] for cell in (MASK, both.logprobs, both.entropy, both.kl, both.values)), 0.0
+        (),
+        *(cell[:1] for cell in (MASK, both.logprobs, both.entropy, both.kl, both.values)),
+        sampling_gap=0.0,
+        weights=both.weights[:1],
     )
     training = training_of(trunk, settings)
     expected = _targets(alone, torch.tensor([4.0]), training)

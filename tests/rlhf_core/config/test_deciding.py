@@ -38,8 +38,13 @@ DECIDE_OR_NOT = {
         "",
     ),
     "SamplingSettings": (
-        "candidates max_new_tokens temperature endpoint",
+        "candidates max_new_tokens temperature endpoint engine",
         "",
+    ),
+    "EngineSettings": (
+        "kind importance_cap",
+        "url python options start_seconds sleep send_seeds api_key_env concurrency "
+        "timeout_seconds max_attempts",
     ),
     "EndpointSettings": (
         "model reasoning_effort thinking_tokens extra_body",

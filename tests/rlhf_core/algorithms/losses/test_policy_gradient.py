@@ -13,6 +13,7 @@ from rlhf_core.algorithms.losses.policy_gradient import (
     log_ratios,
     squared_kl_loss,
     token_rewards,
+    truncated_importance_weights,
 )
 from rlhf_core.errors import ShapeError
 
@@ -185,6 +186,15 @@ def test_value_loss_by_hand(value: float, old: float, target: float, loss: float
     assert found.item() == pytest.approx(loss, abs=1e-6)
 
 
+def test_importance_weights_by_hand():
+    """Ratios ½, 1 and 4, of which the last is cut to 3; the padding's would be e^1000."""
+    mask = torch.tensor([[True, True, True, False]])
+    sampled = torch.tensor([[math.log(0.8), math.log(0.3), math.log(0.2), -1000.0]])
+    logprobs = torch.tensor([[math.log(0.4), math.log(0.3), math.log(0.8), 0.0]])
+    found = truncated_importance_weights(logprobs, sampled, mask, 3.0)
+    torch.testing.assert_close(found, torch.tensor([[0.5, 1.0, 3.0, 0.0]]), atol=1e-6, rtol=0)
+
+
 def test_squared_kl_loss_by_hand():
     """½·(−1 + 3)² = 2 at real tokens, for either sign, and 0 elsewhere."""
     found = squared_kl_loss(
@@ -221,6 +231,8 @@ def test_all_of_it_refuses_to_broadcast():
         clipped_policy_loss(table, column, mask, 0.2, 0.2)
     with pytest.raises(ShapeError):
         log_ratios(table, column, mask, "token")
+    with pytest.raises(ShapeError):
+        truncated_importance_weights(table, column, mask, 2.0)
     with pytest.raises(ShapeError):
         clipped_value_loss(table, table, column, mask, 0.2)
     with pytest.raises(ShapeError):

@@ -1,0 +1,135 @@
+"""Requests to vLLM's /v1/completions by token ids, and the samples in its replies."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf_core.errors import EndpointError
+from rlhf_core.sampling.local import Sample, SamplingLimits
+
+NEUTRAL = {
+    "top_p": 1.0,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Options that leave the model's distribution as it is, whatever its generation config says."""
+SAME = 0.25
+"""Share by which two differences of log-probabilities may differ and count as the same."""
+
+
+def sample_body(
+    model: str, prompt: Sequence[int], seed: int | None, limits: SamplingLimits
+) -> dict[str, Any]:
+    """Return the body of a request for one answer.
+
+    Args:
+        model: Name of the base or of an adapter.
+        prompt: Tokens of the prompt.
+        seed: Seed of the answer; None sends none.
+        limits: Length, temperature, special tokens.
+    """
+    return {
+        "model": model,
+        "prompt": list(prompt),
+        "max_tokens": limits.max_new_tokens,
+        "temperature": limits.temperature,
+        **NEUTRAL,
+        "stop_token_ids": sorted(limits.end_ids),
+        "ignore_eos": True,  # the tokens above alone end an answer
+        "add_special_tokens": False,
+        "skip_special_tokens": False,
+        "logprobs": 0,
+        "return_token_ids": True,
+        **({} if seed is None else {"seed": seed}),
+    }
+
+
+def read_sample(content: bytes, limits: SamplingLimits) -> Sample:
+    """Return the answer in a reply.
+
+    Args:
+        content: Body of the reply.
+        limits: The limits that were requested.
+
+    Raises:
+        EndpointError: If anything in it is missing or impossible.
+    """
+    choice = _choice(content)
+    ids, reason = choice.get("token_ids"), choice.get("finish_reason")
+    logprobs = _logprobs(choice).get("token_logprobs")
+    if not isinstance(ids, list):
+        raise EndpointError("the server returns no token ids; vLLM does from version 0.10.2 on")
+    if (
+        not isinstance(logprobs, list)
+        or len(logprobs) != len(ids)
+        or not all(isinstance(each, int) for each in ids)
+        or not all(isinstance(each, int | float) and math.isfinite(each) for each in logprobs)
+    ):
+        raise EndpointError("the server's log-probabilities do not fit its tokens")
+    is_ended = bool(ids) and ids[-1] in limits.end_ids
+    if not ids or any(token in limits.end_ids for token in ids[:-1]):
+        raise EndpointError("the server's answer is empty, or goes on after its end")
+    if not is_ended and (reason != "length" or len(ids) != limits.max_new_tokens):
+        raise EndpointError(
+            f"the server ended an answer after {len(ids)} of {limits.max_new_tokens} tokens "
+            f"({reason!r}); is its --max-model-len long enough for the prompt and the answer?"
+        )
+    return Sample(tuple(ids), tuple(map(float, logprobs)), "eos" if is_ended else "length")
+
+
+def probe_body(model: str, prompt: Sequence[int], temperature: float) -> dict[str, Any]:
+    """Return the body of a request for the two likeliest first tokens at a temperature."""
+    return {
+        "model": model,
+        "prompt": list(prompt),
+        "max_tokens": 1,
+        "temperature": temperature,
+        **NEUTRAL,
+        "logprobs": 2,
+        "return_tokens_as_token_ids": True,
+    }
+
+
+def reports_raw_logprobs(once: bytes, twice: bytes) -> bool:
+    """Return True if the temperature changes no reported log-probability.
+
+    The difference between the two likeliest tokens halves when the temperature doubles.
+
+    Args:
+        once: Reply to the probe at a temperature.
+        twice: Reply to the same probe at twice that temperature.
+
+    Raises:
+        EndpointError: If a reply lacks them.
+    """
+    near, far = _lead(once), _lead(twice)
+    return near > 0 and abs(far - near) < SAME * near
+
+
+def _lead(content: bytes) -> float:
+    """Return by how much the likeliest first token exceeds the second, in nats."""
+    tops = _logprobs(_choice(content)).get("top_logprobs")
+    first = tops[0] if isinstance(tops, list) and tops else None
+    if not isinstance(first, dict) or len(first) < 2:
+        raise EndpointError("the server returns no alternatives of a token; allow --max-logprobs 2")
+    best, second, *_ = sorted((float(each) for each in first.values()), reverse=True)
+    return best - second
+
+
+def _choice(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)["choices"][0]
+    except (ValueError, LookupError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise EndpointError("the server's reply is no completion")
+    return found
+
+
+def _logprobs(choice: dict[str, Any]) -> dict[str, Any]:
+    found = choice.get("logprobs")
+    return found if isinstance(found, dict) else {}
