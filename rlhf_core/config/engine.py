@@ -29,8 +29,8 @@ class EngineSettings(Settings):
     """Let the server free its GPU's memory between two samplings, if it shares the GPU with the
     training. A server that runs already needs --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1."""
     importance_cap: Annotated[PositiveFloat | None, UNLESS_SET] = 2.0
-    """In PPO, RLOO and GRPO, each token's loss is weighted by its probability under the policy over
-    that under the engine, which rounds differently, up to this cap. null: no weights."""
+    """Largest importance weight: PPO, RLOO and GRPO weight each token's loss by its probability
+    under the policy over that under the engine, which rounds differently. null: no weights."""
     send_seeds: Annotated[bool, ASIDE] = True
     """Send a seed with each request. vLLM on a CPU cannot read a prompt in parts if its request has
     a seed; set it to false there."""

@@ -26,7 +26,7 @@ ADVICE = (
     ("no adapter found", "the server must see the folder of the artifacts under the same path"),
     ("does not exist", "the server must see the folder of the artifacts under the same path"),
 )
-"""What to do about a refusal to load an adapter, by a part of its text."""
+"""Mends of a refusal to load an adapter, by a part of its text."""
 SLEEPING = "start it with --enable-sleep-mode and VLLM_SERVER_DEV_MODE=1, or set sleep to false"
 
 

@@ -82,7 +82,13 @@ def read_sample(content: bytes, limits: SamplingLimits) -> Sample:
 
 
 def probe_body(model: str, prompt: Sequence[int], temperature: float) -> dict[str, Any]:
-    """Return the body of a request for the two likeliest first tokens at a temperature."""
+    """Return the body of a request for the two likeliest first tokens at a temperature.
+
+    Args:
+        model: Name of the base or of an adapter.
+        prompt: Tokens of the prompt.
+        temperature: Divides the logits.
+    """
     return {
         "model": model,
         "prompt": list(prompt),

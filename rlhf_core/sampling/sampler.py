@@ -56,6 +56,18 @@ class LocalSampler:
         seeds: Sequence[Sequence[int]],
         limits: SamplingLimits,
     ) -> list[list[Sample]]:
+        """Sample answers, within the memory of a forward pass.
+
+        Args:
+            trunk: Holds the role.
+            role: The role that answers.
+            prompts: Tokens of each prompt.
+            seeds: For each prompt, the seed of each of its answers.
+            limits: Length, temperature, special tokens.
+
+        Returns:
+            The answers to each prompt, in the order of the seeds.
+        """
         compute = trunk.compute
         with trunk.acting_as(role) as model, compute.autocast():
             longest = max(map(len, prompts), default=0) + limits.max_new_tokens

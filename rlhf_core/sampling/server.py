@@ -66,7 +66,17 @@ class ServerSampler:
         seeds: Sequence[Sequence[int]],
         limits: SamplingLimits,
     ) -> list[list[Sample]]:
-        """Sample answers on the server; see `Sampler`.
+        """Sample answers on the server, once it has the role's weights.
+
+        Args:
+            trunk: Holds the role.
+            role: The role that answers.
+            prompts: Tokens of each prompt.
+            seeds: For each prompt, the seed of each of its answers.
+            limits: Length, temperature, special tokens.
+
+        Returns:
+            The answers to each prompt, in the order of the seeds.
 
         Raises:
             EndpointError: If an answer could not be had: then none is returned.
