@@ -45,7 +45,7 @@ class FakeVLLM:
         self.ignores_temperature = False
         """True to report log-probabilities from before the temperature, as vLLM's raw mode does."""
         self._roles: dict[str, Role] = {}
-        self._free = [role for role in Role if role not in (Role.REFERENCE, Role.SFT)]
+        self._free: list[Role] = [role for role in Role if role not in (Role.REFERENCE, Role.SFT)]
         self._lock = threading.Lock()
 
     def forget(self) -> None:

@@ -212,7 +212,7 @@ def test_a_server_killed_in_mid_rollout_ends_the_step_and_nothing_is_kept(
             raise ConnectionAbortedError
         return None
 
-    place.http.handle_error = lambda request, address: None  # type: ignore[method-assign]
+    place.http.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
     place.fake.refuse = refuse
     trunk.add_role(Role.POLICY, 1)
     settings = RLOOSettings(algorithm="rloo", steps=2, prompts_per_step=4, samples_per_prompt=2)
