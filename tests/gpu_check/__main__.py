@@ -31,13 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.cpu and not torch.cuda.is_available():
         parser.error("there is no CUDA GPU here; --cpu --tiny runs the same code on the CPU")
     options.out.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("rlhf_core").setLevel(logging.ERROR)
+    logger = logging.getLogger("rlhf_core")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # memory that runs out on purpose is no news
     device = torch.device("cpu") if options.cpu else torch.device("cuda", 0)
     report = Report(options.out, 60 * options.minutes, waits=not options.tiny)
     try:
         for part in PARTS:
             part.measure(report, Box(device, options.tiny))
     finally:
+        logger.setLevel(level)
         report.close()
     return 1 if report.failures else 0
 
