@@ -1,13 +1,6 @@
-"""A vLLM server as a process that ends with the command that started it.
-
-    python -m flows.service.vllm_process PARENT PROGRAM ARGUMENT…
-
-That is a watcher of the server: it starts the program, and stops it at SIGTERM, or when its parent
-is gone, even by SIGKILL. The server itself runs in the environment that has vLLM, without Solon.
-"""
+"""A vLLM server that Solon starts in the environment that has vLLM, and stops when it is done."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,11 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
-from flows.terminal.parent import end_with
 from flows.terminal.progress import progress
 from rlhf_core.config.engine import EngineSettings
 from rlhf_core.endpoints.retries import one_line
@@ -37,8 +28,6 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
-NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "RANK", "WORLD_SIZE", "LOCAL_RANK")
-"""Variables of Solon's own environment, and of torchrun's, that would mislead the server."""
 LAST_BYTES = 8192
 
 
@@ -67,7 +56,7 @@ def vllm_server(settings: EngineSettings, base: Path, lora_rank: int, log: Path)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         watcher = subprocess.Popen(
-            [sys.executable, "-m", "flows.service.vllm_process", str(os.getpid()), *command],
+            [sys.executable, "-m", "flows.service.watched_process", str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -78,20 +67,6 @@ def vllm_server(settings: EngineSettings, base: Path, lora_rank: int, log: Path)
         yield f"http://{HOST}:{port}"
     finally:
         _stop(watcher)
-
-
-def main() -> None:
-    """Run the program until it ends, SIGTERM comes, or the parent is gone."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
-    end_with(parent)
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    server = subprocess.Popen(command, env=kept)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.terminate()
-
-    signal.signal(signal.SIGTERM, stop)
-    sys.exit(server.wait())
 
 
 def _environment(settings: EngineSettings) -> dict[str, str]:
@@ -182,7 +157,3 @@ def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-if __name__ == "__main__":
-    main()
