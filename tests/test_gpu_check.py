@@ -1,5 +1,6 @@
 """The check of a GPU, run through on the CPU: every item, and what a bare machine has not."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tests.gpu_check import __main__ as command
 from tests.gpu_check.report import CheckFailedError, Report, require_close
 
 FORBIDDEN = ("duckdb", "prefect", "pytest", "openai", "pyarrow", "typer", "rich", "datasketch")
+BENCHMARKS = ("gpu", "flops", "hardware", "ratio", "result")
+BARE_PACKAGES = ("torch", "transformers", "accelerate", "peft")
 BARE = f"""
 import sys
 
@@ -50,6 +53,28 @@ def test_every_item_runs_on_a_gpu(tmp_path: Path):
     assert not [row for row in lines(tmp_path)[:-1] if row["outcome"] != "done"]
 
 
+def test_it_imports_what_a_bare_machine_has():
+    """Helpers of benchmarks are its own too; rlhf_core trains without a store by another test."""
+    files = [*(ROOT / "tests/gpu_check").glob("*.py")]
+    files += [ROOT / f"tests/benchmarks/{name}.py" for name in BENCHMARKS]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module)]
+            for name in names:
+                top = name.split(".")[0]
+                is_own = name.startswith(("tests.gpu_check", "rlhf_core.")) or (
+                    name.removeprefix("tests.benchmarks.") in BENCHMARKS
+                )
+                assert is_own or top in BARE_PACKAGES or top in sys.stdlib_module_names, (
+                    file,
+                    name,
+                )
+                assert not name.startswith("rlhf_core.store")
+
+
+@pytest.mark.slow
 def test_it_needs_no_store_scheduler_or_network_library():
     ended = subprocess.run([sys.executable, "-c", BARE], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -116,6 +116,8 @@ def check_elsewhere(words: list[str]) -> None:
         )
     elif program == "torchrun":
         parse(words[words.index("flows.cli") + 1 :])
+    elif words[:2] == ["python", "-m"]:
+        assert (ROOT / words[2].replace(".", "/") / "__main__.py").is_file(), words
     elif program == "python":
         assert (ROOT / words[1]).is_file(), words
     else:
