@@ -28,7 +28,7 @@ REFILL_BELOW = 0.9
 """New prompts are added when less than this share of the rows that fit into memory still grows."""
 DRAW_BLOCK = 256
 """Number of tokens in a block: a draw first chooses a block by its sum, then a token in it."""
-PREFILL_TOKENS = 1024
+PREFILL_TOKENS, GPU_PREFILL_TOKENS = 1024, 16_384
 """Largest number of prompt tokens read at once, padding included."""
 
 
@@ -116,6 +116,11 @@ def sample(
                 batch.regroup(growing, newcomers)
             batch.draw()
     return [[answer.sample() for answer in row] for row in answers]
+
+
+def prefill_tokens(device: torch.device) -> int:
+    """Return the number of prompt tokens to read at once; a GPU would be idle with few."""
+    return GPU_PREFILL_TOKENS if device.type == "cuda" else PREFILL_TOKENS
 
 
 def draw(logits: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,7 +245,8 @@ class _GrowingBatch:
         parts = [CacheRows(self.cache, kept, int(lengths[0].max()))] if places else []
         self.answers = [self.answers[place] for place in places]
         prompts = [row[0].prompt for row in newcomers]
-        for chunk in length_batches([len(prompt) for prompt in prompts], PREFILL_TOKENS):
+        at_once = prefill_tokens(self.model.device)
+        for chunk in length_batches([len(prompt) for prompt in prompts], at_once):
             cache, read, ends = self._read([prompts[index] for index in chunk])
             rows = torch.tensor([len(newcomers[index]) for index in chunk])
             repeated = torch.arange(len(chunk)).repeat_interleave(rows).to(self.model.device)

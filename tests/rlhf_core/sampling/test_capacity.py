@@ -8,7 +8,7 @@ import torch
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling import capacity, sampler
 from rlhf_core.sampling.capacity import RowBytes, row_bytes, rows_that_fit, sampling_tokens
-from rlhf_core.sampling.local import SamplingLimits
+from rlhf_core.sampling.local import SamplingLimits, prefill_tokens
 from tests.conftest import FP32
 
 GPU = replace(FP32, device=torch.device("cuda", 0), dtype=torch.bfloat16)
@@ -60,6 +60,11 @@ def test_a_gpu_has_as_many_tokens_as_rows_of_that_length(
 def test_full_memory_leaves_one_row(trunk: Trunk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(capacity, "free_bytes", lambda device: 0)
     assert sampling_tokens(trunk.language_model, GPU, 100) == 100
+
+
+@pytest.mark.parametrize(("device", "tokens"), [("cpu", 1024), ("cuda", 16_384)])
+def test_a_gpu_reads_many_prompts_at_once(device: str, tokens: int):
+    assert prefill_tokens(torch.device(device)) == tokens
 
 
 def test_rollouts_ask_for_the_longest_prompt_with_its_answer(
