@@ -184,8 +184,8 @@ class MovingAverage:
         """Add the current values of the parameters to the average."""
         self.updates += 1
         share = (1 - self.decay) / (1 - self.decay**self.updates)
-        # All at once: one by one, a GPU waits for the host at each.
-        torch._foreach_lerp_(self.averages, self.parameters, share)
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            average.lerp_(parameter, share)
 
     @torch.no_grad()
     def copy_to_parameters(self) -> None:
