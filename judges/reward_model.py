@@ -11,7 +11,7 @@ from judges.panel.judge import Answer, Opinion, PointwiseJudge, Workload, abstai
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.template import TemplateSettings
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG, adapter_base
 from rlhf_core.models.artifacts import is_reward_model, load_saved
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.classifier import (

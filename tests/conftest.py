@@ -84,13 +84,13 @@ def _seeded() -> None:
 @pytest.fixture
 def new_trunk() -> Callable[[], Trunk]:
     """Makes trunks of the tiny random model, all the same."""
-    return lambda: open_trunk("tiny-random", FP32, lora_rank=4)
+    return lambda: open_trunk("tiny-random", FP32, lora=4)
 
 
 @pytest.fixture
 def new_full_trunk() -> Callable[[], Trunk]:
     """The same with full parameters for each role."""
-    return lambda: open_trunk("tiny-random", FP32, lora_rank=None)
+    return lambda: open_trunk("tiny-random", FP32, lora=None)
 
 
 @pytest.fixture

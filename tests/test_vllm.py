@@ -175,7 +175,7 @@ def test_a_real_server_samples_for_the_policy(url: str):
 
 def test_a_real_server_samples_candidates_and_rollouts(engine: EngineSettings, tmp_path: Path):
     """The adapter moves by over 0.02 nats a token between the steps, and the server follows it."""
-    trunk = open_trunk(POLICY, FP32, lora_rank=8)
+    trunk = open_trunk(POLICY, FP32, 8)
     sampling = SamplingSettings(max_new_tokens=12, engine=engine)
     sampler = ServerSampler(engine, Path(locate(POLICY)), tmp_path)
     candidates = PolicySampler(trunk, Role.REFERENCE, PolicySettings(), sampling, sampler)

@@ -20,7 +20,7 @@ from flows.champion.card import write_card
 from rlhf_core.config import Config
 from rlhf_core.files.links import switch_link
 from rlhf_core.files.whole import remove_whole, whole_folder, whole_text
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, BASE, adapter_base, base_name_from
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG, BASE, adapter_base, base_name_from
 from rlhf_core.models.device import Compute, choose_compute
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.adapter_roles import ADAPTER, ADAPTER_CONFIG, adapter_base
+from rlhf_core.models.adapter_files import ADAPTER, ADAPTER_CONFIG, adapter_base
 from rlhf_core.records import Rollback
 from rlhf_core.store import Store, champions
 

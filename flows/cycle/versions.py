@@ -143,7 +143,10 @@ def policy(
 
 
 def _weights(config: Config) -> dict[str, Any]:
-    return {"weights": config.policy.weights, "lora_rank": config.policy.lora_rank}
+    policy = config.policy
+    shape = {"lora_alpha": policy.lora_alpha, "lora_targets": policy.lora_targets}
+    chosen = {name: value for name, value in shape.items() if value is not None}
+    return {"weights": policy.weights, "lora_rank": policy.lora_rank, **chosen}
 
 
 def _version(

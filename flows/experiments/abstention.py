@@ -15,6 +15,7 @@ from flows.experiments.prompts import PromptRow, read_prompts
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import Mode, Prompt, Split
 from rlhf_core.text.declining import declines
@@ -105,7 +106,7 @@ def measure(trial: Trial) -> Findings:
     held_out, scores = open_held_out(lab), []
     if trial.arm.name == BASE:
         policy = lab.config.policy
-        trunk = open_trunk(policy.model, lab.cycle.compute(), policy.lora_rank)
+        trunk = open_trunk(policy.model, lab.cycle.compute(), trained_lora(policy))
         answers = held_out.score(trunk, Role.REFERENCE, with_reward=False)
     elif trial.arm.name == RL:
         trunk = lab.trunk(Role.POLICY)

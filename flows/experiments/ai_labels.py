@@ -23,6 +23,7 @@ from rlhf_core.files.labelled_reading import read_labelled
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.device import choose_compute
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 
@@ -41,7 +42,9 @@ def measure(trial: Trial) -> Findings:
     if not labelled:
         raise SilentJudgeError(f"the judge has a verdict on none of {len(learnt)} pairs")
     config = trial.config
-    trunk = open_trunk(config.policy.model, choose_compute(config.compute), config.policy.lora_rank)
+    trunk = open_trunk(
+        config.policy.model, choose_compute(config.compute), trained_lora(config.policy)
+    )
     chat = policy_chat(trunk.tokenizer, config.policy)
 
     def sequences(pair: LabelledPair) -> tuple[TokenSequence, ...]:

@@ -26,6 +26,7 @@ from rlhf_core.errors import ConfigError, NotReadyError, SilentJudgeError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt, Split
 from rlhf_core.store import Store, queries
@@ -57,7 +58,7 @@ class Laboratory:
         """Return the SFT model; with Role.REWARD, with the cycle's reward model as well."""
         config, folder = self.config, self.cycle.folder
         base = str(folder(self.sft.sft_id))
-        trunk = open_trunk(base, self.cycle.compute(), config.policy.lora_rank)
+        trunk = open_trunk(base, self.cycle.compute(), trained_lora(config.policy))
         if Role.REWARD in roles:
             load_role(trunk, Role.REWARD, folder(handed_over(self.cycle, "train_reward").reward_id))
         if Role.POLICY in roles:

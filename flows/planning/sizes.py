@@ -8,6 +8,7 @@ from rlhf_core.config import Config
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.device import Compute
 from rlhf_core.models.loading import load_tokenizer, parameter_count
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.records import Prompt
 
 
@@ -34,5 +35,5 @@ def measure_sizes(config: Config, prompts: Sequence[Prompt], compute: Compute) -
         prompt=sum(lengths) / len(lengths),
         answer=sum(answers) / len(answers) if answers else config.sampling.max_new_tokens / 2,
         parameters=parameter_count(config.policy.model),
-        speed=measure_speed(config.policy.model, compute, config.policy.lora_rank),
+        speed=measure_speed(config.policy.model, compute, trained_lora(config.policy)),
     )

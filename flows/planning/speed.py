@@ -18,6 +18,7 @@ from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.artifacts import new_roles
 from rlhf_core.models.device import Compute, kept_random_state, synchronised_time
 from rlhf_core.models.loading import load_tokenizer, read_config
+from rlhf_core.models.lora_shape import LoraShape
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.local import SamplingLimits, sample
@@ -30,19 +31,19 @@ LONG_ENOUGH_SECONDS = 1.0
 
 
 @cache
-def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
+def measure_speed(name: str, compute: Compute, lora: int | LoraShape | None) -> Speed:
     """Measure the speed of a model, once a process; this takes some seconds for a small one.
 
     Args:
         name: Folder or hub id of the model.
         compute: Device and precision.
-        lora_rank: Rank of the adapters; None trains all weights.
+        lora: Shape or rank of the adapters; None trains all weights.
 
     Returns:
         The speed at the model's full depth, extrapolated from two shallow models.
     """
     layers = read_config(name).get_text_config().num_hidden_layers
-    few, more = (_measure(_shallow(name, count, compute, lora_rank)) for count in (FEW, MORE))
+    few, more = (_measure(_shallow(name, count, compute, lora)) for count in (FEW, MORE))
 
     def extrapolate(one: float, four: float) -> float:
         return max(one + (layers - FEW) * (four - one) / (MORE - FEW), one)
@@ -55,7 +56,7 @@ def measure_speed(name: str, compute: Compute, lora_rank: int | None) -> Speed:
     )
 
 
-def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) -> Trunk:
+def _shallow(name: str, layers: int, compute: Compute, lora: int | LoraShape | None) -> Trunk:
     config = read_config(name)
     _set_layers(config.get_text_config(), layers)
 
@@ -71,7 +72,7 @@ def _shallow(name: str, layers: int, compute: Compute, lora_rank: int | None) ->
         return model
 
     with kept_random_state(compute.device):
-        trunk = Trunk(new_roles(new, compute, lora_rank), load_tokenizer(name), compute)
+        trunk = Trunk(new_roles(new, compute, lora), load_tokenizer(name), compute)
     trunk.add_role(Role.POLICY, seed=0)
     return trunk
 

@@ -13,7 +13,7 @@ import httpx2
 
 from flows.publishing.release import PublishError, Release
 from rlhf_core.config.champion import VLLMSettings
-from rlhf_core.models.adapter_roles import ADAPTER
+from rlhf_core.models.adapter_files import ADAPTER
 from rlhf_core.records import ModelKind
 
 

@@ -50,6 +50,7 @@ from rlhf_core.evaluation.comparison import (
 from rlhf_core.evaluation.evaluation_figures import evaluation_figures
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.preferences.votes import OPINIONS
@@ -169,7 +170,7 @@ class _Models:
         config, folder = self.cycle.config, self.cycle.folder
         take_gpu(config)
         base = str(folder(self.sft_id))
-        trunk = on_all_ranks(open_trunk, base, self.cycle.compute(), config.policy.lora_rank)
+        trunk = on_all_ranks(open_trunk, base, self.cycle.compute(), trained_lora(config.policy))
         on_all_ranks(load_role, trunk, Role.POLICY, folder(self.policy_id))
         on_all_ranks(load_role, trunk, Role.REWARD, folder(self.reward_id))
         if self.champion is not None:

@@ -17,6 +17,7 @@ from flows.cycle.stage import stage
 from flows.service.gpu import take_gpu
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import load_role, open_trunk
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import Split
 from rlhf_core.sampling.candidates import AnswerSampler, EndpointSampler
@@ -89,7 +90,7 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Iterator[AnswerSampler]
         return
     take_gpu(config)
     base = str(cycle.folder(sft_id))
-    trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, base, cycle.compute(), trained_lora(config.policy))
     champion, role = cycle.champion(store, sft_id), Role.REFERENCE
     if champion is not None:
         role = Role.POLICY

@@ -48,6 +48,7 @@ from rlhf_core.distributed.collective import RankZeroOnly, on_all_ranks
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat, policy_chat
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Record, RolloutRecord, Split
 from rlhf_core.sampling.sampler import LOCAL, Sampler
@@ -203,7 +204,7 @@ class _Origins:
 def _open_trunk(cycle: Cycle, origins: _Origins) -> Trunk:
     """Open the SFT model with the roles that the training needs."""
     config, base = cycle.config, str(cycle.folder(origins.sft_id))
-    trunk = on_all_ranks(open_trunk, base, cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, base, cycle.compute(), trained_lora(config.policy))
     if reads_reward_model(config.training):
         on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(origins.reward_id))
     if origins.champion is None:
@@ -266,7 +267,7 @@ def _train(
     if guard is not None:
         guard.close()
     base = cycle.folder(origins.sft_id)
-    save_role(trunk, Role.POLICY, cycle.folder(version.id), base)
+    on_all_ranks(save_role, trunk, Role.POLICY, cycle.folder(version.id), base)
     files = ptx_files(settings)
     add_model(work.store, version, learnt_from, others, files, origins.judge_versions)
     checkpoints.clear()

@@ -31,6 +31,7 @@ from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.errors import TrainingError
 from rlhf_core.models.artifacts import open_trunk, save_role
 from rlhf_core.models.chat import policy_chat
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import GuardTest, InputRole, Metric, ModelVersion, Prompt, Ranking, Split
@@ -204,7 +205,7 @@ def _train(
     config = cycle.config
     take_gpu(config)
     base = cycle.folder(data.sft_id)
-    trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(open_trunk, str(base), cycle.compute(), trained_lora(config.policy))
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings = config.reward_model
     learnable = ranked_candidates(work.store, chat, data.rankings, settings, config)
@@ -227,7 +228,7 @@ def _train(
         Metric(model_id=version.id, step=steps, name=name, value=value)
         for name, value in normalisation.items()
     )
-    save_role(trunk, Role.REWARD, cycle.folder(version.id), base)
+    on_all_ranks(save_role, trunk, Role.REWARD, cycle.folder(version.id), base)
     others: Roles = {
         InputRole.NORMALISED_ON: referenced,
         InputRole.LEFT_OUT: queries.pairs_left_out(work.store, data.all_rankings),

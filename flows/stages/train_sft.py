@@ -26,6 +26,7 @@ from rlhf_core.config import Config
 from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import open_trunk, save_merged
 from rlhf_core.models.chat import policy_chat
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
 from rlhf_core.store import Store, line_queries, queries
@@ -121,7 +122,9 @@ def _train(
     take_gpu(config)
     learnt, aside = split_for_selection(config, prompts)
     revisions = _last_revisions(work.store, config, learnt, reviser)
-    trunk = on_all_ranks(open_trunk, config.policy.model, cycle.compute(), config.policy.lora_rank)
+    trunk = on_all_ranks(
+        open_trunk, config.policy.model, cycle.compute(), trained_lora(config.policy)
+    )
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings, trial = config.sft, on_all_ranks(build_trial, config, chat, aside)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
@@ -137,7 +140,7 @@ def _train(
     training = on_all_ranks(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
     for step in track_steps(cycle, version, training, "fine-tuning", steps, _describer()):
         keep_metrics(work.store, version.id, step)
-    save_merged(trunk, Role.SFT, cycle.folder(version.id))
+    on_all_ranks(save_merged, trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([versions.base(config)])
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
     learnt_from = [

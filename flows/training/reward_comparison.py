@@ -16,6 +16,7 @@ from rlhf_core.distributed.collective import on_all_ranks
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.loading import load_tokenizer
+from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role
 from rlhf_core.records import ModelVersion, Ranking, RewardComparison
 from rlhf_core.store import Store, line_queries
@@ -128,8 +129,8 @@ def score_rankings(
         model_id: The reward model.
         rankings: The rankings.
     """
-    base, rank = str(cycle.folder(sft_id)), cycle.config.policy.lora_rank
-    trunk = on_all_ranks(open_trunk, base, cycle.compute(), rank)
+    base, lora = str(cycle.folder(sft_id)), trained_lora(cycle.config.policy)
+    trunk = on_all_ranks(open_trunk, base, cycle.compute(), lora)
     on_all_ranks(load_role, trunk, Role.REWARD, cycle.folder(model_id))
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
     scores: Tensor = on_all_ranks(score_sequences, trunk, sequences, Role.REWARD)

@@ -2,11 +2,15 @@
 
 A checkpoint holds parameters, moments, steps taken, answers drawn, and all other state that
 changes. It holds no random state: each seed follows from the training's seed and the step.
+
+Of a sharded training each rank writes its own shards (torch.distributed.checkpoint). It may resume
+on another number of ranks, then no longer to the bit.
 """
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,9 +18,16 @@ from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_shards
+from torch.distributed.checkpoint.state_dict_saver import save as save_shards
+from torch.distributed.tensor import DTensor
 
-from rlhf_core.distributed.ranks import from_rank_zero, rank
+from rlhf_core.distributed.folders import shared_whole_folder
+from rlhf_core.distributed.ranks import from_rank_zero, rank, world_size
+from rlhf_core.distributed.sharding import as_shard_of, rows_of_rank
 from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.sequences import TokenSequence
 
@@ -25,6 +36,10 @@ TENSORS, NUMBERS = "state.safetensors", "numbers.json"
 
 class Stateful(Protocol):
     """A part of a training whose state can be saved and loaded."""
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """Parameters by number: state whose name ends in a number is sharded as that one is."""
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on."""
@@ -35,6 +50,8 @@ class Stateful(Protocol):
 
 class DrawnSequences(list[TokenSequence]):
     """Answers that were drawn and will be learnt from."""
+
+    parameters = ()
 
     def state(self) -> dict[str, Tensor]:
         """Return all tokens in one row, and the lengths of each prompt and response, (N, 2)."""
@@ -69,6 +86,36 @@ class TrainingState:
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             part.load(own)
 
+    def shard(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return whole tensors of a state sharded as those of this training are."""
+        sharded = dict(state)
+        for key, value in state.items():
+            like = self._like(key, value.shape)
+            if isinstance(like, DTensor):
+                sharded[key] = as_shard_of(like, value[rows_of_rank(like)])
+        return sharded
+
+    def empty(self, sizes: Mapping[str, TensorStorageMetadata]) -> dict[str, Tensor]:
+        """Return a state without values, sharded as this training is, to read a checkpoint into."""
+        state: dict[str, Tensor] = {}
+        for key, stored in sizes.items():
+            like, dtype = self._like(key, stored.size), stored.properties.dtype
+            if like is None:
+                state[key] = torch.empty(stored.size, dtype=dtype)
+            else:
+                state[key] = torch.empty_like(like, dtype=dtype, requires_grad=False)
+        return state
+
+    def _like(self, key: str, size: torch.Size) -> nn.Parameter | None:
+        """Return the parameter that a part of the state belongs to, if it has its size."""
+        name, _, own = key.partition("/")
+        number = own.rpartition(".")[2]
+        parameters = self.parts[name].parameters
+        if not number.isdecimal() or int(number) >= len(parameters):
+            return None
+        parameter = parameters[int(number)]
+        return parameter if parameter.shape == size else None
+
 
 class Checkpoints:
     """The last checkpoint of one training, in a folder of its own; it is complete or absent.
@@ -83,19 +130,29 @@ class Checkpoints:
         self.every = every
 
     def save(self, step: int, training: TrainingState, **numbers: float) -> None:
-        """Save a checkpoint if one is due after this step. Only rank 0 saves.
+        """Save a checkpoint if one is due after this step; all ranks call this.
+
+        Rank 0 writes what is replicated, and every rank its shards.
 
         Args:
             step: Number of the step, from 1.
             training: All stateful parts.
             numbers: Further numbers, such as an adaptive coefficient.
         """
-        if self.folder is None or step % self.every or rank() > 0:
+        if self.folder is None or step % self.every:
             return
-        target = self.folder / f"step-{step:08d}"
-        with whole_folder(target) as unfinished:
-            save_file(training.state(), unfinished / TENSORS)
-            (unfinished / NUMBERS).write_text(json.dumps(numbers))
+        target, state = self.folder / f"step-{step:08d}", training.state()
+        if any(isinstance(tensor, DTensor) for tensor in state.values()):
+            with shared_whole_folder(target) as unfinished:
+                save_shards(state, checkpoint_id=unfinished)
+                if rank() == 0:
+                    (unfinished / NUMBERS).write_text(json.dumps(numbers))
+        elif rank() == 0:
+            with whole_folder(target) as unfinished:
+                save_file(state, unfinished / TENSORS)
+                (unfinished / NUMBERS).write_text(json.dumps(numbers))
+        if rank() > 0:
+            return
         for older in self._folders():
             if older != target:
                 shutil.rmtree(older)
@@ -110,7 +167,10 @@ class Checkpoints:
         if not folders:
             return 0, {}
         last = folders[-1]
-        training.load(load_file(last / TENSORS))
+        if (last / TENSORS).exists():
+            training.load(training.shard(load_file(last / TENSORS)))
+        else:
+            training.load(_read_shards(last, training))
         numbers = json.loads((last / NUMBERS).read_text())
         return int(last.name.removeprefix("step-")), numbers
 
@@ -121,6 +181,17 @@ class Checkpoints:
 
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder is not None else []
+
+
+def _read_shards(folder: Path, training: TrainingState) -> dict[str, Tensor]:
+    """Return the state in a sharded checkpoint; each rank reads what it holds."""
+    sizes = FileSystemReader(folder).read_metadata().state_dict_metadata
+    tensors = {key: size for key, size in sizes.items() if isinstance(size, TensorStorageMetadata)}
+    state = training.empty(tensors)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # on purpose, alone
+        load_shards(state, checkpoint_id=folder, no_dist=world_size() == 1)
+    return state
 
 
 NO_CHECKPOINTS = Checkpoints()

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from rlhf_core.distributed.ranks import all_reduce_gradients
+from rlhf_core.distributed.gradients import all_reduce_gradients, clip_gradients
 from rlhf_core.errors import TrainingError
 
 LEARNING_RATE_FLOOR = 0.1
@@ -78,7 +80,8 @@ class Updater:
         eps: float = 1e-8,
         warm_up: int = 0,
     ) -> None:
-        self.parameters = list(parameters)
+        # Sharded ones first: AdamW takes them apart from the others, and its state has their order.
+        self.parameters = sorted(parameters, key=_is_replicated)
         self.max_grad_norm = max_grad_norm
         self.taken = 0
         """Number of optimizer steps so far."""
@@ -87,8 +90,13 @@ class Updater:
         self._peak = learning_rate
         self._warm_up = warm_up
         self._aside: list[Tensor] = []
+        groups = [list(same) for _, same in groupby(self.parameters, key=_is_replicated)]
         self._optimizer = torch.optim.AdamW(
-            self.parameters, lr=learning_rate, eps=eps, weight_decay=0.0, fused=True
+            [{"params": group} for group in groups],
+            lr=learning_rate,
+            eps=eps,
+            weight_decay=0.0,
+            fused=True,
         )
 
     def step(self) -> tuple[float, float]:
@@ -126,7 +134,7 @@ class Updater:
 
     def _clip(self) -> float:
         all_reduce_gradients(self.parameters)
-        return float(nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
+        return clip_gradients(self.parameters, self.max_grad_norm)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on: parameters, moments, steps taken."""
@@ -274,6 +282,10 @@ def endless_steps(size: int, per_step: int, seed: int) -> Iterator[list[int]]:
             waiting += torch.randperm(size, generator=generator).tolist()
         yield waiting[:per_step]
         waiting = waiting[per_step:]
+
+
+def _is_replicated(parameter: nn.Parameter) -> bool:
+    return not isinstance(parameter, DTensor)
 
 
 def mean_of(numbers: Sequence[float]) -> float:

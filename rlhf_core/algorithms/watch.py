@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rlhf_core.distributed.collective import RankZeroOnly
 from rlhf_core.distributed.ranks import from_rank_zero
+from rlhf_core.distributed.sharding import as_shard_of, own_shard
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Watch(Protocol):
 class BestWeights:
     """The best weights of a watched training so far; at first those that it began from.
 
-    The copies are in the memory of the CPU, and a checkpoint holds the best one.
+    The copies are in the memory of the CPU, of a sharded policy each rank's shards on its own, and
+    a checkpoint holds the best one.
 
     Args:
         parameters: The policy's parameters.
@@ -44,10 +46,13 @@ class BestWeights:
         self.best = self.sampling = _copies(parameters)
 
     def state(self) -> dict[str, Tensor]:
-        return {str(number): weights for number, weights in enumerate(self.best)}
+        pairs = zip(self.parameters, self.best, strict=True)
+        return {
+            str(n): as_shard_of(parameter, weights) for n, (parameter, weights) in enumerate(pairs)
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        self.best = [state[str(number)].clone() for number in range(len(self.best))]
+        self.best = _copies([state[str(number)] for number in range(len(self.best))])
 
     def begin_step(self) -> None:
         """Copy the weights that sample the answers of a step, before any update."""
@@ -61,7 +66,7 @@ class BestWeights:
             self.best = self.sampling
         if verdict.is_last:
             for parameter, weights in zip(self.parameters, self.best, strict=True):
-                parameter.copy_(weights)
+                own_shard(parameter).copy_(weights)
         return verdict.is_last
 
     def _verdict(self) -> Verdict:
@@ -69,5 +74,6 @@ class BestWeights:
         return self.watch.value.verdict()
 
 
-def _copies(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    return [parameter.detach().to("cpu", copy=True) for parameter in parameters]
+def _copies(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return copies on the CPU; of a sharded weight, of this rank's shard."""
+    return [own_shard(weight.detach()).to("cpu", copy=True) for weight in weights]

@@ -1,10 +1,10 @@
 """Settings of the trained model, and the other defaults that training all its weights changes."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from rlhf_core.config.base import PositiveInt
+from rlhf_core.config.base import UNLESS_SET, PositiveFloat, PositiveInt
 from rlhf_core.config.template import TemplateSettings
 
 FULL_LEARNING_RATES = {
@@ -43,6 +43,14 @@ class PolicySettings(TemplateSettings):
     rates are smaller."""
     lora_rank: PositiveInt | None = 16
     """Rank of the adapters. Leave it out if weights is full."""
+    lora_alpha: Annotated[PositiveFloat | None, UNLESS_SET] = None
+    """Scale of the adapters times their rank: a layer is W + (alpha / rank) B A. null is twice the
+    rank."""
+    lora_targets: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...] | None, UNLESS_SET, Field(min_length=1)
+    ] = None
+    """Layers with an adapter, by the last part of their names, such as [q_proj, v_proj]. null is
+    every linear layer but the output embedding."""
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +58,12 @@ class PolicySettings(TemplateSettings):
         if not isinstance(raw, dict):
             return raw
         is_full = raw.get("weights") == "full"
+        scale = [key for key in ("lora_alpha", "lora_targets") if raw.get(key) is not None]
+        if is_full and scale:
+            raise ValueError(
+                f"{' and '.join(scale)}: for adapters, and weights: full has none; remove it, or "
+                "set weights to adapters"
+            )
         if is_full and raw.get("lora_rank") is not None:
             raise ValueError(
                 f"lora_rank = {raw['lora_rank']} is for adapters, and weights: full trains none; "

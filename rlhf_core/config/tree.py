@@ -204,8 +204,9 @@ class ComputeSettings(Settings):
     """Keep only each layer's input for the backward pass and recompute the rest: a third more time,
     and micro-batches can be several times as large."""
     shard: bool = False
-    """Shard the policy's layers across the ranks (torchrun) instead of copying them: slower, for
-    models that do not fit one GPU. Running out of memory is then an error."""
+    """Shard the layers of every model in training across the ranks (torchrun) instead of copying
+    them: slower, for models that do not fit one GPU. With full weights (policy.weights) gradients
+    and the optimizer's state are sharded, too. Running out of memory is then an error."""
     checkpoint_every: PositiveInt = 5
     """Training steps between two checkpoints; an interrupted training resumes from the last one and
     arrives at the same weights."""
@@ -290,11 +291,6 @@ class Config(Settings):
         _refuse_unusable_rewards(self)
         refuse_longer_buffer(self.training, self.sampling.max_new_tokens)
         refuse_full_weights(self.sampling.engine, self.policy.weights)
-        if self.compute.shard and self.policy.weights == "full":
-            raise ValueError(
-                "compute.shard: sharding works with adapters only; set policy.weights to adapters, "
-                "or compute.shard to false"
-            )
         _refuse_repeated_names(self.guard.repair_judges or (), "guard.repair_judges")
         if not any(judge.weight > 0 for judge in repairing_judges(self)):
             raise ValueError(

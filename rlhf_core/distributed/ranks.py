@@ -5,14 +5,14 @@ the whole step, so the sum of all gradients is the gradient of a single process.
 nothing here costs anything. `torchrun` starts the ranks; collective.py says how rank 0 leads them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as distributed
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlhf_core.distributed.launch import launched_world_size
 from rlhf_core.errors import LostProcessError
@@ -133,18 +133,6 @@ def all_reduce_max(own: int) -> int:
         with _connection_errors():
             distributed.all_reduce(number, distributed.ReduceOp.MAX)
     return int(number)
-
-
-@torch.no_grad()
-def all_reduce_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Sum the gradients over all ranks, in place; a parameter without a gradient counts as 0."""
-    if world_size() == 1:
-        return
-    with _connection_errors():
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            distributed.all_reduce(parameter.grad)
 
 
 def _all_gather(own: Item) -> list[Item]:

@@ -1,83 +1,170 @@
-"""Sharding of a model's layers over all ranks, for models that do not fit one GPU (FSDP2).
+"""Sharding of models over all ranks, for models that do not fit one GPU (FSDP2).
 
-Each rank holds its share of every frozen layer; a layer is gathered only while a pass goes through
-it. Adapters, heads and the output embedding are replicated. So all ranks must make the same passes
-at the same time: a rank that has finished its share makes empty passes until the others finish.
+Each rank holds its share of every layer; a layer is gathered only while a pass goes through it. Of
+a model that is trained, gradients and moments are sharded in the same way; adapters and heads are
+replicated. So all ranks must make the same passes at the same time: a rank that has finished its
+share makes empty passes until the others finish.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_core.distributed.ranks import all_reduce_max, world_size
 
-_sharded: WeakSet[nn.Module] = WeakSet()
+_sharded: "WeakKeyDictionary[nn.Module, torch.dtype]" = WeakKeyDictionary()
+"""Each sharded model, with the precision of its matrix products."""
+NO_PASS = 0
+READ = "read_hidden_states"
+"""Name of the method by which FSDP sees a pass through a whole model without its output layer."""
 
 
-class _Pass(IntEnum):
-    """The pass that a rank is about to make."""
+def shard_model(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> None:
+    """Shard a model with its embeddings; the gradients of what is trained are summed and sharded.
 
-    NONE = 0
-    FORWARD = 1
-    FORWARD_AND_BACKWARD = 2
-
-
-def shard(model: PreTrainedModel, device: torch.device) -> None:
-    """Shard the layers of a frozen model over the devices of all ranks.
+    What is outside the layers stays gathered from a forward pass to the end of its backward pass,
+    since log-probabilities are computed from the output embedding's weight and not by calling the
+    layer. Adapters that are added later stay outside, replicated.
 
     Args:
-        model: On the CPU, so that no GPU ever holds all of it.
-        device: The device of this rank.
+        model: Without weights, or on the CPU, so that no GPU ever holds all of it.
+        device: The device of this rank, where the shards will be.
+        dtype: Precision of matrix products.
     """
     mesh = init_device_mesh(device.type, (world_size(),))
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             fully_shard(layer, mesh=mesh, reshard_after_forward=True)
-    fully_shard(model.base_model, mesh=mesh)
-    model.to(device)  # type: ignore[arg-type]  # their wrapper hides `to`
-    _sharded.add(model)
+    fully_shard(model, mesh=mesh, reshard_after_forward=False)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            # A sum, since losses are divided by counts of the whole step.
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    setattr(model, READ, model.base_model.forward)
+    register_fsdp_forward_method(model, READ)
+    model.base_model.forward = getattr(model, READ)
+    _sharded[model] = dtype
 
 
 def is_sharded(model: nn.Module) -> bool:
     return model in _sharded
 
 
+def reshard(model: nn.Module) -> None:
+    """Free what a pass left gathered outside the layers; the next pass gathers it again.
+
+    Otherwise the next pass after a change of the weights would use the former ones.
+    """
+    if isinstance(model, FSDPModule):
+        model.reshard()
+
+
+def own_shard(tensor: Tensor) -> Tensor:
+    """Return this rank's shard of a sharded tensor; any other tensor as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """Return the whole of a sharded tensor, for which all ranks call this; another as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def as_shard_of(whole: Tensor, shard: Tensor) -> Tensor:
+    """Return this rank's shard as a sharded tensor, placed as another is; else the shard itself.
+
+    Args:
+        whole: The tensor whose placement is taken; it may not be sharded at all.
+        shard: The values of this rank's shard.
+    """
+    if not isinstance(whole, DTensor):
+        return shard
+    return DTensor.from_local(
+        shard.to(whole.device_mesh.device_type),
+        whole.device_mesh,
+        whole.placements,
+        run_check=False,
+        shape=whole.shape,
+        stride=whole.stride(),
+    )
+
+
+def rows_of_rank(whole: DTensor) -> slice:
+    """Return the rows of a sharded tensor that this rank holds, as FSDP divides them."""
+    mesh, rows = whole.device_mesh, whole.shape[0]
+    share = -(-rows // mesh.size())
+    start = min(mesh.get_local_rank() * share, rows)
+    return slice(start, min(start + share, rows))
+
+
 @contextmanager
-def in_lockstep(model: PreTrainedModel) -> Iterator[None]:
-    """Let each rank make its own number of passes over the model inside the context.
+def in_lockstep(models: Sequence[PreTrainedModel]) -> Iterator[None]:
+    """Let each rank make its own number of passes over the models inside the context.
 
     Every pass over a sharded model is announced to the other ranks; a pass with gradients must run
-    its backward pass before the next. Any other model is left unchanged.
+    its backward pass before the next. Other models are left unchanged.
+
+    Args:
+        models: The models that passes may go through, in the same order on every rank.
     """
-    if not is_sharded(model):
+    sharded = [model for model in models if is_sharded(model)]
+    if not sharded:
         yield
         return
-    # Before the hook of FSDP, which gathers at once.
-    announcing = model.base_model.register_forward_pre_hook(_announce, prepend=True)
+    announcing = [_announce_passes(sharded, number) for number in range(len(sharded))]
     yield
-    announcing.remove()
-    while (others := _Pass(all_reduce_max(_Pass.NONE))) is not _Pass.NONE:
-        _make_empty_pass(model, others)
+    for handle in announcing:
+        handle.remove()
+    while (others := all_reduce_max(NO_PASS)) != NO_PASS:
+        _make_empty_pass(sharded, others)
+    for model in sharded:
+        reshard(model)
 
 
-def _announce(module: nn.Module, arguments: object) -> None:
-    all_reduce_max(_Pass.FORWARD_AND_BACKWARD if torch.is_grad_enabled() else _Pass.FORWARD)
+def _announce_passes(models: Sequence[PreTrainedModel], number: int) -> RemovableHandle:
+    """Announce each pass over one of the models, before the hook of FSDP, which gathers at once."""
+
+    def announce(module: nn.Module, arguments: object) -> None:
+        all_reduce_max(1 + 2 * number + torch.is_grad_enabled())
+        _reshard_others(models, number)
+
+    return models[number].base_model.register_forward_pre_hook(announce, prepend=True)
 
 
-def _make_empty_pass(model: PreTrainedModel, others: _Pass) -> None:
-    """Make an empty pass beside one of the other ranks; its gradients are 0."""
+def _make_empty_pass(models: Sequence[PreTrainedModel], others: int) -> None:
+    """Make an empty pass beside one of the other ranks; its gradients are 0.
+
+    Args:
+        models: The sharded models.
+        others: The pass that the other ranks announced.
+    """
+    number, with_gradients = divmod(others - 1, 2)
+    model = models[number]
+    _reshard_others(models, number)
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-    is_reduced = model.dtype != torch.float32
-    with torch.set_grad_enabled(others is _Pass.FORWARD_AND_BACKWARD):
-        with torch.autocast(model.device.type, dtype=model.dtype, enabled=is_reduced):
+    dtype = _sharded[model]
+    with torch.set_grad_enabled(bool(with_gradients)):
+        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         if hidden.requires_grad:
-            (0 * hidden.sum()).backward()
+            total = hidden.sum()
+            output = model.get_output_embeddings().weight
+            if output.requires_grad:
+                total = total + output.sum()  # the others have a gradient of it, too
+            (0 * total).backward()
+
+
+def _reshard_others(models: Sequence[PreTrainedModel], number: int) -> None:
+    """Free what earlier passes left gathered of the models other than one."""
+    for place, model in enumerate(models):
+        if place != number:
+            reshard(model)

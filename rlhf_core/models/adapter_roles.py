@@ -3,8 +3,6 @@
 The reference is the model with every adapter disabled.
 """
 
-import json
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,63 +18,68 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf_core.distributed.sharding import shard
+from rlhf_core.distributed.ranks import rank
+from rlhf_core.distributed.sharding import gathered, shard_model
+from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.models.adapter_files import ADAPTER, base_name_from
 from rlhf_core.models.device import Compute
 from rlhf_core.models.kernels.lora import AdapterSwitch, FusedLinear, use_fused_linears
 from rlhf_core.models.kernels.norm import speed_up_norms
-from rlhf_core.models.roles import Role, Roles, checkpoint_layers, round_parameters
-
-ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
-BASE = "base_model_name_or_path"
-
-
-def base_name_from(folder: Path, base: Path) -> str:
-    """Return the name under which an adapter saved in `folder` records its base.
-
-    A base inside the adapter's folder or beside it gets a relative path, so that the two can be
-    moved together. Any other folder gets its absolute path, so that the adapter can be moved alone.
-    A hub id or a bundled name stays as it is.
-    """
-    if not base.is_dir():
-        return str(base)
-    whole, own = base.resolve(), folder.resolve()
-    if whole.is_relative_to(own):
-        return f"./{whole.relative_to(own).as_posix()}"
-    return f"../{whole.name}" if whole.parent == own.parent else str(whole)
-
-
-def adapter_base(folder: Path) -> str:
-    """Return the base model of the adapter in a folder, as a name that the loader accepts."""
-    name = str(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))[BASE])
-    is_relative = name.startswith(("./", "../"))
-    return os.path.normpath(folder.resolve() / name) if is_relative else name
+from rlhf_core.models.lora_shape import LoraShape, require_scale
+from rlhf_core.models.roles import (
+    Fill,
+    Role,
+    Roles,
+    checkpoint_layers,
+    leave_as_it_is,
+    round_parameters,
+)
+from rlhf_core.models.stored_weights import assign, unique_weights
 
 
 class AdapterRoles(Roles):
     """Adapters in fp32 on a model in the compute precision.
 
     Args:
-        load: Loads the model; on the CPU if its layers are to be sharded.
+        load: Loads the model; if its layers are to be sharded, on the CPU or without weights.
         compute: Device and precision.
-        rank: LoRA rank of each adapter.
+        lora: Rank, scale and layers of each adapter.
+        fill: Reads the weights of a model from `load` once its layers are sharded.
     """
 
-    def __init__(self, load: Callable[[], PreTrainedModel], compute: Compute, rank: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[], PreTrainedModel],
+        compute: Compute,
+        lora: LoraShape,
+        fill: Fill = leave_as_it_is,
+    ) -> None:
         self.base = load().requires_grad_(False)
-        self._new, self._compute, self._rank = load, compute, rank
-        if compute.device.type == "cpu":
+        self._new, self._compute, self._shape = load, compute, lora
+        if compute.device.type == "cpu" and not compute.shard:
             speed_up_norms(self.base)
         if compute.shard:
-            shard(self.base, compute.device)
+            shard_model(self.base, compute.device, compute.dtype)
+            fill(self.base)
         self._lora = use_fused_linears(
             LoraConfig(
-                r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
+                r=lora.rank,
+                lora_alpha=lora.scale_alpha,
+                target_modules=lora.target_modules,
+                task_type="CAUSAL_LM",
             )
         )
         self._peft: PeftModel | None = None
         self._switch = AdapterSwitch()
         self._has_switch = False
         """True if every layer with an adapter obeys the switch."""
+
+    @property
+    def models(self) -> list[PreTrainedModel]:
+        return [self.base]
+
+    def model(self, role: Role) -> PreTrainedModel | None:
+        return None
 
     def add(self, role: Role) -> None:
         with warnings.catch_warnings():
@@ -173,17 +176,27 @@ class AdapterRoles(Roles):
         config.save_pretrained(str(folder))
 
     def read(self, role: Role, folder: Path) -> None:
+        require_scale(folder, self._shape)
         self.add(role)
-        self._load(role, load_file(folder / ADAPTER))
+        stored = load_file(folder / ADAPTER)
+        if different := sorted(stored.keys() ^ self.weights(role).keys()):
+            raise ModelNotFoundError(
+                f"adapter {str(folder)!r} is of other layers than the trained ones, such as "
+                f"{different[0]}; set policy.lora_targets to the adapter's"
+            )
+        self._load(role, stored)
 
     def merge(self, role: Role) -> PreTrainedModel:
         """Return base and adapter as one model in the compute precision.
 
-        A sharded base is loaded again on the CPU, whole, and merged there.
+        A sharded base is gathered layer by layer on the CPU of rank 0, and merged there.
         """
         if self._compute.shard:
             compute = replace(self._compute, device=torch.device("cpu"), shard=False)
-            whole = AdapterRoles(self._new, compute, self._rank)
+            base = self._gather()
+            if rank() > 0:
+                return base
+            whole = AdapterRoles(lambda: base, compute, self._shape)
             whole.add(role)
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
             return whole.merge(role)
@@ -198,6 +211,24 @@ class AdapterRoles(Roles):
         merged = cast(PreTrainedModel, peft.unload())
         round_parameters(merged, self._compute.dtype)
         return merged
+
+    def _gather(self) -> PreTrainedModel:
+        """Return the base whole and without adapters, with its weights on rank 0 alone."""
+        whole = self._new()
+        if not any(parameter.is_meta for parameter in whole.parameters()):
+            return whole
+        held = {
+            name.replace(".base_layer.", "."): weight.detach()
+            for name, weight in self.base.state_dict(keep_vars=True).items()
+        }
+        values = {}
+        for names, _ in unique_weights(whole):
+            weight = gathered(held[names[0]])
+            if rank() == 0:
+                values[names] = weight.cpu()
+        if rank() == 0:
+            assign(whole, values)
+        return whole
 
     def _load(self, role: Role, weights: dict[str, Tensor]) -> None:
         set_peft_model_state_dict(self._require_peft(), weights, adapter_name=role.value)

@@ -6,8 +6,7 @@ base by a relative path, so that both can be moved; PEFT loads it onto that base
 makes one model of the two.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,59 +15,70 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_core.distributed.sharding import is_sharded
+from rlhf_core.distributed.folders import shared_whole_folder
+from rlhf_core.distributed.ranks import any_rank, from_rank_zero, rank
+from rlhf_core.distributed.sharding import is_sharded, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
-from rlhf_core.files.whole import whole_folder
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, AdapterRoles, adapter_base
-from rlhf_core.models.architecture import fit_attention
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG, adapter_base
+from rlhf_core.models.adapter_roles import AdapterRoles
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.generation import complete_generation_config
 from rlhf_core.models.loading import load_language_model, load_tokenizer
-from rlhf_core.models.roles import Role, Roles
+from rlhf_core.models.lora_shape import LoraShape, shape_of, stored_shape
+from rlhf_core.models.roles import HEADED, Fill, Role, Roles, leave_as_it_is
 from rlhf_core.models.sequences import TokenSequence
+from rlhf_core.models.stored_weights import (
+    StoredWeights,
+    fill_shards,
+    first_difference,
+    load_for_sharding,
+    sharing_weights,
+    write_model,
+)
 from rlhf_core.models.trunk import Trunk
 
 HEAD = "head.safetensors"
-HEADED = (Role.CRITIC, Role.REWARD)
-"""Roles that cannot work without their head. A policy's head is the shared critic's and is not
-saved: the policy's answers do not depend on it."""
 NORMALISED = {"normalised": "each head"}
 """Metadata of a head file. In a file without it, several heads share one mean and deviation."""
 ROUNDING = {torch.float32: 2**-8}
 """Share of the largest output by which rounding may change outputs; 2^-5 in half precision. Equal
 weights elsewhere in memory may be multiplied in another order, and activations of some ten
-thousand, which SmolLM2 has, make 2e-4 of that in fp32. The weights themselves are compared exactly.
-"""
+thousand, which SmolLM2 has, make 2e-4 of that in fp32. Weights are compared exactly."""
 PROBE_TOKENS = 8
 
 
 def new_roles(
-    load: Callable[[torch.dtype], PreTrainedModel], compute: Compute, lora_rank: int | None
+    load: Callable[[torch.dtype], PreTrainedModel],
+    compute: Compute,
+    lora: int | LoraShape | None,
+    fill: Fill = leave_as_it_is,
 ) -> Roles:
     """Return roles on a model loaded in the precision that they need.
 
     Args:
-        load: Loads the model in a precision, in evaluation mode, on the compute's device; on the
-            CPU if its layers are to be sharded.
+        load: Loads the model in a precision, in evaluation mode, on the compute's device; if its
+            layers are to be sharded, on the CPU or without weights.
         compute: Device and precision.
-        lora_rank: LoRA rank of each role's adapter; None gives each role full parameters.
+        lora: Shape or rank of each role's adapter; None gives each role full parameters.
+        fill: Reads the weights of a model from `load` once it is sharded.
 
     Returns:
         The roles, with the reference alone.
     """
-    if lora_rank is None:
-        return FullRoles(partial(load, torch.float32), compute)
-    return AdapterRoles(partial(load, compute.dtype), compute, lora_rank)
+    shape = shape_of(lora)
+    if shape is None:
+        return FullRoles(partial(load, torch.float32), compute, fill)
+    return AdapterRoles(partial(load, compute.dtype), compute, shape, fill)
 
 
-def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
-    """Load a trunk.
+def open_trunk(name: str, compute: Compute, lora: int | LoraShape | None) -> Trunk:
+    """Load a trunk; with `compute.shard` each rank reads its own shards of the files.
 
     Args:
         name: A bundled name, a folder or a hub id.
         compute: Device and precision.
-        lora_rank: LoRA rank of each role's adapter; None gives each role full parameters.
+        lora: Shape or rank of each role's adapter; None gives each role full parameters.
 
     Returns:
         The trunk, with the reference alone.
@@ -76,19 +86,18 @@ def open_trunk(name: str, compute: Compute, lora_rank: int | None) -> Trunk:
     Raises:
         ModelNotFoundError: If the model cannot be loaded, or its architecture is not supported.
     """
-
-    def load(dtype: torch.dtype) -> PreTrainedModel:
-        if not compute.shard:
-            return load_language_model(name, dtype, compute.device)
-        model = load_language_model(name, dtype, torch.device("cpu"))
-        fit_attention(model, compute.device)  # the device it will compute on, not the current one
-        return model
-
-    return Trunk(new_roles(load, compute, lora_rank), load_tokenizer(name), compute)
+    if compute.shard:
+        load = partial(load_for_sharding, name)
+        fill: Fill = partial(fill_shards, name=name, compute=compute)
+    else:
+        load, fill = partial(load_language_model, name, device=compute.device), leave_as_it_is
+    return Trunk(new_roles(load, compute, lora, fill), load_tokenizer(name), compute)
 
 
 def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
     """Save a role as a plain model with its tokenizer. The trunk cannot be used afterwards.
+
+    All ranks call this. A sharded model is written by all of them, any other by rank 0.
 
     Args:
         trunk: Holds the role.
@@ -98,14 +107,18 @@ def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
-    save_plain(trunk.roles.merge(role), trunk.tokenizer, folder)
+    merged = trunk.roles.merge(role)
+    if is_sharded(merged):
+        save_plain(merged, trunk.tokenizer, folder)
+    else:
+        from_rank_zero(lambda: save_plain(merged, trunk.tokenizer, folder))
 
 
 def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a model as transformers loads it.
+    """Save a model as transformers loads it; all ranks call this for a sharded one.
 
     Args:
-        model: The model, with all its weights in one piece.
+        model: The model.
         tokenizer: Its tokenizer; the ends of an answer that it knows go into the generation config.
         folder: Destination; replaced if it exists.
 
@@ -113,19 +126,18 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         TrainingError: If the saved model does not answer as the one in memory does.
     """
     complete_generation_config(model, tokenizer)
-    with whole_folder(folder) as unfinished:
-        model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-        saved = load_language_model(str(unfinished), model.dtype, model.device)
-        ids = torch.arange(PROBE_TOKENS, device=model.device)[None]
-        _require_same_weights(folder, model, saved)
-        with torch.no_grad():
-            kept, reloaded = (each(input_ids=ids).logits for each in (model, saved))
-        _require_equal(folder, kept, reloaded, model.dtype)
+    with shared_whole_folder(folder) as unfinished:
+        write_model(model, unfinished)
+        if rank() == 0:
+            tokenizer.save_pretrained(unfinished)
+        any_rank(False)  # until rank 0 has written
+        require_saved(folder, unfinished, model)
 
 
 def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     """Save a role's weights, and its head if it needs one.
+
+    All ranks call this. A sharded model is written by all of them, any other role by rank 0.
 
     Args:
         trunk: Holds the role.
@@ -136,22 +148,79 @@ def save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     Raises:
         TrainingError: If the saved role does not answer as the one in memory does.
     """
+    model = trunk.roles.model(role)
+    if model is not None and is_sharded(model):
+        _save_role(trunk, role, folder, base)
+    else:
+        from_rank_zero(lambda: _save_role(trunk, role, folder, base))
+
+
+def _save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
     with trunk.acting_as(role) as model:
         complete_generation_config(model, trunk.tokenizer)
-    with whole_folder(folder) as unfinished:
+    with shared_whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
+        if rank() == 0:
+            if role in HEADED:
+                save_file(trunk.heads[role].state_dict(), unfinished / HEAD, NORMALISED)
+            trunk.tokenizer.save_pretrained(unfinished)
+        any_rank(False)  # until rank 0 has written
+        whole = trunk.roles.model(role)
+        if whole is None:
+            _require_saved_adapter(folder, unfinished, trunk, role)
+            return
+        require_saved(folder, unfinished, whole)
         if role in HEADED:
-            save_file(trunk.heads[role].state_dict(), unfinished / HEAD, NORMALISED)
-        trunk.tokenizer.save_pretrained(unfinished)
-        trunk.roles.read(Role.RELOADED, unfinished)
-        if role in HEADED:
-            trunk.load_head(Role.RELOADED, load_file(unfinished / HEAD))
-        try:
-            _require_same_parameters(folder, trunk, role)
-            kept, read = (_probe(trunk, each, role in HEADED) for each in (role, Role.RELOADED))
-            _require_equal(folder, kept, read, trunk.compute.dtype)
-        finally:
-            trunk.remove_role(Role.RELOADED)
+            read = load_file(unfinished / HEAD)
+            for name, weight in trunk.heads[role].state_dict().items():
+                if not torch.equal(weight.cpu(), read[name]):
+                    raise _differs(folder, f"{role} ({HEAD})")
+
+
+def require_saved(folder: Path, unfinished: Path, model: PreTrainedModel) -> None:
+    """Refuse a saved model that is not the one in memory, weight for weight and in its outputs.
+
+    Weights are read and compared one by one, and a second model of the saved config is given those
+    in memory. So there is no second copy, except of a model that transformers saves under other
+    names.
+
+    Args:
+        folder: Destination, for the message.
+        unfinished: Where the model was saved.
+        model: The model in memory, whole or sharded.
+
+    Raises:
+        TrainingError: If the saved model does not answer as the one in memory does.
+    """
+    if is_sharded(model) or StoredWeights(unfinished).holds(model):
+        different = first_difference(model, unfinished)
+        saved = sharing_weights(str(unfinished), model)
+    else:
+        saved = load_language_model(str(unfinished), model.dtype, model.device)
+        different = _first_unequal(model.state_dict(), saved.state_dict())
+    if any_rank(different is not None):
+        raise _differs(folder, different or "another rank's shards")
+    ids = torch.arange(PROBE_TOKENS, device=model.device)[None]
+    with torch.no_grad():
+        kept, reloaded = (each(input_ids=ids).logits for each in (model, saved))
+    reshard(model)
+    _require_equal(folder, kept, reloaded, model.dtype)
+
+
+def _require_saved_adapter(folder: Path, unfinished: Path, trunk: Trunk, role: Role) -> None:
+    """Read an adapter back as a role of its own, and refuse it if weights or outputs differ."""
+    trunk.roles.read(Role.RELOADED, unfinished)
+    if role in HEADED:
+        trunk.load_head(Role.RELOADED, load_file(unfinished / HEAD))
+    try:
+        if not is_sharded(trunk.language_model):  # the probe compares them
+            kept, read = (_weights(trunk, each, role in HEADED) for each in (role, Role.RELOADED))
+            if _first_unequal(kept, read) is not None or kept.keys() != read.keys():
+                raise _differs(folder, str(role))
+        outputs = [_probe(trunk, each, role in HEADED) for each in (role, Role.RELOADED)]
+        _require_equal(folder, outputs[0], outputs[1], trunk.compute.dtype)
+    finally:
+        trunk.remove_role(Role.RELOADED)
 
 
 def load_role(trunk: Trunk, role: Role, folder: Path) -> None:
@@ -206,8 +275,7 @@ def load_saved(folder: Path, compute: Compute) -> tuple[Trunk, Role]:
         ModelNotFoundError: If a part of the model is missing.
     """
     if (folder / ADAPTER_CONFIG).exists():
-        adapter = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        trunk = open_trunk(adapter_base(folder), compute, adapter["r"])
+        trunk = open_trunk(adapter_base(folder), compute, stored_shape(folder))
         role = Role.RELOADED
         trunk.roles.read(role, folder)
     else:
@@ -228,20 +296,23 @@ def _probe(trunk: Trunk, role: Role, has_score: bool) -> torch.Tensor:
     return trunk.token_logprobs(role, batch, temperature=1.0)
 
 
-def _require_same_weights(folder: Path, kept: PreTrainedModel, reloaded: PreTrainedModel) -> None:
-    read = reloaded.state_dict()
-    for name, weights in kept.state_dict().items():
+def _first_unequal(
+    kept: Mapping[str, torch.Tensor], read: Mapping[str, torch.Tensor]
+) -> str | None:
+    """Return the name of the first weight that is missing or differs."""
+    for name, weights in kept.items():
         if name not in read or not torch.equal(weights, read[name]):
-            raise TrainingError(f"{folder}: the weights {name} read back differently; not kept")
+            return name
+    return None
 
 
-def _require_same_parameters(folder: Path, trunk: Trunk, role: Role) -> None:
-    if is_sharded(trunk.language_model):
-        return  # the probe compares them
-    saved = trunk.parameters if role in HEADED else trunk.roles.parameters
-    kept, read = (list(saved(each)) for each in (role, Role.RELOADED))
-    if len(kept) != len(read) or not all(map(torch.equal, kept, read)):
-        raise TrainingError(f"{folder}: the weights of {role} read back differently; not kept")
+def _differs(folder: Path, what: str) -> TrainingError:
+    return TrainingError(f"{folder}: the weights of {what} read back differently; not kept")
+
+
+def _weights(trunk: Trunk, role: Role, has_head: bool) -> dict[str, torch.Tensor]:
+    head = trunk.heads[role].state_dict() if has_head else {}
+    return trunk.roles.weights(role) | {f"{HEAD}/{name}": value for name, value in head.items()}
 
 
 def _require_equal(

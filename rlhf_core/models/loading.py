@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.adapter_roles import adapter_base
+from rlhf_core.models.adapter_files import adapter_base
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.bundled import bundled_folder, bundled_names
 from rlhf_core.models.lora_folder import (

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError
-from rlhf_core.models.adapter_roles import ADAPTER, ADAPTER_CONFIG, BASE
+from rlhf_core.models.adapter_files import ADAPTER, ADAPTER_CONFIG, BASE
 from rlhf_core.models.roles import round_parameters
 
 LANGUAGE_MODEL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"

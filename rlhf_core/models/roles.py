@@ -4,6 +4,7 @@ adapter_roles.py holds them as adapters on one frozen model, full_roles.py as se
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from functools import partial
@@ -31,11 +32,33 @@ class Role(StrEnum):
     """A role that was just saved, read back for comparison."""
 
 
+HEADED = (Role.CRITIC, Role.REWARD)
+"""Roles that cannot work without their head. A policy's head is the shared critic's and is not
+saved: the policy's answers do not depend on it."""
+
+
+Fill = Callable[[PreTrainedModel], None]
+"""Reads the weights of a model that was sharded without any."""
+
+
+def leave_as_it_is(model: PreTrainedModel) -> None:
+    """Do nothing with a model that has its weights already."""
+
+
 class Roles(ABC):
     """Weights by role. The reference is the base itself; trained parameters are in fp32."""
 
     base: PreTrainedModel
     """Frozen, never trained."""
+
+    @property
+    @abstractmethod
+    def models(self) -> list[PreTrainedModel]:
+        """The models that the roles act on, the base among them."""
+
+    @abstractmethod
+    def model(self, role: Role) -> PreTrainedModel | None:
+        """Return the model that is a role's own; None if it is an adapter on the base."""
 
     @abstractmethod
     def add(self, role: Role) -> None:
@@ -81,7 +104,11 @@ class Roles(ABC):
 
     @abstractmethod
     def merge(self, role: Role) -> PreTrainedModel:
-        """Return a role as a plain model. No role can be used afterwards."""
+        """Return a role as a plain model. No role can be used afterwards.
+
+        All ranks call this for a sharded base. The result may be sharded as well; if it is not, it
+        is complete on rank 0.
+        """
 
 
 def round_parameters(model: nn.Module, dtype: torch.dtype) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.distributed.ranks import share_of_rank, world_size
-from rlhf_core.distributed.sharding import in_lockstep
+from rlhf_core.distributed.sharding import in_lockstep, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
 from rlhf_core.models.device import Compute, kept_random_state
@@ -22,7 +22,7 @@ from rlhf_core.models.kernels.kv_cache import new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.logprobs import chosen_logprobs
 from rlhf_core.models.loading import context_length
-from rlhf_core.models.roles import Role, Roles
+from rlhf_core.models.roles import HEADED, Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
 from rlhf_core.models.turn_end import end_ids
@@ -58,6 +58,7 @@ class Trunk:
             self._windows = shared_windows(model)
         self._base_states = self._reference_states()
         self._refuse_unusual_heads()
+        reshard(roles.base)
 
     @property
     def language_model(self) -> PreTrainedModel:
@@ -93,7 +94,7 @@ class Trunk:
         with kept_random_state(self.compute.device):
             torch.manual_seed(seed)
             self.roles.add(role)
-            if role in (Role.CRITIC, Role.REWARD):
+            if role in HEADED:
                 self.heads[role] = ScalarHead(self.hidden_size, heads).to(self.compute.device)
 
     def copy_role(self, source: Role, target: Role) -> None:
@@ -175,7 +176,7 @@ class Trunk:
         self, sequences: Sequence[TokenSequence], tokens: int
     ) -> Iterator[tuple[list[int], Batch]]:
         groups = microbatches(sequences, tokens, self.shares_prompts, world_size())
-        with in_lockstep(self.language_model):
+        with in_lockstep(self.roles.models):
             for group in share_of_rank(groups):
                 yield group, self.batch([sequences[index] for index in group])
 
@@ -304,6 +305,7 @@ class Trunk:
         with self.acting_as(Role.REFERENCE) as model, self.compute.autocast():
             output = model.get_output_embeddings()
             magnified = output.register_forward_hook(lambda _, __, logits: PROBE_FACTOR * logits)
+            # First, since a sharded output embedding is whole only after the pass for the states.
             ours = logit_rule(model)(output(self._base_states))
             theirs = model(input_ids=ids).logits
             magnified.remove()

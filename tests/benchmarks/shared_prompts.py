@@ -14,7 +14,7 @@ PROMPTS, ANSWERS, PROMPT_TOKENS, ANSWER_TOKENS = 6, 4, 80, 20
 
 def run(compute: Compute) -> list[Result]:
     """The reward model's forward and backward pass over the candidates of six prompts."""
-    trunk = open_trunk("smollm2-135m-instruct", compute, lora_rank=16)
+    trunk = open_trunk("smollm2-135m-instruct", compute, lora=16)
     trunk.add_role(Role.REWARD, 1)
     generator = torch.Generator().manual_seed(1)
 

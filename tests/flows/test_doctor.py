@@ -191,7 +191,7 @@ def test_weights_that_are_cut_off_are_wrong(tmp_path: Path):
     from tests.conftest import FP32
 
     folder = tmp_path / "model"
-    save_merged(open_trunk("tiny-random", FP32, lora_rank=None), Role.REFERENCE, folder)
+    save_merged(open_trunk("tiny-random", FP32, lora=None), Role.REFERENCE, folder)
     config = smoke(tmp_path, f"policy.model={folder}")
     assert check_policy_model(config).state is State.OK
     weights = folder / "model.safetensors"

@@ -168,7 +168,7 @@ def test_gradient_checkpointing_leaves_sampling_its_cache():
     """A disabled cache, as with transformers' own switch, would leave only the last token."""
     drawn = []
     for is_on in (False, True):
-        trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=is_on), lora_rank=4)
+        trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=is_on), lora=4)
         trunk.add_role(Role.POLICY, 1)
         answers = roll_out(trunk, [(10, 11, 12)], [0], [[1, 2]], SAMPLING)
         drawn.append([answer.tokens.response_ids for answer in answers])
@@ -177,6 +177,6 @@ def test_gradient_checkpointing_leaves_sampling_its_cache():
 
 def test_a_model_without_layers_to_compute_again_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(roles, "GradientCheckpointingLayer", torch.nn.Conv2d)
-    trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=True), lora_rank=4)
+    trunk = open_trunk("tiny-random", replace(FP32, gradient_checkpointing=True), lora=4)
     with pytest.raises(ModelNotFoundError, match="gradient_checkpointing to false"):
         trunk.add_role(Role.POLICY, 1)

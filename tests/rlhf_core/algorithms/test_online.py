@@ -196,7 +196,7 @@ def test_rloo_trains_no_critic_and_its_first_gradient_is_reinforce(trunk: Trunk)
         (step,) = train_online(trunk, prompts(), share_of_low, chosen, SAMPLING, 1)
     assert Role.CRITIC not in trunk.heads
     assert "value_loss" not in step.metrics
-    fresh = open_trunk("tiny-random", FP32, lora_rank=4)
+    fresh = open_trunk("tiny-random", FP32, lora=4)
     fresh.add_role(Role.POLICY, 1)
     scores = torch.tensor(step.scores).view(-1, 2)
     advantages = (scores - scores.flip(1)).view(-1)
@@ -354,7 +354,7 @@ def test_answers_without_a_score_teach_nothing(trunk: Trunk):
         advantages[one] = scores[one] - scores[other]
         advantages[other] = -advantages[one]
     assert advantages.any()
-    fresh = open_trunk("tiny-random", FP32, lora_rank=4)
+    fresh = open_trunk("tiny-random", FP32, lora=4)
     fresh.add_role(Role.POLICY, 1)
     batch = fresh.batch([rollout.tokens for rollout in step.rollouts])
     logprobs = fresh.token_logprobs(Role.POLICY, batch, 1.0).sum(dim=1)

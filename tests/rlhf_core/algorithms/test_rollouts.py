@@ -84,7 +84,7 @@ def test_a_gap_between_sampling_and_training_is_warned_of(
     caplog: pytest.LogCaptureFixture, dtype: torch.dtype, gap: float, warns: bool
 ):
     """Every token's log-probability is off by `gap`, and so is the mean, regardless of padding."""
-    trunk = open_trunk("tiny-random", replace(FP32, dtype=dtype), lora_rank=4)
+    trunk = open_trunk("tiny-random", replace(FP32, dtype=dtype), lora=4)
     trunk.add_role(Role.POLICY, 1)
     first = seen_by(trunk, ragged_rollouts())
     caplog.clear()

@@ -96,6 +96,10 @@ def test_a_config_is_frozen(path: Path):
         ("judges.1.weight=1", "'1' must be a number from 0 to 0"),
         ("prompts=null", r"prompts = None"),
         ("policy.weights=half", r"policy\.weights = 'half': .*'adapters' or 'full'"),
+        (
+            "policy={weights: full, lora_alpha: 8}",
+            "lora_alpha: for adapters, and weights: full",
+        ),
         ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is for adapters, .* remove"),
         ("policy.lora_rank=null", "weights: adapters need a lora_rank, such as 16; or set weights"),
         ("training.steps.x=5", "'steps' holds a value, not a group of keys"),
@@ -217,8 +221,3 @@ def test_full_weights_have_no_rank_and_learn_in_small_steps(path: Path):
     assert Config.model_validate(config.model_dump(mode="json")) == config
     adapters = load(path, "sft.learning_rate=2e-5")
     assert (adapters.policy.lora_rank, adapters.training.learning_rate) == (16, 5e-4)
-
-
-def test_shards_are_refused_where_every_parameter_is_trained(path: Path):
-    with pytest.raises(ConfigError, match=r"compute\.shard: .*set policy\.weights to adapters"):
-        load(path, "policy.weights=full", "compute.shard=true")

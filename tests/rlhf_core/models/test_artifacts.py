@@ -6,11 +6,11 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models import artifacts
-from rlhf_core.models.adapter_roles import ADAPTER_CONFIG, adapter_base, base_name_from
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG, adapter_base, base_name_from
 from rlhf_core.models.artifacts import (
     _require_equal,
     is_reward_model,
@@ -20,7 +20,8 @@ from rlhf_core.models.artifacts import (
     save_merged,
     save_role,
 )
-from rlhf_core.models.loading import load_language_model
+from rlhf_core.models.loading import locate
+from rlhf_core.models.lora_shape import LoraShape
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.models.sequences import TokenSequence, collate
 from rlhf_core.models.trunk import Role, Trunk
@@ -57,6 +58,41 @@ def test_an_adapter_is_added_in_full_precision_and_rounded_once(tmp_path: Path):
     save_merged(trunk, Role.SFT, tmp_path / "sft")
     saved = load_file(tmp_path / "sft" / "model.safetensors")[name]
     assert torch.equal(saved, (base[name].float() + added).bfloat16())
+
+
+def test_an_adapter_has_the_scale_and_the_layers_that_were_chosen(tmp_path: Path):
+    """W + (alpha / rank) · B A in the named layers alone, read back with its own shape."""
+    shape = LoraShape(4, alpha=12.0, targets=("q_proj", "up_proj"))
+    trunk = trained(open_trunk("tiny-random", FP32, shape), Role.POLICY)
+    assert len(trunk.parameters(Role.POLICY)) == 2 * 2 * 2  # A and B, two layers, two blocks
+    base = {name: w.clone() for name, w in trunk.language_model.state_dict().items()}
+    adapter = trunk.roles.weights(Role.POLICY)
+    place = "base_model.model.model.layers.0.self_attn.q_proj"
+    added = 3 * adapter[f"{place}.lora_B.weight"] @ adapter[f"{place}.lora_A.weight"]
+    save_role(trunk, Role.POLICY, tmp_path / "policy-1", Path(locate("tiny-random")))
+    merge_saved(tmp_path / "policy-1", tmp_path / "out", FP32)
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    before = base["model.layers.0.self_attn.q_proj.base_layer.weight"]
+    torch.testing.assert_close(merged["model.layers.0.self_attn.q_proj.weight"], before + added)
+    k_proj = "model.layers.0.self_attn.k_proj.weight"
+    assert torch.equal(merged[k_proj], base[k_proj])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        (LoraShape(4, alpha=2.0), "has rank 4 and alpha 8, and the settings say 4 and 2"),
+        (LoraShape(4, targets=("q_proj",)), "is of other layers than the trained ones"),
+    ],
+)
+def test_an_adapter_of_another_shape_is_refused(
+    trunk: Trunk, tmp_path: Path, shape: LoraShape, message: str
+):
+    """Its matrices would fit, and be added at another scale or in part."""
+    trained(trunk, Role.POLICY)
+    save_role(trunk, Role.POLICY, tmp_path / "policy", tmp_path)
+    with pytest.raises(ModelNotFoundError, match=message):
+        load_role(open_trunk("tiny-random", FP32, shape), Role.POLICY, tmp_path / "policy")
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own
@@ -178,12 +214,18 @@ def test_what_reads_back_differently_is_not_kept(
 def test_a_merged_model_that_reads_back_differently_is_not_kept(
     trunk: Trunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The model reads back without its adapter in this test."""
+    """A bit of its final norm is flipped on the way to the disk."""
     trained(trunk, Role.SFT)
-    monkeypatch.setattr(
-        artifacts, "load_language_model", lambda _, *more: load_language_model("tiny-random", *more)
-    )
-    with pytest.raises(TrainingError, match="read back differently"):
+    write = artifacts.write_model
+
+    def flip(model: PreTrainedModel, folder: Path) -> None:
+        write(model, folder)
+        weights = load_file(folder / "model.safetensors")
+        weights["model.norm.weight"].view(torch.int32)[3] ^= 1
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    monkeypatch.setattr(artifacts, "write_model", flip)
+    with pytest.raises(TrainingError, match=r"model\.norm\.weight read back differently"):
         save_merged(trunk, Role.SFT, tmp_path / "sft")
     assert list(tmp_path.iterdir()) == []
 

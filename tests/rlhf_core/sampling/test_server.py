@@ -76,7 +76,7 @@ def place(fake: FakeVLLM, tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def model() -> Trunk:
     """A policy that no test trains."""
-    trunk = open_trunk("tiny-random", FP32, lora_rank=4)
+    trunk = open_trunk("tiny-random", FP32, 4)
     trunk.add_role(Role.POLICY, 1)
     return trunk
 
