@@ -158,6 +158,8 @@ def print_plan(plan: Plan, to: Console) -> None:
     to.print(plan.decision, style=style, highlight=False, markup=False)
     if plan.wear:
         to.print(plan.wear, highlight=False, markup=False)
+    if plan.memory:
+        to.print(plan.memory, style="bold red", highlight=False, markup=False)
     _print_counts("left out", plan.left_out, to)
     _print_counts("personal data found", plan.personal_data, to)
     if not plan.rows:

@@ -19,6 +19,7 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
 from flows.cycle.silence import preflight
 from flows.planning.done import LATER_CYCLE, count_done
+from flows.planning.memory import memory_warning
 from flows.planning.outlook import decision_ahead
 from flows.planning.sizes import measure_sizes
 from flows.training.rankings import count_imported
@@ -60,6 +61,8 @@ class Plan:
     """The error rate that earlier decisions on the held-out prompts spent, in words, or nothing."""
     engine: str = ""
     """The engine that samples the policy's answers, in words; empty if it is this process."""
+    memory: str = ""
+    """Why the trainings do not fit this device, and what would, in words; or nothing."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of prompts of the source that are not used, by reason."""
     personal_data: dict[str, int] = field(default_factory=dict)
@@ -125,9 +128,8 @@ def plan_cycles(
     if before_measuring is not None:
         before_measuring()
     slowdown = slowdown_by_others()  # before this process itself keeps the machine busy
-    cycle = next_cycle(config)
     works: list[CycleWork] = []
-    if cycle.number <= cycles:
+    if (cycle := next_cycle(config)).number <= cycles:
         if budget is not None:
             preflight(config, budget)
         sizes = measure_sizes(config, prompts, compute)
@@ -149,6 +151,7 @@ def plan_cycles(
         decision=outlook.decision,
         wear=outlook.wear,
         engine=describe_engine(config),
+        memory=memory_warning(config, compute),
         left_out=intake.left_out,
         personal_data=intake.personal_data,
         ended=cycle.number - 1,

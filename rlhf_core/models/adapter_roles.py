@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from rlhf_core.distributed.ranks import rank
 from rlhf_core.distributed.sharding import gathered, shard_model
-from rlhf_core.errors import ModelNotFoundError
+from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_files import ADAPTER, base_name_from
 from rlhf_core.models.device import Compute
 from rlhf_core.models.kernels.lora import AdapterSwitch, FusedLinear, use_fused_linears
@@ -35,6 +35,9 @@ from rlhf_core.models.roles import (
     round_parameters,
 )
 from rlhf_core.models.stored_weights import assign, unique_weights
+
+EXACT = 1e-4
+"""Share of a layer's largest output that fp32 arithmetic in another order may change."""
 
 
 class AdapterRoles(Roles):
@@ -64,7 +67,7 @@ class AdapterRoles(Roles):
         self._lora = use_fused_linears(
             LoraConfig(
                 r=lora.rank,
-                lora_alpha=lora.scale_alpha,
+                lora_alpha=lora.scale_alpha,  # type: ignore[arg-type]  # any number will do
                 target_modules=lora.target_modules,
                 task_type="CAUSAL_LM",
             )
@@ -186,11 +189,19 @@ class AdapterRoles(Roles):
             )
         self._load(role, stored)
 
-    def merge(self, role: Role) -> PreTrainedModel:
-        """Return base and adapter as one model in the compute precision.
+    def merge(self, role: Role, dtype: torch.dtype | None = None) -> PreTrainedModel:
+        """Return base and adapter as one model, in the compute precision or another.
 
         A sharded base is gathered layer by layer on the CPU of rank 0, and merged there.
+
+        Args:
+            role: The role to merge.
+            dtype: Precision of the merged weights; None is the compute precision.
+
+        Raises:
+            TrainingError: If a layer maps a probe to something else once it is merged.
         """
+        dtype = self._compute.dtype if dtype is None else dtype
         if self._compute.shard:
             compute = replace(self._compute, device=torch.device("cpu"), shard=False)
             base = self._gather()
@@ -199,17 +210,18 @@ class AdapterRoles(Roles):
             whole = AdapterRoles(lambda: base, compute, self._shape)
             whole.add(role)
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
-            return whole.merge(role)
+            return whole.merge(role, dtype)
         peft = self._require_peft()
+        peft.set_adapter(role.value)
         for module in peft.modules():
             if isinstance(module, BaseTunerLayer):
                 # In fp32 and rounded once, because bf16 would drop small updates; one after
                 # another, so that no second copy of the model is in memory.
                 round_parameters(module, torch.float32)
-                module.merge(adapter_names=[role.value])
-                round_parameters(module.get_base_layer(), self._compute.dtype)
+                _merge_layer(module, role)
+                round_parameters(module.get_base_layer(), dtype)
         merged = cast(PreTrainedModel, peft.unload())
-        round_parameters(merged, self._compute.dtype)
+        round_parameters(merged, dtype)
         return merged
 
     def _gather(self) -> PreTrainedModel:
@@ -237,3 +249,16 @@ class AdapterRoles(Roles):
         if self._peft is None:
             raise RuntimeError("the trunk has no role yet; add_role first")
         return self._peft
+
+
+@torch.no_grad()
+def _merge_layer(layer: BaseTunerLayer, role: Role) -> None:
+    """Merge a layer in fp32, and refuse one that then maps a probe elsewhere."""
+    module = cast(Any, layer)
+    probe = torch.linspace(-1, 1, module.in_features, device=module.weight.device)[None]
+    expected = module(probe)
+    module.merge(adapter_names=[role.value])
+    found = module(probe)
+    difference = (found - expected).abs().max().item()
+    if not difference <= EXACT * max(1.0, expected.abs().max().item()):
+        raise TrainingError(f"a layer of {role} merges wrongly (by {difference:.2g}); not written")

@@ -26,6 +26,7 @@ from rlhf_core.models.roles import (
     Roles,
     checkpoint_layers,
     leave_as_it_is,
+    round_parameters,
 )
 from rlhf_core.models.stored_weights import fill_shards, load_for_sharding, write_model
 
@@ -114,9 +115,12 @@ class FullRoles(Roles):
             model = load_language_model(name, torch.float32, self._compute.device)
             self._put(role, model, leave_as_it_is)
 
-    def merge(self, role: Role) -> PreTrainedModel:
-        """Return the role's model in fp32, so that no small update is rounded away."""
-        return self.model(role)
+    def merge(self, role: Role, dtype: torch.dtype | None = None) -> PreTrainedModel:
+        """Return the role's model, in fp32 if no precision is named: no update is rounded away."""
+        model = self.model(role)
+        if dtype is not None:
+            round_parameters(model, dtype)
+        return model
 
     def model(self, role: Role) -> PreTrainedModel:
         return self.base if role is Role.REFERENCE else self._models[role]

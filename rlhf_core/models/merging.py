@@ -8,14 +8,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models.adapter_files import adapter_base
 from rlhf_core.models.artifacts import load_saved, save_plain
 from rlhf_core.models.device import Compute
-from rlhf_core.models.loading import load_language_model
-from rlhf_core.models.roles import round_parameters
+from rlhf_core.models.loading import read_config
+from rlhf_core.models.lora_folder import is_adapter
 
 PROBE = "The capital of France is Paris, and the river that runs through it is the Seine."
-MAX_EXACT_NATS = 1e-4
-"""KL a token that fp32 arithmetic in another order may cause."""
+MAX_NATS = {True: 1e-4, False: 0.05}
+"""Largest KL a token of a merged model: in fp32 throughout, where only the order of sums changes,
+and with weights in half precision, which are rounded. Every layer is checked exactly as well."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class MergedModel:
 def merge_saved(folder: Path, out: Path, compute: Compute) -> MergedModel:
     """Write a saved model as one plain model, its adapter merged, and read it back.
 
+    The base is held in the precision that it is stored in, and merged one layer at a time, each in
+    fp32 and rounded once.
+
     Args:
         folder: Folder of a fine-tuned model or a policy.
         out: Destination; replaced if it exists.
@@ -45,29 +50,36 @@ def merge_saved(folder: Path, out: Path, compute: Compute) -> MergedModel:
         ModelNotFoundError: If the folder holds a reward model, or a part of it is missing.
         TrainingError: If the merged model does not answer as base and adapter do.
     """
-    # Merged in fp32 and rounded once, at the end.
-    trunk, role = load_saved(folder, replace(compute, dtype=torch.float32))
+    held = replace(compute, dtype=_stored_precision(folder))
+    trunk, role = load_saved(folder, held)
     if role in trunk.heads:
         raise ModelNotFoundError(
             f"{folder.name} is a reward model: plain transformers would lose its head; the judge "
             "`reward_model` reads it as it is"
         )
     ids = torch.tensor([trunk.tokenizer(PROBE)["input_ids"]], device=compute.device)
-    with trunk.acting_as(role) as model:
+    with trunk.acting_as(role) as model, held.autocast():
         expected = _logprobs(model, ids)
-    merged = trunk.roles.merge(role)
-    changed = _divergence(expected, _logprobs(merged, ids))
-    if changed > MAX_EXACT_NATS:
-        raise TrainingError(f"{folder} merges wrongly (by {changed:.2g} nats a token); not written")
-    round_parameters(merged, compute.dtype)
-    save_plain(merged, trunk.tokenizer, out)
-    reloaded = load_language_model(str(out), compute.dtype, compute.device)
+    merged = trunk.roles.merge(role, compute.dtype)
+    divergence = _divergence(expected, _logprobs(merged, ids))
+    if divergence > MAX_NATS[held.dtype == compute.dtype == torch.float32]:
+        raise TrainingError(
+            f"{folder} merges wrongly (by {divergence:.2g} nats a token); not written"
+        )
+    save_plain(merged, trunk.tokenizer, out)  # which reads it back
     return MergedModel(
         precision=str(compute.dtype).removeprefix("torch."),
-        parameters=sum(parameter.numel() for parameter in reloaded.parameters()),
+        parameters=sum(parameter.numel() for parameter in merged.parameters()),
         size_bytes=sum(file.stat().st_size for file in out.glob("*.safetensors")),
-        divergence_nats=_divergence(expected, _logprobs(reloaded, ids)),
+        divergence_nats=divergence,
     )
+
+
+def _stored_precision(folder: Path) -> torch.dtype:
+    """Return the precision of the weights that a model, or an adapter's base, is stored in."""
+    base = adapter_base(folder) if is_adapter(folder) else str(folder)
+    dtype = read_config(base).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 @torch.no_grad()

@@ -103,11 +103,15 @@ class Roles(ABC):
         """Add a role with the weights that were saved in a folder."""
 
     @abstractmethod
-    def merge(self, role: Role) -> PreTrainedModel:
+    def merge(self, role: Role, dtype: torch.dtype | None = None) -> PreTrainedModel:
         """Return a role as a plain model. No role can be used afterwards.
 
         All ranks call this for a sharded base. The result may be sharded as well; if it is not, it
         is complete on rank 0.
+
+        Args:
+            role: The role to merge.
+            dtype: Precision to round to, once; None is that of the role's kind.
         """
 
 

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.models import artifacts
 from rlhf_core.models.adapter_roles import AdapterRoles
 from rlhf_core.models.artifacts import HEAD, open_trunk, save_merged, save_role
 from rlhf_core.models.merging import merge_saved
@@ -107,8 +108,8 @@ def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.
     _, folder = saved(tmp_path, Role.POLICY, 4)
     exact = AdapterRoles.merge
 
-    def wrong(self: AdapterRoles, role: Role) -> torch.nn.Module:
-        model = exact(self, role)
+    def wrong(self: AdapterRoles, role: Role, dtype: torch.dtype) -> torch.nn.Module:
+        model = exact(self, role, dtype)
         model.get_input_embeddings().weight.data *= 1.01
         return model
 
@@ -116,6 +117,37 @@ def test_what_merges_wrongly_is_not_written(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(TrainingError, match="merges wrongly"):
         merge_saved(folder, tmp_path / "out", FP32)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_layer_that_merges_wrongly_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In half precision the outputs of a whole model would not show it."""
+    _, folder = saved(tmp_path, Role.POLICY, 4)
+    exact = LoraLinear.get_delta_weight
+    monkeypatch.setattr(LoraLinear, "get_delta_weight", lambda *given: 2 * exact(*given))
+    with pytest.raises(TrainingError, match="a layer of reloaded merges wrongly"):
+        merge_saved(folder, tmp_path / "out", BF16)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_base_in_half_precision_is_never_held_in_fp32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fine_tuned = disturbed(open_trunk("tiny-random", BF16, 4), Role.SFT)
+    save_merged(fine_tuned, Role.SFT, tmp_path / "sft")
+    policy = disturbed(open_trunk(str(tmp_path / "sft"), BF16, 4), Role.POLICY)
+    save_role(policy, Role.POLICY, tmp_path / "policy", tmp_path / "sft")
+    loaded: list[torch.dtype] = []
+    load = artifacts.load_language_model
+
+    def recorded(name: str, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+        loaded.append(dtype)
+        return load(name, dtype, device)
+
+    monkeypatch.setattr(artifacts, "load_language_model", recorded)
+    assert merge_saved(tmp_path / "policy", tmp_path / "out", BF16).precision == "bfloat16"
+    assert loaded == [torch.bfloat16]  # once, and neither in fp32 nor read back as a second copy
 
 
 def test_one_layer_at_a_time_is_in_full_precision(monkeypatch: pytest.MonkeyPatch):
