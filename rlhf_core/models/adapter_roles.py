@@ -212,14 +212,14 @@ class AdapterRoles(Roles):
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
             return whole.merge(role, dtype)
         peft = self._require_peft()
-        peft.set_adapter(role.value)
-        for module in peft.modules():
-            if isinstance(module, BaseTunerLayer):
+        layers = [module for module in peft.modules() if isinstance(module, BaseTunerLayer)]
+        with self.acting_as(role):
+            for layer in layers:
                 # In fp32 and rounded once, because bf16 would drop small updates; one after
                 # another, so that no second copy of the model is in memory.
-                round_parameters(module, torch.float32)
-                _merge_layer(module, role)
-                round_parameters(module.get_base_layer(), dtype)
+                round_parameters(layer, torch.float32)
+                _merge_layer(layer, role)
+                round_parameters(layer.get_base_layer(), dtype)
         merged = cast(PreTrainedModel, peft.unload())
         round_parameters(merged, dtype)
         return merged

@@ -24,7 +24,7 @@ from rlhf_core.endpoints.endpoint import NO_KEY
 from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.endpoints.vllm_server import VLLMServer
 from rlhf_core.errors import ConfigError, EndpointError
-from rlhf_core.models.adapter_roles import ADAPTER
+from rlhf_core.models.adapter_files import ADAPTER
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.completion import probe_body, read_sample, reports_raw_logprobs, sample_body
 from rlhf_core.sampling.local import Sample, SamplingLimits
