@@ -69,11 +69,14 @@ def roles_of(settings: TrainingSettings) -> TrainedRoles:
 
 
 def _training_of(config: Config, compute: Compute) -> TrainingMemory:
+    is_sharded = config.compute.shard and launched_world_size() > 1
+    tokens = compute.tokens_per_microbatch
     return TrainingMemory(
         lora_rank=config.policy.lora_rank,
-        tokens=compute.tokens_per_microbatch,
+        # What is not sharded halves its micro-batches by itself when memory runs out.
+        tokens=tokens if is_sharded else min(tokens, SMALL_MICROBATCH),
         is_checkpointed=compute.gradient_checkpointing,
-        ranks=launched_world_size() if config.compute.shard else 1,
+        ranks=launched_world_size() if is_sharded else 1,
         is_half=compute.dtype.itemsize == 2,
     )
 

@@ -15,7 +15,6 @@ from accelerate import init_empty_weights
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from rlhf_core.models.device import FORWARD_ONLY_FACTOR
 from rlhf_core.models.loading import read_config
 
 WEIGHT, TRAINED = 4, 16
@@ -37,8 +36,6 @@ class ModelSize:
     feed_forward: int
     """Width of the feed-forward part of a layer."""
     vocabulary: int
-    cached: int
-    """Numbers that a token adds to the cache of keys and values."""
     lora_width: int
     """Parameters of an adapter for each unit of its rank."""
 
@@ -83,9 +80,6 @@ def model_size(name: str, targets: tuple[str, ...] | None = None) -> ModelSize:
         model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.tie_weights()
     text = config.get_text_config()
-    heads = text.num_attention_heads
-    head = getattr(text, "head_dim", None) or text.hidden_size // heads
-    key_heads = getattr(text, "num_key_value_heads", None) or heads
     parameters = sum(parameter.numel() for parameter in model.parameters())
     within = sum(
         parameter.numel()
@@ -99,7 +93,6 @@ def model_size(name: str, targets: tuple[str, ...] | None = None) -> ModelSize:
         width=text.hidden_size,
         feed_forward=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
-        cached=2 * text.num_hidden_layers * key_heads * head,
         lora_width=sum(
             layer.in_features + layer.out_features
             for name, layer in model.named_modules()
@@ -119,12 +112,10 @@ def bytes_needed(size: ModelSize, roles: TrainedRoles, training: TrainingMemory)
         training: Settings of the training.
 
     Returns:
-        Weights, gradients, moments, and the largest of what a micro-batch keeps and what sampling
-        caches; without the few hundred megabytes of the CUDA context and of fragmentation.
+        Weights, gradients, moments, and what a micro-batch keeps. Sampling fills what is free. Not
+        counted are the few hundred megabytes of the CUDA context and of fragmentation.
     """
-    return held_bytes(size, roles, training) + max(
-        _activations(size, training), _cache(size, training)
-    )
+    return held_bytes(size, roles, training) + _activations(size, training)
 
 
 def held_bytes(size: ModelSize, roles: TrainedRoles, training: TrainingMemory) -> int:
@@ -159,13 +150,6 @@ def _activations(size: ModelSize, training: TrainingMemory) -> int:
     a_token = kept if training.is_half else 2 * kept
     logits = LOGIT_ROWS * size.vocabulary * WEIGHT * LOGIT_COPIES
     return a_token * training.tokens + logits
-
-
-def _cache(size: ModelSize, training: TrainingMemory) -> int:
-    """Return the bytes of keys and values while answers are sampled."""
-    return (
-        size.cached * (HALF if training.is_half else WEIGHT) * FORWARD_ONLY_FACTOR * training.tokens
-    )
 
 
 def device_bytes(device: torch.device, sharers: int) -> int:

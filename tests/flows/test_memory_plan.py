@@ -24,7 +24,6 @@ SEVEN = ModelSize(
     width=3584,
     feed_forward=18944,
     vocabulary=152_064,
-    cached=2 * 28 * 4 * 128,
     lora_width=28 * (2 * 2 * 3584 + 2 * (3584 + 512) + 3 * (3584 + 18944)),
 )
 """Qwen2.5-7B."""
@@ -98,7 +97,6 @@ def test_the_size_of_a_model_is_read_from_its_config():
     assert size.parameters == 2 * block + 259 * 32 + 32
     assert size.outside_layers == 259 * 32 + 32
     assert size.lora_width == 2 * (2 * 64 + 2 * 48 + 3 * 96)
-    assert size.cached == 2 * 2 * 1 * 16
     assert model_size("tiny-random", ("q_proj",)).lora_width == 2 * 64
 
 
