@@ -12,6 +12,7 @@ from flows.cycle.cycle import REPORTS, Cycle, evaluation_sampling
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
+from flows.cycle.outside import as_many, file_candidates, file_version
 from flows.cycle.probes import evaluation_judge
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.errors import InputError
@@ -23,23 +24,18 @@ from rlhf_core.evaluation.comparison import (
 )
 from rlhf_core.evaluation.evaluation_figures import evaluation_figures
 from rlhf_core.files.answers import read_answers
-from rlhf_core.identity import content_id, digest
 from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import (
     Candidate,
     Evaluation,
     EvaluationFigure,
-    ModelKind,
-    ModelVersion,
     Promotion,
     Prompt,
     Record,
 )
 from rlhf_core.store import Store, line_queries, queries
 from rlhf_core.store.judge_probes import deviations_until
-
-FILE = "external"
-"""The finish reason of an answer that came from a file."""
+from rlhf_core.store.topics import topics_of
 
 
 @dataclass(frozen=True)
@@ -86,16 +82,10 @@ def compare_with_file(cycle: Cycle, path: Path, columns: Mapping[str, str]) -> F
             "those of the config's source, word for word. `solon sql \"SELECT text FROM prompts "
             "WHERE split = 'holdout'\"` lists them"
         )
-    version = ModelVersion(
-        kind=ModelKind.EXTERNAL,
-        base=path.name,
-        recipe="{}",
-        data_hash=digest(path.read_bytes()),
-        config_hash=decision.config_hash,
-    )
-    theirs = {prompt.id: _candidates(version, prompt, answers) for prompt in shared}
+    version = file_version(path, decision.config_hash)
+    theirs = {prompt.id: file_candidates(version, prompt, answers) for prompt in shared}
     store.append([version, *(each for group in theirs.values() for each in group)])
-    baseline = {id: _as_many(group, len(policy[id])) for id, group in theirs.items()}
+    baseline = {id: as_many(group, len(policy[id])) for id, group in theirs.items()}
     judged, figures = _judge(cycle, store, decision, shared, policy, baseline)
     return FileComparison(
         policy_id=decision.policy_id,
@@ -106,11 +96,6 @@ def compare_with_file(cycle: Cycle, path: Path, columns: Mapping[str, str]) -> F
         evaluations=tuple(each.evaluation for each in judged),
         figures=tuple(figures),
     )
-
-
-def _as_many(group: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Return as many answers as the policy gave, each again where there are fewer."""
-    return [group[place % len(group)] for place in range(count)]
 
 
 def _last_decision(store: Store, line: str) -> Promotion:
@@ -129,28 +114,6 @@ def _policy_answers(cycle: Cycle, store: Store, policy_id: str) -> dict[str, lis
     for row in sorted(rows, key=lambda row: (row.prompt_id, row.sample_index)):
         answers.setdefault(row.prompt_id, []).append(row)
     return answers
-
-
-def _candidates(
-    version: ModelVersion, prompt: Prompt, answers: Mapping[str, Sequence[str]]
-) -> list[Candidate]:
-    """Return the answers of the file to a prompt as candidates of the file."""
-    return [
-        Candidate(
-            prompt_id=prompt.id,
-            model_id=version.id,
-            sampling=content_id(FILE, text),
-            temperature=0.0,
-            max_new_tokens=0,
-            seed=0,
-            sample_index=place,
-            text=text,
-            finish_reason=FILE,
-            prompt_tokens=0,
-            completion_tokens=0,
-        )
-        for place, text in enumerate(answers[prompt.instruction])
-    ]
 
 
 def _judge(
@@ -186,7 +149,8 @@ def _judge(
     ]
     (deciding,) = store.rows(Evaluation, "id = ?", [decision.evaluation_id])
     settings = settings_hash(config, prompts, seats, judgements)
-    comparison = ModelComparison(prompts, policy, baseline, deciding.kl, settings)
+    topics = topics_of(store, policy)
+    comparison = ModelComparison(prompts, policy, baseline, deciding.kl, settings, topics)
     judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
     confidence = config.promotion.confidence
     figures = [row for each in judged for row in evaluation_figures(comparison, each, confidence)]

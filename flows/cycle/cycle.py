@@ -132,8 +132,9 @@ class Cycle(BaseModel):
 
     def own_batch(self, store: Store, sft_id: str) -> CandidateBatch:
         """Return the batch of candidates that this cycle samples and judges."""
-        if self.config.sampling.endpoint is not None:
-            model_id = versions.endpoint(self.config).id
+        endpoint = self.config.sampling.endpoint
+        if endpoint is not None:
+            model_id = versions.endpoint(self.config, endpoint).id
         else:
             model_id = self.champion(store, sft_id) or sft_id
         return self.batch(model_id, self.config.sampling, self.number)

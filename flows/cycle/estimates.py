@@ -82,6 +82,8 @@ class Done:
     has_policy: bool = False
     answers: int = 0
     """Answers to held-out prompts, of both models."""
+    outside: int = 0
+    """Answers of a server that is the baseline."""
     evaluated: Mapping[str, int] = field(default_factory=dict)
     """Judgements of those answers, by judge version."""
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from flows.cycle.outside import check_baseline
 from flows.cycle.tombstones import read_tombstones
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError, DataFileError
@@ -21,7 +22,8 @@ def read_checked_prompts(config: Config) -> Intake:
     Raises:
         DataFileError: If a prompt is too long or the chat template cannot render it, a split is
             empty, or a user would be in both splits.
-        ConfigError: If the policy's model could not read a prompt with its answer.
+        ConfigError: If the policy's model could not read a prompt with its answer, or the file of
+            evaluation.baseline does not answer a held-out prompt.
     """
     store = Store(config.store) if store_exists(config.store) else None
     if store is None:
@@ -48,6 +50,7 @@ def read_checked_prompts(config: Config) -> Intake:
             )
     _refuse_unreadable_texts(config, chat, prompts)
     _log_marks(config, chat, prompts)
+    check_baseline(config, [prompt for prompt in prompts if prompt.split is Split.HOLDOUT])
     return intake
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from judges import Ledger
 from judges.panel.panel import Panelist
 from rlhf_core.config import Config
+from rlhf_core.config.evaluation import EndpointBaseline
 from rlhf_core.config.judge import JudgeSettings
 from rlhf_core.config.tree import JudgingSettings, held_out_judges, training_judges
 from rlhf_core.endpoints.budget import Budget
@@ -34,6 +35,7 @@ def preflight(config: Config, budget: Budget) -> None:
         EndpointError: If a model does not answer; with the message of its server.
         InputError: If a judge or a model is misconfigured.
     """
+    from flows.cycle.outside import remote_baseline
     from flows.cycle.revision import build_reviser
 
     ledger = Ledger(budget)
@@ -46,6 +48,9 @@ def preflight(config: Config, budget: Budget) -> None:
         endpoint = config.sampling.endpoint
         sampler = EndpointSampler(endpoint, config.policy.system_prompt, config.sampling, budget)
         sampler.preflight()
+    baseline = config.evaluation.baseline
+    if isinstance(baseline, EndpointBaseline):
+        remote_baseline(config, baseline, budget).preflight()
     if config.revision is not None:
         build_reviser(config.revision, ledger).model.preflight()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.cycle.identity import config_hash, deciding_part
 from rlhf_core.config import Config
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.guard import GuardSettings
 from rlhf_core.identity import content_id
 from rlhf_core.records import ModelKind, ModelVersion
@@ -27,11 +28,9 @@ def base(config: Config) -> ModelVersion:
     return _version(config, ModelKind.BASE, None, {})
 
 
-def endpoint(config: Config) -> ModelVersion:
-    settings = config.sampling.endpoint
-    name = settings.model if settings else ""
+def endpoint(config: Config, settings: EndpointSettings) -> ModelVersion:
     return ModelVersion(
-        kind=ModelKind.ENDPOINT, base=name, recipe="{}", config_hash=config_hash(config)
+        kind=ModelKind.ENDPOINT, base=settings.model, recipe="{}", config_hash=config_hash(config)
     )
 
 

@@ -8,10 +8,12 @@ from flows.cycle.cycle import CandidateBatch, Cycle, evaluation_sampling
 from flows.cycle.estimates import Done
 from flows.cycle.identity import config_hash
 from flows.cycle.line import current_sft
+from flows.cycle.outside import outside_batch
 from flows.cycle.revision import build_reviser
 from flows.guard.hacks import unrepaired
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
+from rlhf_core.config.evaluation import EndpointBaseline
 from rlhf_core.records import Candidate, Prompt
 from rlhf_core.store import Store, line_queries, queries, store_exists
 
@@ -71,6 +73,7 @@ def count_done(
         has_reward_model=has_reward_model,
         has_policy=policy_id is not None,
         answers=sum(len(group) for _, group in compared),
+        outside=_outside_answers(store, cycle, holdout),
         evaluated=_count_judgements(store, evaluating, compared),
     )
 
@@ -112,6 +115,16 @@ def _evaluated_answers(
         for prompt in holdout
         for index in range(count)
     ]
+
+
+def _outside_answers(store: Store, cycle: Cycle, holdout: Sequence[Prompt]) -> int:
+    """Return the number of answers that the baseline's server has given."""
+    settings = cycle.config.evaluation.baseline
+    if not isinstance(settings, EndpointBaseline):
+        return 0
+    batch = outside_batch(cycle, settings)
+    groups = _answers(store, batch, holdout, cycle.config.evaluation.samples_per_prompt)
+    return sum(len(group) for _, group in groups)
 
 
 def _count_judgements(

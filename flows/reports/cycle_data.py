@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from flows.champion.approval import last_request
 from flows.charts import svg as charts
-from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle, evaluation_sampling
+from flows.cycle.cycle import DECIDES, LAST_STAGE, TRAINED_ON, Cycle
 from flows.reports.evaluation_data import evaluation_details
 from flows.reports.guard_data import guard_figures, repair_figures, rewording_figures
 from flows.reports.outline import Change, changed_settings, risks
@@ -21,9 +21,11 @@ from rlhf_core.records import (
     ApprovalRequest,
     Candidate,
     Evaluation,
+    EvaluationResult,
     GuardAlarm,
     Judgement,
     Mode,
+    ModelKind,
     Promotion,
     Prompt,
 )
@@ -104,7 +106,7 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     reward_id = next(e.judge_version for e in evaluations if e.role == PROXY)
     details = evaluation_details(store, evaluations, deciding)
     controlled = details["length_controlled"]
-    answers = _Answers(store, cycle, promotion)
+    answers = _Answers(store, promotion)
     stages = store.query(
         "SELECT stage, sum(seconds) AS seconds FROM stage_runs WHERE line = ? AND cycle = ? "
         "AND config_hash = ? AND stage <> ? GROUP BY stage ORDER BY min(created_at)",
@@ -130,13 +132,12 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
         "changes": _changes(store, cycle, promotion.config_hash),
         "curves": _curves(store, promotion.policy_id),
         "guard": guard_figures(store, promotion.policy_id),
-        **rewording_figures(store, promotion.policy_id, promotion.baseline_id),
         "rewards": answers.reward_chart(reward_id),
         "samples": answers.samples(deciding),
         "agreement": store.query(AGREEMENT_SQL, [reward_id]),
         "pairs": store.query(PAIRS_SQL, [reward_id]),
         "silence": store.query(SILENCE_SQL, [cycle.line, cycle.number]),
-        **_findings(store, cycle),
+        **_findings(store, cycle, promotion),
         "figures_sql": query_text(EVALUATIONS_SQL, [deciding.settings]),
         "training_sql": query_text(METRICS_SQL, [promotion.policy_id]),
         "pairs_sql": query_text(PAIRS_SQL, [reward_id]),
@@ -153,12 +154,14 @@ def gather(store: Store, cycle: Cycle) -> dict[str, Any] | None:
     }
 
 
-def _findings(store: Store, cycle: Cycle) -> dict[str, Any]:
-    """Return the findings on the judges' probes and on known hacks, and their queries."""
+def _findings(store: Store, cycle: Cycle, promotion: Promotion | ApprovalRequest) -> dict[str, Any]:
+    """Return the baseline, the findings on judges' probes and on hacks, and their queries."""
     of_cycle: list[str | int] = [cycle.line, cycle.number]
     return {
         "drifts": store.query(DRIFTS_SQL, of_cycle),
         "drifts_sql": query_text(DRIFTS_SQL, of_cycle),
+        "baseline": _baseline(store, promotion.baseline_id),
+        **rewording_figures(store, promotion.policy_id, promotion.baseline_id),
         **repair_figures(store, cycle.line, cycle.number),
     }
 
@@ -192,6 +195,17 @@ def _verdict(decided: Promotion | None) -> str:
     return "was promoted" if decided.promoted else "was refused"
 
 
+def _baseline(store: Store, model_id: str) -> str:
+    """Return what the policy was compared with, in words."""
+    version = line_queries.model(store, model_id)
+    kind = version.kind if version is not None else None
+    if version is None or kind not in (ModelKind.EXTERNAL, ModelKind.ENDPOINT):
+        return "the champion" if kind is ModelKind.POLICY else "the SFT model"
+    if kind is ModelKind.EXTERNAL:
+        return f"the answers of the file {version.base}"
+    return f"the model {version.base} behind a server"
+
+
 def _wear(store: Store, promotion: Promotion | ApprovalRequest, settings: PromotionSettings) -> str:
     """Return what all decisions so far spent of the prompts of this one, in words."""
     prompt_ids = line_queries.margins_of(store, promotion.evaluation_id)
@@ -202,25 +216,20 @@ def _wear(store: Store, promotion: Promotion | ApprovalRequest, settings: Promot
 class _Answers:
     """The held-out answers of both models, and their judgements."""
 
-    def __init__(self, store: Store, cycle: Cycle, promotion: Promotion | ApprovalRequest) -> None:
-        sampling = evaluation_sampling(cycle.config)
-        batches = [
-            cycle.batch(model_id, sampling, "evaluation")
-            for model_id in (promotion.baseline_id, promotion.policy_id)
-        ]
+    def __init__(self, store: Store, promotion: Promotion | ApprovalRequest) -> None:
+        results = store.rows(EvaluationResult, "evaluation_id = ?", [promotion.evaluation_id])
+        results.sort(key=lambda result: result.sample)
+        ids = {id for r in results for id in (r.policy_candidate_id, r.baseline_candidate_id)}
+        answers = queries.candidates_by_id(store, ids)
         self.prompts = store.rows(
-            Prompt,
-            "id IN (SELECT prompt_id FROM candidates WHERE model_id = ? AND seed = ?)",
-            [promotion.policy_id, batches[1].seed],
+            Prompt, "id IN (SELECT unnest(?))", [[result.prompt_id for result in results]]
         )
-        self.before, self.after = (
-            queries.candidates_by_prompt(
-                store, batch.model_id, batch.sampling, batch.seed, self.prompts
-            )
-            for batch in batches
-        )
-        ids = [c.id for side in (self.before, self.after) for c in _flat(side)]
-        self.judgements = store.rows(Judgement, "candidate_id IN (SELECT unnest(?))", [ids])
+        self.before: dict[str, list[Candidate]] = {prompt.id: [] for prompt in self.prompts}
+        self.after: dict[str, list[Candidate]] = {prompt.id: [] for prompt in self.prompts}
+        for result in results:
+            self.before[result.prompt_id].append(answers[result.baseline_candidate_id])
+            self.after[result.prompt_id].append(answers[result.policy_candidate_id])
+        self.judgements = store.rows(Judgement, "candidate_id IN (SELECT unnest(?))", [[*ids]])
 
     def scores(self, version: str) -> dict[str, float]:
         """Return the scores of a judge version, by candidate id."""

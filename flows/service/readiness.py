@@ -16,6 +16,7 @@ from pathlib import Path
 from rlhf_core.config import Config
 from rlhf_core.config.address import PREFIX
 from rlhf_core.config.endpoint import EndpointSettings
+from rlhf_core.config.evaluation import EndpointBaseline
 from rlhf_core.errors import SolonError, StoreBusyError
 
 GIB = 2**30
@@ -222,6 +223,8 @@ def remote_models(config: Config) -> list[EndpointSettings]:
     from rlhf_core.config.tree import held_out_judges, training_judges
 
     named = [config.sampling.endpoint, config.revision.endpoint if config.revision else None]
+    if isinstance(config.evaluation.baseline, EndpointBaseline):
+        named.append(config.evaluation.baseline.endpoint)
     found = [endpoint for endpoint in named if endpoint is not None]
     settings = [*training_judges(config), *held_out_judges(config)]
     if config.sft.abstention is not None:

@@ -1,24 +1,25 @@
 """The policy is evaluated on held-out prompts by a judge that took no part in training.
 
-The store also keeps how the training judges and the reward model score the same answers. If their
-scores rise and the deciding judge's do not, the policy has learnt to exploit them.
+It is compared with the model to beat: the champion, the SFT model, or answers from outside. The
+guard compares it with the model that its training began from.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
 
 from flows.cycle.baseline import check_policy
 from flows.cycle.benchmarks import estimate_benchmarks, run_benchmarks
 from flows.cycle.candidates import missing_shards, policy_sampler, sample_shards
-from flows.cycle.cycle import DECIDES, REPORTS, TRAINED_ON, Cycle, evaluation_sampling
+from flows.cycle.comparing import Compared, compare_models, held_out_only
+from flows.cycle.cycle import TRAINED_ON, Cycle, evaluation_sampling
 from flows.cycle.engine import open_engine
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
 from flows.cycle.independence import refuse_judging_trainers
-from flows.cycle.judgements import judge_missing
 from flows.cycle.ledger import StoreLedger
-from flows.cycle.probes import evaluation_judge, probe_judges
+from flows.cycle.outside import estimate_baseline, is_outside, outside_answers
+from flows.cycle.probes import probe_judges
 from flows.cycle.stage import stage
 from flows.guard.alarms import alarm_rows, announce_alarms
 from flows.guard.promotion import look_before_promotion
@@ -32,49 +33,30 @@ from flows.guard.reworded_verdicts import (
 from flows.guard.rewording import compared_answers
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
-from judges import Ledger
-from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
-from rlhf_core.algorithms.scoring import score_sequences, sequence_kl
-from rlhf_core.config import Config, JudgeSettings
+from flows.training.rankings import answer_ids
+from judges.panel.panel import Panelist
+from rlhf_core.algorithms.scoring import sequence_kl
+from rlhf_core.config import Config
 from rlhf_core.distributed.collective import on_all_ranks
-from rlhf_core.evaluation.abstention_table import abstention_figures
-from rlhf_core.evaluation.aspects import aspect_figures
 from rlhf_core.evaluation.comparison import (
-    REWARD_SCALE,
     Answers,
-    EvaluationJudge,
-    JudgedComparison,
     ModelComparison,
-    settings_hash,
 )
-from rlhf_core.evaluation.evaluation_figures import evaluation_figures
 from rlhf_core.models.artifacts import load_role, open_trunk
 from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import (
     PROXY,
     Candidate,
     Evaluation,
     GuardAlarm,
-    Judgement,
-    Outcome,
     Prompt,
-    Record,
     RewordedVerdict,
     Split,
 )
-from rlhf_core.store import Store, line_queries, queries
-from rlhf_core.store.judge_probes import deviations_until
-
-Panel = dict[Panelist, str]
-"""All judges of the answers, with their roles.
-
-The first judge of the config's evaluation decides, its other judges are reported. The training
-judges and the reward model show what the policy was optimised for.
-"""
+from rlhf_core.store import Store, queries
 
 
 @cycle_flow("evaluate")
@@ -101,40 +83,31 @@ def evaluate(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, poli
         check_policy(cycle, work.store, policy_id, sft_id)
         prompts = queries.prompts_of(work.store, prompt_set_id, Split.HOLDOUT)
         champion = cycle.champion(work.store, sft_id)
-        baseline_id = (config.evaluation.baseline == "champion" and champion) or sft_id
+        start_id = (config.evaluation.baseline != "sft" and champion) or sft_id
         models = _Models(cycle, sft_id, reward_id, policy_id, champion)
-        both = (policy_id, baseline_id)
-        policy, baseline = _answers(cycle, work.store, models, both, prompts)
+        both = (policy_id, start_id)
+        policy, start = _answers(cycle, work.store, models, both, prompts)
         ledger = StoreLedger(work.store, cycle.budget, compute=cycle.config.compute)
-        panel = _panel(cycle, ledger)
 
-        def tasks_for(panelist: Panelist) -> list[JudgementTask]:
-            return [
-                task
-                for prompt in prompts
-                for ours, theirs in zip(policy[prompt.id], baseline[prompt.id], strict=True)
-                for task in ranking_tasks(panelist, prompt, [ours, theirs])
-            ]
+        def compare(asked: Sequence[Prompt], other: Answers) -> Compared:
+            kl = partial(_kl, cycle, models, prompts, policy)
+            return compare_models(cycle, work.store, models, ledger, asked, policy, other, kl)
 
-        judge_missing(work.store, ledger, list(panel), tasks_for, "evaluating", config.judging)
-        probe_judges(cycle, work.store, _held_out_only(config), Split.HOLDOUT)
-        _score_missing(work.store, models, prompts, [policy, baseline])
-        seats = _seats(panel, models, deviations_until(work.store, cycle.line, cycle.number))
-        judgements, asked = _judgements(work.store, [policy, baseline], seats)
-        settings = settings_hash(config, prompts, seats, judgements)
-        evaluations = _stored_evaluations(work.store, policy_id, baseline_id, settings, seats)
-        if not evaluations:
-            kl = _kl(cycle, models, prompts, policy)
-            comparison = ModelComparison(prompts, policy, baseline, kl, settings)
-            judged = [comparison.evaluate(config, judgements, seat) for seat in seats]
-            evaluations = [each.evaluation for each in judged]
-            alarms = _alarms(cycle, comparison, evaluations, work.store, models)
-            details = _details(config, comparison, judged, asked)
-            work.store.append([*evaluations, *details, *alarms])
+        found = compare(prompts, start)
+        probe_judges(cycle, work.store, held_out_only(config), Split.HOLDOUT)
+        if found.comparison is not None:
+            alarms = _alarms(cycle, found.comparison, found.evaluations, work.store, models)
+            work.store.append([*found.rows, *alarms])
+            announce_alarms(cycle, alarms)
+        if is_outside(config):
+            outside = outside_answers(cycle, work.store, prompts)
+            found = compare([prompt for prompt in prompts if prompt.id in outside], outside)
+            work.store.append(found.rows)
+        evaluations = found.evaluations
+        if found.comparison is not None:
             work.news = f"{len(evaluations)} new"
             _announce(cycle, evaluations[0])
-            announce_alarms(cycle, alarms)
-        run_benchmarks(config, work.store, models, policy_id, (sft_id, baseline_id))
+        run_benchmarks(config, work.store, models, policy_id, (sft_id, start_id))
         work.detail = {each.judge: _brief(each) for each in evaluations}
         work.result = Handover(evaluation_id=evaluations[0].id)
     return evaluations[0].id
@@ -148,12 +121,20 @@ def estimate(work: CycleWork) -> list[Row]:
     rows = [Row("evaluate", "answers", answers, sizes.sampling(answers * sizes.answer))]
     for panelist in work.evaluating:
         judged = [prompt for prompt in work.holdout if prompt.mode in panelist.settings.modes]
-        calls = len(judged) * samples * panelist.calls(2)
+        calls = len(judged) * samples * _calls(panelist, work.config)
         calls -= work.done.evaluated.get(panelist.version, 0)
         rows.append(work.judgements("evaluate", panelist, calls))
-        if panelist.settings in _held_out_only(work.config):
+        if panelist.settings in held_out_only(work.config):
             rows.append(work.probes("evaluate", panelist, len(judged)))
+    rows += estimate_baseline(work)
     return [*rows, *estimate_reworded(work), *estimate_benchmarks(work)]
+
+
+def _calls(panelist: Panelist, config: Config) -> int:
+    """Return the judgements of a sample: of policy and start, and of a baseline from outside."""
+    if not is_outside(config):
+        return panelist.calls(2)
+    return 2 * panelist.calls(2) if panelist.is_pairwise else panelist.calls(3)
 
 
 class _Models:
@@ -185,11 +166,12 @@ class _Models:
         roles = {self.sft_id: Role.REFERENCE, self.policy_id: Role.POLICY}
         return roles.get(model_id, Role.CHAMPION)
 
-    def sequences(self, prompts: Sequence[Prompt], answers: Answers) -> list[TokenSequence]:
+    def sequences(self, asked: Iterable[tuple[Prompt, Candidate]]) -> list[TokenSequence]:
         return [
-            TokenSequence(tuple(self.chat.prompt_ids(prompt.conversation)), answer.token_ids or ())
-            for prompt in prompts
-            for answer in answers[prompt.id]
+            TokenSequence(
+                tuple(self.chat.prompt_ids(prompt.conversation)), answer_ids(self.chat, answer)
+            )
+            for prompt, answer in asked
         ]
 
 
@@ -218,110 +200,9 @@ def _answers(
     ]
 
 
-def _panel(cycle: Cycle, ledger: Ledger) -> Panel:
-    config = cycle.config
-    panel = {
-        Panelist(settings, ledger): REPORTS if number else DECIDES
-        for number, settings in enumerate(config.evaluation.judges)
-    }
-    seen = {panelist.version for panelist in panel}
-    for settings in config.judges:
-        panelist = Panelist(settings, ledger)
-        if panelist.version not in seen:
-            panel[panelist] = TRAINED_ON if settings.weight > 0 else REPORTS
-    return panel
-
-
-def _held_out_only(config: Config) -> list[JudgeSettings]:
-    """Return the judges of the evaluation that the judge stage has not probed."""
-    probed = {judge.identity for judge in config.judges}
-    return [judge for judge in config.evaluation.judges if judge.identity not in probed]
-
-
-def _score_missing(
-    store: Store, models: _Models, prompts: Sequence[Prompt], answers: Sequence[Answers]
-) -> None:
-    """Store the reward model's missing scores of the answers, as judgements in its own units."""
-    for group in answers:
-        candidates = [candidate for prompt in prompts for candidate in group[prompt.id]]
-        blank = [_reward_judgement(candidate, models.reward_id, 0.0) for candidate in candidates]
-        known = queries.known_ids(store, Judgement.table, [judgement.id for judgement in blank])
-        if all(judgement.id in known for judgement in blank):
-            continue
-        sequences = models.sequences(prompts, group)
-        scores = on_all_ranks(score_sequences, models.trunk, sequences, Role.REWARD)
-        store.append(
-            _reward_judgement(candidate, models.reward_id, score)
-            for candidate, score in zip(candidates, scores.tolist(), strict=True)
-        )
-
-
-def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Judgement:
-    return Judgement(
-        prompt_id=candidate.prompt_id,
-        judge=PROXY,
-        judge_version=reward_id,
-        candidate_id=candidate.id,
-        outcome=Outcome.SCORED,
-        score=score,
-    )
-
-
-def _seats(panel: Panel, models: _Models, deviations: Mapping[str, float]) -> list[EvaluationJudge]:
-    """Return all judges of the answers, including the reward model, with their own noise."""
-    judges = [evaluation_judge(panelist, role, deviations) for panelist, role in panel.items()]
-    return [*judges, EvaluationJudge(PROXY, models.reward_id, PROXY, REWARD_SCALE)]
-
-
-def _judgements(
-    store: Store, answers: Sequence[Answers], seats: Sequence[EvaluationJudge]
-) -> tuple[list[Judgement], list[Judgement]]:
-    """Return the judgements of these answers that are opinions, and all of them."""
-    ids = {c.id for side in answers for group in side.values() for c in group}
-    asked = [
-        judgement
-        for judgement in queries.judgements_of(store, ids, [seat.version for seat in seats])
-        if judgement.opponent_id is None or judgement.opponent_id in ids
-    ]
-    return [judgement for judgement in asked if judgement.outcome in OPINIONS], asked
-
-
-def _details(
-    config: Config,
-    comparison: ModelComparison,
-    judged: Sequence[JudgedComparison],
-    judgements: Sequence[Judgement],
-) -> list[Record]:
-    """Return each comparison, and the figures beside the win rates."""
-    confidence = config.promotion.confidence
-    rows: list[Record] = [result for each in judged for result in each.results]
-    for each in judged:
-        version = each.evaluation.judge_version
-        own = [judgement for judgement in judgements if judgement.judge_version == version]
-        rows += evaluation_figures(comparison, each, confidence)
-        for figures in (abstention_figures, aspect_figures):
-            rows += figures(
-                each.evaluation.id, comparison.policy, comparison.baseline, own, confidence
-            )
-    return rows
-
-
-def _stored_evaluations(
-    store: Store, policy_id: str, baseline_id: str, settings: str, seats: Sequence[EvaluationJudge]
-) -> list[Evaluation]:
-    """Return the evaluations of an earlier run if all of them are there, else none."""
-    stored = {
-        (evaluation.judge, evaluation.judge_version, evaluation.role): evaluation
-        for evaluation in line_queries.evaluations_of(store, policy_id, baseline_id)
-        if evaluation.settings == settings
-    }
-    wanted = [(seat.judge, seat.version, seat.role) for seat in seats]
-    return [stored[key] for key in wanted] if all(key in stored for key in wanted) else []
-
-
 def _kl(cycle: Cycle, models: _Models, prompts: Sequence[Prompt], policy: Answers) -> float:
     """Return the mean KL divergence from the SFT model, in nats an answer."""
-    sequences = models.sequences(prompts, policy)
+    sequences = models.sequences((p, answer) for p in prompts for answer in policy[p.id])
     temperature = cycle.config.evaluation.temperature
     return float(on_all_ranks(sequence_kl, models.trunk, sequences, temperature).mean().item())
 

@@ -14,6 +14,7 @@ from rlhf_core.config import Config
 from rlhf_core.config.tree import held_out_judges, training_judges
 from rlhf_core.records import Split
 from rlhf_core.store import queries
+from rlhf_core.store.topics import new_topics
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def ingest(cycle: Cycle) -> str:
         log_own_system_message(config)
         prompt_set = intake.prompt_set
         known = queries.known_ids(work.store, "prompts", prompt_set.prompt_ids)
-        work.store.append(intake.records())
+        work.store.append([*intake.records(), *new_topics(work.store, intake.topics)])
         work.detail = {
             "prompts": len(intake.prompts),
             "train": len(queries.prompts_of(work.store, prompt_set.id, Split.TRAIN)),

@@ -81,7 +81,7 @@ def _sampler(cycle: Cycle, store: Store, sft_id: str) -> Iterator[AnswerSampler]
     """Yield the sampler of this cycle: a remote model, else the champion or the SFT model."""
     config = cycle.config
     if config.sampling.endpoint is not None:
-        store.append([versions.endpoint(config)])
+        store.append([versions.endpoint(config, config.sampling.endpoint)])
         sampler = EndpointSampler(
             config.sampling.endpoint, config.policy.system_prompt, config.sampling, cycle.budget
         )

@@ -2,12 +2,14 @@
 
 import logging
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from rlhf_core.config.base import ASIDE, PositiveFloat, PositiveInt, Settings, Share
 from rlhf_core.config.benchmarks import BenchmarkSettings
+from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.judge import JudgeSettings
 
 
@@ -19,6 +21,43 @@ def _without(raw: Any, key: str, warning: str) -> Any:
     return {name: value for name, value in raw.items() if name != key}
 
 
+class FileBaseline(Settings):
+    """Answers of a file: of another model, an older system, or people."""
+
+    file: Path
+    """A .jsonl, .json, .csv, .tsv or .parquet file with a prompt and an answer a row, which answers
+    every held-out prompt. Its prompts are those of `prompts.path`, word for word."""
+    columns: dict[Literal["prompt", "answer", "context"], str] = Field(default_factory=dict)
+    """Names of its columns, where they have other than the usual ones, as in {answer: output}."""
+
+
+class EndpointBaseline(Settings):
+    """A model behind a server, which answers the held-out prompts."""
+
+    endpoint: EndpointSettings
+    """The model, its server, limits and prices."""
+
+
+def _kind_of_baseline(raw: Any) -> str | None:
+    if isinstance(raw, str):
+        return "named"
+    held = raw if isinstance(raw, dict) else dict(raw) if isinstance(raw, Settings) else {}
+    found = [kind for kind in ("file", "endpoint") if kind in held]
+    return found[0] if len(found) == 1 else None
+
+
+Baseline = Annotated[
+    Annotated[Literal["champion", "sft"], Tag("named")]
+    | Annotated[FileBaseline, Tag("file")]
+    | Annotated[EndpointBaseline, Tag("endpoint")],
+    Discriminator(
+        _kind_of_baseline,
+        custom_error_type="baseline",
+        custom_error_message="use champion, sft, {file: PATH} or {endpoint: {model: NAME}}",
+    ),
+]
+
+
 class EvaluationSettings(Settings):
     """Comparison of policy and baseline on held-out prompts, by judges outside the training."""
 
@@ -26,9 +65,11 @@ class EvaluationSettings(Settings):
     """Judges of the comparison. None of them, nor a member of a jury among them, may also judge
     training data, even under another name or with settings that do not change verdicts. The first
     one decides on promotion; the others are only reported."""
-    baseline: Literal["champion", "sft"] = "champion"
+    baseline: Baseline = "champion"
     """Model to beat. champion: the policy promoted last (the SFT model, if there is none yet). sft:
-    always the SFT model, so that policies worse than the champion may be promoted too."""
+    always the SFT model, so that policies worse than the champion may be promoted too. {file: PATH}
+    or {endpoint: {model: NAME, base_url: ADDRESS}}: answers from outside, with the same effect; the
+    guard still compares the policy with the model that its training began from."""
     samples_per_prompt: PositiveInt = 2
     """Answers of each model to each held-out prompt."""
     temperature: PositiveFloat = 1.0

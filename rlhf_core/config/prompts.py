@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rlhf_core.config.base import UNLESS_SET, PositiveInt, Settings
+from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveInt, Settings
 from rlhf_core.files.format_names import FormatName
 
 PersonalData = Literal["email", "phone", "credit_card", "iban", "ip_address", "secret"]
@@ -40,6 +40,9 @@ class Columns(Settings):
     rubric: Annotated[str, UNLESS_SET] = "rubric"
     """The criteria of answers to this prompt: a list of texts, or of objects with `criterion` and
     `points`, or such a list as JSON text. A criterion with points below 0 should not be met."""
+    topic: Annotated[str | None, ASIDE] = None
+    """The topic or source of the prompt, at most 80 characters: evaluations show the win rate by
+    topic. It is no part of the prompt. null: prompts have no topics."""
     user: str | None = None
     """The user who sent the prompt: a text or an integer, stored unchanged. It decides the split,
     so that no user is on both sides; a prompt sent by users of both sides is left out. `solon

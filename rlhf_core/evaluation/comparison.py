@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rlhf_core.config.judge import DEFAULT_SCALE
@@ -60,6 +60,8 @@ class ModelComparison:
     kl: float
     settings: str
     """Result of `settings_hash`: an id of everything that the evaluation depends on."""
+    topics: Mapping[str, str] = field(default_factory=dict)
+    """Topics of the prompts that have one, by prompt id."""
 
     def evaluate(
         self, config: Config, judgements: Sequence[Judgement], seat: EvaluationJudge

@@ -3,7 +3,9 @@
 deploy/docs/metrics.md defines each.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rlhf_core.evaluation.breakdown import PartResult, length_parts, win_rates_by_part
 from rlhf_core.evaluation.comparison import Answers, JudgedComparison, ModelComparison
@@ -16,7 +18,11 @@ LENGTH_CONTROLLED = "length_controlled_win_rate"
 LENGTH_EFFECT = "length_effect"
 BY_PART = "win_rate_by_"
 """Beginning of the metric of a win rate in a part; a facet's name follows."""
-MODE, BASELINE_LENGTH, SCRIPT = "mode", "baseline_length", "script"
+MODE, BASELINE_LENGTH, SCRIPT, TOPIC = "mode", "baseline_length", "script", "topic"
+LEAST_OF_TOPIC = 8
+"""Prompts of a topic that is a part of its own; fewer show nothing after the correction."""
+OTHER_TOPICS, NO_TOPIC = "other topics", "no topic"
+"""Names of the parts of prompts of rarer topics, and of prompts without one."""
 
 
 def evaluation_figures(
@@ -82,7 +88,7 @@ def _by_part(
     evaluation_id: str,
     confidence: float,
 ) -> list[EvaluationFigure]:
-    parts = parts_of(comparison.prompts, comparison.baseline)
+    parts = parts_of(comparison.prompts, comparison.baseline, comparison.topics)
     results = [PartResult(row.prompt_id, parts[row.prompt_id], _result(row)) for row in scored]
     return [
         EvaluationFigure(
@@ -99,24 +105,45 @@ def _by_part(
     ]
 
 
-def parts_of(prompts: Sequence[Prompt], baseline: Answers) -> dict[str, Mapping[str, str]]:
-    """Return the part of each prompt by facet: its mode, its script, and how long it is answered.
+def parts_of(
+    prompts: Sequence[Prompt], baseline: Answers, topics: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Mapping[str, str]]:
+    """Return the part of each prompt by facet: mode, script, topic, and how long it is answered.
 
     The length is that of the baseline's answers, in terciles: the policy's own length depends on
     the policy, and so may its win rate.
+
+    Args:
+        prompts: The prompts.
+        baseline: Answers of the baseline, by prompt id.
+        topics: Topics of the prompts that have one, by prompt id; without any there is no such
+            facet. Those of few prompts are one part together.
     """
     lengths = {
         prompt.id: sum(len(answer.text) for answer in baseline[prompt.id]) for prompt in prompts
     }
     terciles = length_parts(lengths)
+    counts = Counter(topics[prompt.id] for prompt in prompts if prompt.id in topics)
     return {
         prompt.id: {
             MODE: str(prompt.mode),
             BASELINE_LENGTH: terciles[prompt.id],
             SCRIPT: script_of(prompt.text),
+            **_topic_part(prompt.id, topics, counts),
         }
         for prompt in prompts
     }
+
+
+def _topic_part(
+    prompt_id: str, topics: Mapping[str, str], counts: Mapping[str, int]
+) -> dict[str, str]:
+    if not counts:
+        return {}
+    topic = topics.get(prompt_id)
+    if topic is None:
+        return {TOPIC: NO_TOPIC}
+    return {TOPIC: topic if counts[topic] >= LEAST_OF_TOPIC else OTHER_TOPICS}
 
 
 def _result(row: EvaluationResult) -> float:

@@ -43,6 +43,8 @@ class Intake:
     prompts: list[Prompt] = field(default_factory=list)
     users: dict[str, set[str]] = field(default_factory=dict)
     """Users who sent each prompt, by prompt id; prompts without a user are absent."""
+    topics: dict[str, str] = field(default_factory=dict)
+    """Topic of each prompt that has one, by its id."""
     repetitions: dict[str, LeftOut] = field(default_factory=dict)
     """Prompts that hygiene left out, by the id they would have."""
     findings: dict[str, Counter[str]] = field(default_factory=dict)
@@ -148,6 +150,8 @@ def read_prompts(
             intake.deleted.add(prompt.id)
             continue
         prompts.setdefault(prompt.id, prompt)
+        if sent.topic is not None:
+            _add_topic(intake, prompt, sent.topic)
         if sent.user_id is None:
             splits[prompt.id].add(prompt.split)
         else:
@@ -182,6 +186,16 @@ def _keep(
     kept = {prompt.id for prompt in intake.prompts}
     intake.users = {id: senders for id, senders in users.items() if id in kept}
     intake.findings = {id: kinds for id, kinds in intake.findings.items() if id in kept}
+    intake.topics = {id: topic for id, topic in intake.topics.items() if id in kept}
+
+
+def _add_topic(intake: Intake, prompt: Prompt, topic: str) -> None:
+    known = intake.topics.setdefault(prompt.id, topic)
+    if known != topic:
+        raise DataFileError(
+            f"{intake.settings.path}: the prompt {prompt.text[:60]!r} has the topics {known!r} and "
+            f"{topic!r}; give it one"
+        )
 
 
 def _without_personal_data(prompt: Prompt, source: PromptSettings, intake: Intake) -> Prompt | None:

@@ -19,17 +19,25 @@ from rlhf_core.records.conversation import opening_of, to_json
 from rlhf_core.records.preferences import likely_mode
 from rlhf_core.records.rubric import rubric_to_json
 
-OWN_NAMES: Mapping[str, tuple[str, ...]] = {"system": (), "input": (), "user": ()}
+OWN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "system": (),
+    "input": (),
+    "topic": (),
+    "user": (),
+}
 """Roles whose columns are read only if they are named; of the others, the name is the role."""
+LONGEST_TOPIC = 80
+"""Characters of a topic; longer texts are no parts that prompts share."""
 NO_FILE = "set prompts.path to an existing file or data set"
 
 
 @dataclass(frozen=True)
 class SentPrompt:
-    """A row of the source: the prompt, split by its own words, and the user who sent it."""
+    """A row of the source: the prompt, split by its own words, its user and its topic."""
 
     prompt: Prompt
     user_id: str | None
+    topic: str | None
 
 
 def read_sent_prompts(settings: PromptSettings) -> Iterator[SentPrompt]:
@@ -47,7 +55,7 @@ def read_sent_prompts(settings: PromptSettings) -> Iterator[SentPrompt]:
         layout = layout or layout_of(row, settings.format, renamed, OWN_NAMES)
         cells = layout.cells(place, row, hint="; name it in prompts.columns.{role}")
         user_id = _user(cells) if settings.columns.user else None
-        yield SentPrompt(_prompt(cells, settings.holdout), user_id)
+        yield SentPrompt(_prompt(cells, settings.holdout), user_id, _topic(cells))
     named.check(settings.path)
 
 
@@ -78,6 +86,16 @@ def _prompt(cells: Cells, holdout: float) -> Prompt:
         rubric=rubric_to_json(criteria) if criteria else None,
         split=split_of(opening_of(messages).strip() if messages else text, context, holdout),
     )
+
+
+def _topic(cells: Cells) -> str | None:
+    topic = cells.optional_text("topic")
+    if topic is not None and len(topic) > LONGEST_TOPIC:
+        raise cells.error(
+            f"{cells.shown('topic')!r} has {len(topic)} characters; a topic has at most "
+            f"{LONGEST_TOPIC}"
+        )
+    return topic
 
 
 def _user(cells: Cells) -> str | None:

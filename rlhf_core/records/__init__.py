@@ -30,6 +30,7 @@ from rlhf_core.records.intake import (
     PrivacyFinding,
     PromptRemoval,
     PromptTombstone,
+    PromptTopic,
     PromptUser,
     Removal,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "PromptRemoval",
     "PromptSet",
     "PromptTombstone",
+    "PromptTopic",
     "PromptUser",
     "Publication",
     "Quarantine",
@@ -184,6 +186,7 @@ RECORDS: tuple[type[Record], ...] = (
     Import,
     ImportedRow,
     PromptUser,
+    PromptTopic,
     PromptRemoval,
     PrivacyFinding,
     Deletion,

@@ -26,6 +26,19 @@ class PromptUser(Record):
         return (self.prompt_id, self.user_id)
 
 
+class PromptTopic(Record):
+    """The topic of one prompt, as its source had it at one time; the last one holds."""
+
+    table: ClassVar[str] = "prompt_topics"
+    prompt_id: str
+    number: int
+    """0 for the first topic that was read, and one more after each change."""
+    topic: str
+
+    def identity(self) -> tuple[Any, ...]:
+        return (self.prompt_id, self.number)
+
+
 class PromptRemoval(Record):
     """A prompt that a version of the data leaves out, and the one that replaces it, if any."""
 

@@ -137,6 +137,7 @@ class EndpointSampler:
         system_prompt: System message of every prompt; None sends none.
         sampling: Length and temperature.
         budget: Limits the spending; None sets no limit.
+        setting: Name of the setting that an error names.
     """
 
     def __init__(
@@ -145,10 +146,12 @@ class EndpointSampler:
         system_prompt: str | None,
         sampling: SamplingSettings,
         budget: Budget | None = None,
+        setting: str = "sampling.endpoint",
     ) -> None:
         self.endpoint = Endpoint(settings, budget)
         self.system_prompt = system_prompt
         self.sampling = sampling
+        self.setting = setting
 
     def preflight(self) -> None:
         """Send one tiny request, once a run.
@@ -161,7 +164,7 @@ class EndpointSampler:
         try:
             preflight(self.endpoint.settings, like, self.endpoint.budget)
         except EndpointError as error:
-            raise EndpointError(f"sampling.endpoint: {error}") from None
+            raise EndpointError(f"{self.setting}: {error}") from None
 
     def __call__(
         self,

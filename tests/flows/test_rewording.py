@@ -17,6 +17,7 @@ from flows.guard.rewording import (
     reordered_answers,
     reworded_answers,
 )
+from flows.reports.guard_data import rewording_figures
 from judges.panel.panel import ranking_tasks
 from rlhf_core.config import Config
 from rlhf_core.models.chat import policy_chat
@@ -88,6 +89,26 @@ def test_a_judge_of_contractions_turns_by_them_alone(tmp_path: Path):
     closed = [row for row in rows if row.rewording == "closing"]
     assert len(closed) == 2 * len(PROMPTS)
     assert {row.turned for row in closed} == {0.0}
+
+
+def test_the_page_shows_how_far_verdicts_turned(tmp_path: Path):
+    policy, baseline = side("policy", "I don't know"), side("sft", "I do not know")
+    made = config(tmp_path, "contracted")
+    judged(made, policy, baseline)
+    found = rewording_figures(Store(made.store), "policy", "sft")
+    rows = {
+        row["rewording"]: (
+            *(row["policy_verdicts"], row["policy_turned"]),
+            *(row["baseline_verdicts"], row["baseline_turned"]),
+        )
+        for row in found["rewordings"]
+    }
+    assert rows == {
+        "whole_words": (12, 0.5, 0, None),
+        "contractions": (0, None, 12, 0.5),
+        "closing": (12, 0.0, 12, 0.0),
+    }
+    assert "?" not in found["rewordings_sql"]
 
 
 @pytest.mark.parametrize(("win_rate", "alarms"), [(0.4, ["flips_contracted"]), (0.7, [])])

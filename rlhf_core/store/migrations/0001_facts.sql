@@ -1316,6 +1316,23 @@ COMMENT ON COLUMN prompt_users.run_id IS
 COMMENT ON COLUMN prompt_users.code_version IS
     'Solon''s release and the hash of its sources when the row was written.';
 
+CREATE TABLE prompt_topics (
+    id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL, number INTEGER NOT NULL, topic VARCHAR NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL, run_id VARCHAR NOT NULL, code_version VARCHAR NOT NULL
+);
+COMMENT ON TABLE prompt_topics IS
+    'Topics of prompts, if the source names them; of several of a prompt the last one holds.';
+COMMENT ON COLUMN prompt_topics.id IS 'Hash of prompt and number.';
+COMMENT ON COLUMN prompt_topics.prompt_id IS 'prompts.id of the prompt.';
+COMMENT ON COLUMN prompt_topics.number IS
+    '0 for the first topic that was read, and one more after each change.';
+COMMENT ON COLUMN prompt_topics.topic IS 'The topic or source, as in the prompt file.';
+COMMENT ON COLUMN prompt_topics.created_at IS 'Time at which the row was written, UTC.';
+COMMENT ON COLUMN prompt_topics.run_id IS
+    'The run or command that wrote the row; all rows of a run share it.';
+COMMENT ON COLUMN prompt_topics.code_version IS
+    'Solon''s release and the hash of its sources when the row was written.';
+
 CREATE TABLE prompt_removals (
     id VARCHAR NOT NULL, prompt_set_id VARCHAR NOT NULL, prompt_id VARCHAR NOT NULL,
     reason VARCHAR NOT NULL, kept_id VARCHAR,

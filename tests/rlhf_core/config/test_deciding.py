@@ -22,7 +22,7 @@ DECIDE_OR_NOT = {
     ),
     "Columns": (
         "prompt context mode reference few_shot tools system rubric user",
-        "",
+        "topic",
     ),
     "PrivacySettings": (
         "policy kinds phone_regions",
@@ -138,6 +138,8 @@ DECIDE_OR_NOT = {
         "judges baseline samples_per_prompt temperature",
         "benchmarks",
     ),
+    "FileBaseline": ("file columns", ""),
+    "EndpointBaseline": ("endpoint", ""),
     "BiasSettings": (
         "",
         "kind name path limit",

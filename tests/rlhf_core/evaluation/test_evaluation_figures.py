@@ -93,3 +93,15 @@ def test_the_length_of_a_part_is_the_baselines():
     parts = parts_of(PROMPTS, baseline)
     found = [parts[asked.id]["baseline_length"] for asked in PROMPTS]
     assert found == ["short"] * 6 + ["middle"] * 7 + ["long"] * 7
+
+
+def test_topics_of_few_prompts_are_one_part():
+    """Eight prompts of maths are a part; seven of law and one of art are the others."""
+    topics = {
+        asked.id: topic
+        for asked, topic in zip(PROMPTS, ["maths"] * 8 + ["law"] * 7 + ["art"], strict=False)
+    }
+    baseline = answers("sft", [SHORT] * 20)
+    parts = [parts_of(PROMPTS, baseline, topics)[asked.id]["topic"] for asked in PROMPTS]
+    assert parts == ["maths"] * 8 + ["other topics"] * 8 + ["no topic"] * 4
+    assert "topic" not in parts_of(PROMPTS, baseline)[PROMPTS[0].id]
