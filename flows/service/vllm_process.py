@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.terminal.progress import progress
+from flows.terminal.progress import SECONDS_BETWEEN_LINES, duration, write_line
 from rlhf_core.config.engine import EngineSettings
 from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import ConfigError, EndpointError
@@ -100,21 +100,21 @@ def _arguments(settings: EngineSettings, base: Path, lora_rank: int, port: int) 
 def _wait_until_healthy(
     server: "subprocess.Popen[bytes]", url: str, limit_seconds: float, log: Path
 ) -> None:
-    """Wait until the server answers, and show the last line of its log meanwhile."""
-    started = time.monotonic()
-    with progress("starting vLLM", round(limit_seconds)) as advance:
-        shown = 0
-        while (waited := time.monotonic() - started) < limit_seconds:
-            if server.poll() is not None:
-                raise EndpointError(
-                    f"the vLLM server ended while it started ({_reason(log)}); its log is {log}"
-                )
-            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                urllib.request.urlopen(f"{url}/health", timeout=POLL_SECONDS).close()
-                return
-            advance(int(waited) - shown, _last_line(log))
-            shown = int(waited)
-            time.sleep(POLL_SECONDS)
+    """Wait until the server answers, and write a line a minute with the last line of its log."""
+    write_line(f"starting vLLM; its log is {log}")
+    started = said = time.monotonic()
+    while (now := time.monotonic()) - started < limit_seconds:
+        if server.poll() is not None:
+            raise EndpointError(
+                f"the vLLM server ended while it started ({_reason(log)}); its log is {log}"
+            )
+        with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(f"{url}/health", timeout=POLL_SECONDS).close()
+            return
+        if now - said >= SECONDS_BETWEEN_LINES:
+            write_line(f"vLLM starts since {duration(now - started)}: {_last_line(log)}")
+            said = now
+        time.sleep(POLL_SECONDS)
     raise EndpointError(
         f"the vLLM server was not up after sampling.engine.start_seconds ({limit_seconds:g}); its "
         f"log is {log}"
