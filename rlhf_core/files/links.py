@@ -20,9 +20,9 @@ def switch_link(link: Path, folder: Path) -> None:
     if link.exists() and not link.is_symlink():
         raise DataFileError(f"{link} is no symlink; move it away, and run again")
     target = os.path.relpath(folder, link.parent)
+    following = link.with_name(f".{link.name}.next")
+    following.unlink(missing_ok=True)  # of a process that was killed before it replaced the link
     if link.is_symlink() and os.readlink(link) == target:
         return
-    following = link.with_name(f".{link.name}.next")
-    following.unlink(missing_ok=True)  # of a process that was killed here
     following.symlink_to(target, target_is_directory=True)
     os.replace(following, link)

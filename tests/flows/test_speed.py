@@ -35,13 +35,13 @@ def test_every_kind_of_work_takes_time(name: str | None, lora_rank: int | None, 
 
 
 def test_only_a_few_layers_are_made(deep: str):
-    model = _shallow(deep, 4, FP32, lora_rank=2).language_model
+    model = _shallow(deep, 4, FP32, lora=2).language_model
     assert model.config.num_hidden_layers == 4
     assert len(model.base_model.layers) == 4
 
 
 def test_types_of_layers_begin_again_where_the_model_has_fewer_than_are_timed(tmp_path: Path):
     """The types of two layers, one with a window, repeat over four: window, full, window, full."""
-    model = _shallow(write_architecture("gemma3", tmp_path), 4, FP32, lora_rank=2).language_model
+    model = _shallow(write_architecture("gemma3", tmp_path), 4, FP32, lora=2).language_model
     assert len(model.base_model.layers) == 4
     assert model.config.layer_types == ["sliding_attention", "full_attention"] * 2

@@ -19,6 +19,14 @@ def test_what_is_no_symlink_is_not_replaced(tmp_path: Path):
         switch_link(tmp_path / "line", tmp_path / "one")
 
 
+def test_what_a_killed_process_left_goes_even_if_the_link_is_right(tmp_path: Path):
+    (tmp_path / ".versions" / "one").mkdir(parents=True)
+    switch_link(tmp_path / "line", tmp_path / ".versions" / "one")
+    (tmp_path / ".line.next").symlink_to(".versions/two")
+    switch_link(tmp_path / "line", tmp_path / ".versions" / "one")
+    assert {path.name for path in tmp_path.iterdir()} == {".versions", "line"}
+
+
 SWITCHING = """
 import itertools, sys
 from pathlib import Path

@@ -1,11 +1,10 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlhf_core.models import artifacts
+from rlhf_core.models import stored_weights
 from rlhf_core.models.bundled import bundled_folder
 from rlhf_core.models.kernels.attention import attention_implementation, grouped_attention
 from tests.conftest import FP32
@@ -68,22 +67,15 @@ def test_values_may_be_wider_than_keys_and_the_scale_left_out():
     assert query.grad.item() == pytest.approx(slope, abs=1e-5)
 
 
-class _LoadedError(Exception):
-    pass
-
-
-def test_a_model_that_is_loaded_on_the_cpu_to_be_sharded_gets_the_attention_of_its_gpu(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    """That of CPUs keeps (B, heads, T, T) for the backward pass: 32 GB at 70B."""
-    models: list[torch.nn.Module] = []
-
-    def only_load(load: Callable[[torch.dtype], torch.nn.Module], *_: object) -> None:
-        models.append(load(torch.float32))
-        raise _LoadedError
-
-    monkeypatch.setattr(artifacts, "new_roles", only_load)
-    compute = replace(FP32, device=torch.device("cuda", 0), shard=True)
-    with pytest.raises(_LoadedError):
-        artifacts.open_trunk("tiny-random", compute, 4)
-    assert models[0].config._attn_implementation == "sdpa"
+def test_a_model_that_is_sharded_gets_the_attention_of_its_device(monkeypatch: pytest.MonkeyPatch):
+    """That of CPUs, where it is loaded, keeps (B, heads, T, T) for the backward pass."""
+    chosen: list[str] = []
+    monkeypatch.setattr(
+        stored_weights,
+        "fit_attention",
+        lambda _, device: chosen.append(attention_implementation(device)),
+    )
+    compute = replace(FP32, device=torch.device("meta"), shard=True)  # as any that is no CPU
+    model = stored_weights.load_for_sharding("tiny-random", torch.float32)
+    stored_weights.fill_shards(model, "tiny-random", compute)
+    assert chosen == ["sdpa"]
