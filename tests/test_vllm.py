@@ -141,7 +141,8 @@ def run(url: str, options: dict[str, Any]) -> tuple[list[Opinion], list[Response
 
 def test_a_panel_of_three_forms_of_verdict_on_one_server(url: str):
     """The server allows 8 alternatives of a token, so the 10 that are asked for become 8."""
-    soft, reasons, thinks = [run(url, options) for options in yaml.safe_load(PANEL)]
+    options = yaml.safe_load(PANEL)
+    soft, reasons, thinks = [run(url, each) for each in options]
     for opinion in soft[0]:
         assert opinion.probability is not None
         assert 0.0 <= opinion.probability <= 1.0
@@ -158,8 +159,9 @@ def test_a_panel_of_three_forms_of_verdict_on_one_server(url: str):
         assert len(thoughts) >= 20
         assert verdict in ("A", "B")
     settings = EndpointSettings(model="openai:smollm2", base_url=url)
-    assert profile_of(settings).thinks
     assert profile_of(settings).top_logprobs == 8
+    decides = {name: options[-1][name] for name in ("thinking_tokens", "extra_body")}
+    assert profile_of(settings.model_copy(update=decides)).thinks
 
 
 def test_a_real_server_samples_for_the_policy(url: str):
