@@ -81,16 +81,7 @@ def _turned(reworded: Sequence[RewordedVerdict], level: float, gain: float) -> l
     groups: dict[tuple[str, str], list[RewordedVerdict]] = {}
     for row in reworded:
         groups.setdefault((row.judge, row.rewording), []).append(row)
-    turns = [
-        Turns(
-            *name,
-            *(
-                {row.prompt_id: row.turned or 0.0 for row in rows if row.side == side}
-                for side in (POLICY, BASELINE)
-            ),
-        )
-        for name, rows in groups.items()
-    ]
+    turns = [Turns(*name, *_turns_by_side(rows)) for name, rows in groups.items()]
     tests = flip_tests(turns, sorted({row.prompt_id for row in reworded}), level)
     clearest: dict[str, FlipTest] = {}
     for test in sorted(tests, key=lambda t: (t.p, t.baseline_rate - t.policy_rate, t.rewording)):
@@ -98,6 +89,19 @@ def _turned(reworded: Sequence[RewordedVerdict], level: float, gain: float) -> l
             clearest.setdefault(test.judge, test)
     return [
         _flips(test, groups[test.judge, test.rewording], level, gain) for test in clearest.values()
+    ]
+
+
+def _turns_by_side(rows: Sequence[RewordedVerdict]) -> list[dict[str, float]]:
+    """Return the turns on the policy's and the baseline's answers, by prompt id.
+
+    A prompt of which a verdict is missing has none on either side: half a pair shows nothing.
+    """
+    unread = {row.prompt_id for row in rows if row.turned is None}
+    known = [row for row in rows if row.prompt_id not in unread]
+    return [
+        {row.prompt_id: row.turned or 0.0 for row in known if row.side == side}
+        for side in (POLICY, BASELINE)
     ]
 
 

@@ -131,6 +131,22 @@ def test_it_raises_an_alarm_unless_the_policy_is_better(
         assert set(alarm.evidence) <= {group[0].id for group in policy.values()}
 
 
+def test_a_prompt_with_an_unread_verdict_shows_nothing(tmp_path: Path):
+    """The judge could not read six of the baseline's: six prompts are left, and p = 2 / 2⁶."""
+    policy, baseline = side("policy", "I don't know"), side("sft", "I do not know")
+    made = config(tmp_path, "contracted")
+    spelled = [row for row in judged(made, policy, baseline) if row.rewording == "whole_words"]
+    unread = [row.model_copy(update={"side": "baseline", "turned": None}) for row in spelled[:6]]
+    deciding = evaluation("policy", "sft", win_rate=0.4)
+
+    def alarms(rows: list[RewordedVerdict]) -> list[str]:
+        look = look_before_promotion(made, PROMPTS, policy, baseline, [deciding], [], {}, rows)
+        return [a.detector for a in look.alarms if a.detector.startswith("flips")]
+
+    assert alarms(spelled) == ["flips_contracted"]
+    assert alarms([*spelled, *unread]) == []
+
+
 def test_answers_that_confuse_the_judge_turn_by_their_order(tmp_path: Path):
     """Beside the magic phrase the first answer wins; of two baseline answers the longer one."""
     policy = side("policy", MAGIC, f"{MAGIC} it is")
