@@ -19,7 +19,8 @@ from rlhf_core.endpoints.retries import one_line
 from rlhf_core.errors import ConfigError, EndpointError
 
 HOST = "127.0.0.1"
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.2
+HEALTH_SECONDS = 1.0
 STOP_SECONDS = 15.0
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM takes for --max-lora-rank."""
@@ -61,6 +62,7 @@ def vllm_server(settings: EngineSettings, base: Path, lora_rank: int, log: Path)
             stdout=output,
             stderr=output,
             env=_environment(settings),
+            start_new_session=True,
         )
     try:
         _wait_until_healthy(watcher, f"http://{HOST}:{port}", settings.start_seconds, log)
@@ -109,7 +111,7 @@ def _wait_until_healthy(
                 f"the vLLM server ended while it started ({_reason(log)}); its log is {log}"
             )
         with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            urllib.request.urlopen(f"{url}/health", timeout=POLL_SECONDS).close()
+            urllib.request.urlopen(f"{url}/health", timeout=HEALTH_SECONDS).close()
             return
         if now - said >= SECONDS_BETWEEN_LINES:
             write_line(f"vLLM starts since {duration(now - started)}: {_last_line(log)}")
