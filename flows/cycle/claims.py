@@ -17,7 +17,7 @@ SAY_AGAIN_SECONDS = 60.0
 
 
 @contextmanager
-def alone(store: Store, work: str, logger: logging.Logger) -> Iterator[None]:
+def claim_work(store: Store, work: str, logger: logging.Logger) -> Iterator[None]:
     """Yield as the only process that does a piece of work, after waiting for any other.
 
     Args:

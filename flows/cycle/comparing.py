@@ -35,7 +35,7 @@ from rlhf_core.store import Store, line_queries, queries
 from rlhf_core.store.judge_probes import deviations_until
 from rlhf_core.store.topics import topics_of
 
-Panel = dict[Panelist, str]
+JudgeRoles = dict[Panelist, str]
 """All judges of the answers, with their roles.
 
 The first judge of the config's evaluation decides, its other judges are reported. The training
@@ -125,7 +125,7 @@ def compare_models(
     )
 
 
-def evaluation_panel(cycle: Cycle, ledger: Ledger) -> Panel:
+def evaluation_panel(cycle: Cycle, ledger: Ledger) -> JudgeRoles:
     """Return all judges of an evaluation but the reward model.
 
     Args:
@@ -181,7 +181,9 @@ def _reward_judgement(candidate: Candidate, reward_id: str, score: float) -> Jud
     )
 
 
-def _seats(panel: Panel, models: Models, deviations: Mapping[str, float]) -> list[EvaluationJudge]:
+def _seats(
+    panel: JudgeRoles, models: Models, deviations: Mapping[str, float]
+) -> list[EvaluationJudge]:
     """Return all judges of the answers, including the reward model, with their own noise."""
     judges = [evaluation_judge(panelist, role, deviations) for panelist, role in panel.items()]
     return [*judges, EvaluationJudge(PROXY, models.reward_id, PROXY, REWARD_SCALE)]

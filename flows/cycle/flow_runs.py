@@ -22,7 +22,7 @@ from flows.service.gpu import releasing
 from flows.service.run_logs import log_run
 from flows.service.states import BUDGET_SPENT
 from flows.terminal.heartbeat import heartbeat
-from flows.terminal.logs import Origin, lines_of
+from flows.terminal.logs import Origin, log_origin
 from rlhf_core.errors import BudgetError
 
 Others = ParamSpec("Others")
@@ -72,7 +72,7 @@ class CycleFlow(Generic[Others, Result]):
         origin = Origin(cycle.line, cycle.number, name if self._is_stage else "", cycle.run_id)
         if is_deployed():
             log_run()
-        with tags(*tags_of(cycle), name), lines_of(origin), heartbeat(name):
+        with tags(*tags_of(cycle), name), log_origin(origin), heartbeat(name):
             if self._is_stage and is_deployed():
                 return retried(lambda: self._flow_once(cycle, *args, **kwargs))
             return self._flow_once(cycle, *args, **kwargs)

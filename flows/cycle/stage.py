@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.cycle.claims import alone
+from flows.cycle.claims import claim_work
 from flows.cycle.cycle import Cycle
 from flows.cycle.failing import ending
 from flows.cycle.forecast import time_left_after
@@ -51,7 +51,7 @@ def stage(cycle: Cycle, name: str) -> Iterator[StageWork]:
     """
     stopping.at(f"cycle {cycle.number}, stage {name}")
     work = StageWork(cycle.open_store(), logging.getLogger(f"flows.{name}"))
-    with alone(work.store, f"stage {name} of line {cycle.line}", work.logger):
+    with claim_work(work.store, f"stage {name} of line {cycle.line}", work.logger):
         yield from _run(cycle, name, work)
 
 

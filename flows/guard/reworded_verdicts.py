@@ -17,8 +17,8 @@ from flows.cycle.silence import PanelistSilence
 from flows.guard.judging import first_probability
 from flows.guard.rewording import (
     ORDER,
+    AnswerPairs,
     Answers,
-    Compared,
     Reworded,
     reordered_answers,
     reworded_answers,
@@ -71,7 +71,7 @@ def judge_reworded(
     cycle: Cycle,
     store: Store,
     policy_id: str,
-    compared: Compared,
+    compared: AnswerPairs,
     policy: Answers,
     baseline: Answers,
 ) -> list[str]:
@@ -132,7 +132,7 @@ def score_reworded(
     reward_id: str,
     trunk: Trunk,
     chat: ChatFormat,
-    compared: Compared,
+    compared: AnswerPairs,
 ) -> None:
     """Add the missing verdicts of the reward model.
 
@@ -240,7 +240,7 @@ def _missing(
 
 
 def _scores_before(
-    cycle: Cycle, store: Store, ledger: StoreLedger, panelist: Panelist, compared: Compared
+    cycle: Cycle, store: Store, ledger: StoreLedger, panelist: Panelist, compared: AnswerPairs
 ) -> dict[tuple[str, str | None], float]:
     """Return the scores of the answers as they were, by answer and opponent.
 

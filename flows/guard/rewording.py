@@ -8,7 +8,7 @@ from rlhf_core.guard.rewording import rewordings
 from rlhf_core.records import Candidate, Prompt
 
 Answers = Mapping[str, Sequence[Candidate]]
-Compared = Sequence[tuple[Prompt, Candidate, Candidate]]
+AnswerPairs = Sequence[tuple[Prompt, Candidate, Candidate]]
 """A prompt each, with an answer of the policy and one of the baseline."""
 POLICY, BASELINE = "policy", "baseline"
 """The sides: whose answer is reworded."""
@@ -39,7 +39,7 @@ class Reworded:
 
 def compared_answers(
     prompts: Sequence[Prompt], policy: Answers, baseline: Answers, limit: int
-) -> Compared:
+) -> AnswerPairs:
     """Return two answers to each prompt: the first sample in which the sides differ.
 
     Args:
@@ -56,7 +56,7 @@ def compared_answers(
     return found[:limit]
 
 
-def reworded_answers(compared: Compared) -> list[Reworded]:
+def reworded_answers(compared: AnswerPairs) -> list[Reworded]:
     """Return both answers to each prompt in each rewording that changes them."""
     return [
         Reworded(name, side, prompt, answer, other, text)
@@ -66,7 +66,7 @@ def reworded_answers(compared: Compared) -> list[Reworded]:
     ]
 
 
-def reordered_answers(compared: Compared, policy: Answers, baseline: Answers) -> list[Reworded]:
+def reordered_answers(compared: AnswerPairs, policy: Answers, baseline: Answers) -> list[Reworded]:
     """Return the second answer of each side beside the baseline's first; none of a single sample.
 
     Args:

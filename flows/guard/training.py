@@ -22,9 +22,8 @@ from flows.guard.reading import signs_of
 from judges.panel.panel import Panelist
 from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rollouts import RolloutStep
-from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.algorithms.watch import StepVerdict
 from rlhf_core.config import Config
-from rlhf_core.config.engine import LOCAL_ENGINE
 from rlhf_core.config.training import OnlineSettings
 from rlhf_core.config.tree import guarding_judge
 from rlhf_core.guard.monitor import Guard, Look
@@ -32,6 +31,7 @@ from rlhf_core.guard.thresholds import Schedule
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Candidate, GuardAlarm, Metric, Prompt, RolloutRecord
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 from rlhf_core.store import Store, queries
 
 Answers = Mapping[str, Sequence[Candidate]]
@@ -83,7 +83,7 @@ class TrainingGuard:
         """Number of steps observed."""
         self._best = 0.0
         """The best held-out gain so far; that of the weights at the beginning is 0."""
-        self._verdict = Verdict()
+        self._verdict = StepVerdict()
 
     def watch(self, step: RolloutStep, rollouts: Sequence[RolloutRecord]) -> None:
         """Look at the answers of the next step, and store figures and alarms.
@@ -97,7 +97,7 @@ class TrainingGuard:
         look, is_best = self._observe(rollouts, step.metrics["entropy"])
         is_alarming = look is not None and bool(look.alarms)
         stops = is_alarming and self.cycle.config.guard.action == "stop"
-        self._verdict = Verdict(is_best=is_best, is_last=stops)
+        self._verdict = StepVerdict(is_best=is_best, is_last=stops)
         if look is None:
             return
         alarms = alarm_rows(self.cycle.config, self.model_id, look, look.step)
@@ -105,7 +105,7 @@ class TrainingGuard:
         self.store.append([*_metrics(self.model_id, look), *alarms])
         announce_alarms(self.cycle, [alarm for alarm in alarms if alarm.id not in known])
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StepVerdict:
         """Return whether the training ends, and whether the last step is the best so far."""
         return self._verdict
 
@@ -144,6 +144,7 @@ def open_guard(
     start_id: str,
     trunk: Trunk,
     reader: RewardReader | None,
+    sampler: Sampler = LOCAL,
 ) -> TrainingGuard | None:
     """Return the guard of a policy's training; None if it is off, or there is nothing to watch.
 
@@ -155,10 +156,11 @@ def open_guard(
         start_id: The champion or SFT model that the training begins from.
         trunk: Acts as that model in the policy's role.
         reader: Reads answers with the reward model; None if it is no part of the reward.
+        sampler: Samples the tokens of answers that are missing.
     """
     if not is_watched(cycle.config):
         return None
-    baseline = _baseline(cycle, store, start_id, prompts, trunk)
+    baseline = _baseline(cycle, store, start_id, prompts, trunk, sampler)
     signs = signs_of(reader, policy_chat(trunk.tokenizer, cycle.config.policy), prompts, baseline)
     return TrainingGuard(cycle, store, model_id, prompts, baseline, signs)
 
@@ -169,18 +171,23 @@ def is_watched(config: Config) -> bool:
 
 
 def _baseline(
-    cycle: Cycle, store: Store, start_id: str, prompts: Sequence[Prompt], trunk: Trunk
+    cycle: Cycle,
+    store: Store,
+    start_id: str,
+    prompts: Sequence[Prompt],
+    trunk: Trunk,
+    sampler: Sampler,
 ) -> Answers:
     """Return the answers that the cycle sampled from the first policy; if none, sample them now."""
     own = cycle.config.sampling
     if own.endpoint is None:
         batch = cycle.batch(start_id, own, cycle.number)
     else:
-        own = own.model_copy(update={"endpoint": None, "engine": LOCAL_ENGINE})
+        own = own.model_copy(update={"endpoint": None})
         batch = cycle.batch(start_id, own, "guard")
         if shards := missing_shards(store, batch, prompts, own.candidates):
-            sampler = policy_sampler(cycle, trunk, Role.POLICY, own)
-            sample_shards(store, sampler, batch, own, shards, "sampling for the guard")
+            answering = policy_sampler(cycle, trunk, Role.POLICY, own, sampler)
+            sample_shards(store, answering, batch, own, shards, "sampling for the guard")
     return queries.candidates_by_prompt(store, start_id, batch.sampling, batch.seed, prompts)
 
 

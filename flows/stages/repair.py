@@ -20,7 +20,7 @@ from flows.guard.answers import as_candidate
 from flows.guard.hacks import BASELINES, Hack, repair_combination, unrepaired, worst_answers
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.config.tree import repairing_judges
-from rlhf_core.guard.regression import is_aside
+from rlhf_core.guard.regression import is_test_prompt
 from rlhf_core.preferences.ranking import rankings_and_pairs
 from rlhf_core.records import (
     Candidate,
@@ -161,7 +161,7 @@ def _row(
         candidate_id=answer,
         opponent_id=other,
         outcome=outcome,
-        kept_aside=is_aside(ranking.prompt_id),
+        kept_aside=is_test_prompt(ranking.prompt_id),
     )
 
 

@@ -21,7 +21,7 @@ from flows.guard.training import TrainingGuard, is_watched, open_guard
 from flows.guard.training import estimate as estimate_guard
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
-from flows.training.lineage import Roles, add_model, making
+from flows.training.lineage import InputsByRole, add_model, making
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.rewards import RewardJudges, build_reward, check_rewards
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
@@ -229,7 +229,7 @@ def _train(
     chat = policy_chat(trunk.tokenizer, config.policy)
     settings, checkpoints = config.training, checkpoints_of(cycle, version)
     learnt_from: Sequence[Record]
-    others: Roles = {}
+    others: InputsByRole = {}
     judges = RewardJudges(
         StoreLedger(work.store, cycle.budget, compute=config.compute), config.judging
     )
@@ -237,7 +237,7 @@ def _train(
     reader = None
     if is_watched(config) and scores_with_reward_model(settings):
         reader = open_reader(work.store, trunk, chat, origins.reward_id, config)
-    guard = open_guard(cycle, work.store, version.id, prompts, start, trunk, reader)
+    guard = open_guard(cycle, work.store, version.id, prompts, start, trunk, reader, sampler)
     if isinstance(settings, DPOSettings):
         learnt_from = rankings = training_rankings(
             cycle, work.store, origins.sft_id, origins.recipe, prompts

@@ -19,7 +19,7 @@ from flows.guard.hacks import Repair
 from flows.guard.regression import confirmed_repairs, learnt_rankings, measure_hacks
 from flows.service.events import Event, announce
 from flows.service.gpu import take_gpu
-from flows.training.lineage import Roles, add_model, making
+from flows.training.lineage import InputsByRole, add_model, making
 from flows.training.rankings import ranked_candidates, training_rankings
 from flows.training.reward_comparison import compare_reward_model
 from flows.training.steps import checkpoints_of, keep_metrics, track_steps
@@ -229,7 +229,7 @@ def _train(
         for name, value in normalisation.items()
     )
     on_all_ranks(save_role, trunk, Role.REWARD, cycle.folder(version.id), base)
-    others: Roles = {
+    others: InputsByRole = {
         InputRole.NORMALISED_ON: referenced,
         InputRole.LEFT_OUT: queries.pairs_left_out(work.store, data.all_rankings),
     }

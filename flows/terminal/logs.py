@@ -47,7 +47,7 @@ _origin = Origin()
 
 
 @contextmanager
-def lines_of(origin: Origin) -> Iterator[None]:
+def log_origin(origin: Origin) -> Iterator[None]:
     """Let the lines inside the block carry an origin."""
     global _origin
     former, _origin = _origin, origin

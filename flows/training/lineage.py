@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from flows.cycle.claims import alone
+from flows.cycle.claims import claim_work
 from flows.cycle.cycle import Cycle
 from flows.cycle.stage import StageWork
 from rlhf_core.identity import digest
@@ -21,7 +21,7 @@ from rlhf_core.records import (
 from rlhf_core.store import Store, line_queries, queries
 from rlhf_core.store.retention import was_removed
 
-Roles = Mapping[InputRole, Sequence[Record]]
+InputsByRole = Mapping[InputRole, Sequence[Record]]
 """Rows that a model depends on without learning from them, by role."""
 
 
@@ -54,7 +54,7 @@ def making(cycle: Cycle, work: StageWork, version: ModelVersion) -> Iterator[boo
     if is_trained(cycle, work.store, version):
         yield False
         return
-    with alone(work.store, f"model {version.id}", work.logger):
+    with claim_work(work.store, f"model {version.id}", work.logger):
         yield not is_trained(cycle, work.store, version)
 
 
@@ -62,7 +62,7 @@ def add_model(
     store: Store,
     version: ModelVersion,
     learnt_from: Sequence[Record],
-    others: Roles = MappingProxyType({}),
+    others: InputsByRole = MappingProxyType({}),
     files: Sequence[Path] = (),
     judge_versions: Sequence[str] = (),
 ) -> None:

@@ -47,7 +47,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class Guard:
+class AccessCheck:
     """An application behind checks of Host, Origin and, if set, a token.
 
     Args:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from flows.ui import model, overview, pair, pairs, spot_check, sql
-from flows.ui.guard import Guard, is_loopback
+from flows.ui.guard import AccessCheck, is_loopback
 from flows.ui.source import Source
 from rlhf_core.errors import ConfigError
 from rlhf_core.store import reading
@@ -56,7 +56,7 @@ def serve(
     uvicorn.run(application, host=host, port=port, log_level="warning", access_log=False)
 
 
-def guarded_application(source: Source, port: int, token: str | None) -> Guard:
+def guarded_application(source: Source, port: int, token: str | None) -> AccessCheck:
     """Return the application with all pages over one store.
 
     Args:
@@ -70,7 +70,7 @@ def guarded_application(source: Source, port: int, token: str | None) -> Guard:
     ui.run_with(
         app, title="Solon", dark=None, tailwind=False, show_welcome_message=False, language="en-US"
     )
-    return Guard(app, port, token)
+    return AccessCheck(app, port, token)
 
 
 def _token(host: str) -> str | None:

@@ -38,7 +38,7 @@ from rlhf_core.algorithms.rollouts import (
     finished_mask,
     unscored_shares,
 )
-from rlhf_core.algorithms.watch import BestWeights, Watch
+from rlhf_core.algorithms.watch import Watch, WatchedWeights
 from rlhf_core.config.training import GRPOSettings, OnlineSettings, PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.collective import RankZeroOnly
@@ -109,7 +109,7 @@ def train_online(
     trunk.require_reference()
     training = _start(trunk, settings, sampling, sampler)
     policy = training.updaters[Role.POLICY]
-    best = BestWeights(policy.parameters, watch) if watch is not None else None
+    best = WatchedWeights(policy.parameters, watch) if watch is not None else None
     state = _training_state(training, best)
     done, numbers = checkpoints.resume(state)
     training.coefficient = numbers.get("kl_coefficient", training.coefficient)
@@ -203,7 +203,7 @@ def _start(
     )
 
 
-def _training_state(training: OnlineTraining, best: BestWeights | None) -> TrainingState:
+def _training_state(training: OnlineTraining, best: WatchedWeights | None) -> TrainingState:
     parts: dict[str, Stateful] = {
         role.value: updater for role, updater in training.updaters.items()
     }

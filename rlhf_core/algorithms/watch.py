@@ -13,7 +13,7 @@ from rlhf_core.distributed.sharding import as_shard_of, own_shard
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StepVerdict:
     """The verdict of a watch on a step."""
 
     is_best: bool = False
@@ -25,11 +25,11 @@ class Verdict:
 class Watch(Protocol):
     """Judges each step that a training yields; it lives on rank 0."""
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StepVerdict:
         """Return the verdict on the last step that was yielded."""
 
 
-class BestWeights:
+class WatchedWeights:
     """The best weights of a watched training so far; at first those that it began from.
 
     The copies are in the memory of the CPU, of a sharded policy each rank's shards on its own, and
@@ -69,7 +69,7 @@ class BestWeights:
                 own_shard(parameter).copy_(weights)
         return verdict.is_last
 
-    def _verdict(self) -> Verdict:
+    def _verdict(self) -> StepVerdict:
         assert self.watch.value is not None, "the watch is on rank 0"
         return self.watch.value.verdict()
 

@@ -59,7 +59,7 @@ def run_regression_test(pairs: Iterable[tuple[Hashable, float]]) -> RegressionTe
     )
 
 
-def is_aside(prompt_id: str) -> bool:
+def is_test_prompt(prompt_id: str) -> bool:
     """Return True if comparisons of a prompt test reward models, False if they train them.
 
     Its id decides, so a prompt is on the same side in every hack and every cycle.

@@ -124,7 +124,7 @@ def plain_layout(text: str) -> str:
     return text.strip()
 
 
-def pad(text: str) -> str:
+def add_closing_sentence(text: str) -> str:
     """Return a text with a neutral closing sentence; unchanged unless it is in Latin letters."""
     if script_of(text) != "Latin":
         return text
@@ -173,6 +173,6 @@ REWORDINGS: Mapping[str, Callable[[str], str]] = {
     "contractions": contract,
     "synonyms": replace_synonyms,
     "plain_layout": plain_layout,
-    CLOSED: pad,
+    CLOSED: add_closing_sentence,
 }
 """All rewordings, by name."""

@@ -24,7 +24,7 @@ from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config.tree import RewardModelSettings
-from rlhf_core.guard.regression import RegressionTest, is_aside, run_regression_test
+from rlhf_core.guard.regression import RegressionTest, is_test_prompt, run_regression_test
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import Compute
@@ -56,8 +56,8 @@ def run(compute: Compute) -> list[Result]:
         phrased(each, 0) if number % 2 == 0 else each for number, each in enumerate(learnt[:LEARNT])
     ]
     hacks = [phrased(each, 1) for each in learnt[LEARNT : LEARNT + HACKED]]
-    aside = [each for each in hacks if is_aside(each["prompt"])]
-    against = [each for each in hacks if not is_aside(each["prompt"])]
+    aside = [each for each in hacks if is_test_prompt(each["prompt"])]
+    against = [each for each in hacks if not is_test_prompt(each["prompt"])]
     held = held[:HELD_OUT]
     figures = [*_figures("before", _train(compute, planted), held, aside)]
     for number in range(ROUNDS + 1):

@@ -22,7 +22,7 @@ from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
-from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.algorithms.watch import StepVerdict
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
@@ -61,10 +61,10 @@ class EndsSecond:
 
     asked = 0
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StepVerdict:
         assert world_size() == 1
         self.asked += 1
-        return Verdict(is_best=self.asked == 2, is_last=self.asked == 2)
+        return StepVerdict(is_best=self.asked == 2, is_last=self.asked == 2)
 
 
 def broken(self: Updater) -> tuple[float, float]:

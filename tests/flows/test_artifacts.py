@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import Artifact
 from flows.service import artifacts
 from flows.service.artifacts import key_of, show_progress, show_stage
 from flows.service.prefect_server import WITHOUT_EVENTS
-from flows.terminal.logs import Origin, lines_of
+from flows.terminal.logs import Origin, log_origin
 from rlhf_core.records import Metric
 from rlhf_core.store import Store
 
@@ -108,7 +108,7 @@ def test_long_work_shows_its_progress_and_short_work_none(
 
     @flow(name="progress")
     def work(line: str, seconds: float) -> None:
-        with lines_of(Origin(line, 1)), show_progress("judging: far away", 4) as advance:
+        with log_origin(Origin(line, 1)), show_progress("judging: far away", 4) as advance:
             advance(2, "")
             time.sleep(seconds)
             advance(2, "")

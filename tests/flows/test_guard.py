@@ -11,7 +11,7 @@ from flows.cycle.independence import refuse_judging_trainers
 from flows.guard.training import TrainingGuard
 from flows.run import run_cycles
 from rlhf_core.algorithms.rollouts import RolloutStep
-from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.algorithms.watch import StepVerdict
 from rlhf_core.config import Config
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import (
@@ -118,7 +118,7 @@ def test_a_resumed_training_decides_the_same(hacked: Config):
     guard = TrainingGuard(cycle, store, model_id, prompts, baseline, {})
     before = store.counts()
     guard.watch(RolloutStep(last, STEPS, {"entropy": entropy.value}), own)
-    assert guard.verdict() == Verdict(is_best=False, is_last=True)
+    assert guard.verdict() == StepVerdict(is_best=False, is_last=True)
     assert store.counts() == before
 
 

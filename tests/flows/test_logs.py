@@ -11,7 +11,7 @@ from prefect import flow
 from flows.service.run_logs import log_run
 from flows.terminal import logs, progress
 from flows.terminal.heartbeat import heartbeat
-from flows.terminal.logs import FORMAT, LOGGERS, Origin, lines_of, log_to_console
+from flows.terminal.logs import FORMAT, LOGGERS, Origin, log_origin, log_to_console
 from rlhf_core.errors import ConfigError
 
 SUPPORT = Origin("support", 3, "train_reward", "0123456789ab")
@@ -37,7 +37,7 @@ def test_a_line_for_programs_is_an_object_with_its_origin(
 ):
     monkeypatch.setenv(FORMAT, "json")
     log_to_console()
-    with lines_of(SUPPORT):
+    with log_origin(SUPPORT):
         logger.warning("a model wrote %s", 'a "quote"\nand a line')
     logger.info("elsewhere")
     inside, outside = (json.loads(line) for line in capfd.readouterr().err.splitlines())
@@ -51,7 +51,7 @@ def test_a_line_for_programs_is_an_object_with_its_origin(
 def test_plain_lines_of_a_command_stay_short_and_those_of_a_service_have_their_origin(
     capfd: pytest.CaptureFixture[str],
 ):
-    with lines_of(SUPPORT):
+    with log_origin(SUPPORT):
         log_to_console()
         logger.info("one")
         log_to_console(with_origin=True)
@@ -119,7 +119,7 @@ def test_lines_reach_the_log_of_the_run_on_the_server(server: str):
     @flow(name="logged")
     def logged() -> str:
         log_run()
-        with lines_of(SUPPORT), heartbeat("train_reward"):
+        with log_origin(SUPPORT), heartbeat("train_reward"):
             time.sleep(0.2)
             logger.info("from the core")
         return str(flow_run.id)

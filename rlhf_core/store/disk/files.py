@@ -156,7 +156,7 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def quarantine(path: Path) -> Path:
+def rename_damaged(path: Path) -> Path:
     """Rename a file or folder that cannot be read, and return its new path beside the old one."""
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.damaged")
     path.rename(aside)

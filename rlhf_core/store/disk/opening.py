@@ -16,7 +16,7 @@ import duckdb
 
 from rlhf_core.errors import StoreBusyError, StoreError
 from rlhf_core.files.whole import DISK_FULL
-from rlhf_core.store.disk.files import StoreFiles, fsync, quarantine
+from rlhf_core.store.disk.files import StoreFiles, fsync, rename_damaged
 
 STORAGE_VERSION = "v1.4.0"
 """Readable by every DuckDB shell since 1.4."""
@@ -140,7 +140,7 @@ def _not_opened(files: StoreFiles, error: duckdb.Error) -> StoreError:
 
 
 def _log_put_aside(files: StoreFiles, reason: str) -> StoreError:
-    aside = quarantine(files.log)
+    aside = rename_damaged(files.log)
     return StoreError(
         f"store {files.database}: its write-ahead log was damaged ({reason}) and lies in {aside} "
         "now, with the newest batches in it; the store opens without them: run again"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from rlhf_core.errors import DataFileError, StoreError
 from rlhf_core.files.whole import sweep, whole_folder
-from rlhf_core.store.disk.files import fsync, quarantine, unwritable
+from rlhf_core.store.disk.files import fsync, rename_damaged, unwritable
 
 logger = logging.getLogger(__name__)
 
@@ -68,4 +68,4 @@ def remove_batch(path: Path) -> None:
 def put_aside(path: Path, error: Exception) -> None:
     """Rename a batch that cannot be read or added, so that it is not tried again."""
     reason = str(error).splitlines()[0]
-    logger.error("a waiting batch is damaged and was moved to %s: %s", quarantine(path), reason)
+    logger.error("a waiting batch is damaged and was moved to %s: %s", rename_damaged(path), reason)

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app as command
-from flows.ui.guard import Guard, is_loopback
+from flows.ui.guard import AccessCheck, is_loopback
 from rlhf_core.errors import ConfigError
 
 TOKEN = "0123456789abcdef-token"
@@ -36,7 +36,7 @@ def asked(token: str | None, kind: str = "http", query: str = "", **headers: str
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(Guard(_page, 8787, token)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(AccessCheck(_page, 8787, token)(scope, None, send))  # type: ignore[arg-type]
     return sent
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rlhf_core.algorithms.checkpoints import NO_CHECKPOINTS, Checkpoints
 from rlhf_core.algorithms.online import train_online
 from rlhf_core.algorithms.rollouts import RolloutStep
-from rlhf_core.algorithms.watch import Verdict
+from rlhf_core.algorithms.watch import StepVerdict
 from rlhf_core.config.training import RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.distributed.collective import RankZeroOnly
@@ -35,9 +35,9 @@ class Scripted:
     at: int = 0
     asked: list[int] = field(default_factory=list)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StepVerdict:
         self.asked.append(self.at)
-        return Verdict(self.at in self.best, self.at == self.last)
+        return StepVerdict(self.at in self.best, self.at == self.last)
 
 
 def new_trunk() -> Trunk:

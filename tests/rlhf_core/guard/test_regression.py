@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf_core.guard.regression import is_aside, run_regression_test
+from rlhf_core.guard.regression import is_test_prompt, run_regression_test
 
 
 def outcomes(right: int, wrong: int) -> list[tuple[int, float]]:
@@ -45,4 +45,4 @@ def test_nothing_is_tested_without_a_comparison():
 
 def test_about_half_of_the_prompts_are_kept_aside():
     """4 standard deviations of 1,000 fair coins are 63."""
-    assert abs(sum(is_aside(f"prompt-{number}") for number in range(1000)) - 500) < 63
+    assert abs(sum(is_test_prompt(f"prompt-{number}") for number in range(1000)) - 500) < 63

@@ -6,9 +6,9 @@ from rlhf_core.guard.rewording import (
     CLOSING,
     LONG,
     SHORT,
+    add_closing_sentence,
     contract,
     expand,
-    pad,
     plain_layout,
     replace_synonyms,
     rewordings,
@@ -53,9 +53,9 @@ def test_the_layout_goes_and_the_words_stay():
 
 
 def test_a_closing_sentence_follows_a_full_stop_and_suits_no_other_script():
-    assert pad("Paris\n") == f"Paris. {CLOSING}"
-    assert pad("Is it?") == f"Is it? {CLOSING}"
-    assert pad("東京です。") == "東京です。"
+    assert add_closing_sentence("Paris\n") == f"Paris. {CLOSING}"
+    assert add_closing_sentence("Is it?") == f"Is it? {CLOSING}"
+    assert add_closing_sentence("東京です。") == "東京です。"
 
 
 def test_only_what_changes_an_answer_is_a_rewording():
