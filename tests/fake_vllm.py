@@ -8,10 +8,12 @@ As a process it stands in for vLLM's server, and takes its other options too.
 import json
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlhf_core.config.engine import EngineSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.local import Sample, SamplingLimits, sample
@@ -44,6 +46,8 @@ class FakeVLLM:
         """Added to each log-probability that is reported."""
         self.ignores_temperature = False
         """True to report log-probabilities from before the temperature, as vLLM's raw mode does."""
+        self.sends_half = False
+        """True to close the connection in the middle of each completion."""
         self._roles: dict[str, Role] = {}
         self._free: list[Role] = [role for role in Role if role not in (Role.REFERENCE, Role.SFT)]
         self._lock = threading.Lock()
@@ -53,7 +57,8 @@ class FakeVLLM:
         for name in list(self._roles):
             self.post("/v1/unload_lora_adapter", {"lora_name": name})
         self.calls.clear()
-        self.refuse, self.shift, self.ignores_temperature = _refuse_nothing, 0.0, False
+        self.refuse, self.shift = _refuse_nothing, 0.0
+        self.ignores_temperature = self.sends_half = False
 
     def bodies(self, path: str) -> list[Any]:
         """Return the bodies of the requests to a path."""
@@ -136,11 +141,21 @@ def serve(fake: FakeVLLM, port: int = 0) -> ManyAtATime:
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            is_cut = fake.sends_half and self.path == "/v1/completions"
+            self.wfile.write(content[: len(content) // 2] if is_cut else content)
 
     server = ManyAtATime(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server
+
+
+@contextmanager
+def serve_here(settings: EngineSettings, base: Path, lora_rank: int, log: Path) -> Iterator[str]:
+    """Stand in for `vllm_server`, without a process of its own."""
+    server = serve(FakeVLLM(str(base), rank=lora_rank))
+    with closing(server.socket):
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def main() -> None:

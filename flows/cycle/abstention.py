@@ -17,13 +17,13 @@ from flows.cycle.stage import StageWork
 from judges import Ledger
 from judges.panel.panel import Panelist, ranking_tasks
 from rlhf_core.config import Config
-from rlhf_core.config.engine import LOCAL_ENGINE
 from rlhf_core.config.sft import AbstentionSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.identity import content_id
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.prompts.unknown import choose_abstentions, draw_wording, is_unknown
 from rlhf_core.records import Candidate, Judgement, Mode, Prompt, Revision
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 from rlhf_core.store import Store, queries
 from rlhf_core.text.declining import declines
 
@@ -60,9 +60,13 @@ class Seeder:
         config = self.config
         options = self.settings.model_dump(mode="json", exclude={"judge", "max_share"})
         sampling = (config.sampling.temperature, config.sampling.max_new_tokens, config.seed)
+        engine = config.sampling.engine.of_base.kind
+        engines = () if engine == "local" else (engine,)
         policy = config.policy
         model = (versions.base(config).id, policy.system_prompt, *policy.template_changes())
-        return f"abstention-{content_id(self.judge.version, options, *sampling, *model)[:8]}"
+        return (
+            f"abstention-{content_id(self.judge.version, options, *sampling, *model, *engines)[:8]}"
+        )
 
     def answerable_prompts(self, learnt: Sequence[Prompt]) -> list[Prompt]:
         """Return the knowledge-seeking prompts whose reference gives an answer.
@@ -96,6 +100,7 @@ class Seeder:
         trunk: Trunk,
         learnt: Sequence[Prompt],
         shown: Mapping[str, int],
+        sampler: Sampler = LOCAL,
     ) -> tuple[list[Revision], list[Judgement]]:
         """Add the answers, verdicts and abstentions that are missing.
 
@@ -105,12 +110,14 @@ class Seeder:
             trunk: A trunk whose reference role is the base model.
             learnt: Prompts of the fine-tuning.
             shown: Number of demonstrations of each prompt, by id.
+            sampler: Samples the tokens of the base model's answers.
 
         Returns:
             The abstentions, and the judgements that they follow from.
         """
         threshold = self.settings.threshold
-        answered = self._judge(work.store, self._sample(cycle, work.store, trunk, learnt))
+        sampled = self._sample(cycle, work.store, trunk, learnt, sampler)
+        answered = self._judge(work.store, sampled)
         unknown = [each.prompt.id for each in answered if is_unknown(each.scores, threshold)]
         known = sum(any((s or 0.0) >= threshold for s in each.scores) for each in answered)
         chosen = set(choose_abstentions(unknown, shown, self.settings.max_share))
@@ -130,18 +137,23 @@ class Seeder:
         return [abstention for _, abstention in chains], reasons
 
     def _sample(
-        self, cycle: Cycle, store: Store, trunk: Trunk, learnt: Sequence[Prompt]
+        self,
+        cycle: Cycle,
+        store: Store,
+        trunk: Trunk,
+        learnt: Sequence[Prompt],
+        sampler: Sampler,
     ) -> list[tuple[Prompt, list[Candidate]]]:
         """Return the base model's answers to each prompt; sample those that are missing."""
         prompts, count = self.answerable_prompts(learnt), self.settings.answers
         base = versions.base(self.config)
-        changes = {"endpoint": None, "engine": LOCAL_ENGINE}  # no server has the base model
+        changes = {"endpoint": None, "engine": self.config.sampling.engine.of_base}
         sampling = self.config.sampling.model_copy(update=changes)
         batch = cycle.batch(base.id, sampling, "abstention")
         store.append([base])
         shards = missing_shards(store, batch, prompts, count)
-        sampler = policy_sampler(cycle, trunk, Role.REFERENCE, sampling)
-        sample_shards(store, sampler, batch, sampling, shards, "what it knows")
+        answering = policy_sampler(cycle, trunk, Role.REFERENCE, sampling, sampler)
+        sample_shards(store, answering, batch, sampling, shards, "what it knows")
         answers = queries.candidates_by_prompt(
             store, batch.model_id, batch.sampling, batch.seed, prompts
         )

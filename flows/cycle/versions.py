@@ -58,6 +58,8 @@ def sft(
             "max_new_tokens": config.sampling.max_new_tokens,
             "temperature": config.sampling.temperature,
         }
+        if (engine := config.sampling.engine.of_base.kind) != "local":
+            recipe["sampling"]["engine"] = engine
     if reviser is not None and config.revision is not None:
         recipe["revision"] = {"reviser": reviser, "rounds": config.revision.rounds}
     if seeder is not None:

@@ -3,6 +3,7 @@
 import random
 from statistics import fmean
 
+from flows.cycle.engine import open_base_engine
 from flows.experiments.experiment import Arm, Chart, Claim, Experiment, Findings, Measure, Trial
 from flows.experiments.laboratory import (
     HeldOut,
@@ -102,21 +103,22 @@ _UNKNOWABLE = frozenset(str(row["prompt"]) for row in unknowable_questions(UNKNO
 
 def measure(trial: Trial) -> Findings:
     """Train one arm, and count what its answers to held-out questions do."""
-    lab = open_laboratory(trial.config, "ingest", "train_sft")
-    held_out, scores = open_held_out(lab), []
-    if trial.arm.name == BASE:
-        policy = lab.config.policy
-        trunk = open_trunk(policy.model, lab.cycle.compute(), trained_lora(policy))
-        answers = held_out.score(trunk, Role.REFERENCE, with_reward=False)
-    elif trial.arm.name == RL:
-        trunk = lab.trunk(Role.POLICY)
-        for step in policy_steps(lab, trial.config, trunk, lab.prompts(Split.TRAIN)):
-            scores.append((float(step.step), step.metrics["score"]))
-        answers = held_out.score(trunk, Role.POLICY, with_reward=False)
-    else:
-        answers = held_out.score(lab.trunk(), Role.REFERENCE, with_reward=False)
-    curves = {"score": scores} if scores else {}
-    return Findings({**shares(held_out, answers), "kl": answers.kl}, curves)
+    with open_laboratory(trial.config, "ingest", "train_sft") as lab:
+        held_out, scores = open_held_out(lab), []
+        if trial.arm.name == BASE:
+            policy = lab.config.policy
+            trunk = open_trunk(policy.model, lab.cycle.compute(), trained_lora(policy))
+            with open_base_engine(lab.cycle) as sampler:
+                answers = held_out.score(trunk, Role.REFERENCE, False, sampler)
+        elif trial.arm.name == RL:
+            trunk = lab.trunk(Role.POLICY)
+            for step in policy_steps(lab, trial.config, trunk, lab.prompts(Split.TRAIN)):
+                scores.append((float(step.step), step.metrics["score"]))
+            answers = held_out.score(trunk, Role.POLICY, with_reward=False)
+        else:
+            answers = held_out.score(lab.trunk(), Role.REFERENCE, with_reward=False)
+        curves = {"score": scores} if scores else {}
+        return Findings({**shares(held_out, answers), "kl": answers.kl}, curves)
 
 
 def shares(held_out: HeldOut, answers: ScoredAnswers) -> dict[str, float]:

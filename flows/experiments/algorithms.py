@@ -19,20 +19,20 @@ ONLINE = (
 
 def measure(trial: Trial) -> Findings:
     """Train one policy from the seed's SFT model and reward model, and follow it over KL."""
-    lab = open_laboratory(trial.feedback, "feedback", "reward-model")
-    trunk = lab.trunk(Role.REWARD, Role.POLICY)
-    offline = isinstance(trial.config.training, DPOSettings | BestOfNSettings)
-    path = follow_policy(open_held_out(lab), trial.config, trunk, every=3 if offline else 2)
-    curves = {
-        "reward": path.reward_gain,
-        "held_out": path.held_out_gain,
-        "win_rate": path.win_rate,
-    }
-    numbers = {"kl": path.steps[-1].kl, "last_win_rate": path.win_rate[-1][1]}
-    for name, curve in curves.items():
-        if (value := at_kl(curve, KL)) is not None:
-            numbers[name] = value
-    return Findings(numbers, curves)
+    with open_laboratory(trial.feedback, "feedback", "reward-model") as lab:
+        trunk = lab.trunk(Role.REWARD, Role.POLICY)
+        offline = isinstance(trial.config.training, DPOSettings | BestOfNSettings)
+        path = follow_policy(open_held_out(lab), trial.config, trunk, every=3 if offline else 2)
+        curves = {
+            "reward": path.reward_gain,
+            "held_out": path.held_out_gain,
+            "win_rate": path.win_rate,
+        }
+        numbers = {"kl": path.steps[-1].kl, "last_win_rate": path.win_rate[-1][1]}
+        for name, curve in curves.items():
+            if (value := at_kl(curve, KL)) is not None:
+                numbers[name] = value
+        return Findings(numbers, curves)
 
 
 ALGORITHMS = Experiment(

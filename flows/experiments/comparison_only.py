@@ -15,24 +15,24 @@ def measure(trial: Trial) -> Findings:
     is_labelled = trial.arm.name == LABELS
     groups = ("feedback", "reward-model") if is_labelled else ("train_sft",)
     first = () if is_labelled else ("ingest",)
-    lab = open_laboratory(trial.feedback, *first, *groups)
-    trunk = lab.trunk(Role.POLICY, *((Role.REWARD,) if is_labelled else ()))
-    held_out = open_held_out(lab)
-    before = held_out.score(trunk, Role.REFERENCE, with_reward=False)
-    scores = []
-    steps = policy_steps(lab, trial.config, trunk, lab.prompts(Split.TRAIN))
-    for step in steps:
-        scores.append((float(step.step), step.metrics["score"]))
-    after = held_out.score(trunk, Role.POLICY, with_reward=False)
-    return Findings(
-        {
-            "win_rate": after.win_rate(before),
-            "held_out": after.mean_held_out - before.mean_held_out,
-            "reward": scores[-1][1] - scores[0][1],
-            "kl": after.kl,
-        },
-        {"score": scores},
-    )
+    with open_laboratory(trial.feedback, *first, *groups) as lab:
+        trunk = lab.trunk(Role.POLICY, *((Role.REWARD,) if is_labelled else ()))
+        held_out = open_held_out(lab)
+        before = held_out.score(trunk, Role.REFERENCE, with_reward=False)
+        scores = []
+        steps = policy_steps(lab, trial.config, trunk, lab.prompts(Split.TRAIN))
+        for step in steps:
+            scores.append((float(step.step), step.metrics["score"]))
+        after = held_out.score(trunk, Role.POLICY, with_reward=False)
+        return Findings(
+            {
+                "win_rate": after.win_rate(before),
+                "held_out": after.mean_held_out - before.mean_held_out,
+                "reward": scores[-1][1] - scores[0][1],
+                "kl": after.kl,
+            },
+            {"score": scores},
+        )
 
 
 RLOO = (

@@ -18,32 +18,32 @@ KWISE, PAIRS, EQUAL_COST = "k-wise", "shuffled-pairs", "pairs-equal-tokens"
 
 def measure(trial: Trial) -> Findings:
     """Train a reward model on the shared rankings in one way, and score held-out rankings."""
-    lab = open_laboratory(trial.feedback, "feedback")
-    trunk = lab.trunk()
-    learnt, held_out = hold_out(lab.rankings(lab.chat(trunk)), HELD_OUT)
-    settings = lab.config.reward_model
-    data, per_step = learnt, settings.prompts_per_step
-    if trial.arm.name != KWISE:
-        data = shuffle_pairs(learnt, trial.seed)
-        per_step = max(1, round(per_step * len(data) / len(learnt)))
-    if trial.arm.name == EQUAL_COST:
-        data = within_tokens(data, sum(map(token_count, learnt)))
-    settings = settings.model_copy(update={"prompts_per_step": per_step})
-    began = time.monotonic()
-    for _ in train_reward_model(trunk, data, settings, trial.seed):
-        pass
-    seconds = time.monotonic() - began
-    scores = score_rankings(trunk, held_out)
-    figures = reward_figures(scores, held_out)
-    return Findings(
-        {
-            "accuracy": figures["holdout_accuracy"],
-            "loss": figures["holdout_loss"],
-            "tokens": sum(map(token_count, data)) / 1000,
-            "seconds": seconds,
-            "pairs": float(sum(map(pair_count, data))),
-        }
-    )
+    with open_laboratory(trial.feedback, "feedback") as lab:
+        trunk = lab.trunk()
+        learnt, held_out = hold_out(lab.rankings(lab.chat(trunk)), HELD_OUT)
+        settings = lab.config.reward_model
+        data, per_step = learnt, settings.prompts_per_step
+        if trial.arm.name != KWISE:
+            data = shuffle_pairs(learnt, trial.seed)
+            per_step = max(1, round(per_step * len(data) / len(learnt)))
+        if trial.arm.name == EQUAL_COST:
+            data = within_tokens(data, sum(map(token_count, learnt)))
+        settings = settings.model_copy(update={"prompts_per_step": per_step})
+        began = time.monotonic()
+        for _ in train_reward_model(trunk, data, settings, trial.seed):
+            pass
+        seconds = time.monotonic() - began
+        scores = score_rankings(trunk, held_out)
+        figures = reward_figures(scores, held_out)
+        return Findings(
+            {
+                "accuracy": figures["holdout_accuracy"],
+                "loss": figures["holdout_loss"],
+                "tokens": sum(map(token_count, data)) / 1000,
+                "seconds": seconds,
+                "pairs": float(sum(map(pair_count, data))),
+            }
+        )
 
 
 def shuffle_pairs(rankings: Sequence[RankedCandidates], seed: int) -> list[RankedCandidates]:

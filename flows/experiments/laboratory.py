@@ -7,11 +7,13 @@ can be measured in between.
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from flows.cycle.cycle import Cycle, next_cycle
+from flows.cycle.engine import open_engine
 from flows.cycle.handover import Handover, handed_over, ranked
 from flows.experiments.experiment import Curve
 from flows.run import run_cycles
@@ -29,6 +31,7 @@ from rlhf_core.models.chat import ChatFormat, policy_chat
 from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.records import Prompt, Split
+from rlhf_core.sampling.sampler import Sampler
 from rlhf_core.store import Store, queries
 
 
@@ -37,6 +40,8 @@ class Laboratory:
     """The store and the models of a config, some of whose stages have ended."""
 
     cycle: Cycle
+    _open: ExitStack
+    """Closes what the laboratory opens, such as a server."""
 
     @property
     def config(self) -> Config:
@@ -50,6 +55,14 @@ class Laboratory:
     def sft(self) -> Handover:
         """The handover of the fine-tuning."""
         return handed_over(self.cycle, "train_sft")
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The sampler that `sampling.engine` names, for answers of the SFT model and of policies.
+
+        A server that Solon starts lives until the laboratory closes.
+        """
+        return self._open.enter_context(open_engine(self.cycle, self.sft.sft_id))
 
     def prompts(self, split: Split) -> list[Prompt]:
         return queries.prompts_of(self.store, self.sft.prompt_set_id, split)
@@ -78,12 +91,16 @@ class Laboratory:
         return ranked_candidates(self.store, chat, rankings, settings, self.config)
 
 
-def open_laboratory(config: Config, *groups: str) -> Laboratory:
+@contextmanager
+def open_laboratory(config: Config, *groups: str) -> Iterator[Laboratory]:
     """Run groups of stages of a line's first cycle that have not ended, and open their results.
 
     Args:
         config: Config of the line.
         groups: Names as in `solon run --stage`.
+
+    Yields:
+        The laboratory, which closes at the end of the block.
     """
     ends = {"feedback": "pair", "reward-model": "train_reward"}
     for group in groups:
@@ -91,7 +108,8 @@ def open_laboratory(config: Config, *groups: str) -> Laboratory:
             handed_over(next_cycle(config), ends.get(group, group))
         except NotReadyError:
             run_cycles(config, 1, is_quiet=True, stage=group)
-    return Laboratory(next_cycle(config))
+    with ExitStack() as stack:
+        yield Laboratory(next_cycle(config), stack)
 
 
 @dataclass(frozen=True)
@@ -129,32 +147,40 @@ class HeldOut:
     prompts: Sequence[Prompt]
     judge: PointwiseJudge[Any]
 
-    def answer(self, trunk: Trunk, role: Role, purpose: str = "held out") -> list[Rollout]:
-        """Return answers of a role; equal purposes draw with equal random numbers.
+    def answer(self, trunk: Trunk, role: Role, sampler: Sampler | None = None) -> list[Rollout]:
+        """Return answers of a role, always with equal random numbers.
 
         Args:
             trunk: Holds the role.
             role: The role that answers.
-            purpose: Decides the seeds of the answers.
+            sampler: Samples the tokens; None is the laboratory's, for trunks of the SFT model.
         """
         config, chat = self.lab.config, self.lab.chat(trunk)
         tokens = [chat.prompt_ids(prompt.conversation) for prompt in self.prompts]
         count = config.evaluation.samples_per_prompt
         seeds = [
-            [seed_from(purpose, config.seed, prompt.id, n) for n in range(count)]
+            [seed_from("held out", config.seed, prompt.id, n) for n in range(count)]
             for prompt in self.prompts
         ]
-        return roll_out(trunk, tokens, range(len(tokens)), seeds, config.sampling, role)
+        sampler = sampler or self.lab.sampler
+        return roll_out(trunk, tokens, range(len(tokens)), seeds, config.sampling, role, sampler)
 
-    def score(self, trunk: Trunk, role: Role, with_reward: bool = True) -> ScoredAnswers:
+    def score(
+        self,
+        trunk: Trunk,
+        role: Role,
+        with_reward: bool = True,
+        sampler: Sampler | None = None,
+    ) -> ScoredAnswers:
         """Return answers of a role with their scores.
 
         Args:
             trunk: Holds the role, and the reward role if its score is wanted.
             role: The role that answers.
             with_reward: False leaves out the reward model's score.
+            sampler: Samples the tokens; None is the laboratory's, for trunks of the SFT model.
         """
-        rollouts = self.answer(trunk, role)
+        rollouts = self.answer(trunk, role, sampler)
         sequences = [rollout.tokens for rollout in rollouts]
         temperature = self.lab.config.sampling.temperature
         scored = ScoredAnswers(self.prompts, rollouts, judge_answers(self, rollouts))

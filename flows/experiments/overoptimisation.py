@@ -30,32 +30,32 @@ RANKINGS = 12
 
 def measure(trial: Trial) -> Findings:
     """Train a reward model on few or on all rankings, and a policy far against it."""
-    lab = open_laboratory(trial.feedback, "feedback")
-    trunk = lab.trunk()
-    train_reward(lab, trunk, RANKINGS if trial.arm.name == SMALL else None)
-    trunk.add_role(Role.POLICY, trial.config.seed)
-    path = follow_policy(open_held_out(lab), trial.config, trunk, every=3)
-    held_out = path.held_out_gain
-    numbers = {
-        "kl": path.steps[-1].kl,
-        "reward": path.reward_gain[-1][1],
-        "held_out": held_out[-1][1],
-        "late": late_change(held_out),
-    }
-    if (gap := standardised_gap(path)) is not None:
-        numbers["gap"] = gap
-    measured = held_out[1:]
-    fit = fit_gold_curve(
-        [kl for kl, _ in measured], [gain for _, gain in measured], form="best_of_n"
-    )
-    fitted = {}
-    if fit is not None:
-        numbers |= {"alpha": fit.alpha, "beta": fit.beta}
-        if fit.peak_kl is not None:
-            numbers["peak"] = fit.peak_kl
-        far = max(kl for kl, _ in held_out)
-        fitted["fit"] = [(far * n / 40, fit.score(far * n / 40)) for n in range(41)]
-    return Findings(numbers, {"reward": path.reward_gain, "held_out": held_out, **fitted})
+    with open_laboratory(trial.feedback, "feedback") as lab:
+        trunk = lab.trunk()
+        train_reward(lab, trunk, RANKINGS if trial.arm.name == SMALL else None)
+        trunk.add_role(Role.POLICY, trial.config.seed)
+        path = follow_policy(open_held_out(lab), trial.config, trunk, every=3)
+        held_out = path.held_out_gain
+        numbers = {
+            "kl": path.steps[-1].kl,
+            "reward": path.reward_gain[-1][1],
+            "held_out": held_out[-1][1],
+            "late": late_change(held_out),
+        }
+        if (gap := standardised_gap(path)) is not None:
+            numbers["gap"] = gap
+        measured = held_out[1:]
+        fit = fit_gold_curve(
+            [kl for kl, _ in measured], [gain for _, gain in measured], form="best_of_n"
+        )
+        fitted = {}
+        if fit is not None:
+            numbers |= {"alpha": fit.alpha, "beta": fit.beta}
+            if fit.peak_kl is not None:
+                numbers["peak"] = fit.peak_kl
+            far = max(kl for kl, _ in held_out)
+            fitted["fit"] = [(far * n / 40, fit.score(far * n / 40)) for n in range(41)]
+        return Findings(numbers, {"reward": path.reward_gain, "held_out": held_out, **fitted})
 
 
 def train_reward(lab: Laboratory, trunk: Trunk, limit: int | None) -> None:

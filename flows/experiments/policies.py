@@ -29,7 +29,7 @@ def policy_steps(
     """Return the training steps of a config's algorithm.
 
     Args:
-        lab: Laboratory with the rankings, for DPO.
+        lab: Laboratory with the rankings, for DPO, and the sampler of the rollouts.
         config: Its `training`, `sampling` and `seed` decide.
         trunk: Holds the policy, and the reward model unless the reward has none.
         prompts: Prompts to train on.
@@ -41,11 +41,15 @@ def policy_steps(
     reward = build_reward(settings.reward, trunk, prompts, judges)
     tokens = [chat.prompt_ids(prompt.conversation) for prompt in prompts]
     if isinstance(settings, BestOfNSettings):
-        return train_best_of_n(trunk, tokens, reward, settings, config.sampling, seed)
+        return train_best_of_n(
+            trunk, tokens, reward, settings, config.sampling, seed, sampler=lab.sampler
+        )
     if isinstance(settings, PPOSettings):
         add_critic(trunk, settings)
     texts = ptx_texts(settings.ptx, chat, prompts) if settings.ptx else []
-    return train_online(trunk, tokens, reward, settings, config.sampling, seed, texts)
+    return train_online(
+        trunk, tokens, reward, settings, config.sampling, seed, texts, sampler=lab.sampler
+    )
 
 
 @dataclass(frozen=True)

@@ -23,26 +23,26 @@ TEXTS_FIRST = 12
 
 def measure(trial: Trial) -> Findings:
     """Train a policy, and compare its loss on held-out texts with that of the SFT model."""
-    lab = open_laboratory(trial.feedback, "feedback", "reward-model")
-    learnt, unseen = split_texts(contexts(trial))
-    trunk = lab.trunk(Role.REWARD, Role.POLICY)
-    held_out = open_held_out(lab)
-    before = held_out.score(trunk, Role.REFERENCE)
-    loss_before = text_loss(lab, trunk, Role.REFERENCE, unseen)
-    config = with_texts(trial.config, learnt)
-    for _ in policy_steps(lab, config, trunk, lab.prompts(Split.TRAIN)):
-        pass
-    after = held_out.score(trunk, Role.POLICY)
-    loss = text_loss(lab, trunk, Role.POLICY, unseen)
-    return Findings(
-        {
-            "loss": loss,
-            "tax": loss - loss_before,
-            "reward": after.mean_reward - before.mean_reward,
-            "win_rate": after.win_rate(before),
-            "kl": after.kl,
-        }
-    )
+    with open_laboratory(trial.feedback, "feedback", "reward-model") as lab:
+        learnt, unseen = split_texts(contexts(trial))
+        trunk = lab.trunk(Role.REWARD, Role.POLICY)
+        held_out = open_held_out(lab)
+        before = held_out.score(trunk, Role.REFERENCE)
+        loss_before = text_loss(lab, trunk, Role.REFERENCE, unseen)
+        config = with_texts(trial.config, learnt)
+        for _ in policy_steps(lab, config, trunk, lab.prompts(Split.TRAIN)):
+            pass
+        after = held_out.score(trunk, Role.POLICY)
+        loss = text_loss(lab, trunk, Role.POLICY, unseen)
+        return Findings(
+            {
+                "loss": loss,
+                "tax": loss - loss_before,
+                "reward": after.mean_reward - before.mean_reward,
+                "win_rate": after.win_rate(before),
+                "kl": after.kl,
+            }
+        )
 
 
 def contexts(trial: Trial) -> list[str]:

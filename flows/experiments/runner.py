@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from flows.cycle.engine import describe_engine
 from flows.cycle.identity import config_hash
 from flows.experiments.experiment import Experiment, Trial
 from flows.experiments.page import write_page
@@ -139,6 +140,8 @@ def describe_plan(setting: Setting) -> list[str]:
             f"  to measure: {len(missing)}, about {duration(60 * minutes)} on two cores with "
             "the default config"
         )
+    if engine := describe_engine(trials[0].config):
+        lines.append(f"  {engine}")
     lines.append(f"  page: {setting.page}")
     return lines
 

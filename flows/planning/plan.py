@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from flows.cycle.benchmarks import check_benchmarks
 from flows.cycle.cycle import Cycle, next_cycle
-from flows.cycle.engine import describe_engine
+from flows.cycle.engine import check_base_engine, describe_engine, samples_base
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import Estimate
 from flows.cycle.forecast import slowdown_by_others, time_range
@@ -167,6 +167,8 @@ def _check(config: Config, panelists: Sequence[Panelist]) -> None:
     check_texts(config.training)
     check_rewards(config.training)
     check_tracker(config)
+    if samples_base(config):
+        check_base_engine(config)
     check_benchmarks(config)
 
 

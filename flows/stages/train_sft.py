@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from flows.cycle import versions
 from flows.cycle.abstention import Seeder, build_seeder
 from flows.cycle.cycle import Cycle
+from flows.cycle.engine import open_base_engine, samples_base
 from flows.cycle.estimates import CycleWork, Row
 from flows.cycle.flow_runs import cycle_flow
 from flows.cycle.handover import Handover
@@ -28,7 +30,8 @@ from rlhf_core.models.artifacts import open_trunk, save_merged
 from rlhf_core.models.chat import policy_chat
 from rlhf_core.models.lora_shape import trained_lora
 from rlhf_core.models.trunk import Role
-from rlhf_core.records import InputRole, ModelVersion, Prompt, Revision, Split
+from rlhf_core.records import InputRole, Judgement, ModelVersion, Prompt, Revision, Split
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 from rlhf_core.store import Store, line_queries, queries
 
 
@@ -126,20 +129,25 @@ def _train(
         open_trunk, config.policy.model, cycle.compute(), trained_lora(config.policy)
     )
     chat = policy_chat(trunk.tokenizer, config.policy)
-    settings, trial = config.sft, on_all_ranks(build_trial, config, chat, aside)
+    settings, checkpoints = config.sft, checkpoints_of(cycle, version)
     shown = {prompt.id: min(len(prompt.reference_answers), 1) for prompt in learnt}
     for revision in revisions:
         shown[revision.prompt_id] += 1
-    abstentions, verdicts = seeder.seed(cycle, work, trunk, learnt, shown) if seeder else ([], [])
-    unknown = {abstention.prompt_id for abstention in abstentions}
-    revisions = [revision for revision in revisions if revision.prompt_id not in unknown]
-    cut_off = queries.revisions_cut_off(work.store, revisions)
-    sequences = demonstrations(chat, learnt, revisions, abstentions, cut_off)
-    steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
-    checkpoints = checkpoints_of(cycle, version)
-    training = on_all_ranks(sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial)
-    for step in track_steps(cycle, version, training, "fine-tuning", steps, _describer()):
-        keep_metrics(work.store, version.id, step)
+    abstentions, verdicts = list[Revision](), list[Judgement]()
+    with _engine(cycle) as sampler:
+        if seeder is not None:
+            abstentions, verdicts = seeder.seed(cycle, work, trunk, learnt, shown, sampler)
+        unknown = {abstention.prompt_id for abstention in abstentions}
+        revisions = [revision for revision in revisions if revision.prompt_id not in unknown]
+        cut_off = queries.revisions_cut_off(work.store, revisions)
+        sequences = demonstrations(chat, learnt, revisions, abstentions, cut_off)
+        steps = step_count(len(sequences), settings.prompts_per_step, settings.epochs)
+        trial = on_all_ranks(build_trial, config, chat, aside, sampler)
+        training = on_all_ranks(
+            sft_steps, trunk, sequences, settings, config.seed, checkpoints, trial
+        )
+        for step in track_steps(cycle, version, training, "fine-tuning", steps, _describer()):
+            keep_metrics(work.store, version.id, step)
     on_all_ranks(save_merged, trunk, Role.SFT, cycle.folder(version.id))
     work.store.append([versions.base(config)])
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
@@ -152,6 +160,11 @@ def _train(
     ]
     add_model(work.store, version, learnt_from, {InputRole.CHOSEN_ON: aside})
     checkpoints.clear()
+
+
+def _engine(cycle: Cycle) -> AbstractContextManager[Sampler]:
+    """Return the engine of the answers that the fine-tuning samples; without any it starts none."""
+    return open_base_engine(cycle) if samples_base(cycle.config) else nullcontext(LOCAL)
 
 
 def _describer() -> Callable[[Metrics], str]:

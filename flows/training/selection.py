@@ -17,6 +17,7 @@ from rlhf_core.errors import ConfigError, TrainingError
 from rlhf_core.identity import content_id
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.records import PROXY, Prompt
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 
 def split_for_selection(
@@ -43,13 +44,16 @@ def split_for_selection(
     return learnt, [prompt for prompt in prompts if prompt.id in drawn]
 
 
-def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> Trial | None:
+def build_trial(
+    config: Config, chat: ChatFormat, prompts: Sequence[Prompt], sampler: Sampler = LOCAL
+) -> Trial | None:
     """Return the trial of weights on the prompts set aside; None without selection.
 
     Args:
         config: Config of the run.
         chat: Chat format of the model that is fine-tuned.
         prompts: Prompts set aside.
+        sampler: Samples the tokens.
 
     Raises:
         ConfigError: If the selecting reward model is missing.
@@ -64,6 +68,7 @@ def build_trial(config: Config, chat: ChatFormat, prompts: Sequence[Prompt]) -> 
         config.sampling,
         settings.every_epochs,
         settings.missing_eos_score,
+        sampler,
     )
 
 

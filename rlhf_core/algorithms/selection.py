@@ -13,6 +13,7 @@ from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.errors import TrainingError
 from rlhf_core.identity import seed_from
 from rlhf_core.models.trunk import Role, Trunk
+from rlhf_core.sampling.sampler import LOCAL, Sampler
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Trial:
     every_epochs: int = 1
     missing_eos_score: float | None = -1.0
     """Highest score of an answer that was cut off; None leaves its reward unchanged."""
+    sampler: Sampler = LOCAL
+    """Samples the tokens."""
 
     def is_due(self, step: int, steps: int, steps_per_epoch: int) -> bool:
         """Return True if a trial is due after a step: every `every_epochs` epochs, and at the end.
@@ -56,7 +59,7 @@ class Trial:
         """
         places = range(len(self.prompts))
         seeds = [[seed_from(seed, "trial", place)] for place in places]
-        rollouts = roll_out(trunk, self.prompts, places, seeds, self.sampling, role)
+        rollouts = roll_out(trunk, self.prompts, places, seeds, self.sampling, role, self.sampler)
         total = as_rewards(self.reward(rollouts)).total
         mean = total.nanmean().item()
         if not math.isfinite(mean):

@@ -9,14 +9,15 @@ from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveFloat, PositiveInt,
 
 
 class EngineSettings(Settings):
-    """The engine that samples candidates, rollouts and the evaluation's answers."""
+    """The engine that samples the answers of the model in training, in every stage."""
 
     kind: Literal["local", "vllm"] = "local"
     """local: the process that trains. vllm: a vLLM server, which is given the policy's adapter
     whenever it has changed; needs `url` or `python`."""
     url: Annotated[ServerAddress, ASIDE] = None
     """Address of a server that runs already, such as http://gpu-1:8000. It serves the line's SFT
-    model, and sees the artifacts under the same path."""
+    model, and sees the artifacts under the same path. `sft.selection` and `sft.abstention` sample
+    from the model before that one, so their answers are sampled by the process that trains."""
     python: Annotated[str | None, ASIDE] = None
     """Python of an environment with vLLM, such as /opt/vllm/bin/python: Solon then starts a server
     when answers are to be sampled, and stops it afterwards."""
@@ -58,6 +59,14 @@ class EngineSettings(Settings):
                 "with them"
             )
         return self
+
+    @property
+    def of_base(self) -> "EngineSettings":
+        """The engine that samples from the base model, before there is an SFT model.
+
+        A server at `url` serves the SFT model, so the process that fine-tunes samples instead.
+        """
+        return self if self.url is None else LOCAL_ENGINE
 
     @property
     def weights_up_to(self) -> float | None:

@@ -70,6 +70,21 @@ def locate(name: str) -> str:
     return name
 
 
+def model_folder(name: str) -> Path:
+    """Return the folder with the files of a model: of a hub id, that of its snapshot in the cache.
+
+    Raises:
+        ModelNotFoundError: If there is no such model, or it was not downloaded.
+    """
+    location = locate(name)
+    if Path(location).is_dir():
+        return Path(location).resolve()
+    cached = try_to_load_from_cache(location, "config.json")
+    if not isinstance(cached, str):
+        raise ModelNotFoundError(f"model {name!r} was not downloaded yet; load it once")
+    return Path(cached).parent
+
+
 def _base_of(location: str) -> str:
     """Return where the config and weights of a located model are: for an adapter, its base's."""
     folder = Path(location)

@@ -66,6 +66,11 @@ class Trunk:
         return self.roles.base
 
     @property
+    def vocabulary(self) -> int:
+        """Number of tokens that the model knows, V."""
+        return int(self.language_model.config.get_text_config().vocab_size)
+
+    @property
     def shares_prompts(self) -> bool:
         """True if responses to one prompt share a row: configured, and right for this model."""
         return self.compute.share_prompts and self._windows is not None

@@ -19,6 +19,10 @@ NEUTRAL = {
 """Options that leave the model's distribution as it is, whatever its generation config says."""
 SAME = 0.25
 """Share by which two differences of log-probabilities may differ and count as the same."""
+FINISHED = ("stop", "length")
+"""Finish reasons of a whole answer; vLLM also has abort and error."""
+ROUNDING = 1e-3
+"""Largest log-probability that rounding makes of 0, in nats."""
 
 
 def sample_body(
@@ -48,28 +52,25 @@ def sample_body(
     }
 
 
-def read_sample(content: bytes, limits: SamplingLimits) -> Sample:
+def read_sample(content: bytes, limits: SamplingLimits, vocabulary: int) -> Sample:
     """Return the answer in a reply.
 
     Args:
         content: Body of the reply.
         limits: The limits that were requested.
+        vocabulary: Number of tokens that the policy knows, V.
 
     Raises:
         EndpointError: If anything in it is missing or impossible.
     """
     choice = _choice(content)
-    ids, reason = choice.get("token_ids"), choice.get("finish_reason")
-    logprobs = _logprobs(choice).get("token_logprobs")
-    if not isinstance(ids, list):
-        raise EndpointError("the server returns no token ids; vLLM does from version 0.10.2 on")
-    if (
-        not isinstance(logprobs, list)
-        or len(logprobs) != len(ids)
-        or not all(isinstance(each, int) for each in ids)
-        or not all(isinstance(each, int | float) and math.isfinite(each) for each in logprobs)
-    ):
-        raise EndpointError("the server's log-probabilities do not fit its tokens")
+    ids, reason = _token_ids(choice, vocabulary), choice.get("finish_reason")
+    logprobs = _token_logprobs(choice, len(ids))
+    if reason not in FINISHED:
+        raise EndpointError(
+            f"the server broke an answer off after {len(ids)} tokens (finish_reason {reason!r}, "
+            f"and a whole answer has {' or '.join(FINISHED)}); its log says why"
+        )
     is_ended = bool(ids) and ids[-1] in limits.end_ids
     if not ids or any(token in limits.end_ids for token in ids[:-1]):
         raise EndpointError("the server's answer is empty, or goes on after its end")
@@ -78,7 +79,54 @@ def read_sample(content: bytes, limits: SamplingLimits) -> Sample:
             f"the server ended an answer after {len(ids)} of {limits.max_new_tokens} tokens "
             f"({reason!r}); is its --max-model-len long enough for the prompt and the answer?"
         )
-    return Sample(tuple(ids), tuple(map(float, logprobs)), "eos" if is_ended else "length")
+    return Sample(ids, logprobs, "eos" if is_ended else "length")
+
+
+def _token_ids(choice: dict[str, Any], vocabulary: int) -> tuple[int, ...]:
+    """Return the tokens of an answer.
+
+    Raises:
+        EndpointError: If there are none, or the policy does not know one of them.
+    """
+    ids = choice.get("token_ids")
+    if not isinstance(ids, list):
+        raise EndpointError("the server returns no token ids; vLLM does from version 0.10.2 on")
+    for token in ids:
+        if type(token) is not int or not 0 <= token < vocabulary:
+            raise EndpointError(
+                f"the server's answer has the token {token!r}, and the policy knows the tokens 0 "
+                f"to {vocabulary - 1}; start it with the policy's own base as --model"
+            )
+    return tuple(ids)
+
+
+def _token_logprobs(choice: dict[str, Any], count: int) -> tuple[float, ...]:
+    """Return the log-probability of each of `count` tokens, in nats.
+
+    Raises:
+        EndpointError: If there are not as many, or one is no log-probability.
+    """
+    logprobs = _logprobs(choice).get("token_logprobs")
+    if not isinstance(logprobs, list):
+        raise EndpointError("the server returns no log-probabilities of its tokens")
+    if len(logprobs) != count:
+        raise EndpointError(
+            f"the server returns {count} tokens with {len(logprobs)} log-probabilities, which do "
+            "not fit; use a release of vLLM that returns one for each token"
+        )
+    for logprob in logprobs:
+        if not _is_logprob(logprob):
+            raise EndpointError(
+                f"the server returns {logprob} as a log-probability, which none is; start it with "
+                "--logprobs-mode processed_logprobs, and see whether its weights overflow its "
+                "--dtype"
+            )
+    return tuple(map(float, logprobs))
+
+
+def _is_logprob(number: object) -> bool:
+    """Return True for a finite number of at most 0, but for rounding."""
+    return isinstance(number, int | float) and math.isfinite(number) and number <= ROUNDING
 
 
 def probe_body(model: str, prompt: Sequence[int], temperature: float) -> dict[str, Any]:
@@ -122,6 +170,8 @@ def _lead(content: bytes) -> float:
     first = tops[0] if isinstance(tops, list) and tops else None
     if not isinstance(first, dict) or len(first) < 2:
         raise EndpointError("the server returns no alternatives of a token; allow --max-logprobs 2")
+    if not all(map(_is_logprob, first.values())):
+        raise EndpointError(f"the server returns {first}, which are no log-probabilities")
     best, second, *_ = sorted((float(each) for each in first.values()), reverse=True)
     return best - second
 

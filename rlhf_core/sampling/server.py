@@ -25,6 +25,7 @@ from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.endpoints.vllm_server import VLLMServer
 from rlhf_core.errors import ConfigError, EndpointError
 from rlhf_core.models.adapter_files import ADAPTER
+from rlhf_core.models.loading import model_folder
 from rlhf_core.models.trunk import Role, Trunk
 from rlhf_core.sampling.completion import probe_body, read_sample, reports_raw_logprobs, sample_body
 from rlhf_core.sampling.local import Sample, SamplingLimits
@@ -80,7 +81,9 @@ class ServerSampler:
 
         Raises:
             EndpointError: If an answer could not be had: then none is returned.
+            ValueError: If the trunk stands on another base than the server serves.
         """
+        self._refuse_other_base(trunk)
         name = from_rank_zero(partial(self._serve, trunk, role, prompts, limits))
         own = share_of_rank(range(len(prompts)))
         bodies = [
@@ -88,12 +91,18 @@ class ServerSampler:
             for place in own
             for seed in (seeds[place] if self.settings.send_seeds else [None] * len(seeds[place]))
         ]
-        replies = iter(asyncio.run(self._complete(bodies)))
-        drawn = {place: [read_sample(next(replies), limits) for _ in seeds[place]] for place in own}
+        answers = iter(self._read(asyncio.run(self._complete(bodies)), trunk, limits))
+        drawn = {place: [next(answers) for _ in seeds[place]] for place in own}
         samples = all_gather_mapping(drawn)
         if self.settings.sleep:
             from_rank_zero(self._server.sleep)
         return [samples[place] for place in range(len(prompts))]
+
+    def _refuse_other_base(self, trunk: Trunk) -> None:
+        """Refuse a trunk whose adapters would be loaded onto another base."""
+        name = str(trunk.language_model.name_or_path)
+        if model_folder(name) != self.base:
+            raise ValueError(f"the server samples for adapters on {self.base}, not on {name}")
 
     def close(self) -> None:
         """Unload the adapter, and remove its file; called on rank 0 alone, also after errors."""
@@ -119,6 +128,8 @@ class ServerSampler:
                 f"sampling.engine: the server at {self._server.url} serves {model.root}, and the "
                 f"policy stands on {self.base}; start it with --model {self.base}"
             )
+        if self.settings.sleep:  # until it is needed
+            self._server.sleep()
         return f"vllm {version}", model.name
 
     def _serve(
@@ -167,6 +178,17 @@ class ServerSampler:
                 "before the temperature; start it with --logprobs-mode processed_logprobs"
             )
         self._checked.add(temperature)
+
+    def _read(self, replies: Sequence[bytes], trunk: Trunk, limits: SamplingLimits) -> list[Sample]:
+        """Return the answer in each reply; one that cannot be used refuses all of them."""
+        vocabulary = trunk.vocabulary
+        try:
+            return [read_sample(reply, limits, vocabulary) for reply in replies]
+        except EndpointError as error:
+            raise EndpointError(
+                f"an answer of the vLLM server at {self._server.url} cannot be used, so none is "
+                f"kept: {error}"
+            ) from None
 
     async def _complete(self, bodies: Sequence[dict[str, Any]]) -> list[bytes]:
         """Return the reply to each request; the first failure for good ends all of them."""

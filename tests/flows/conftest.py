@@ -19,6 +19,7 @@ from flows.run import run_cycles
 from rlhf_core.config import Config, load_config
 from rlhf_core.identity import content_id
 from tests.conftest import ROOT
+from tests.fake_vllm import serve_here
 
 SMOKE = str(ROOT / "deploy" / "configs" / "smoke.yaml")
 
@@ -55,6 +56,15 @@ def smoke(folder: Path, *overrides: str) -> Config:
     """Return the smoke config with its store in a folder; overrides give it another line name."""
     name = [f"name=smoke-{content_id(overrides)[:8]}"] if overrides else []
     return load_config(SMOKE, [*places(folder)[1::2], *name, *overrides], environment={})
+
+
+STARTS_VLLM = "sampling.engine={kind: vllm, python: /opt/vllm/bin/python}"
+
+
+@pytest.fixture
+def vllm_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a server that samples as Solon does stand in for the one that Solon would start."""
+    monkeypatch.setattr("flows.service.vllm_process.vllm_server", serve_here)
 
 
 @pytest.fixture(scope="session")

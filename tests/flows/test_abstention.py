@@ -17,7 +17,7 @@ from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.loading import load_tokenizer
 from rlhf_core.records import ModelInput, Prompt, Revision, Split
 from rlhf_core.store import Store
-from tests.flows.conftest import smoke
+from tests.flows.conftest import STARTS_VLLM, smoke
 from tests.flows.test_pipeline import ids
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -109,6 +109,30 @@ def test_the_unknown_become_abstentions_up_to_their_share(
         assert first == [{"text": row["before"]}]
     (detail,) = store.query("SELECT detail FROM stage_runs WHERE stage = 'train_sft'")
     assert json.loads(detail["detail"])["abstentions"] == len(seeded)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("vllm_here")
+def test_an_engine_that_samples_alike_finds_the_same_unknown(tmp_path: Path):
+    """Its answers are those of this process, and so are the weights that are taught by them."""
+    shared = ("name=one", "compute.precision=fp32", "sampling.max_new_tokens=4")
+    texts, weights = [], []
+    for folder, engine in (("local", ()), ("remote", (STARTS_VLLM,))):
+        config = seeding(tmp_path / folder, *shared, *engine)
+        sft = run(config)
+        store = Store(config.store)
+        sql = "SELECT prompt_id, sample_index, token_ids FROM candidates ORDER BY ALL"
+        texts.append((store.query(sql), store.query("SELECT text FROM revisions ORDER BY ALL")))
+        weights.append((config.artifacts / "models" / sft / "model.safetensors").read_bytes())
+        (batch,) = store.query("SELECT DISTINCT sampling FROM candidates")
+        engine_settings = config.sampling.engine.of_base
+        as_sampled = config.sampling.model_copy(update={"engine": engine_settings})
+        cycle = Cycle(config=config, number=1, run_id="test")
+        assert batch["sampling"] == cycle.batch("base", as_sampled, "abstention").sampling
+    assert texts[0] == texts[1]
+    assert texts[0][0]
+    assert texts[0][1]
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.slow

@@ -1,12 +1,6 @@
-"""The engine of a cycle: its settings, its identity, and a server that Solon starts."""
+"""The engine of a cycle: its settings, its identity, and a cycle that samples on it."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +9,23 @@ from pydantic import ValidationError
 
 from flows.cycle import versions
 from flows.cycle.cycle import cycle_of
-from flows.cycle.engine import describe_engine, open_engine
-from flows.run import run_cycles
-from flows.service.vllm_process import vllm_server
+from flows.cycle.engine import (
+    check_base_engine,
+    describe_engine,
+    open_base_engine,
+    open_engine,
+)
+from flows.run import plan_run, run_cycles
 from rlhf_core.config.engine import EngineSettings
-from rlhf_core.errors import ConfigError, EndpointError
+from rlhf_core.errors import ConfigError
 from rlhf_core.records import RolloutRecord
 from rlhf_core.sampling.sampler import LOCAL
 from rlhf_core.store import Store
 from tests.conftest import ROOT
 from tests.flows.conftest import smoke
+from tests.rlhf_core.models.test_lora_folder import write_adapter
 
 URL = "sampling.engine={kind: vllm, url: 'http://127.0.0.1:1'}"
-HEALTHY = """
-import http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-    def log_message(self, *args):
-        pass
-port = int(sys.argv[sys.argv.index("--port") + 1])
-http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
-"""
-
-
-def environment_with(folder: Path, program: str) -> EngineSettings:
-    """Return settings whose Python runs that program instead of vLLM, with vLLM's arguments."""
-    (folder / "program.py").write_text(program)
-    python = folder / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {folder / "program.py"} "$@"\n')
-    python.chmod(0o755)
-    return EngineSettings(kind="vllm", python=str(python), start_seconds=60)
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(f"{url}/health", timeout=2).close()
-    except (urllib.error.URLError, ConnectionError):
-        return False
-    return True
 
 
 @pytest.mark.parametrize(
@@ -92,64 +63,47 @@ def test_the_engine_decides_candidates_and_policies_and_its_address_does_not(tmp
     assert "http://127.0.0.1:1" in describe_engine(remote)
 
 
-def test_a_server_lives_as_long_as_the_block(tmp_path: Path):
-    settings = environment_with(tmp_path, HEALTHY)
-    with vllm_server(settings, tmp_path, 16, tmp_path / "logs" / "log") as url:
-        assert answers(url)
-    assert not answers(url)
+SELECTION = "sft.selection={reward_model: owner/classifier}"
+ABSTENTION = "sft.abstention={judge: {kind: similarity}}"
+STARTED = "sampling.engine={kind: vllm, python: /opt/vllm/bin/python}"
 
 
-def test_a_server_that_ends_says_why(tmp_path: Path):
-    settings = environment_with(
-        tmp_path, "import sys; print(sys.argv); raise ValueError('no such model')"
+@pytest.mark.parametrize("samples", [SELECTION, ABSTENTION])
+def test_a_server_at_an_address_has_no_base_so_this_process_samples_and_says_so(
+    tmp_path: Path, samples: str, caplog: pytest.LogCaptureFixture
+):
+    """The address of a server trains no other SFT model; one that Solon starts samples for it."""
+    local, attached, started = (
+        smoke(tmp_path, "name=one", samples, *engine) for engine in ((), (URL,), (STARTED,))
     )
-    log = tmp_path / "log"
-    with (
-        pytest.raises(EndpointError, match=r"ended while it started \(ValueError: no such model\)"),
-        vllm_server(settings.model_copy(update={"sleep": True}), tmp_path, 20, log),
-    ):
-        pass
-    said = log.read_text()
-    for option in ("'--max-lora-rank', '32'", "'--enable-lora'", "'--enable-sleep-mode'"):
-        assert option in said
+    assert versions.sft(local).id == versions.sft(attached).id != versions.sft(started).id
+    assert "those of the base model by this process" in describe_engine(attached)
+    assert "by this process" not in describe_engine(smoke(tmp_path, URL))
+    assert "by this process" not in describe_engine(started)
+    with caplog.at_level("INFO"), open_base_engine(cycle_of(attached, 1)) as sampler:
+        assert sampler is LOCAL
+    assert "because http://127.0.0.1:1 serves the SFT model" in caplog.text
 
 
-def test_an_environment_that_is_missing_is_an_error(tmp_path: Path):
-    settings = EngineSettings(kind="vllm", python=str(tmp_path / "python"))
-    with (
-        pytest.raises(ConfigError, match="there is no"),
-        vllm_server(settings, tmp_path, 16, tmp_path / "log"),
-    ):
-        pass
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT reads a flag under its former name
+def test_a_base_that_is_an_adapter_cannot_be_served(tmp_path: Path):
+    write_adapter(tmp_path)
+    adapter = f"policy.model={tmp_path / 'adapter'}"
+    check_base_engine(smoke(tmp_path, adapter, ABSTENTION, URL))
+    config = smoke(tmp_path, adapter, ABSTENTION, STARTED)
+    for opens in (lambda: check_base_engine(config), lambda: plan_run(config)):
+        with pytest.raises(ConfigError, match=r"is a LoRA adapter.*`solon merge`"):
+            opens()
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from flows.service.vllm_process import vllm_server
-from rlhf_core.config.engine import EngineSettings
-folder = Path(sys.argv[1])
-settings = EngineSettings(kind="vllm", python=str(folder / "python"), start_seconds=60)
-with vllm_server(settings, folder, 16, folder / "log") as url:
-    print(url, flush=True)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.slow
-def test_a_server_ends_with_a_process_that_is_killed(tmp_path: Path):
-    environment_with(tmp_path, HEALTHY)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as parent:
-        assert parent.stdout
-        url = parent.stdout.readline().strip()
-        assert answers(url)
-        parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while answers(url) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not answers(url)
+RLOO = (
+    "training={algorithm: rloo, steps: 2, prompts_per_step: 4, samples_per_prompt: 2, "
+    "minibatches: 2, reward: {reward_model: 0, judges: [{kind: similarity}]}}"
+)
+"""Without a reward model: its rankings are ordered by ids, which tell what sampled the answers."""
+ANSWERS = """
+SELECT models.kind, candidates.prompt_id, sample_index, token_ids
+FROM candidates JOIN models ON models.id = model_id ORDER BY ALL"""
 
 
 @pytest.mark.slow
@@ -160,7 +114,7 @@ def test_a_cycle_samples_on_servers_that_it_starts(tmp_path: Path, server: str):
         f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.fake_vllm "$@"\n'
     )
     python.chmod(0o755)
-    shared = ("name=one", "policy.lora_rank=8", "compute.precision=fp32")
+    shared = ("name=one", "policy.lora_rank=8", "compute.precision=fp32", RLOO, ABSTENTION)
     engine = f"sampling.engine={{kind: vllm, python: {python}, importance_cap: null}}"
     metrics, texts = [], []
     for folder, own in (("local", ()), ("remote", (engine,))):
@@ -168,12 +122,14 @@ def test_a_cycle_samples_on_servers_that_it_starts(tmp_path: Path, server: str):
         run_cycles(config, 1, is_quiet=True)
         store = Store(config.store)
         rows = store.rows(RolloutRecord)
-        texts.append(sorted((row.step, row.row, row.text) for row in rows))
+        rollouts = sorted((row.step, row.row, row.text) for row in rows)
+        texts.append((rollouts, store.query(ANSWERS)))
         engines = {row.engine for row in rows}
         assert engines == {"vllm 0.0.fake" if own else "local"}
         found = store.query("SELECT name, step, value FROM metrics WHERE model_id LIKE 'policy-%'")
         metrics.append({(row["name"], row["step"]): row["value"] for row in found})
     assert texts[0] == texts[1]
+    assert {row["kind"] for row in texts[0][1]} == {"base", "sft", "policy"}
     assert metrics[0].keys() == metrics[1].keys()
     for key in metrics[0]:
         assert metrics[1][key] == pytest.approx(metrics[0][key], abs=1e-4), key

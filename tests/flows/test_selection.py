@@ -19,7 +19,7 @@ from rlhf_core.models.artifacts import ADAPTER_CONFIG
 from rlhf_core.records import InputRole, ModelKind, ModelVersion, Split
 from rlhf_core.store import Store, line_queries
 from tests.facts import prompt
-from tests.flows.conftest import smoke
+from tests.flows.conftest import STARTS_VLLM, smoke
 from tests.judges.models import tiny_classifier, tiny_reward_model
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -71,6 +71,24 @@ def test_a_reward_model_of_a_former_cycle_chooses_by_its_id(tmp_path: Path):
     assert versions.sft(config.model_copy(update={"sft": last_kept})).id != sft
     longer = config.sampling.model_copy(update={"max_new_tokens": 9})
     assert versions.sft(config.model_copy(update={"sampling": longer})).id != sft
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("vllm_here")
+def test_an_engine_that_samples_alike_chooses_the_same_weights_to_the_last_bit(tmp_path: Path):
+    shared = ("name=one", "compute.precision=fp32", "sampling.max_new_tokens=4")
+    found = []
+    for folder, engine in (("local", ()), ("remote", (STARTS_VLLM,))):
+        config = choosing(tmp_path / folder, tiny_classifier(), *shared, *engine)
+        sft = run(config)
+        recipe = json.loads(line_queries.model(Store(config.store), sft).recipe)
+        assert recipe["sampling"].get("engine") == ("vllm" if engine else None)
+        weights = (config.artifacts / "models" / sft / "model.safetensors").read_bytes()
+        found.append((weights, line_queries.metrics_of(Store(config.store), sft)))
+        assert not (config.artifacts / "engine").exists() or not any(
+            (config.artifacts / "engine").iterdir()
+        )
+    assert found[0] == found[1]
 
 
 def test_the_prompts_set_aside_are_drawn_by_hash(tmp_path: Path):

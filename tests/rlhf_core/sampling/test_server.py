@@ -1,6 +1,9 @@
 """Sampling on a server with vLLM's protocol; test_vllm.py uses the real one."""
 
 import json
+import math
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,14 +14,17 @@ import torch
 
 from rlhf_core.algorithms.online import add_critic, train_online
 from rlhf_core.algorithms.rollouts import RolloutStep
+from rlhf_core.algorithms.selection import Trial
+from rlhf_core.algorithms.sft import SELECTION_SCORE, train_sft
 from rlhf_core.config.engine import EngineSettings
 from rlhf_core.config.training import PPOSettings, RLOOSettings
-from rlhf_core.config.tree import SamplingSettings
+from rlhf_core.config.tree import SamplingSettings, SFTSettings
 from rlhf_core.errors import ConfigError, EndpointError, TrainingError
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.loading import locate
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
-from rlhf_core.sampling.completion import read_sample
+from rlhf_core.sampling.completion import read_sample, reports_raw_logprobs
 from rlhf_core.sampling.local import Sample, SamplingLimits
 from rlhf_core.sampling.sampler import LOCAL, Sampler, limits_of
 from rlhf_core.sampling.server import ServerSampler
@@ -36,6 +42,8 @@ STEPS = {
     "missing_eos_score": None,  # no answer of six tokens ends
 }
 LIMITS = SamplingLimits(3, 1.0, frozenset({2}), 0)
+VOCABULARY = 259
+"""Tokens that the tiny model knows."""
 
 
 class Place:
@@ -136,6 +144,24 @@ def test_ppo_on_a_server_that_samples_alike_is_ppo_to_the_last_bit(
     assert list(place.folder.iterdir()) == []
 
 
+def test_weights_that_a_server_tries_are_chosen_to_the_last_bit(new_trunk: NewTrunk, place: Place):
+    """Fine-tuning with a trial after each of two epochs; each trial loads the weights anew."""
+    demonstrations = [TokenSequence(tuple(prompt), (5, 6, 2)) for prompt in PROMPTS]
+    settings = SFTSettings(epochs=2, prompts_per_step=2, learning_rate=0.01)
+    sampling = SamplingSettings(max_new_tokens=6)
+    chosen, scores = [], []
+    for sampler in (LOCAL, place.sampler()):
+        trunk = new_trunk()
+        trial = Trial(PROMPTS[:2], share_of_low, sampling, 1, None, sampler)
+        steps = list(train_sft(trunk, demonstrations, settings, 1, trial=trial))
+        scores.append([step.metrics.get(SELECTION_SCORE) for step in steps])
+        chosen.append(trunk.parameters(Role.SFT))
+    assert scores[0] == scores[1]
+    assert [score is not None for score in scores[0]] == [False, True, False, True]
+    assert all(map(torch.equal, *chosen))
+    assert len(place.fake.bodies("/v1/load_lora_adapter")) == 2
+
+
 def test_equal_weights_are_loaded_once_and_the_base_never(place: Place, model: Trunk):
     model.copy_role(Role.POLICY, Role.CHAMPION)
     sampler = place.sampler()
@@ -171,6 +197,14 @@ def test_an_engine_with_another_model_is_refused(trunk: Trunk, place: Place):
     settings = RLOOSettings(algorithm="rloo", steps=1, prompts_per_step=2, samples_per_prompt=2)
     with pytest.raises(TrainingError, match=r"0\.60 nats a token: it serves another model"):
         train(trunk, place.sampler(), place.settings(), settings)
+
+
+def test_a_trunk_on_another_base_than_the_served_one_is_refused(place: Place, tmp_path: Path):
+    """Its adapter would be loaded onto the served base, whose answers would pass for its own."""
+    shutil.copytree(TINY, tmp_path / "other")
+    other, sampler = open_trunk(str(tmp_path / "other"), FP32, 4), place.sampler()
+    with pytest.raises(ValueError, match=f"adapters on {TINY}, not on {tmp_path / 'other'}"):
+        ask(other, sampler, Role.REFERENCE)
 
 
 def test_a_server_of_another_model_is_refused(place: Place):
@@ -245,7 +279,8 @@ def test_log_probabilities_from_before_the_temperature_are_refused(model: Trunk,
 def test_a_colocated_server_sleeps_between_samplings(model: Trunk, place: Place):
     ask(model, place.sampler(sleep=True, send_seeds=False), Role.REFERENCE)
     paths = [path for path, _ in place.fake.calls]
-    assert paths == ["/wake_up", "/wake_up", *["/v1/completions"] * 2, "/sleep?level=1"]
+    sampling = ["/wake_up", *["/v1/completions"] * 2, "/sleep?level=1"]
+    assert paths == ["/wake_up", "/sleep?level=1", *sampling]
     assert "seed" not in place.fake.bodies("/v1/completions")[0]
 
 
@@ -266,38 +301,73 @@ def reply(**changes: Any) -> bytes:
 
 def test_an_answer_ends_with_its_end_token_or_at_its_limit():
     expected = Sample((5, 6, 2), (-0.5, -1.0, -2.0), "eos")
-    assert read_sample(reply(), LIMITS) == expected
-    assert read_sample(reply(finish_reason="length"), LIMITS) == expected
-    cut = read_sample(reply(token_ids=[5, 6, 7], finish_reason="length"), LIMITS)
+    assert read_sample(reply(), LIMITS, VOCABULARY) == expected
+    assert read_sample(reply(finish_reason="length"), LIMITS, VOCABULARY) == expected
+    cut = read_sample(reply(token_ids=[5, 6, 9], finish_reason="length"), LIMITS, VOCABULARY)
     assert cut.finish_reason == "length"
+    certain = reply(logprobs={"token_logprobs": [0, 1e-7, -2.0]})  # rounding
+    assert read_sample(certain, LIMITS, VOCABULARY).logprobs == (0.0, 1e-7, -2.0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"token_ids": None}, "no token ids; vLLM does from"),
-        ({"logprobs": None}, "do not fit"),
-        ({"logprobs": {"token_logprobs": [-0.5, -1.0]}}, "do not fit"),
-        ({"logprobs": {"token_logprobs": [-0.5, None, -2.0]}}, "do not fit"),
-        ({"token_ids": [5, 2, 6]}, "goes on after its end"),
-        ({"token_ids": [], "logprobs": {"token_logprobs": []}}, "is empty"),
-        ({"token_ids": [5, 6, 7]}, "ended an answer after 3 of 3"),
-        (
-            {
-                "token_ids": [5],
-                "logprobs": {"token_logprobs": [-0.5]},
-                "finish_reason": "length",
-            },
-            "--max-model-len",
-        ),
-    ],
-)
+UNUSABLE = [
+    ({"token_ids": None}, "no token ids; vLLM does from"),
+    ({"logprobs": None}, "no log-probabilities of its tokens"),
+    ({"logprobs": {"token_logprobs": [-0.5, -1.0]}}, "3 tokens with 2 log-probabilities"),
+    ({"token_ids": [5, 2]}, "2 tokens with 3 log-probabilities"),
+    ({"logprobs": {"token_logprobs": [-0.5, None, -2.0]}}, "None as a log-probability"),
+    ({"logprobs": {"token_logprobs": [-0.5, math.nan, -2.0]}}, "nan as a log-probability.*--dtype"),
+    ({"logprobs": {"token_logprobs": [-math.inf, -1.0, -2.0]}}, "-inf as a log-probability"),
+    ({"logprobs": {"token_logprobs": [-0.5, 3.0, -2.0]}}, r"3\.0 as a log-probability"),
+    ({"token_ids": [5, VOCABULARY, 2]}, "the token 259, and the policy knows the tokens 0 to 258"),
+    ({"token_ids": [-1, 6, 2]}, "the token -1"),
+    ({"token_ids": ["5", 6, 2]}, "the token '5'"),
+    ({"finish_reason": "abort"}, r"broke an answer off after 3 tokens \(finish_reason 'abort'"),
+    ({"finish_reason": None}, "finish_reason None, and a whole answer has stop or length"),
+    ({"token_ids": [5, 2, 6]}, "goes on after its end"),
+    ({"token_ids": [], "logprobs": {"token_logprobs": []}}, "is empty"),
+    ({"token_ids": [5, 6, 7]}, "ended an answer after 3 of 3"),
+    (
+        {"token_ids": [5], "logprobs": {"token_logprobs": [-0.5]}, "finish_reason": "length"},
+        "--max-model-len",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), UNUSABLE)
 def test_a_reply_without_a_whole_answer_is_an_error(changes: dict[str, Any], reason: str):
     with pytest.raises(EndpointError, match=reason):
-        read_sample(reply(**changes), LIMITS)
+        read_sample(reply(**changes), LIMITS, VOCABULARY)
+
+
+@pytest.mark.parametrize(("changes", "reason"), UNUSABLE)
+def test_an_answer_that_cannot_be_used_trains_nothing(
+    model: Trunk, place: Place, changes: dict[str, Any], reason: str
+):
+    """The second of two answers is spoilt; the sampler returns neither."""
+    assert model.vocabulary == VOCABULARY
+    whole, spoilt = json.loads(reply()), json.loads(reply(**changes))
+    replies = iter([(200, whole), (200, spoilt)])
+    place.fake.refuse = lambda path, body: next(replies) if "completions" in path else None
+    sampler = place.sampler(concurrency=1)
+    place_of_server = re.escape(f"server at http://127.0.0.1:{place.http.server_port} ")
+    with pytest.raises(EndpointError, match=f"{place_of_server}cannot be used.*{reason}"):
+        sampler.sample(model, Role.REFERENCE, PROMPTS[:1], [[7, 8]], LIMITS)
+
+
+def test_a_reply_that_is_cut_off_in_mid_transfer_is_an_error(model: Trunk, place: Place):
+    place.fake.sends_half = True
+    with pytest.raises(EndpointError, match="left an answer out, so none is kept"):
+        ask(model, place.sampler(), Role.REFERENCE)
+
+
+@pytest.mark.parametrize("tops", [{"5": math.nan, "6": -1.0}, {"5": None, "6": -1.0}])
+def test_a_probe_without_numbers_is_an_error(tops: dict[str, Any]):
+    probe = reply(logprobs={"top_logprobs": [tops]})
+    with pytest.raises(EndpointError, match="are no log-probabilities"):
+        reports_raw_logprobs(probe, probe)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"choices": []}', b'{"choices": [1]}'])
 def test_a_reply_that_is_no_completion_is_an_error(content: bytes):
     with pytest.raises(EndpointError, match="no completion"):
-        read_sample(content, LIMITS)
+        read_sample(content, LIMITS, VOCABULARY)
