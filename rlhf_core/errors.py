@@ -18,6 +18,7 @@ SolonError
 ├── TrainingError         training cannot continue (no data, loss not finite)
 ├── TimeLimitError        a stage took longer than service.stage_timeout_hours
 ├── LostProcessError      another rank of a distributed run ended
+├── FailedRankError       another rank failed at what all ranks do together
 ├── ChampionChangedError  a rollback changed the champion of a cycle that is under way
 └── EndpointError         a remote model gave no usable answer
     ├── BudgetError         … the call was not sent, because it would exceed the budget
@@ -95,6 +96,10 @@ class TimeLimitError(SolonError):
 
 
 class LostProcessError(SolonError):
+    pass
+
+
+class FailedRankError(SolonError):
     pass
 
 

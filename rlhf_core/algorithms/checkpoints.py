@@ -11,7 +11,9 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -19,14 +21,18 @@ from typing import Protocol
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.state_dict_loader import load as load_shards
 from torch.distributed.checkpoint.state_dict_saver import save as save_shards
+from torch.distributed.checkpoint.storage import WriteResult
 from torch.distributed.tensor import DTensor
+from torch.futures import Future
 
 from rlhf_core.distributed.folders import shared_whole_folder
-from rlhf_core.distributed.ranks import from_rank_zero, rank, world_size
+from rlhf_core.distributed.ranks import failing_together, from_rank_zero, rank, world_size
 from rlhf_core.distributed.sharding import as_shard_of, rows_of_rank
 from rlhf_core.files.whole import whole_folder
 from rlhf_core.models.sequences import TokenSequence
@@ -144,18 +150,13 @@ class Checkpoints:
         target, state = self.folder / f"step-{step:08d}", training.state()
         if any(isinstance(tensor, DTensor) for tensor in state.values()):
             with shared_whole_folder(target) as unfinished:
-                save_shards(state, checkpoint_id=unfinished)
+                with _first_failure():
+                    save_shards(state, storage_writer=_ShardWriter(unfinished))
                 if rank() == 0:
                     (unfinished / NUMBERS).write_text(json.dumps(numbers))
-        elif rank() == 0:
-            with whole_folder(target) as unfinished:
-                save_file(state, unfinished / TENSORS)
-                (unfinished / NUMBERS).write_text(json.dumps(numbers))
-        if rank() > 0:
-            return
-        for older in self._folders():
-            if older != target:
-                shutil.rmtree(older)
+        else:
+            from_rank_zero(partial(_write_whole, target, state, numbers))
+        from_rank_zero(partial(self._remove_all_but, target))
 
     def resume(self, training: TrainingState) -> tuple[int, dict[str, float]]:
         """Load the last checkpoint into the parts, if there is one.
@@ -167,11 +168,11 @@ class Checkpoints:
         if not folders:
             return 0, {}
         last = folders[-1]
-        if (last / TENSORS).exists():
-            training.load(training.shard(load_file(last / TENSORS)))
-        else:
-            training.load(_read_shards(last, training))
-        numbers = json.loads((last / NUMBERS).read_text())
+        with failing_together():
+            numbers = json.loads((last / NUMBERS).read_text())
+            is_whole = (last / TENSORS).exists()
+            whole = training.shard(load_file(last / TENSORS)) if is_whole else {}
+        training.load(whole if is_whole else _read_shards(last, training))
         return int(last.name.removeprefix("step-")), numbers
 
     def clear(self) -> None:
@@ -179,19 +180,54 @@ class Checkpoints:
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _remove_all_but(self, last: Path) -> None:
+        for folder in self._folders():
+            if folder != last:
+                shutil.rmtree(folder)
+
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder is not None else []
 
 
+def _write_whole(target: Path, state: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+    with whole_folder(target) as unfinished:
+        save_file(dict(state), unfinished / TENSORS)
+        (unfinished / NUMBERS).write_text(json.dumps(numbers))
+
+
 def _read_shards(folder: Path, training: TrainingState) -> dict[str, Tensor]:
     """Return the state in a sharded checkpoint; each rank reads what it holds."""
-    sizes = FileSystemReader(folder).read_metadata().state_dict_metadata
-    tensors = {key: size for key, size in sizes.items() if isinstance(size, TensorStorageMetadata)}
-    state = training.empty(tensors)
-    with warnings.catch_warnings():
+    with failing_together():
+        sizes = FileSystemReader(folder).read_metadata().state_dict_metadata
+        state = training.empty(
+            {key: size for key, size in sizes.items() if isinstance(size, TensorStorageMetadata)}
+        )
+    with warnings.catch_warnings(), _first_failure():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")  # on purpose, alone
         load_shards(state, checkpoint_id=folder, no_dist=world_size() == 1)
     return state
+
+
+class _ShardWriter(FileSystemWriter):
+    """Writer of a rank's shards that raises the system's error, which PyTorch hides by its own."""
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """Raise the error of the first rank that failed, on all ranks, instead of PyTorch's report."""
+    try:
+        yield
+    except CheckpointException as report:
+        error, _ = report.failures[min(report.failures)]
+        raise error from None
 
 
 NO_CHECKPOINTS = Checkpoints()

@@ -3,7 +3,8 @@
 Under torchrun rank 0 runs the stages, and it alone has Prefect, the store, the judges and the
 screen. It makes the expensive calls through `on_all_ranks`: every other rank receives the function
 and its arguments, makes the same call in lockstep, keeps the result and waits for the next call.
-These ranks know neither the config nor the store. They end with rank 0, or when any rank fails.
+These ranks know neither the config nor the store. They end with rank 0, or when any rank fails by
+itself; a call that fails on all ranks leaves them waiting for the next one.
 
 The result of such a call (a trunk, a reward) may be an argument of a later one: each rank then uses
 its own. All other arguments travel as pickles, so they are plain data; files must be readable from
@@ -24,6 +25,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from rlhf_core.distributed import ranks
 from rlhf_core.distributed.launch import launched_world_size
+from rlhf_core.errors import FailedRankError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -135,7 +137,10 @@ def follow() -> None:
         for number in call.freed:
             del results[number]
         gc.collect()
-        results[call.number] = _repeat(call, results)
+        try:
+            results[call.number] = _repeat(call, results)
+        except FailedRankError:
+            results[call.number] = None  # rank 0 has an error, too, and decides what comes next
     ranks.leave_ranks()
 
 

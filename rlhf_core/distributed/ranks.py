@@ -8,14 +8,15 @@ nothing here costs anything. `torchrun` starts the ranks; collective.py says how
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as distributed
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from rlhf_core.distributed.launch import launched_world_size
-from rlhf_core.errors import LostProcessError
+from rlhf_core.errors import ConfigError, FailedRankError, LostProcessError, SolonError
 
 Item = TypeVar("Item")
 COMPUTE_TIMEOUT = timedelta(hours=2)
@@ -25,6 +26,8 @@ LEADER_TIMEOUT = timedelta(days=365)
 They notice at once when another rank ends, whatever the timeout."""
 
 _leader_groups: list[distributed.ProcessGroup] = []
+_meshes: dict[tuple[str, int], DeviceMesh] = {}
+"""The meshes so far, since each of several replicas has process groups of its own."""
 _is_alone = False
 
 
@@ -46,6 +49,7 @@ def leave_ranks() -> None:
     gloo's threads would abort a process that ends while they still run.
     """
     _leader_groups.clear()
+    _meshes.clear()
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -75,6 +79,33 @@ def rank() -> int:
     return distributed.get_rank() if world_size() > 1 else 0
 
 
+def mesh_of_ranks(device_type: str, replicas: int = 1) -> DeviceMesh:
+    """Return all ranks as a mesh that shards a model; all ranks call this at the same time.
+
+    Args:
+        device_type: cpu or cuda.
+        replicas: Groups of successive ranks, each of which holds all shards.
+
+    Returns:
+        One row of ranks, or a row for each replica.
+
+    Raises:
+        ConfigError: If the ranks disagree about the replicas.
+    """
+    if all_reduce_max(replicas) != -all_reduce_max(-replicas):
+        raise ConfigError(
+            "compute.shard = 'node' needs equally many processes on each machine; give torchrun "
+            "the same --nproc-per-node on all of them, or set it to true"
+        )
+    if replicas == 1:
+        return init_device_mesh(device_type, (world_size(),))
+    key = (device_type, replicas)
+    if key not in _meshes:
+        shape = (replicas, world_size() // replicas)
+        _meshes[key] = init_device_mesh(device_type, shape, mesh_dim_names=("replicate", "shard"))
+    return _meshes[key]
+
+
 def share_of_rank(items: Sequence[Item]) -> list[Item]:
     """Return the items that are this rank's work: every n-th one of n ranks."""
     return list(items[rank() :: world_size()])
@@ -84,16 +115,54 @@ def from_rank_zero(compute: Callable[[], Item]) -> Item:
     """Return what `compute` returns on rank 0, the only rank that calls it, on every rank.
 
     The other ranks wait for rank 0, without a practical timeout.
+
+    Raises:
+        FailedRankError: On the other ranks, if `compute` raises an error on rank 0.
     """
     if world_size() == 1:
         return compute()
-    results: list[Any] = [None]
+    result: Item | None = None
+    failure: Exception | None = None
     if rank() == 0:
         with alone():
-            results = [compute()]
+            try:
+                result = compute()
+            except Exception as error:
+                failure = error
+    outcome: list[Any] = [result, _reason(failure)]
     with _connection_errors():
-        distributed.broadcast_object_list(results, src=0, group=_leader_groups[0])
-    return results[0]
+        distributed.broadcast_object_list(outcome, src=0, group=_leader_groups[0])
+    if failure is not None:
+        raise failure
+    result, reason = outcome
+    if reason is not None:
+        raise FailedRankError(f"rank 0 failed: {reason}")
+    return cast(Item, result)
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Raise an error on all ranks at the end of the block if any of them fails inside it.
+
+    All ranks enter the block. Inside it they make no collective call, or none that a rank which
+    fails would leave out: the others would wait for it.
+
+    Raises:
+        FailedRankError: On a rank that has not failed itself; the message is that of one that has.
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except LostProcessError:
+        raise
+    except Exception as error:
+        failure = error
+    reasons = _all_gather(_reason(failure))
+    if failure is not None:
+        raise failure
+    for number, reason in enumerate(reasons):
+        if reason is not None:
+            raise FailedRankError(f"rank {number} failed: {reason}")
 
 
 def all_reduce(part: Tensor) -> Tensor:
@@ -126,12 +195,12 @@ def any_rank(is_true: bool) -> bool:
     return any(_all_gather(is_true))
 
 
-def all_reduce_max(own: int) -> int:
-    """Return the largest of the ranks' numbers."""
+def all_reduce_max(own: int, group: distributed.ProcessGroup | None = None) -> int:
+    """Return the largest of the ranks' numbers; with a group, of its ranks'."""
     number = torch.tensor(own)
     if world_size() > 1:
         with _connection_errors():
-            distributed.all_reduce(number, distributed.ReduceOp.MAX)
+            distributed.all_reduce(number, distributed.ReduceOp.MAX, group=group)
     return int(number)
 
 
@@ -142,6 +211,14 @@ def _all_gather(own: Item) -> list[Item]:
     with _connection_errors():
         distributed.all_gather_object(gathered, own)
     return gathered
+
+
+def _reason(failure: Exception | None) -> str | None:
+    """Return an error in one line, for the other ranks; None without one."""
+    if failure is None:
+        return None
+    kind = "" if isinstance(failure, SolonError) else f"{type(failure).__name__}: "
+    return kind + next(iter(str(failure).splitlines()), "")
 
 
 @contextmanager

@@ -22,9 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from safetensors import SafetensorError
+
 from rlhf_core.errors import DataFileError
 
 UNFINISHED = re.compile(r"\.solon-[0-9a-f]{32}\.partial")
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,7 +50,7 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[BinaryIO]:
             it must be new; or if the disk is full.
     """
     _check_target(path, is_new)
-    with _writing(path):
+    with describing_write_errors(path):
         unfinished, descriptor = _create_file(path.parent)
         try:
             # Closed here and not by the caller: the lock must hold until the file is renamed.
@@ -85,7 +88,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         DataFileError: If its parent cannot be written to, or the disk is full.
     """
-    with _writing(folder):
+    with describing_write_errors(folder):
         with _refused():
             folder.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(folder.parent) as unfinished:
@@ -161,10 +164,14 @@ def _exists(path: Path) -> DataFileError:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn an OSError into one line that says why a path cannot be written."""
+def describing_write_errors(path: Path) -> Iterator[None]:
+    """Raise a DataFileError that says what to do where a path cannot be written.
+
+    Other errors pass. safetensors reports those of the system in its own error's text alone.
+    """
     try:
-        yield
+        with _system_errors():
+            yield
     except _CannotWrite as error:
         raise DataFileError(
             f"{path} cannot be written: {error.strerror}; name a file in a folder that exists "
@@ -176,6 +183,19 @@ def _writing(path: Path) -> Iterator[None]:
         raise DataFileError(
             f"{path} cannot be written: {error.strerror}; free space there and run again"
         ) from None
+
+
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raise the OSError that safetensors names in the text of its own error."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = SYSTEM_ERROR.search(str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number)) from error
 
 
 class _CannotWrite(OSError):

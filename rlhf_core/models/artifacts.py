@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.distributed.folders import shared_whole_folder
-from rlhf_core.distributed.ranks import any_rank, from_rank_zero, rank
+from rlhf_core.distributed.ranks import any_rank, failing_together, from_rank_zero, rank
 from rlhf_core.distributed.sharding import is_sharded, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_files import ADAPTER_CONFIG, adapter_base
@@ -128,9 +128,9 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     complete_generation_config(model, tokenizer)
     with shared_whole_folder(folder) as unfinished:
         write_model(model, unfinished)
-        if rank() == 0:
-            tokenizer.save_pretrained(unfinished)
-        any_rank(False)  # until rank 0 has written
+        with failing_together():
+            if rank() == 0:
+                tokenizer.save_pretrained(unfinished)
         require_saved(folder, unfinished, model)
 
 
@@ -160,11 +160,11 @@ def _save_role(trunk: Trunk, role: Role, folder: Path, base: Path) -> None:
         complete_generation_config(model, trunk.tokenizer)
     with shared_whole_folder(folder) as unfinished:
         trunk.roles.write(role, unfinished, base)
-        if rank() == 0:
-            if role in HEADED:
-                save_file(trunk.heads[role].state_dict(), unfinished / HEAD, NORMALISED)
-            trunk.tokenizer.save_pretrained(unfinished)
-        any_rank(False)  # until rank 0 has written
+        with failing_together():
+            if rank() == 0:
+                if role in HEADED:
+                    save_file(trunk.heads[role].state_dict(), unfinished / HEAD, NORMALISED)
+                trunk.tokenizer.save_pretrained(unfinished)
         whole = trunk.roles.model(role)
         if whole is None:
             _require_saved_adapter(folder, unfinished, trunk, role)
@@ -193,7 +193,8 @@ def require_saved(folder: Path, unfinished: Path, model: PreTrainedModel) -> Non
         TrainingError: If the saved model does not answer as the one in memory does.
     """
     if is_sharded(model) or StoredWeights(unfinished).holds(model):
-        different = first_difference(model, unfinished)
+        with failing_together():
+            different = first_difference(model, unfinished)
         saved = sharing_weights(str(unfinished), model)
     else:
         saved = load_language_model(str(unfinished), model.dtype, model.device)
