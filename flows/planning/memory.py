@@ -35,7 +35,7 @@ def memory_warning(config: Config, compute: Compute) -> str:
     """
     memory = device_bytes(compute.device, local_world_size())
     size = model_size(config.policy.model, config.policy.lora_targets)
-    return describe_fit(size, roles_of(config.training), _training_of(config, compute), memory)
+    return describe_fit(size, roles_of(config.training), training_of(config, compute), memory)
 
 
 def describe_fit(
@@ -68,15 +68,18 @@ def roles_of(settings: TrainingSettings) -> TrainedRoles:
     return TrainedRoles(trained=1 + is_separate, read=1, averages=int(averages))
 
 
-def _training_of(config: Config, compute: Compute) -> TrainingMemory:
-    is_sharded = config.compute.shard and launched_world_size() > 1
+def training_of(config: Config, compute: Compute) -> TrainingMemory:
+    """Return what decides how much memory a config's training takes on each device."""
+    shard, ranks = config.compute.shard, launched_world_size()
+    is_sharded = bool(shard) and ranks > 1
+    sharded_over = local_world_size() if shard == "node" else ranks
     tokens = compute.tokens_per_microbatch
     return TrainingMemory(
         lora_rank=config.policy.lora_rank,
         # What is not sharded halves its micro-batches by itself when memory runs out.
         tokens=tokens if is_sharded else min(tokens, SMALL_MICROBATCH),
         is_checkpointed=compute.gradient_checkpointing,
-        ranks=launched_world_size() if is_sharded else 1,
+        ranks=sharded_over if is_sharded else 1,
         is_half=compute.dtype.itemsize == 2,
     )
 

@@ -203,10 +203,12 @@ class ComputeSettings(Settings):
     gradient_checkpointing: bool = False
     """Keep only each layer's input for the backward pass and recompute the rest: a third more time,
     and micro-batches can be several times as large."""
-    shard: bool = False
+    shard: bool | Literal["node"] = False
     """Shard the layers of every model in training across the ranks (torchrun) instead of copying
     them: slower, for models that do not fit one GPU. With full weights (policy.weights) gradients
-    and the optimizer's state are sharded, too. Running out of memory is then an error."""
+    and the optimizer's state are sharded, too. Running out of memory is then an error. node shards
+    across the ranks of each machine, and every machine holds a copy: more memory, but layers do
+    not travel between machines."""
     checkpoint_every: PositiveInt = 5
     """Training steps between two checkpoints; an interrupted training resumes from the last one and
     arrives at the same weights."""

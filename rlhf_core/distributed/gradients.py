@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from rlhf_core.distributed.ranks import all_reduce, world_size
-from rlhf_core.distributed.sharding import own_shard
+from rlhf_core.distributed.sharding import is_first_replica, own_shard
 
 NEVER_ZERO = 1e-6
 """Added to a norm before it divides, as in `torch.nn.utils.clip_grad_norm_`."""
@@ -41,11 +41,13 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> float
         The norm of the gradients of all parameters, each counted once, so the same on every rank.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    sharded = [own_shard(gradient) for gradient in gradients if isinstance(gradient, DTensor)]
-    if not sharded:
+    shards = [gradient for gradient in gradients if isinstance(gradient, DTensor)]
+    if not shards:
         return float(nn.utils.clip_grad_norm_(parameters, max_norm))
+    sharded = [own_shard(gradient) for gradient in shards]
+    counted = [own_shard(gradient) for gradient in shards if is_first_replica(gradient)]
     replicated = [gradient for gradient in gradients if not isinstance(gradient, DTensor)]
-    square = all_reduce(_norm(sharded).square())
+    square = all_reduce(_norm(counted).square().to(sharded[0].device))
     if replicated:
         square = square + _norm(replicated).square()
     norm = square.sqrt()

@@ -62,7 +62,7 @@ class AdapterRoles(Roles):
         if compute.device.type == "cpu" and not compute.shard:
             speed_up_norms(self.base)
         if compute.shard:
-            shard_model(self.base, compute.device, compute.dtype)
+            shard_model(self.base, compute.device, compute.dtype, compute.replicas)
             fill(self.base)
         self._lora = use_fused_linears(
             LoraConfig(

@@ -11,7 +11,7 @@ import torch
 
 from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.distributed.launch import local_rank, local_world_size
-from rlhf_core.distributed.ranks import world_size
+from rlhf_core.distributed.ranks import rank, world_size
 from rlhf_core.errors import ConfigError
 
 # Instructions that multiply bf16 directly. Without them a CPU emulates bf16, which is slower.
@@ -38,7 +38,9 @@ class Compute:
     gradient_checkpointing: bool = False
     """True if a backward pass recomputes the activations inside each layer."""
     shard: bool = False
-    """True if the layers of a trunk are sharded over all ranks."""
+    """True if the layers of a trunk are sharded over the ranks."""
+    replicas: int = 1
+    """Groups of ranks, each of which holds all shards; 1 shards over all ranks."""
 
     @property
     def forward_tokens(self) -> int:
@@ -67,7 +69,8 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     rank chooses its own GPU.
 
     Raises:
-        ConfigError: If the device is not available, or is one GPU for several ranks.
+        ConfigError: If the device is not available, or is one GPU for several ranks; or if models
+            are sharded within machines that do not run equally many ranks.
     """
     device = _device(settings.device)
     if device.type == "cpu":
@@ -82,11 +85,12 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     return Compute(
         device,
         dtype,
-        settings.tokens_per_microbatch or default_tokens(device, settings.shard),
+        settings.tokens_per_microbatch or default_tokens(device, bool(settings.shard)),
         reason,
         settings.share_prompts,
         settings.gradient_checkpointing,
-        settings.shard and world_size() > 1,
+        bool(settings.shard) and world_size() > 1,
+        _machines() if settings.shard == "node" and world_size() > 1 else 1,
     )
 
 
@@ -151,6 +155,18 @@ def _gpu_of_rank(name: str) -> str:
             f"--nproc-per-node {gpus}"
         )
     return f"cuda:{local_rank()}"
+
+
+def _machines() -> int:
+    """Return the number of machines, each with the same number of ranks, one after another."""
+    ranks, local = world_size(), local_world_size()
+    if ranks % local != 0 or rank() % local != local_rank():
+        raise ConfigError(
+            f"compute.shard = 'node' needs equally many processes on each machine, and this one "
+            f"has {local} of {ranks}; give torchrun the same --nproc-per-node on all of them, or "
+            "set it to true"
+        )
+    return ranks // local
 
 
 def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:

@@ -135,7 +135,8 @@ class FullRoles(Roles):
 
     def _shard(self, model: PreTrainedModel, fill: Fill) -> None:
         if self._compute.shard:
-            shard_model(model, self._compute.device, self._compute.dtype)
+            compute = self._compute
+            shard_model(model, compute.device, compute.dtype, compute.replicas)
             fill(model)
 
     def _in_precision(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from rlhf_core.distributed.ranks import rank
+from rlhf_core.distributed.ranks import failing_together, rank
 from rlhf_core.distributed.sharding import (
     as_shard_of,
     gathered,
@@ -27,7 +27,7 @@ from rlhf_core.distributed.sharding import (
     own_shard,
     reshard,
     rows_of_rank,
-    shard_model,
+    shard_alike,
 )
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.device import Compute
@@ -192,9 +192,10 @@ def sharing_weights(name: str, model: PreTrainedModel) -> PreTrainedModel:
         name: Folder of the config.
         model: Whole, or sharded; then all ranks call this.
     """
-    other = empty_model(name, model.dtype)
+    with failing_together():
+        other = empty_model(name, model.dtype)
     if is_sharded(model):
-        shard_model(other, model.device, model.dtype)
+        shard_alike(other, model)
     weights = unique_weights(model)
     assign(other, {names: own_shard(weight.detach()) for names, weight in weights})
     other.to(model.device)  # type: ignore[arg-type]  # their wrapper hides `to`
@@ -216,16 +217,26 @@ def write_model(model: PreTrainedModel, folder: Path) -> None:
     names = [_file_name(number, len(files)) for number in range(1, len(files) + 1)]
     for name, weights in zip(names, files, strict=True):
         whole = {weight_name: gathered(weight.detach()) for weight_name, weight in weights.items()}
+        with failing_together():
+            if rank() == 0:
+                cpu = {key: weight.cpu().contiguous() for key, weight in whole.items()}
+                save_file(cpu, folder / name, {"format": "pt"})
+    with failing_together():
         if rank() == 0:
-            cpu = {weight_name: weight.cpu().contiguous() for weight_name, weight in whole.items()}
-            save_file(cpu, folder / name, {"format": "pt"})
-    if rank() > 0:
-        return
+            _write_index(dict(zip(names, files, strict=True)), folder)
+            _write_config(model, folder)
+
+
+def _write_index(files: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
+    """Write which of several files holds each weight."""
     if len(files) > 1:
-        places = {key: name for name, keys in zip(names, files, strict=True) for key in keys}
-        total = sum(_size(weight) for weights in files for weight in weights.values())
+        places = {key: name for name, weights in files.items() for key in weights}
+        total = sum(_size(weight) for weights in files.values() for weight in weights.values())
         index = {"metadata": {"total_size": total}, "weight_map": places}
         (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def _write_config(model: PreTrainedModel, folder: Path) -> None:
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
     model.config.save_pretrained(folder)

@@ -165,7 +165,7 @@ class Trunk:
         Yields:
             The indices of the sequences in a micro-batch, and the micro-batch.
         """
-        return self._batches_of_rank(sequences, self.compute.tokens_per_microbatch)
+        return self._batches_of_rank(sequences, self.compute.tokens_per_microbatch, True)
 
     def forward_batches(
         self, sequences: Sequence[TokenSequence]
@@ -175,13 +175,13 @@ class Trunk:
         Yields:
             The indices of the sequences in a micro-batch, and the micro-batch.
         """
-        return self._batches_of_rank(sequences, self.compute.forward_tokens)
+        return self._batches_of_rank(sequences, self.compute.forward_tokens, False)
 
     def _batches_of_rank(
-        self, sequences: Sequence[TokenSequence], tokens: int
+        self, sequences: Sequence[TokenSequence], tokens: int, is_training: bool
     ) -> Iterator[tuple[list[int], Batch]]:
         groups = microbatches(sequences, tokens, self.shares_prompts, world_size())
-        with in_lockstep(self.roles.models):
+        with in_lockstep(self.roles.models, is_training):
             for group in share_of_rank(groups):
                 yield group, self.batch([sequences[index] for index in group])
 

@@ -70,7 +70,7 @@ def sample_on_all_ranks(
         On every rank, the samples of each prompt, in the order of the seeds.
     """
     own = share_of_rank(_longest_first(prompts))
-    with in_lockstep([model]):
+    with in_lockstep([model], is_training=False):
         drawn = sample(model, [prompts[i] for i in own], [seeds[i] for i in own], limits, tokens)
     samples = all_gather_mapping(dict(zip(own, drawn, strict=True)))
     return [samples[index] for index in range(len(prompts))]

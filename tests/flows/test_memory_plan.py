@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.planning.memory import describe_fit, memory_warning, roles_of
+from flows.planning.memory import describe_fit, memory_warning, roles_of, training_of
 from rlhf_core.config.training import DPOSettings, PPOSettings, RLOOSettings
 from rlhf_core.models.footprint import (
     ModelSize,
@@ -98,6 +98,18 @@ def test_the_size_of_a_model_is_read_from_its_config():
     assert size.outside_layers == 259 * 32 + 32
     assert size.lora_width == 2 * (2 * 64 + 2 * 48 + 3 * 96)
     assert model_size("tiny-random", ("q_proj",)).lora_width == 2 * 64
+
+
+@pytest.mark.parametrize(
+    ("shard", "ranks"), [("false", 1), ("true", 16), ("node", 8)], ids=["copies", "all", "node"]
+)
+def test_a_rank_holds_its_share_of_what_it_is_sharded_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard: str, ranks: int
+):
+    """Of 16 ranks on two machines."""
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert training_of(smoke(tmp_path, f"compute.shard={shard}"), FP32).ranks == ranks
 
 
 def test_a_tiny_model_fits_this_machine(tmp_path: Path):

@@ -132,7 +132,7 @@ def test_processes_with_shards_come_to_the_weights_and_metrics_of_one(
 ):
     """Each holds its share; the last rows of 259 by 2 or 4 are fewer on one of them."""
     one, several = tmp_path / "one.safetensors", tmp_path / "several.safetensors"
-    train(algorithm, one, is_full=True)
+    train(algorithm, one, "full")
     launch(processes, algorithm, str(several), "full")
     alone, all_of_them = (json.loads(p.with_suffix(".json").read_text()) for p in (one, several))
     assert (alone["world"], all_of_them["world"]) == (1, processes)

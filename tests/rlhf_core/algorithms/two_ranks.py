@@ -1,10 +1,11 @@
 r"""Trains the tiny model by one algorithm and writes metrics and weights; `train` does so alone.
 
     torchrun … -m tests.rlhf_core.algorithms.two_ranks ALGORITHM OUT.safetensors \
-        [full|adapters [CHECKPOINTS [KILL]]]
+        [adapters|full|node [CHECKPOINTS [KILL]]]
 
-In reward_short rank 1 runs out of memory once. With full, all weights are trained, and sharded; the
-role is saved, too. KILL is the number of the step after which all ranks are killed.
+In reward_short rank 1 runs out of memory once. With full, all weights are trained, and sharded over
+all ranks; with node, within each machine. Then the role is saved, too. KILL is the number of the
+step after which all ranks are killed.
 """
 
 import json
@@ -89,19 +90,23 @@ def main() -> None:
     checkpoints = Checkpoints(Path(others[1])) if others[1:] else NO_CHECKPOINTS
     kill_after = int(others[2]) if others[2:] else None
     join_ranks()
-    train(algorithm, Path(out), "full" in others, checkpoints, kill_after)
+    train(algorithm, Path(out), others[0] if others else "adapters", checkpoints, kill_after)
     leave_ranks()
 
 
 def train(
     algorithm: str,
     out: Path,
-    is_full: bool = False,
+    weights: str = "adapters",
     checkpoints: Checkpoints = NO_CHECKPOINTS,
     kill_after: int | None = None,
 ) -> None:
+    is_full = weights != "adapters"
     settings = ComputeSettings(
-        device="cpu", precision="fp32", tokens_per_microbatch=TOKENS, shard=is_full
+        device="cpu",
+        precision="fp32",
+        tokens_per_microbatch=TOKENS,
+        shard="node" if weights == "node" else is_full,
     )
     trunk = open_trunk("tiny-random", choose_compute(settings), None if is_full else 4)
     works = {"sft": sft, "reward": reward, "reward_short": reward_short, "dpo": dpo, "ppo": ppo}
@@ -111,12 +116,12 @@ def train(
             os.kill(os.getpid(), signal.SIGKILL)
         steps.append(step)
     role = {"sft": Role.SFT, "dpo": Role.POLICY, "ppo": Role.POLICY}.get(algorithm, Role.REWARD)
-    weights = {name: gathered(weight) for name, weight in trunk.roles.weights(role).items()}
+    trained = {name: gathered(weight) for name, weight in trunk.roles.weights(role).items()}
     held = sum(own_shard(weight).numel() for weight in trunk.roles.parameters(role))
     if is_full:
         save_role(trunk, role, out.with_suffix(""), Path(locate("tiny-random")))
     if rank() == 0:
-        save_file({name: weight.clone() for name, weight in weights.items()}, out)
+        save_file({name: weight.clone() for name, weight in trained.items()}, out)
         metrics = [dict(step.metrics) for step in steps]
         report = {"world": world_size(), "held": held, "metrics": metrics}
         out.with_suffix(".json").write_text(json.dumps(report))
