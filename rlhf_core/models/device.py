@@ -5,12 +5,11 @@ import platform
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 
 from rlhf_core.config.tree import ComputeSettings
-from rlhf_core.distributed.launch import local_rank, local_world_size
+from rlhf_core.distributed.launch import launched_world_size, local_rank, local_world_size
 from rlhf_core.distributed.ranks import rank, world_size
 from rlhf_core.errors import ConfigError
 
@@ -21,8 +20,10 @@ CPU_TOKENS, GPU_TOKENS = 3072, 32_768
 """Tokens of a micro-batch by default. A CPU is as fast with few; a GPU is idle with them, and where
 so many do not fit, algorithms/memory.py halves them."""
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 """Parameters of mallopt(3)."""
+SEPARATE_BYTES, SEPARATE_BLOCKS = 128 * 1024, 65_536
+"""Least size and largest number of blocks that glibc maps one by one, by default."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Compute:
 def choose_compute(settings: ComputeSettings) -> Compute:
     """Return the device and precision that the settings name, or the best available.
 
-    On a CPU the process keeps the memory that tensors free from now on. On a machine with GPUs each
-    rank chooses its own GPU.
+    On a CPU the process keeps the memory that tensors free from now on, unless models are sharded.
+    On a machine with GPUs each rank chooses its own GPU.
 
     Raises:
         ConfigError: If the device is not available, or is one GPU for several ranks; or if models
@@ -74,7 +75,8 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     """
     device = _device(settings.device)
     if device.type == "cpu":
-        _keep_freed_memory()
+        is_sharded = bool(settings.shard) and launched_world_size() > 1
+        _keep_freed_memory(not is_sharded)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     if settings.precision == "auto":
@@ -114,17 +116,28 @@ def synchronised_time(device: torch.device) -> float:
     return time.perf_counter()
 
 
-@cache
-def _keep_freed_memory() -> None:
-    """Make glibc keep the memory that tensors free, for as long as the process lives.
+def _keep_freed_memory(is_kept: bool) -> None:
+    """Make glibc keep the memory that tensors free, or return each large block to the kernel.
 
-    By default it returns each large block to the kernel, which clears every page of the next one.
-    That takes longer than the rest of a training step. Costs a quarter more memory at the peak.
+    The kernel clears every page of a block that it hands out again, which takes longer than the
+    rest of a training step. Keeping them costs a quarter more memory at the peak. A sharded model's
+    layers are gathered and freed in each pass, though, and fill more and more gaps: a rank of four
+    would hold three times as much as its shards. glibc's default would keep as much, as it stops
+    returning blocks of a size once one has been freed; a fixed threshold ends that.
+
+    Args:
+        is_kept: True keeps it.
     """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    if is_kept:
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
+    else:
+        libc.mallopt(M_MMAP_MAX, SEPARATE_BLOCKS)
+        libc.mallopt(M_MMAP_THRESHOLD, SEPARATE_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, SEPARATE_BYTES)
 
 
 def _device(name: str) -> torch.device:

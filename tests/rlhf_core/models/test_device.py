@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -98,6 +99,34 @@ def test_memory_that_is_freed_is_kept_for_the_next_one():
         [sys.executable, "-c", PAGES_TAKEN], capture_output=True, text=True, check=True
     )
     assert int(ended.stdout) < 1000
+
+
+PAGES_HELD = """
+import sys
+from pathlib import Path
+from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.models.device import choose_compute
+
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+choose_compute(ComputeSettings(device="cpu", shard=sys.argv[1] == "sharded"))
+bytearray(2**24)
+before = held()
+blocks = [bytearray(2**24 - 2**12) for _ in range(8)]
+del blocks[:7]
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize(("model", "blocks"), [("whole", 7), ("sharded", 1)])
+def test_a_rank_with_shards_returns_the_memory_that_it_frees(model: str, blocks: int):
+    """Of eight blocks of 16 MiB, which are 4,096 pages, seven are freed; one was kept before."""
+    environment = {**os.environ, "WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", PAGES_HELD, model]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) / 4096 == pytest.approx(blocks, abs=0.1)
 
 
 def test_random_states_are_kept_without_a_warning_on_a_machine_with_many_gpus(
