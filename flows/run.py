@@ -69,7 +69,7 @@ def run_cycles(
         else:
             console.print(str(state), highlight=False, markup=False, soft_wrap=True)
             print_plan(plan, console)
-    with forecasting(plan.by_stage):
+    with forecasting(plan.by_stage, plan.slowdown):
         return _run(config, [partial(pipeline, cycle) for cycle in due])
 
 

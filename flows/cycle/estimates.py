@@ -35,6 +35,8 @@ class Speed:
     training: float
     update: float
     """Seconds an optimizer step, whatever the number of tokens."""
+    slowdown: float = 1.0
+    """Factor by which other programs slowed this machine down, at least 1; the rest is without."""
 
 
 @dataclass(frozen=True)

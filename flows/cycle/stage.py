@@ -11,7 +11,7 @@ from typing import Any
 from flows.cycle.claims import claim_work
 from flows.cycle.cycle import Cycle
 from flows.cycle.failing import ending
-from flows.cycle.forecast import time_left_after
+from flows.cycle.forecast import stage_begins, time_left_after
 from flows.cycle.handover import Handover
 from flows.cycle.identity import config_hash, deciding_part
 from flows.service.artifacts import show_stage
@@ -59,6 +59,7 @@ def _run(cycle: Cycle, name: str, work: StageWork) -> Iterator[StageWork]:
     started = time.monotonic()
     with ending(cycle, name, work.store):
         _begin(cycle, work.store)
+        stage_begins(name)
         yield work
     if not work.is_over:
         return

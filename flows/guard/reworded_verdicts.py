@@ -23,6 +23,7 @@ from flows.guard.rewording import (
     reordered_answers,
     reworded_answers,
 )
+from flows.terminal.progress import progress
 from judges.panel.panel import JudgementTask, Panelist, ranking_tasks
 from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.config import Config
@@ -38,6 +39,8 @@ from rlhf_core.preferences.votes import OPINIONS
 from rlhf_core.records import PROXY, Judgement, Outcome, RewordedVerdict
 from rlhf_core.store import Store, queries
 from rlhf_core.store.judge_probes import deviations_until
+
+SEQUENCES_PER_SHARD = 128
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,12 @@ def score_reworded(
         )
         for (_, text, is_finished), prompt in texts.items()
     ]
-    scored = on_all_ranks(score_sequences, trunk, sequences, Role.REWARD).tolist()
+    scored: list[float] = []
+    with progress("scoring reworded answers", len(sequences)) as advance:
+        for start in range(0, len(sequences), SEQUENCES_PER_SHARD):
+            shard = sequences[start : start + SEQUENCES_PER_SHARD]
+            scored += on_all_ranks(score_sequences, trunk, shard, Role.REWARD).tolist()
+            advance(len(shard), "")
     score = dict(zip(texts, scored, strict=True))
     seat = EvaluationJudge(PROXY, reward_id, PROXY, REWARD_SCALE)
     rows = []

@@ -13,7 +13,7 @@ from flows.cycle.cycle import Cycle, next_cycle
 from flows.cycle.engine import check_base_engine, describe_engine, samples_base
 from flows.cycle.estimates import CycleWork, Row, Sizes
 from flows.cycle.flow_runs import Estimate
-from flows.cycle.forecast import slowdown_by_others, time_range
+from flows.cycle.forecast import time_range
 from flows.cycle.identity import config_hash
 from flows.cycle.independence import refuse_judging_trainers
 from flows.cycle.prompts import read_checked_prompts
@@ -73,7 +73,7 @@ class Plan:
     """Number of cycles that will have ended after the run."""
     rows: list[Row] = field(default_factory=list)
     slowdown: float = 1.0
-    """Factor by which other programs slow this machine down."""
+    """Factor by which other programs slow this machine down, measured with the speed."""
 
     @property
     def seconds(self) -> float:
@@ -127,12 +127,13 @@ def plan_cycles(
     compute, imported = choose_compute(config.compute), count_imported(config)
     if before_measuring is not None:
         before_measuring()
-    slowdown = slowdown_by_others()  # before this process itself keeps the machine busy
     works: list[CycleWork] = []
+    slowdown = 1.0
     if (cycle := next_cycle(config)).number <= cycles:
         if budget is not None:
             preflight(config, budget)
         sizes = measure_sizes(config, prompts, compute)
+        slowdown = sizes.speed.slowdown
         work = _next_work(cycle, prompts, panel, jury, sizes, imported)
         works = [work, *_later_works(work, cycles)]
     return Plan(

@@ -43,7 +43,8 @@ def measure_speed(name: str, compute: Compute, lora: int | LoraShape | None) -> 
         The speed at the model's full depth, extrapolated from two shallow models.
     """
     layers = read_config(name).get_text_config().num_hidden_layers
-    few, more = (_measure(_shallow(name, count, compute, lora)) for count in (FEW, MORE))
+    watch = _Stopwatch(_clock(compute))
+    few, more = (_measure(_shallow(name, count, compute, lora), watch) for count in (FEW, MORE))
 
     def extrapolate(one: float, four: float) -> float:
         return max(one + (layers - FEW) * (four - one) / (MORE - FEW), one)
@@ -53,7 +54,39 @@ def measure_speed(name: str, compute: Compute, lora: int | LoraShape | None) -> 
         extrapolate(few.forward, more.forward),
         extrapolate(few.training, more.training),
         extrapolate(few.update, more.update),
+        watch.slowdown,
     )
+
+
+class _Stopwatch:
+    """Times work by a clock that other programs disturb little, and how much they disturb it.
+
+    Args:
+        clock: Returns seconds; it stops, if it can, while other programs have the cores.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._own = self._all = 0.0
+
+    @property
+    def slowdown(self) -> float:
+        """Seconds that passed for each that the work had, at least 1."""
+        return max(1.0, self._all / self._own) if self._own else 1.0
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        """Return the seconds of the fastest of several runs; the first run warms up."""
+        best, ends = math.inf, time.perf_counter() + LONG_ENOUGH_SECONDS
+        for run in range(MOST_RUNS):
+            if run >= LEAST_RUNS and time.perf_counter() > ends:
+                break
+            passed, own = time.perf_counter(), self._clock()
+            work()
+            own = self._clock() - own
+            self._own += own
+            self._all += time.perf_counter() - passed
+            best = min(best, own)
+        return best
 
 
 def _shallow(name: str, layers: int, compute: Compute, lora: int | LoraShape | None) -> Trunk:
@@ -86,7 +119,7 @@ def _set_layers(config: PreTrainedConfig, layers: int) -> None:
     config.num_hidden_layers = layers
 
 
-def _measure(trunk: Trunk) -> Speed:
+def _measure(trunk: Trunk, watch: _Stopwatch) -> Speed:
     prompts = [tuple(range(PROMPT_TOKENS))] * PROMPTS
     seeds = [list(range(SAMPLES))] * PROMPTS
     limits = SamplingLimits(ANSWER_TOKENS, 1.0, end_ids=frozenset(), pad_id=trunk.pad_id)
@@ -116,31 +149,13 @@ def _measure(trunk: Trunk) -> Speed:
             parameter.grad = torch.zeros_like(parameter)
         updater.step()
 
-    clock = _clock(trunk.compute)
     answer_tokens, tokens = PROMPTS * SAMPLES * ANSWER_TOKENS, batch.input_ids.numel()
     return Speed(
-        _seconds(sampling, clock) / answer_tokens,
-        _seconds(forward, clock) / tokens,
-        _seconds(training, clock) / tokens,
-        _seconds(update, clock),
+        watch.seconds(sampling) / answer_tokens,
+        watch.seconds(forward) / tokens,
+        watch.seconds(training) / tokens,
+        watch.seconds(update),
     )
-
-
-def _seconds(work: Callable[[], None], clock: Callable[[], float]) -> float:
-    """Return the seconds of the fastest of several runs; the first run warms up.
-
-    Args:
-        work: The work to time.
-        clock: Returns seconds.
-    """
-    best, ends = math.inf, time.perf_counter() + LONG_ENOUGH_SECONDS
-    for run in range(MOST_RUNS):
-        if run >= LEAST_RUNS and time.perf_counter() > ends:
-            break
-        started = clock()
-        work()
-        best = min(best, clock() - started)
-    return best
 
 
 def _clock(compute: Compute) -> Callable[[], float]:

@@ -78,7 +78,7 @@ def guard_figures(store: Store, policy_id: str) -> GuardFigures:
     )
     fitted = fit_gold_curve([x for x, _ in held_out], [gain for _, gain in held_out])
     peak = fitted.peak_kl if fitted else None
-    shown = (("gain of the reward", reward, None), ("gain by the held-out judge", held_out, fitted))
+    shown = (("gain of the reward", reward, None), ("gain, held-out judge", held_out, fitted))
     return GuardFigures(
         _alarms(store, policy_id),
         tuple(

@@ -44,6 +44,10 @@ logger = logging.getLogger("flows.progress")
 Watch = Callable[[str, int], AbstractContextManager[Advance]]
 """Begins to watch work with a label and a number of units."""
 _watchers: list[Watch] = []
+Outlook = Callable[[float, float], str]
+"""Describes the time left in a whole run, from the seconds that the work shown still takes and the
+share of it that is done."""
+_outlook: Outlook | None = None
 _last_line = 0.0
 _works_shown = 0
 
@@ -80,6 +84,12 @@ def watch_progress(watch: Watch) -> None:
         _watchers.append(watch)
 
 
+def show_outlook(outlook: Outlook | None) -> None:
+    """Say beside all progress how long the whole run still takes; None says nothing any more."""
+    global _outlook
+    _outlook = outlook
+
+
 @contextmanager
 def _bar(label: str, total: int) -> Iterator[Advance]:
     columns = (
@@ -89,10 +99,19 @@ def _bar(label: str, total: int) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
+        TextColumn("{task.fields[run]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task(label, total=total, note="")
-        yield lambda count, note: bars.update(bar, advance=count, note=note)
+        bar = bars.add_task(label, total=total, note="", run="")
+        started, done = time.monotonic(), 0
+
+        def advance(count: int, note: str) -> None:
+            nonlocal done
+            done += count
+            run = _run_left(done, total, time.monotonic() - started)
+            bars.update(bar, advance=count, note=note, run=run)
+
+        yield advance
 
 
 @contextmanager
@@ -132,9 +151,22 @@ def _line(label: str, done: int, total: int, seconds: float, note: str) -> str:
         seconds: Time so far.
         note: The work's own note; may be empty.
     """
-    left = f", about {duration(seconds * (total - done) / done)} left" if done else ""
-    said = f"; {note.strip()}" if note.strip() else ""
+    left = f", about {duration(_seconds_left(done, total, seconds))} left" if done else ""
+    parts = [note.strip(), _run_left(done, total, seconds)]
+    said = "".join(f"; {part}" for part in parts if part)
     return f"{label}: {done:,} of {total:,} after {duration(seconds)}{left}{said}"
+
+
+def _run_left(done: int, total: int, seconds: float) -> str:
+    """Return the time left in the whole run in words; nothing without a forecast."""
+    if _outlook is None or not done:
+        return ""
+    said = _outlook(_seconds_left(done, total, seconds), done / total)
+    return f"the run: {said}" if said else ""
+
+
+def _seconds_left(done: int, total: int, seconds: float) -> float:
+    return seconds * (total - done) / done
 
 
 def write_line(line: str) -> None:

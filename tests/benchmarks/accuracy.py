@@ -1,6 +1,6 @@
 """Ours for reward_model_accuracy: learn from rankings, print the scores of the held-out answers.
 
-python -m tests.benchmarks.accuracy MODEL DATA.json RANK
+python -m tests.benchmarks.accuracy MODEL DATA.json RANK SEED
 """
 
 import json
@@ -24,7 +24,7 @@ PROMPTS_PER_STEP = 4
 
 
 def main() -> None:
-    folder, path, rank = sys.argv[1:]
+    folder, path, rank, seed = sys.argv[1:]
     trunk = open_trunk(folder, choose_compute(ComputeSettings()), int(rank))
     chat = ChatFormat(trunk.tokenizer, None)
 
@@ -36,7 +36,8 @@ def main() -> None:
 
     data = json.loads(Path(path).read_text())
     settings = RewardModelSettings(prompts_per_step=PROMPTS_PER_STEP)
-    for _ in train_reward_model(trunk, [ranking(raw) for raw in data["learnt"]], settings, seed=1):
+    learnt = [ranking(raw) for raw in data["learnt"]]
+    for _ in train_reward_model(trunk, learnt, settings, int(seed)):
         pass
     held = [ranking(raw).sequences for raw in data["held"]]
     print(json.dumps([score_sequences(trunk, own, Role.REWARD).tolist() for own in held]))

@@ -1,5 +1,7 @@
 """Held-out accuracy after one epoch on ranked answers, against TRL on as many tokens of pairs.
 
+Each seed draws the prompts to learn from and those held out anew.
+
 Needs AlpacaEval's verdicts of GPT-4 (tatsu-lab/alpaca_eval) as preferences/alpaca_eval_gpt4.parquet
 below the folder that SOLON_BENCH_DATA names; without it there is nothing to run.
 """
@@ -26,7 +28,7 @@ from tests.benchmarks.versus import MODEL, PEERS_FOLDER, RANK, ROOT, peer_python
 FILE = "preferences/alpaca_eval_gpt4.parquet"
 BASELINE, HARD = "text_davinci_003", {1.0, 2.0}
 PROMPTS, HELD_OUT, ANSWERS, WORDS = 160, 60, 4, 64
-GOAL = 1.0
+GOAL, SEEDS = 1.0, 5
 
 
 def run(compute: Compute) -> list[Result]:
@@ -37,37 +39,44 @@ def run(compute: Compute) -> list[Result]:
             f"reward_model_accuracy: set SOLON_BENCH_DATA to a folder with {FILE}", file=sys.stderr
         )
         return []
-    learnt, held = ranked_sets(Path(folder) / FILE)
+    turns = [_turn(Path(folder) / FILE, seed) for seed in range(1, SEEDS + 1)]
+    return [
+        compare(
+            "reward_model_accuracy",
+            turns,
+            "held-out pairs in order",
+            "trl-1.16",
+            GOAL,
+            detail=f"{PROMPTS} prompts and as many tokens of pairs, {SEEDS} seeds",
+            higher_is_better=True,
+        )
+    ]
+
+
+def _turn(path: Path, seed: int) -> tuple[float, float]:
+    """Return the accuracies of ours and of the peer."""
+    learnt, held = ranked_sets(path, seed)
     tokenizer = load_tokenizer(MODEL)
 
     def count(text: str) -> int:
         return len(tokenizer(text)["input_ids"])
 
     budget = sum(count(r["prompt"]) + sum(map(count, r["answers"])) for r in learnt)
-    pairs = shuffled_pairs(learnt)
+    pairs = shuffled_pairs(learnt, seed)
     sizes = [2 * count(p["prompt"]) + count(p["chosen"]) + count(p["rejected"]) for p in pairs]
     used = sum(total <= budget for total in itertools.accumulate(sizes))
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "data.json"
-        path.write_text(json.dumps({"learnt": learnt, "pairs": pairs[:used], "held": held}))
-        arguments = [locate(MODEL), str(path), str(RANK)]
+        data = Path(scratch) / "data.json"
+        data.write_text(json.dumps({"learnt": learnt, "pairs": pairs[:used], "held": held}))
+        arguments = [locate(MODEL), str(data), str(RANK), str(seed)]
         ours = [sys.executable, "-m", "tests.benchmarks.accuracy", *arguments]
         theirs = [str(peer_python("trl-1.16")), str(PEERS_FOLDER / "trl_accuracy.py"), *arguments]
-        turn = (_accuracy(ours, held), _accuracy(theirs, held))
-    return [
-        compare(
-            "reward_model_accuracy",
-            [turn],
-            "held-out pairs in order",
-            "trl-1.16",
-            GOAL,
-            detail=f"{budget} tokens each, {sum(map(pair_count, held))} pairs",
-            higher_is_better=True,
-        )
-    ]
+        found = _accuracy(ours, held), _accuracy(theirs, held)
+    print(f"seed {seed}: {budget:,} tokens each, {found}", file=sys.stderr)
+    return found
 
 
-def ranked_sets(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def ranked_sets(path: Path, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Of each instruction two answers that beat the baseline and two that lost, in that order."""
     won: dict[str, dict[bool, list[str]]] = defaultdict(lambda: {True: [], False: []})
     for row in parquet.read_table(path).to_pylist():
@@ -83,16 +92,17 @@ def ranked_sets(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
             answers = [a for key in (True, False) for a in generator.sample(found[key], half)]
             prompt = " ".join(instruction.split()[:WORDS]) + "\n"
             sets.append({"prompt": prompt, "answers": answers, "ranks": [0] * half + [1] * half})
+    random.Random(seed).shuffle(sets)
     return sets[:PROMPTS], sets[PROMPTS : PROMPTS + HELD_OUT]
 
 
-def shuffled_pairs(sets: list[dict[str, Any]]) -> list[dict[str, str]]:
+def shuffled_pairs(sets: list[dict[str, Any]], seed: int) -> list[dict[str, str]]:
     pairs = [
         {"prompt": s["prompt"], "chosen": s["answers"][i], "rejected": s["answers"][j]}
         for s in sets
         for i, j in in_order(s)
     ]
-    random.Random(1).shuffle(pairs)
+    random.Random(seed).shuffle(pairs)
     return pairs
 
 
@@ -100,10 +110,6 @@ def in_order(ranked: dict[str, Any]) -> list[tuple[int, int]]:
     """Places of the better and the worse of each pair."""
     ranks = ranked["ranks"]
     return [(i, j) for i, j in itertools.permutations(range(len(ranks)), 2) if ranks[i] < ranks[j]]
-
-
-def pair_count(ranked: dict[str, Any]) -> int:
-    return len(in_order(ranked))
 
 
 def _accuracy(command: list[str], held: list[dict[str, Any]]) -> float:

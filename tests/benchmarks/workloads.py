@@ -103,12 +103,13 @@ def ppo_to_reward(
     epochs: str,
     folder: str,
     target: str,
+    seed: str,
 ) -> Iterator[TrainingStep]:
     """Until the mean of two steps' scores is the target.
 
     Few answers a step, two passes over them, and three times the default learning rate.
     """
-    trunk.add_role(Role.POLICY, seed=1)
+    trunk.add_role(Role.POLICY, int(seed))
     load_role(trunk, Role.REWARD, Path(folder) / "role")
     settings = PPOSettings(
         steps=len(rankings) // int(per_step),
@@ -123,7 +124,7 @@ def ppo_to_reward(
     prompts = [ranking.sequences[0].prompt_ids for ranking in rankings]
     sampling = SamplingSettings(max_new_tokens=int(tokens))
     reward = reward_model_score(RewardReader(trunk), caution=0.0)
-    for step in train_online(trunk, prompts, reward, settings, sampling, seed=1):
+    for step in train_online(trunk, prompts, reward, settings, sampling, int(seed)):
         yield step
         scores.append(step.metrics["score"])
         if sum(scores[-2:]) / len(scores[-2:]) >= float(target):

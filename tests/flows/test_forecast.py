@@ -1,10 +1,12 @@
 """The forecast of the time left in a run."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
-from flows.cycle.forecast import Forecast, slowdown_by_others, time_range
+from flows.cycle.forecast import Forecast, forecasting, stage_begins, time_range
+from flows.terminal.progress import _line
 
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 
@@ -52,9 +54,49 @@ def test_a_range_holds_the_plan_and_grows_with_the_load_of_other_programs():
     assert time_range(100, slowdown=3) == (least, pytest.approx(3 * most))
 
 
-def test_an_idle_machine_slows_nothing_down(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr("os.getloadavg", lambda: (0.2, 0, 0))
-    assert slowdown_by_others() == 1
-    monkeypatch.setattr("os.getloadavg", lambda: (4.5, 0, 0))
-    assert slowdown_by_others() == 3
+def at(*seconds: float) -> Callable[[], float]:
+    """Return a clock that shows these times, one after the other."""
+    return iter(seconds).__next__
+
+
+def test_work_that_takes_longer_than_planned_corrects_the_run_before_its_stage_ends():
+    """After 150 s half is done, so the stage takes 300 s instead of 100.
+
+    A weight of 60 s on the plan makes the pace (150 + 60) / (50 + 60): 150 + 300 · 1.909 = 723 s
+    are left. An eighth of the run is done: the range is 723 · (1 - .55 / 2) to 723 · 1.55.
+    """
+    forecast = Forecast({"a": 100, "b": 300}, clock=at(0, 150))
+    forecast.begin("a")
+    assert forecast.during(150, share=0.5) == "about 8.7 min to 18.7 min left"
+
+
+def test_work_that_looks_faster_may_be_the_first_part_of_its_stage():
+    """After 10 s half of something is done, and 90 s of the stage and 300 of the run are left."""
+    forecast = Forecast({"a": 100, "b": 300}, clock=at(0, 10))
+    forecast.begin("a")
+    assert left(forecast.during(10, share=0.5)) == pytest.approx(390 * 1.14, rel=0.02)
+
+
+def test_a_machine_that_others_keep_busy_is_slow_until_the_run_shows_otherwise():
+    """Planned work takes 3 times as long at first, and (100 + 3 · 60) / (100 + 60) after a stage.
+
+    The middle of the range lies above its estimate, by 15 % at first and by 12.5 % later.
+    """
+    busy = Forecast({"a": 100, "b": 300}, slowdown=3, clock=at(0, 0))
+    busy.begin("a")
+    assert left(busy.during(300, share=0)) == pytest.approx(3 * 400 * 1.15, rel=0.02)
+    assert left(busy.record("a", 100)) == pytest.approx(1.75 * 300 * 1.125, rel=0.02)
+
+
+def test_a_stage_without_a_plan_says_nothing_of_the_run():
+    forecast = Forecast({"a": 100}, clock=at(0))
+    forecast.begin("report")
+    assert forecast.during(5, share=0.5) == ""
+
+
+def test_lines_of_progress_say_how_long_the_run_still_takes():
+    with forecasting({"sample": 100, "judge": 300}, slowdown=1):
+        stage_begins("sample")
+        line = _line("sampling", 1, 4, 25.0, "loss 1")
+    assert re.search(r"about 75 s left; loss 1; the run: about .* to .* left$", line)
+    assert "the run" not in _line("sampling", 1, 4, 25.0, "")

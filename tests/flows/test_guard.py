@@ -98,7 +98,7 @@ def test_the_page_shows_the_alarm_with_answers_and_the_gains(hacked: Config):
     page = Cycle(config=hacked, number=1, run_id="").report_path.read_text()
     assert "Guard against reward hacking" in page
     assert str(escape(alarm.reason)) in page
-    assert "gain by the held-out judge" in page
+    assert "gain, held-out judge" in page
 
 
 def test_a_resumed_training_decides_the_same(hacked: Config):

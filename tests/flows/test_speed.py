@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from flows.planning.speed import _shallow, measure_speed
+from flows.planning.speed import _shallow, _Stopwatch, measure_speed
 from rlhf_core.models.loading import load_tokenizer
 from tests.conftest import FP32
 from tests.rlhf_core.models.architectures import write_architecture
@@ -45,3 +45,20 @@ def test_types_of_layers_begin_again_where_the_model_has_fewer_than_are_timed(tm
     model = _shallow(write_architecture("gemma3", tmp_path), 4, FP32, lora=2).language_model
     assert len(model.base_model.layers) == 4
     assert model.config.layer_types == ["sliding_attention", "full_attention"] * 2
+
+
+def test_the_slowdown_is_the_time_that_passed_for_each_second_of_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Runs of 2 s that others stretch to 5 s: the fastest takes 2 s, 2.5 times as long for us."""
+    now = {"passed": 0.0, "own": 0.0}
+    monkeypatch.setattr("flows.planning.speed.time.perf_counter", lambda: now["passed"])
+
+    def work() -> None:
+        now["passed"] += 5
+        now["own"] += 2
+
+    watch = _Stopwatch(lambda: now["own"])
+    assert watch.slowdown == 1
+    assert watch.seconds(work) == 2
+    assert watch.slowdown == 2.5

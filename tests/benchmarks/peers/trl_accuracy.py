@@ -1,6 +1,6 @@
 """TRL's RewardTrainer on shuffled pairs; prints the scores of the held-out answers.
 
-    python trl_accuracy.py MODEL_FOLDER DATA.json RANK
+    python trl_accuracy.py MODEL_FOLDER DATA.json RANK SEED
 
 DATA holds "pairs" to learn from and "held" sets of answers. Runs where TRL is, without ours.
 """
@@ -19,7 +19,8 @@ PAIRS_PER_STEP = 16
 
 
 def main() -> None:
-    folder, path, rank = sys.argv[1:]
+    folder, path, rank, seed = sys.argv[1:]
+    torch.manual_seed(int(seed))
     with open(path) as file:
         data = json.load(file)
     model, tokenizer = classifier(folder)
@@ -29,6 +30,7 @@ def main() -> None:
             per_device_train_batch_size=PAIRS_PER_STEP,
             learning_rate=1e-3,
             lr_scheduler_type="cosine",
+            seed=int(seed),
             **SETTINGS,
         )
         trainer = RewardTrainer(

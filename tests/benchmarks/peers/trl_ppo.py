@@ -1,11 +1,11 @@
 """TRL's PPOTrainer against a reward model. Runs where TRL 1.12 is; imports none of ours.
 
-    python trl_ppo.py MODEL_FOLDER RANKINGS.json RANK PROMPTS_PER_STEP TOKENS EPOCHS [FOLDER TARGET]
+    python trl_ppo.py MODEL_FOLDER RANKINGS.json RANK PROMPTS_PER_STEP TOKENS EPOCHS [GOAL]
 
-Of RANKINGS the prompts are taken. FOLDER holds a reward model, and the run ends once its mean score
-reaches TARGET; without them the reward model is one in size and not in sense. At its best here:
-frozen weights in bf16, policy and critic as adapters of that RANK on them, the reference with the
-adapter off, all prompts in one batch.
+GOAL is FOLDER TARGET SEED: the folder of a reward model, the mean score at which the run ends, and
+the trainer's seed. Without it the reward model is one in size and not in sense. Of RANKINGS the
+prompts are taken. At its best here: frozen weights in bf16, policy and critic as adapters of that
+RANK on them, the reference with the adapter off, all prompts in one batch.
 """
 
 import math
@@ -57,6 +57,7 @@ def main() -> None:
             stop_token="eos",
             num_sample_generations=0,
             learning_rate=1.5e-3 if goal else 1e-4,
+            seed=int(goal[2]) if goal else 42,
             **SETTINGS,
         )
         trainer = PPOTrainer(
