@@ -29,7 +29,7 @@ test: $(VENV)/.dev  ## Run the default tests
 test-slow: $(VENV)/.dev-slow  ## Run the tests that take longer, or need more packages
 	$(BIN)/python -m pytest -q -m "slow or extra"
 
-test-vllm: $(VENV)/.dev $(VLLM)/.ready  ## Run the tests against a real vLLM server (1.5 GB, Linux, x86)
+test-vllm: $(VENV)/.dev $(VLLM)/.ready  ## Run the tests against a real vLLM server (3.3 GB, Linux, x86)
 	VLLM_PYTHON=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest -q -n 0 -m slow tests/test_vllm.py
 
 check: $(VENV)/.check  ## Lint, check the format, check the types
