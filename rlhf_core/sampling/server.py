@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from rlhf_core.endpoints.endpoint import NO_KEY
 from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.endpoints.vllm_server import VLLMServer
 from rlhf_core.errors import ConfigError, EndpointError
+from rlhf_core.files.whole import scratch_folder
 from rlhf_core.models.adapter_files import ADAPTER
 from rlhf_core.models.loading import model_folder
 from rlhf_core.models.trunk import Role, Trunk
@@ -41,7 +43,8 @@ class ServerSampler:
     Args:
         settings: The engine, with the address of the server.
         base: Folder of the trunk's base model.
-        folder: Folder for the adapters, which the server sees under the same path.
+        folder: Folder for the adapters, which the server sees under the same path. After a kill,
+            the next sampler removes what is left there.
 
     Raises:
         ConfigError: If the server serves another model.
@@ -56,6 +59,9 @@ class ServerSampler:
         self._session = uuid.uuid4().hex[:8]
         self._versions = 0
         self._loaded, self._digest = "", ""
+        self._adapters: Path | None = None
+        """Folder of this sampler's adapters, once there is one."""
+        self._files = ExitStack()
         self._checked: set[float] = {1.0}
         """Temperatures at which the server's log-probabilities are known to be what is needed."""
 
@@ -107,15 +113,22 @@ class ServerSampler:
     def close(self) -> None:
         """Unload the adapter, and remove its file; called on rank 0 alone, also after errors."""
         try:
-            self._unload()
+            with self._files:
+                self._unload()
         except EndpointError as error:
             logger.warning("an adapter stays loaded: %s", error)
 
     def _unload(self) -> None:
         if self._loaded:
             name, self._loaded, self._digest = self._loaded, "", ""
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+            shutil.rmtree(self._adapter_folder(name), ignore_errors=True)
             self._server.unload_adapter(name)
+
+    def _adapter_folder(self, name: str) -> Path:
+        if self._adapters is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._adapters = self._files.enter_context(scratch_folder(self.folder))
+        return self._adapters / name
 
     def _connect(self) -> tuple[str, str]:
         """Return the name of the engine, and that of its base model."""
@@ -147,8 +160,8 @@ class ServerSampler:
         if role is Role.REFERENCE:
             return self._base_name
         name = f"solon-{self._session}-{self._versions + 1}"  # never used before
-        folder = self.folder / name
-        folder.mkdir(parents=True)
+        folder = self._adapter_folder(name)
+        folder.mkdir()
         trunk.roles.write(role, folder, self.base)
         with (folder / ADAPTER).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

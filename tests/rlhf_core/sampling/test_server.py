@@ -138,7 +138,7 @@ def test_ppo_on_a_server_that_samples_alike_is_ppo_to_the_last_bit(
     assert place.fake.bodies("/v1/unload_lora_adapter") == [{"lora_name": first}]
     models = [body["model"] for body in place.fake.bodies("/v1/completions")]
     assert models == [first] * 4 + [second] * 4
-    assert [folder.name for folder in place.folder.iterdir()] == [second]
+    assert [folder.name for folder in place.folder.glob("*/*")] == [second]
     sampler.close()
     assert place.fake.bodies("/v1/unload_lora_adapter")[1:] == [{"lora_name": second}]
     assert list(place.folder.iterdir()) == []
@@ -169,6 +169,20 @@ def test_equal_weights_are_loaded_once_and_the_base_never(place: Place, model: T
         found, expected = ask(model, sampler, role), ask(model, LOCAL, role)
         assert [one.token_ids for one in found] == [one.token_ids for one in expected]
     assert len(place.fake.bodies("/v1/load_lora_adapter")) == 1
+
+
+def test_adapters_of_a_process_that_was_killed_are_removed(place: Place, model: Trunk):
+    """Nobody holds the lock of its folder any more; a sampler that lives keeps its own."""
+    left = place.folder / f".solon-{'0' * 32}.partial" / "solon-1"
+    left.mkdir(parents=True)
+    first, second = place.sampler(), place.sampler()
+    ask(model, first)
+    assert not left.parent.exists()
+    ask(model, second)
+    assert len(list(place.folder.glob("*/*"))) == 2
+    for each in (first, second):
+        each.close()
+    assert list(place.folder.iterdir()) == []
 
 
 def test_an_engine_that_is_another_policy_is_weighted_up_to_the_cap(
@@ -232,7 +246,7 @@ def test_an_adapter_that_does_not_load_says_what_to_do(
     place.fake.refuse = lambda path, body: (status, reply) if "load" in path else None
     with pytest.raises(EndpointError, match=f"did not load.*{status}.*{advice}"):
         ask(model, place.sampler())
-    assert list(place.folder.iterdir()) == []
+    assert list(place.folder.glob("*/*")) == []
 
 
 def test_a_server_killed_in_mid_rollout_ends_the_step_and_nothing_is_kept(
