@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.cycle.identity import config_hash, deciding_part
 from rlhf_core.config import Config
+from rlhf_core.config.base import is_left_out
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.guard import GuardSettings
 from rlhf_core.identity import content_id
@@ -145,8 +146,11 @@ def policy(
 
 def _weights(config: Config) -> dict[str, Any]:
     policy = config.policy
-    shape = {"lora_alpha": policy.lora_alpha, "lora_targets": policy.lora_targets}
-    chosen = {name: value for name, value in shape.items() if value is not None}
+    chosen = {
+        name: getattr(policy, name)
+        for name in ("lora_alpha", "lora_targets", "lora_dropout")
+        if not is_left_out(policy, name)
+    }
     return {"weights": policy.weights, "lora_rank": policy.lora_rank, **chosen}
 
 

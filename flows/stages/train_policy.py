@@ -86,6 +86,10 @@ def train_policy(cycle: Cycle, prompt_set_id: str, sft_id: str, reward_id: str, 
             if is_missing:
                 record_judge_models(work.store, judges)
                 origins = _Origins(sft_id, champion, reward_id, recipe, prompts, [*judges])
+                if cycle.config.policy.lora_dropout and not isinstance(
+                    cycle.config.training, BestOfNSettings
+                ):
+                    work.logger.info("policy.lora_dropout: this algorithm trains without it")
                 take_gpu(cycle.config)
                 with _engine(cycle, sft_id) as sampler:
                     _train(cycle, work, version, origins, sampler)

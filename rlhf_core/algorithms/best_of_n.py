@@ -78,7 +78,7 @@ def train_best_of_n(
         reward: Scores a batch of rollouts.
         settings: Settings of the training.
         sampling: Temperature and length of the answers.
-        seed: Seed of all answers, and of the order of the updates.
+        seed: Seed of all answers, of the order of the updates and of the adapters' dropout.
         checkpoints: A checkpoint in them is resumed, in the drawing phase or after it.
         sampler: Samples the answers.
 
@@ -112,14 +112,19 @@ def train_best_of_n(
     updates = updater.steps = step_count(len(best), per_step, settings.epochs)
     order = shuffled_steps(len(best), per_step, settings.epochs, seed)
     for update, rows in remaining_steps(order, done - draws):
-        metrics = _imitate(trunk, updater, [best[row] for row in rows])
+        masks = seed_from(seed, "dropout", update)
+        metrics = _imitate(trunk, updater, [best[row] for row in rows], masks)
         yield TrainingStep(draws + update, draws + updates, metrics)
         checkpoints.save(draws + update, state)
 
 
-def _imitate(trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence]) -> dict[str, float]:
+def _imitate(
+    trunk: Trunk, updater: Updater, answers: Sequence[TokenSequence], dropout_seed: int
+) -> dict[str, float]:
     """Make one optimizer step towards some answers and return its metrics."""
-    accumulate = partial(accumulate_likelihood, trunk, Role.POLICY, answers)
+    accumulate = partial(
+        accumulate_likelihood, trunk, Role.POLICY, answers, dropout_seed=dropout_seed
+    )
     loss = all_reduce_number(run_within_memory(trunk, accumulate, [updater]))
     norm, learning_rate = updater.step()
     return {"loss": loss, "grad_norm": norm, "learning_rate": learning_rate}

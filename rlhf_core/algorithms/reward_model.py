@@ -27,6 +27,7 @@ from rlhf_core.algorithms.scoring import head_scores, score_rankings
 from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
+from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -47,7 +48,8 @@ def train_reward_model(
         trunk: Without the reward role, which is added.
         rankings: Rankings with at least one preference each.
         settings: Settings of the training.
-        seed: Seed of the role, the head, the bootstrap weights and the order.
+        seed: Seed of the role, the head, the bootstrap weights, the order and the adapters'
+            dropout.
         checkpoints: A checkpoint in them is resumed.
         held_out: Rankings to measure on, which are not trained on.
 
@@ -71,7 +73,8 @@ def train_reward_model(
     done, _ = checkpoints.resume(state)
     for step, indices in remaining_steps(order, done):
         chosen = [rankings[index] for index in indices]
-        accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin)
+        masks = seed_from(seed, "dropout", step)
+        accumulate = partial(_accumulate, trunk, chosen, weights[indices], settings.margin, masks)
         loss, in_order = map(all_reduce_number, run_within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {
@@ -144,7 +147,11 @@ def bootstrap_weights(rankings: int, heads: int, seed: int) -> Tensor:
 
 
 def _accumulate(
-    trunk: Trunk, rankings: Sequence[RankedCandidates], weights: Tensor, margin: float
+    trunk: Trunk,
+    rankings: Sequence[RankedCandidates],
+    weights: Tensor,
+    margin: float,
+    dropout_seed: int,
 ) -> tuple[float, float]:
     """Add the gradients of the mean loss over the step's prompts.
 
@@ -153,6 +160,7 @@ def _accumulate(
         rankings: The rankings of the step.
         weights: Weight of each ranking for each head, (prompts, members).
         margin: Scale of the rankings' margins; 0 ignores them.
+        dropout_seed: Seed of the adapters' dropout.
 
     Returns:
         This rank's share of the mean loss, and of the sum, over the rankings with an order, of the
@@ -160,14 +168,15 @@ def _accumulate(
     """
     sums = MetricSums()
     sequences = [sequence for ranking in rankings for sequence in ranking.sequences]
-    for group, batch in trunk.training_batches(sequences):
-        rewards = trunk.head_scores(Role.REWARD, batch)
-        own = batch_rankings(rankings, group, rewards.device)
-        ranked = rewards[own.places]
-        losses = torch.vmap(_member_losses)(ranked, own.preferences, margin * own.margins)
-        weighted = losses * weights[own.numbers].to(rewards.device)
-        loss = weighted.mean(dim=1).sum() / len(rankings)
-        loss.backward()
+    for number, (group, batch) in enumerate(trunk.training_batches(sequences)):
+        with trunk.dropout(dropout_seed, number):
+            rewards = trunk.head_scores(Role.REWARD, batch)
+            own = batch_rankings(rankings, group, rewards.device)
+            ranked = rewards[own.places]
+            losses = torch.vmap(_member_losses)(ranked, own.preferences, margin * own.margins)
+            weighted = losses * weights[own.numbers].to(rewards.device)
+            loss = weighted.mean(dim=1).sum() / len(rankings)
+            loss.backward()
         accuracies = torch.vmap(pairwise_accuracy)(ranked.detach().mean(dim=2), own.preferences)
         sums.add(loss=loss, in_order=torch.where(own.has_order, accuracies, 0.0).sum())
     found = sums.read()

@@ -21,6 +21,7 @@ from rlhf_core.algorithms.selection import BestWeights, Trial
 from rlhf_core.config.tree import SFTSettings
 from rlhf_core.distributed.ranks import all_reduce_number
 from rlhf_core.errors import TrainingError
+from rlhf_core.identity import seed_from
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 
@@ -41,7 +42,7 @@ def train_sft(
         trunk: Without the SFT role, which is added.
         demonstrations: At least one prompt with its answer.
         settings: Settings of the training.
-        seed: Seed of the role and the order.
+        seed: Seed of the role, the order and the adapters' dropout.
         checkpoints: A checkpoint in them is resumed.
         trial: The role ends with the weights that score best in this trial; None keeps the last.
 
@@ -63,7 +64,13 @@ def train_sft(
     done, _ = checkpoints.resume(state)
     for step, indices in remaining_steps(order, done):
         chosen = [demonstrations[i] for i in indices]
-        accumulate = partial(accumulate_likelihood, trunk, Role.SFT, chosen)
+        accumulate = partial(
+            accumulate_likelihood,
+            trunk,
+            Role.SFT,
+            chosen,
+            dropout_seed=seed_from(seed, "dropout", step),
+        )
         loss = all_reduce_number(run_within_memory(trunk, accumulate, [updater]))
         grad_norm, learning_rate = updater.step()
         metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": learning_rate}
@@ -79,7 +86,11 @@ def train_sft(
 
 
 def accumulate_likelihood(
-    trunk: Trunk, role: Role, sequences: Sequence[TokenSequence], weight: float = 1.0
+    trunk: Trunk,
+    role: Role,
+    sequences: Sequence[TokenSequence],
+    weight: float = 1.0,
+    dropout_seed: int | None = None,
 ) -> float:
     """Add the gradients of the mean −log p over all answer tokens.
 
@@ -88,14 +99,16 @@ def accumulate_likelihood(
         role: The role that is trained.
         sequences: At least one sequence.
         weight: Multiplies the gradients, but not the returned mean.
+        dropout_seed: Seed of the adapters' dropout; None is without.
 
     Returns:
         This rank's share of the mean, in nats a token.
     """
     answer_tokens = sum(len(sequence.response_ids) for sequence in sequences)
     sums = MetricSums()
-    for _, batch in trunk.training_batches(sequences):
-        loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
-        (weight * loss).backward()
+    for number, (_, batch) in enumerate(trunk.training_batches(sequences)):
+        with trunk.dropout(dropout_seed, number):
+            loss = -trunk.token_logprobs(role, batch, temperature=1.0).sum() / answer_tokens
+            (weight * loss).backward()
         sums.add(loss=loss)
     return sums.read().get("loss", 0.0)

@@ -23,6 +23,8 @@ FULL_POLICY_RATES = {
 """The same for the policy's stage, by algorithm. PPO without PTX diverges above 8e-6
 (arXiv:2203.02155, appendix C.4, which trains its critic at 9e-6). DPO: arXiv:2305.18290, appendix
 B. Best of n is fine-tuning."""
+ADAPTERS_ALONE = ("lora_alpha", "lora_targets", "lora_dropout")
+"""Settings that only adapters have, beside their rank."""
 
 
 class PolicySettings(TemplateSettings):
@@ -51,6 +53,12 @@ class PolicySettings(TemplateSettings):
     ] = None
     """Layers with an adapter, by the last part of their names, such as [q_proj, v_proj]. null is
     every linear layer but the output embedding."""
+    lora_dropout: Annotated[float, UNLESS_SET, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the inputs of each adapter that are set to 0 in training, as PEFT's lora_dropout. It
+    acts in fine-tuning (train_sft and best_of_n) and in the training of reward models. PPO, RLOO,
+    GRPO and DPO train without it: they compare a policy with itself or with its reference, and
+    would take the noise of two masks for a difference. The masks follow from seed and step, and
+    from the micro-batches (compute.tokens_per_microbatch)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -58,10 +66,10 @@ class PolicySettings(TemplateSettings):
         if not isinstance(raw, dict):
             return raw
         is_full = raw.get("weights") == "full"
-        scale = [key for key in ("lora_alpha", "lora_targets") if raw.get(key) is not None]
-        if is_full and scale:
+        own = [key for key in ADAPTERS_ALONE if raw.get(key)]
+        if is_full and own:
             raise ValueError(
-                f"{' and '.join(scale)}: for adapters, and weights: full has none; remove it, or "
+                f"{' and '.join(own)}: for adapters, and weights: full has none; remove it, or "
                 "set weights to adapters"
             )
         if is_full and raw.get("lora_rank") is not None:

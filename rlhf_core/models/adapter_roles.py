@@ -23,7 +23,12 @@ from rlhf_core.distributed.sharding import gathered, shard_model
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_files import ADAPTER, base_name_from
 from rlhf_core.models.device import Compute
-from rlhf_core.models.kernels.lora import AdapterSwitch, FusedLinear, use_fused_linears
+from rlhf_core.models.kernels.lora import (
+    AdapterDropout,
+    AdapterSwitch,
+    FusedLinear,
+    use_fused_linears,
+)
 from rlhf_core.models.kernels.norm import speed_up_norms
 from rlhf_core.models.lora_shape import LoraShape, require_scale
 from rlhf_core.models.roles import (
@@ -46,7 +51,7 @@ class AdapterRoles(Roles):
     Args:
         load: Loads the model; if its layers are to be sharded, on the CPU or without weights.
         compute: Device and precision.
-        lora: Rank, scale and layers of each adapter.
+        lora: Rank, scale, layers and dropout of each adapter.
         fill: Reads the weights of a model from `load` once its layers are sharded.
     """
 
@@ -69,6 +74,7 @@ class AdapterRoles(Roles):
                 r=lora.rank,
                 lora_alpha=lora.scale_alpha,  # type: ignore[arg-type]  # any number will do
                 target_modules=lora.target_modules,
+                lora_dropout=lora.dropout,
                 task_type="CAUSAL_LM",
             )
         )
@@ -97,6 +103,7 @@ class AdapterRoles(Roles):
             else:
                 self._peft.add_adapter(role.value, self._lora)
         self._peft.eval()
+        self._seed_dropout(role)
         self._connect_switch()
         if self._compute.gradient_checkpointing:
             checkpoint_layers(self.base)
@@ -151,9 +158,29 @@ class AdapterRoles(Roles):
             if role is Role.REFERENCE:
                 self._switch.name = before
 
+    @contextmanager
+    def dropout(self, seed: int) -> Iterator[None]:
+        self._switch.dropout_seed = seed
+        try:
+            yield
+        finally:
+            self._switch.dropout_seed = None
+
+    def _seed_dropout(self, role: Role) -> None:
+        """Replace PEFT's dropout by that of a seed, which evaluation mode does not turn off."""
+        if self._shape.dropout > 0:
+            for number, layer in enumerate(self._layers()):
+                layer.lora_dropout[role.value] = AdapterDropout(
+                    self._shape.dropout, number, self._switch
+                )
+
+    def _layers(self) -> list[Any]:
+        """Return the layers with an adapter: modules, and `BaseTunerLayer`s as well."""
+        return [m for m in self._require_peft().modules() if isinstance(m, BaseTunerLayer)]
+
     def _connect_switch(self) -> None:
         """Let the switch choose the adapter of every layer, unless a layer is of another kind."""
-        layers = [m for m in self._require_peft().modules() if isinstance(m, BaseTunerLayer)]
+        layers = self._layers()
         self._has_switch = all(isinstance(layer, FusedLinear) for layer in layers)
         if not self._has_switch:
             return
@@ -212,9 +239,8 @@ class AdapterRoles(Roles):
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
             return whole.merge(role, dtype)
         peft = self._require_peft()
-        layers = [module for module in peft.modules() if isinstance(module, BaseTunerLayer)]
         with self.acting_as(role):
-            for layer in layers:
+            for layer in self._layers():
                 # In fp32 and rounded once, because bf16 would drop small updates; one after
                 # another, so that no second copy of the model is in memory.
                 round_parameters(layer, torch.float32)

@@ -6,7 +6,7 @@ compute.shard each rank holds its share of all of them, and of the base.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,9 @@ class FullRoles(Roles):
             yield model
         finally:
             hook.remove()
+
+    def dropout(self, seed: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def output_embedding(self, role: Role) -> nn.Linear:
         return cast(nn.Linear, self.model(role).get_output_embeddings())

@@ -1,4 +1,4 @@
-"""The shape of the adapters that are trained: rank, scale, and the layers that have one."""
+"""The adapters that are trained: their rank, scale and dropout, and the layers that have one."""
 
 import json
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ class LoraShape:
     """Numerator of the scale; None is twice the rank."""
     targets: tuple[str, ...] | None = None
     """Last parts of the names of the layers with an adapter; None is every linear layer."""
+    dropout: float = 0.0
+    """Share of an adapter's inputs that are set to 0 where a training says so."""
 
     @property
     def scale_alpha(self) -> float:
@@ -36,7 +38,9 @@ def trained_lora(settings: PolicySettings) -> LoraShape | None:
     """Return the shape of the adapters that a config trains; None for full weights."""
     if settings.lora_rank is None:
         return None
-    return LoraShape(settings.lora_rank, settings.lora_alpha, settings.lora_targets)
+    return LoraShape(
+        settings.lora_rank, settings.lora_alpha, settings.lora_targets, settings.lora_dropout
+    )
 
 
 def shape_of(lora: int | LoraShape | None) -> LoraShape | None:

@@ -82,7 +82,16 @@ class Roles(ABC):
 
     @abstractmethod
     def acting_as(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
-        """Yield the language model in that role, in evaluation mode, so without dropout."""
+        """Yield the language model in that role, in evaluation mode, so without its own dropout."""
+
+    @abstractmethod
+    def dropout(self, seed: int) -> AbstractContextManager[None]:
+        """Let the adapters drop out inside the context, by their own share; others never do.
+
+        Args:
+            seed: Seed of all masks. The context holds the backward pass as well, which draws them
+                again.
+        """
 
     @abstractmethod
     def output_embedding(self, role: Role) -> nn.Linear:

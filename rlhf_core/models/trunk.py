@@ -5,7 +5,7 @@ not here.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import cast
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_core.distributed.ranks import share_of_rank, world_size
+from rlhf_core.distributed.ranks import rank, share_of_rank, world_size
 from rlhf_core.distributed.sharding import in_lockstep, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
+from rlhf_core.identity import seed_from
 from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
 from rlhf_core.models.device import Compute, kept_random_state
 from rlhf_core.models.kernels.kv_cache import new_cache
@@ -128,8 +129,20 @@ class Trunk:
         return self.roles.parameters(role) + head
 
     def acting_as(self, role: Role) -> AbstractContextManager[PreTrainedModel]:
-        """Yield the language model in that role, in evaluation mode, so without dropout."""
+        """Yield the language model in that role, in evaluation mode, so without its own dropout."""
         return self.roles.acting_as(role)
+
+    def dropout(self, seed: int | None, microbatch: int) -> AbstractContextManager[None]:
+        """Let the adapters drop out inside the context, which holds the backward pass as well.
+
+        Args:
+            seed: Seed of the training's step; None is without dropout.
+            microbatch: Number of this rank's micro-batch in the step. Each micro-batch of each rank
+                has masks of its own.
+        """
+        if seed is None:
+            return nullcontext()
+        return self.roles.dropout(seed_from(seed, rank(), microbatch))
 
     def require_reference(self) -> None:
         """Refuse to measure a distance from a reference that is no longer the base.

@@ -14,6 +14,8 @@ from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
+from rlhf_core.identity import seed_from
+
 
 @dataclass
 class AdapterSwitch:
@@ -21,10 +23,53 @@ class AdapterSwitch:
 
     name: str | None = None
     """None uses the base alone."""
+    dropout_seed: int | None = None
+    """Seed of the masks of all layers; None is without dropout."""
+
+
+class AdapterDropout(nn.Module):
+    """PEFT's dropout on an adapter's input, with a mask that follows from a seed and the layer.
+
+    A pass that is repeated, as by gradient checkpointing or after a restart, drops the same.
+
+    Args:
+        share: Share of the inputs that are set to 0; the others are divided by 1 - share.
+        number: Number of the layer.
+        switch: Holds the seed; without one nothing is dropped.
+    """
+
+    def __init__(self, share: float, number: int, switch: AdapterSwitch) -> None:
+        super().__init__()
+        self.share, self.number, self.switch = share, number, switch
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of this layer's mask; None without dropout."""
+        seed = self.switch.dropout_seed
+        return None if seed is None else seed_from(seed, self.number)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the inputs with some of them dropped, in their shape."""
+        return drop(x, self.share, self.seed)
+
+
+def drop(x: Tensor, share: float, seed: int | None) -> Tensor:
+    """Set a share of some numbers to 0 and divide the others by 1 - share.
+
+    Args:
+        x: The numbers, of any shape.
+        share: Probability of each to be set to 0, below 1.
+        seed: Seed of the mask; None returns `x`.
+    """
+    if seed is None:
+        return x
+    generator = torch.Generator(x.device).manual_seed(seed)
+    mask = torch.empty(x.shape, dtype=torch.bool, device=x.device)
+    return x * mask.bernoulli_(1 - share, generator=generator) * (1 / (1 - share))
 
 
 class FusedLinear(Linear):
-    """PEFT's layer, with the common case fused: one active adapter, not merged, no dropout."""
+    """PEFT's layer, with the common case fused: one active adapter, not merged."""
 
     switch: AdapterSwitch | None = None
     """Chooses the adapter instead of PEFT's own flags, which visit every layer of the model."""
@@ -45,6 +90,8 @@ class FusedLinear(Linear):
             return self.base_layer(x, *args, **kwargs)
         if name is None:
             return super().forward(x, *args, **kwargs)
+        dropout = self.lora_dropout[name]
+        is_dropping = isinstance(dropout, AdapterDropout)
         # A view made inside the product could not be modified in place, as Falcon does.
         product = _LoraProduct.apply(
             x,
@@ -53,6 +100,8 @@ class FusedLinear(Linear):
             self.lora_A[name].weight,
             self.lora_B[name].weight,
             self.scaling[name],
+            dropout.share if is_dropping else 0.0,
+            dropout.seed if is_dropping else None,
         )
         return product.view(*x.shape[:-1], -1)
 
@@ -78,7 +127,10 @@ def rounded_factors(
 
 
 class _LoraProduct(torch.autograd.Function):
-    """x Wᵀ + b + s (x Aᵀ) Bᵀ, (rows, out). The base weights W and b are frozen."""
+    """x Wᵀ + b + s (drop(x) Aᵀ) Bᵀ, (rows, out). The base weights W and b are frozen.
+
+    The backward pass draws the mask of the dropout again, since it is as large as the input.
+    """
 
     @staticmethod
     def forward(
@@ -89,14 +141,17 @@ class _LoraProduct(torch.autograd.Function):
         a: Tensor,
         b: Tensor,
         scaling: float,
+        share: float,
+        seed: int | None,
     ) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             rows = x.to(weight.dtype).reshape(-1, x.shape[-1])
             small_a, small_b = rounded_factors(a, b, scaling, weight.dtype)
-            inner = rows @ small_a.T
+            inner = drop(rows, share, seed) @ small_a.T
             out = nn.functional.linear(rows, weight, bias).addmm_(inner, small_b.T)
         ctx.save_for_backward(rows, weight, small_a, small_b, inner)
         ctx.scaling, ctx.shape = scaling, x.shape  # type: ignore[attr-defined]
+        ctx.share, ctx.seed = share, seed  # type: ignore[attr-defined]
         return out
 
     @staticmethod
@@ -104,9 +159,14 @@ class _LoraProduct(torch.autograd.Function):
         rows, weight, small_a, small_b, inner = ctx.saved_tensors
         of_out = gradients[0]
         of_inner = of_out @ small_b
-        of_a = (of_inner.T @ rows).float()
+        of_a = (of_inner.T @ drop(rows, ctx.share, ctx.seed)).float()
         of_b = (of_out.T @ inner).float().mul_(ctx.scaling)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (of_out @ weight).addmm_(of_inner, small_a).view(ctx.shape)
-        return of_x, None, None, of_a, of_b, None
+            of_x = of_out @ weight
+            if ctx.seed is None:
+                of_x.addmm_(of_inner, small_a)
+            else:
+                of_x += drop(of_inner @ small_a, ctx.share, ctx.seed)
+            of_x = of_x.view(ctx.shape)
+        return of_x, None, None, of_a, of_b, None, None, None

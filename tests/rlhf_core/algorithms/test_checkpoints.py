@@ -27,6 +27,7 @@ from rlhf_core.config.training import (
 )
 from rlhf_core.config.tree import RewardModelSettings, SamplingSettings, SFTSettings
 from rlhf_core.models.artifacts import open_trunk
+from rlhf_core.models.lora_shape import LoraShape
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
@@ -156,12 +157,15 @@ ROLES: dict[Training, tuple[Role, ...]] = {
 }
 
 
+DROPPING = LoraShape(4, dropout=0.3)
+
+
 @pytest.mark.parametrize("training", ROLES)
-@pytest.mark.parametrize(("every", "lora_rank"), [(1, 4), (2, 4), (2, None)])
+@pytest.mark.parametrize(("every", "lora"), [(1, 4), (2, 4), (2, None), (1, DROPPING)])
 def test_a_training_that_was_cut_off_ends_in_the_same_weights(
-    tmp_path: Path, training: Training, every: int, lora_rank: int | None
+    tmp_path: Path, training: Training, every: int, lora: int | LoraShape | None
 ):
-    new_trunk = partial(open_trunk, "tiny-random", FP32, lora_rank)
+    new_trunk = partial(open_trunk, "tiny-random", FP32, lora)
     whole = new_trunk()
     undisturbed = {step.step: step.metrics for step in training(whole, NO_CHECKPOINTS)}
     checkpoints = Checkpoints(tmp_path / "kept", every)

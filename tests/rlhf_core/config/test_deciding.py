@@ -33,8 +33,8 @@ DECIDE_OR_NOT = {
         "",
     ),
     "PolicySettings": (
-        "model system_prompt max_prompt_tokens weights lora_rank lora_alpha lora_targets thinking "
-        "template_date template_options",
+        "model system_prompt max_prompt_tokens weights lora_rank lora_alpha lora_targets "
+        "lora_dropout thinking template_date template_options",
         "",
     ),
     "SamplingSettings": (

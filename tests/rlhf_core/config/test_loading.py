@@ -100,6 +100,11 @@ def test_a_config_is_frozen(path: Path):
             "policy={weights: full, lora_alpha: 8}",
             "lora_alpha: for adapters, and weights: full",
         ),
+        (
+            "policy={weights: full, lora_dropout: 0.05}",
+            "lora_dropout: for adapters, and weights: full",
+        ),
+        ("policy.lora_dropout=1", r"policy\.lora_dropout = 1: .*less than 1"),
         ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is for adapters, .* remove"),
         ("policy.lora_rank=null", "weights: adapters need a lora_rank, such as 16; or set weights"),
         ("training.steps.x=5", "'steps' holds a value, not a group of keys"),
