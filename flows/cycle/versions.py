@@ -148,7 +148,7 @@ def _weights(config: Config) -> dict[str, Any]:
     policy = config.policy
     chosen = {
         name: getattr(policy, name)
-        for name in ("lora_alpha", "lora_targets", "lora_dropout")
+        for name in ("lora_alpha", "lora_targets", "lora_dropout", "quantization")
         if not is_left_out(policy, name)
     }
     return {"weights": policy.weights, "lora_rank": policy.lora_rank, **chosen}

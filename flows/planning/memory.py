@@ -81,6 +81,7 @@ def training_of(config: Config, compute: Compute) -> TrainingMemory:
         is_checkpointed=compute.gradient_checkpointing,
         ranks=sharded_over if is_sharded else 1,
         is_half=compute.dtype.itemsize == 2,
+        is_quantised=config.policy.quantization is not None,
     )
 
 
@@ -96,8 +97,10 @@ def _what_fits(size: ModelSize, roles: TrainedRoles, training: TrainingMemory, r
         training = changed
         if fits(training):
             return f"It fits with {_joined(settings)}."
-    ways = []
+    ways: list[str] = []
     for more, changed in _smaller_models(training):
+        if changed.is_quantised and fits(replace(changed, is_quantised=False)):
+            continue
         ranks = _least_ranks(size, roles, changed, room)
         if ranks is not None:
             shards = [f"compute.shard: true on {ranks} devices"] if ranks > changed.ranks else []
@@ -118,18 +121,31 @@ def _smaller_batches(training: TrainingMemory) -> Iterator[Change]:
 
 
 def _smaller_models(training: TrainingMemory) -> Iterator[tuple[list[str], TrainingMemory]]:
-    """Yield the training as it is, and with adapters if it trains all weights."""
-    if training.lora_rank is None:
-        yield ["policy.weights: adapters"], replace(training, lora_rank=DEFAULT_RANK)
+    """Yield the training with adapters if it trains all weights, then in 4 bits, then as it is.
+
+    One in 4 bits comes in the compute precision as well, in which it can be sharded.
+    """
+    adapters = [] if training.lora_rank is not None else ["policy.weights: adapters"]
+    rank = training.lora_rank or DEFAULT_RANK
+    if adapters:
+        yield adapters, replace(training, lora_rank=rank)
+    if training.is_quantised:
+        yield ["policy.quantization: null"], replace(training, is_quantised=False)
+    elif training.ranks == 1:
+        quantised = [*adapters, "policy.quantization: nf4"]
+        yield quantised, replace(training, lora_rank=rank, is_quantised=True)
     yield [], training
 
 
 def _least_ranks(
     size: ModelSize, roles: TrainedRoles, training: TrainingMemory, room: float
 ) -> int | None:
-    """Return the least number of ranks, doubled from the present one, that a training fits on."""
-    ranks = training.ranks
-    while ranks <= MOST_RANKS:
+    """Return the least number of ranks, doubled from the present one, that a training fits on.
+
+    Weights of 4 bits have no shards.
+    """
+    ranks, most = training.ranks, 1 if training.is_quantised else MOST_RANKS
+    while ranks <= most:
         if bytes_needed(size, roles, replace(training, ranks=ranks)) <= room:
             return ranks
         ranks *= 2

@@ -23,7 +23,7 @@ FULL_POLICY_RATES = {
 """The same for the policy's stage, by algorithm. PPO without PTX diverges above 8e-6
 (arXiv:2203.02155, appendix C.4, which trains its critic at 9e-6). DPO: arXiv:2305.18290, appendix
 B. Best of n is fine-tuning."""
-ADAPTERS_ALONE = ("lora_alpha", "lora_targets", "lora_dropout")
+ADAPTERS_ALONE = ("lora_alpha", "lora_targets", "lora_dropout", "quantization")
 """Settings that only adapters have, beside their rank."""
 
 
@@ -59,6 +59,11 @@ class PolicySettings(TemplateSettings):
     GRPO and DPO train without it: they compare a policy with itself or with its reference, and
     would take the noise of two masks for a difference. The masks follow from seed and step, and
     from the micro-batches (compute.tokens_per_microbatch)."""
+    quantization: Annotated[Literal["nf4"] | None, UNLESS_SET] = None
+    """Precision of the frozen model under the adapters. nf4: 4 bits a weight of every linear layer
+    but the output embedding (QLoRA, arXiv:2305.14314), a quarter of bf16's memory, and slower;
+    needs `pip install 'solon[qlora]'`. An adapter is merged into the whole weights, never into the
+    rounded ones. null: compute.precision."""
 
     @model_validator(mode="before")
     @classmethod
@@ -82,6 +87,19 @@ class PolicySettings(TemplateSettings):
                 "weights: adapters need a lora_rank, such as 16; or set weights to full"
             )
         return {**raw, "lora_rank": None} if is_full else raw
+
+
+def refuse_shards(policy: PolicySettings, is_sharded: bool) -> None:
+    """Refuse to shard weights of 4 bits.
+
+    Raises:
+        ValueError: If `compute.shard` is set beside `policy.quantization`.
+    """
+    if policy.quantization is not None and is_sharded:
+        raise ValueError(
+            f"policy.quantization: {policy.quantization} has no shards; set compute.shard to false "
+            "(each rank then holds the model in 4 bits), or remove policy.quantization"
+        )
 
 
 def with_small_steps(raw: dict[str, Any]) -> dict[str, Any]:

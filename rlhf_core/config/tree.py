@@ -17,7 +17,7 @@ from rlhf_core.config.engine import EngineSettings, refuse_full_weights
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
 from rlhf_core.config.guard import GuardSettings
 from rlhf_core.config.judge import DEFAULT_SCALE, JudgeSettings
-from rlhf_core.config.policy import PolicySettings, with_small_steps
+from rlhf_core.config.policy import PolicySettings, refuse_shards, with_small_steps
 from rlhf_core.config.prompts import PromptSettings
 from rlhf_core.config.service import ServiceSettings
 from rlhf_core.config.sft import AbstentionSettings, SelectionSettings
@@ -293,6 +293,7 @@ class Config(Settings):
         _refuse_unusable_rewards(self)
         refuse_longer_buffer(self.training, self.sampling.max_new_tokens)
         refuse_full_weights(self.sampling.engine, self.policy.weights)
+        refuse_shards(self.policy, bool(self.compute.shard))
         _refuse_repeated_names(self.guard.repair_judges or (), "guard.repair_judges")
         if not any(judge.weight > 0 for judge in repairing_judges(self)):
             raise ValueError(

@@ -31,6 +31,7 @@ from rlhf_core.models.kernels.lora import (
 )
 from rlhf_core.models.kernels.norm import speed_up_norms
 from rlhf_core.models.lora_shape import LoraShape, require_scale
+from rlhf_core.models.quantisation import quantise
 from rlhf_core.models.roles import (
     Fill,
     Role,
@@ -46,12 +47,13 @@ EXACT = 1e-4
 
 
 class AdapterRoles(Roles):
-    """Adapters in fp32 on a model in the compute precision.
+    """Adapters in fp32 on a model in the compute precision, or in 4 bits.
 
     Args:
-        load: Loads the model; if its layers are to be sharded, on the CPU or without weights.
+        load: Loads the model; if its layers are to be sharded, on the CPU or without weights, and
+            if they are to be quantised, on the CPU.
         compute: Device and precision.
-        lora: Rank, scale, layers and dropout of each adapter.
+        lora: Rank, scale, layers and dropout of each adapter, and the precision of the base.
         fill: Reads the weights of a model from `load` once its layers are sharded.
     """
 
@@ -69,6 +71,8 @@ class AdapterRoles(Roles):
         if compute.shard:
             shard_model(self.base, compute.device, compute.dtype, compute.replicas)
             fill(self.base)
+        if lora.quantization is not None:
+            quantise(self.base, compute.device)
         self._lora = use_fused_linears(
             LoraConfig(
                 r=lora.rank,
@@ -219,7 +223,8 @@ class AdapterRoles(Roles):
     def merge(self, role: Role, dtype: torch.dtype | None = None) -> PreTrainedModel:
         """Return base and adapter as one model, in the compute precision or another.
 
-        A sharded base is gathered layer by layer on the CPU of rank 0, and merged there.
+        A sharded base is gathered layer by layer on the CPU of rank 0, and merged there. In place
+        of a quantised base the whole one is loaded there: an adapter is served on it as well.
 
         Args:
             role: The role to merge.
@@ -229,12 +234,13 @@ class AdapterRoles(Roles):
             TrainingError: If a layer maps a probe to something else once it is merged.
         """
         dtype = self._compute.dtype if dtype is None else dtype
-        if self._compute.shard:
+        if self._compute.shard or self._shape.quantization is not None:
             compute = replace(self._compute, device=torch.device("cpu"), shard=False)
-            base = self._gather()
+            base = self._gather() if self._compute.shard or rank() == 0 else self.base
             if rank() > 0:
                 return base
-            whole = AdapterRoles(lambda: base, compute, self._shape)
+            shape = replace(self._shape, quantization=None)
+            whole = AdapterRoles(lambda: base, compute, shape)
             whole.add(role)
             whole._load(role, {name: weight.cpu() for name, weight in self.weights(role).items()})
             return whole.merge(role, dtype)

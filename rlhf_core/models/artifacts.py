@@ -24,8 +24,9 @@ from rlhf_core.models.adapter_roles import AdapterRoles
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
 from rlhf_core.models.generation import complete_generation_config
-from rlhf_core.models.loading import load_language_model, load_tokenizer
+from rlhf_core.models.loading import load_language_model, load_tokenizer, read_config
 from rlhf_core.models.lora_shape import LoraShape, shape_of, stored_shape
+from rlhf_core.models.quantisation import refuse_stored_quantised
 from rlhf_core.models.roles import HEADED, Fill, Role, Roles, leave_as_it_is
 from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.stored_weights import (
@@ -46,6 +47,8 @@ ROUNDING = {torch.float32: 2**-8}
 weights elsewhere in memory may be multiplied in another order, and activations of some ten
 thousand, which SmolLM2 has, make 2e-4 of that in fp32. Weights are compared exactly."""
 PROBE_TOKENS = 8
+DEQUANTISED = ("mxfp4", "fp8")
+"""Kinds of quantised files that transformers may dequantise, which shows once it is loaded."""
 
 
 def new_roles(
@@ -58,7 +61,8 @@ def new_roles(
 
     Args:
         load: Loads the model in a precision, in evaluation mode, on the compute's device; if its
-            layers are to be sharded, on the CPU or without weights.
+            layers are to be sharded, on the CPU or without weights, and if they are to be
+            quantised, on the CPU.
         compute: Device and precision.
         lora: Shape or rank of each role's adapter; None gives each role full parameters.
         fill: Reads the weights of a model from `load` once it is sharded.
@@ -75,6 +79,8 @@ def new_roles(
 def open_trunk(name: str, compute: Compute, lora: int | LoraShape | None) -> Trunk:
     """Load a trunk; with `compute.shard` each rank reads its own shards of the files.
 
+    A model that is to be quantised passes through the CPU's memory in the compute precision.
+
     Args:
         name: A bundled name, a folder or a hub id.
         compute: Device and precision.
@@ -84,13 +90,18 @@ def open_trunk(name: str, compute: Compute, lora: int | LoraShape | None) -> Tru
         The trunk, with the reference alone.
 
     Raises:
-        ModelNotFoundError: If the model cannot be loaded, or its architecture is not supported.
+        ModelNotFoundError: If the model cannot be loaded, its files hold quantised weights, or its
+            architecture is not supported.
     """
+    refuse_stored_quantised(name, read_config(name), DEQUANTISED)
     if compute.shard:
         load = partial(load_for_sharding, name)
         fill: Fill = partial(fill_shards, name=name, compute=compute)
     else:
-        load, fill = partial(load_language_model, name, device=compute.device), leave_as_it_is
+        shape = shape_of(lora)
+        is_whole = shape is None or shape.quantization is None
+        device = compute.device if is_whole else torch.device("cpu")
+        load, fill = partial(load_language_model, name, device=device), leave_as_it_is
     return Trunk(new_roles(load, compute, lora, fill), load_tokenizer(name), compute)
 
 

@@ -20,6 +20,9 @@ from rlhf_core.models.loading import read_config
 WEIGHT, TRAINED = 4, 16
 """Bytes a parameter of a role: its weight in fp32; and with its gradient and AdamW's moments."""
 HALF = 2
+QUANTISED = 1 / 2 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight of 4 bits: a scale of a byte for 64 of them, one in fp32 for 256 scales
+(arXiv:2305.14314, section 3)."""
 LOGIT_ROWS, LOGIT_COPIES = 256, 3
 """Tokens whose logits are in memory at once, in fp32: the logits, their softmax, its gradient."""
 
@@ -38,6 +41,8 @@ class ModelSize:
     vocabulary: int
     lora_width: int
     """Parameters of an adapter for each unit of its rank."""
+    quantisable: int = 0
+    """Parameters of the linear layers but the output embedding."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class TrainingMemory:
     """Ranks that the model is sharded over."""
     is_half: bool = True
     """True if matrices are multiplied in half precision."""
+    is_quantised: bool = False
+    """True if the frozen model under the adapters is held in 4 bits."""
 
 
 def model_size(name: str, targets: tuple[str, ...] | None = None) -> ModelSize:
@@ -80,6 +87,11 @@ def model_size(name: str, targets: tuple[str, ...] | None = None) -> ModelSize:
         model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.tie_weights()
     text = config.get_text_config()
+    linears = [
+        (name.rpartition(".")[2], layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings()
+    ]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     within = sum(
         parameter.numel()
@@ -95,11 +107,10 @@ def model_size(name: str, targets: tuple[str, ...] | None = None) -> ModelSize:
         vocabulary=text.vocab_size,
         lora_width=sum(
             layer.in_features + layer.out_features
-            for name, layer in model.named_modules()
-            if isinstance(layer, nn.Linear)
-            and layer is not model.get_output_embeddings()
-            and (targets is None or name.rpartition(".")[2] in targets)
+            for name, layer in linears
+            if targets is None or name in targets
         ),
+        quantisable=sum(layer.weight.numel() for _, layer in linears),
     )
 
 
@@ -127,7 +138,12 @@ def held_bytes(size: ModelSize, roles: TrainedRoles, training: TrainingMemory) -
         training: Settings of the training.
     """
     a_role = roles.trained * TRAINED + (roles.read + roles.averages) * WEIGHT
-    base = size.parameters * (HALF if training.is_half else WEIGHT)
+    bytes_a_weight = HALF if training.is_half else WEIGHT
+    base = size.parameters * bytes_a_weight
+    if training.is_quantised:
+        # The largest layer is whole while it is multiplied.
+        largest = size.width * size.feed_forward * bytes_a_weight
+        base = int(base - size.quantisable * (bytes_a_weight - QUANTISED)) + largest
     if training.lora_rank is not None:
         whole, replicated = base, a_role * training.lora_rank * size.lora_width
     else:

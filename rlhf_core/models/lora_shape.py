@@ -23,6 +23,8 @@ class LoraShape:
     """Last parts of the names of the layers with an adapter; None is every linear layer."""
     dropout: float = 0.0
     """Share of an adapter's inputs that are set to 0 where a training says so."""
+    quantization: str | None = None
+    """Precision of the frozen model, nf4; None is the compute precision."""
 
     @property
     def scale_alpha(self) -> float:
@@ -39,7 +41,11 @@ def trained_lora(settings: PolicySettings) -> LoraShape | None:
     if settings.lora_rank is None:
         return None
     return LoraShape(
-        settings.lora_rank, settings.lora_alpha, settings.lora_targets, settings.lora_dropout
+        settings.lora_rank,
+        settings.lora_alpha,
+        settings.lora_targets,
+        settings.lora_dropout,
+        settings.quantization,
     )
 
 

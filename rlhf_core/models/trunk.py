@@ -23,6 +23,7 @@ from rlhf_core.models.kernels.kv_cache import new_cache
 from rlhf_core.models.kernels.logits import logit_rule
 from rlhf_core.models.kernels.logprobs import chosen_logprobs
 from rlhf_core.models.loading import context_length
+from rlhf_core.models.quantisation import refuse_stored_quantised
 from rlhf_core.models.roles import HEADED, Role, Roles
 from rlhf_core.models.scalar_head import ScalarHead
 from rlhf_core.models.sequences import Batch, TokenSequence, collate, microbatches
@@ -43,15 +44,17 @@ class Trunk:
         compute: Device and precision.
 
     Raises:
-        ModelNotFoundError: If the model does more to its logits than scale and cap them, which
-            log-probabilities computed from hidden states would miss, or caches more of a text than
-            keys and values.
+        ModelNotFoundError: If the model is stored with quantised weights, does more to its logits
+            than scale and cap them, which log-probabilities computed from hidden states would miss,
+            or caches more of a text than keys and values.
     """
 
     def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> None:
         self.roles = roles
         self.tokenizer = tokenizer
         self.compute = compute
+        if getattr(roles.base, "hf_quantizer", None) is not None:
+            refuse_stored_quantised(str(roles.base.name_or_path), roles.base.config)
         self.hidden_size = int(roles.base.get_output_embeddings().weight.shape[1])
         self.heads: dict[Role, ScalarHead] = {}
         new_cache(roles.base)  # refuses a model that could be trained but not sampled from

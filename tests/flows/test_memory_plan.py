@@ -1,5 +1,6 @@
 """The arithmetic of memory against figures by hand, and what a plan says about them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ SEVEN = ModelSize(
     feed_forward=18944,
     vocabulary=152_064,
     lora_width=28 * (2 * 2 * 3584 + 2 * (3584 + 512) + 3 * (3584 + 18944)),
+    quantisable=28 * (2 * 3584 * 3584 + 2 * 3584 * 512 + 3 * 3584 * 18944),
 )
 """Qwen2.5-7B."""
 H200 = 141_000_000_000
@@ -57,6 +59,34 @@ def test_an_adapter_of_rank_16_costs_little_beside_the_frozen_model():
     assert 16 * SEVEN.lora_width == pytest.approx(40.4e6, rel=0.01)
     held = held_bytes(SEVEN, TrainedRoles(1), adapters)
     assert held - 2 * SEVEN.parameters == 16 * 16 * SEVEN.lora_width
+
+
+def test_a_base_in_4_bits_takes_a_third_of_the_memory_at_7b():
+    """By hand: 6.53 of 7.62 billion weights at 0.516 bytes, the others at 2, one layer whole."""
+    adapters = TrainingMemory(lora_rank=16, tokens=3072, is_checkpointed=False)
+    whole, quantised = (
+        held_bytes(SEVEN, TrainedRoles(1), replace(adapters, is_quantised=on))
+        for on in (False, True)
+    )
+    linear, scale = 6_525_288_448, 1 / 64 + 1 / 4096
+    base = 0.5 * linear + scale * linear + 2 * (7_616_000_000 - linear)
+    assert quantised - 16 * 16 * SEVEN.lora_width == pytest.approx(base + 2 * 3584 * 18944, abs=1)
+    assert (whole / 1e9, quantised / 1e9) == pytest.approx((15.88, 6.33), abs=0.01)
+
+
+def test_what_fits_in_4_bits_alone_is_told_so():
+    adapters = TrainingMemory(lora_rank=16, tokens=512, is_checkpointed=True)
+    said = describe_fit(SEVEN, TrainedRoles(2, 1), adapters, 12_000_000_000)
+    assert "It fits with policy.quantization: nf4; or with compute.shard: true on 4" in said
+    full = describe_fit(SEVEN, TrainedRoles(1), FULL, 12_000_000_000)
+    assert "policy.weights: adapters, policy.quantization: nf4" in full
+
+
+def test_weights_in_4_bits_are_not_sharded_but_could_be_without():
+    adapters = TrainingMemory(16, tokens=512, is_checkpointed=True, is_quantised=True)
+    said = describe_fit(SEVEN, TrainedRoles(2, 1), adapters, 7_000_000_000)
+    assert "policy.quantization: null, compute.shard: true on " in said
+    assert "nf4" not in said
 
 
 @pytest.mark.parametrize(("is_checkpointed", "megabytes"), [(False, 6.65), (True, 0.44)])
@@ -97,7 +127,9 @@ def test_the_size_of_a_model_is_read_from_its_config():
     assert size.parameters == 2 * block + 259 * 32 + 32
     assert size.outside_layers == 259 * 32 + 32
     assert size.lora_width == 2 * (2 * 64 + 2 * 48 + 3 * 96)
-    assert model_size("tiny-random", ("q_proj",)).lora_width == 2 * 64
+    assert size.quantisable == 2 * (block - 2 * 32)
+    chosen = model_size("tiny-random", ("q_proj",))
+    assert (chosen.lora_width, chosen.quantisable) == (2 * 64, size.quantisable)
 
 
 @pytest.mark.parametrize(

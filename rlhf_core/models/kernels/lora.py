@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from rlhf_core.identity import seed_from
+from rlhf_core.models.kernels.nf4 import precision, state_of, whole
 
 
 @dataclass
@@ -96,6 +97,7 @@ class FusedLinear(Linear):
         product = _LoraProduct.apply(
             x,
             self.base_layer.weight,
+            state_of(self.base_layer),
             self.base_layer.bias,
             self.lora_A[name].weight,
             self.lora_B[name].weight,
@@ -129,7 +131,8 @@ def rounded_factors(
 class _LoraProduct(torch.autograd.Function):
     """x Wᵀ + b + s (drop(x) Aᵀ) Bᵀ, (rows, out). The base weights W and b are frozen.
 
-    The backward pass draws the mask of the dropout again, since it is as large as the input.
+    The backward pass draws the mask of the dropout again, since it is as large as the input, and
+    dequantises a W of 4 bits again.
     """
 
     @staticmethod
@@ -137,6 +140,7 @@ class _LoraProduct(torch.autograd.Function):
         ctx: FunctionCtx,
         x: Tensor,
         weight: Tensor,
+        state: Any,
         bias: Tensor | None,
         a: Tensor,
         b: Tensor,
@@ -145,13 +149,15 @@ class _LoraProduct(torch.autograd.Function):
         seed: int | None,
     ) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            rows = x.to(weight.dtype).reshape(-1, x.shape[-1])
-            small_a, small_b = rounded_factors(a, b, scaling, weight.dtype)
+            dtype = precision(weight, state)
+            rows = x.to(dtype).reshape(-1, x.shape[-1])
+            small_a, small_b = rounded_factors(a, b, scaling, dtype)
             inner = drop(rows, share, seed) @ small_a.T
-            out = nn.functional.linear(rows, weight, bias).addmm_(inner, small_b.T)
+            out = nn.functional.linear(rows, whole(weight, state), bias).addmm_(inner, small_b.T)
         ctx.save_for_backward(rows, weight, small_a, small_b, inner)
         ctx.scaling, ctx.shape = scaling, x.shape  # type: ignore[attr-defined]
         ctx.share, ctx.seed = share, seed  # type: ignore[attr-defined]
+        ctx.state = state  # type: ignore[attr-defined]
         return out
 
     @staticmethod
@@ -163,10 +169,10 @@ class _LoraProduct(torch.autograd.Function):
         of_b = (of_out.T @ inner).float().mul_(ctx.scaling)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = of_out @ weight
+            of_x = of_out @ whole(weight, ctx.state)
             if ctx.seed is None:
                 of_x.addmm_(of_inner, small_a)
             else:
                 of_x += drop(of_inner @ small_a, ctx.share, ctx.seed)
             of_x = of_x.view(ctx.shape)
-        return of_x, None, None, of_a, of_b, None, None, None
+        return of_x, None, None, None, of_a, of_b, None, None, None

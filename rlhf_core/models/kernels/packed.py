@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rlhf_core.distributed.sharding import is_sharded
 from rlhf_core.models.kernels.lora import FusedLinear, rounded_factors
+from rlhf_core.models.kernels.nf4 import is_quantised, precision, state_of, whole
 
 MOST_BYTES = 2 * 2**30
 """Largest packed copy. A larger model keeps its layers: a fifth of time is not worth the memory."""
@@ -31,8 +32,9 @@ Forward = Callable[[Tensor], Tensor]
 def packed_linears(model: nn.Module) -> Iterator[None]:
     """Use packed linear layers inside the context, for forward passes alone.
 
-    On another device or with sharded layers only the adapters are rounded beforehand. The active
-    adapter is packed or rounded at the start and must not change inside the context.
+    On another device, with sharded layers or with weights of 4 bits only the adapters are rounded
+    beforehand. The active adapter is packed or rounded at the start and must not change inside the
+    context.
     """
     packed = _packed_forwards(model) if _is_worth_it(model) else _rounded_forwards(model)
     for module, forward in packed.items():
@@ -46,7 +48,7 @@ def packed_linears(model: nn.Module) -> Iterator[None]:
 
 def _is_worth_it(model: nn.Module) -> bool:
     """Return True if the CPU can pack weights of these precisions and the copy is small."""
-    if is_sharded(model) or platform.machine() not in X86:
+    if is_sharded(model) or is_quantised(model) or platform.machine() not in X86:
         return False
     if not torch.backends.mkldnn.is_available():
         return False
@@ -90,7 +92,8 @@ def _rounded_forwards(model: nn.Module) -> dict[nn.Module, Forward]:
 def _rounded_forward(layer: FusedLinear, name: str) -> Forward:
     """Return the map of `FusedLinear`, equal to the bit, without rounding the adapter each time."""
     base = layer.get_base_layer()
-    dtype = cast(Tensor, base.weight).dtype
+    state = state_of(base)
+    dtype = precision(cast(Tensor, base.weight), state)
     a, b = cast(Tensor, layer.lora_A[name].weight), cast(Tensor, layer.lora_B[name].weight)
     small_a, small_b = rounded_factors(a, b, layer.scaling[name], dtype)
 
@@ -99,6 +102,7 @@ def _rounded_forward(layer: FusedLinear, name: str) -> Forward:
             rows = x.to(dtype).reshape(-1, x.shape[-1])
             # The layer's own weight of the moment, which is gathered only now if it is sharded.
             weight, bias = cast(Tensor, base.weight), cast(Tensor | None, base.bias)
+            weight = whole(weight, state)
             out = nn.functional.linear(rows, weight, bias)
             return out.addmm_(rows @ small_a.T, small_b.T).view(*x.shape[:-1], -1)
 

@@ -34,7 +34,7 @@ DECIDE_OR_NOT = {
     ),
     "PolicySettings": (
         "model system_prompt max_prompt_tokens weights lora_rank lora_alpha lora_targets "
-        "lora_dropout thinking template_date template_options",
+        "lora_dropout quantization thinking template_date template_options",
         "",
     ),
     "SamplingSettings": (

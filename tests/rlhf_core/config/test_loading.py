@@ -104,6 +104,11 @@ def test_a_config_is_frozen(path: Path):
             "policy={weights: full, lora_dropout: 0.05}",
             "lora_dropout: for adapters, and weights: full",
         ),
+        (
+            "policy={weights: full, quantization: nf4}",
+            "quantization: for adapters, and weights: full",
+        ),
+        ("policy.quantization=int8", r"policy\.quantization = 'int8': .*'nf4'"),
         ("policy.lora_dropout=1", r"policy\.lora_dropout = 1: .*less than 1"),
         ("policy={weights: full, lora_rank: 8}", "lora_rank = 8 is for adapters, .* remove"),
         ("policy.lora_rank=null", "weights: adapters need a lora_rank, such as 16; or set weights"),
@@ -116,6 +121,11 @@ def test_a_mistake_is_one_line_that_names_key_and_mend(path: Path, override: str
     with pytest.raises(ConfigError, match=message) as caught:
         load(path, "training.steps=4", override)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_of_4_bits_are_not_sharded(path: Path):
+    with pytest.raises(ConfigError, match=r"nf4 has no shards; set compute\.shard to false"):
+        load(path, "policy.quantization=nf4", "compute.shard=true")
 
 
 def test_a_missing_key_is_named(tmp_path: Path):
