@@ -22,6 +22,7 @@ from rlhf_core.files.links import switch_link
 from rlhf_core.files.whole import remove_whole, whole_folder, whole_text
 from rlhf_core.models.adapter_files import ADAPTER_CONFIG, BASE, adapter_base, base_name_from
 from rlhf_core.models.device import Compute, choose_compute
+from rlhf_core.models.joined_adapters import write_joined
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store, champions, line_queries
@@ -111,6 +112,11 @@ def _write(source: Path, folder: Path, form: str, compute: Compute) -> None:
         for file in (folder / "model").iterdir():
             file.rename(folder / file.name)
         (folder / "model").rmdir()
+    elif is_adapter:
+        write_joined(source, folder / "joined", compute=None)
+        for file in (folder / "joined").iterdir():
+            file.rename(folder / file.name)
+        (folder / "joined").rmdir()
     if is_adapter:
         own = folder / "adapter"
         own.mkdir()

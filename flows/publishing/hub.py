@@ -7,6 +7,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from flows.publishing.release import PublishError, Release
 from rlhf_core.config.champion import HubSettings
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG
 
 
 def push(settings: HubSettings, release: Release, endpoint: str | None = None) -> str:
@@ -26,8 +27,8 @@ def push(settings: HubSettings, release: Release, endpoint: str | None = None) -
     token, folder = os.environ.get("HF_TOKEN"), release.need_folder()
     if not token:
         raise PublishError("the environment variable HF_TOKEN is not set")
-    # Beside a merged model, the adapter names its base by a path of this machine.
-    is_merged = (folder / "config.json").exists()
+    # The adapter for this machine's servers names its SFT model, which the hub does not have.
+    is_model = any((folder / name).exists() for name in ("config.json", ADAPTER_CONFIG))
     api = HfApi(endpoint=endpoint, token=token)
     try:
         api.create_repo(settings.repository, private=True, exist_ok=True)
@@ -38,7 +39,7 @@ def push(settings: HubSettings, release: Release, endpoint: str | None = None) -
             folder_path=folder,
             revision=settings.revision,
             commit_message=f"{release.line}: {release.model_id}",
-            ignore_patterns=["adapter/*"] if is_merged else None,
+            ignore_patterns=["adapter/*"] if is_model else None,
             delete_patterns="*.safetensors",
         )
     except HfHubHTTPError as error:

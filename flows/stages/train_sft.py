@@ -148,7 +148,7 @@ def _train(
         )
         for step in track_steps(cycle, version, training, "fine-tuning", steps, _describer()):
             keep_metrics(work.store, version.id, step)
-    on_all_ranks(save_merged, trunk, Role.SFT, cycle.folder(version.id))
+    on_all_ranks(save_merged, trunk, Role.SFT, cycle.folder(version.id), config.policy.model)
     work.store.append([versions.base(config)])
     referenced = [prompt for prompt in learnt if prompt.reference_answers]
     learnt_from = [

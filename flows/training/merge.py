@@ -1,4 +1,4 @@
-"""`solon merge`: a trained model as one plain folder, for anything that serves models."""
+"""`solon merge`: a trained model as one folder, for anything that serves models."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ from flows.cycle.cycle import Cycle
 from rlhf_core.config import Config
 from rlhf_core.errors import InputError, ModelNotFoundError
 from rlhf_core.models.device import choose_compute
+from rlhf_core.models.joined_adapters import write_joined
 from rlhf_core.models.merging import merge_saved
 from rlhf_core.records import ModelKind, ModelVersion
 from rlhf_core.store import Store, champions, line_queries, store_exists
@@ -16,7 +17,7 @@ MERGEABLE = (ModelKind.SFT, ModelKind.POLICY)
 
 
 def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, Any]:
-    """Write a model to a plain folder.
+    """Write a model to a plain folder; see `_saved` for what it raises.
 
     Args:
         config: Config of the line.
@@ -25,9 +26,34 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
 
     Returns:
         Id, folder and figures of the merged model.
+    """
+    folder = _saved(config, model_id, out)
+    merged = merge_saved(folder, out, choose_compute(config.compute))
+    return {"model": folder.name, "folder": str(out), **vars(merged)}
+
+
+def join_model(config: Config, model_id: str | None, out: Path, base: str | None) -> dict[str, Any]:
+    """Write a model as one adapter on policy.model; see `_saved` for what it raises.
+
+    Args:
+        config: Config of the line.
+        model_id: Id of the model, or a prefix of it; None takes the champion.
+        out: The folder, which must be empty or absent.
+        base: Name for the base in the adapter's config; None is policy.model.
+
+    Returns:
+        Id, folder and figures of the adapter.
+    """
+    folder = _saved(config, model_id, out)
+    joined = write_joined(folder, out, choose_compute(config.compute), base)
+    return {"model": folder.name, "folder": str(out), **vars(joined)}
+
+
+def _saved(config: Config, model_id: str | None, out: Path) -> Path:
+    """Return the folder of a model that is to be written elsewhere.
 
     Raises:
-        InputError: If there is no such model, or the folder is not empty.
+        InputError: If there is no such model, or `out` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: the folder is not empty; name a new one")
@@ -40,8 +66,7 @@ def merge_model(config: Config, model_id: str | None, out: Path) -> dict[str, An
     folder = Cycle(config=config, number=1, run_id="").folder(version.id)
     if not folder.is_dir():
         raise ModelNotFoundError(f"model {version.id!r}: its folder {folder} is missing")
-    merged = merge_saved(folder, out, choose_compute(config.compute))
-    return {"model": version.id, "folder": str(out), **vars(merged)}
+    return folder
 
 
 def _version(config: Config, store: Store, model_id: str | None) -> ModelVersion:

@@ -14,8 +14,9 @@ class ChampionSettings(Settings):
     """The folder artifacts/champion/LINE, which always holds the line's champion."""
 
     form: Literal["auto", "merged", "adapter", "none"] = "auto"
-    """merged writes a plain model and, in `adapter`, the policy's adapter. adapter writes the
-    adapter alone, which needs its SFT model. auto merges models of at most merged_up_to_gb.
+    """merged writes a plain model and, in `adapter`, the policy's adapter. adapter writes
+    one adapter on policy.model, of the SFT model and the policy together, beside the policy's own,
+    which needs its SFT model. auto merges models of at most merged_up_to_gb.
     none writes nothing."""
     merged_up_to_gb: PositiveFloat = 2.0
     """Largest SFT model, in GB on disk, that auto merges."""

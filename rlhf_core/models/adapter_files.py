@@ -6,6 +6,8 @@ from pathlib import Path
 
 ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 BASE = "base_model_name_or_path"
+OWN_ADAPTER = "adapter"
+"""Folder, within that of an SFT model, of the adapter that was merged into it."""
 
 
 def base_name_from(folder: Path, base: Path) -> str:

@@ -1,14 +1,18 @@
 """Saving and loading trained models: completely or not at all, and only if they read back equal.
 
-A fine-tuned model is saved complete, in Hugging Face format. A role is saved as a PEFT adapter on
+A fine-tuned model is saved complete, in Hugging Face format, with the adapter that was merged into
+it in a folder of its own. A role is saved as a PEFT adapter on
 that model or, with full parameters, complete as well; its head lies beside it. An adapter names its
 base by a relative path, so that both can be moved; PEFT loads it onto that base, and `solon merge`
 makes one model of the two.
 """
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import safe_open
@@ -19,7 +23,7 @@ from rlhf_core.distributed.folders import shared_whole_folder
 from rlhf_core.distributed.ranks import any_rank, failing_together, from_rank_zero, rank
 from rlhf_core.distributed.sharding import is_sharded, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
-from rlhf_core.models.adapter_files import ADAPTER_CONFIG, adapter_base
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG, OWN_ADAPTER, adapter_base
 from rlhf_core.models.adapter_roles import AdapterRoles
 from rlhf_core.models.device import Compute
 from rlhf_core.models.full_roles import FullRoles
@@ -105,7 +109,7 @@ def open_trunk(name: str, compute: Compute, lora: int | LoraShape | None) -> Tru
     return Trunk(new_roles(load, compute, lora, fill), load_tokenizer(name), compute)
 
 
-def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
+def save_merged(trunk: Trunk, role: Role, folder: Path, base: str | None = None) -> None:
     """Save a role as a plain model with its tokenizer. The trunk cannot be used afterwards.
 
     All ranks call this. A sharded model is written by all of them, any other by rank 0.
@@ -114,24 +118,47 @@ def save_merged(trunk: Trunk, role: Role, folder: Path) -> None:
         trunk: Holds the role.
         role: The role to merge with its base.
         folder: Destination; replaced if it exists.
+        base: Name of the trunk's model. With it the adapter is kept beside the model, naming that.
 
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
     """
-    merged = trunk.roles.merge(role)
-    if is_sharded(merged):
-        save_plain(merged, trunk.tokenizer, folder)
-    else:
-        from_rank_zero(lambda: save_plain(merged, trunk.tokenizer, folder))
+    with _written_adapter(trunk, role, base) as adapter:
+        merged = trunk.roles.merge(role)
+        if is_sharded(merged):
+            save_plain(merged, trunk.tokenizer, folder, adapter)
+        else:
+            from_rank_zero(lambda: save_plain(merged, trunk.tokenizer, folder, adapter))
 
 
-def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+@contextmanager
+def _written_adapter(trunk: Trunk, role: Role, base: str | None) -> Iterator[Path | None]:
+    """Write a role's adapter to a folder that is removed at the end; None if it has none."""
+    if base is None or trunk.roles.model(role) is not None:
+        yield None
+        return
+    with TemporaryDirectory() as scratch:
+        own = Path(scratch) / OWN_ADAPTER
+        own.mkdir()
+        with failing_together():
+            if rank() == 0:
+                trunk.roles.write(role, own, Path(base).expanduser())
+        yield own
+
+
+def save_plain(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    adapter: Path | None = None,
+) -> None:
     """Save a model as transformers loads it; all ranks call this for a sharded one.
 
     Args:
         model: The model.
         tokenizer: Its tokenizer; the ends of an answer that it knows go into the generation config.
         folder: Destination; replaced if it exists.
+        adapter: Folder of an adapter to keep beside the model.
 
     Raises:
         TrainingError: If the saved model does not answer as the one in memory does.
@@ -142,6 +169,8 @@ def save_plain(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         with failing_together():
             if rank() == 0:
                 tokenizer.save_pretrained(unfinished)
+                if adapter is not None:
+                    shutil.copytree(adapter, unfinished / OWN_ADAPTER)
         require_saved(folder, unfinished, model)
 
 

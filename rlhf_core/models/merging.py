@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.models.adapter_files import adapter_base
@@ -50,32 +50,29 @@ def merge_saved(folder: Path, out: Path, compute: Compute) -> MergedModel:
         ModelNotFoundError: If the folder holds a reward model, or a part of it is missing.
         TrainingError: If the merged model does not answer as base and adapter do.
     """
-    held = replace(compute, dtype=_stored_precision(folder))
+    held = replace(compute, dtype=stored_precision(folder))
     trunk, role = load_saved(folder, held)
     if role in trunk.heads:
         raise ModelNotFoundError(
             f"{folder.name} is a reward model: plain transformers would lose its head; the judge "
             "`reward_model` reads it as it is"
         )
-    ids = torch.tensor([trunk.tokenizer(PROBE)["input_ids"]], device=compute.device)
     with trunk.acting_as(role) as model, held.autocast():
-        expected = _logprobs(model, ids)
+        expected = probe_logprobs(model, trunk.tokenizer, compute.device)
     merged = trunk.roles.merge(role, compute.dtype)
-    divergence = _divergence(expected, _logprobs(merged, ids))
-    if divergence > MAX_NATS[held.dtype == compute.dtype == torch.float32]:
-        raise TrainingError(
-            f"{folder} merges wrongly (by {divergence:.2g} nats a token); not written"
-        )
+    nats = divergence(expected, probe_logprobs(merged, trunk.tokenizer, compute.device))
+    if nats > MAX_NATS[held.dtype == compute.dtype == torch.float32]:
+        raise TrainingError(f"{folder} merges wrongly (by {nats:.2g} nats a token); not written")
     save_plain(merged, trunk.tokenizer, out)  # which reads it back
     return MergedModel(
         precision=str(compute.dtype).removeprefix("torch."),
         parameters=sum(parameter.numel() for parameter in merged.parameters()),
         size_bytes=sum(file.stat().st_size for file in out.glob("*.safetensors")),
-        divergence_nats=divergence,
+        divergence_nats=nats,
     )
 
 
-def _stored_precision(folder: Path) -> torch.dtype:
+def stored_precision(folder: Path) -> torch.dtype:
     """Return the precision of the weights that a model, or an adapter's base, is stored in."""
     base = adapter_base(folder) if is_adapter(folder) else str(folder)
     dtype = read_config(base).dtype
@@ -83,11 +80,14 @@ def _stored_precision(folder: Path) -> torch.dtype:
 
 
 @torch.no_grad()
-def _logprobs(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    """Return the log-probabilities of every next token, (T, V)."""
+def probe_logprobs(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> Tensor:
+    """Return the log-probabilities of every next token of one sentence, (T, V)."""
+    ids = torch.tensor([tokenizer(PROBE)["input_ids"]], device=device)
     return torch.log_softmax(model(input_ids=ids).logits[0].float(), dim=-1)
 
 
-def _divergence(exact: Tensor, other: Tensor) -> float:
+def divergence(exact: Tensor, other: Tensor) -> float:
     """Return KL(exact‖other), mean over tokens, in nats."""
     return (exact.exp() * (exact - other)).sum(dim=-1).mean().item()

@@ -17,6 +17,7 @@ from flows.champion.folder import place_champion, present_champion
 from flows.champion.rollback import roll_back
 from flows.run import run_cycles
 from rlhf_core.config import Config
+from rlhf_core.models.adapter_files import ADAPTER_CONFIG
 from rlhf_core.store import Store
 from tests.flows.conftest import smoke
 from tests.flows.test_pipeline import WINS_ALWAYS
@@ -89,7 +90,12 @@ def test_a_rollback_switches_the_folder_and_back(promoted: Config, tmp_path: Pat
         tmp_path / "copy", *WINS_ALWAYS, f"name={config.name}", "service.champion.form=adapter"
     )
     assert place_champion(adapter, store) == link
-    assert {path.name for path in link.iterdir()} == {"README.md", "adapter"}
+    assert {path.name for path in link.iterdir()} >= {"README.md", "adapter", ADAPTER_CONFIG}
+    assert not (link / "model.safetensors").exists()
+    joined = AutoPeftModelForCausalLM.from_pretrained(link, dtype=torch.float32)
+    own = AutoPeftModelForCausalLM.from_pretrained(link / "adapter", dtype=torch.float32)
+    torch.testing.assert_close(logits(joined), logits(own), atol=1e-4, rtol=1e-4)
+    assert "on the base model" in (link / "README.md").read_text()
     assert len(list((link.parent / ".versions" / config.name).iterdir())) == 2
 
 

@@ -274,6 +274,23 @@ def test_merge_writes_a_plain_folder_and_says_what_it_did(
     assert f"{policy} written to" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # PEFT's own
+def test_merge_writes_an_adapter_on_the_model_that_the_line_began_with(
+    monkeypatch, capsys, finished: Config, tmp_path: Path
+):
+    from peft import AutoPeftModelForCausalLM
+
+    folder, out = finished.store.parent, tmp_path / "out"
+    policy = Store(finished.store).query("SELECT id FROM models WHERE kind = 'policy'")[0]["id"]
+    arguments = ["merge", SMOKE, *places(folder), "--model", policy, "--out", str(out)]
+    assert call(monkeypatch, *arguments, "--base", "owner/name") == 2
+    assert "--base names the base of an adapter; add --as-adapter" in capsys.readouterr().err
+    assert call(monkeypatch, *arguments, "--as-adapter", "--set", "compute.precision=fp32") == 0
+    assert f"{policy} written to {out}: an adapter of rank " in capsys.readouterr().out
+    model = AutoPeftModelForCausalLM.from_pretrained(out)
+    assert model.base_model.model.config.vocab_size > 0
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
