@@ -132,7 +132,7 @@ def run_bench(bench: Bench, plan: Sequence[PlanRow], page: Path | None = None) -
     results: list[SetResult] = []
     with progress("judging", sum(row.calls for row in plan)) as advance:
         meter = _Meter(advance)
-        ledger = StoreLedger(store, Budget(bench.panel.budget))
+        ledger = StoreLedger(store, Budget(bench.panel.budget), compute=bench.panel.compute)
         runs = [JudgeRun(s, ledger, meter.reader(s.name)) for s in bench.panel.judges]
         for run in runs:
             run.preflight()

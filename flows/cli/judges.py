@@ -149,7 +149,11 @@ def train(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as epochs=3. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting, such as epochs=3 or compute.device=cpu. Repeatable.",
+        ),
     ] = None,
     columns: PairColumns = None,
     task: TaskName = None,
@@ -200,7 +204,11 @@ def score(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the judge. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the judge, or compute.device=cpu. Repeatable.",
+        ),
     ] = None,
     columns: PairColumns = None,
     as_json: AsJson = False,
@@ -217,12 +225,14 @@ def score(
     check_kind(kind)
     from flows.terminal.progress import progress
     from judges.bench.scoring import as_lines, score_pairs
-    from rlhf_core.config import read_overrides
+    from rlhf_core.config import read_options
     from rlhf_core.files.whole import whole_text
 
-    options = read_overrides(overrides or []) | ({"model": model} if model else {})
+    options, compute = read_options(overrides or [])
+    options |= {"model": model} if model else {}
     with nullcontext() if out_file is None else whole_text(out_file) as stream:
-        rows = score_pairs(kind, options, data, _pair_format(columns, None, None), progress)
+        known = _pair_format(columns, None, None)
+        rows = score_pairs(kind, options, data, known, progress, compute)
         lines = [json.dumps(row, ensure_ascii=False) for row in rows] if as_json else as_lines(rows)
         if stream is None:
             safe = harmless_json if as_json else harmless

@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection
 
 from judges import Ledger
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.records import Response
 from rlhf_core.store import Store, queries

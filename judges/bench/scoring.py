@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from judges.panel.judge import Answer, PointwiseJudge
+from judges.panel.ledger import Ledger
 from judges.panel.progress import Progress, no_progress
 from judges.panel.registry import load
 from rlhf_core.config import JudgeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.files.text_pairs import PairFormat, TextPair, read_text_pairs
 from rlhf_core.records import Mode, Prompt, Split
@@ -26,6 +28,7 @@ def score_pairs(
     file: Path,
     known: PairFormat,
     progress: Progress = no_progress,
+    compute: ComputeSettings | None = None,
 ) -> list[dict[str, Any]]:
     """Score every pair of a file.
 
@@ -35,6 +38,7 @@ def score_pairs(
         file: The file of text pairs.
         known: The columns and labels of the file.
         progress: Shows how far it is.
+        compute: Device and precision of the judge's own model.
 
     Returns:
         Score, outcome, reason and raw output of each pair; an unscored pair has no score.
@@ -42,7 +46,8 @@ def score_pairs(
     Raises:
         InputError: If the judge or its model cannot be used, or the file cannot be read.
     """
-    judge = load(JudgeSettings.model_validate({"kind": kind, **options}))
+    settings = JudgeSettings.model_validate({"kind": kind, **options})
+    judge = load(settings, Ledger(compute=compute))
     if not isinstance(judge, PointwiseJudge):
         raise ConfigError(f"judge {kind!r} compares two answers; name one that scores each alone")
     judge.check()

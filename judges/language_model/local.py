@@ -13,8 +13,8 @@ from judges.language_model.choice import TOO_LONG
 from judges.language_model.label_tokens import LabelTokens
 from judges.language_model.parsing import parse_verdict
 from judges.language_model.question import Question
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.template import TemplateSettings
-from rlhf_core.config.tree import ComputeSettings
 from rlhf_core.errors import EndpointError
 from rlhf_core.models.answers import AnswerReader
 from rlhf_core.models.chat import ChatFormat

@@ -5,7 +5,8 @@ This one lives in memory; flows/cycle/ledger.py keeps the replies in the store.
 
 from collections.abc import Callable, Collection
 
-from rlhf_core.config.tree import BudgetSettings, ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
+from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.records import Response
 

@@ -16,8 +16,7 @@ from typing import Any
 from judges.panel.progress import Progress, no_progress
 from judges.panel.registry import judge_class
 from judges.panel.trainable import Estimate, Metrics, Trainable, TrainingRun
-from rlhf_core.config import read_overrides, validate
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config import read_options, validate
 from rlhf_core.encoders.pair_encoder import CARD
 from rlhf_core.errors import ConfigError
 from rlhf_core.files.text_pairs import PairFormat, TextPair, read_text_pairs
@@ -73,7 +72,7 @@ def prepare_training(
         files: Files of labelled text pairs.
         held_out_files: Files for calibration and metrics; empty to hold out a share of `files`.
         known: The columns and labels of the files.
-        overrides: Training settings as `key=value`.
+        overrides: Training settings as `key=value`; device and precision as `compute.device=cpu`.
         out: Folder of the trained model.
 
     Returns:
@@ -83,7 +82,8 @@ def prepare_training(
         InputError: If a file, a setting or the folder cannot be used.
     """
     judge = _trainable(kind)
-    settings = validate(judge.TrainingOptions, read_overrides(overrides), f"training {kind}")
+    options, compute = read_options(overrides)
+    settings = validate(judge.TrainingOptions, options, f"training {kind}")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / CARD).exists())):
         raise ConfigError(f"--out {out} exists and holds no trained model; name a new folder")
     pairs = [pair for file in files for pair in read_text_pairs(file, known)]
@@ -100,7 +100,7 @@ def prepare_training(
         pairs=kept,
         held_out=held_out,
         settings=settings,
-        compute=choose_compute(ComputeSettings()),
+        compute=choose_compute(compute),
         checkpoints=out.with_name(f".{out.name}.training-{key}"),
     )
     left_out = len(pairs) - len(kept) if held_out_files else 0

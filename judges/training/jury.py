@@ -6,7 +6,8 @@ from typing import Any
 
 from judges.bench.runner import both_orders
 from judges.jury import JuryJudge, JuryOptions
-from rlhf_core.config import read_overrides, validate
+from judges.panel.ledger import Ledger
+from rlhf_core.config import read_options, validate
 from rlhf_core.errors import ConfigError, DataFileError
 from rlhf_core.evaluation.dawid_skene import fit, save
 from rlhf_core.files.labelled_reading import read_labelled
@@ -19,7 +20,8 @@ def train_jury(files: Sequence[Path], overrides: Sequence[str], out: Path) -> di
 
     Args:
         files: Pairs in any format that `solon judges bench` reads; their labels are not used.
-        overrides: `judges=[...]`, the members as in a config.
+        overrides: `judges=[...]`, the members as in a config; device and precision of their models
+            as `compute.device=cpu`.
         out: Folder for `reliability.json`, which the jury's `reliability` option then names.
 
     Returns:
@@ -31,8 +33,9 @@ def train_jury(files: Sequence[Path], overrides: Sequence[str], out: Path) -> di
     path = out / RELIABILITY
     if out.exists() and any(out.iterdir()) and not path.exists():
         raise ConfigError(f"--out {out} exists and holds no {RELIABILITY}; name a new folder")
-    options = validate(JuryOptions, read_overrides(overrides), "training jury")
-    jury = JuryJudge(options)
+    tree, compute = read_options(overrides)
+    options = validate(JuryOptions, tree, "training jury")
+    jury = JuryJudge(options, Ledger(compute=compute))
     jury.check()
     pairs = [pair for file in files for pair in read_labelled(file, None, {}).pairs]
     if not pairs:

@@ -8,7 +8,7 @@ from rlhf_core.config.loading import (
     import_rules,
     load_config,
     load_panel,
-    read_overrides,
+    read_options,
     store_path,
     validate,
 )
@@ -24,7 +24,7 @@ __all__ = [
     "import_rules",
     "load_config",
     "load_panel",
-    "read_overrides",
+    "read_options",
     "store_path",
     "validate",
 ]

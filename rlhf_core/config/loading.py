@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from rlhf_core.config.address import store_address
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.prompts import HygieneSettings, PrivacySettings
 from rlhf_core.config.tree import Config, Panel
 from rlhf_core.errors import ConfigError
@@ -176,15 +177,28 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the tree of settings written `a.b=c`.
+def read_options(
+    overrides: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], ComputeSettings]:
+    """Return the options of a judge that no config names, and what to compute with.
+
+    Args:
+        overrides: Options written `a.b=c`; those written `compute.b=c` are compute settings, as in
+            a config.
+        environment: Environment variables, of which those of `compute` are read; None reads those
+            of the process.
+
+    Returns:
+        The tree of options, not validated yet, and the compute settings.
 
     Raises:
-        ConfigError: If one is written differently.
+        ConfigError: If one is written differently, or a compute setting is not valid.
     """
+    variables = os.environ if environment is None else environment
+    prefix = f"{ENV_PREFIX}COMPUTE__"
     tree: dict[str, Any] = {}
-    _override(tree, overrides, {})
-    return tree
+    _override(tree, overrides, {n: v for n, v in variables.items() if n.startswith(prefix)})
+    return tree, validate(ComputeSettings, tree.pop("compute", {}), "compute")
 
 
 def _override(

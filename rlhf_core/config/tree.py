@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rlhf_core.config.address import StoreAddress
 from rlhf_core.config.base import ASIDE, UNLESS_SET, PositiveFloat, PositiveInt, Settings, Share
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.engine import EngineSettings, refuse_full_weights
 from rlhf_core.config.evaluation import EvaluationSettings, PromotionSettings
@@ -184,36 +185,6 @@ class RewardModelSettings(LabelSettings):
     comparison. After a refusal the last one trains the policy."""
 
 
-class ComputeSettings(Settings):
-    """Device, precision and memory of the computation; none of it changes results."""
-
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps. auto uses a GPU if there is one; with several processes
-    (torchrun), each rank uses its own."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
-    tokens_per_microbatch: PositiveInt | None = None
-    """Tokens in one forward and backward pass; results do not depend on it. null: 3,072 on a CPU
-    and with `shard`; on a GPU 32,768, halved whenever memory runs out. Forward passes alone take
-    four times as many, but no more than 32,768 if this is less."""
-    share_prompts: bool = True
-    """True puts the answers to a prompt into one row, so that the prompt is computed once. false
-    gives each answer its own row; the numbers are the same. Models that cannot read shared rows,
-    such as BLOOM and Falcon, always use separate rows, and the log reports it."""
-    gradient_checkpointing: bool = False
-    """Keep only each layer's input for the backward pass and recompute the rest: a third more time,
-    and micro-batches can be several times as large."""
-    shard: bool | Literal["node"] = False
-    """Shard the layers of every model in training across the ranks (torchrun) instead of copying
-    them: slower, for models that do not fit one GPU. With full weights (policy.weights) gradients
-    and the optimizer's state are sharded, too. Running out of memory is then an error. node shards
-    across the ranks of each machine, and every machine holds a copy: more memory, but layers do
-    not travel between machines."""
-    checkpoint_every: PositiveInt = 5
-    """Training steps between two checkpoints; an interrupted training resumes from the last one and
-    arrives at the same weights."""
-
-
 class Config(Settings):
     """All settings of one run."""
 
@@ -331,6 +302,8 @@ class Panel(Settings):
     """Same as in a whole config."""
     judges: tuple[JudgeSettings, ...] = Field(min_length=1)
     """Same as in a whole config; `weight` and `modes` have no effect here."""
+    compute: ComputeSettings = ComputeSettings()
+    """Same as in a whole config."""
     budget: BudgetSettings = BudgetSettings()
     """Budget of the bench."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import Attention, ComputeSettings
 from rlhf_core.distributed.launch import launched_world_size, local_rank, local_world_size
 from rlhf_core.distributed.ranks import rank, world_size
 from rlhf_core.errors import ConfigError
@@ -42,6 +42,8 @@ class Compute:
     """True if the layers of a trunk are sharded over the ranks."""
     replicas: int = 1
     """Groups of ranks, each of which holds all shards; 1 shards over all ranks."""
+    attention: Attention = "auto"
+    """Attention that a trunk computes with, as in the settings."""
 
     @property
     def forward_tokens(self) -> int:
@@ -70,10 +72,15 @@ def choose_compute(settings: ComputeSettings) -> Compute:
     On a machine with GPUs each rank chooses its own GPU.
 
     Raises:
-        ConfigError: If the device is not available, or is one GPU for several ranks; or if models
-            are sharded within machines that do not run equally many ranks.
+        ConfigError: If the device is not available, or is one GPU for several ranks, or has not the
+            attention that the settings name; or if models are sharded within machines that do not
+            run equally many ranks.
     """
     device = _device(settings.device)
+    if settings.attention == "flex" and device.type not in ("cuda", "cpu"):
+        raise ConfigError(
+            f"compute.attention = 'flex': FlexAttention does not train on {device.type}; use auto"
+        )
     if device.type == "cpu":
         is_sharded = bool(settings.shard) and launched_world_size() > 1
         _keep_freed_memory(not is_sharded)
@@ -93,6 +100,7 @@ def choose_compute(settings: ComputeSettings) -> Compute:
         settings.gradient_checkpointing,
         bool(settings.shard) and world_size() > 1,
         _machines() if settings.shard == "node" and world_size() > 1 else 1,
+        settings.attention,
     )
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import tests.benchmarks
 from flows.terminal.progress import new_console
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.models.device import choose_compute
 from tests.benchmarks.result import NotHereError, Result
 

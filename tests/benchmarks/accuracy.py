@@ -13,7 +13,8 @@ import torch
 from rlhf_core.algorithms.rankings import RankedCandidates
 from rlhf_core.algorithms.reward_model import train_reward_model
 from rlhf_core.algorithms.scoring import score_sequences
-from rlhf_core.config.tree import ComputeSettings, RewardModelSettings
+from rlhf_core.config.compute import ComputeSettings
+from rlhf_core.config.tree import RewardModelSettings
 from rlhf_core.models.artifacts import open_trunk
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import choose_compute

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from rlhf_core.algorithms.online import train_online
 from rlhf_core.algorithms.rollouts import Rollout, RolloutStep, roll_out
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.training import PPOSettings
-from rlhf_core.config.tree import ComputeSettings, SamplingSettings
+from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.guard.answers import GuardedAnswer, words
 from rlhf_core.guard.detectors import markup, repetition
 from rlhf_core.guard.monitor import Guard, Look

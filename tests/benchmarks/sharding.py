@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf_core.algorithms.optimisation import Updater
 from rlhf_core.algorithms.sft import accumulate_likelihood
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.distributed.launch import launched_rank
 from rlhf_core.distributed.ranks import all_reduce_max, join_ranks, leave_ranks
 from rlhf_core.distributed.sharding import own_shard

@@ -28,8 +28,9 @@ from rlhf_core.algorithms.reward_model import normalise, train_reward_model
 from rlhf_core.algorithms.reward_reader import RewardReader
 from rlhf_core.algorithms.rewards import reward_model_score
 from rlhf_core.algorithms.rollouts import roll_out
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.training import DPOSettings, PPOSettings
-from rlhf_core.config.tree import ComputeSettings, RewardModelSettings, SamplingSettings
+from rlhf_core.config.tree import RewardModelSettings, SamplingSettings
 from rlhf_core.models.artifacts import load_role, open_trunk, save_role
 from rlhf_core.models.chat import ChatFormat
 from rlhf_core.models.device import choose_compute

@@ -24,9 +24,10 @@ from rlhf_core.algorithms.scoring import score_sequences
 from rlhf_core.algorithms.sft import train_sft
 from rlhf_core.algorithms.watch import StepVerdict
 from rlhf_core.config import JudgeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.config.policy import PolicySettings
 from rlhf_core.config.training import PPOSettings, RewardSettings
-from rlhf_core.config.tree import ComputeSettings, JudgingSettings, SamplingSettings, SFTSettings
+from rlhf_core.config.tree import JudgingSettings, SamplingSettings, SFTSettings
 from rlhf_core.distributed.collective import RankZeroOnly, lead, on_all_ranks
 from rlhf_core.distributed.launch import launched_rank, launched_world_size
 from rlhf_core.distributed.ranks import world_size

@@ -53,9 +53,10 @@ def texts(tmp_path: Path) -> Path:
     return write(tmp_path / "texts.jsonl", rows)
 
 
-def panel(folder: Path, judges: list[dict[str, Any]] = JUDGES) -> Panel:
+def panel(folder: Path, judges: list[dict[str, Any]] = JUDGES, device: str = "auto") -> Panel:
     places = {"store": folder / "solon.duckdb", "artifacts": folder / "artifacts"}
-    return Panel.model_validate({**places, "judges": judges})
+    compute = {"device": device}
+    return Panel.model_validate({**places, "judges": judges, "compute": compute})
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def test_texts_leave_out_judges_that_only_compare_and_say_so(tmp_path: Path, tex
     assert brevity.value("length_correlation") == pytest.approx(-1)
     assert brevity.value("ece_after") is not None
     assert "compares two answers" in (tmp_path / "page.html").read_text()
+
+
+def test_models_are_computed_on_the_device_of_the_config(tmp_path: Path, pairs: Path):
+    wanted = Bench(panel(tmp_path, [TINY], "abacus"), read_sets([pairs], None, [], None))
+    with pytest.raises(ConfigError, match=r"compute.device = 'abacus'"):
+        run_bench(wanted, plan_bench(wanted))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from judges.bench.scoring import as_lines, score_pairs
 from judges.panel.trainable import Trainable
 from judges.training.encoder import is_held_out, prepare_training, train_judge
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.files.text_pairs import PairFormat
 from tests.judges.models import tiny_pair_encoder
@@ -67,6 +68,26 @@ def test_a_folder_of_other_things_is_not_written_over(data: Path, tmp_path: Path
 def test_an_unknown_setting_is_named(data: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match="unknown key 'epoch'; did you mean 'epochs'"):
         prepare_training("cross_encoder", [data], [], KNOWN, ["epoch=1"], tmp_path / "m")
+
+
+def test_device_and_precision_are_those_of_a_config(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chosen = [*settings(), "compute.device=cpu", "compute.precision=bf16"]
+    training = prepare_training("cross_encoder", [data], [], KNOWN, chosen, tmp_path / "m")
+    assert training.plan()["compute"] == "cpu, bf16 (as configured)"
+    wrong = [*settings(), "compute.devise=cpu"]
+    with pytest.raises(ConfigError, match="compute: unknown key 'devise'; did you mean 'device'"):
+        prepare_training("cross_encoder", [data], [], KNOWN, wrong, tmp_path / "m")
+    monkeypatch.setenv("SOLON__COMPUTE__DEVICE", "abacus")
+    with pytest.raises(ConfigError, match=r"compute.device = 'abacus'.*use auto or cpu"):
+        prepare_training("cross_encoder", [data], [], KNOWN, settings(), tmp_path / "m")
+
+
+def test_pairs_are_scored_on_the_device_that_is_named(data: Path):
+    compute = ComputeSettings(device="abacus")
+    with pytest.raises(ConfigError, match=r"compute.device = 'abacus'"):
+        score_pairs("similarity", {}, data, KNOWN, compute=compute)
 
 
 def test_a_killed_training_leaves_what_was_there(data: Path, tmp_path: Path, monkeypatch):

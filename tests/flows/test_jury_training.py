@@ -45,6 +45,12 @@ def test_what_was_learnt_is_what_the_jury_then_decides_by(pairs: Path, tmp_path:
     assert opinion.probability > 0.9
 
 
+def test_members_are_computed_on_the_device_that_is_named(pairs: Path, tmp_path: Path):
+    members = "judges=[{kind: pairwise, model: tiny-random}, {kind: brevity}]"
+    with pytest.raises(ConfigError, match=r"compute.device = 'abacus'"):
+        train_jury([pairs], [members, "compute.device=abacus"], tmp_path / "jury")
+
+
 def test_a_folder_of_something_else_is_left_alone(pairs: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"holds no reliability\.json"):
         train_jury([pairs], [MEMBERS], tmp_path)

@@ -12,7 +12,7 @@ from judges import Ledger, describe, kinds, load
 from judges.panel.judge import Answer, Contest, Judge, Opinion, PairwiseJudge
 from rlhf_core.config import JudgeSettings
 from rlhf_core.config.base import is_aside
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.records import Outcome, Prompt
 from tests.facts import prompt

@@ -154,7 +154,7 @@ DECIDE_OR_NOT = {
     ),
     "ComputeSettings": (
         "",
-        "device precision tokens_per_microbatch share_prompts gradient_checkpointing "
+        "device precision tokens_per_microbatch share_prompts attention gradient_checkpointing "
         "shard checkpoint_every",
     ),
     "BudgetSettings": (

@@ -16,7 +16,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM
 
 from rlhf_core.algorithms.checkpoints import Checkpoints
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.distributed.gradients import clip_gradients
 from rlhf_core.distributed.ranks import leave_ranks, mesh_of_ranks
 from rlhf_core.distributed.sharding import is_first_replica, rows_of_rank

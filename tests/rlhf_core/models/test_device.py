@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.errors import ConfigError
 from rlhf_core.models.device import (
     choose_compute,
@@ -82,7 +82,7 @@ def test_a_device_that_is_not_there_is_refused(name: str):
 
 PAGES_TAKEN = """
 import resource
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.models.device import choose_compute, kept_random_state, synchronised_time
 choose_compute(ComputeSettings(device="cpu"))
 bytearray(2**26)
@@ -104,7 +104,7 @@ def test_memory_that_is_freed_is_kept_for_the_next_one():
 PAGES_HELD = """
 import sys
 from pathlib import Path
-from rlhf_core.config.tree import ComputeSettings
+from rlhf_core.config.compute import ComputeSettings
 from rlhf_core.models.device import choose_compute
 
 def held():
