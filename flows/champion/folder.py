@@ -92,7 +92,9 @@ def _form(config: Config, source: Path) -> str:
 
 def _compute(config: Config) -> Compute:
     """Return the CPU, with the configured precision: a merge keeps no GPU from a training."""
-    return replace(choose_compute(config.compute), device=torch.device("cpu"), shard=False)
+    return replace(
+        choose_compute(config.compute), device=torch.device("cpu"), shard=False, attention="auto"
+    )
 
 
 def _write(source: Path, folder: Path, form: str, compute: Compute) -> None:

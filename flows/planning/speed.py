@@ -101,7 +101,7 @@ def _shallow(name: str, layers: int, compute: Compute, lora: int | LoraShape | N
             trust_remote_code=False,
         )
         model = model.to(compute.device).eval()
-        fit_attention(model, compute.device)
+        fit_attention(model, compute.device, compute.attention)
         return model
 
     with kept_random_state(compute.device):

@@ -72,7 +72,7 @@ class AdapterRoles(Roles):
             shard_model(self.base, compute.device, compute.dtype, compute.replicas)
             fill(self.base)
         if lora.quantization is not None:
-            quantise(self.base, compute.device)
+            quantise(self.base, compute.device, compute.attention)
         self._lora = use_fused_linears(
             LoraConfig(
                 r=lora.rank,

@@ -4,7 +4,7 @@ transformers passes to attention whatever the architecture uses: sinks, soft cap
 own attention and PyTorch's support none of these, so a model that uses any of them keeps
 transformers' eager attention. Some architectures pass a prepared mask on to their layers, with or
 without a sliding window, and others do not. If the mask does not arrive as the model's own mask
-would, each answer gets a row of its own.
+would, each answer gets a row of its own. The same holds for the block masks of FlexAttention.
 """
 
 import inspect
@@ -14,13 +14,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
+from rlhf_core.config.compute import Attention
+from rlhf_core.errors import ConfigError
 from rlhf_core.models.kernels.attention import attention_implementation
+from rlhf_core.models.kernels.flex import FLEX, LEAST_HEAD_DIM, block_mask, dense_mask
 from rlhf_core.models.sequences import Batch, TokenSequence, collate
 
 logger = logging.getLogger(__name__)
@@ -34,6 +39,7 @@ PROBE = (TokenSequence((1, 2, 3), (4, 5, 6)), TokenSequence((1, 2, 3), (7, 8)))
 PROBE_WINDOW = 2
 """Tokens; shorter than the probe, so that the window shows in its masks."""
 
+Mask = Tensor | BlockMask
 Windows = dict[str, int | None]
 """Number of tokens that a layer of each type attends to, itself included; None means all."""
 
@@ -43,7 +49,9 @@ class _AttentionCall:
     """The arguments that one attention layer was called with."""
 
     query: Tensor
-    mask: Tensor | None
+    mask: Mask | None
+    width: int
+    """Width of a head, of its query or its value, whichever is narrower."""
     arguments: frozenset[str]
     """Names of the other arguments that are set and not in KNOWN_ARGUMENTS."""
 
@@ -51,28 +59,59 @@ class _AttentionCall:
 _calls: ContextVar[list[_AttentionCall]] = ContextVar("calls of the recorder")
 
 
-def fit_attention(model: PreTrainedModel, device: torch.device) -> None:
-    """Switch a model to the fastest attention that computes the same as its own.
+def fit_attention(
+    model: PreTrainedModel, device: torch.device, attention: Attention = "auto"
+) -> None:
+    """Switch a model to an attention that computes the same as its own.
 
     Args:
         model: Loaded with eager attention, in evaluation mode.
         device: The device it will compute on.
+        attention: The setting `compute.attention`; auto is the fastest.
+
+    Raises:
+        ConfigError: If another attention than auto is named, and the model cannot compute with it.
     """
-    if not model._can_set_attn_implementation():
-        _log_once(model.config.model_type, "its attention is its own code, which is used as it is")
-        return
-    ids = torch.tensor([PROBE[0].prompt_ids], device=model.device)
-    unknown = {name for call in _record(model, input_ids=ids) for name in call.arguments}
-    if unknown:
-        _log_once(
-            model.config.model_type,
-            f"its attention takes {', '.join(sorted(unknown))}, which only the eager attention of "
-            "transformers computes, so that is used",
-        )
-        return
-    name = attention_implementation(device)
-    if name != "sdpa" or model._supports_sdpa:
+    name = attention_implementation(device, attention)
+    reason = _why_only_its_own(model, name)
+    if reason is None:
         model.set_attn_implementation(name)
+    elif attention == "auto":
+        _log_once(model.config.model_type, f"{reason}, so that is used")
+    else:
+        _refuse_attention(model, attention, reason)
+
+
+def _refuse_attention(model: PreTrainedModel, attention: Attention, reason: str) -> NoReturn:
+    """Refuse a setting `compute.attention` that does not fit a model.
+
+    Raises:
+        ConfigError: With the reason.
+    """
+    raise ConfigError(
+        f"compute.attention = {attention!r} does not fit architecture "
+        f"{model.config.model_type!r}: {reason}; use auto"
+    )
+
+
+def _why_only_its_own(model: PreTrainedModel, name: str) -> str | None:
+    """Return why a model computes only with the attention that it has, in words; None if not so."""
+    if not model._can_set_attn_implementation():
+        return "its attention is its own code"
+    ids = torch.tensor([PROBE[0].prompt_ids], device=model.device)
+    calls = _record(model, input_ids=ids)
+    unknown = {argument for call in calls for argument in call.arguments}
+    if unknown:
+        return (
+            f"its attention takes {', '.join(sorted(unknown))}, which only the eager attention of "
+            "transformers computes"
+        )
+    if name == "sdpa" and not model._supports_sdpa:
+        return "transformers has only eager attention for it"
+    narrowest = min((call.width for call in calls), default=LEAST_HEAD_DIM)
+    if name == FLEX and model.device.type != "cpu" and narrowest < LEAST_HEAD_DIM:
+        return f"its heads are {narrowest} wide, and FlexAttention reads {LEAST_HEAD_DIM} or more"
+    return None
 
 
 def shared_windows(model: PreTrainedModel) -> Windows | None:
@@ -81,10 +120,15 @@ def shared_windows(model: PreTrainedModel) -> Windows | None:
     Returns:
         None if they may not: the model does not pass a prepared mask on to its layers, or ignores
         the positions that it is given.
+
+    Raises:
+        ConfigError: If they may not, and the model has FlexAttention, which is for such rows.
     """
     reason = _why_not_shared(model)
     if reason is None:
         return _windows(model)
+    if _reads_blocks(model):
+        _refuse_attention(model, "flex", reason)
     _log_once(
         model.config.model_type,
         f"{reason}, so each answer gets a row of its own, as with compute.share_prompts off",
@@ -101,25 +145,39 @@ def _takes_positions(model: PreTrainedModel) -> bool:
     return "position_ids" in inspect.signature(model.base_model.forward).parameters
 
 
-def additive_mask(batch: Batch, windows: Windows, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
-    """Return the mask that is added to the attention scores of a batch.
+def shared_masks(
+    model: PreTrainedModel, batch: Batch, windows: Windows, dtype: torch.dtype
+) -> Mask | dict[str, Mask]:
+    """Return the mask of rows that may hold several answers, in the form of the model's attention.
 
     Args:
-        batch: Rows that may hold several answers.
+        model: Has the attention from `fit_attention`.
+        batch: The rows.
         windows: The windows from `shared_windows`.
-        dtype: Precision of the masks.
+        dtype: Precision of an additive mask.
 
     Returns:
-        One mask, or one for each type of layer, (B, 1, T, T): 0 where a token may look, the least
-        number of the precision elsewhere.
+        One mask, or one for each type of layer, (B, 1, T, T): of blocks for FlexAttention. Any
+        other is added to the scores: 0 where a token may look, the least number of the precision
+        elsewhere.
     """
-    masks = {
-        name: torch.zeros_like(batch.visible, dtype=dtype).masked_fill_(
-            ~batch.visible_within(window), torch.finfo(dtype).min
-        )
-        for name, window in windows.items()
-    }
+    if _reads_blocks(model):
+        masks: dict[str, Mask] = {
+            name: block_mask(batch.branches, batch.position_ids, window)
+            for name, window in windows.items()
+        }
+    else:
+        masks = {
+            name: torch.zeros_like(batch.visible, dtype=dtype).masked_fill_(
+                ~batch.visible_within(window), torch.finfo(dtype).min
+            )
+            for name, window in windows.items()
+        }
     return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+def _reads_blocks(model: PreTrainedModel) -> bool:
+    return bool(model.config._attn_implementation == FLEX)
 
 
 def _windows(model: PreTrainedModel) -> Windows:
@@ -148,26 +206,27 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
     alone, shared = (collate(list(some), 0, model.device) for some in (PROBE[:1], PROBE))
     plain = _record(model, input_ids=alone.input_ids, attention_mask=alone.real.long())
     moved = shared.position_ids * 2
+    form = "mask of blocks" if _reads_blocks(model) else "prepared mask"
     try:
         given, elsewhere = (
             _record(
                 model,
                 input_ids=shared.input_ids,
-                attention_mask=additive_mask(shared, windows, model.dtype),
+                attention_mask=shared_masks(model, shared, windows, model.dtype),
                 position_ids=positions,
             )
             for positions in (shared.position_ids, moved)
         )
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return "it accepts no prepared mask"  # however an unknown model fails on one
+        return f"it accepts no {form}"  # however an unknown model fails on one
     if len(plain) != len(given) or not plain:
-        return "it accepts no prepared mask"
+        return f"it accepts no {form}"
     for own, ours in zip(plain, given, strict=True):
         fitting = [
             window for window in windows.values() if _shows(own, alone.visible_within(window))
         ]
         if not fitting or not _shows(ours, shared.visible_within(fitting[0])):
-            return "its layers do not use a prepared mask as they use their own"
+            return f"its layers do not use a {form} as they use their own"
     if all(
         torch.equal(one.query, other.query) for one, other in zip(given, elsewhere, strict=True)
     ):
@@ -177,6 +236,8 @@ def _why_masks_differ(model: PreTrainedModel, windows: Windows) -> str | None:
 
 def _shows(call: _AttentionCall, visible: Tensor) -> bool:
     """Return True if the layer could look exactly where `visible`, (B, 1, T, T), is true."""
+    if isinstance(call.mask, BlockMask):
+        return torch.equal(dense_mask(call.mask), visible)
     return call.mask is not None and torch.equal(call.mask == 0, visible)
 
 
@@ -214,7 +275,7 @@ def _recorder(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Mask | None,
     scaling: float | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
@@ -222,7 +283,8 @@ def _recorder(
     unknown = {
         name for name, given in kwargs.items() if given is not None and name not in KNOWN_ARGUMENTS
     }
-    _calls.get().append(_AttentionCall(query, attention_mask, frozenset(unknown)))
+    width = min(query.shape[-1], value.shape[-1])
+    _calls.get().append(_AttentionCall(query, attention_mask, width, frozenset(unknown)))
     batch, heads, length, _ = query.shape
     return query.new_zeros(batch, length, heads, value.shape[-1]), None
 

@@ -105,7 +105,8 @@ def open_trunk(name: str, compute: Compute, lora: int | LoraShape | None) -> Tru
         shape = shape_of(lora)
         is_whole = shape is None or shape.quantization is None
         device = compute.device if is_whole else torch.device("cpu")
-        load, fill = partial(load_language_model, name, device=device), leave_as_it_is
+        load = partial(load_language_model, name, device=device, attention=compute.attention)
+        fill = leave_as_it_is
     return Trunk(new_roles(load, compute, lora, fill), load_tokenizer(name), compute)
 
 

@@ -115,7 +115,8 @@ class FullRoles(Roles):
             fill = partial(fill_shards, name=name, compute=self._compute)
             self._put(role, load_for_sharding(name, torch.float32), fill)
         else:
-            model = load_language_model(name, torch.float32, self._compute.device)
+            compute = self._compute
+            model = load_language_model(name, torch.float32, compute.device, compute.attention)
             self._put(role, model, leave_as_it_is)
 
     def merge(self, role: Role, dtype: torch.dtype | None = None) -> PreTrainedModel:

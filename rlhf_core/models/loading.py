@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlhf_core.config.compute import Attention
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.adapter_files import adapter_base
 from rlhf_core.models.architecture import fit_attention
@@ -172,24 +173,28 @@ def _padding_token(tokenizer: Tokenizer, known: int) -> str:
     return str(tokenizer.eos_token)
 
 
-def load_language_model(name: str, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def load_language_model(
+    name: str, dtype: torch.dtype, device: torch.device, attention: Attention = "auto"
+) -> PreTrainedModel:
     """Load a causal language model in evaluation mode: dropout would distort PPO's ratios.
 
     Args:
         name: A bundled name, a folder or a hub id.
         dtype: Precision of the weights.
         device: The device to load it on.
+        attention: The setting `compute.attention`; auto is the fastest that fits the model.
 
     Returns:
-        The model, with the fastest attention that fits it.
+        The model, with that attention.
 
     Raises:
+        ConfigError: If it cannot compute with that attention.
         ModelNotFoundError: If it cannot be loaded, or only from pickled weights, or a weight is
             missing.
     """
     model = load_weights(AutoModelForCausalLM, name, dtype)
     model = model.to(device).eval()  # type: ignore[arg-type]  # their wrapper hides `to`
-    fit_attention(model, device)
+    fit_attention(model, device, attention)
     return model
 
 

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from rlhf_core.config.compute import Attention
 from rlhf_core.errors import ModelNotFoundError
 from rlhf_core.models.architecture import fit_attention
 from rlhf_core.models.kernels.nf4 import QuantisedLinear
 
 
-def quantise(model: PreTrainedModel, device: torch.device) -> None:
+def quantise(model: PreTrainedModel, device: torch.device, attention: Attention = "auto") -> None:
     """Round the weights of a model's linear layers to 4 bits, one layer after another.
 
     Embeddings, norms and the output embedding keep their precision.
@@ -19,9 +20,11 @@ def quantise(model: PreTrainedModel, device: torch.device) -> None:
     Args:
         model: Whole, in evaluation mode, on the CPU or on `device`.
         device: The device that it will compute on.
+        attention: The setting `compute.attention`.
 
     Raises:
-        ConfigError: If bitsandbytes is not installed.
+        ConfigError: If bitsandbytes is not installed, or the model cannot compute with that
+            attention.
         ModelNotFoundError: If the model has no such layers.
     """
     layers = [
@@ -37,7 +40,7 @@ def quantise(model: PreTrainedModel, device: torch.device) -> None:
     for name, layer in layers:
         model.set_submodule(name, QuantisedLinear(layer.weight, layer.bias, device))
     model.to(device)  # type: ignore[arg-type]  # their wrapper hides `to`
-    fit_attention(model, device)
+    fit_attention(model, device, attention)
 
 
 def refuse_stored_quantised(name: str, config: PreTrainedConfig, but: Collection[str] = ()) -> None:

@@ -11,15 +11,16 @@ Dimensions: B rows, T tokens of the longest row, N responses, R tokens of the lo
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 
 import torch
 from torch import Tensor
 
+from rlhf_core.models.kernels.branches import PADDING_BRANCH, PROMPT_BRANCH
+
 LEAST_FILLED = 0.7
 """A row that would fill a smaller share of its padded width goes into the next micro-batch."""
-PROMPT_BRANCH = 0
-PADDING_BRANCH = -1
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class Batch:
     """(B, T)"""
     real: Tensor
     """(B, T), true where a token is not padding."""
-    visible: Tensor
-    """(B, 1, T, T), true where the query token of a row may attend to the key token of a column."""
+    branches: Tensor
+    """Branch of each token, (B, T): PROMPT_BRANCH, the number of an answer in its row from 1, or
+    PADDING_BRANCH."""
     response_rows: Tensor
     """Row of each response, (N,)."""
     response_ids: Tensor
@@ -66,6 +68,11 @@ class Batch:
     host wait for the device to count its cells."""
     token_predictors: Tensor
     """Cell of the position that predicts each of them in the flattened (B, T), (n,)."""
+
+    @cached_property
+    def visible(self) -> Tensor:
+        """Keys that each query token may attend to, (B, 1, T, T)."""
+        return _visible(self.branches)
 
     def visible_within(self, window: int | None) -> Tensor:
         """Return the visible keys fewer than `window` positions back, (B, 1, T, T); None: all.
@@ -130,7 +137,7 @@ def collate(
         input_ids=pad([row.ids for row in rows], pad_id).to(device),
         position_ids=pad([row.positions for row in rows], 0).to(device),
         real=branches != PADDING_BRANCH,
-        visible=_visible(branches),
+        branches=branches,
         response_rows=owners.to(device),
         response_ids=ids.to(device),
         response_mask=mask.to(device),

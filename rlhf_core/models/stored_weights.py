@@ -163,7 +163,7 @@ def fill_shards(model: PreTrainedModel, name: str, compute: Compute) -> None:
             },
         )
     model.to(compute.device)  # type: ignore[arg-type]  # their wrapper hides `to`
-    fit_attention(model, compute.device)
+    fit_attention(model, compute.device, compute.attention)
     reshard(model)  # after the pass that chose the attention
 
 

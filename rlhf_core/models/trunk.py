@@ -17,7 +17,7 @@ from rlhf_core.distributed.ranks import rank, share_of_rank, world_size
 from rlhf_core.distributed.sharding import in_lockstep, reshard
 from rlhf_core.errors import ModelNotFoundError, TrainingError
 from rlhf_core.identity import seed_from
-from rlhf_core.models.architecture import additive_mask, position_arguments, shared_windows
+from rlhf_core.models.architecture import Mask, position_arguments, shared_masks, shared_windows
 from rlhf_core.models.device import Compute, kept_random_state
 from rlhf_core.models.kernels.kv_cache import new_cache
 from rlhf_core.models.kernels.logits import logit_rule
@@ -47,6 +47,7 @@ class Trunk:
         ModelNotFoundError: If the model is stored with quantised weights, does more to its logits
             than scale and cap them, which log-probabilities computed from hidden states would miss,
             or caches more of a text than keys and values.
+        ConfigError: If it has FlexAttention, and answers cannot share its rows.
     """
 
     def __init__(self, roles: Roles, tokenizer: PreTrainedTokenizerBase, compute: Compute) -> None:
@@ -206,7 +207,7 @@ class Trunk:
         with self.acting_as(role) as model, self.compute.autocast():
             output = model.base_model(
                 input_ids=batch.input_ids,
-                attention_mask=self._mask(batch),
+                attention_mask=self._mask(model, batch),
                 **position_arguments(model, batch.position_ids),
                 use_cache=False,
             )
@@ -302,11 +303,11 @@ class Trunk:
         """Return the number of every member of the head at the same token, (N, members)."""
         return self.heads[role].member_scores(batch.at_last(self.hidden_states(role, batch)))
 
-    def _mask(self, batch: Batch) -> Tensor | dict[str, Tensor]:
+    def _mask(self, model: PreTrainedModel, batch: Batch) -> Mask | dict[str, Mask]:
         """Return the attention mask; rows of one response need only (B, T)."""
         if self._windows is None or not self.compute.share_prompts:
             return batch.real.long()
-        return additive_mask(batch, self._windows, self.compute.dtype)
+        return shared_masks(model, batch, self._windows, self.compute.dtype)
 
     @torch.no_grad()
     def _reference_states(self) -> Tensor:

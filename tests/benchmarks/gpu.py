@@ -270,7 +270,9 @@ def random_trunk(config: LlamaConfig, compute: Compute, rank: int | None = RANK)
     def new(dtype: torch.dtype) -> PreTrainedModel:
         with torch.device(compute.device):
             model = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=attention_implementation(compute.device)
+                config,
+                dtype=dtype,
+                attn_implementation=attention_implementation(compute.device, compute.attention),
             )
         return model.eval()
 

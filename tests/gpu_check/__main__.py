@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from tests.gpu_check import hardware, kernels, models, peers, speed, training
+from tests.gpu_check import block_masks, hardware, kernels, models, peers, speed, training
 from tests.gpu_check.box import Box
 from tests.gpu_check.report import Report
 
-PARTS = (hardware, training, models, speed, peers, kernels)
+PARTS = (hardware, training, models, block_masks, speed, peers, kernels)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,6 +15,9 @@ from torch.autograd.function import FunctionCtx
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 
+from rlhf_core.config.compute import Attention
+from rlhf_core.models.kernels.flex import FLEX
+
 GROUPED = "solon_grouped"
 
 
@@ -87,9 +90,16 @@ class _GroupedAttention(torch.autograd.Function):
         return of_query, of_key, of_value, None, None
 
 
-def attention_implementation(device: torch.device) -> str:
-    """Return the name of the attention implementation for models on a device."""
-    return GROUPED if device.type == "cpu" else "sdpa"
+def attention_implementation(device: torch.device, attention: Attention = "auto") -> str:
+    """Return the name of the attention implementation for models on a device.
+
+    Args:
+        device: The device.
+        attention: The setting `compute.attention`.
+    """
+    if attention == "flex":
+        return FLEX
+    return GROUPED if device.type == "cpu" and attention == "auto" else "sdpa"
 
 
 @contextmanager

@@ -141,9 +141,11 @@ def test_a_base_in_half_precision_is_never_held_in_fp32(
     loaded: list[torch.dtype] = []
     load = artifacts.load_language_model
 
-    def recorded(name: str, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+    def recorded(
+        name: str, dtype: torch.dtype, *others: object, **named: object
+    ) -> torch.nn.Module:
         loaded.append(dtype)
-        return load(name, dtype, device)
+        return load(name, dtype, *others, **named)
 
     monkeypatch.setattr(artifacts, "load_language_model", recorded)
     assert merge_saved(tmp_path / "policy", tmp_path / "out", BF16).precision == "bfloat16"

@@ -73,7 +73,7 @@ def test_a_model_that_is_sharded_gets_the_attention_of_its_device(monkeypatch: p
     monkeypatch.setattr(
         stored_weights,
         "fit_attention",
-        lambda _, device: chosen.append(attention_implementation(device)),
+        lambda _, *named: chosen.append(attention_implementation(*named)),
     )
     compute = replace(FP32, device=torch.device("meta"), shard=True)  # as any that is no CPU
     model = stored_weights.load_for_sharding("tiny-random", torch.float32)
