@@ -35,7 +35,7 @@ MOST_NATS = 0.05
 
 @dataclass(frozen=True)
 class JoinedAdapter:
-    """What was written, and how exactly."""
+    """The base, size and accuracy of a written adapter."""
 
     base: str
     rank: int

@@ -83,7 +83,16 @@ def stored_precision(folder: Path) -> torch.dtype:
 def probe_logprobs(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device
 ) -> Tensor:
-    """Return the log-probabilities of every next token of one sentence, (T, V)."""
+    """Return the log-probabilities of every next token of one sentence.
+
+    Args:
+        model: The model that reads it.
+        tokenizer: Its tokenizer.
+        device: Its device.
+
+    Returns:
+        In nats, (T, V).
+    """
     ids = torch.tensor([tokenizer(PROBE)["input_ids"]], device=device)
     return torch.log_softmax(model(input_ids=ids).logits[0].float(), dim=-1)
 

@@ -60,7 +60,10 @@ def drop(x: Tensor, share: float, seed: int | None) -> Tensor:
     Args:
         x: The numbers, of any shape.
         share: Probability of each to be set to 0, below 1.
-        seed: Seed of the mask; None returns `x`.
+        seed: Seed of the mask; None drops nothing.
+
+    Returns:
+        The numbers that are left, in the shape of `x`; `x` itself without a seed.
     """
     if seed is None:
         return x
