@@ -127,8 +127,7 @@ def plan_cycles(
     compute, imported = choose_compute(config.compute), count_imported(config)
     if before_measuring is not None:
         before_measuring()
-    works: list[CycleWork] = []
-    slowdown = 1.0
+    works, slowdown = list[CycleWork](), 1.0
     if (cycle := next_cycle(config)).number <= cycles:
         if budget is not None:
             preflight(config, budget)
