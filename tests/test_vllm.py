@@ -26,7 +26,7 @@ from rlhf_core.config import JudgeSettings
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.engine import EngineSettings
 from rlhf_core.config.policy import PolicySettings
-from rlhf_core.config.training import PPOSettings
+from rlhf_core.config.training import PPOSettings, RLOOSettings
 from rlhf_core.config.tree import SamplingSettings
 from rlhf_core.endpoints.profile import profile_of
 from rlhf_core.models.artifacts import open_trunk
@@ -175,7 +175,10 @@ def test_a_real_server_samples_for_the_policy(url: str):
         assert 0 < answer.completion_tokens <= 12
 
 
-def test_a_real_server_samples_candidates_and_rollouts(engine: EngineSettings, tmp_path: Path):
+@pytest.mark.parametrize("algorithm", [PPOSettings, RLOOSettings])
+def test_a_real_server_samples_candidates_and_rollouts(
+    algorithm: type[PPOSettings] | type[RLOOSettings], engine: EngineSettings, tmp_path: Path
+):
     """The adapter moves by over 0.02 nats a token between the steps, and the server follows it."""
     trunk = open_trunk(POLICY, FP32, 8)
     sampling = SamplingSettings(max_new_tokens=12, engine=engine)
@@ -188,7 +191,7 @@ def test_a_real_server_samples_candidates_and_rollouts(engine: EngineSettings, t
         assert len(answer.token_ids) == len(answer.logprobs or ()) == answer.completion_tokens
     trunk.add_role(Role.POLICY, 1)
     trunk.add_role(Role.REWARD, 1)
-    settings = PPOSettings(
+    settings = algorithm(
         steps=2,
         prompts_per_step=2,
         samples_per_prompt=4,
@@ -196,7 +199,8 @@ def test_a_real_server_samples_candidates_and_rollouts(engine: EngineSettings, t
         learning_rate=0.01,
         missing_eos_score=None,
     )
-    add_critic(trunk, settings)
+    if isinstance(settings, PPOSettings):
+        add_critic(trunk, settings)
     prompts = [
         tuple(candidates.chat.prompt_ids(prompt(text).conversation))
         for text in ("What is the capital of France?", "Name a colour.")

@@ -127,16 +127,15 @@ def plan_cycles(
     compute, imported = choose_compute(config.compute), count_imported(config)
     if before_measuring is not None:
         before_measuring()
-    works, slowdown = list[CycleWork](), 1.0
+    works: list[CycleWork] = []
     if (cycle := next_cycle(config)).number <= cycles:
         if budget is not None:
             preflight(config, budget)
         sizes = measure_sizes(config, prompts, compute)
-        slowdown = sizes.speed.slowdown
         work = _next_work(cycle, prompts, panel, jury, sizes, imported)
         works = [work, *_later_works(work, cycles)]
     return Plan(
-        slowdown=slowdown,
+        slowdown=works[0].sizes.speed.slowdown if works else 1.0,
         config_hash=config_hash(config),
         compute=str(compute),
         processes=launched_world_size(),

@@ -154,17 +154,31 @@ def fill_shards(model: PreTrainedModel, name: str, compute: Compute) -> None:
     """
     folder = _weights_folder(name)
     if folder is not None and any(parameter.is_meta for parameter in model.parameters()):
-        stored = StoredWeights(folder)
+        stored, stored_as = StoredWeights(folder), _names_of_tied(name, model)
         assign(
             model,
             {
-                names: stored.read(names, weight).to(compute.device, weight.dtype)
+                names: stored.read(stored_as[names[0]], weight).to(compute.device, weight.dtype)
                 for names, weight in unique_weights(model)
             },
         )
     model.to(compute.device)  # type: ignore[arg-type]  # their wrapper hides `to`
-    fit_attention(model, compute.device, compute.attention)
+    with compute.autocast():  # some weights may be rounded to its precision, and others not
+        fit_attention(model, compute.device, compute.attention)
     reshard(model)  # after the pass that chose the attention
+
+
+def _names_of_tied(name: str, model: PreTrainedModel) -> dict[str, tuple[str, ...]]:
+    """Return all names of the stored weight that each weight of a model is.
+
+    An output embedding that is rounded on its own is tied no more, and stored as the input's.
+
+    Args:
+        name: The name that the model was loaded by.
+        model: The model, whose weights may be tied no more.
+    """
+    tied = empty_model(name, model.dtype)
+    return {each: names for names, _ in unique_weights(tied) for each in names}
 
 
 def assign(model: PreTrainedModel, values: Mapping[tuple[str, ...], Tensor]) -> None:

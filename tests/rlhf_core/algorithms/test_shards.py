@@ -14,17 +14,20 @@ from transformers import AutoModelForCausalLM
 
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
+from rlhf_core.algorithms.scoring import sequence_logprobs
 from rlhf_core.distributed.gradients import clip_gradients
 from rlhf_core.distributed.sharding import gathered
 from rlhf_core.errors import TrainingError
 from rlhf_core.models import artifacts
 from rlhf_core.models.artifacts import load_role, open_trunk, save_merged, save_role
+from rlhf_core.models.sequences import TokenSequence
 from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.test_ranks import launch
 from tests.rlhf_core.algorithms.two_ranks import reward, train
 
 SHARDED = replace(FP32, shard=True)
+BF16 = replace(FP32, dtype=torch.bfloat16)
 
 
 @pytest.fixture
@@ -36,6 +39,10 @@ def group() -> Iterator[None]:
 
 def whole_weights(trunk: Trunk, role: Role) -> dict[str, torch.Tensor]:
     return {name: gathered(weight) for name, weight in trunk.roles.weights(role).items()}
+
+
+def whole_weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: gathered(weight) for name, weight in model.state_dict().items()}
 
 
 def final(steps: Iterator[TrainingStep]) -> dict[str, float]:
@@ -60,6 +67,22 @@ def test_a_sharded_role_is_trained_saved_and_resumed_as_a_whole_one(tmp_path: Pa
     assert load_file(tmp_path / "reward" / "model.safetensors").keys() <= weights.keys()
     load_role(sharded, Role.CRITIC, tmp_path / "reward")
     torch.testing.assert_close(whole_weights(sharded, Role.CRITIC), weights, atol=0, rtol=0)
+
+
+@pytest.mark.usefixtures("group")
+def test_in_half_precision_the_base_keeps_its_embedding_though_its_output_is_rounded():
+    """The tiny model ties the two, and its file holds one of them."""
+    sequences = [TokenSequence((3, 4, 5), (6, 7)), TokenSequence((8, 9), (10, 11, 12))]
+    found = []
+    for compute in (BF16, replace(BF16, shard=True)):
+        trunk = open_trunk("tiny-random", compute, None)
+        weights = whole_weights_of(trunk.language_model)
+        assert weights["model.embed_tokens.weight"].dtype == torch.float32
+        assert weights["lm_head.weight"].dtype == torch.bfloat16
+        trunk.add_role(Role.SFT, 1)
+        said = [sequence_logprobs(trunk, role, sequences) for role in (Role.REFERENCE, Role.SFT)]
+        found.append((weights, said))
+    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
 
 
 @pytest.mark.slow
