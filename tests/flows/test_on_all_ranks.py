@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -81,18 +81,26 @@ def test_led_and_following_they_come_to_what_one_does_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_sharded", ["false", "true"])
+@pytest.mark.parametrize(
+    ("is_sharded", "weights"),
+    [("false", ()), ("true", ()), ("true", ("policy.weights=full", "policy.lora_rank=null"))],
+)
 def test_a_cycle_of_two_processes_is_that_of_one(
-    server: str, environment: dict[str, str], tmp_path: Path, is_sharded: str
+    server: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+    is_sharded: str,
+    weights: Sequence[str],
 ):
     """All facts the same, metrics to 1e-4, weights to 1e-5."""
     from flows.run import run_cycles
 
-    precise = "compute.precision=fp32"
-    alone, both = smoke(tmp_path / "one", precise), smoke(tmp_path / "two", precise)
+    settings = ["compute.precision=fp32", *weights]
+    alone, both = (smoke(tmp_path / name, *settings) for name in ("one", "two"))
     run_cycles(alone, 1, is_quiet=True)
-    arguments = ["run", SMOKE, "--json", *places(tmp_path / "two"), "--set", precise]
-    arguments += ["--set", f"compute.shard={is_sharded}", "--set", f"name={alone.name}"]
+    arguments = ["run", SMOKE, "--json", *places(tmp_path / "two")]
+    for each in (*settings, f"compute.shard={is_sharded}", f"name={alone.name}"):
+        arguments += ["--set", each]
     ended = spread("flows.cli", arguments, {**environment, "PREFECT_API_URL": server})
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads(ended.stdout)["cycle"] == 1
@@ -110,9 +118,9 @@ def test_a_cycle_of_two_processes_is_that_of_one(
         assert Store(both.store).query(query) == Store(alone.store).query(query), table
     _require_same_metrics(alone, both)
     whole = alone.artifacts / "models"
-    for weights in whole.rglob("*.safetensors"):
-        other = both.artifacts / "models" / weights.relative_to(whole)
-        torch.testing.assert_close(load_file(other), load_file(weights), atol=1e-5, rtol=1e-4)
+    for file in whole.rglob("*.safetensors"):
+        other = both.artifacts / "models" / file.relative_to(whole)
+        torch.testing.assert_close(load_file(other), load_file(file), atol=1e-5, rtol=1e-4)
     assert not list(both.artifacts.rglob(".*"))
 
 
