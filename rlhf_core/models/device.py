@@ -3,7 +3,7 @@
 import ctypes
 import platform
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -57,8 +57,9 @@ class Compute:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Run matrix products in `dtype` inside the context; trained parameters stay in fp32."""
-        is_reduced = self.dtype != torch.float32
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=is_reduced)
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
 
     def __str__(self) -> str:
         precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
