@@ -1,6 +1,7 @@
 """Delivery of requests one by one, many in flight, within the endpoint's pace and budget."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,11 +22,10 @@ from rlhf_core.endpoints.chat_completion import (
 )
 from rlhf_core.endpoints.pacing import Pace, Slots
 from rlhf_core.endpoints.profile import (
+    KnownProfile,
     Profile,
     Refusal,
-    learn,
     lost_in_thought,
-    profile_of,
     refused_option,
     with_room,
 )
@@ -52,7 +52,7 @@ class DirectDelivery:
     """Delivers the requests of one `Endpoint.complete` call one by one.
 
     Args:
-        client: An open client that does not retry by itself.
+        clients: Open clients that do not retry by themselves; requests take them in turn.
         settings: Model, limits and prices.
         pace: Rate limits and congestion of the server; it outlives this object.
         budget: Limits the spending.
@@ -61,15 +61,17 @@ class DirectDelivery:
 
     def __init__(
         self,
-        client: AsyncOpenAI,
+        clients: Sequence[AsyncOpenAI],
         settings: EndpointSettings,
         pace: Pace,
         budget: Budget,
         secrets: Collection[str] = (),
     ) -> None:
-        self.client, self.settings, self.pace, self.budget = client, settings, pace, budget
+        self.settings, self.pace, self.budget = settings, pace, budget
         self.secrets = secrets
         self.slots = Slots(pace.congestion)
+        self._turns = itertools.cycle(clients)
+        self._known = KnownProfile(settings)
         self._failed_in_a_row = 0
         self._lost_in_a_row = 0
 
@@ -136,10 +138,10 @@ class DirectDelivery:
     async def _attempt(self, request: ChatRequest) -> tuple[ChatReply, bool]:
         """Return the reply, and whether the request had room for thoughts."""
         async with self.slots:
-            has_room = profile_of(self.settings).thinks
-            reply = await self._pay(with_room(request, self.settings))
+            has_room = self._known.profile.thinks
+            reply = await self._pay(with_room(request, self.settings) if has_room else request)
         if reply.thinks:
-            learn(self.settings, Profile(thinks=True))
+            self._known.learn(Profile(thinks=True))
         return reply, has_room
 
     async def _pay(self, request: ChatRequest) -> ChatReply:
@@ -172,7 +174,7 @@ class DirectDelivery:
     async def _send(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatReply:
         """Return the reply, without the options that the server refuses by name."""
         started = time.perf_counter()
-        profile = profile_of(self.settings)
+        profile = self._known.profile
         while True:
             fitted = profile.fit(request, body)
             try:
@@ -183,7 +185,7 @@ class DirectDelivery:
                 await self.pace.wait_turn(0.0)
             except ContentFilteredError:
                 return filtered_reply(time.perf_counter() - started)
-        learn(self.settings, profile)
+        self._known.learn(profile)
         completion = read_completion(content)
         return to_reply(completion, request, self.settings, time.perf_counter() - started)
 
@@ -192,7 +194,7 @@ class DirectDelivery:
         with client_errors(self.secrets):
             async with asyncio.timeout(self.settings.timeout_seconds):
                 try:
-                    response = await self.client.post(
+                    response = await next(self._turns).post(
                         "/chat/completions", cast_to=httpx2.Response, body=dict(body)
                     )
                 except APIStatusError as error:

@@ -7,16 +7,18 @@ part of an error.
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
-from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from rlhf_core.config.endpoint import EndpointSettings
 from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints.batch import BatchDelivery
 from rlhf_core.endpoints.budget import Budget
 from rlhf_core.endpoints.chat_completion import ChatReply, ChatRequest
+from rlhf_core.endpoints.connections import http_clients
 from rlhf_core.endpoints.direct import DirectDelivery
 from rlhf_core.endpoints.pacing import Pace
 from rlhf_core.errors import ConfigError, EndpointError
@@ -88,8 +90,12 @@ class Endpoint:
 
         deadline = asyncio.timeout(self.settings.deadline_seconds)
         try:
-            async with self._client() as client, deadline:
-                await self._delivery(client).deliver(requests, report)
+            async with AsyncExitStack() as opened, deadline:
+                clients = [
+                    await opened.enter_async_context(self._client(each))
+                    for each in http_clients(self.settings.concurrency)
+                ]
+                await self._delivery(clients).deliver(requests, report)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -100,10 +106,10 @@ class Endpoint:
                 report(index, self._deadline_error())
         return [replies[index] for index in range(len(requests))]
 
-    def _delivery(self, client: AsyncOpenAI) -> DirectDelivery | BatchDelivery:
+    def _delivery(self, clients: Sequence[AsyncOpenAI]) -> DirectDelivery | BatchDelivery:
         if self.settings.delivery == "batch":
-            return BatchDelivery(client, self.settings, self.budget, self._secrets)
-        return DirectDelivery(client, self.settings, self._pace, self.budget, self._secrets)
+            return BatchDelivery(clients[0], self.settings, self.budget, self._secrets)
+        return DirectDelivery(clients, self.settings, self._pace, self.budget, self._secrets)
 
     @property
     def _secrets(self) -> list[str]:
@@ -111,16 +117,13 @@ class Endpoint:
         headers = [text for text in self._headers.values() if len(text) >= SHORTEST_SECRET]
         return [self._key, *headers]
 
-    def _client(self) -> AsyncOpenAI:
-        connections = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=self.settings.concurrency
-        )
+    def _client(self, http_client: httpx2.AsyncClient) -> AsyncOpenAI:
         shared: dict[str, Any] = {
             "api_key": self._key,
             "timeout": self.settings.timeout_seconds,
             "max_retries": 0,
             "default_headers": self._headers,
-            "http_client": DefaultAsyncHttpxClient(limits=connections),
+            "http_client": http_client,
         }
         if self.settings.api_version is None:
             return AsyncOpenAI(base_url=self.settings.base_url, **shared)

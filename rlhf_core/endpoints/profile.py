@@ -116,26 +116,38 @@ _profiles: dict[str, Profile] = {}
 _lock = threading.Lock()
 
 
-def _name(settings: EndpointSettings) -> str:
-    decided = settings.beyond_defaults()  # a model may take a temperature only if it does not think
-    return content_id(settings.model, settings.base_url, settings.api_version, decided)
+class KnownProfile:
+    """The profile of a model on its server, as all threads of this process know it.
+
+    Args:
+        settings: Names the model, the server, and the options that decide a reply: a model may take
+            a temperature only if it does not think.
+    """
+
+    def __init__(self, settings: EndpointSettings) -> None:
+        self._settings = settings
+        self._key = content_id(
+            settings.model, settings.base_url, settings.api_version, settings.beyond_defaults()
+        )
+
+    @property
+    def profile(self) -> Profile:
+        return _profiles.get(self._key, Profile())
+
+    def learn(self, learnt: Profile) -> None:
+        """Add to what is known, and log what follows from each option that is left out."""
+        with _lock:
+            known = self.profile
+            _profiles[self._key] = known | learnt
+        for option in sorted(learnt.refused - known.refused):
+            where = self._settings.base_url or "the openai default"
+            model, said = self._settings.model, CONSEQUENCES[option]
+            logger.warning("model %r at %s refuses %s: %s", model, where, option, said)
 
 
 def profile_of(settings: EndpointSettings) -> Profile:
     """Return what is known of a model on its server."""
-    return _profiles.get(_name(settings), Profile())
-
-
-def learn(settings: EndpointSettings, learnt: Profile) -> None:
-    """Add to what is known of a model, and log what follows from each option that is left out."""
-    with _lock:
-        known = profile_of(settings)
-        _profiles[_name(settings)] = known | learnt
-    for option in sorted(learnt.refused - known.refused):
-        where = settings.base_url or "the openai default"
-        logger.warning(
-            "model %r at %s refuses %s: %s", settings.model, where, option, CONSEQUENCES[option]
-        )
+    return KnownProfile(settings).profile
 
 
 def forget_profiles() -> None:

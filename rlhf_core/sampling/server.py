@@ -6,21 +6,23 @@ log-probabilities are those that the server drew with, at the temperature.
 
 import asyncio
 import hashlib
+import itertools
 import logging
 import os
 import shutil
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI
 
 from rlhf_core.config.engine import EngineSettings
 from rlhf_core.distributed.ranks import all_gather_mapping, from_rank_zero, share_of_rank
+from rlhf_core.endpoints.connections import http_clients
 from rlhf_core.endpoints.endpoint import NO_KEY
 from rlhf_core.endpoints.retries import client_errors, with_retries
 from rlhf_core.endpoints.vllm_server import VLLMServer
@@ -206,11 +208,18 @@ class ServerSampler:
     async def _complete(self, bodies: Sequence[dict[str, Any]]) -> list[bytes]:
         """Return the reply to each request; the first failure for good ends all of them."""
         slots = asyncio.Semaphore(self.settings.concurrency)
-        async with self._client() as client:
+        async with AsyncExitStack() as opened:
+            clients = itertools.cycle(
+                [
+                    await opened.enter_async_context(self._client(each))
+                    for each in http_clients(self.settings.concurrency)
+                ]
+            )
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._request(client, slots, body)) for body in bodies
+                        group.create_task(self._request(next(clients), slots, body))
+                        for body in bodies
                     ]
             except ExceptionGroup as failures:
                 first = failures.exceptions[0]
@@ -234,14 +243,11 @@ class ServerSampler:
         async with slots:
             return await with_retries(attempt, self.settings.max_attempts)
 
-    def _client(self) -> AsyncOpenAI:
-        connections = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=self.settings.concurrency
-        )
+    def _client(self, http_client: httpx2.AsyncClient) -> AsyncOpenAI:
         return AsyncOpenAI(
             base_url=f"{self._server.url}/v1",
             api_key=self._key or NO_KEY,
             timeout=self.settings.timeout_seconds,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(limits=connections),
+            http_client=http_client,
         )

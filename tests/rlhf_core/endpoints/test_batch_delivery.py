@@ -13,7 +13,7 @@ from rlhf_core.config.tree import BudgetSettings
 from rlhf_core.endpoints import batch_files
 from rlhf_core.endpoints.budget import Budget, Spend
 from rlhf_core.endpoints.endpoint import ChatReply, ChatRequest, Endpoint
-from rlhf_core.endpoints.profile import Profile, learn
+from rlhf_core.endpoints.profile import KnownProfile, Profile
 from rlhf_core.errors import BudgetError, EndpointError
 from rlhf_core.records.conversation import ask
 from tests.batch_server import BatchServer, Line, answered
@@ -266,7 +266,8 @@ def test_a_batch_is_made_for_what_the_server_was_seen_to_accept(serve):
     bodies: list[dict[str, Any]] = []
     server = serve(lambda line: bodies.append(line["body"]) or answered(line))
     asking = endpoint(server)
-    learn(asking.settings, Profile(frozenset({"max_tokens", "temperature"}), thinks=True))
+    learnt = Profile(frozenset({"max_tokens", "temperature"}), thinks=True)
+    KnownProfile(asking.settings).learn(learnt)
     asking.complete(questions("a"))
     (body,) = bodies
     assert (body["max_completion_tokens"], body["seed"]) == (8 + 4096, 1)
