@@ -24,7 +24,7 @@ plan: $(VENV)/.run  ## Show what `make run` would do, how long it takes and what
 	$(BIN)/solon plan $(CONFIG)
 
 test: $(VENV)/.dev  ## Run the default tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-slow: $(VENV)/.dev-slow  ## Run the tests that take longer, or need more packages
 	$(BIN)/python -m pytest -q -m "slow or extra"

@@ -6,6 +6,7 @@ handler: Prefect installs its own while a flow runs. Then the main thread unwind
 within a few seconds, the process exits as it is; every stage is made to survive that.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -104,6 +105,10 @@ class _TimeUp(KeyboardInterrupt):
     """Unwinds the main thread at the end of a time limit; event loops let it pass, as Ctrl-C."""
 
 
+def _time_is_up() -> None:
+    raise _TimeUp
+
+
 @contextmanager
 def time_limit(seconds: float | None, what: str) -> Iterator[None]:
     """Stop the block by an exception when it takes too long, as Ctrl-C would stop it.
@@ -122,7 +127,13 @@ def time_limit(seconds: float | None, what: str) -> Iterator[None]:
         return
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise _TimeUp
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise _TimeUp from None
+        # An exception in the loop's own code would lose the task that it is about to step, and the
+        # loop would wait for that task for ever.
+        loop.call_soon_threadsafe(_time_is_up)
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
