@@ -5,6 +5,7 @@ again backward, so that neither the model nor a backward pass keeps it.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -25,10 +26,10 @@ def require_bitsandbytes() -> ModuleType:
         ConfigError: If it is not installed.
     """
     try:
-        from bitsandbytes import functional
+        functional: ModuleType = import_module("bitsandbytes").functional
     except ImportError as error:
         raise ConfigError(f"{MISSING} ({error})") from None
-    return cast(ModuleType, functional)
+    return functional
 
 
 class QuantisedLinear(nn.Linear):
