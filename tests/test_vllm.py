@@ -175,9 +175,9 @@ def test_a_real_server_samples_for_the_policy(url: str):
         assert 0 < answer.completion_tokens <= 12
 
 
-@pytest.mark.parametrize("algorithm", [PPOSettings, RLOOSettings])
+@pytest.mark.parametrize("algorithm", ["ppo", "rloo"])
 def test_a_real_server_samples_candidates_and_rollouts(
-    algorithm: type[PPOSettings] | type[RLOOSettings], engine: EngineSettings, tmp_path: Path
+    algorithm: str, engine: EngineSettings, tmp_path: Path
 ):
     """The adapter moves by over 0.02 nats a token between the steps, and the server follows it."""
     trunk = open_trunk(POLICY, FP32, 8)
@@ -191,7 +191,9 @@ def test_a_real_server_samples_candidates_and_rollouts(
         assert len(answer.token_ids) == len(answer.logprobs or ()) == answer.completion_tokens
     trunk.add_role(Role.POLICY, 1)
     trunk.add_role(Role.REWARD, 1)
-    settings = algorithm(
+    kind = PPOSettings if algorithm == "ppo" else RLOOSettings
+    settings = kind(
+        algorithm=algorithm,
         steps=2,
         prompts_per_step=2,
         samples_per_prompt=4,
