@@ -24,6 +24,8 @@ from rlhf_core.errors import TimeLimitError
 from rlhf_core.files.whole import remove_unfinished
 
 GRACE_SECONDS = 10.0
+AGAIN_SECONDS = 1.0
+"""Seconds after which a time limit rings again if an event loop has not raised it yet."""
 CHILDREN_SECONDS = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -105,8 +107,31 @@ class _TimeUp(KeyboardInterrupt):
     """Unwinds the main thread at the end of a time limit; event loops let it pass, as Ctrl-C."""
 
 
-def _time_is_up() -> None:
-    raise _TimeUp
+class _Alarm:
+    """Raises _TimeUp in the main thread once; in an event loop, between two of its steps.
+
+    Raised in the loop's own code it would lose the task that is about to be stepped, and
+    `asyncio.run` would wait for that task for ever.
+    """
+
+    def __init__(self) -> None:
+        self._has_raised = False
+
+    def ring(self, number: int, frame: FrameType | None) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None:
+            self._raise()
+            return
+        loop.call_soon_threadsafe(self._raise)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)  # the loop may end before that
+
+    def _raise(self) -> None:
+        if not self._has_raised:  # what unwinds may run the loop once more
+            self._has_raised = True
+            raise _TimeUp
 
 
 @contextmanager
@@ -126,16 +151,7 @@ def time_limit(seconds: float | None, what: str) -> Iterator[None]:
         yield
         return
 
-    def ring(number: int, frame: FrameType | None) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise _TimeUp from None
-        # An exception in the loop's own code would lose the task that it is about to step, and the
-        # loop would wait for that task for ever.
-        loop.call_soon_threadsafe(_time_is_up)
-
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, _Alarm().ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
