@@ -1,6 +1,5 @@
 """Sharded full weights against one process; the fast tests have a group of one rank."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ import torch
 import torch.distributed as distributed
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
-from transformers import AutoModelForCausalLM
 
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.algorithms.optimisation import TrainingStep
@@ -25,6 +23,7 @@ from rlhf_core.models.trunk import Role, Trunk
 from tests.conftest import FP32
 from tests.rlhf_core.algorithms.test_ranks import launch
 from tests.rlhf_core.algorithms.two_ranks import reward, train
+from tests.rlhf_core.distributed.same_training import require_same_training
 
 SHARDED = replace(FP32, shard=True)
 BF16 = replace(FP32, dtype=torch.bfloat16)
@@ -157,15 +156,7 @@ def test_processes_with_shards_come_to_the_weights_and_metrics_of_one(
     one, several = tmp_path / "one.safetensors", tmp_path / "several.safetensors"
     train(algorithm, one, "full")
     launch(processes, algorithm, str(several), "full")
-    alone, all_of_them = (json.loads(p.with_suffix(".json").read_text()) for p in (one, several))
-    assert (alone["world"], all_of_them["world"]) == (1, processes)
-    assert all_of_them["held"] == pytest.approx(alone["held"] / processes, rel=0.02)
-    torch.testing.assert_close(load_file(several), load_file(one), atol=1e-5, rtol=1e-4)
-    for ours, theirs in zip(all_of_them["metrics"], alone["metrics"], strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-3)
-    saved = AutoModelForCausalLM.from_pretrained(several.with_suffix("")).state_dict()
-    for name, weight in load_file(several).items():
-        assert torch.equal(saved[name], weight), name
+    require_same_training(several, one, world=processes, shards=processes)
 
 
 @pytest.mark.slow

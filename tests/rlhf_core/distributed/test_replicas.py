@@ -1,6 +1,5 @@
 """Shards within each machine, and a replica on every machine: two machines of two ranks."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from transformers import AutoModelForCausalLM
 
 from rlhf_core.algorithms.checkpoints import Checkpoints
 from rlhf_core.config.compute import ComputeSettings
@@ -24,6 +22,7 @@ from rlhf_core.errors import ConfigError
 from rlhf_core.models.device import choose_compute
 from tests.rlhf_core.algorithms.two_ranks import train
 from tests.rlhf_core.distributed.launching import run_ranks
+from tests.rlhf_core.distributed.same_training import require_same_training
 
 TRAINING = "tests.rlhf_core.algorithms.two_ranks"
 
@@ -93,15 +92,7 @@ def test_two_machines_come_to_the_weights_and_metrics_of_one_process(
     one, four = tmp_path / "one.safetensors", tmp_path / "four.safetensors"
     train(algorithm, one, "full")
     run_ranks(TRAINING, algorithm, str(four), "node", machines=2)
-    alone, together = (json.loads(path.with_suffix(".json").read_text()) for path in (one, four))
-    assert together["world"] == 4
-    assert together["held"] == pytest.approx(alone["held"] / 2, rel=0.02)
-    torch.testing.assert_close(load_file(four), load_file(one), atol=1e-5, rtol=1e-4)
-    for ours, theirs in zip(together["metrics"], alone["metrics"], strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-4, rel=1e-3)
-    saved = AutoModelForCausalLM.from_pretrained(four.with_suffix("")).state_dict()
-    for name, weight in load_file(four).items():
-        assert torch.equal(saved[name], weight), name
+    require_same_training(four, one, world=4, shards=2)
 
 
 @pytest.mark.slow
