@@ -19,8 +19,9 @@ class ComputeSettings(Settings):
     """auto is bf16 autocast on GPUs and CPUs with bf16 instructions, else fp32."""
     tokens_per_microbatch: PositiveInt | None = None
     """Tokens in one forward and backward pass; results do not depend on it, but for the masks of
-    `policy.lora_dropout`. null: 3,072 on a CPU and with `shard`; on a GPU 32,768, halved whenever memory runs out. Forward passes alone take
-    four times as many, but no more than 32,768 if this is less."""
+    `policy.lora_dropout`. null: 3,072 on a CPU and with `shard`; on a GPU 32,768, halved whenever
+    memory runs out. Forward passes alone take four times as many, but no more than 32,768 if this
+    is less."""
     share_prompts: bool = True
     """True puts the answers to a prompt into one row, so that the prompt is computed once. false
     gives each answer its own row; the numbers are the same. Models that cannot read shared rows,
